@@ -1,0 +1,50 @@
+"""The dialects of the vocabulary, and the one place that chooses between them.
+
+A dialect is a module that speaks words of `npswin.ops` under the same names, with the same arguments, shapes and
+meaning. A word that a dialect lacks is taken from `npswin.ops`. Layers say `words.linear_forward(...)` and get the
+dialect that is set at that moment.
+"""
+
+import os
+from types import ModuleType
+from typing import Any
+
+from npswin import ops
+
+_DIALECTS: dict[str, ModuleType] = {"numpy": ops}
+
+
+class Words:
+    """The vocabulary in the current dialect: an attribute for each word."""
+
+    def __init__(self, backend: str) -> None:
+        self._backend = backend
+
+    def __getattr__(self, word: str) -> Any:
+        return getattr(_DIALECTS[self._backend], word, None) or getattr(ops, word)
+
+
+def _checked(backend: str, source: str) -> str:
+    if backend not in _DIALECTS:
+        raise ValueError(f"{source}: got {backend!r}, expected one of {', '.join(map(repr, _DIALECTS))}")
+    return backend
+
+
+words = Words(_checked(os.environ.get("NPSWIN_BACKEND", "numpy"), "NPSWIN_BACKEND"))
+
+
+def set_backend(backend: str) -> None:
+    """Choose which dialect runs from now on. The environment variable NPSWIN_BACKEND does the same at import.
+
+    Args:
+        backend: "numpy".
+
+    Raises:
+        ValueError: no dialect has this name.
+    """
+    words._backend = _checked(backend, "backend")
+
+
+def get_backend() -> str:
+    """The name of the dialect that runs."""
+    return words._backend

@@ -1,0 +1,147 @@
+"""The mathematics: each operation's forward and backward pass in plain NumPy, with its derivation.
+
+These functions are the vocabulary that layers are written in, and the oracle that every faster dialect is compared
+with. An operation X is a pair of pure functions that stand next to each other,
+
+    y, cache = X_forward(x, ...)        dx, dw, ... = X_backward(dy, cache)
+
+where dx is the derivative of the loss by x. They work on float32, float64 and, for complex-step checks, complex128.
+"""
+
+from npswin.ops.attention import (
+    attention_backward,
+    attention_forward,
+    attention_probabilities,
+)
+from npswin.ops.branches import (
+    attention_branch_backward,
+    attention_branch_forward,
+    mlp_branch_backward,
+    mlp_branch_forward,
+)
+from npswin.ops.dropout import (
+    draw_mask,
+    dropout_backward,
+    dropout_forward,
+)
+from npswin.ops.gelu import (
+    gelu_backward,
+    gelu_forward,
+)
+from npswin.ops.layer_norm import (
+    layer_norm_backward,
+    layer_norm_forward,
+)
+from npswin.ops.linear import (
+    linear_backward,
+    linear_forward,
+)
+from npswin.ops.loss import (
+    cross_entropy_backward,
+    cross_entropy_forward,
+)
+from npswin.ops.mlp import (
+    mlp_backward,
+    mlp_forward,
+)
+from npswin.ops.optimizer import (
+    adamw_update,
+    ema_update,
+    global_norm,
+    sgd_update,
+)
+from npswin.ops.patch_embed import (
+    patch_embed_backward,
+    patch_embed_forward,
+)
+from npswin.ops.patch_merging import (
+    patch_concat_backward,
+    patch_concat_forward,
+    patch_merging_backward,
+    patch_merging_forward,
+)
+from npswin.ops.pool import (
+    mean_pool_backward,
+    mean_pool_forward,
+)
+from npswin.ops.position_bias import (
+    position_bias_backward,
+    position_bias_forward,
+)
+from npswin.ops.position_embed import (
+    position_embed_backward,
+    position_embed_forward,
+)
+from npswin.ops.residual import (
+    residual_backward,
+    residual_forward,
+)
+from npswin.ops.resize import (
+    resize_bicubic_backward,
+    resize_bicubic_forward,
+)
+from npswin.ops.softmax import (
+    softmax_backward,
+    softmax_forward,
+)
+from npswin.ops.window_attention import (
+    window_attention_backward,
+    window_attention_forward,
+)
+from npswin.ops.windows import (
+    window_partition_backward,
+    window_partition_forward,
+    window_reverse_backward,
+    window_reverse_forward,
+)
+
+__all__ = [
+    "adamw_update",
+    "attention_backward",
+    "attention_branch_backward",
+    "attention_branch_forward",
+    "attention_forward",
+    "attention_probabilities",
+    "cross_entropy_backward",
+    "cross_entropy_forward",
+    "draw_mask",
+    "dropout_backward",
+    "dropout_forward",
+    "ema_update",
+    "gelu_backward",
+    "gelu_forward",
+    "global_norm",
+    "layer_norm_backward",
+    "layer_norm_forward",
+    "linear_backward",
+    "linear_forward",
+    "mean_pool_backward",
+    "mean_pool_forward",
+    "mlp_backward",
+    "mlp_branch_backward",
+    "mlp_branch_forward",
+    "mlp_forward",
+    "patch_concat_backward",
+    "patch_concat_forward",
+    "patch_embed_backward",
+    "patch_embed_forward",
+    "patch_merging_backward",
+    "patch_merging_forward",
+    "position_bias_backward",
+    "position_bias_forward",
+    "position_embed_backward",
+    "position_embed_forward",
+    "residual_backward",
+    "residual_forward",
+    "resize_bicubic_backward",
+    "resize_bicubic_forward",
+    "sgd_update",
+    "softmax_backward",
+    "softmax_forward",
+    "window_attention_backward",
+    "window_attention_forward",
+    "window_partition_backward",
+    "window_partition_forward",
+    "window_reverse_backward",
+    "window_reverse_forward",
+]

@@ -1,0 +1,101 @@
+"""Multi-head self-attention inside windows (section 3.2, equation 4)."""
+
+from typing import Any
+
+import numpy as np
+
+from npswin.ops.dropout import dropout_backward, dropout_forward
+from npswin.ops.softmax import softmax_backward, softmax_forward
+from npswin.types import Array
+
+
+def split_heads(qkv: Array, num_heads: int) -> tuple[Array, Array, Array]:
+    """(B·nW, N, 3hd) -> q, k, v of (B·nW, h, N, d) each. The columns are ordered (q|k|v, head, channel)."""
+    windows, tokens, columns = qkv.shape
+    q, k, v = qkv.reshape(windows, tokens, 3, num_heads, columns // (3 * num_heads)).transpose(2, 0, 3, 1, 4)
+    return q, k, v
+
+
+def attention_probabilities(qkv: Array, bias: Array | None, mask: Array | None, num_heads: int) -> Array:
+    """SoftMax(q kᵀ/√d + bias + mask): how much each query looks at each key.
+
+    Args:
+        qkv: (B·nW, N, 3hd).
+        bias: (h, N, N), (1, N, N) or None.
+        mask: (nW, N, N) or None.
+        num_heads: h.
+
+    Returns:
+        (B·nW, h, N, N), each row summing to 1.
+    """
+    q, k, _ = split_heads(qkv, num_heads)
+    scores = (q * q.shape[-1] ** -0.5) @ k.swapaxes(-1, -2)
+    if bias is not None:
+        scores += bias
+    if mask is not None:
+        shape = scores.shape
+        scores = scores.reshape(-1, mask.shape[0], *shape[1:])
+        scores += mask[:, None]
+        scores = scores.reshape(shape)
+    return softmax_forward(scores)[0]
+
+
+def attention_forward(
+    qkv: Array, bias: Array | None, mask: Array | None, num_heads: int, drop_mask: Array | None = None
+) -> tuple[Array, Any]:
+    """SoftMax(q kᵀ/√d + bias + mask) v for each window and head, the heads side by side.
+
+    Args:
+        qkv: (B·nW, N, 3hd), columns ordered (q|k|v, head, channel).
+        bias: (h, N, N), (1, N, N) shared by the heads, or None.
+        mask: (nW, N, N) or None; window b·nW + w of the batch takes mask[w].
+        num_heads: h.
+        drop_mask: (B·nW, h, N, N), attention dropout from `draw_mask`, or None.
+
+    Returns:
+        y (B·nW, N, hd) and the cache for the backward pass.
+    """
+    windows, tokens, _ = qkv.shape
+    probabilities = attention_probabilities(qkv, bias, mask, num_heads)
+    kept, drop_cache = dropout_forward(probabilities, drop_mask)
+    v = split_heads(qkv, num_heads)[2]
+    y = (kept @ v).transpose(0, 2, 1, 3).reshape(windows, tokens, -1)
+    bias_heads = None if bias is None else bias.shape[0]
+    return y, (qkv, probabilities, kept, drop_cache, num_heads, bias_heads)
+
+
+def attention_backward(dy: Array, cache: Any) -> tuple[Array, Array | None]:
+    """Derivatives of o = P v, P = SoftMax(S), S = q kᵀ/√d + bias + mask, window by window and head by head.
+
+        dP = do vᵀ       dv = Pᵀ do       dS = softmax_backward(dP)
+        dq = dS k/√d     dk = dSᵀ q/√d    dbias = Σ dS over the windows (and over the heads that share it)
+
+    The mask is a constant.
+
+    Args:
+        dy: (B·nW, N, hd).
+
+    Returns:
+        dqkv (B·nW, N, 3hd) and dbias of the bias' shape, or None.
+    """
+    qkv, probabilities, kept, drop_cache, num_heads, bias_heads = cache
+    q, k, v = split_heads(qkv, num_heads)
+    scale = q.shape[-1] ** -0.5
+    do = dy.reshape(*dy.shape[:2], num_heads, -1).transpose(0, 2, 1, 3)
+
+    dqkv = np.empty_like(qkv)
+    dq, dk, dv = split_heads(dqkv, num_heads)  # views: writing them fills dqkv
+    dv[...] = kept.swapaxes(-1, -2) @ do
+    dprobabilities = dropout_backward(do @ v.swapaxes(-1, -2), drop_cache)
+    dscores = softmax_backward(dprobabilities, probabilities)
+    dq[...] = dscores @ k
+    dq *= scale
+    dk[...] = dscores.swapaxes(-1, -2) @ q
+    dk *= scale
+
+    dbias = None
+    if bias_heads is not None:
+        dbias = dscores.sum(axis=0)
+        if bias_heads == 1:
+            dbias = dbias.sum(axis=0, keepdims=True)
+    return dqkv, dbias

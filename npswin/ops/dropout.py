@@ -1,0 +1,47 @@
+"""Dropout and stochastic depth as a multiplication by a mask that is drawn beforehand.
+
+The drawing stands apart from the operation so that the operation is a pure function of arrays: the same mask
+gives the same output, in a gradient check as in training.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from npswin.types import Array
+
+
+def draw_mask(rng: np.random.Generator, shape: tuple[int, ...], rate: float, dtype: Any) -> Array:
+    """Zeros with probability `rate`, else 1/(1 − rate), so that the mean stays 1.
+
+    Args:
+        rng: the source of randomness.
+        shape: of the mask; (B,) for stochastic depth, where a whole image's branch is kept or dropped
+            (Huang et al. 2016), the activation's shape for dropout (Srivastava et al. 2014).
+        rate: probability of a zero, in [0, 1).
+        dtype: of the mask.
+
+    Returns:
+        The mask, of the given shape.
+    """
+    keep = 1 - rate
+    return (rng.random(shape) < keep).astype(dtype) / np.dtype(dtype).type(keep)
+
+
+def dropout_forward(x: Array, mask: Array | None) -> tuple[Array, Any]:
+    """y = x · mask; with mask None, y = x.
+
+    Args:
+        x: any shape.
+        mask: the shape of x, from `draw_mask`, or None.
+
+    Returns:
+        y of x's shape and the cache for the backward pass.
+    """
+    return (x if mask is None else x * mask), mask
+
+
+def dropout_backward(dy: Array, cache: Any) -> Array:
+    """dx = dy · mask."""
+    mask = cache
+    return dy if mask is None else dy * mask

@@ -1,0 +1,92 @@
+"""Cross-entropy between the softmax of logits and a distribution over the classes."""
+
+from typing import Any
+
+import numpy as np
+
+from npswin.types import Array
+
+
+def cross_entropy_forward(logits: Array, targets: Array) -> tuple[Any, Any]:
+    """L = −(1/B) Σ_b Σ_k t_bk log p_bk, where log p = x − log Σ exp(x).
+
+    Args:
+        logits: (B, K).
+        targets: (B, K), each row a distribution.
+
+    Returns:
+        the loss, a scalar of the logits' dtype, and the cache for the backward pass.
+    """
+    shifted = logits - logits.real.max(axis=-1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    loss = -(targets * log_p).sum() / logits.dtype.type(len(logits))
+    return loss, (log_p, targets)
+
+
+def cross_entropy_backward(dloss: Any, cache: Any) -> Array:
+    """dx = (p Σ_k t_k − t) / B: with Σ t = 1, the difference between what was said and what was true.
+
+    Args:
+        dloss: scalar, 1 for the loss itself.
+
+    Returns:
+        dlogits (B, K).
+    """
+    log_p, targets = cache
+    dlogits = np.exp(log_p) * targets.sum(axis=-1, keepdims=True) - targets
+    dlogits *= log_p.dtype.type(dloss) / log_p.dtype.type(len(log_p))
+    return dlogits
+
+
+def target_distribution(labels: Array, num_classes: int, label_smoothing: float, dtype: Any) -> Array:
+    """Targets (B, K) from labels (B,) or from soft targets (B, K), smoothed.
+
+    t ← (1 − ε) t + ε/K (Szegedy et al. 2016, section 7).
+
+    Raises:
+        ValueError: labels out of 0 … K − 1 or of another type than integer, targets of another width,
+            a smoothing outside [0, 1).
+    """
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing: got {label_smoothing}, expected a number in [0, 1)")
+    if labels.ndim == 1:
+        if not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(f"labels: got dtype {labels.dtype}, expected integers (or soft targets of shape (B, K))")
+        if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
+            raise ValueError(
+                f"labels: got values from {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}"
+            )
+        targets = np.zeros((len(labels), num_classes), dtype)
+        targets[np.arange(len(labels)), labels] = 1
+    elif labels.ndim == 2 and labels.shape[1] == num_classes:
+        targets = labels.astype(dtype)
+    else:
+        raise ValueError(f"labels: got shape {labels.shape}, expected (B,) or (B, {num_classes})")
+    if label_smoothing:
+        targets *= 1 - label_smoothing
+        targets += label_smoothing / num_classes
+    return targets
+
+
+def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0) -> tuple[float, Array]:
+    """The mean cross-entropy of a batch and its derivative by the logits.
+
+    Args:
+        logits: (B, K).
+        labels: (B,) integers in 0 … K − 1, or (B, K) soft targets (as mixup makes them).
+        label_smoothing: ε in [0, 1), the part of each target that is spread over all classes.
+
+    Returns:
+        loss, a float in nats; dlogits (B, K).
+
+    Raises:
+        ValueError: shapes that do not fit, labels out of range, an empty batch.
+    """
+    labels = np.asarray(labels)
+    if logits.ndim != 2 or logits.size == 0:
+        raise ValueError(f"logits: got shape {logits.shape}, expected (B, K) with at least one row and one class")
+    if labels.ndim == 0 or len(labels) != len(logits):
+        raise ValueError(f"labels: got shape {labels.shape}, expected {len(logits)} rows, one for each row of logits")
+    targets = target_distribution(labels, logits.shape[1], label_smoothing, logits.dtype)
+    loss, cache = cross_entropy_forward(logits, targets)
+    return float(loss), cross_entropy_backward(1.0, cache)

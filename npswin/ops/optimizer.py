@@ -1,0 +1,110 @@
+"""What an optimizer does to one parameter, in place: AdamW, SGD with momentum, a moving average, the global norm."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from npswin.types import Array
+
+
+def adamw_update(
+    param: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    step: int,
+) -> None:
+    """One step of Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2), in place.
+
+        m ← β₁ m + (1 − β₁) g           running mean of the gradient
+        v ← β₂ v + (1 − β₂) g²          running mean of its square
+        m̂ = m / (1 − β₁ᵗ)               both started at 0; this takes the start out again
+        v̂ = v / (1 − β₂ᵗ)
+        θ ← θ − η λ θ − η m̂ / (√v̂ + ε)
+
+    The decay ηλθ does not pass through m and v: that is the difference to L2 regularization. It is scaled by the
+    learning rate η, as in `torch.optim.AdamW` (the paper scales it by the schedule alone).
+
+    Args:
+        param: θ, any shape; updated.
+        grad: g of the same shape; left alone.
+        m: of the same shape, zeros at first; updated.
+        v: of the same shape, zeros at first; updated.
+        lr: η.
+        beta1: β₁ in [0, 1).
+        beta2: β₂ in [0, 1).
+        eps: ε.
+        weight_decay: λ.
+        step: t, from 1.
+    """
+    scratch = grad - m
+    scratch *= 1 - beta1
+    m += scratch  # m + (1 − β₁)(g − m) is β₁ m + (1 − β₁) g
+
+    np.multiply(grad, grad, out=scratch)
+    scratch *= 1 - beta2
+    v *= beta2
+    v += scratch
+
+    np.sqrt(v, out=scratch)
+    scratch /= math.sqrt(1 - beta2**step)
+    scratch += eps
+    np.divide(m, scratch, out=scratch)
+    scratch *= lr / (1 - beta1**step)
+    param *= 1 - lr * weight_decay
+    param -= scratch
+
+
+def sgd_update(param: Array, grad: Array, velocity: Array, lr: float, momentum: float, weight_decay: float) -> None:
+    """One step of gradient descent with momentum (Sutskever et al. 2013), in place.
+
+        u ← μ u + g + λ θ
+        θ ← θ − η u
+
+    As in `torch.optim.SGD`, the learning rate η stands outside the velocity u and the decay λθ is part of the gradient.
+
+    Args:
+        param: θ, any shape; updated.
+        grad: g of the same shape; left alone.
+        velocity: u of the same shape, zeros at first; updated.
+        lr: η.
+        momentum: μ in [0, 1).
+        weight_decay: λ.
+    """
+    velocity *= momentum
+    velocity += grad
+    if weight_decay:
+        velocity += weight_decay * param
+    param -= lr * velocity
+
+
+def ema_update(average: Array, param: Array, decay: float) -> None:
+    """a ← δ a + (1 − δ) θ, in place.
+
+    Args:
+        average: a, any shape; updated.
+        param: θ of the same shape; left alone.
+        decay: δ in [0, 1].
+    """
+    scratch = param - average
+    scratch *= 1 - decay
+    average += scratch
+
+
+def global_norm(grads: Iterable[Array]) -> float:
+    """√(Σ g²) over all entries of all arrays.
+
+    Args:
+        grads: arrays of any shapes.
+
+    Returns:
+        The Euclidean norm of all of them laid end to end: NaN or infinite where an entry is.
+    """
+    norms = [float(np.linalg.norm(grad)) for grad in grads]
+    return math.nan if any(map(math.isnan, norms)) else math.hypot(*norms)

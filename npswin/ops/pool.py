@@ -1,0 +1,32 @@
+"""Global average pooling."""
+
+from typing import Any
+
+import numpy as np
+
+from npswin.types import Array
+
+
+def mean_pool_forward(x: Array) -> tuple[Array, Any]:
+    """The mean over the map.
+
+    Args:
+        x: (B, H, W, C).
+
+    Returns:
+        y (B, C) and the cache for the backward pass.
+    """
+    return x.mean(axis=(1, 2)), x.shape
+
+
+def mean_pool_backward(dy: Array, cache: Any) -> Array:
+    """Each of the H·W places had the weight 1/(H·W).
+
+    Args:
+        dy: (B, C).
+
+    Returns:
+        dx (B, H, W, C).
+    """
+    batch, height, width, channels = cache
+    return np.broadcast_to((dy / (height * width))[:, None, None], (batch, height, width, channels)).copy()

@@ -1,0 +1,90 @@
+"""W-MSA and SW-MSA: windows of a map, attention inside each, and back to the map (section 3.2)."""
+
+from typing import Any
+
+from npswin.ops.attention import attention_backward, attention_forward
+from npswin.ops.dropout import dropout_backward, dropout_forward
+from npswin.ops.linear import linear_backward, linear_forward
+from npswin.ops.position_bias import position_bias_backward, position_bias_forward
+from npswin.ops.windows import (
+    shift_mask,
+    window_partition_backward,
+    window_partition_forward,
+    window_reverse_backward,
+    window_reverse_forward,
+)
+from npswin.types import Array
+
+
+def window_attention_forward(
+    x: Array,
+    qkv_weight: Array,
+    qkv_bias: Array | None,
+    proj_weight: Array,
+    proj_bias: Array,
+    bias_table: Array | None,
+    *,
+    num_heads: int,
+    window_size: int,
+    shift: int,
+    mask_value: float = -100.0,
+    attn_drop_mask: Array | None = None,
+    proj_drop_mask: Array | None = None,
+) -> tuple[Array, Any]:
+    """partition -> qkv -> attention -> projection -> reverse.
+
+    Padding happens here, after the block's norm: padded tokens are zeros that become keys and values through the
+    qkv bias, as in the official dense-prediction code.
+
+    Args:
+        x: (B, H, W, C).
+        qkv_weight: (3hd, C).
+        qkv_bias: (3hd,) or None.
+        proj_weight: (C, hd).
+        proj_bias: (C,).
+        bias_table: ((2M − 1)², h), ((2M − 1)², 1), (N, N) or None; see `position_bias_forward`.
+        num_heads: h.
+        window_size: M.
+        shift: 0 for W-MSA, M//2 for SW-MSA.
+        mask_value: added to the scores of pairs that the shift brought together.
+        attn_drop_mask: (B·nW, h, N, N) or None, dropout on the probabilities.
+        proj_drop_mask: (B·nW, N, C) or None, dropout on the projection.
+
+    Returns:
+        y (B, H, W, C) and the cache for the backward pass.
+    """
+    height, width = x.shape[1:3]
+    mask = shift_mask(height, width, window_size, shift, mask_value, x.real.dtype.name) if shift else None
+    bias, bias_cache = None, None
+    if bias_table is not None:
+        bias, bias_cache = position_bias_forward(bias_table, window_size)
+
+    windows, partition_cache = window_partition_forward(x, window_size, shift)
+    qkv, qkv_cache = linear_forward(windows, qkv_weight, qkv_bias)
+    attended, attention_cache = attention_forward(qkv, bias, mask, num_heads, attn_drop_mask)
+    projected, proj_cache = linear_forward(attended, proj_weight, proj_bias)
+    dropped, drop_cache = dropout_forward(projected, proj_drop_mask)
+    y, reverse_cache = window_reverse_forward(dropped, (height, width), window_size, shift)
+    return y, (bias_cache, partition_cache, qkv_cache, attention_cache, proj_cache, drop_cache, reverse_cache)
+
+
+def window_attention_backward(
+    dy: Array, cache: Any
+) -> tuple[Array, Array, Array | None, Array, Array | None, Array | None]:
+    """The same chain from the end to the start.
+
+    Args:
+        dy: (B, H, W, C).
+
+    Returns:
+        dx (B, H, W, C), dqkv_weight, dqkv_bias, dproj_weight, dproj_bias, dbias_table; None where there is none.
+    """
+    bias_cache, partition_cache, qkv_cache, attention_cache, proj_cache, drop_cache, reverse_cache = cache
+    ddropped = window_reverse_backward(dy, reverse_cache)
+    dprojected = dropout_backward(ddropped, drop_cache)
+    dattended, dproj_weight, dproj_bias = linear_backward(dprojected, proj_cache)
+    dqkv, dbias = attention_backward(dattended, attention_cache)
+    dwindows, dqkv_weight, dqkv_bias = linear_backward(dqkv, qkv_cache)
+    dx = window_partition_backward(dwindows, partition_cache)
+    dbias_table = None if dbias is None else position_bias_backward(dbias, bias_cache)
+    return dx, dqkv_weight, dqkv_bias, dproj_weight, dproj_bias, dbias_table

@@ -1,0 +1,124 @@
+"""Windows of a map: padding, the cyclic shift, the cut, and the mask that the shift asks for (section 3.2).
+
+A map (B, H, W, C) is padded with zeros at the right and at the bottom to whole windows, (B, Hp, Wp, C), rolled by
+(−shift, −shift), and cut into nW = (Hp/M)(Wp/M) windows of N = M² tokens, row by row. All of that is one linear map
+whose matrix has at most a single 1 in each row and column, so its transpose is the way back: the derivative of cutting
+is putting together (what arrives at padding is dropped), the derivative of putting together is cutting.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from npswin.types import Array
+
+
+def padded_size(height: int, width: int, window_size: int) -> tuple[int, int]:
+    """(Hp, Wp): height and width rounded up to multiples of the window's side."""
+    return -(-height // window_size) * window_size, -(-width // window_size) * window_size
+
+
+def count_windows(height: int, width: int, window_size: int) -> int:
+    """nW, the number of windows that a map of this size is cut into, padding included."""
+    padded_height, padded_width = padded_size(height, width, window_size)
+    return (padded_height // window_size) * (padded_width // window_size)
+
+
+def _cut(x: Array, window_size: int, shift: int) -> Array:
+    """(B, H, W, C) -> (B·nW, N, C): pad, roll, cut."""
+    batch, height, width, channels = x.shape
+    padded_height, padded_width = padded_size(height, width, window_size)
+    if (padded_height, padded_width) != (height, width):
+        x = np.pad(x, ((0, 0), (0, padded_height - height), (0, padded_width - width), (0, 0)))
+    if shift:
+        x = np.roll(x, (-shift, -shift), axis=(1, 2))
+    x = x.reshape(batch, padded_height // window_size, window_size, padded_width // window_size, window_size, channels)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(-1, window_size * window_size, channels)
+
+
+def _assemble(windows: Array, size: tuple[int, int], window_size: int, shift: int) -> Array:
+    """(B·nW, N, C) -> (B, H, W, C): put together, roll back, crop. The transpose of `_cut`."""
+    height, width = size
+    channels = windows.shape[-1]
+    padded_height, padded_width = padded_size(height, width, window_size)
+    x = windows.reshape(
+        -1, padded_height // window_size, padded_width // window_size, window_size, window_size, channels
+    )
+    x = x.transpose(0, 1, 3, 2, 4, 5).reshape(-1, padded_height, padded_width, channels)
+    if shift:
+        x = np.roll(x, (shift, shift), axis=(1, 2))
+    return x[:, :height, :width]
+
+
+def window_partition_forward(x: Array, window_size: int, shift: int) -> tuple[Array, Any]:
+    """Pad the map to whole windows, shift it cyclically, cut it.
+
+    Args:
+        x: (B, H, W, C).
+        window_size: M, the window's side.
+        shift: rows and columns by which the map is rolled up and left; 0 in W-MSA, M//2 in SW-MSA.
+
+    Returns:
+        windows (B·nW, N, C) and the cache for the backward pass.
+    """
+    return _cut(x, window_size, shift), (x.shape[1:3], window_size, shift)
+
+
+def window_partition_backward(dwindows: Array, cache: Any) -> Array:
+    """dx (B, H, W, C) from dwindows (B·nW, N, C): every token gets its own gradient back, padding's is dropped."""
+    size, window_size, shift = cache
+    return _assemble(dwindows, size, window_size, shift)
+
+
+def window_reverse_forward(windows: Array, size: tuple[int, int], window_size: int, shift: int) -> tuple[Array, Any]:
+    """Put the windows together, undo the shift, crop the padding.
+
+    Args:
+        windows: (B·nW, N, C).
+        size: (H, W) of the map before padding.
+        window_size: M.
+        shift: as it was in `window_partition_forward`.
+
+    Returns:
+        x (B, H, W, C) and the cache for the backward pass.
+    """
+    return _assemble(windows, size, window_size, shift), (window_size, shift)
+
+
+def window_reverse_backward(dx: Array, cache: Any) -> Array:
+    """dwindows (B·nW, N, C) from dx (B, H, W, C); the tokens that were cropped get zeros."""
+    window_size, shift = cache
+    return _cut(dx, window_size, shift)
+
+
+@lru_cache(maxsize=64)
+def shift_mask(height: int, width: int, window_size: int, shift: int, mask_value: float, dtype: str) -> Array:
+    """What is added to the scores so that tokens from opposite edges of the map do not see each other (Figure 4).
+
+    After the roll the last row and the last column of windows hold up to four regions that are no neighbours on the
+    map. Number the regions by (row band, column band), where the bands of the *rolled, padded* map are [0, Hp − M),
+    [Hp − M, Hp − shift), [Hp − shift, Hp): two tokens of a window may attend to each other when their numbers agree.
+
+    Args:
+        height, width: H and W of the map before padding.
+        window_size: M.
+        shift: rows and columns of the cyclic shift, 0 < shift < M.
+        mask_value: what masked pairs get; −100 in the official code, −inf in other readings.
+        dtype: name of the result's dtype.
+
+    Returns:
+        (nW, N, N), read-only: 0 or mask_value for each window, query and key.
+    """
+    padded_height, padded_width = padded_size(height, width, window_size)
+
+    def band(length: int) -> Array:
+        position = np.arange(length)
+        return (position >= length - window_size).astype(int) + (position >= length - shift)
+
+    region = 3 * band(padded_height)[:, None] + band(padded_width)[None, :]
+    region = _cut(region[None, :, :, None], window_size, 0)[..., 0]
+    different = region[:, :, None] != region[:, None, :]
+    mask = np.where(different, mask_value, 0.0).astype(dtype)
+    mask.flags.writeable = False
+    return mask

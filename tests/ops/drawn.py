@@ -1,0 +1,58 @@
+"""Hypothesis strategies for the shapes and arguments of operations, and the arrays that go with them."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+SEEDS = st.integers(0, 2**32 - 1)
+SIDES = st.integers(1, 6)
+
+
+def normal(seed, *shape):
+    """Normal deviates in float64."""
+    return np.random.default_rng([seed, *shape]).standard_normal(shape)
+
+
+@st.composite
+def window_cases(draw):
+    """A map's size, a window no or some larger than it, a shift, and a head count, as a dictionary."""
+    window_size = draw(st.integers(1, 4))
+    return {
+        "batch": draw(st.integers(1, 2)),
+        "height": draw(SIDES),
+        "width": draw(SIDES),
+        "window_size": window_size,
+        "shift": draw(st.integers(0, window_size - 1)),
+        "num_heads": draw(st.integers(1, 3)),
+        "head_dim": draw(st.integers(1, 3)),
+        "channels": draw(st.integers(1, 4)),
+        "bias": draw(st.sampled_from(["per_head", "shared", "full", "none"])),
+        "mask_value": draw(st.sampled_from([-100.0, float("-inf")])),
+        "qkv_bias": draw(st.booleans()),
+        "seed": draw(SEEDS),
+    }
+
+
+def bias_table(case):
+    """A bias table of the case's variant, or None."""
+    window_size, heads = case["window_size"], case["num_heads"]
+    shape = {
+        "per_head": ((2 * window_size - 1) ** 2, heads),
+        "shared": ((2 * window_size - 1) ** 2, 1),
+        "full": (window_size**2, window_size**2),
+        "none": None,
+    }[case["bias"]]
+    return None if shape is None else normal(case["seed"], *shape)
+
+
+def window_attention_inputs(case):
+    """x, qkv_weight, qkv_bias, proj_weight, proj_bias, bias_table of a case, and the word's keyword arguments."""
+    seed, channels, inner = case["seed"], case["channels"], case["num_heads"] * case["head_dim"]
+    arrays = [
+        normal(seed, case["batch"], case["height"], case["width"], channels),
+        normal(seed, 3 * inner, channels),
+        normal(seed, 3 * inner) if case["qkv_bias"] else None,
+        normal(seed, channels, inner),
+        normal(seed, channels),
+        bias_table(case),
+    ]
+    return arrays, {name: case[name] for name in ("num_heads", "window_size", "shift", "mask_value")}
