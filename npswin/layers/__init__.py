@@ -1,0 +1,23 @@
+"""The layers: parameters, forward and backward pass, written in the vocabulary of `npswin.ops`."""
+
+from npswin.layers.block import SwinTransformerBlock
+from npswin.layers.layer import Layer
+from npswin.layers.layer_norm import LayerNorm
+from npswin.layers.linear import Linear
+from npswin.layers.mlp import Mlp
+from npswin.layers.patch_embed import PatchEmbed
+from npswin.layers.patch_merging import PatchMerging
+from npswin.layers.position_embed import PositionEmbed
+from npswin.layers.window_attention import WindowAttention
+
+__all__ = [
+    "Layer",
+    "LayerNorm",
+    "Linear",
+    "Mlp",
+    "PatchEmbed",
+    "PatchMerging",
+    "PositionEmbed",
+    "SwinTransformerBlock",
+    "WindowAttention",
+]

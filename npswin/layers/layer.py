@@ -1,0 +1,130 @@
+"""What all layers share: named parameters, their gradients, and the layers inside."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from npswin.backends import words
+from npswin.types import Array
+
+
+class Layer:
+    """Parameters, gradients and sub-layers under the names of the official checkpoint.
+
+    A layer is used in three ways:
+
+        y = layer(x)                      inference: keeps nothing, drops nothing
+        y, cache = layer.forward(x, rng)  training: `cache` is what the backward pass needs; rng draws what is dropped
+        dx = layer.backward(dy, cache)    adds to `layer.grads`, returns the derivative by x
+
+    Nothing is kept on the layer between the calls, so it can run forward twice before it runs backward.
+
+    Attributes:
+        own_params: this layer's own parameters by name, without those of its sub-layers.
+        own_grads: their gradients, of the same shapes.
+        children: the sub-layers by name.
+    """
+
+    def __init__(self) -> None:
+        self.own_params: dict[str, Array] = {}
+        self.own_grads: dict[str, Array] = {}
+        self.children: dict[str, Layer] = {}
+
+    def add_parameter(self, name: str, value: Array, dtype: Any) -> None:
+        """Create a parameter with this initial value and a gradient of zeros."""
+        self.own_params[name] = np.ascontiguousarray(value, dtype)
+        self.own_grads[name] = np.zeros_like(self.own_params[name])
+
+    def add_child(self, name: str, layer: "Layer") -> None:
+        """Adopt a layer: its parameters are found under `name.`, or under their own names where `name` is empty."""
+        self.children[name] = layer
+
+    def select(self, names: tuple[str, ...]) -> list[Array | None]:
+        """The parameters of these names in this order, as a word takes them; None for one that is not there."""
+        params = self.params
+        return [params.get(name) for name in names]
+
+    def accumulate(self, names: tuple[str, ...], gradients: Sequence[Array | None]) -> None:
+        """Add these gradients, as a word returns them, to `grads`; None belongs to a parameter that is not there."""
+        grads = self.grads
+        for name, gradient in zip(names, gradients, strict=True):
+            if gradient is not None:
+                grads[name] += gradient
+
+    def _walk(self, prefix: str = "") -> Iterator[tuple[str, "Layer"]]:
+        yield prefix, self
+        for name, child in self.children.items():
+            yield from child._walk(f"{prefix}{name}." if name else prefix)
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """All parameters by their official name. Change them in place: `layer.params[name][...] = value`."""
+        return {prefix + name: value for prefix, layer in self._walk() for name, value in layer.own_params.items()}
+
+    @property
+    def grads(self) -> dict[str, Array]:
+        """The gradient of each parameter, under the parameter's name."""
+        return {prefix + name: value for prefix, layer in self._walk() for name, value in layer.own_grads.items()}
+
+    def zero_grad(self) -> None:
+        """Set all gradients to zero."""
+        for gradient in self.grads.values():
+            gradient[...] = 0
+
+    def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
+        """y and the cache for `backward`; see the class."""
+        raise NotImplementedError
+
+    def backward(self, dy: Array, cache: Any) -> Array:
+        """The derivative by x; adds to `grads`."""
+        raise NotImplementedError
+
+    def __call__(self, x: Array) -> Array:
+        """Inference: y, with nothing kept."""
+        raise NotImplementedError
+
+
+def truncated_normal(rng: np.random.Generator, shape: tuple[int, ...], std: float = 0.02, bound: float = 2.0) -> Array:
+    """Normal deviates of the given deviation, redrawn where they exceed ±bound: how linear weights start.
+
+    Returns:
+        An array of the given shape in float64.
+    """
+    values = rng.normal(0.0, std, shape)
+    while (outside := np.abs(values) > bound).any():
+        values[outside] = rng.normal(0.0, std, int(outside.sum()))
+    return values
+
+
+def fan_in_uniform(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int) -> Array:
+    """Uniform deviates within ±1/√fan_in: how the patch embedding starts, being a convolution in the official code."""
+    bound = 1 / math.sqrt(fan_in)
+    return rng.uniform(-bound, bound, shape)
+
+
+def draw_mask(rng: np.random.Generator | None, shape: tuple[int, ...], rate: float, dtype: Any) -> Array | None:
+    """The word `draw_mask`, or None where nothing is dropped.
+
+    Raises:
+        ValueError: something is to be dropped and there is no generator.
+    """
+    if not rate:
+        return None
+    if rng is None:
+        raise ValueError(f"rng: got None, expected a numpy.random.Generator, since a drop rate is {rate}")
+    return words.draw_mask(rng, shape, rate, dtype)
+
+
+def check_channels(layer: str, x: Array, channels: int, rank: int | None = None) -> None:
+    """Raise a ValueError unless x has this many channels on its last axis, and this rank."""
+    if x.ndim == 0 or x.shape[-1] != channels or (rank is not None and x.ndim != rank):
+        wanted = "(B, H, W, " if rank == 4 else "(..., "
+        raise ValueError(f"{layer}: x has shape {x.shape}, expected {wanted}{channels})")
+
+
+def check_rate(name: str, rate: float) -> None:
+    """Raise a ValueError unless the rate is a probability below 1."""
+    if not 0 <= rate < 1:
+        raise ValueError(f"{name}: got {rate}, expected a number in [0, 1)")

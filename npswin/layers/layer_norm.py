@@ -1,0 +1,42 @@
+"""The layer normalization layer."""
+
+from typing import Any
+
+import numpy as np
+
+from npswin.backends import words
+from npswin.layers.layer import Layer, check_channels
+from npswin.types import Array
+
+
+class LayerNorm(Layer):
+    """Each token's channels shifted and scaled to mean 0 and variance 1, then by a learned gain and bias.
+
+    Parameters: weight (C,), ones; bias (C,), zeros.
+
+    Args:
+        dim: C.
+        dtype: of the parameters.
+    """
+
+    names = ("weight", "bias")
+
+    def __init__(self, dim: int, dtype: Any = "float32") -> None:
+        super().__init__()
+        self.dim = dim
+        self.add_parameter("weight", np.ones(dim), dtype)
+        self.add_parameter("bias", np.zeros(dim), dtype)
+
+    def __call__(self, x: Array) -> Array:
+        return self.forward(x)[0]
+
+    def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
+        """x (..., C) -> y (..., C), cache."""
+        check_channels("LayerNorm", x, self.dim)
+        return words.layer_norm_forward(x, *self.select(self.names))
+
+    def backward(self, dy: Array, cache: Any) -> Array:
+        """dy (..., C) -> dx (..., C)."""
+        dx, *gradients = words.layer_norm_backward(dy, cache)
+        self.accumulate(self.names, gradients)
+        return dx

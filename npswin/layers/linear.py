@@ -1,0 +1,48 @@
+"""The linear layer."""
+
+from typing import Any
+
+import numpy as np
+
+from npswin.backends import words
+from npswin.layers.layer import Layer, check_channels, truncated_normal
+from npswin.types import Array
+
+
+class Linear(Layer):
+    """y = x Wᵀ + b on the last axis.
+
+    Parameters: weight (out, in), from a truncated normal of deviation 0.02; bias (out,), zero.
+
+    Args:
+        in_features: channels of x.
+        out_features: channels of y.
+        rng: draws the weight.
+        bias: whether there is a bias.
+        dtype: of the parameters.
+    """
+
+    names = ("weight", "bias")
+
+    def __init__(
+        self, in_features: int, out_features: int, rng: np.random.Generator, bias: bool = True, dtype: Any = "float32"
+    ) -> None:
+        super().__init__()
+        self.in_features = in_features
+        self.add_parameter("weight", truncated_normal(rng, (out_features, in_features)), dtype)
+        if bias:
+            self.add_parameter("bias", np.zeros(out_features), dtype)
+
+    def __call__(self, x: Array) -> Array:
+        return self.forward(x)[0]
+
+    def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
+        """x (..., in) -> y (..., out), cache."""
+        check_channels("Linear", x, self.in_features)
+        return words.linear_forward(x, *self.select(self.names))
+
+    def backward(self, dy: Array, cache: Any) -> Array:
+        """dy (..., out) -> dx (..., in)."""
+        dx, *gradients = words.linear_backward(dy, cache)
+        self.accumulate(self.names, gradients)
+        return dx

@@ -1,0 +1,50 @@
+"""The patch merging layer."""
+
+from typing import Any
+
+import numpy as np
+
+from npswin.backends import words
+from npswin.layers.layer import Layer, check_channels
+from npswin.layers.layer_norm import LayerNorm
+from npswin.layers.linear import Linear
+from npswin.types import Array
+
+
+class PatchMerging(Layer):
+    """2×2 neighbours become one token: 4C channels, normalized, then reduced to 2C (section 3.1).
+
+    Parameters: norm.weight (4C,), norm.bias (4C,), reduction.weight (2C, 4C), reduction.bias (2C,).
+
+    Args:
+        dim: C.
+        rng: draws the weights.
+        norm: whether there is a norm, as in the official model.
+        bias: whether the reduction has a bias; in the official model it has none.
+        dtype: of the parameters.
+    """
+
+    names = ("norm.weight", "norm.bias", "reduction.weight", "reduction.bias")
+
+    def __init__(
+        self, dim: int, rng: np.random.Generator, norm: bool = True, bias: bool = False, dtype: Any = "float32"
+    ) -> None:
+        super().__init__()
+        self.dim = dim
+        if norm:
+            self.add_child("norm", LayerNorm(4 * dim, dtype))
+        self.add_child("reduction", Linear(4 * dim, 2 * dim, rng, bias=bias, dtype=dtype))
+
+    def __call__(self, x: Array) -> Array:
+        return self.forward(x)[0]
+
+    def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
+        """x (B, H, W, C) -> y (B, ⌈H/2⌉, ⌈W/2⌉, 2C), cache."""
+        check_channels("PatchMerging", x, self.dim, rank=4)
+        return words.patch_merging_forward(x, *self.select(self.names))
+
+    def backward(self, dy: Array, cache: Any) -> Array:
+        """dy (B, ⌈H/2⌉, ⌈W/2⌉, 2C) -> dx (B, H, W, C)."""
+        dx, *gradients = words.patch_merging_backward(dy, cache)
+        self.accumulate(self.names, gradients)
+        return dx

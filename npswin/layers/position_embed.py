@@ -1,0 +1,56 @@
+"""The layer between the patch embedding and the first block: absolute positions and dropout."""
+
+from typing import Any
+
+import numpy as np
+
+from npswin.backends import words
+from npswin.layers.layer import Layer, check_rate, draw_mask, truncated_normal
+from npswin.types import Array
+
+
+class PositionEmbed(Layer):
+    """Adds an absolute position embedding, if it has one, and applies the first dropout.
+
+    Parameters: absolute_pos_embed (1, H₀·W₀, C).
+
+    Args:
+        dim: C.
+        grid: (H₀, W₀) that the embedding is for, or None for no embedding.
+        rng: draws the embedding.
+        drop: rate of the dropout.
+        dtype: of the parameters.
+    """
+
+    names = ("absolute_pos_embed",)
+
+    def __init__(
+        self, dim: int, grid: tuple[int, int] | None, rng: np.random.Generator, drop: float, dtype: Any = "float32"
+    ) -> None:
+        super().__init__()
+        check_rate("drop", drop)
+        self.grid, self.drop = grid, drop
+        if grid is not None:
+            self.add_parameter("absolute_pos_embed", truncated_normal(rng, (1, grid[0] * grid[1], dim)), dtype)
+
+    def __call__(self, x: Array) -> Array:
+        if self.grid is None:
+            return x
+        return words.position_embed_forward(x, *self.select(self.names), self.grid)[0]
+
+    def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
+        """x (B, H, W, C) -> y (B, H, W, C), cache."""
+        embed_cache = None
+        if self.grid is not None:
+            x, embed_cache = words.position_embed_forward(x, *self.select(self.names), self.grid)
+        y, drop_cache = words.dropout_forward(x, draw_mask(rng, x.shape, self.drop, x.dtype))
+        return y, (embed_cache, drop_cache)
+
+    def backward(self, dy: Array, cache: Any) -> Array:
+        """dy (B, H, W, C) -> dx (B, H, W, C)."""
+        embed_cache, drop_cache = cache
+        dx = words.dropout_backward(dy, drop_cache)
+        if embed_cache is not None:
+            dx, *gradients = words.position_embed_backward(dx, embed_cache)
+            self.accumulate(self.names, gradients)
+        return dx

@@ -1,0 +1,136 @@
+"""The (shifted) window attention layer."""
+
+from typing import Any
+
+import numpy as np
+
+from npswin.backends import words
+from npswin.layers.layer import Layer, check_channels, check_rate, draw_mask, truncated_normal
+from npswin.layers.linear import Linear
+from npswin.ops.windows import count_windows, padded_size, shift_mask
+from npswin.types import Array
+
+POSITION_BIASES = ("per_head", "shared", "full", "none")
+
+
+class WindowAttention(Layer):
+    """W-MSA (shift_size 0) or SW-MSA on a map of any size (section 3.2).
+
+    Parameters: qkv.weight (3hd, C), qkv.bias (3hd,), proj.weight (C, hd), proj.bias (C,), and by `position_bias`
+    relative_position_bias_table ((2M − 1)², h) or ((2M − 1)², 1), or position_bias_table (N, N), or nothing.
+
+    Args:
+        dim: C.
+        num_heads: h.
+        window_size: M.
+        rng: draws the weights.
+        shift_size: rows and columns of the cyclic shift, 0 … M − 1.
+        qkv_bias: whether q, k and v have a bias.
+        head_dim: d; C/h where it is None.
+        position_bias: "per_head", "shared" by the heads, "full" for one number a pair of tokens, or "none".
+        mask_value: added to the scores of pairs that the shift brought together.
+        attn_drop: rate of the dropout on the probabilities.
+        proj_drop: rate of the dropout on the projection.
+        dtype: of the parameters.
+
+    Raises:
+        ValueError: heads that do not divide the width, an unknown position bias, a shift that does not fit.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        window_size: int,
+        rng: np.random.Generator,
+        shift_size: int = 0,
+        qkv_bias: bool = True,
+        head_dim: int | None = None,
+        position_bias: str = "per_head",
+        mask_value: float = -100.0,
+        attn_drop: float = 0.0,
+        proj_drop: float = 0.0,
+        dtype: Any = "float32",
+    ) -> None:
+        super().__init__()
+        if window_size < 1:
+            raise ValueError(f"window_size: got {window_size}, expected at least 1")
+        if not 0 <= shift_size < window_size:
+            raise ValueError(
+                f"shift_size: got {shift_size}, expected 0 to {window_size - 1} with window_size={window_size}"
+            )
+        if head_dim is None and dim % num_heads:
+            raise ValueError(f"num_heads: got {num_heads}, expected a divisor of the width {dim} (or give head_dim)")
+        if position_bias not in POSITION_BIASES:
+            raise ValueError(f"position_bias: got {position_bias!r}, expected one of {POSITION_BIASES}")
+        check_rate("attn_drop", attn_drop)
+        check_rate("proj_drop", proj_drop)
+        inner_dim = num_heads * (head_dim or dim // num_heads)
+        self.dim, self.num_heads, self.window_size, self.shift_size = dim, num_heads, window_size, shift_size
+        self.mask_value, self.attn_drop, self.proj_drop = mask_value, attn_drop, proj_drop
+
+        table_name = "position_bias_table" if position_bias == "full" else "relative_position_bias_table"
+        self.names = ("qkv.weight", "qkv.bias", "proj.weight", "proj.bias", table_name)
+        if position_bias != "none":
+            side = window_size**2 if position_bias == "full" else (2 * window_size - 1) ** 2
+            columns = {"per_head": num_heads, "shared": 1, "full": window_size**2}[position_bias]
+            self.add_parameter(table_name, truncated_normal(rng, (side, columns)), dtype)
+        self.add_child("qkv", Linear(dim, 3 * inner_dim, rng, bias=qkv_bias, dtype=dtype))
+        self.add_child("proj", Linear(inner_dim, dim, rng, dtype=dtype))
+
+    @property
+    def geometry(self) -> dict[str, Any]:
+        """The arguments of the word that are not arrays."""
+        return {
+            "num_heads": self.num_heads,
+            "window_size": self.window_size,
+            "shift": self.shift_size,
+            "mask_value": self.mask_value,
+        }
+
+    def draw_masks(self, x: Array, rng: np.random.Generator | None) -> dict[str, Array | None]:
+        """The dropout masks for an input of x's shape, as keyword arguments of the word."""
+        batch, height, width, _ = x.shape
+        tokens, windows = self.window_size**2, batch * count_windows(height, width, self.window_size)
+        return {
+            "attn_drop_mask": draw_mask(rng, (windows, self.num_heads, tokens, tokens), self.attn_drop, x.dtype),
+            "proj_drop_mask": draw_mask(rng, (windows, tokens, self.dim), self.proj_drop, x.dtype),
+        }
+
+    def __call__(self, x: Array) -> Array:
+        check_channels("WindowAttention", x, self.dim, rank=4)
+        return words.window_attention_forward(x, *self.select(self.names), **self.geometry)[0]
+
+    def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
+        """x (B, H, W, C) -> y (B, H, W, C), cache."""
+        check_channels("WindowAttention", x, self.dim, rank=4)
+        masks = self.draw_masks(x, rng)
+        return words.window_attention_forward(x, *self.select(self.names), **self.geometry, **masks)
+
+    def backward(self, dy: Array, cache: Any) -> Array:
+        """dy (B, H, W, C) -> dx (B, H, W, C)."""
+        dx, *gradients = words.window_attention_backward(dy, cache)
+        self.accumulate(self.names, gradients)
+        return dx
+
+    def probabilities(self, x: Array) -> tuple[Array, tuple[int, int]]:
+        """How much each query looks at each key, without dropout.
+
+        Args:
+            x: (B, H, W, C).
+
+        Returns:
+            (B, nW, h, N, N) and the rows and columns of windows, whose product is nW.
+        """
+        qkv_weight, qkv_bias, _, _, table = self.select(self.names)
+        height, width = x.shape[1:3]
+        windows, _ = words.window_partition_forward(x, self.window_size, self.shift_size)
+        qkv, _ = words.linear_forward(windows, qkv_weight, qkv_bias)
+        bias = None if table is None else words.position_bias_forward(table, self.window_size)[0]
+        mask = None
+        if self.shift_size:
+            mask = shift_mask(height, width, self.window_size, self.shift_size, self.mask_value, x.dtype.name)
+        probabilities = words.attention_probabilities(qkv, bias, mask, self.num_heads)
+        padded_height, padded_width = padded_size(height, width, self.window_size)
+        grid = (padded_height // self.window_size, padded_width // self.window_size)
+        return probabilities.reshape(len(x), -1, *probabilities.shape[1:]), grid

@@ -1,0 +1,260 @@
+"""Every layer: its gradients against central differences, its inference against its forward pass, its errors."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from npswin import layers
+from npswin.layers.layer import truncated_normal
+from npswin.verify import gradcheck
+from tests.ops.drawn import SEEDS, SIDES, normal
+
+CENTRAL_TOLERANCE = 2e-7
+BIASES = st.sampled_from(["per_head", "shared", "full", "none"])
+RATES = st.sampled_from([0.0, 0.4])
+
+
+def draw_params(layer, seed):
+    """Numbers of deviation 1/2 for every parameter, so that no bias is zero and no term vanishes."""
+    rng = np.random.default_rng(seed)
+    for value in layer.params.values():
+        value[...] = 0.5 * rng.standard_normal(value.shape)
+    return layer
+
+
+def check(layer, x, seed):
+    """Gradients along every coordinate, or along directions where a tensor is large."""
+    draw_params(layer, seed)
+    gradcheck(layer, x, tolerance=CENTRAL_TOLERANCE, max_coordinates=48, directions=3)
+
+
+@st.composite
+def attention_arguments(draw):
+    """Arguments that WindowAttention and the block share, and the map's shape."""
+    num_heads, window_size = draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    head_dim = draw(st.sampled_from([None, 1, 3]))
+    dim = draw(st.integers(1, 2)) * num_heads if head_dim is None else draw(st.integers(2, 4))
+    shape = (draw(st.integers(1, 2)), draw(SIDES), draw(SIDES), dim)
+    arguments = {
+        "num_heads": num_heads,
+        "window_size": window_size,
+        "shift_size": draw(st.integers(0, window_size - 1)),
+        "head_dim": head_dim,
+        "position_bias": draw(BIASES),
+        "qkv_bias": draw(st.booleans()),
+        "mask_value": draw(st.sampled_from([-100.0, float("-inf")])),
+        "attn_drop": draw(RATES),
+    }
+    return shape, arguments
+
+
+class TestGradients:
+    @given(SEEDS, st.lists(SIDES, max_size=2), SIDES, SIDES, st.booleans())
+    def test_linear(self, seed, lead, columns, rows, bias):
+        layer = layers.Linear(columns, rows, np.random.default_rng(seed), bias=bias, dtype="float64")
+        check(layer, normal(seed, *lead, columns), seed)
+
+    @given(SEEDS, st.lists(SIDES, max_size=2), st.integers(3, 8))
+    def test_layer_norm(self, seed, lead, channels):
+        check(layers.LayerNorm(channels, "float64"), normal(seed, *lead, channels), seed)
+
+    @given(SEEDS, st.lists(SIDES, max_size=2), SIDES, SIDES, RATES)
+    def test_mlp(self, seed, lead, channels, hidden, drop):
+        layer = layers.Mlp(channels, hidden, np.random.default_rng(seed), drop=drop, dtype="float64")
+        check(layer, normal(seed, *lead, channels), seed)
+
+    @settings(max_examples=60)
+    @given(SEEDS, attention_arguments(), RATES)
+    def test_window_attention(self, seed, drawn, proj_drop):
+        shape, arguments = drawn
+        rng = np.random.default_rng(seed)
+        layer = layers.WindowAttention(shape[-1], rng=rng, proj_drop=proj_drop, dtype="float64", **arguments)
+        check(layer, normal(seed, *shape), seed)
+
+    @settings(max_examples=60)
+    @given(SEEDS, attention_arguments(), RATES, RATES)
+    def test_block(self, seed, drawn, drop, drop_path):
+        shape, arguments = drawn
+        arguments["head_dim"] = arguments["head_dim"] or 2
+        dim = shape[-1] + 2  # two channels would normalize to ±1 and have no gradient to speak of
+        layer = layers.SwinTransformerBlock(
+            dim,
+            rng=np.random.default_rng(seed),
+            mlp_ratio=1.5,
+            drop=drop,
+            drop_path=drop_path,
+            dtype="float64",
+            **arguments,
+        )
+        check(layer, normal(seed, *shape[:-1], dim), seed)
+
+    @given(
+        SEEDS, st.integers(1, 2), st.integers(1, 3), SIDES, SIDES, st.integers(1, 4), st.integers(3, 5), st.booleans()
+    )
+    def test_patch_embed(self, seed, batch, in_chans, height, width, patch_size, dim, norm):
+        rng = np.random.default_rng(seed)
+        layer = layers.PatchEmbed(patch_size, in_chans, dim, rng, norm=norm, dtype="float64")
+        check(layer, normal(seed, batch, in_chans, height, width), seed)
+
+    @given(SEEDS, st.integers(1, 2), SIDES, SIDES, st.integers(1, 3), st.booleans(), st.booleans())
+    def test_patch_merging(self, seed, batch, height, width, dim, norm, bias):
+        layer = layers.PatchMerging(dim, np.random.default_rng(seed), norm=norm, bias=bias, dtype="float64")
+        check(layer, normal(seed, batch, height, width, dim), seed)
+
+    @given(SEEDS, st.integers(1, 2), SIDES, SIDES, st.one_of(st.none(), st.tuples(SIDES, SIDES)), RATES)
+    def test_position_embed(self, seed, batch, height, width, grid, drop):
+        layer = layers.PositionEmbed(2, grid, np.random.default_rng(seed), drop, "float64")
+        check(layer, normal(seed, batch, height, width, 2), seed)
+
+
+def make(name, dtype="float64", **more):
+    """One of each layer, and an input for it."""
+    rng = np.random.default_rng(0)
+    made = {
+        "Linear": lambda: (layers.Linear(4, 3, rng, dtype=dtype), (2, 5, 4)),
+        "LayerNorm": lambda: (layers.LayerNorm(4, dtype), (2, 5, 4)),
+        "Mlp": lambda: (layers.Mlp(4, 6, rng, dtype=dtype, **more), (2, 5, 4)),
+        "WindowAttention": lambda: (
+            layers.WindowAttention(4, 2, 3, rng, shift_size=1, dtype=dtype, **more),
+            (2, 5, 4, 4),
+        ),
+        "SwinTransformerBlock": lambda: (
+            layers.SwinTransformerBlock(4, 2, 3, rng, shift_size=1, dtype=dtype, **more),
+            (2, 5, 4, 4),
+        ),
+        "PatchEmbed": lambda: (layers.PatchEmbed(2, 3, 4, rng, dtype=dtype), (2, 3, 5, 4)),
+        "PatchMerging": lambda: (layers.PatchMerging(4, rng, dtype=dtype), (2, 5, 4, 4)),
+        "PositionEmbed": lambda: (
+            layers.PositionEmbed(4, (2, 3), rng, **{"drop": 0.0, **more}, dtype=dtype),
+            (2, 5, 4, 4),
+        ),
+    }
+    layer, shape = made[name]()
+    return draw_params(layer, 1), normal(2, *shape).astype(dtype)
+
+
+LAYERS = [
+    "Linear",
+    "LayerNorm",
+    "Mlp",
+    "WindowAttention",
+    "SwinTransformerBlock",
+    "PatchEmbed",
+    "PatchMerging",
+    "PositionEmbed",
+]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+class TestEveryLayer:
+    def test_inference_is_the_forward_pass(self, name, dtype):
+        layer, x = make(name, dtype)
+        np.testing.assert_array_equal(layer(x), layer.forward(x)[0])
+
+    def test_dtype_is_kept(self, name, dtype):
+        layer, x = make(name, dtype)
+        y, cache = layer.forward(x)
+        dx = layer.backward(y, cache)
+        assert {y.dtype, dx.dtype, *(g.dtype for g in layer.grads.values())} == {np.dtype(dtype)}
+
+    def test_backward_adds_and_zero_grad_clears(self, name, dtype):
+        layer, x = make(name, dtype)
+        y, cache = layer.forward(x)
+        layer.backward(y, cache)
+        once = {key: grad.copy() for key, grad in layer.grads.items()}
+        layer.backward(y, cache)
+        for key, grad in layer.grads.items():
+            np.testing.assert_allclose(grad, 2 * once[key], rtol=1e-6)
+        layer.zero_grad()
+        assert not any(grad.any() for grad in layer.grads.values())
+
+    def test_nothing_given_is_changed(self, name, dtype):
+        layer, x = make(name, dtype)
+        params = {key: value.copy() for key, value in layer.params.items()}
+        given_x = x.copy()
+        y, cache = layer.forward(x)
+        dy = normal(3, *y.shape).astype(dtype)
+        given_dy = dy.copy()
+        layer.backward(dy, cache)
+        np.testing.assert_array_equal(x, given_x)
+        np.testing.assert_array_equal(dy, given_dy)
+        for key, value in layer.params.items():
+            np.testing.assert_array_equal(value, params[key])
+
+    def test_two_forward_passes_before_the_backward_passes(self, name, dtype):
+        layer, x = make(name, dtype)
+        other = x[::-1].copy() + 1
+        y, cache = layer.forward(x)
+        expected = layer.backward(np.ones_like(y), cache)
+        _, cache = layer.forward(x)
+        other_y, other_cache = layer.forward(other)
+        layer.backward(np.ones_like(other_y), other_cache)
+        np.testing.assert_array_equal(layer.backward(np.ones_like(y), cache), expected)
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if name != "PositionEmbed"])
+def test_wrong_channels_are_named(name):
+    layer, x = make(name)
+    with pytest.raises(ValueError, match=rf"{name}|Linear|LayerNorm"):
+        layer.forward(x[..., :-1] if name != "PatchEmbed" else x[:, :-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("Mlp", {"drop": 0.5}),
+        ("WindowAttention", {"attn_drop": 0.5}),
+        ("WindowAttention", {"proj_drop": 0.5}),
+        ("SwinTransformerBlock", {"drop_path": 0.5}),
+        ("PositionEmbed", {"drop": 0.5}),
+    ],
+)
+def test_dropping_needs_a_generator_and_is_reproducible(name, more):
+    layer, x = make(name, **more)
+    with pytest.raises(ValueError, match="rng"):
+        layer.forward(x)
+    first, second, other = (layer.forward(x, np.random.default_rng(seed))[0] for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first, second)
+    assert (first != other).any()
+    assert (layer(x) != first).any()
+
+
+@pytest.mark.parametrize("silent", ["attn.proj", "mlp.fc2"])
+def test_drop_path_drops_whole_images_in_either_branch_and_rescales(silent):
+    layer, x = make("SwinTransformerBlock", drop_path=0.75)
+    x = np.repeat(x[:1], 64, axis=0)
+    for name in (f"{silent}.weight", f"{silent}.bias"):
+        layer.params[name][...] = 0
+    branch = layer.forward(x, np.random.default_rng(0))[0] - x
+    whole = layer(x)[0] - x[0]
+    kept = [index for index in range(64) if branch[index].any()]
+    assert 4 < len(kept) < 32
+    for index in kept:
+        np.testing.assert_allclose(branch[index], 4 * whole, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_heads": 3}, "num_heads: got 3, expected a divisor of the width 4"),
+        ({"position_bias": "both"}, "position_bias: got 'both'"),
+        ({"shift_size": 3}, "shift_size: got 3, expected 0 to 2"),
+        ({"window_size": 0}, "window_size: got 0"),
+        ({"attn_drop": 1.0}, "attn_drop: got 1.0"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        layers.WindowAttention(
+            **{"dim": 4, "num_heads": 2, "window_size": 3, "rng": np.random.default_rng(0), **arguments}
+        )
+
+
+def test_weights_start_as_in_the_paper_and_within_the_bound():
+    values = truncated_normal(np.random.default_rng(0), (200, 200))
+    assert abs(values.std() - 0.02) < 2e-4
+    wide = truncated_normal(np.random.default_rng(0), (200, 200), std=2.0)
+    assert np.abs(wide).max() <= 2.0
+    assert np.abs(wide).max() > 1.99
