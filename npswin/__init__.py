@@ -1,0 +1,24 @@
+"""Swin Transformer in NumPy, with every derivative written by hand."""
+
+from npswin import data
+from npswin.backends import get_backend, set_backend
+from npswin.models import CONFIGS, OTHER_READING, SwinTransformer, create_model
+from npswin.ops.loss import cross_entropy
+from npswin.verify import GradcheckError, gradcheck
+from npswin.weights import load_weights
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CONFIGS",
+    "OTHER_READING",
+    "GradcheckError",
+    "SwinTransformer",
+    "create_model",
+    "cross_entropy",
+    "data",
+    "get_backend",
+    "gradcheck",
+    "load_weights",
+    "set_backend",
+]

@@ -1,0 +1,90 @@
+"""The named configurations: the official ones (appendix A1 and the released configuration files) and small ones."""
+
+from typing import Any
+
+from npswin.models.swin import SwinTransformer
+
+_SIZES: dict[str, dict[str, Any]] = {
+    "tiny": {"embed_dim": 96, "depths": (2, 2, 6, 2), "num_heads": (3, 6, 12, 24)},
+    "small": {"embed_dim": 96, "depths": (2, 2, 18, 2), "num_heads": (3, 6, 12, 24)},
+    "base": {"embed_dim": 128, "depths": (2, 2, 18, 2), "num_heads": (4, 8, 16, 32)},
+    "large": {"embed_dim": 192, "depths": (2, 2, 18, 2), "num_heads": (6, 12, 24, 48)},
+}
+
+
+def _official(size: str, window_size: int, img_size: int, drop_path_rate: float, num_classes: int) -> dict[str, Any]:
+    return {
+        **_SIZES[size],
+        "img_size": img_size,
+        "patch_size": 4,
+        "window_size": window_size,
+        "drop_path_rate": drop_path_rate,
+        "num_classes": num_classes,
+    }
+
+
+def _small_images(embed_dim: int, depths: tuple[int, ...], num_heads: tuple[int, ...], **more: Any) -> dict[str, Any]:
+    return {
+        "embed_dim": embed_dim,
+        "depths": depths,
+        "num_heads": num_heads,
+        "img_size": 32,
+        "patch_size": 2,
+        "window_size": 4,
+        "num_classes": 10,
+        **more,
+    }
+
+
+IMAGENET_1K, IMAGENET_22K = 1000, 21841
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "swin_tiny_patch4_window7_224": _official("tiny", 7, 224, 0.2, IMAGENET_1K),
+    "swin_small_patch4_window7_224": _official("small", 7, 224, 0.3, IMAGENET_1K),
+    "swin_base_patch4_window7_224": _official("base", 7, 224, 0.5, IMAGENET_1K),
+    "swin_base_patch4_window12_384": _official("base", 12, 384, 0.5, IMAGENET_1K),
+    "swin_large_patch4_window7_224": _official("large", 7, 224, 0.2, IMAGENET_1K),
+    "swin_large_patch4_window12_384": _official("large", 12, 384, 0.2, IMAGENET_1K),
+    "swin_tiny_patch4_window7_224_22k": _official("tiny", 7, 224, 0.1, IMAGENET_22K),
+    "swin_small_patch4_window7_224_22k": _official("small", 7, 224, 0.2, IMAGENET_22K),
+    "swin_base_patch4_window7_224_22k": _official("base", 7, 224, 0.2, IMAGENET_22K),
+    "swin_base_patch4_window12_384_22k": _official("base", 12, 384, 0.2, IMAGENET_22K),
+    "swin_large_patch4_window7_224_22k": _official("large", 7, 224, 0.2, IMAGENET_22K),
+    "swin_large_patch4_window12_384_22k": _official("large", 12, 384, 0.2, IMAGENET_22K),
+    "swin_nano_patch2_window4_32": _small_images(24, (2, 2), (2, 4), drop_path_rate=0.0),
+    "swin_mini_patch2_window4_32": _small_images(48, (2, 2, 2), (3, 6, 12), drop_path_rate=0.1),
+    "swin_tiny_patch2_window4_32": _small_images(96, (2, 6, 2), (3, 6, 12), drop_path_rate=0.2),
+}
+
+# The other reading of the paper that people run, the package swin-transformer-pytorch:
+# create_model("swin_tiny_patch4_window7_224", **OTHER_READING); position_bias="full" is its second variant.
+OTHER_READING: dict[str, Any] = {
+    "img_size": None,
+    "position_bias": "shared",
+    "qkv_bias": False,
+    "head_dim": 32,
+    "mask_value": float("-inf"),
+    "patch_norm": False,
+    "merge_norm": False,
+    "merge_bias": True,
+    "norm_after_pool": True,
+    "drop_path_rate": 0.0,
+}
+
+
+def create_model(name: str, **overrides: Any) -> SwinTransformer:
+    """A model by its configuration's name.
+
+    Args:
+        name: one of `npswin.models.CONFIGS`, such as "swin_tiny_patch4_window7_224".
+        **overrides: arguments of `SwinTransformer` that shall differ, such as num_classes, dtype, seed.
+
+    Returns:
+        The model, with fresh weights.
+
+    Raises:
+        ValueError: no configuration has this name; or an argument that does not fit.
+    """
+    if name not in CONFIGS:
+        raise ValueError(f"name: got {name!r}, expected one of {', '.join(CONFIGS)}")
+    return SwinTransformer(**{**CONFIGS[name], **overrides})

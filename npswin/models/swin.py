@@ -1,0 +1,326 @@
+"""Swin Transformer, whole: the hierarchy of Figure 3a of Liu et al. 2021."""
+
+import json
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from npswin.backends import words
+from npswin.layers import Layer, LayerNorm, Linear, PatchEmbed, PatchMerging, PositionEmbed, SwinTransformerBlock
+from npswin.layers.layer import check_rate
+from npswin.models.checks import check_architecture, check_images
+from npswin.types import Array
+from npswin.weights import save_tensors
+
+
+class SwinTransformer(Layer):
+    """patch embedding -> stages of blocks with patch merging between them -> norm -> mean over the map -> head.
+
+    Images (B, c, H, W) of any size: a stage pads its map where it has to, as the official dense-prediction code does.
+
+        logits = model(images)                          inference
+        logits, cache = model.forward(images)           training
+        dimages = model.backward(dlogits, cache)        adds to model.grads
+
+    Args:
+        img_size: side of the images, or (H, W). Where it makes a stage's map no larger than the window, that stage's
+            window shrinks to the map's shorter side and is not shifted. None: windows and shifts stay as given.
+        patch_size: p, side of a patch in pixels.
+        in_chans: c.
+        num_classes: K; 0 for no head, the pooled features being the output.
+        embed_dim: C of the first stage; each stage doubles it.
+        depths: blocks in each stage; every second one is shifted.
+        num_heads: h in each stage.
+        window_size: M.
+        mlp_ratio: hidden channels of an MLP over C.
+        qkv_bias: whether q, k, v have a bias.
+        ape: whether an absolute position embedding is added to the patches.
+        patch_norm: whether the patch embedding is normalized.
+        drop_rate: dropout on patches, projections and MLPs.
+        attn_drop_rate: dropout on attention probabilities.
+        drop_path_rate: stochastic depth of the last block; it grows linearly from 0 at the first.
+        dtype: "float32" to work, "float64" to verify.
+        seed: of the initial weights, and of what `forward` drops when it is given no generator.
+        position_bias: "per_head" (the official model), "shared" by the heads, "full" M²×M², or "none".
+        head_dim: channels a head; C/h where it is None.
+        mask_value: added to the scores of pairs that the cyclic shift brought together.
+        merge_norm, merge_bias: whether patch merging has a norm (official: yes), a bias (official: no).
+        norm_after_pool: whether the last norm comes after the mean over the map (official: before).
+
+    Attributes:
+        config: the arguments above, as JSON can hold them.
+        trunk: (name, layer) from the patch embedding to the last block, in order.
+        rng: the generator that `forward` uses when it is given none.
+
+    Raises:
+        ValueError: an argument that does not fit, named.
+    """
+
+    def __init__(
+        self,
+        img_size: int | tuple[int, int] | None = 224,
+        patch_size: int = 4,
+        in_chans: int = 3,
+        num_classes: int = 1000,
+        embed_dim: int = 96,
+        depths: Sequence[int] = (2, 2, 6, 2),
+        num_heads: Sequence[int] = (3, 6, 12, 24),
+        window_size: int = 7,
+        mlp_ratio: float = 4.0,
+        qkv_bias: bool = True,
+        ape: bool = False,
+        patch_norm: bool = True,
+        drop_rate: float = 0.0,
+        attn_drop_rate: float = 0.0,
+        drop_path_rate: float = 0.1,
+        dtype: str = "float32",
+        seed: int = 0,
+        position_bias: str = "per_head",
+        head_dim: int | None = None,
+        mask_value: float = -100.0,
+        merge_norm: bool = True,
+        merge_bias: bool = False,
+        norm_after_pool: bool = False,
+    ) -> None:
+        super().__init__()
+        self.config: dict[str, Any] = {
+            name: value for name, value in locals().items() if name not in ("self", "__class__")
+        }
+        self.config.update(
+            img_size=img_size if img_size is None or isinstance(img_size, int) else list(img_size),
+            depths=list(depths),
+            num_heads=list(num_heads),
+            mask_value=str(mask_value),
+        )
+        check_architecture(self.config)
+        check_rate("drop_path_rate", drop_path_rate)
+        mask_value = float(mask_value)
+        self.dtype = np.dtype(dtype)
+        self.in_chans, self.num_classes, self.norm_after_pool = in_chans, num_classes, norm_after_pool
+        self.rng = np.random.default_rng([seed, 1])
+        init = np.random.default_rng([seed, 0])
+
+        grid = None if img_size is None else _ceil_divide(_pair(img_size), patch_size)
+        drop_paths = iter(np.linspace(0, drop_path_rate, sum(depths)).tolist())
+        self.trunk: list[tuple[str, Layer]] = []
+        self.stage_ends: list[int] = []  # places in the trunk of each stage's last block
+
+        self._append("patch_embed", PatchEmbed(patch_size, in_chans, embed_dim, init, patch_norm, dtype))
+        if ape or drop_rate:
+            self._append("", PositionEmbed(embed_dim, grid if ape else None, init, drop_rate, dtype))
+        for stage, (depth, heads) in enumerate(zip(depths, num_heads, strict=True)):
+            dim = embed_dim * 2**stage
+            fits = grid is None or min(grid) > window_size
+            for block in range(depth):
+                self._append(
+                    f"layers.{stage}.blocks.{block}",
+                    SwinTransformerBlock(
+                        dim,
+                        heads,
+                        window_size if grid is None else min(window_size, *grid),
+                        init,
+                        shift_size=window_size // 2 if block % 2 and fits else 0,
+                        mlp_ratio=mlp_ratio,
+                        drop=drop_rate,
+                        drop_path=next(drop_paths),
+                        dtype=dtype,
+                        qkv_bias=qkv_bias,
+                        head_dim=head_dim,
+                        position_bias=position_bias,
+                        mask_value=mask_value,
+                        attn_drop=attn_drop_rate,
+                    ),
+                )
+            self.stage_ends.append(len(self.trunk) - 1)
+            if stage < len(depths) - 1:
+                self._append(f"layers.{stage}.downsample", PatchMerging(dim, init, merge_norm, merge_bias, dtype))
+                grid = None if grid is None else _ceil_divide(grid, 2)
+        self.norm = LayerNorm(dim, dtype)
+        self.add_child("norm", self.norm)
+        self.head = Linear(dim, num_classes, init, dtype=dtype) if num_classes else None
+        if self.head is not None:
+            self.add_child("head", self.head)
+
+    def _append(self, name: str, layer: Layer) -> None:
+        self.add_child(name, layer)
+        self.trunk.append((name or "pos_drop", layer))
+
+    def activations(self, images: Array) -> Iterator[tuple[str, Array]]:
+        """Inference step by step: the name and the output of each layer, the last being ("head", logits).
+
+        Args:
+            images: (B, c, H, W).
+
+        Yields:
+            maps (B, H, W, C) of the trunk, then of the norm, then the pooled (B, C), then logits (B, K).
+        """
+        check_images(images, self.in_chans, self.dtype)
+        x = images
+        for name, layer in self.trunk:
+            x = layer(x)
+            yield name, x
+        if self.norm_after_pool:
+            x = words.mean_pool_forward(x)[0]
+            yield "pool", x
+            x = self.norm(x)
+            yield "norm", x
+        else:
+            x = self.norm(x)
+            yield "norm", x
+            x = words.mean_pool_forward(x)[0]
+            yield "pool", x
+        if self.head is not None:
+            yield "head", self.head(x)
+
+    def __call__(self, images: Array) -> Array:
+        """Logits (B, K) of images (B, c, H, W); nothing is dropped, nothing is kept."""
+        for _, x in self.activations(images):
+            logits = x
+        return logits
+
+    def forward_features(self, images: Array) -> list[Array]:
+        """One map a stage, for dense tasks: what its last block puts out, before patch merging and without norm.
+
+        Args:
+            images: (B, c, H, W).
+
+        Returns:
+            A map (B, C·2ⁱ, Hᵢ, Wᵢ) for each stage i.
+        """
+        check_images(images, self.in_chans, self.dtype)
+        maps, x = [], images
+        for place, (_, layer) in enumerate(self.trunk):
+            x = layer(x)
+            if place in self.stage_ends:
+                maps.append(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+        return maps
+
+    def features(self, images: Array, rng: np.random.Generator | None = None) -> tuple[list[Array], Any]:
+        """`forward_features` for training: the same maps, and the cache for `features_backward`.
+
+        Args:
+            images: (B, c, H, W).
+            rng: draws what is dropped; the model's own generator where it is None.
+
+        Returns:
+            A map (B, C·2ⁱ, Hᵢ, Wᵢ) for each stage i, and the cache.
+        """
+        check_images(images, self.in_chans, self.dtype)
+        rng = self.rng if rng is None else rng
+        maps, caches, x = [], [], images
+        for place, (_, layer) in enumerate(self.trunk):
+            x, cache = layer.forward(x, rng)
+            caches.append(cache)
+            if place in self.stage_ends:
+                maps.append(x.transpose(0, 3, 1, 2))
+        return maps, caches
+
+    def features_backward(self, dmaps: Sequence[Array | None], cache: Any) -> Array:
+        """The derivative by the images; adds to `grads`.
+
+        A stage's map goes two ways, out and into the next stage: the two derivatives are added.
+
+        Args:
+            dmaps: the derivative by each stage's map, or None where the loss does not depend on it. Not all None.
+            cache: from `features`.
+
+        Returns:
+            dimages (B, c, H, W).
+        """
+        outputs = dict(zip(self.stage_ends, dmaps, strict=True))
+        dx: Any = None
+        for place in range(len(self.trunk) - 1, -1, -1):
+            dmap = outputs.get(place)
+            if dmap is not None:
+                dmap = dmap.transpose(0, 2, 3, 1)
+                dx = dmap if dx is None else dx + dmap
+            if dx is not None:
+                dx = self.trunk[place][1].backward(dx, cache[place])
+        if dx is None:
+            raise ValueError("dmaps: got None for every stage, expected at least one derivative")
+        return dx
+
+    def forward(self, images: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
+        """Logits for training, with dropout and drop path.
+
+        Args:
+            images: (B, c, H, W).
+            rng: draws what is dropped; the model's own generator where it is None.
+
+        Returns:
+            logits (B, K) and the cache for `backward`.
+        """
+        maps, trunk_cache = self.features(images, rng)
+        x = maps[-1].transpose(0, 2, 3, 1)
+        if self.norm_after_pool:
+            x, pool_cache = words.mean_pool_forward(x)
+            x, norm_cache = self.norm.forward(x)
+        else:
+            x, norm_cache = self.norm.forward(x)
+            x, pool_cache = words.mean_pool_forward(x)
+        head_cache = None
+        if self.head is not None:
+            x, head_cache = self.head.forward(x)
+        return x, (trunk_cache, norm_cache, pool_cache, head_cache)
+
+    def backward(self, dlogits: Array, cache: Any) -> Array:
+        """The derivative by the images; adds to `grads`.
+
+        Args:
+            dlogits: (B, K).
+            cache: from `forward`.
+
+        Returns:
+            dimages (B, c, H, W).
+        """
+        trunk_cache, norm_cache, pool_cache, head_cache = cache
+        dx = dlogits
+        if self.head is not None:
+            dx = self.head.backward(dx, head_cache)
+        if self.norm_after_pool:
+            dx = self.norm.backward(dx, norm_cache)
+            dx = words.mean_pool_backward(dx, pool_cache)
+        else:
+            dx = words.mean_pool_backward(dx, pool_cache)
+            dx = self.norm.backward(dx, norm_cache)
+        earlier = [None] * (len(self.stage_ends) - 1)
+        return self.features_backward([*earlier, dx.transpose(0, 3, 1, 2)], trunk_cache)
+
+    def attention_maps(self, images: Array) -> list[dict[str, Any]]:
+        """Where each window looks, block by block.
+
+        Args:
+            images: (B, c, H, W).
+
+        Returns:
+            A dictionary a block: "name", "shift", "window_size", "grid" (rows and columns of windows) and
+            "probabilities" (B, nW, h, N, N), with window number row·columns + column of the shifted, padded map.
+        """
+        check_images(images, self.in_chans, self.dtype)
+        found, x = [], images
+        for name, layer in self.trunk:
+            if isinstance(layer, SwinTransformerBlock):
+                probabilities, grid = layer.attn.probabilities(layer.norm1(x))
+                attn = layer.attn
+                found.append({"name": name, "shift": attn.shift_size, "window_size": attn.window_size, "grid": grid})
+                found[-1]["probabilities"] = probabilities
+            x = layer(x)
+        return found
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the parameters to a safetensors file, with `config` in its metadata."""
+        save_tensors(path, self.params, {"config": json.dumps(self.config)})
+
+
+def _pair(size: int | Sequence[int]) -> tuple[int, int]:
+    if isinstance(size, int):
+        return size, size
+    height, width = size
+    return height, width
+
+
+def _ceil_divide(size: tuple[int, int], divisor: int) -> tuple[int, int]:
+    height, width = size
+    return -(-height // divisor), -(-width // divisor)
