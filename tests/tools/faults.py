@@ -1,0 +1,341 @@
+"""Single faults of the kind that people make in a backward pass or in index arithmetic.
+
+Each is a file, a piece of its text that occurs there once, and what a slip of the pen would have made of it.
+"""
+
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    """One slip: in `file`, `right` becomes `wrong`."""
+
+    title: str
+    file: str
+    right: str
+    wrong: str
+
+
+def _faults(file: str, *rows: tuple[str, str, str]) -> list[Fault]:
+    return [Fault(title, f"npswin/{file}", right, wrong) for title, right, wrong in rows]
+
+
+FAULTS = [
+    *_faults(
+        "ops/linear.py",
+        ("dx by the transposed weight's sign", "dx = (drows @ weight)", "dx = (drows @ -weight)"),
+        ("bias gradient averaged over rows", "drows.sum(axis=0) if has_bias", "drows.mean(axis=0) if has_bias"),
+        ("bias left out of the forward pass", "        y += bias\n", "        y += 0 * bias\n"),
+        (
+            "weight gradient of the first row only",
+            "drows.T @ x.reshape(-1, x.shape[-1])",
+            "drows[:1].T @ x.reshape(-1, x.shape[-1])[:1]",
+        ),
+    ),
+    *_faults(
+        "ops/layer_norm.py",
+        ("the mean's term is missing", "    dx -= g_mean\n", ""),
+        ("the variance's term is missing", "    dx -= xhat * gx_mean\n", ""),
+        ("the variance's term with the wrong sign", "dx -= xhat * gx_mean", "dx += xhat * gx_mean"),
+        ("rstd is missing", "    dx *= rstd\n", ""),
+        ("gain is missing in dx", "    g = dy * weight\n", "    g = dy.copy()\n"),
+        (
+            "gain's gradient without x̂",
+            'np.einsum("rc,rc->c", dy.reshape(-1, channels), xhat.reshape(-1, channels))',
+            "dy.reshape(-1, channels).sum(axis=0)",
+        ),
+        ("unbiased variance", "/ x.shape[-1]\n    rstd", "/ (x.shape[-1] - 1)\n    rstd"),
+        ("eps outside the root", "np.sqrt(variance + eps)", "(np.sqrt(variance) + eps)"),
+        ("eps of 1e-6", "eps: float = 1e-5", "eps: float = 1e-6"),
+    ),
+    *_faults(
+        "ops/gelu.py",
+        ("the term x·φ(x) is missing", "    dx *= x\n", "    dx *= 0\n"),
+        ("φ without its normalization", "    dx *= 1 / math.sqrt(2 * math.pi)\n", ""),
+        ("exp(−x²) for exp(−x²/2)", "np.exp(-0.5 * x * x)", "np.exp(-x * x)"),
+        ("Φ is missing in the derivative", "    dx += cdf\n", ""),
+        ("erf(x) for erf(x/√2)", "erf(x * math.sqrt(0.5))", "erf(x * 1.0)"),
+    ),
+    *_faults(
+        "ops/softmax.py",
+        (
+            "Jacobian without its sum",
+            'return p * (dp - np.einsum("...k,...k->...", p, dp)[..., None])',
+            "return p * dp",
+        ),
+        (
+            "sum of dp rather than of p·dp",
+            'np.einsum("...k,...k->...", p, dp)[..., None]',
+            "dp.sum(axis=-1, keepdims=True)",
+        ),
+    ),
+    *_faults(
+        "ops/dropout.py",
+        ("the gradient is not dropped", "return dy if mask is None else dy * mask", "return dy"),
+        (
+            "no rescaling",
+            "(rng.random(shape) < keep).astype(dtype) / np.dtype(dtype).type(keep)",
+            "(rng.random(shape) < keep).astype(dtype)",
+        ),
+        ("rate for keep", "rng.random(shape) < keep", "rng.random(shape) < rate"),
+    ),
+    *_faults(
+        "ops/residual.py",
+        (
+            "the branch's gradient without drop path's factor",
+            "return dy, (dy if scale is None else scale * dy)",
+            "return dy, dy",
+        ),
+        (
+            "drop path's factor on the shortcut",
+            "return shortcut + scale * branch, scale",
+            "return scale * shortcut + branch, scale",
+        ),
+    ),
+    *_faults(
+        "ops/windows.py",
+        (
+            "rolled the wrong way",
+            "np.roll(x, (-shift, -shift), axis=(1, 2))",
+            "np.roll(x, (shift, shift), axis=(1, 2))",
+        ),
+        ("not rolled back", "np.roll(x, (shift, shift), axis=(1, 2))", "x"),
+        ("rolled along rows only", "np.roll(x, (-shift, -shift), axis=(1, 2))", "np.roll(x, -shift, axis=1)"),
+        (
+            "windows column by column",
+            "return x.transpose(0, 1, 3, 2, 4, 5).reshape(-1, window_size * window_size, channels)",
+            "return x.transpose(0, 3, 1, 2, 4, 5).reshape(-1, window_size * window_size, channels)",
+        ),
+        (
+            "tokens of a window transposed",
+            "return x.transpose(0, 1, 3, 2, 4, 5).reshape(-1, window_size * window_size, channels)",
+            "return x.transpose(0, 1, 3, 4, 2, 5).reshape(-1, window_size * window_size, channels)",
+        ),
+        ("padding on the left", "(0, padded_width - width), (0, 0)", "(padded_width - width, 0), (0, 0)"),
+        (
+            "crop from the far corner",
+            "return x[:, :height, :width]",
+            "return x[:, padded_height - height :, padded_width - width :]",
+        ),
+        ("mask's last band off by one", "(position >= length - shift)", "(position > length - shift)"),
+        (
+            "mask's middle band off by one",
+            "(position >= length - window_size)",
+            "(position >= length - window_size - 1)",
+        ),
+        (
+            "mask without column bands",
+            "3 * band(padded_height)[:, None] + band(padded_width)[None, :]",
+            "3 * band(padded_height)[:, None] + 0 * band(padded_width)[None, :]",
+        ),
+        ("mask inverted", "region[:, :, None] != region[:, None, :]", "region[:, :, None] == region[:, None, :]"),
+        (
+            "mask on the map before padding",
+            "3 * band(padded_height)[:, None] + band(padded_width)[None, :]",
+            "np.pad(3 * band(height)[:, None] + band(width), ((0, padded_height - height), (0, padded_width - width)))",
+        ),
+    ),
+    *_faults(
+        "ops/position_bias.py",
+        ("key minus query", "delta_y = y[:, None] - y[None, :]", "delta_y = y[None, :] - y[:, None]"),
+        (
+            "rows and columns exchanged",
+            "index = delta_y * (2 * window_size - 1) + delta_x",
+            "index = delta_x * (2 * window_size - 1) + delta_y",
+        ),
+        (
+            "table's stride off by one",
+            "index = delta_y * (2 * window_size - 1) + delta_x",
+            "index = delta_y * (2 * window_size - 2) + delta_x",
+        ),
+        (
+            "overwritten rather than summed",
+            "np.add.at(dtable, index, dbias.transpose(1, 2, 0))",
+            "dtable[index] = dbias.transpose(1, 2, 0)",
+        ),
+        (
+            "queries and keys exchanged in the gradient",
+            "np.add.at(dtable, index, dbias.transpose(1, 2, 0))",
+            "np.add.at(dtable, index, dbias.transpose(2, 1, 0))",
+        ),
+        (
+            "full table transposed",
+            "        return table[None], (None, table)",
+            "        return table.T[None], (None, table)",
+        ),
+        ("full table's gradient transposed", "return dbias[0]", "return dbias[0].T"),
+    ),
+    *_faults(
+        "ops/attention.py",
+        ("q not scaled", "(q * q.shape[-1] ** -0.5) @ k", "q @ k"),
+        (
+            "scaled by the width of all heads",
+            "(q * q.shape[-1] ** -0.5) @ k",
+            "(q * (num_heads * q.shape[-1]) ** -0.5) @ k",
+        ),
+        ("dq not scaled", "    dq *= scale\n", ""),
+        ("dk not scaled", "    dk *= scale\n", ""),
+        ("dk without the transpose", "dk[...] = dscores.swapaxes(-1, -2) @ q", "dk[...] = dscores @ q"),
+        ("dv without the transpose", "dv[...] = kept.swapaxes(-1, -2) @ do", "dv[...] = kept @ do"),
+        (
+            "dv from the probabilities before dropout",
+            "dv[...] = kept.swapaxes(-1, -2) @ do",
+            "dv[...] = probabilities.swapaxes(-1, -2) @ do",
+        ),
+        ("k and v exchanged", "return q, k, v", "return q, v, k"),
+        (
+            "columns ordered (head, q|k|v, channel)",
+            "qkv.reshape(windows, tokens, 3, num_heads, columns // (3 * num_heads)).transpose(2, 0, 3, 1, 4)",
+            "qkv.reshape(windows, tokens, num_heads, 3, columns // (3 * num_heads)).transpose(3, 0, 2, 1, 4)",
+        ),
+        ("heads not merged back in order", "(kept @ v).transpose(0, 2, 1, 3)", "(kept @ v)"),
+        ("mask of another window", "scores += mask[:, None]", "scores += mask[::-1, None]"),
+        ("bias gradient of one window", "dbias = dscores.sum(axis=0)", "dbias = dscores[0].copy()"),
+        ("shared bias' gradient of one head", "dbias = dbias.sum(axis=0, keepdims=True)", "dbias = dbias[:1]"),
+        (
+            "softmax over the queries",
+            "return softmax_forward(scores)[0]",
+            "return softmax_forward(scores.swapaxes(-1, -2))[0].swapaxes(-1, -2)",
+        ),
+    ),
+    *_faults(
+        "ops/branches.py",
+        (
+            "attention branch without its shortcut in dx",
+            "    dx += dshortcut\n    return dx, dnorm_weight, dnorm_bias, *dattention",
+            "    return dx, dnorm_weight, dnorm_bias, *dattention",
+        ),
+        (
+            "MLP branch without its shortcut in dx",
+            "    dx += dshortcut\n    return dx, dnorm_weight, dnorm_bias, *dmlp",
+            "    return dx, dnorm_weight, dnorm_bias, *dmlp",
+        ),
+        (
+            "residual taken after the norm",
+            "residual_forward(x, branch, path_scale)\n    return y, (norm_cache, attention_cache",
+            "residual_forward(normed, branch, path_scale)\n    return y, (norm_cache, attention_cache",
+        ),
+    ),
+    *_faults(
+        "ops/mlp.py",
+        (
+            "dropout's gradient after the GELU missing",
+            "    dactivated = dropout_backward(dactivated, hidden_drop_cache)\n",
+            "",
+        ),
+        ("GELU's derivative missing", "dhidden = gelu_backward(dactivated, gelu_cache)", "dhidden = dactivated"),
+    ),
+    *_faults(
+        "ops/patch_embed.py",
+        (
+            "rows and columns of a patch exchanged",
+            "patches.transpose(0, 2, 4, 1, 3, 5)",
+            "patches.transpose(0, 2, 4, 1, 5, 3)",
+        ),
+        ("pixels put back transposed", "dimages.transpose(0, 3, 1, 4, 2, 5)", "dimages.transpose(0, 3, 1, 5, 2, 4)"),
+        ("padding on the left", "(0, columns * patch_size - width))", "(columns * patch_size - width, 0))"),
+        (
+            "padding's gradient not cropped at its end",
+            "return dimages[:, :, :height, :width]",
+            "return dimages[:, :, -height:, -width:]",
+        ),
+    ),
+    *_faults(
+        "ops/patch_merging.py",
+        ("merged in reading order", "((0, 0), (1, 0), (0, 1), (1, 1))", "((0, 0), (0, 1), (1, 0), (1, 1))"),
+        (
+            "norm's gradient skipped",
+            "dmerged, dnorm_weight, dnorm_bias = layer_norm_backward(dmerged, norm_cache)",
+            "_, dnorm_weight, dnorm_bias = layer_norm_backward(dmerged, norm_cache)",
+        ),
+        ("odd rows put into even ones", "dx[:, row::2, column::2] = part", "dx[:, column::2, row::2] = part"),
+    ),
+    *_faults(
+        "ops/pool.py",
+        ("gradient not averaged", "(dy / (height * width))", "(dy / 1)"),
+        ("gradient averaged over rows only", "(dy / (height * width))", "(dy / height)"),
+    ),
+    *_faults(
+        "ops/position_embed.py",
+        ("gradient of the first image only", "dplaces = dy.sum(axis=0, keepdims=True)", "dplaces = dy[:1].copy()"),
+        ("grid transposed", "table.reshape(1, *grid, -1)", "table.reshape(1, *grid[::-1], -1)"),
+    ),
+    *_faults(
+        "ops/loss.py",
+        ("gradient not divided by the batch", "/ log_p.dtype.type(len(log_p))", "/ log_p.dtype.type(1)"),
+        (
+            "soft targets taken to sum to 1",
+            "np.exp(log_p) * targets.sum(axis=-1, keepdims=True) - targets",
+            "np.exp(log_p) - targets",
+        ),
+        (
+            "smoothing without the share of all classes",
+            "targets += label_smoothing / num_classes",
+            "targets += 0 / num_classes",
+        ),
+    ),
+    *_faults(
+        "ops/optimizer.py",
+        (
+            "decay through the moments",
+            "    param *= 1 - lr * weight_decay\n    param -= scratch",
+            "    param *= 1 - weight_decay\n    param -= scratch",
+        ),
+        ("no correction of the second moment's start", "scratch /= math.sqrt(1 - beta2**step)", "scratch /= 1.0"),
+        (
+            "eps inside the root",
+            "    np.sqrt(v, out=scratch)\n    scratch /= math.sqrt(1 - beta2**step)\n    scratch += eps",
+            "    np.sqrt(v + eps, out=scratch)\n    scratch /= math.sqrt(1 - beta2**step)",
+        ),
+        (
+            "momentum after the step",
+            "    velocity *= momentum\n    velocity += grad",
+            "    velocity += grad\n    velocity *= momentum",
+        ),
+    ),
+    *_faults(
+        "ops/resize.py",
+        (
+            "corners aligned",
+            "(np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5",
+            "np.arange(size_out) * (size_in / size_out)",
+        ),
+        ("kernel's slope of another library", "KEYS_A = -0.75", "KEYS_A = -0.5"),
+        (
+            "gradient not transposed",
+            "return _along_both_axes(rows.T, columns.T, dy)",
+            "return _along_both_axes(columns.T, rows.T, dy)",
+        ),
+    ),
+    *_faults(
+        "layers/layer.py",
+        ("gradients overwritten rather than added", "grads[name] += gradient", "grads[name][...] = gradient"),
+    ),
+    *_faults(
+        "layers/block.py",
+        (
+            "one draw of drop path for both branches",
+            "**self.mlp.draw_masks(x, rng), path_scale=self._draw_path(x, rng)",
+            "**self.mlp.draw_masks(x, rng), path_scale=None",
+        ),
+    ),
+    *_faults(
+        "models/swin.py",
+        ("shift on the even blocks", "if block % 2 and fits else 0", "if block % 2 == 0 and fits else 0"),
+        (
+            "shift in a stage of one window",
+            "fits = grid is None or min(grid) > window_size",
+            "fits = grid is None or min(grid) >= window_size",
+        ),
+        (
+            "norm after the pool",
+            "if self.norm_after_pool:\n            x = words",
+            "if not self.norm_after_pool:\n            x = words",
+        ),
+        (
+            "a stage's own loss is forgotten",
+            "dx = dmap if dx is None else dx + dmap",
+            "dx = dmap if dx is None else dx",
+        ),
+        ("the next stage's loss is forgotten", "dx = dmap if dx is None else dx + dmap", "dx = dmap"),
+    ),
+]

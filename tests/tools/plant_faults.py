@@ -1,0 +1,86 @@
+"""Plant single faults one at a time and show that the suite notices each.
+
+    python -m tests.tools.plant_faults            all of them; prints the score, exit status 1 if one survives
+    python -m tests.tools.plant_faults attention  those whose file or title contains the word
+
+The work happens in copies of the repository; the checkout itself is never touched.
+"""
+
+import argparse
+import concurrent.futures
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.tools.faults import FAULTS, Fault
+
+ROOT = Path(__file__).resolve().parents[2]
+TESTS = [
+    "tests/ops",
+    "tests/layers",
+    "tests/verify",
+    "tests/peers",
+    "tests/models",
+    "tests/weights",
+    "tests/training/test_optimizers.py",
+]
+
+
+def planted(text: str, fault: Fault) -> str:
+    """The file's text with the fault in it."""
+    if text.count(fault.right) != 1:
+        raise ValueError(
+            f"{fault.file}: {fault.right!r} occurs {text.count(fault.right)} times, expected once ({fault.title})"
+        )
+    return text.replace(fault.right, fault.wrong)
+
+
+def run_suite(fault: Fault | None) -> tuple[bool, str]:
+    """Whether the suite failed on a copy with this fault, and the first test that did."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "runs", "*.egg-info", "docs"))
+        if fault is not None:
+            file = copy / fault.file
+            file.write_text(planted(file.read_text(encoding="utf-8"), fault), encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider", *TESTS]
+        environment = {**os.environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        result = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+    failed = [line for line in result.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    if result.returncode not in (0, 1, 2):
+        raise RuntimeError(f"pytest ended with {result.returncode}:\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}")
+    return result.returncode != 0, failed[0].split(" - ")[0].split(" ")[-1] if failed else ""
+
+
+def main() -> int:
+    """Run it; the exit status is 0 when every fault was caught."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("word", nargs="?", default="", help="only faults whose file or title contains this")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="suites to run at once (default: the cores)")
+    arguments = parser.parse_args()
+    faults = [fault for fault in FAULTS if arguments.word in fault.file or arguments.word in fault.title]
+    if not faults:
+        parser.error(f"no fault's file or title contains {arguments.word!r}")
+    started = time.perf_counter()
+    failed, test = run_suite(None)
+    if failed:
+        print(f"the suite fails without any fault: {test}")
+        return 1
+    survivors = 0
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        for fault, (caught, test) in zip(faults, pool.map(run_suite, faults), strict=True):
+            survivors += not caught
+            print(
+                f"{'caught  ' if caught else 'SURVIVED'}  {fault.file.removeprefix('npswin/')}: {fault.title}  {test}",
+                flush=True,
+            )
+    print(f"{len(faults) - survivors} of {len(faults)} faults caught in {time.perf_counter() - started:.0f} s")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

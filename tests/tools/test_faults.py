@@ -1,0 +1,20 @@
+"""The list of faults fits the code as it stands; `python -m tests.tools.plant_faults` plants them."""
+
+import ast
+
+import pytest
+
+from tests.tools.faults import FAULTS
+from tests.tools.plant_faults import ROOT, planted
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.file}: {fault.title}")
+def test_the_fault_can_be_planted(fault):
+    text = (ROOT / fault.file).read_text(encoding="utf-8")
+    wrong = planted(text, fault)
+    assert ast.dump(ast.parse(wrong)) != ast.dump(ast.parse(text))
+
+
+def test_there_are_enough_and_no_two_are_the_same():
+    assert len(FAULTS) >= 40
+    assert len({(fault.file, fault.right, fault.wrong) for fault in FAULTS}) == len(FAULTS)
