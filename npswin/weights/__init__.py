@@ -1,0 +1,16 @@
+"""Weight files, and the key layouts of other projects."""
+
+from npswin.weights.files import WeightFileError, load_tensors, save_tensors
+from npswin.weights.layouts import detect_layout, to_official
+from npswin.weights.load import LoadReport, WeightMismatchError, load_weights
+
+__all__ = [
+    "LoadReport",
+    "WeightFileError",
+    "WeightMismatchError",
+    "detect_layout",
+    "load_tensors",
+    "load_weights",
+    "save_tensors",
+    "to_official",
+]

@@ -1,0 +1,109 @@
+"""swin-transformer-pytorch: patches are cut and merged by an unfold, and bias tables are read the other way round."""
+
+import math
+import re
+from collections.abc import Mapping
+
+from npswin.types import Array
+from npswin.weights.layout_renames import Rule, rename
+
+_BLOCK = r"stage(\d+)\.layers\.(\d+)\.([01])\."
+_MASKS = ("upper_lower_mask", "left_right_mask")
+_TABLE = "attn.pos_embedding"
+
+
+def _block_rule(inside: str, official: str) -> Rule:
+    """Blocks come in pairs here, a regular one and a shifted one; officially they are counted one by one."""
+    return (
+        _BLOCK + inside + r"(.*)",
+        lambda m: f"layers.{int(m[1]) - 1}.blocks.{2 * int(m[2]) + int(m[3])}.{official}{m[4]}",
+    )
+
+
+_RULES: list[Rule] = [
+    (r"stage1\.patch_partition\.linear\.(.+)", r"patch_embed.proj.\1"),
+    (r"stage(\d+)\.patch_partition\.linear\.(.+)", lambda m: f"layers.{int(m[1]) - 2}.downsample.reduction.{m[2]}"),
+    _block_rule(r"attention_block\.fn\.norm\.", "norm1."),
+    _block_rule(r"attention_block\.fn\.fn\.to_qkv\.", "attn.qkv."),
+    _block_rule(r"attention_block\.fn\.fn\.to_out\.", "attn.proj."),
+    _block_rule(r"attention_block\.fn\.fn\.pos_embedding", _TABLE),
+    _block_rule(r"mlp_block\.fn\.norm\.", "norm2."),
+    _block_rule(r"mlp_block\.fn\.fn\.net\.0\.", "mlp.fc1."),
+    _block_rule(r"mlp_block\.fn\.fn\.net\.2\.", "mlp.fc2."),
+    (r"mlp_head\.0\.(.+)", r"norm.\1"),
+    (r"mlp_head\.1\.(.+)", r"head.\1"),
+]
+
+
+def window_side(tensors: Mapping[str, Array]) -> int | None:
+    """M, from the masks (M², M²) that shifted blocks keep beside their weights; None where there is none."""
+    for key, tensor in tensors.items():
+        if key.rpartition(".")[2] in _MASKS:
+            return math.isqrt(len(tensor))
+    return None
+
+
+def convert(tensors: Mapping[str, Array], window_size: int | None, in_chans: int) -> dict[str, Array]:
+    """Official names and array layouts.
+
+    Args:
+        tensors: by this layout's names; masks are left out of the result.
+        window_size: M, or None where it is not known.
+        in_chans: c, the images' channels.
+
+    Raises:
+        ValueError: a tensor's shape does not suit the layout, or without M a table could be of either kind.
+    """
+    official = rename({key: t for key, t in tensors.items() if key.rpartition(".")[2] not in _MASKS}, _RULES)
+    for name, tensor in list(official.items()):
+        if name == "patch_embed.proj.weight":
+            official[name] = _patch_weight(tensor, in_chans)
+        elif re.fullmatch(r"layers\.\d+\.downsample\.reduction\.weight", name):
+            official[name] = _reduction_weight(name, tensor)
+        elif name.endswith(_TABLE):
+            kind, table = _bias_table(name, official.pop(name), window_size)
+            official[name.replace("pos_embedding", kind)] = table
+    return official
+
+
+def _patch_weight(weight: Array, in_chans: int) -> Array:
+    """(C, c·p²) to the convolution's (C, c, p, p): unfold puts the channel first, then the row, then the column."""
+    for channels in (in_chans, 3, 1):  # what is expected first; 3p² is never a square, so 3 and 1 are told apart
+        side = math.isqrt(weight.shape[1] // channels) if weight.ndim == 2 else 0
+        if side and channels * side * side == weight.shape[1]:
+            return weight.reshape(len(weight), channels, side, side)
+    raise ValueError(f"stage1.patch_partition.linear.weight: got {weight.shape}, expected (C, {in_chans}·p²)")
+
+
+def _reduction_weight(name: str, weight: Array) -> Array:
+    """The columns of patch merging: (channel, row, column) here, (column, row, channel) officially."""
+    if weight.ndim != 2 or weight.shape[1] % 4:
+        raise ValueError(f"{name}: got {weight.shape}, expected (2C, 4C)")
+    grouped = weight.reshape(len(weight), -1, 2, 2)
+    return grouped.transpose(0, 3, 2, 1).reshape(weight.shape)
+
+
+def _bias_table(name: str, table: Array, window_size: int | None) -> tuple[str, Array]:
+    """The name of its kind, and the table as npswin reads it.
+
+    A relative table has side 2M − 1, a full one M². A side that is an odd square, such as 49, can be either, so then
+    M has to be known. The relative one is read here at key − query, officially at query − key, so both of its axes
+    turn round.
+    """
+    side = len(table) if table.ndim == 2 and table.shape[0] == table.shape[1] else 0
+    relative, full = side % 2 == 1, side > 0 and math.isqrt(side) ** 2 == side
+    if window_size is not None:
+        relative, full = side == 2 * window_size - 1, side == window_size**2
+    if relative and full and side > 1:
+        raise ValueError(
+            f"{name}: {side}×{side} is the relative table of M = {(side + 1) // 2} or the full one of "
+            f"M = {math.isqrt(side)}, and there is no mask to tell which; expected a complete state dict as `like`"
+        )
+    if relative:
+        return "relative_position_bias_table", table[::-1, ::-1].reshape(side * side, 1)
+    if full:
+        return "position_bias_table", table
+    raise ValueError(
+        f"{name}: got {table.shape}, expected a side of 2M − 1 or M²"
+        + ("" if window_size is None else f" with windows of M = {window_size}")
+    )

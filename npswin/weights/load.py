@@ -1,0 +1,153 @@
+"""Weights from a file of any known layout into a model, all of them or none."""
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any, Protocol
+
+import numpy as np
+
+from npswin.ops.resize import resize_bicubic_forward
+from npswin.types import Array
+from npswin.weights.files import WeightFileError, load_tensors
+from npswin.weights.layouts import to_official
+
+Shape = tuple[int, ...]
+
+
+class HasParams(Protocol):
+    """What `load_weights` needs of a model."""
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """The parameters by their official names."""
+
+
+class WeightMismatchError(ValueError):
+    """Weights that do not belong to the model; the message lists every key that differs."""
+
+
+@dataclass
+class LoadReport:
+    """What `load_weights` did, by official name.
+
+    Attributes:
+        layout: the key layout that was recognized.
+        loaded: parameters that were set, the resized ones included.
+        resized: parameters that were resampled from another window or image size: shape found, shape wanted.
+        missing: parameters that the model has and the weights have not.
+        unexpected: names that the weights have and the model has not.
+        misshapen: parameters whose shape does not fit: shape found, shape wanted.
+    """
+
+    layout: str
+    loaded: list[str] = field(default_factory=list)
+    resized: dict[str, tuple[Shape, Shape]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    misshapen: dict[str, tuple[Shape, Shape]] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether each parameter found its tensor and each tensor its parameter."""
+        return not (self.missing or self.unexpected or self.misshapen)
+
+    def __str__(self) -> str:
+        lines = [f"layout: {self.layout}", f"loaded: {len(self.loaded)} tensors"]
+        for title, shapes in (("resized", self.resized), ("misshapen", self.misshapen)):
+            lines += [f"{title}: {name} is {found}, the model has {wanted}" for name, (found, wanted) in shapes.items()]
+        for title, names in (("missing", self.missing), ("unexpected", self.unexpected)):
+            lines += [f"{title}: {name}" for name in names]
+        return "\n".join(lines)
+
+
+def load_weights(
+    model: HasParams, source: str | PathLike[str] | Mapping[str, Array], strict: bool = True
+) -> LoadReport:
+    """Set a model's parameters, in place, from weights in any layout that `detect_layout` knows.
+
+    Relative position bias tables of another window size, and absolute position embeddings of another square image size,
+    are resampled bicubically, as the official code does. Everything is checked first: where an error is raised, the
+    model is as it was.
+
+    Args:
+        model: its `params` are set, each keeping its dtype.
+        source: a safetensors file, or tensors by name.
+        strict: whether each parameter must find its tensor and each tensor its parameter. Otherwise what fits is
+            loaded, such as everything but a head for other classes.
+
+    Returns:
+        What was loaded, resized, missing, unexpected or misshapen.
+
+    Raises:
+        WeightMismatchError: strict, and names or shapes differ; the message lists them all.
+        WeightFileError: the file cannot be read as weights of a known layout, or holds a value that is not finite.
+        ValueError: the same of tensors that were passed by name.
+        OSError: the file cannot be opened.
+    """
+    if isinstance(source, Mapping):
+        return _set(model.params, source, "the tensors", strict)
+    tensors, _ = load_tensors(source)
+    try:
+        return _set(model.params, tensors, os.fspath(source), strict)
+    except WeightMismatchError:
+        raise
+    except ValueError as error:
+        raise WeightFileError(f"{os.fspath(source)}: {error}") from error
+
+
+def _set(params: dict[str, Array], tensors: Mapping[str, Array], origin: str, strict: bool) -> LoadReport:
+    patch_weight = params.get("patch_embed.proj.weight")
+    layout, official = to_official(tensors, in_chans=3 if patch_weight is None else patch_weight.shape[1])
+    report = LoadReport(layout)
+    values: dict[str, Array] = {}
+    for name, param in params.items():
+        if name not in official:
+            report.missing.append(name)
+            continue
+        found = official[name]
+        _check_values(name, found)
+        value = found if found.shape == param.shape else _resized(name, found, param.shape)
+        if value is None:
+            report.misshapen[name] = (found.shape, param.shape)
+            continue
+        if value is not found:
+            report.resized[name] = (found.shape, param.shape)
+        with np.errstate(over="ignore"):
+            values[name] = value.astype(param.dtype)
+        if not np.isfinite(values[name]).all():
+            raise ValueError(f"{name}: holds values beyond the range of the model's {param.dtype}")
+    report.unexpected = [name for name in official if name not in params]
+    report.loaded = list(values)
+    if strict and not report.complete:
+        raise WeightMismatchError(f"{origin}: these weights do not belong to this model\n{report}")
+    for name, value in values.items():
+        params[name][...] = value
+    return report
+
+
+def _check_values(name: str, tensor: Array) -> None:
+    if not np.issubdtype(tensor.dtype, np.floating):
+        raise ValueError(f"{name}: has dtype {tensor.dtype}, expected a floating point one")
+    bad = tensor.size - np.count_nonzero(np.isfinite(tensor))
+    if bad:
+        raise ValueError(f"{name}: {bad} of {tensor.size} values are NaN or infinite")
+
+
+def _resized(name: str, tensor: Array, shape: Shape) -> Array | None:
+    """The table resampled to this shape, or None where it is no table or not one of a square."""
+    if name.endswith("relative_position_bias_table"):
+        columns_last: Any = 1  # ((2M − 1)², h): an image with a channel for each head
+    elif name == "absolute_pos_embed":
+        columns_last = 2  # (1, L, C)
+    else:
+        return None
+    if tensor.ndim != len(shape) or tensor.ndim != columns_last + 1 or tensor.shape[-1] != shape[-1]:
+        return None
+    side, wanted = math.isqrt(tensor.shape[-2]), math.isqrt(shape[-2])
+    if side * side != tensor.shape[-2] or wanted * wanted != shape[-2] or side == 0:
+        return None
+    image = tensor.reshape(side, side, shape[-1]).astype(np.float64)
+    return resize_bicubic_forward(image, (wanted, wanted))[0].reshape(shape)

@@ -1,0 +1,322 @@
+"""Weight files: what is written comes back, what is broken is refused with a word, what fails leaves nothing behind."""
+
+import contextlib
+import errno
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from npswin.weights import WeightFileError, load_tensors, save_tensors
+from npswin.weights.files import write_aside
+
+TENSORS = {
+    "a.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "b": np.float64(1) / np.arange(1, 4),
+    "count": np.array(7, dtype=np.int64),
+    "empty": np.zeros((0, 3), np.float32),
+    "flags": np.array([True, False]),
+}
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    """The bytes of a good file."""
+    path = tmp_path_factory.mktemp("weights") / "good.safetensors"
+    save_tensors(path, TENSORS, {"config": "{}", "epoch": "3"})
+    return path.read_bytes()
+
+
+def with_header(header, data=b""):
+    """A file of this header, valid or not."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def refused(folder, content, name="broken.safetensors"):
+    """The message with which a file of these bytes is refused."""
+    path = folder / name
+    path.write_bytes(content)
+    with pytest.raises(WeightFileError) as caught:
+        load_tensors(path)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+class TestRoundTrip:
+    def test_everything_comes_back(self, tmp_path):
+        path = tmp_path / "w.safetensors"
+        save_tensors(path, TENSORS, {"config": '{"a": "é"}'})
+        tensors, metadata = load_tensors(path)
+        assert metadata == {"config": '{"a": "é"}'}
+        assert list(tensors) == sorted(TENSORS)
+        for name, wanted in TENSORS.items():
+            assert tensors[name].dtype == wanted.dtype
+            np.testing.assert_array_equal(tensors[name], wanted)
+            assert tensors[name].flags.writeable
+        assert os.listdir(tmp_path) == ["w.safetensors"]
+
+    @given(
+        st.dictionaries(
+            st.text(st.characters(exclude_categories=["Cs"]), max_size=8).filter(lambda name: name != "__metadata__"),
+            st.tuples(
+                st.sampled_from(["f2", "f4", "f8", "i1", "i2", "i8", "u1", "u4", "?", ">f4"]),
+                st.lists(st.integers(0, 4), max_size=3),
+            ),
+            max_size=5,
+        ),
+        st.dictionaries(
+            st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"]))
+        ),
+    )
+    def test_of_any_shape_and_dtype_through_the_library_too(self, tmp_path_factory, kinds, metadata):
+        safetensors = pytest.importorskip("safetensors")
+        path = tmp_path_factory.mktemp("any") / "w.safetensors"
+        rng = np.random.default_rng(len(kinds))
+        saved = {name: (10 * rng.standard_normal(shape)).astype(dtype) for name, (dtype, shape) in kinds.items()}
+        save_tensors(path, saved, metadata)
+        loaded, found = load_tensors(path)
+        assert found == metadata
+        with safetensors.safe_open(path, "np") as library:
+            assert set(library.keys()) == set(saved) == set(loaded)
+            for name, tensor in saved.items():
+                np.testing.assert_array_equal(library.get_tensor(name), tensor)
+                np.testing.assert_array_equal(loaded[name], tensor)
+
+    def test_arrays_need_not_be_contiguous(self, tmp_path):
+        path = tmp_path / "w.safetensors"
+        square = np.arange(12.0).reshape(3, 4)
+        save_tensors(path, {"transposed": square.T, "stepped": square[::-1, ::2]})
+        tensors, metadata = load_tensors(path)
+        np.testing.assert_array_equal(tensors["transposed"], square.T)
+        np.testing.assert_array_equal(tensors["stepped"], square[::-1, ::2])
+        assert metadata == {}
+
+    def test_same_content_same_bytes(self, tmp_path):
+        for name, order in (("1", TENSORS), ("2", dict(reversed(TENSORS.items())))):
+            save_tensors(tmp_path / name, order, dict.fromkeys("abc" if name == "1" else "cab", "x"))
+        assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+
+    def test_half_precisions_become_float32(self, tmp_path):
+        values = [1.0, -2.5, 0.0, 3.140625, float("inf")]  # each exact in bfloat16
+        upper = (np.array(values, np.float32).view(np.uint32) >> 16).astype("<u2")
+        header = {
+            "brain": {"dtype": "BF16", "shape": [1, 5], "data_offsets": [0, 10]},
+            "half": {"dtype": "F16", "shape": [5], "data_offsets": [10, 20]},
+        }
+        path = tmp_path / "half.safetensors"
+        path.write_bytes(with_header(header, upper.tobytes() + np.array(values, "<f2").tobytes()))
+        tensors, _ = load_tensors(path)
+        assert tensors["brain"].dtype == tensors["half"].dtype == np.float32
+        np.testing.assert_array_equal(tensors["brain"], [values])
+        np.testing.assert_array_equal(tensors["half"], np.array(values, np.float16))
+
+
+class TestBrokenFiles:
+    @given(st.data())
+    def test_cut_short_anywhere(self, tmp_path_factory, content, data):
+        kept = data.draw(st.integers(0, len(content) - 1))
+        message = refused(tmp_path_factory.mktemp("cut"), content[:kept])
+        if kept > 8:
+            assert "cut short or damaged" in message
+
+    @given(st.data())
+    def test_a_damaged_header_is_refused_or_read_as_it_says(self, tmp_path_factory, content, data):
+        header_end = 8 + int.from_bytes(content[:8], "little")
+        damaged = bytearray(content)
+        for place in data.draw(st.lists(st.integers(0, header_end - 1), min_size=1, max_size=4)):
+            damaged[place] = data.draw(st.integers(0, 255))
+        path = tmp_path_factory.mktemp("damaged") / "w.safetensors"
+        path.write_bytes(damaged)
+        with contextlib.suppress(WeightFileError):  # any other error fails
+            tensors, _ = load_tensors(path)
+            assert sum(t.nbytes for t in tensors.values()) <= 2 * (len(content) - header_end)
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"\x00" * 7,
+            b"\xff" * 8 + b"{}",
+            (2**40).to_bytes(8, "little") + b"{}",
+            with_header(b"[]"),
+            with_header(b"{"),
+            with_header(b'{"a": \xff}'),
+            with_header({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}, b"\0" * 4),
+            with_header({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, b"\0" * 4),
+            with_header({"a": {"dtype": "F32", "shape": [2**62, 4], "data_offsets": [0, 0]}}),
+            with_header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}}, b"\0" * 4),
+            with_header({"a": {"dtype": "F32", "shape": [0, 2**63], "data_offsets": [0, 0]}}),
+            with_header({"a": {"dtype": "F32", "shape": [1] * 80, "data_offsets": [0, 4]}}, b"\0" * 4),
+            with_header({"a": {"dtype": "F8_E4M3", "shape": [1], "data_offsets": [0, 1]}}, b"\0"),
+            with_header({"a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 1]}}, b"\0"),
+            with_header({"__metadata__": {"a": 1}}),
+            with_header(b'{"a":' * 5000),
+            with_header(
+                {
+                    "a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+                    "b": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+                },
+                b"\0" * 4,
+            ),
+            with_header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, b"\0" * 9),
+        ],
+    )
+    def test_hostile_headers(self, tmp_path, content):
+        refused(tmp_path, content)
+
+    def test_a_dtype_that_numpy_lacks_is_named(self, tmp_path):
+        header = {"a": {"dtype": "F8_E4M3", "shape": [1], "data_offsets": [0, 1]}}
+        message = refused(tmp_path, with_header(header, b"\0"))
+        assert "'a'" in message
+        assert "F8_E4M3" in message
+
+    def test_some_other_file(self, tmp_path):
+        assert "not a safetensors file" in refused(tmp_path, b"Once upon a time there was a text file.")
+
+    def test_a_missing_file(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"absent\.safetensors"):
+            load_tensors(tmp_path / "absent.safetensors")
+
+    def test_a_folder(self, tmp_path):
+        with pytest.raises(OSError, match=tmp_path.name):
+            load_tensors(tmp_path)
+
+
+class Unsafe:
+    """A pickle of it writes a file when it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+class TestPickles:
+    def test_are_never_read(self, tmp_path):
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            pickled = pickle.dumps(Unsafe(tmp_path / "ran"), protocol)
+            message = refused(tmp_path, pickled, f"swin{protocol}.pth")
+            assert "never read" in message
+            assert "save_file" in message
+        assert not (tmp_path / "ran").exists()
+
+    def test_torch_archives_are_recognized_under_any_name(self, tmp_path):
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("archive/data.pkl", pickle.dumps({}))
+        assert "PyTorch pickle" in refused(tmp_path, archive.getvalue(), "weights")
+
+    def test_a_safetensors_file_may_be_called_bin(self, tmp_path, content):
+        save_tensors(tmp_path / "w.bin", TENSORS)
+        assert set(load_tensors(tmp_path / "w.bin")[0]) == set(TENSORS)
+        assert "cut short or damaged" in refused(tmp_path, content[:-1], "w.bin")
+
+    def test_the_two_lines_convert(self, tmp_path):
+        torch = pytest.importorskip("torch")
+        path = tmp_path / "it's a swin.pth"
+        torch.save({"model": {"head.weight": torch.arange(6.0).reshape(2, 3).T}}, path)
+        with pytest.raises(WeightFileError) as caught:
+            load_tensors(path)
+        lines = [line.strip() for line in str(caught.value).splitlines() if line.startswith("    ")]
+        assert len(lines) == 2
+        exec("\n".join(lines), {})
+        tensors, _ = load_tensors(path.with_suffix(".safetensors"))
+        np.testing.assert_array_equal(tensors["head.weight"], np.arange(6.0).reshape(2, 3).T)
+
+
+class TestFailedWrites:
+    @pytest.fixture
+    def path(self, tmp_path):
+        """A file that stands already; afterwards it must be unchanged and alone."""
+        path = tmp_path / "w.safetensors"
+        save_tensors(path, {"old": np.ones(3)})
+        before = path.read_bytes()
+        yield path
+        assert os.listdir(tmp_path) == [path.name]
+        assert path.read_bytes() == before
+
+    @pytest.mark.parametrize("step", ["fsync", "replace"])
+    @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO])
+    def test_by_the_system(self, path, monkeypatch, step, code):
+        def fail(*_):
+            raise OSError(code, os.strerror(code))
+
+        monkeypatch.setattr(os, step, fail)
+        with pytest.raises(OSError, match=r"cannot write the file: .*w\.safetensors") as caught:
+            save_tensors(path, TENSORS)
+        assert caught.value.errno == code
+        assert caught.value.filename == str(path)
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, ZeroDivisionError])
+    def test_by_anything_else(self, path, error):
+        def write(file):
+            file.write(b"half")
+            raise error
+
+        with pytest.raises(error):
+            write_aside(path, write)
+
+    @pytest.mark.skipif(os.name != "posix", reason="needs a limit on file sizes")
+    def test_in_the_middle_of_the_data(self, path):
+        script = (
+            "import resource, sys, numpy, npswin.weights\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+            "try: npswin.weights.save_tensors(sys.argv[1], {'big': numpy.ones(10000)})\n"
+            "except OSError as error: print(error)\n"
+        )
+        ran = subprocess.run(
+            [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True, cwd=os.getcwd()
+        )
+        assert "cannot write the file" in ran.stdout
+        assert str(path) in ran.stdout
+
+    @pytest.mark.parametrize(
+        "tensors",
+        [
+            {"words": np.array(["a"])},
+            {"objects": np.array([None])},
+            {"complex": np.ones(2, complex)},
+            {"__metadata__": np.ones(2)},
+        ],
+        ids=lambda tensors: next(iter(tensors)),
+    )
+    def test_by_a_tensor_that_does_not_fit(self, path, tensors):
+        with pytest.raises(ValueError, match=f"tensors: cannot save '{next(iter(tensors))}'"):
+            save_tensors(path, tensors)
+
+    def test_by_metadata_that_is_no_text(self, path):
+        with pytest.raises(ValueError, match="metadata: got 'epoch': 3"):
+            save_tensors(path, TENSORS, {"epoch": 3})
+
+
+def test_no_such_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"cannot write the file: .*w\.safetensors"):
+        save_tensors(tmp_path / "absent" / "w.safetensors", TENSORS)
+
+
+def test_the_target_is_a_folder(tmp_path):
+    (tmp_path / "w").mkdir()
+    with pytest.raises(IsADirectoryError, match="cannot write the file"):
+        save_tensors(tmp_path / "w", TENSORS)
+    assert os.listdir(tmp_path) == ["w"]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(PermissionError, match="cannot write the file"):
+            save_tensors(tmp_path / "w.safetensors", TENSORS)
+    finally:
+        tmp_path.chmod(0o700)
+    assert os.listdir(tmp_path) == []
