@@ -4,13 +4,24 @@ import os
 
 from hypothesis import HealthCheck, Phase, settings
 
+from tests.reached import table
+
 # Examples are the same in every run, so that a failure on one machine is a failure on all.
 # HYPOTHESIS_PROFILE=explore draws new ones, and more; first_failure does not look for a simpler one.
 settings.register_profile(
     "default", max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.register_profile(
-    "first_failure", settings.get_profile("default"), phases=[Phase.explicit, Phase.generate]
-)
+settings.register_profile("first_failure", settings.get_profile("default"), phases=[Phase.explicit, Phase.generate])
 settings.register_profile("explore", max_examples=400, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_addoption(parser):
+    parser.addoption("--gradient-errors", action="store_true", help="print the largest error of each gradient check")
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.getoption("--gradient-errors"):
+        terminalreporter.section("gradient checks")
+        for line in table():
+            terminalreporter.write_line(line)

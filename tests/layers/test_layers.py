@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from npswin import layers
 from npswin.layers.layer import truncated_normal
-from npswin.verify import gradcheck
 from tests.ops.drawn import SEEDS, SIDES, normal
+from tests.reached import checked
 
-CENTRAL_TOLERANCE = 2e-7
+CENTRAL_TOLERANCE = 5e-8
 BIASES = st.sampled_from(["per_head", "shared", "full", "none"])
 RATES = st.sampled_from([0.0, 0.4])
 
@@ -26,7 +26,7 @@ def draw_params(layer, seed):
 def check(layer, x, seed):
     """Gradients along every coordinate, or along directions where a tensor is large."""
     draw_params(layer, seed)
-    gradcheck(layer, x, tolerance=CENTRAL_TOLERANCE, max_coordinates=48, directions=3)
+    checked(type(layer).__name__, layer, x, tolerance=CENTRAL_TOLERANCE, max_coordinates=48, directions=3)
 
 
 @st.composite

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 import npswin
 from npswin.models import CONFIGS, OTHER_READING
-from npswin.verify import gradcheck
 from tests.ops.drawn import SEEDS, normal
+from tests.reached import checked
 
-CENTRAL_TOLERANCE = 1e-6
+CENTRAL_TOLERANCE = 2e-7
 TINY = {
     "img_size": 16,
     "patch_size": 2,
@@ -59,11 +59,11 @@ def variants(draw):
 def test_gradients_of_every_variant_at_any_size(seed, drawn):
     arguments, (height, width) = drawn
     images = normal(seed, 2, 3, height, width)
-    gradcheck(tiny(**arguments), images, tolerance=CENTRAL_TOLERANCE, max_coordinates=5, directions=2)
+    checked("SwinTransformer", tiny(**arguments), images, tolerance=CENTRAL_TOLERANCE, max_coordinates=5, directions=2)
 
 
 def test_every_single_derivative_of_one_model():
-    gradcheck(tiny(), normal(0, 1, 3, 9, 7), tolerance=CENTRAL_TOLERANCE, max_coordinates=1000)
+    checked("SwinTransformer", tiny(), normal(0, 1, 3, 9, 7), tolerance=CENTRAL_TOLERANCE, max_coordinates=1000)
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name.startswith(("swin_tiny", "swin_nano", "swin_mini"))])
@@ -151,7 +151,7 @@ class TestFeatures:
         model.head = None
         model.children.pop("head")
         model.children.pop("norm")
-        gradcheck(AllMaps(model), images, max_coordinates=20, directions=2)
+        checked("SwinTransformer.features", AllMaps(model), images, max_coordinates=20, directions=2)
 
     def test_a_loss_on_no_map_is_an_error(self):
         model = tiny()

@@ -7,15 +7,16 @@ from hypothesis import strategies as st
 
 from npswin import ops
 from npswin.ops.windows import count_windows
-from npswin.verify import gradcheck
 from tests.ops.drawn import SEEDS, SIDES, normal, window_attention_inputs, window_cases
+from tests.reached import checked
 
-COMPLEX_TOLERANCE = 1e-11
+COMPLEX_TOLERANCE = 2e-12
 
 
 def check(forward, backward, inputs, **arguments):
     """The complex-step check of a pair with keyword arguments bound."""
-    gradcheck(
+    checked(
+        backward.__name__.removesuffix("_backward"),
         (lambda *arrays: forward(*arrays, **arguments), backward),
         inputs,
         method="complex",

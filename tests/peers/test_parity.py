@@ -8,7 +8,7 @@ from tests.peers.comparison import compare
 from tests.peers.golden import GOLDEN_CASES, read_golden
 from tests.peers.reference import CASES, OTHER_READING_CASES, run
 
-TOLERANCE = 1e-9
+TOLERANCE = 1e-12
 MODULES = {"transformers": ("torch", "transformers"), "swin-transformer-pytorch": ("torch", "swin_transformer_pytorch")}
 
 

@@ -40,7 +40,12 @@ def run_suite(fault: Fault | None) -> tuple[bool, str]:
             file = copy / fault.file
             file.write_text(planted(file.read_text(encoding="utf-8"), fault), encoding="utf-8")
         command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider", *TESTS]
-        environment = {**os.environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1", "HYPOTHESIS_PROFILE": "first_failure"}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(copy),
+            "OMP_NUM_THREADS": "1",
+            "HYPOTHESIS_PROFILE": "first_failure",
+        }
         result = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
     failed = [line for line in result.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
     if result.returncode not in (0, 1, 2):
