@@ -7,6 +7,7 @@ from npswin.layers.linear import Linear
 from npswin.layers.mlp import Mlp
 from npswin.layers.patch_embed import PatchEmbed
 from npswin.layers.patch_merging import PatchMerging
+from npswin.layers.pool import MeanPool
 from npswin.layers.position_embed import PositionEmbed
 from npswin.layers.window_attention import WindowAttention
 
@@ -14,6 +15,7 @@ __all__ = [
     "Layer",
     "LayerNorm",
     "Linear",
+    "MeanPool",
     "Mlp",
     "PatchEmbed",
     "PatchMerging",

@@ -7,8 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends import words
-from npswin.layers import Layer, LayerNorm, Linear, PatchEmbed, PatchMerging, PositionEmbed, SwinTransformerBlock
+from npswin.layers import (
+    Layer,
+    LayerNorm,
+    Linear,
+    MeanPool,
+    PatchEmbed,
+    PatchMerging,
+    PositionEmbed,
+    SwinTransformerBlock,
+)
 from npswin.layers.layer import check_rate
 from npswin.models.checks import check_architecture, check_images
 from npswin.types import Array
@@ -52,6 +60,7 @@ class SwinTransformer(Layer):
     Attributes:
         config: the arguments above, as JSON can hold them.
         trunk: (name, layer) from the patch embedding to the last block, in order.
+        tail: (name, layer) of the norm, the pool and the head.
         rng: the generator that `forward` uses when it is given none.
 
     Raises:
@@ -98,7 +107,7 @@ class SwinTransformer(Layer):
         check_rate("drop_path_rate", drop_path_rate)
         mask_value = float(mask_value)
         self.dtype = np.dtype(dtype)
-        self.in_chans, self.num_classes, self.norm_after_pool = in_chans, num_classes, norm_after_pool
+        self.in_chans, self.num_classes = in_chans, num_classes
         self.rng = np.random.default_rng([seed, 1])
         init = np.random.default_rng([seed, 0])
 
@@ -137,11 +146,12 @@ class SwinTransformer(Layer):
             if stage < len(depths) - 1:
                 self._append(f"layers.{stage}.downsample", PatchMerging(dim, init, merge_norm, merge_bias, dtype))
                 grid = None if grid is None else _ceil_divide(grid, 2)
-        self.norm = LayerNorm(dim, dtype)
-        self.add_child("norm", self.norm)
-        self.head = Linear(dim, num_classes, init, dtype=dtype) if num_classes else None
-        if self.head is not None:
-            self.add_child("head", self.head)
+        norm, pool = ("norm", LayerNorm(dim, dtype)), ("pool", MeanPool())
+        self.tail: list[tuple[str, Layer]] = [pool, norm] if norm_after_pool else [norm, pool]
+        if num_classes:
+            self.tail.append(("head", Linear(dim, num_classes, init, dtype=dtype)))
+        for name, layer in self.tail:
+            self.add_child(name, layer)
 
     def _append(self, name: str, layer: Layer) -> None:
         self.add_child(name, layer)
@@ -154,25 +164,13 @@ class SwinTransformer(Layer):
             images: (B, c, H, W).
 
         Yields:
-            maps (B, H, W, C) of the trunk, then of the norm, then the pooled (B, C), then logits (B, K).
+            Maps (B, H, W, C) up to the pool, then (B, C), then logits (B, K).
         """
         check_images(images, self.in_chans, self.dtype)
         x = images
-        for name, layer in self.trunk:
+        for name, layer in self.trunk + self.tail:
             x = layer(x)
             yield name, x
-        if self.norm_after_pool:
-            x = words.mean_pool_forward(x)[0]
-            yield "pool", x
-            x = self.norm(x)
-            yield "norm", x
-        else:
-            x = self.norm(x)
-            yield "norm", x
-            x = words.mean_pool_forward(x)[0]
-            yield "pool", x
-        if self.head is not None:
-            yield "head", self.head(x)
 
     def __call__(self, images: Array) -> Array:
         """Logits (B, K) of images (B, c, H, W); nothing is dropped, nothing is kept."""
@@ -254,16 +252,11 @@ class SwinTransformer(Layer):
         """
         maps, trunk_cache = self.features(images, rng)
         x = maps[-1].transpose(0, 2, 3, 1)
-        if self.norm_after_pool:
-            x, pool_cache = words.mean_pool_forward(x)
-            x, norm_cache = self.norm.forward(x)
-        else:
-            x, norm_cache = self.norm.forward(x)
-            x, pool_cache = words.mean_pool_forward(x)
-        head_cache = None
-        if self.head is not None:
-            x, head_cache = self.head.forward(x)
-        return x, (trunk_cache, norm_cache, pool_cache, head_cache)
+        tail_cache = []
+        for _, layer in self.tail:
+            x, cache = layer.forward(x)
+            tail_cache.append(cache)
+        return x, (trunk_cache, tail_cache)
 
     def backward(self, dlogits: Array, cache: Any) -> Array:
         """The derivative by the images; adds to `grads`.
@@ -275,16 +268,10 @@ class SwinTransformer(Layer):
         Returns:
             dimages (B, c, H, W).
         """
-        trunk_cache, norm_cache, pool_cache, head_cache = cache
+        trunk_cache, tail_cache = cache
         dx = dlogits
-        if self.head is not None:
-            dx = self.head.backward(dx, head_cache)
-        if self.norm_after_pool:
-            dx = self.norm.backward(dx, norm_cache)
-            dx = words.mean_pool_backward(dx, pool_cache)
-        else:
-            dx = words.mean_pool_backward(dx, pool_cache)
-            dx = self.norm.backward(dx, norm_cache)
+        for (_, layer), layer_cache in zip(reversed(self.tail), reversed(tail_cache), strict=True):
+            dx = layer.backward(dx, layer_cache)
         earlier = [None] * (len(self.stage_ends) - 1)
         return self.features_backward([*earlier, dx.transpose(0, 3, 1, 2)], trunk_cache)
 

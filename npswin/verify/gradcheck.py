@@ -180,10 +180,14 @@ class _Problem:
         for name, parameter in self.params.items():
             _require_float64(f"params[{name!r}]", parameter)
         self.tensors = {name: arguments[place] for name, place in self.places.items()} | self.params
+        if not self.tensors:
+            raise ValueError(
+                "inputs: got no floating-point array and no parameter, expected something to differentiate by"
+            )
         self.forward = self._seeded(self.layer.forward, seed) if self.layer is not None else layer_or_function[0]
         self._backward = self.layer.backward if self.layer is not None else layer_or_function[1]
         y, self.cache = self.forward(*self.arguments)
-        self.weights = np.random.default_rng(seed).standard_normal(y.shape)
+        self.weights = np.asarray(np.random.default_rng(seed).standard_normal(np.shape(y)))
         self.output_scale = float(np.abs(self.weights * y).max(initial=0))
 
     @staticmethod

@@ -102,6 +102,10 @@ class TestGradients:
         layer = layers.PatchMerging(dim, np.random.default_rng(seed), norm=norm, bias=bias, dtype="float64")
         check(layer, normal(seed, batch, height, width, dim), seed)
 
+    @given(SEEDS, SIDES, SIDES, SIDES, SIDES)
+    def test_mean_pool(self, seed, batch, height, width, channels):
+        check(layers.MeanPool(), normal(seed, batch, height, width, channels), seed)
+
     @given(SEEDS, st.integers(1, 2), SIDES, SIDES, st.one_of(st.none(), st.tuples(SIDES, SIDES)), RATES)
     def test_position_embed(self, seed, batch, height, width, grid, drop):
         layer = layers.PositionEmbed(2, grid, np.random.default_rng(seed), drop, "float64")
@@ -125,6 +129,7 @@ def make(name, dtype="float64", **more):
         ),
         "PatchEmbed": lambda: (layers.PatchEmbed(2, 3, 4, rng, dtype=dtype), (2, 3, 5, 4)),
         "PatchMerging": lambda: (layers.PatchMerging(4, rng, dtype=dtype), (2, 5, 4, 4)),
+        "MeanPool": lambda: (layers.MeanPool(), (2, 5, 4, 4)),
         "PositionEmbed": lambda: (
             layers.PositionEmbed(4, (2, 3), rng, **{"drop": 0.0, **more}, dtype=dtype),
             (2, 5, 4, 4),
@@ -142,6 +147,7 @@ LAYERS = [
     "SwinTransformerBlock",
     "PatchEmbed",
     "PatchMerging",
+    "MeanPool",
     "PositionEmbed",
 ]
 
@@ -194,7 +200,7 @@ class TestEveryLayer:
         np.testing.assert_array_equal(layer.backward(np.ones_like(y), cache), expected)
 
 
-@pytest.mark.parametrize("name", [name for name in LAYERS if name != "PositionEmbed"])
+@pytest.mark.parametrize("name", [name for name in LAYERS if name not in ("PositionEmbed", "MeanPool")])
 def test_wrong_channels_are_named(name):
     layer, x = make(name)
     with pytest.raises(ValueError, match=rf"{name}|Linear|LayerNorm"):

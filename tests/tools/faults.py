@@ -328,8 +328,8 @@ FAULTS = [
         ),
         (
             "norm after the pool",
-            "if self.norm_after_pool:\n            x = words",
-            "if not self.norm_after_pool:\n            x = words",
+            "[pool, norm] if norm_after_pool else [norm, pool]",
+            "[norm, pool] if norm_after_pool else [pool, norm]",
         ),
         (
             "a stage's own loss is forgotten",

@@ -66,6 +66,11 @@ def test_a_function_may_return_its_input():
     assert npswin.gradcheck((lambda x: (x, None), lambda dy, _: dy), normal(0, 3)).ok
 
 
+def test_a_function_may_return_a_number():
+    square = (lambda x: (float((x**2).sum()), x), lambda dy, x: 2 * dy * x)
+    assert npswin.gradcheck(square, normal(0, 3)).ok
+
+
 def test_zero_gradients_are_no_failure():
     softmax_of_one = (ops.softmax_forward, ops.softmax_backward)
     assert npswin.gradcheck(softmax_of_one, normal(0, 3, 1), method="complex").ok
@@ -84,6 +89,7 @@ def test_the_report_is_a_table():
         (Scale(), np.zeros((2, 3), "float32"), {}, r"inputs\[0\]: got dtype float32, expected float64"),
         (Scale(), np.zeros((2, 3)), {"method": "complex"}, "method: got 'complex' with a layer"),
         (Scale(), np.zeros((2, 3)), {"method": "exact"}, "method: got 'exact'"),
+        ((lambda x: (x, None), lambda dy, _: dy), [np.arange(3)], {}, "inputs: got no floating-point array"),
         ((lambda x: (x, None), lambda dy, _: (dy, dy)), np.zeros(3), {}, "backward: got 2 derivatives, expected 1"),
         ((lambda x: (x, None), lambda dy, _: dy[:1]), np.zeros(3), {}, r"backward: got shape \(1,\) for input 0"),
     ],

@@ -1,0 +1,24 @@
+"""The pooling layer."""
+
+from typing import Any
+
+import numpy as np
+
+from npswin.backends import words
+from npswin.layers.layer import Layer
+from npswin.types import Array
+
+
+class MeanPool(Layer):
+    """The mean over the map. It has no parameters."""
+
+    def __call__(self, x: Array) -> Array:
+        return self.forward(x)[0]
+
+    def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
+        """x (B, H, W, C) -> y (B, C), cache."""
+        return words.mean_pool_forward(x)
+
+    def backward(self, dy: Array, cache: Any) -> Array:
+        """dy (B, C) -> dx (B, H, W, C)."""
+        return words.mean_pool_backward(dy, cache)
