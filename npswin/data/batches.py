@@ -1,0 +1,81 @@
+"""Which images meet in which step, and the randomness of a step: functions of (seed, epoch, step) alone.
+
+Nothing here remembers anything, so a run that stops after any step and goes on later sees the same batches and the
+same augmentation as one that never stopped.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from npswin.types import Array
+
+# Shuffles and steps stay unrelated, whatever their counters are.
+_SHUFFLE_STREAM, _STEP_STREAM = 1, 2
+
+
+def steps_per_epoch(dataset_size: int, batch_size: int) -> int:
+    """How many batches `epoch_batches` gives.
+
+    Args:
+        dataset_size: number of images, at least 1.
+        batch_size: images a batch, at least 1.
+
+    Returns:
+        The number of whole batches, or 1 where the data set is smaller than a batch.
+
+    Raises:
+        ValueError: an argument is below 1.
+    """
+    if dataset_size < 1:
+        raise ValueError(f"dataset_size: got {dataset_size}, expected 1 or more")
+    if batch_size < 1:
+        raise ValueError(f"batch_size: got {batch_size}, expected 1 or more")
+    return max(dataset_size // batch_size, 1)
+
+
+def epoch_batches(dataset_size: int, batch_size: int, seed: int, epoch: int) -> Iterator[Array]:
+    """Shuffle a data set for one epoch and cut it into batches.
+
+    What does not fill a last batch is left out this epoch (the next shuffle leaves out others), so that every step
+    averages over equally many images. A data set smaller than a batch is one batch.
+
+    Args:
+        dataset_size: number of images, at least 1.
+        batch_size: images a batch, B, at least 1.
+        seed: the run's seed, a non-negative integer.
+        epoch: number of the epoch, from 0.
+
+    Returns:
+        An iterator of int64 index arrays (B,). It never names an image twice.
+
+    Raises:
+        ValueError: a size is below 1, or seed or epoch is negative.
+    """
+    steps = steps_per_epoch(dataset_size, batch_size)
+    order = _generator(_SHUFFLE_STREAM, seed, epoch=epoch).permutation(dataset_size)
+    return (order[step * batch_size : (step + 1) * batch_size] for step in range(steps))
+
+
+def batch_rng(seed: int, epoch: int, step: int) -> np.random.Generator:
+    """The generator for everything random in one step: augmentation, dropout, drop path.
+
+    Args:
+        seed: the run's seed, a non-negative integer.
+        epoch: number of the epoch, from 0.
+        step: number of the step within the epoch, from 0.
+
+    Returns:
+        A fresh generator, unrelated to that of any other step and to the shuffles.
+
+    Raises:
+        ValueError: an argument is negative.
+    """
+    return _generator(_STEP_STREAM, seed, epoch=epoch, step=step)
+
+
+def _generator(stream: int, seed: int, **counters: int) -> np.random.Generator:
+    for name, value in {"seed": seed, **counters}.items():
+        if value < 0:
+            raise ValueError(f"{name}: got {value}, expected 0 or more")
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream, *counters.values())))

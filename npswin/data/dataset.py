@@ -1,0 +1,112 @@
+"""Labelled images in memory, and their way into a model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from npswin.types import Array
+
+
+@dataclass(frozen=True, eq=False)
+class ImageDataset:
+    """Images with one class each.
+
+    Attributes:
+        images: (N, 3, H, W) uint8.
+        labels: (N,) int64, each from 0 to K - 1 where K is the number of class names.
+        class_names: K names.
+        name: what printed results call the data, e.g. "CIFAR-10".
+        split: which part of it this is, e.g. "train".
+
+    Raises:
+        ValueError: an array has another shape or dtype than stated, there is no image, or a label has no class name.
+    """
+
+    images: Array
+    labels: Array
+    class_names: tuple[str, ...]
+    name: str
+    split: str
+
+    def __post_init__(self) -> None:
+        images, labels, classes = self.images, self.labels, len(self.class_names)
+        if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8 or images.size == 0:
+            raise ValueError(
+                f"images: got {images.dtype} of shape {images.shape}, expected uint8 of shape (N, 3, H, W), not empty"
+            )
+        if labels.shape != (len(images),) or labels.dtype != np.int64:
+            raise ValueError(
+                f"labels: got {labels.dtype} of shape {labels.shape}, expected int64 of shape ({len(images)},)"
+            )
+        if labels.min() < 0 or labels.max() >= classes:
+            raise ValueError(
+                f"labels: got values from {labels.min()} to {labels.max()}, "
+                f"expected 0 to {classes - 1} for {classes} class names"
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def check_batch(images: Array) -> None:
+    """Raise a ValueError unless images are (B, 3, H, W), uint8 or float."""
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"images: got shape {images.shape}, expected (B, 3, H, W)")
+    if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"images: got dtype {images.dtype}, expected uint8 or a float")
+
+
+def channel_statistics(images: Array) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and standard deviation of each colour over all pixels of a training set.
+
+    Args:
+        images: (N, 3, H, W) uint8.
+
+    Returns:
+        mean and std, three numbers each, on the scale where white is 1: what `normalize` takes.
+
+    Raises:
+        ValueError: `images` is of another rank or dtype, or empty.
+    """
+    if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8 or images.size == 0:
+        raise ValueError(f"images: got {images.dtype} of shape {images.shape}, expected uint8 of shape (N, 3, H, W)")
+    # Counting the 256 values is exact in any order of summation, and needs no float copy of the images.
+    values = np.arange(256) / 255
+    shares = [np.bincount(images[:, c].reshape(-1), minlength=256) / images[:, c].size for c in range(3)]
+    means = [float(share @ values) for share in shares]
+    stds = [float(np.sqrt(share @ (values - mean) ** 2)) for share, mean in zip(shares, means, strict=True)]
+    return (means[0], means[1], means[2]), (stds[0], stds[1], stds[2])
+
+
+def normalize(images: Array, mean: Sequence[float], std: Sequence[float], dtype: DTypeLike = np.float32) -> Array:
+    """Turn pixels into a model's input, (x / 255 - mean) / std for each colour.
+
+    Args:
+        images: (B, 3, H, W), uint8 or float, 0 to 255.
+        mean: of each colour, on the scale where white is 1.
+        std: likewise; above zero.
+        dtype: of the result, a float.
+
+    Returns:
+        (B, 3, H, W) of that dtype.
+
+    Raises:
+        ValueError: `images` is of another rank, a colour's mean or std is missing, a std is not above zero, or `dtype`
+            is no float.
+    """
+    dtype = np.dtype(dtype)
+    check_batch(images)
+    if not np.issubdtype(dtype, np.floating):
+        raise ValueError(f"dtype: got {dtype}, expected a float")
+    if len(mean) != 3 or not np.isfinite(mean).all():
+        raise ValueError(f"mean: got {mean}, expected three finite numbers")
+    if len(std) != 3 or not np.isfinite(std).all() or min(std) <= 0:
+        raise ValueError(f"std: got {std}, expected three numbers above zero")
+    scale = (1 / (255 * np.asarray(std, np.float64))).astype(dtype).reshape(3, 1, 1)
+    shift = (-np.asarray(mean, np.float64) / np.asarray(std, np.float64)).astype(dtype).reshape(3, 1, 1)
+    result = images.astype(dtype)
+    result *= scale
+    result += shift
+    return result

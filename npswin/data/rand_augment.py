@@ -1,0 +1,170 @@
+"""RandAugment (Cubuk et al. 2020, "RandAugment: Practical automated data augmentation with a reduced search space").
+
+Its fourteen operations, through Pillow. An operation takes an image and a strength: 0 to 1 where it has one direction,
+-1 to 1 where it has two.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from npswin.data.dataset import check_batch
+from npswin.types import Array
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_GREY = (128, 128, 128)
+
+
+def rand_augment(images: Array, rng: np.random.Generator, num_ops: int = 2, magnitude: float = 9) -> Array:
+    """Apply to each image some of the fourteen operations, drawn with equal chances.
+
+    Args:
+        images: (B, 3, H, W) uint8.
+        rng: where the operations and their directions come from.
+        num_ops: operations an image, one after the other, 0 or more (N in the paper).
+        magnitude: their strength, 0 to 10 (M in the paper).
+
+    Returns:
+        (B, 3, H, W) uint8.
+
+    Raises:
+        ValueError: `images` is of another shape or dtype, `num_ops` is negative, or `magnitude` is out of range.
+        ImportError: Pillow is not installed.
+    """
+    check_batch(images)
+    if images.dtype != np.uint8:
+        raise ValueError(f"images: got dtype {images.dtype}, expected uint8 (augment before normalizing)")
+    if num_ops < 0:
+        raise ValueError(f"num_ops: got {num_ops}, expected 0 or more")
+    if not 0 <= magnitude <= 10:
+        raise ValueError(f"magnitude: got {magnitude}, expected 0 to 10")
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError("rand_augment needs Pillow: pip install 'npswin[train]'") from error
+    chosen = rng.integers(len(OPERATIONS), size=(len(images), num_ops))
+    signs = rng.choice((-1, 1), size=chosen.shape)
+    result = np.empty_like(images)
+    for index, pixels in enumerate(images):
+        image = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+        for operation, sign in zip(chosen[index], signs[index], strict=True):
+            apply, signed = OPERATIONS[operation]
+            image = apply(image, magnitude / 10 * (int(sign) if signed else 1))
+        result[index] = np.asarray(image).transpose(2, 0, 1)
+    return result
+
+
+def identity(image: "Image", strength: float) -> "Image":
+    """The image as it is."""
+    return image
+
+
+def auto_contrast(image: "Image", strength: float) -> "Image":
+    """Each colour stretched to 0..255."""
+    from PIL import ImageOps
+
+    return ImageOps.autocontrast(image)
+
+
+def equalize(image: "Image", strength: float) -> "Image":
+    """Each colour's histogram flattened."""
+    from PIL import ImageOps
+
+    return ImageOps.equalize(image)
+
+
+def posterize(image: "Image", strength: float) -> "Image":
+    """The lowest bits of each colour dropped, up to 4 of 8."""
+    from PIL import ImageOps
+
+    return ImageOps.posterize(image, 8 - round(4 * strength))
+
+
+def solarize(image: "Image", strength: float) -> "Image":
+    """Values above a threshold inverted; the threshold falls from 256 to 0."""
+    from PIL import ImageOps
+
+    return ImageOps.solarize(image, round(256 * (1 - strength)))
+
+
+def color(image: "Image", strength: float) -> "Image":
+    """Saturation times 0.1 to 1.9."""
+    from PIL import ImageEnhance
+
+    return ImageEnhance.Color(image).enhance(1 + 0.9 * strength)
+
+
+def contrast(image: "Image", strength: float) -> "Image":
+    """Contrast times 0.1 to 1.9."""
+    from PIL import ImageEnhance
+
+    return ImageEnhance.Contrast(image).enhance(1 + 0.9 * strength)
+
+
+def brightness(image: "Image", strength: float) -> "Image":
+    """Brightness times 0.1 to 1.9."""
+    from PIL import ImageEnhance
+
+    return ImageEnhance.Brightness(image).enhance(1 + 0.9 * strength)
+
+
+def sharpness(image: "Image", strength: float) -> "Image":
+    """Sharpness times 0.1 (blurred) to 1.9."""
+    from PIL import ImageEnhance
+
+    return ImageEnhance.Sharpness(image).enhance(1 + 0.9 * strength)
+
+
+def rotate(image: "Image", strength: float) -> "Image":
+    """Turned by up to 30 degrees around the centre."""
+    from PIL.Image import Resampling
+
+    return image.rotate(30 * strength, Resampling.BILINEAR, fillcolor=_GREY)
+
+
+def shear_x(image: "Image", strength: float) -> "Image":
+    """Rows moved sideways, by up to 0.3 pixels for each row down."""
+    return _affine(image, (1, 0.3 * strength, 0, 0, 1, 0))
+
+
+def shear_y(image: "Image", strength: float) -> "Image":
+    """Columns moved up or down, by up to 0.3 pixels for each column to the right."""
+    return _affine(image, (1, 0, 0, 0.3 * strength, 1, 0))
+
+
+def translate_x(image: "Image", strength: float) -> "Image":
+    """Moved sideways by up to 0.45 of the width."""
+    return _affine(image, (1, 0, 0.45 * strength * image.width, 0, 1, 0))
+
+
+def translate_y(image: "Image", strength: float) -> "Image":
+    """Moved up or down by up to 0.45 of the height."""
+    return _affine(image, (1, 0, 0, 0, 1, 0.45 * strength * image.height))
+
+
+def _affine(image: "Image", matrix: tuple[float, ...]) -> "Image":
+    """Each pixel (x, y) from (a x + b y + c, d x + e y + f); grey from outside."""
+    from PIL.Image import Resampling, Transform
+
+    return image.transform(image.size, Transform.AFFINE, matrix, Resampling.BILINEAR, fillcolor=_GREY)
+
+
+# Each with whether its strength has two directions.
+OPERATIONS = (
+    (identity, False),
+    (auto_contrast, False),
+    (equalize, False),
+    (posterize, False),
+    (solarize, False),
+    (color, True),
+    (contrast, True),
+    (brightness, True),
+    (sharpness, True),
+    (rotate, True),
+    (shear_x, True),
+    (shear_y, True),
+    (translate_x, True),
+    (translate_y, True),
+)

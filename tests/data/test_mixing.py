@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from npswin.data.mixing import cutmix, mixup, one_hot
+from tests.data.drawn import BATCHES, SEEDS
+
+ALPHAS = st.floats(0.05, 5)
+
+
+def targets_for(images, dtype=np.float64, classes=7):
+    return one_hot(np.arange(len(images)) % classes, classes, dtype)
+
+
+@given(st.lists(st.integers(0, 4), max_size=9), st.sampled_from([np.float32, np.float64]))
+def test_one_hot_puts_a_one_at_the_label(labels, dtype):
+    labels = np.array(labels, dtype=np.int64)
+    targets = one_hot(labels, 5, dtype)
+    assert targets.dtype == dtype
+    assert targets.shape == (len(labels), 5)
+    assert ((targets == 1).sum(1) == 1).all()
+    np.testing.assert_array_equal(targets.argmax(1), labels)
+    assert targets.sum() == len(labels)
+
+
+@pytest.mark.parametrize("labels", [np.array([0, 5]), np.array([-1, 0]), np.array([0.0]), np.array([[0]])])
+def test_one_hot_refuses(labels):
+    with pytest.raises(ValueError, match="labels"):
+        one_hot(labels, 5)
+
+
+@pytest.mark.parametrize("mix", [mixup, cutmix])
+@given(images=BATCHES, seed=SEEDS, alpha=ALPHAS, dtype=st.sampled_from([np.float32, np.float64]))
+def test_mixing_keeps_shapes_dtypes_inputs_and_row_sums(mix, images, seed, alpha, dtype):
+    targets = targets_for(images, dtype)
+    before = images.copy(), targets.copy()
+    mixed, mixed_targets = mix(images, targets, np.random.default_rng(seed), alpha)
+    assert (mixed.shape, mixed.dtype) == (images.shape, images.dtype)
+    assert (mixed_targets.shape, mixed_targets.dtype) == (targets.shape, targets.dtype)
+    np.testing.assert_allclose(mixed_targets.sum(1), 1, atol=1e-6)
+    assert mixed_targets.min() >= 0
+    np.testing.assert_array_equal(images, before[0])
+    np.testing.assert_array_equal(targets, before[1])
+
+
+@pytest.mark.parametrize("mix", [mixup, cutmix])
+@given(images=BATCHES, seed=SEEDS)
+def test_same_generator_same_mix(mix, images, seed):
+    first, again = (mix(images, targets_for(images), np.random.default_rng(seed), 1.0) for _ in range(2))
+    np.testing.assert_array_equal(first[0], again[0])
+    np.testing.assert_array_equal(first[1], again[1])
+
+
+def flat_images(count, dtype):
+    """Image i holds nothing but the value i, so every pixel tells where it came from."""
+    return np.broadcast_to(np.arange(count, dtype=dtype)[:, None, None, None], (count, 3, 12, 9)).copy()
+
+
+@given(SEEDS, ALPHAS)
+def test_mixup_blends_images_and_targets_alike(seed, alpha):
+    images = flat_images(6, np.float64)
+    blended, targets = mixup(images, one_hot(np.arange(6), 6, np.float64), np.random.default_rng(seed), alpha)
+    np.testing.assert_allclose(blended[:, 0, 0, 0], targets @ np.arange(6), atol=1e-12)
+    np.testing.assert_allclose(np.ptp(blended, axis=(1, 2, 3)), 0)
+
+
+@given(SEEDS, ALPHAS)
+def test_cutmix_targets_are_the_areas(seed, alpha):
+    images = flat_images(6, np.uint8)
+    patched, targets = cutmix(images, one_hot(np.arange(6), 6, np.float64), np.random.default_rng(seed), alpha)
+    for image, target in zip(patched, targets, strict=True):
+        areas = np.bincount(image.reshape(-1), minlength=6) / image.size
+        np.testing.assert_allclose(target, areas, atol=1e-12)
+
+
+def test_cutmix_pastes_one_rectangle():
+    pasted_shares = []
+    for seed in range(40):
+        images = flat_images(2, np.uint8)
+        patched, _ = cutmix(images, one_hot(np.arange(2), 2), np.random.default_rng(seed), 1.0)
+        foreign = patched[0, 0] != 0
+        rows, columns = np.flatnonzero(foreign.any(1)), np.flatnonzero(foreign.any(0))
+        if len(rows):
+            assert foreign[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+        pasted_shares.append(foreign.mean())
+    assert len(set(pasted_shares)) > 5
+
+
+def test_mixup_of_bytes_rounds():
+    images = np.stack([np.zeros((3, 2, 2)), np.full((3, 2, 2), 255)]).astype(np.uint8)
+    for seed in range(20):
+        blended, targets = mixup(images, one_hot(np.arange(2), 2, np.float64), np.random.default_rng(seed), 1.0)
+        np.testing.assert_array_equal(blended[:, 0, 0, 0], np.rint(255 * targets[:, 1]))
+
+
+@pytest.mark.parametrize("mix", [mixup, cutmix])
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"images": np.zeros((3, 4, 4))}, "images"),
+        ({"images": np.zeros((2, 1, 4, 4))}, "images"),
+        ({"images": np.zeros((2, 3, 4, 4), np.int32)}, "int32"),
+        ({"targets": np.array([0, 1])}, "targets"),
+        ({"targets": np.zeros((3, 5))}, "targets"),
+        ({"targets": np.zeros((2, 5), np.int64)}, "targets"),
+        ({"alpha": 0.0}, "alpha"),
+        ({"alpha": float("nan")}, "alpha"),
+    ],
+)
+def test_mixing_names_what_is_wrong(mix, change, match):
+    arguments = {"images": np.zeros((2, 3, 4, 4)), "targets": np.zeros((2, 5)), "alpha": 1.0} | change
+    with pytest.raises(ValueError, match=match):
+        mix(rng=np.random.default_rng(0), **arguments)
