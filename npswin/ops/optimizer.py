@@ -43,7 +43,8 @@ def adamw_update(
         weight_decay: λ.
         step: t, from 1.
     """
-    scratch = grad - m
+    scratch = np.empty_like(m)
+    np.subtract(grad, m, out=scratch)
     scratch *= 1 - beta1
     m += scratch  # m + (1 − β₁)(g − m) is β₁ m + (1 − β₁) g
 

@@ -1,0 +1,35 @@
+"""Learning: optimizers, schedule, average of weights, the trainer and its pictures."""
+
+from npswin.training.config import TrainConfig
+from npswin.training.ema import Ema
+from npswin.training.evaluate import Evaluation, evaluate
+from npswin.training.finite import NonFiniteError
+from npswin.training.interrupts import TrainingInterrupted
+from npswin.training.optimizers import SGD, AdamW, clip_gradients, decays
+from npswin.training.pictures import draw_attention, draw_curves, draw_predictions
+from npswin.training.run_folder import RunFolderError
+from npswin.training.schedule import warmup_cosine
+from npswin.training.step import compute_gradients
+from npswin.training.threads import set_threads
+from npswin.training.trainer import Trainer
+
+__all__ = [
+    "SGD",
+    "AdamW",
+    "Ema",
+    "Evaluation",
+    "NonFiniteError",
+    "RunFolderError",
+    "TrainConfig",
+    "Trainer",
+    "TrainingInterrupted",
+    "clip_gradients",
+    "compute_gradients",
+    "decays",
+    "draw_attention",
+    "draw_curves",
+    "draw_predictions",
+    "evaluate",
+    "set_threads",
+    "warmup_cosine",
+]

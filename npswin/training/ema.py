@@ -1,0 +1,64 @@
+"""An exponential moving average of the weights."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from npswin.backends import words
+from npswin.training.trainable import Trainable
+from npswin.types import Array
+
+
+class Ema:
+    """The average of a model's recent weights, which is steadier than the last ones (Polyak & Juditsky 1992).
+
+    After update t, from 1, it is δ_t times what it was plus (1 − δ_t) times the weights, with
+    δ_t = min(decay, (1 + t)/(10 + t)): at first the average is short, so that the random start is soon forgotten.
+
+    Args:
+        model: whose weights are averaged.
+        decay: δ in [0, 1); the average is over about the last 1/(1 − δ) steps.
+
+    Attributes:
+        average: parameter name -> array of the parameter's shape.
+
+    Raises:
+        ValueError: a decay out of its range.
+    """
+
+    def __init__(self, model: Trainable, decay: float) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay: got {decay}, expected a number in [0, 1)")
+        self.decay = decay
+        self._params = model.params
+        self.average: dict[str, Array] = {name: param.copy() for name, param in self._params.items()}
+
+    def update(self, step: int) -> None:
+        """Take the weights in.
+
+        Args:
+            step: number of this update, from 1.
+        """
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, param in self._params.items():
+            words.ema_update(self.average[name], param, decay)
+
+    def load(self, average: Mapping[str, Array]) -> None:
+        """Go on from an average that was saved; copied."""
+        for name, array in self.average.items():
+            array[...] = average[name]
+
+    def settle(self) -> None:
+        """Give the model the averaged weights for good."""
+        for name, param in self._params.items():
+            param[...] = self.average[name]
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Within this context the model has the averaged weights; after it, its own to the bit."""
+        own = {name: param.copy() for name, param in self._params.items()}
+        try:
+            self.settle()
+            yield
+        finally:
+            for name, param in self._params.items():
+                param[...] = own[name]

@@ -1,0 +1,182 @@
+"""The optimizers: which parameters decay, what is remembered between steps."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from npswin.backends import words
+from npswin.training.trainable import Trainable
+from npswin.types import Array
+
+
+def decays(name: str, param: Array) -> bool:
+    """Whether weight decay applies to a parameter.
+
+    As in the official code it does not to norms and biases (one axis), to position bias tables, nor to the absolute
+    position embedding.
+
+    Args:
+        name: the parameter's official name.
+        param: its array.
+    """
+    return param.ndim > 1 and not name.endswith(("position_bias_table", "absolute_pos_embed"))
+
+
+def clip_gradients(model: Trainable, max_norm: float) -> float:
+    """Shorten the whole gradient to `max_norm` where it is longer, as `torch.nn.utils.clip_grad_norm_` does.
+
+        g ← g · min(1, max_norm / (‖g‖ + 1e-6)), with ‖g‖ over all parameters together
+
+    Args:
+        model: its `grads` are scaled in place.
+        max_norm: positive.
+
+    Returns:
+        ‖g‖ before the clipping. Where it is not finite, the gradients are left alone.
+
+    Raises:
+        ValueError: `max_norm` is not positive.
+    """
+    if not max_norm > 0:
+        raise ValueError(f"max_norm: got {max_norm}, expected a positive number")
+    grads = model.grads
+    norm = words.global_norm(grads.values())
+    factor = max_norm / (norm + 1e-6)
+    if factor < 1 and math.isfinite(norm):
+        for grad in grads.values():
+            grad *= factor
+    return norm
+
+
+class _Optimizer:
+    """The model's parameters, and one array a parameter for each thing that is remembered.
+
+    Attributes:
+        lr: the learning rate of the next step; set it as a schedule says.
+    """
+
+    _remembered: tuple[str, ...]
+
+    def __init__(self, model: Trainable, lr: float, weight_decay: float) -> None:
+        _check_at_least_zero("lr", lr)
+        _check_at_least_zero("weight_decay", weight_decay)
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self._steps = 0
+        self._params = model.params
+        self._grads = model.grads
+        self._memory = {
+            kind: {name: np.zeros_like(param) for name, param in self._params.items()} for kind in self._remembered
+        }
+
+    def step(self) -> None:
+        """Change all parameters in place by the gradients that `model.grads` holds."""
+        self._steps += 1
+        for name, param in self._params.items():
+            weight_decay = self.weight_decay if decays(name, param) else 0.0
+            remembered = [arrays[name] for arrays in self._memory.values()]
+            self._update(param, self._grads[name], *remembered, weight_decay=weight_decay)
+
+    def _update(self, param: Array, grad: Array, *remembered: Array, weight_decay: float) -> None:
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Array]:
+        """Everything remembered between steps, for a checkpoint.
+
+        Returns:
+            "step" (a 0-dimensional int64), and "KIND.NAME" for each parameter. The arrays are the optimizer's own.
+        """
+        flat = {f"{kind}.{name}": array for kind, arrays in self._memory.items() for name, array in arrays.items()}
+        return {"step": np.array(self._steps, np.int64), **flat}
+
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        """Go on from what `state()` returned.
+
+        Args:
+            state: of the same optimizer on a model of the same parameters; copied.
+
+        Raises:
+            ValueError: a missing, unexpected or misshapen entry. Nothing is changed then.
+        """
+        own = self.state()
+        if wrong := sorted(own.keys() ^ state.keys()):
+            raise ValueError(f"state: missing or unexpected entries {', '.join(wrong)}")
+        for key, array in own.items():
+            if array.shape != state[key].shape or array.dtype != state[key].dtype:
+                raise ValueError(
+                    f"state: {key} has {state[key].dtype} {state[key].shape}, expected {array.dtype} {array.shape}"
+                )
+        self._steps = int(state["step"])
+        for key, array in own.items():
+            array[...] = state[key]
+
+
+class AdamW(_Optimizer):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019); see `npswin.ops.optimizer.adamw_update`.
+
+    Args:
+        model: its parameters are updated, from its gradients.
+        lr: learning rate η.
+        betas: (β₁, β₂), each in [0, 1).
+        eps: ε, positive.
+        weight_decay: λ, for the parameters that decay.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    _remembered = ("m", "v")
+
+    def __init__(
+        self,
+        model: Trainable,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.05,
+    ) -> None:
+        super().__init__(model, lr, weight_decay)
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"betas: got {betas}, expected two numbers in [0, 1)")
+        if not eps > 0:
+            raise ValueError(f"eps: got {eps}, expected a positive number")
+        self.betas = betas
+        self.eps = eps
+
+    def _update(self, param: Array, grad: Array, *remembered: Array, weight_decay: float) -> None:
+        m, v = remembered
+        beta1, beta2 = self.betas
+        words.adamw_update(param, grad, m, v, self.lr, beta1, beta2, self.eps, weight_decay, self._steps)
+
+
+class SGD(_Optimizer):
+    """Gradient descent with momentum; see `npswin.ops.optimizer.sgd_update`.
+
+    Args:
+        model: its parameters are updated, from its gradients.
+        lr: learning rate η.
+        momentum: μ in [0, 1).
+        weight_decay: λ, for the parameters that decay.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    _remembered = ("velocity",)
+
+    def __init__(self, model: Trainable, lr: float, momentum: float = 0.9, weight_decay: float = 0.0) -> None:
+        super().__init__(model, lr, weight_decay)
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum: got {momentum}, expected a number in [0, 1)")
+        self.momentum = momentum
+
+    def _update(self, param: Array, grad: Array, *remembered: Array, weight_decay: float) -> None:
+        (velocity,) = remembered
+        words.sgd_update(param, grad, velocity, self.lr, self.momentum, weight_decay)
+
+
+def _check_at_least_zero(name: str, value: Any) -> None:
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name}: got {value}, expected a finite number of at least 0")

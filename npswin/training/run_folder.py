@@ -1,0 +1,148 @@
+"""The folder of a run: what was asked for, what happened at each step, and where it stands."""
+
+import errno
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from npswin.training.learner import Learner
+from npswin.types import Array
+from npswin.weights import WeightFileError, load_tensors, save_tensors
+from npswin.weights.files import write_aside
+
+_MEMORY = "training/"  # prefix of all that a checkpoint holds beside the weights
+
+
+class RunFolderError(ValueError):
+    """A folder that this run cannot use; the message names it and says why."""
+
+
+class RunFolder:
+    """config.json, metrics.jsonl, last.safetensors and best.safetensors of one run.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.last = self.path / "last.safetensors"
+        self.best = self.path / "best.safetensors"
+        self._log: BinaryIO | None = None
+
+    def create(self, description: Mapping[str, Any]) -> None:
+        """Make the folder and write config.json.
+
+        Raises:
+            RunFolderError: the folder exists and is not empty.
+            OSError: it cannot be made or written to.
+        """
+        if self.path.is_dir() and any(self.path.iterdir()):
+            raise RunFolderError(
+                f"{self.path}: not empty; go on with the run in it (resume), or choose another folder (out)"
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(description, indent=2) + "\n"
+        write_aside(self.config, lambda file: file.write(text.encode()))
+        self._open_log(lines=0)
+
+    def reopen(self, description: Mapping[str, Any], learner: Learner) -> dict[str, Any]:
+        """Go back to the run's last checkpoint, and cut metrics.jsonl back to it.
+
+        Args:
+            description: as given to `create`.
+            learner: restored.
+
+        Returns:
+            The state that was given to `save_last`.
+
+        Raises:
+            RunFolderError: there is no run, or its description differs, or its metrics end before the checkpoint.
+            WeightFileError: the checkpoint is damaged.
+            OSError: the folder cannot be read or written to.
+        """
+        if not (self.config.is_file() and self.last.is_file()):
+            raise RunFolderError(f"{self.path}: no run to resume here (it needs config.json and last.safetensors)")
+        try:
+            text = self.config.read_bytes()
+            found = json.loads(text)
+        except ValueError as error:
+            raise RunFolderError(f"{self.config}: not JSON ({error})") from error
+        if differences := _differences(found, json.loads(json.dumps(description))):
+            raise RunFolderError(f"{self.path}: holds a run that differs from this one in {'; '.join(differences)}")
+        tensors, metadata = load_tensors(self.last)
+        memory = {name.removeprefix(_MEMORY): tensors.pop(name) for name in list(tensors) if name.startswith(_MEMORY)}
+        try:
+            state: dict[str, Any] = json.loads(metadata["training"])
+            learner.restore(tensors, memory, state["step"])
+        except KeyError as error:
+            raise WeightFileError(f"{self.last}: no checkpoint of a run (its metadata lacks {error})") from error
+        except ValueError as error:
+            raise WeightFileError(f"{self.last}: no checkpoint of this run ({error})") from error
+        write_aside(self.config, lambda file: file.write(text))  # raises where the folder cannot be written to
+        self._open_log(lines=state["step"] - (state["pending"] is not None))
+        return state
+
+    def _open_log(self, lines: int) -> None:
+        self._log = open(self.metrics, "a+b", buffering=0)  # noqa: SIM115 (closed by `close`)
+        self._log.seek(0)
+        kept = self._log.read().split(b"\n")[:-1][:lines]
+        if len(kept) < lines:
+            self.close()
+            raise RunFolderError(f"{self.metrics}: has {len(kept)} lines, but the checkpoint is {lines} steps further")
+        self._log.truncate(sum(len(line) + 1 for line in kept))
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Add a line to metrics.jsonl, wholly or not at all."""
+        assert self._log is not None
+        line = json.dumps(record, allow_nan=False).encode() + b"\n"
+        end = os.fstat(self._log.fileno()).st_size
+        try:
+            if self._log.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._log.truncate(end)
+            raise OSError(error.errno, f"cannot write the file: {error.strerror}", str(self.metrics)) from error
+
+    def records(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl."""
+        return [json.loads(line) for line in self.metrics.read_bytes().splitlines()]
+
+    def save_last(self, learner: Learner, state: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+        """Write last.safetensors: the weights under their own names, all else that the learner has under `training/`.
+
+        Args:
+            learner: whose weights and memory are written.
+            state: "step", "pending" and whatever else the run has to know; as JSON can hold it.
+            metadata: further text for the file's header.
+        """
+        assert self._log is not None
+        os.fsync(self._log.fileno())  # the metrics never lag behind the checkpoint, even if the power fails
+        memory = {_MEMORY + name: tensor for name, tensor in learner.memory().items()}
+        save_tensors(self.last, {**learner.model.params, **memory}, {**metadata, "training": json.dumps(state)})
+
+    def save_best(self, weights: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
+        """Write best.safetensors, weights alone."""
+        save_tensors(self.best, weights, metadata)
+
+    def close(self) -> None:
+        """Close metrics.jsonl."""
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+
+def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The fields in which two descriptions differ, each with both its values."""
+    differences = []
+    for name in sorted(found.keys() | wanted.keys()):
+        old, new = found.get(name), wanted.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            differences += _differences(old, new, f"{prefix}{name}.")
+        elif old != new:
+            differences.append(f"{prefix}{name} (it has {old!r}, this one {new!r})")
+    return differences

@@ -1,0 +1,43 @@
+"""What training asks of a model."""
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from npswin.types import Array
+
+
+class Trainable(Protocol):
+    """Anything with parameters and a hand-written backward pass; `npswin.SwinTransformer` is one.
+
+    Attributes:
+        in_chans: c, channels of the images.
+        num_classes: K.
+        config: what a file of weights says about them, as JSON can hold it.
+        params: name -> array, always the same arrays.
+        grads: name -> array of the parameter's shape, always the same arrays.
+        dtype: of all of these.
+    """
+
+    in_chans: int
+    num_classes: int
+    config: dict[str, Any]
+    dtype: np.dtype[Any]
+
+    @property
+    def params(self) -> dict[str, Array]: ...
+
+    @property
+    def grads(self) -> dict[str, Array]: ...
+
+    def __call__(self, images: Array, /) -> Array:
+        """Inference: images (B, c, H, W) -> logits (B, K)."""
+
+    def forward(self, images: Array, /, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
+        """Training: images (B, c, H, W) -> logits (B, K) and the cache for `backward`; rng draws what is dropped."""
+
+    def backward(self, dlogits: Array, cache: Any, /) -> Array:
+        """dlogits (B, K) -> dimages; adds to `grads`."""
+
+    def zero_grad(self) -> None:
+        """Set all gradients to zero."""

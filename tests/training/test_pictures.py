@@ -1,0 +1,113 @@
+"""The pictures: that they are drawn, say what they show, and show what is there."""
+
+import errno
+
+import numpy as np
+import pytest
+
+from npswin.training import draw_attention, draw_curves, draw_predictions
+from npswin.training.pictures import attention, style
+from tests.training.tiny import tiny_data, tiny_model
+
+pytest.importorskip("matplotlib")
+MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+RECORDS = [
+    {"step": 1, "epoch": 1, "loss": 1.2, "lr": 0.1},
+    {"step": 2, "epoch": 1, "loss": 0.9, "lr": 0.05, "test_loss": 1.0, "test_accuracy": 0.625},
+    {"step": 3, "epoch": 2, "loss": 0.8, "lr": 0.02},
+]
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that were saved, beside the files."""
+
+    def save(figure, path):
+        saved.append(figure)
+        style.save_figure(figure, path)
+
+    saved = []
+    for module in ("attention", "curves", "predictions"):
+        monkeypatch.setattr(f"npswin.training.pictures.{module}.save_figure", save)
+    return saved
+
+
+def _text(figure):
+    import matplotlib.text
+
+    return "\n".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
+
+
+def _is_png(path):
+    return path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_curves(tmp_path, figures, count):
+    draw_curves(RECORDS[:count], "tiny", tmp_path / "curves.png")
+    assert _is_png(tmp_path / "curves.png")
+    assert f"Training on tiny: {count} step" in _text(figures[0])
+    assert ("62.50 %" in _text(figures[0])) == (count > 1)
+
+
+def test_predictions(tmp_path, figures):
+    data = tiny_data(30, "test")
+    model = tiny_model()
+    model.params["head.bias"][1] = 9  # it answers "middle" whatever it sees
+    draw_predictions(model, data, MEAN, STD, tmp_path / "predictions.png")
+    assert _is_png(tmp_path / "predictions.png")
+    text = _text(figures[0])
+    right = int((data.labels == 1).sum())
+    assert "tiny, test images" in text
+    assert f"among the first 30, of which it gets {right} right" in text
+    assert text.count("middle 100 %") == 24 + 8
+    assert text.count("✗ it is: ") == (data.labels[:24] != 1).sum() + 8
+    assert "✗ it is: middle" not in text
+
+
+@pytest.mark.parametrize("count", [1, 9])
+def test_predictions_of_few_images(tmp_path, count):
+    draw_predictions(tiny_model(), tiny_data(count, "test"), MEAN, STD, tmp_path / "predictions.png")
+    assert _is_png(tmp_path / "predictions.png")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "rows"),
+    [
+        ({}, 3),
+        ({"depths": (1,)}, 1),
+        ({"img_size": 7, "num_heads": (1,)}, 3),
+        ({"depths": (2, 2), "num_heads": (2, 4)}, 3),
+    ],
+)
+def test_attention(tmp_path, figures, overrides, rows):
+    data = tiny_data(3, "test")
+    draw_attention(tiny_model(**overrides), data, MEAN, STD, tmp_path / "attention.png", index=2)
+    assert _is_png(tmp_path / "attention.png")
+    text = _text(figures[0])
+    assert f"tiny, test image 2 ({data.class_names[data.labels[2]]})" in text
+    assert text.count("share of attention") == rows
+
+
+def test_the_window_of_a_token_is_the_one_that_attends_it():
+    """Tokens that are numbered, rolled and cut as the model does it are found where the picture puts them."""
+    block = {"window_size": 4, "shift": 2, "grid": (2, 3)}
+    rows, columns = np.mgrid[0:8, 0:12]
+    shifted = np.roll(rows * 12 + columns, (-2, -2), axis=(0, 1))
+    windows = shifted.reshape(2, 4, 3, 4).transpose(0, 2, 1, 3).reshape(6, 16)
+    for row in range(8):
+        for column in range(12):
+            window, (inner_row, inner_column) = attention._locate(block, (row, column))
+            assert windows[window, inner_row * 4 + inner_column] == row * 12 + column
+            window_rows, window_columns = attention._tokens_of(block, window)
+            np.testing.assert_array_equal((window_rows[:, None] * 12 + window_columns).ravel(), windows[window])
+
+
+def test_a_full_disk_leaves_no_half_picture(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device.*curves\.png"):
+        draw_curves(RECORDS, "tiny", tmp_path / "curves.png")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,187 @@
+"""A run's folder that cannot be used, or not any more."""
+
+import errno
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from npswin.training import RunFolderError, run_folder
+from npswin.training.run_folder import RunFolder
+from npswin.weights import WeightFileError, load_tensors
+from tests.training.tiny import tiny_trainer
+
+resource = pytest.importorskip("resource")  # a Unix module
+pytestmark = pytest.mark.usefixtures("no_curves")
+
+
+def _names(folder):
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match="not empty"):
+        tiny_trainer(tmp_path).fit()
+    assert _names(tmp_path) == ["notes.txt"]
+
+
+def test_a_finished_run_is_not_overwritten(tmp_path):
+    tiny_trainer(tmp_path, epochs=1).fit()
+    before = (tmp_path / "last.safetensors").read_bytes()
+    with pytest.raises(RunFolderError, match="not empty"):
+        tiny_trainer(tmp_path, epochs=1).fit()
+    assert (tmp_path / "last.safetensors").read_bytes() == before
+
+
+def test_nothing_to_resume(tmp_path):
+    with pytest.raises(RunFolderError, match="no run to resume here"):
+        tiny_trainer(tmp_path / "nowhere").fit(resume=True)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_way_to_the_folder_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(OSError, match="file"):
+            tiny_trainer(out).fit()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file system that even root cannot write to")
+def test_a_file_system_that_is_read_only():
+    with pytest.raises(OSError, match="/proc"):
+        tiny_trainer("/proc/self/run").fit()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_that_is_read_only(tmp_path, resume):
+    out = tmp_path / "run"
+    out.mkdir()
+    if resume:
+        tiny_trainer(out, epochs=1).fit()
+    out.chmod(0o500)
+    try:
+        with pytest.raises(PermissionError):
+            tiny_trainer(out, epochs=1).fit(resume)
+    finally:
+        out.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"lr": 0.5}, "training.lr (it has 0.003, this one 0.5)"),
+        ({"seed": 7}, "training.seed (it has 0, this one 7)"),
+        ({"ema_decay": None}, "training.ema_decay (it has 0.9, this one None)"),
+    ],
+)
+def test_another_recipe(tmp_path, change, field):
+    tiny_trainer(tmp_path, epochs=1).fit()
+    metrics = (tmp_path / "metrics.jsonl").read_bytes()
+    with pytest.raises(RunFolderError) as caught:
+        tiny_trainer(tmp_path, **{"epochs": 1, **change}).fit(resume=True)
+    assert field in str(caught.value)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == metrics
+
+
+def test_other_data(tmp_path):
+    tiny_trainer(tmp_path, epochs=1).fit()
+    trainer = tiny_trainer(tmp_path / "other", epochs=1)
+    images = trainer.train_data.images
+    images[3, 0, 0, 0] ^= 1
+    other = type(trainer)(trainer.model, trainer.train_data, trainer.test_data, trainer.config, tmp_path)
+    with pytest.raises(RunFolderError, match=r"differs .* train_data\.crc32"):
+        other.fit(resume=True)
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "message"),
+    [
+        (lambda folder: _cut(folder / "last.safetensors", 100), WeightFileError, "last.safetensors"),
+        (lambda folder: _cut(folder / "config.json", 10), RunFolderError, "config.json: not JSON"),
+        (lambda folder: _cut(folder / "metrics.jsonl", 40), RunFolderError, "metrics.jsonl: has 2 lines"),
+        (
+            lambda folder: os.replace(folder / "best.safetensors", folder / "last.safetensors"),
+            WeightFileError,
+            "'training'",
+        ),
+    ],
+)
+def test_damaged_files(tmp_path, damage, error, message):
+    tiny_trainer(tmp_path, epochs=1).fit()
+    damage(tmp_path)
+    with pytest.raises(error, match=message):
+        tiny_trainer(tmp_path, epochs=1).fit(resume=True)
+
+
+def _cut(path, missing):
+    path.write_bytes(path.read_bytes()[:-missing])
+
+
+def test_a_checkpoint_without_one_of_its_tensors(tmp_path):
+    tiny_trainer(tmp_path, epochs=1).fit()
+    tensors, metadata = load_tensors(tmp_path / "last.safetensors")
+    del tensors["training/optimizer.m.head.bias"]
+    run_folder.save_tensors(tmp_path / "last.safetensors", tensors, metadata)
+    with pytest.raises(WeightFileError, match=r"no checkpoint of this run .*optimizer\.m\.head\.bias"):
+        tiny_trainer(tmp_path, epochs=1).fit(resume=True)
+
+
+def test_a_disk_too_small_for_a_checkpoint_is_found_before_training(tmp_path):
+    """No file may grow beyond 3,000 bytes: config.json fits, a checkpoint does not."""
+    out = tmp_path / "run"
+    with _files_of_at_most(3000), pytest.raises(OSError, match=r"last\.safetensors"):
+        tiny_trainer(out).fit()
+    assert _names(out) == ["config.json", "metrics.jsonl"]
+    assert (out / "metrics.jsonl").read_bytes() == b""
+
+
+def test_a_disk_that_fills_up_on_the_way(tmp_path, monkeypatch):
+    """The checkpoint before stays as it was, and the run goes on from it to the same end."""
+    written = []
+
+    def save_tensors(path, tensors, metadata):
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, "cannot write the file: No space left on device", str(path))
+        written.append(path)
+        whole(path, tensors, metadata)
+
+    whole = run_folder.save_tensors
+    monkeypatch.setattr(run_folder, "save_tensors", save_tensors)
+    with pytest.raises(OSError, match=r"No space left on device.*best\.safetensors"):
+        tiny_trainer(tmp_path / "run", checkpoint_every=2).fit()
+    monkeypatch.undo()
+    _, metadata = load_tensors(tmp_path / "run" / "last.safetensors")
+    assert json.loads(metadata["training"])["step"] == 2
+    tiny_trainer(tmp_path / "run", checkpoint_every=2).fit(resume=True)
+    tiny_trainer(tmp_path / "whole", checkpoint_every=2).fit()
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
+
+
+def test_a_metrics_line_is_written_wholly_or_not_at_all(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.create({})
+    with _files_of_at_most(100):
+        folder.append({"step": 1, "loss": 0.5})
+        with pytest.raises(OSError, match=r"metrics\.jsonl"):
+            folder.append({"step": 2, "filling": "x" * 100})
+    folder.append({"step": 3})
+    folder.close()
+    assert folder.records() == [{"step": 1, "loss": 0.5}, {"step": 3}]
+
+
+class _files_of_at_most:
+    """A limit on the size of files, as a full disk is one."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def __enter__(self):
+        self.before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, self.before[1]))
+
+    def __exit__(self, *_):
+        resource.setrlimit(resource.RLIMIT_FSIZE, self.before)

@@ -1,0 +1,194 @@
+"""A whole run: what it leaves, and that stopping and going on changes nothing."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from npswin import create_model, load_weights
+from npswin.training import NonFiniteError, Trainer, TrainingInterrupted, evaluate, trainer
+from npswin.weights import load_tensors
+from tests.training.tiny import tiny_config, tiny_data, tiny_model, tiny_trainer
+
+pytestmark = pytest.mark.usefixtures("no_curves")  # but for the fixture of the whole module, which draws them
+
+
+def _metrics(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def _assert_same_run(folder, other):
+    assert (folder / "metrics.jsonl").read_bytes() == (other / "metrics.jsonl").read_bytes()
+    for name in ("last.safetensors", "best.safetensors"):
+        assert (folder / name).read_bytes() == (other / name).read_bytes(), name
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing stopped: its folder, its trainer, its result."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    run = tiny_trainer(folder, checkpoint_every=2)
+    return folder, run, run.fit()
+
+
+def test_what_a_run_leaves(whole):
+    folder, _, _ = whole
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"config.json", "metrics.jsonl", "last.safetensors", "best.safetensors", "curves.png"}
+    config = json.loads((folder / "config.json").read_text())
+    assert config["training"] == tiny_config(checkpoint_every=2).as_dict()
+    assert config["model"] == tiny_model().config
+    assert config["train_data"]["name"] == "tiny"
+
+
+def test_one_line_a_step(whole):
+    folder, _, result = whole
+    records = _metrics(folder)
+    assert [record["step"] for record in records] == list(range(1, 10))
+    assert [record["epoch"] for record in records] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert all(np.isfinite([record["loss"], record["lr"], record["gradient_norm"]]).all() for record in records)
+    evaluated = [record["step"] for record in records if "test_accuracy" in record]
+    assert evaluated == [3, 6, 9]
+    assert (records[-1]["test_accuracy"], records[-1]["test_loss"]) == (result.accuracy, result.loss)
+
+
+def test_the_model_is_left_with_the_weights_that_were_evaluated(whole):
+    _, run, result = whole
+    assert evaluate(run.model, run.test_data, run.mean, run.std) == result
+
+
+def test_checkpoints_load_as_weights(whole):
+    folder, run, _ = whole
+    model = tiny_model(seed=5)
+    assert load_weights(model, folder / "last.safetensors").complete
+    assert load_weights(model, folder / "best.safetensors").complete
+    tensors, metadata = load_tensors(folder / "best.safetensors")
+    assert tensors.keys() == model.params.keys()
+    assert json.loads(metadata["config"]) == run.model.config
+    assert json.loads(metadata["mean"]) == list(run.mean)
+    best = evaluate(model, run.test_data, run.mean, run.std).accuracy
+    assert best == run.best_accuracy == max(record.get("test_accuracy", 0) for record in _metrics(folder))
+
+
+def test_it_learns(tmp_path):
+    data, test = tiny_data(96), tiny_data(60, "test")
+    config = tiny_config(epochs=6, lr=1e-2, mixup=0.0)
+    result = Trainer(tiny_model(drop_path_rate=0.0), data, test, config, tmp_path).fit()
+    assert result.accuracy > 0.9
+
+
+def test_the_same_call_gives_the_same_run(whole, tmp_path):
+    tiny_trainer(tmp_path, checkpoint_every=2).fit()
+    _assert_same_run(tmp_path, whole[0])
+
+
+@pytest.mark.parametrize(
+    "overrides", [{}, {"optimizer": "sgd", "ema_decay": None}, {"micro_batches": 3, "clip_norm": None}]
+)
+@pytest.mark.parametrize("step", [1, 3, 5])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_and_resumed_to_the_bit(tmp_path, monkeypatch, number, step, overrides):
+    """Step 3 ends an epoch, the others are in the middle of one."""
+    tiny_trainer(tmp_path / "whole", **overrides).fit()
+    _signal_in_step(monkeypatch, step, number)
+    with pytest.raises(TrainingInterrupted, match=f"stopped after step {step} of 9") as caught:
+        tiny_trainer(tmp_path / "run", **overrides).fit()
+    monkeypatch.undo()
+    assert caught.value.signal_number == number
+    assert json.loads(load_tensors(tmp_path / "run" / "last.safetensors")[1]["training"])["step"] == step
+    tiny_trainer(tmp_path / "run", **overrides).fit(resume=True)
+    _assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
+def _signal_in_step(monkeypatch, step, number):
+    steps = []
+
+    def augment(*arguments):
+        steps.append(None)
+        if len(steps) == step:
+            os.kill(os.getpid(), number)
+        return original(*arguments)
+
+    original = trainer.augment
+    monkeypatch.setattr(trainer, "augment", augment)
+
+
+def test_stopped_while_evaluating(whole, tmp_path, monkeypatch):
+    def interrupted(*arguments, **keywords):
+        os.kill(os.getpid(), signal.SIGINT)
+        return original(*arguments, **keywords)
+
+    original = trainer.evaluate
+    monkeypatch.setattr(trainer, "evaluate", interrupted)
+    with pytest.raises(TrainingInterrupted, match="stopped after step 3 of 9"):
+        tiny_trainer(tmp_path, checkpoint_every=2).fit()
+    monkeypatch.undo()
+    assert len(_metrics(tmp_path)) == 2  # the third line waits for its evaluation
+    tiny_trainer(tmp_path, checkpoint_every=2).fit(resume=True)
+    _assert_same_run(tmp_path, whole[0])
+
+
+def test_crashed_and_resumed_to_the_bit(whole, tmp_path, monkeypatch):
+    """The second Ctrl-C: no time to save. The metrics are then ahead of the checkpoint, and are cut back to it."""
+    _signal_in_step(monkeypatch, 6, signal.SIGINT)
+    monkeypatch.setattr(trainer.Interrupts, "_handle", signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt):
+        tiny_trainer(tmp_path, checkpoint_every=2).fit()
+    monkeypatch.undo()
+    assert len(_metrics(tmp_path)) == 5
+    assert json.loads(load_tensors(tmp_path / "last.safetensors")[1]["training"])["step"] == 4
+    tiny_trainer(tmp_path, checkpoint_every=2).fit(resume=True)
+    _assert_same_run(tmp_path, whole[0])
+
+
+def test_resuming_a_finished_run_evaluates_it(whole):
+    folder, _, result = whole
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert tiny_trainer(folder, checkpoint_every=2).fit(resume=True) == result
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_numbers_that_blow_up_stop_the_run_and_keep_the_checkpoint(tmp_path, monkeypatch):
+    steps = []
+
+    def augment(*arguments):
+        steps.append(None)
+        if len(steps) == 5:
+            run.model.params["layers.0.blocks.1.norm1.weight"][2] = np.nan
+        return original(*arguments)
+
+    original = trainer.augment
+    monkeypatch.setattr(trainer, "augment", augment)
+    run = tiny_trainer(tmp_path)
+    message = r"after step 4: NaN in parameter layers\.0\.blocks\.1\.norm1\.weight: 1 of 8 entries; .*last\.safetensors"
+    with pytest.raises(NonFiniteError, match=message):
+        run.fit()
+    tensors, _ = load_tensors(tmp_path / "last.safetensors")
+    assert all(np.isfinite(tensor).all() for tensor in tensors.values())
+    assert len(_metrics(tmp_path)) == 4
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"num_classes": 4}, r"^train_data: has 3 classes, the model knows 4 \(its num_classes\)"),
+        ({"in_chans": 1}, r"^train_data: has 3 channels, the model takes 1 \(its in_chans\)"),
+    ],
+)
+def test_a_model_that_does_not_fit_the_data(tmp_path, overrides, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_trainer(tmp_path, tiny_model(**overrides))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_batch_larger_than_the_data(tmp_path):
+    result = tiny_trainer(tmp_path, batch_size=1000, micro_batches=2, epochs=2).fit()
+    assert [record["step"] for record in _metrics(tmp_path)] == [1, 2]
+    assert result.images == 10
+
+
+def test_a_named_configuration_trains(tmp_path):
+    model = create_model("swin_nano_patch2_window4_32", num_classes=3, img_size=8, embed_dim=8)
+    assert Trainer(model, tiny_data(), tiny_data(10, "test"), tiny_config(epochs=1), tmp_path).fit().images == 10
