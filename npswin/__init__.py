@@ -4,6 +4,7 @@ from npswin import data
 from npswin.backends import get_backend, set_backend
 from npswin.models import CONFIGS, OTHER_READING, SwinTransformer, create_model
 from npswin.ops.loss import cross_entropy
+from npswin.training import SGD, AdamW, TrainConfig, Trainer
 from npswin.verify import GradcheckError, gradcheck
 from npswin.weights import load_weights
 
@@ -12,8 +13,12 @@ __version__ = "0.1.0"
 __all__ = [
     "CONFIGS",
     "OTHER_READING",
+    "SGD",
+    "AdamW",
     "GradcheckError",
     "SwinTransformer",
+    "TrainConfig",
+    "Trainer",
     "create_model",
     "cross_entropy",
     "data",

@@ -1,0 +1,138 @@
+"""The example as a person runs it, on a handful of the built-in images."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+for _library in ("matplotlib", "threadpoolctl", "tqdm"):
+    pytest.importorskip(_library)
+
+REPOSITORY = Path(__file__).parents[2]
+# The example itself, with fewer of the built-in images and no network.
+DRIVER = """
+import runpy, sys
+import npswin.data as data
+def unavailable(*_, **__):
+    raise data.DataUnavailableError("no connection")
+if "--data-dir" not in sys.argv:
+    data.load_cifar10 = unavailable
+def few(train):
+    return data.make_shapes(96 if train else 40, seed=int(train), split="train" if train else "test")
+data.load_shapes = few
+sys.argv[0] = "examples/train_cifar.py"
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+SMALL = ("--preset", "swin_nano_patch2_window4_32", "--epochs", "1", "--threads", "1")
+
+
+def _start(*arguments):
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, *map(str, arguments)],
+        cwd=REPOSITORY,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def _run(*arguments):
+    process = _start(*arguments)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def test_a_run_from_start_to_end(tmp_path):
+    out = tmp_path / "run"
+    status, printed, complaints = _run(*SMALL, "--out", out)
+    assert status == 0, complaints
+    lines = printed.splitlines()
+    assert lines[0] == "CIFAR-10 cannot be had here (no connection); training on the built-in data set shapes instead."
+    assert re.fullmatch(r"test accuracy: \d+\.\d\d % \(shapes, 40 images\)", lines[-1])
+    assert {path.name for path in out.iterdir()} == {
+        "config.json",
+        "metrics.jsonl",
+        "last.safetensors",
+        "best.safetensors",
+        "curves.png",
+        "predictions.png",
+        "attention.png",
+    }
+
+    status, printed, complaints = _run(*SMALL, "--out", out)
+    assert (status, complaints.count("\n")) == (2, 1), complaints
+    assert "not empty" in complaints
+
+    status, printed, complaints = _run(*SMALL, "--lr", "0.5", "--out", out, "--resume")
+    assert (status, complaints.count("\n")) == (2, 1), complaints
+    assert "training.lr" in complaints
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_and_resumed_in_new_processes(tmp_path, number):
+    arguments = (*SMALL, "--epochs", "3", "--batch-size", "4", "--data", "shapes")
+    process = _start(*arguments, "--out", tmp_path / "run")
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while not (metrics.is_file() and metrics.read_bytes().count(b"\n") >= 3) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(number)
+    _, complaints = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, complaints
+    assert "Traceback" not in complaints
+    assert re.search(r"go on with: python examples/train_cifar\.py .* --resume", complaints)
+
+    status, resumed, complaints = _run(*arguments, "--out", tmp_path / "run", "--resume")
+    assert status == 0, complaints
+    status, whole, complaints = _run(*arguments, "--out", tmp_path / "whole")
+    assert status == 0, complaints
+    assert resumed.splitlines()[-1] == whole.splitlines()[-1]
+    for name in ("metrics.jsonl", "last.safetensors", "best.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--epochs", "0"), "epochs: got 0"),
+        (("--batch-size", "-3"), "batch_size: got -3"),
+        (("--lr", "0"), "lr: got 0.0"),
+        (("--seed", "-1"), "seed"),
+        (("--threads", "0"), "threads: got 0"),
+        (("--backend", "abacus"), "backend: got 'abacus'"),
+        (("--data-dir", "nowhere"), "no CIFAR-10 in nowhere"),
+        (("--data", "cifar10"), "no connection"),
+        (("--out", "examples/train_cifar.py/run"), "train_cifar.py/run"),
+        (("--resume", "--out", "nowhere"), "nowhere: no run to resume here"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(arguments, complaint):
+    status, printed, complaints = _run(*SMALL, *arguments)
+    assert status == 2
+    assert complaints.count("\n") == 1, complaints
+    assert complaints.startswith("train_cifar.py: error: ")
+    assert complaint in complaints
+    assert "accuracy" not in printed
+
+
+def test_unknown_words_are_argparse_errors():
+    status, _, complaints = _run("--preset", "swin_enormous")
+    assert status == 2
+    assert "invalid choice: 'swin_enormous'" in complaints
+
+
+def test_help_names_every_option():
+    status, printed, _ = _run("--help")
+    assert status == 0
+    for option in (
+        *("--preset", "--epochs", "--batch-size", "--lr", "--seed", "--threads", "--out", "--resume"),
+        *("--backend", "--dtype", "--data", "--data-dir"),
+    ):
+        assert f"  {option}" in printed
