@@ -2,6 +2,10 @@
 
 import os
 
+# Before NumPy is imported: test arrays are small, and several workers share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.reached import table
