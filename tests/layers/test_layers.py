@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from npswin import layers
+from npswin import layers, ops
 from npswin.layers.layer import truncated_normal
 from tests.ops.drawn import SEEDS, SIDES, normal
 from tests.reached import checked
@@ -225,6 +225,45 @@ def test_dropping_needs_a_generator_and_is_reproducible(name, more):
     np.testing.assert_array_equal(first, second)
     assert (first != other).any()
     assert (layer(x) != first).any()
+
+
+def test_the_mlp_drops_hidden_and_output_channels():
+    layer = layers.Mlp(32, 32, np.random.default_rng(0), drop=0.25, dtype="float64")
+    layer.params["fc2.weight"][...] = np.eye(32)
+    x = normal(0, 400, 32)
+    kept = (layer.forward(x, np.random.default_rng(1))[0] != 0).mean()
+    assert kept == pytest.approx(0.75**2, abs=0.02)  # an entry lives where neither of the two drops it
+
+
+def test_attention_drops_probabilities_and_projections():
+    x = normal(0, 8, 8, 8, 16)
+    for rates, kept in (
+        ({"attn_drop": 0.5}, 0.5),
+        ({"proj_drop": 0.25}, 0.75),
+        ({"attn_drop": 0.5, "proj_drop": 0.25}, 0.375),
+    ):
+        # With one token a window, a dropped probability silences the token.
+        layer = layers.WindowAttention(16, 16, 1, np.random.default_rng(0), dtype="float64", **rates)
+        layer.params["proj.weight"][...] = np.eye(16)
+        y = layer.forward(x, np.random.default_rng(1))[0]
+        assert (y != 0).mean() == pytest.approx(kept, abs=0.02)
+
+
+@pytest.mark.parametrize("position_bias", ["per_head", "shared", "full", "none"])
+@pytest.mark.parametrize("shift_size", [0, 1])
+def test_probabilities_are_those_that_attention_uses(position_bias, shift_size):
+    rng = np.random.default_rng(0)
+    layer = layers.WindowAttention(4, 2, 3, rng, shift_size=shift_size, position_bias=position_bias, dtype="float64")
+    x = normal(0, 2, 5, 4, 4)
+    draw_params(layer, 1)
+    probabilities, grid = layer.probabilities(x)
+    assert grid == (2, 2)
+    assert probabilities.shape == (2, 4, 2, 9, 9)
+    windows, _ = ops.window_partition_forward(x, 3, shift_size)
+    values = layer.children["qkv"](windows)[..., 8:].reshape(2, 4, 9, 2, 2)
+    attended = np.einsum("bwhij,bwjhd->bwihd", probabilities, values).reshape(8, 9, 4)
+    expected, _ = ops.window_reverse_forward(layer.children["proj"](attended), (5, 4), 3, shift_size)
+    np.testing.assert_allclose(layer(x), expected, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("silent", ["attn.proj", "mlp.fc2"])

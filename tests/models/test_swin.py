@@ -109,10 +109,30 @@ class TestConfigurations:
         assert all(layer.attn.window_size == 7 for name, layer in free.trunk if "blocks" in name)
         assert dict(free.trunk)["layers.3.blocks.1"].attn.shift_size == 3
 
+    @pytest.mark.parametrize(
+        ("img_size", "window_size", "shift_size"),
+        [((24, 64), 3, 0), ((64, 24), 3, 0), ((28, 64), 4, 0), ((64, 28), 4, 0), ((40, 64), 4, 2), ((64, 40), 4, 2)],
+    )
+    def test_the_shorter_side_decides(self, img_size, window_size, shift_size):
+        # The last stage's maps are 3×8, 8×3, 4×8, 8×4, 5×8, 8×5; the window's side is 4.
+        model = npswin.SwinTransformer(
+            img_size=img_size, patch_size=4, window_size=4, embed_dim=8, depths=(2, 2), num_heads=(1, 1)
+        )
+        last = dict(model.trunk)["layers.1.blocks.1"].attn
+        assert (last.window_size, last.shift_size) == (window_size, shift_size)
+
     def test_drop_path_grows_linearly(self):
         model = npswin.create_model("swin_tiny_patch4_window7_224", drop_path_rate=0.22)
         rates = [layer.drop_path for name, layer in model.trunk if "blocks" in name]
         np.testing.assert_allclose(rates, np.arange(12) * 0.02)
+
+    def test_rates_reach_their_layers(self):
+        model = tiny(drop_rate=0.1, attn_drop_rate=0.2, drop_path_rate=0.3)
+        trunk = dict(model.trunk)
+        assert trunk["pos_drop"].drop == 0.1
+        blocks = [layer for name, layer in model.trunk if "blocks" in name]
+        assert {(block.attn.proj_drop, block.attn.attn_drop, block.mlp.drop) for block in blocks} == {(0.1, 0.2, 0.1)}
+        assert [block.drop_path for block in blocks] == pytest.approx([0, 0.15, 0.3])
 
     def test_unknown_name(self):
         with pytest.raises(ValueError, match="name: got 'swin_huge', expected one of swin_tiny_patch4_window7_224"):

@@ -311,7 +311,24 @@ FAULTS = [
         ("gradients overwritten rather than added", "grads[name] += gradient", "grads[name][...] = gradient"),
     ),
     *_faults(
+        "layers/window_attention.py",
+        (
+            "attention maps without the mask",
+            "words.attention_probabilities(qkv, bias, mask, self.num_heads)",
+            "words.attention_probabilities(qkv, bias, None, self.num_heads)",
+        ),
+    ),
+    *_faults(
+        "layers/mlp.py",
+        (
+            "no dropout at the end",
+            '"output_drop_mask": draw_mask(rng, x.shape, self.drop, x.dtype)',
+            '"output_drop_mask": None',
+        ),
+    ),
+    *_faults(
         "layers/block.py",
+        ("the MLP's dropout is forgotten", "rng, drop=drop, dtype=dtype)", "rng, drop=0.0, dtype=dtype)"),
         (
             "one draw of drop path for both branches",
             "**self.mlp.draw_masks(x, rng), path_scale=self._draw_path(x, rng)",
@@ -320,6 +337,9 @@ FAULTS = [
     ),
     *_faults(
         "models/swin.py",
+        ("the longer side decides on the shift", "min(grid) > window_size", "max(grid) > window_size"),
+        ("the longer side decides on the window", "else min(window_size, *grid)", "else min(window_size, max(grid))"),
+        ("attention's dropout is forgotten", "attn_drop=attn_drop_rate", "attn_drop=0.0"),
         ("shift on the even blocks", "if block % 2 and fits else 0", "if block % 2 == 0 and fits else 0"),
         (
             "shift in a stage of one window",
