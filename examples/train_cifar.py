@@ -30,7 +30,7 @@ PRESETS = [name for name, config in npswin.CONFIGS.items() if config["img_size"]
 
 # What suits two cores: minutes on shapes, half an hour on CIFAR-10.
 RECIPES = {
-    "shapes": {"epochs": 3, "batch_size": 32, "lr": 1e-3, "warmup_epochs": 0.2},
+    "shapes": {"epochs": 2, "batch_size": 32, "lr": 1e-3, "warmup_epochs": 0.2},
     "CIFAR-10": {"epochs": 6, "batch_size": 64, "lr": 1e-3, "warmup_epochs": 0.5, "crop_padding": 4, "flip": True},
 }
 COMMON = {"weight_decay": 0.05, "clip_norm": 1.0, "ema_decay": 0.99, "checkpoint_every": 200}
@@ -44,13 +44,13 @@ def parse_arguments() -> argparse.Namespace:
     add("--preset", choices=PRESETS, default="swin_mini_patch2_window4_32", help="the model (default: %(default)s)")
     add("--data", choices=["auto", "cifar10", "shapes"], default="auto", help="auto: CIFAR-10, or else shapes")
     add("--data-dir", type=Path, help="folder that has CIFAR-10's binary version, or its archive")
-    add("--epochs", type=int, help="passes over the training images (default: 6 on CIFAR-10, 3 on shapes)")
+    add("--epochs", type=int, help="passes over the training images (default: 6 on CIFAR-10, 2 on shapes)")
     add("--batch-size", type=int, help="images a step (default: 64 on CIFAR-10, 32 on shapes)")
     add("--lr", type=float, help="highest learning rate (default: 0.001)")
     add("--seed", type=int, default=0, help="of the weights, the order of images and all that is random (default: 0)")
     add("--dtype", choices=["float32", "float64"], default="float32", help="of all numbers (default: float32)")
     add("--backend", default=npswin.get_backend(), help="which dialect of the operations runs (default: %(default)s)")
-    add("--threads", type=int, help="threads of the matrix products (default: as many as there are cores)")
+    add("--threads", type=int, help="threads of matrix products (default: one a core; 1 is best on a busy machine)")
     add("--out", type=Path, help="the run's folder (default: runs/DATA-PRESET)")
     add("--resume", action="store_true", help="go on with the run in that folder, given the same arguments")
     return parser.parse_args()
@@ -84,7 +84,7 @@ def train(arguments: argparse.Namespace) -> None:
     parameters = sum(param.size for param in model.params.values())
     print(
         f"{arguments.preset}, {parameters:,} parameters, on {train_data.name}: "
-        f"{len(train_data):,} images, {config.epochs} epochs, into {out}",
+        f"{len(train_data):,} images × {config.epochs} epochs, into {out}",
         flush=True,
     )
 
