@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy.special import erf
+from scipy.special import ndtr
 
 from npswin.types import Array
 
@@ -18,9 +18,7 @@ def gelu_forward(x: Array) -> tuple[Array, Any]:
     Returns:
         y of x's shape and the cache for the backward pass.
     """
-    cdf = erf(x * math.sqrt(0.5))
-    cdf += 1
-    cdf *= 0.5
+    cdf = ndtr(x)
     return x * cdf, (x, cdf)
 
 
@@ -34,7 +32,9 @@ def gelu_backward(dy: Array, cache: Any) -> Array:
         dx of the same shape.
     """
     x, cdf = cache
-    dx = np.exp(-0.5 * x * x)
+    dx = x * x
+    dx *= -0.5
+    np.exp(dx, out=dx)
     dx *= x
     dx *= 1 / math.sqrt(2 * math.pi)
     dx += cdf

@@ -96,6 +96,17 @@ def test_erased_areas_and_shares_are_those_asked_for():
     assert abs(noise.std() - 1) < 0.02
 
 
+def test_erased_shapes_are_uniform_on_a_log_scale():
+    """As many upright rectangles as lying ones; log(height / width) is uniform in ±log 4."""
+    images = np.zeros((600, 3, 40, 40), np.float32)
+    erased = random_erasing(images, np.random.default_rng(0), 1.0, area=(0.05, 0.1), aspect=(0.25, 4.0))
+    changed = (erased != images)[:, 0]
+    logs = np.log(changed.any(axis=2).sum(axis=1) / changed.any(axis=1).sum(axis=1))
+    assert abs(logs.mean()) < 0.17  # five standard deviations, as below
+    assert logs.std() == pytest.approx(np.log(4) / np.sqrt(3), abs=0.08)
+    assert (logs < 0).mean() == pytest.approx((logs > 0).mean(), abs=0.2)
+
+
 def test_erasing_bytes_uses_all_values():
     erased = random_erasing(np.zeros((100, 3, 32, 32), np.uint8), np.random.default_rng(0), 1.0)
     assert len(np.unique(erased)) == 256

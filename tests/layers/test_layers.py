@@ -280,6 +280,47 @@ def test_drop_path_drops_whole_images_in_either_branch_and_rescales(silent):
         np.testing.assert_allclose(branch[index], 4 * whole, rtol=1e-12, atol=1e-13)
 
 
+def test_the_two_branches_are_dropped_independently():
+    layer, x = make("SwinTransformerBlock", drop_path=0.5)
+    x = np.repeat(x[:1], 64, axis=0)
+    kept = []
+    for silent in ("attn.proj", "mlp.fc2"):
+        params = {name: layer.params[f"{silent}.{name}"].copy() for name in ("weight", "bias")}
+        for name in params:
+            layer.params[f"{silent}.{name}"][...] = 0
+        branch = layer.forward(x, np.random.default_rng(0))[0] - x
+        kept.append([index for index in range(64) if branch[index].any()])
+        for name, value in params.items():
+            layer.params[f"{silent}.{name}"][...] = value
+    assert kept[0] != kept[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("Mlp", {"drop": 0.5}),
+        ("WindowAttention", {"attn_drop": 0.5, "proj_drop": 0.5}),
+        ("SwinTransformerBlock", {"drop": 0.5, "attn_drop": 0.5, "drop_path": 0.5}),
+        ("PositionEmbed", {"drop": 0.5}),
+    ],
+)
+def test_dropping_keeps_the_dtype(name, more):
+    layer, x = make(name, "float32", **more)
+    y, cache = layer.forward(x, np.random.default_rng(0))
+    assert {y.dtype, layer.backward(y, cache).dtype} == {np.dtype("float32")}
+
+
+def test_the_mask_value_is_the_one_that_is_added():
+    arguments = {"dim": 4, "num_heads": 1, "window_size": 2, "rng": np.random.default_rng(0), "shift_size": 1}
+    x = normal(0, 1, 4, 4, 4)
+    for given, leak in (({}, np.exp(-100)), ({"mask_value": -50.0}, np.exp(-50)), ({"mask_value": -np.inf}, 0.0)):
+        layer = layers.WindowAttention(**arguments, dtype="float64", **given)
+        for value in layer.params.values():
+            value[...] = 0  # all scores equal: what remains is the mask
+        corner = layer.probabilities(x)[0][0, -1, 0]  # of the last window, four tokens that are no neighbours
+        np.testing.assert_allclose(corner, np.where(np.eye(4), 1, leak), rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -295,6 +336,20 @@ def test_bad_arguments_are_named(arguments, message):
         layers.WindowAttention(
             **{"dim": 4, "num_heads": 2, "window_size": 3, "rng": np.random.default_rng(0), **arguments}
         )
+
+
+def test_what_is_not_a_linear_weight_starts_as_in_the_official_code():
+    rng = np.random.default_rng(0)
+    embed = layers.PatchEmbed(4, 3, 96, rng, dtype="float64").params
+    for name in ("proj.weight", "proj.bias"):  # a convolution: uniform within ±1/√fan_in, fan_in = 3·4·4
+        assert 0.95 < np.abs(embed[name]).max() * np.sqrt(48) <= 1
+        assert abs(embed[name].mean()) < 0.02
+    block = layers.SwinTransformerBlock(32, 8, 7, rng, dtype="float64").params
+    np.testing.assert_array_equal(block["norm1.weight"], 1)
+    assert not any(value.any() for name, value in block.items() if name.endswith("bias"))
+    table = layers.PositionEmbed(32, (14, 14), rng, 0.0, "float64").params["absolute_pos_embed"]
+    for values in (block["attn.relative_position_bias_table"], block["attn.qkv.weight"], table):
+        assert values.std() == pytest.approx(0.02, rel=0.05)
 
 
 def test_weights_start_as_in_the_paper_and_within_the_bound():

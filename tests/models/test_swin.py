@@ -83,6 +83,37 @@ class TestConfigurations:
         }
         assert list(counts.values()) == [28_288_354, 49_606_258, 87_768_224]
 
+    @pytest.mark.parametrize(
+        ("name", "embed_dim", "heads", "depth", "window_size", "img_size", "drop_path_rate", "classes"),
+        [
+            ("swin_tiny_patch4_window7_224", 96, 3, 6, 7, 224, 0.2, 1000),
+            ("swin_small_patch4_window7_224", 96, 3, 18, 7, 224, 0.3, 1000),
+            ("swin_base_patch4_window7_224", 128, 4, 18, 7, 224, 0.5, 1000),
+            ("swin_base_patch4_window12_384", 128, 4, 18, 12, 384, 0.5, 1000),
+            ("swin_large_patch4_window7_224", 192, 6, 18, 7, 224, 0.2, 1000),
+            ("swin_large_patch4_window12_384", 192, 6, 18, 12, 384, 0.2, 1000),
+            ("swin_tiny_patch4_window7_224_22k", 96, 3, 6, 7, 224, 0.1, 21841),
+            ("swin_small_patch4_window7_224_22k", 96, 3, 18, 7, 224, 0.2, 21841),
+            ("swin_base_patch4_window7_224_22k", 128, 4, 18, 7, 224, 0.2, 21841),
+            ("swin_base_patch4_window12_384_22k", 128, 4, 18, 12, 384, 0.2, 21841),
+            ("swin_large_patch4_window7_224_22k", 192, 6, 18, 7, 224, 0.2, 21841),
+            ("swin_large_patch4_window12_384_22k", 192, 6, 18, 12, 384, 0.2, 21841),
+        ],
+    )
+    def test_official_configurations(
+        self, name, embed_dim, heads, depth, window_size, img_size, drop_path_rate, classes
+    ):
+        assert CONFIGS[name] == {
+            "embed_dim": embed_dim,
+            "depths": (2, 2, depth, 2),
+            "num_heads": (heads, 2 * heads, 4 * heads, 8 * heads),
+            "patch_size": 4,
+            "window_size": window_size,
+            "img_size": img_size,
+            "drop_path_rate": drop_path_rate,
+            "num_classes": classes,
+        }
+
     def test_official_names(self):
         params = npswin.create_model("swin_tiny_patch4_window7_224").params
         assert params["layers.0.blocks.1.attn.relative_position_bias_table"].shape == (169, 3)
@@ -181,6 +212,21 @@ class TestFeatures:
     def test_a_model_without_head_gives_pooled_features(self):
         assert tiny(num_classes=0)(normal(0, 2, 3, 16, 16)).shape == (2, 8)
 
+    def test_attention_maps_are_those_of_the_blocks(self):
+        model, images = tiny(), normal(0, 2, 3, 16, 16)
+        trunk, outputs = dict(model.trunk), dict(model.activations(images))
+        found = {one["name"]: one["probabilities"] for one in model.attention_maps(images)}
+        block = trunk["layers.0.blocks.1"]
+        normed = block.norm1(outputs["layers.0.blocks.0"])
+        np.testing.assert_array_equal(found["layers.0.blocks.1"], block.attn.probabilities(normed)[0])
+
+    def test_the_other_reading_masks_wholly(self):
+        small = {**TINY, **OTHER_READING, "dtype": "float64", "head_dim": 4}
+        for arguments, silent in ((small, True), ({**TINY, "dtype": "float64"}, False)):
+            shifted = npswin.SwinTransformer(**arguments).attention_maps(normal(0, 1, 3, 16, 16))[1]["probabilities"]
+            assert shifted.min() < 1e-40
+            assert (shifted.min() == 0) == silent
+
     def test_attention_maps_are_distributions(self):
         model = tiny()
         found = model.attention_maps(normal(0, 2, 3, 16, 16))
@@ -210,6 +256,12 @@ class TestRandomness:
         assert (model.forward(images)[0] != model.forward(images)[0]).any()
         first, second = (model.forward(images, np.random.default_rng(1))[0] for _ in range(2))
         np.testing.assert_array_equal(first, second)
+
+    def test_the_seed_decides_on_what_forward_drops(self):
+        images = normal(0, 16, 3, 16, 16)
+        first, same, other = (tiny(drop_path_rate=0.5, seed=seed).forward(images)[0] for seed in (3, 3, 4))
+        np.testing.assert_array_equal(first, same)
+        assert (first != other).any()
 
     def test_initial_loss_is_that_of_ignorance(self):
         model = npswin.create_model("swin_nano_patch2_window4_32")

@@ -51,9 +51,9 @@ FAULTS = [
         "ops/gelu.py",
         ("the term x·φ(x) is missing", "    dx *= x\n", "    dx *= 0\n"),
         ("φ without its normalization", "    dx *= 1 / math.sqrt(2 * math.pi)\n", ""),
-        ("exp(−x²) for exp(−x²/2)", "np.exp(-0.5 * x * x)", "np.exp(-x * x)"),
+        ("exp(−x²) for exp(−x²/2)", "    dx *= -0.5\n", "    dx *= -1\n"),
         ("Φ is missing in the derivative", "    dx += cdf\n", ""),
-        ("erf(x) for erf(x/√2)", "erf(x * math.sqrt(0.5))", "erf(x * 1.0)"),
+        ("Φ(x/√2) for Φ(x)", "cdf = ndtr(x)", "cdf = ndtr(x * math.sqrt(0.5))"),
     ),
     *_faults(
         "ops/softmax.py",
@@ -330,7 +330,7 @@ FAULTS = [
         "layers/block.py",
         ("the MLP's dropout is forgotten", "rng, drop=drop, dtype=dtype)", "rng, drop=0.0, dtype=dtype)"),
         (
-            "one draw of drop path for both branches",
+            "the MLP's branch is never dropped",
             "**self.mlp.draw_masks(x, rng), path_scale=self._draw_path(x, rng)",
             "**self.mlp.draw_masks(x, rng), path_scale=None",
         ),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from npswin.data import cutmix, mixup, normalize, one_hot, rand_augment, random_crop, random_erasing
 from npswin.training import TrainConfig
 from npswin.training.augment import augment
 from tests.training.tiny import tiny_data
@@ -31,6 +32,37 @@ def test_each_switch_changes_the_inputs_alone(switch):
     assert inputs.dtype == np.float32
     assert (inputs != _augmented()[0]).any()
     np.testing.assert_array_equal(targets, tiny_data(12).labels)
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "amount"),
+    [
+        ("crop_padding", random_crop, 2),
+        ("crop_padding", random_crop, 3),
+        ("rand_augment", rand_augment, 1),
+        ("rand_augment", rand_augment, 5),
+    ],
+)
+def test_the_recipe_says_how_much_happens_to_the_pixels(name, function, amount):
+    inputs, _ = _augmented(**{name: amount})
+    pixels = function(tiny_data(12).images, np.random.default_rng(0), amount)
+    np.testing.assert_array_equal(inputs, normalize(pixels, MEAN, STD, np.float32))
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.6, 1.0])
+def test_the_recipe_says_how_many_are_erased(probability):
+    original, (inputs, _) = _augmented()[0], _augmented(erasing=probability)
+    np.testing.assert_array_equal(inputs, random_erasing(original, np.random.default_rng(0), probability))
+    assert (inputs != original).any(axis=(1, 2, 3)).all() == (probability == 1)
+
+
+@pytest.mark.parametrize(("name", "function"), [("mixup", mixup), ("cutmix", cutmix)])
+@pytest.mark.parametrize("alpha", [0.2, 3.0])
+def test_the_recipe_says_how_much_is_mixed(name, function, alpha):
+    targets = one_hot(tiny_data(12).labels, 3)
+    expected = function(_augmented()[0], targets, np.random.default_rng(0), alpha)
+    for result, wanted in zip(_augmented(**{name: alpha}), expected, strict=True):
+        np.testing.assert_array_equal(result, wanted)
 
 
 @pytest.mark.parametrize("switch", [{"mixup": 1.0}, {"cutmix": 1.0}, {"mixup": 1.0, "cutmix": 1.0}])

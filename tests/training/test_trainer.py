@@ -1,6 +1,8 @@
 """A whole run: what it leaves, and that stopping and going on changes nothing."""
 
+import copy
 import json
+import math
 import os
 import signal
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from npswin import create_model, load_weights
+from npswin.data import batch_rng
 from npswin.training import NonFiniteError, Trainer, TrainingInterrupted, evaluate, trainer
 from npswin.weights import load_tensors
 from tests.training.tiny import tiny_config, tiny_data, tiny_model, tiny_trainer
@@ -54,6 +57,12 @@ def test_one_line_a_step(whole):
     assert (records[-1]["test_accuracy"], records[-1]["test_loss"]) == (result.accuracy, result.loss)
 
 
+def test_the_rates_are_those_of_the_schedule(whole):
+    """Two steps of warm-up, and of the cosine all but its end."""
+    cosine = [3e-3 * (1 + math.cos(math.pi * step / 7)) / 2 for step in range(7)]
+    assert [record["lr"] for record in _metrics(whole[0])] == pytest.approx([1e-3, 2e-3, *cosine], rel=1e-12)
+
+
 def test_the_model_is_left_with_the_weights_that_were_evaluated(whole):
     _, run, result = whole
     assert evaluate(run.model, run.test_data, run.mean, run.std) == result
@@ -82,6 +91,22 @@ def test_it_learns(tmp_path):
 def test_the_same_call_gives_the_same_run(whole, tmp_path):
     tiny_trainer(tmp_path, checkpoint_every=2).fit()
     _assert_same_run(tmp_path, whole[0])
+
+
+def test_each_step_of_each_epoch_draws_anew(tmp_path, monkeypatch):
+    draws = []
+
+    def augment(*arguments):
+        draws.append(copy.deepcopy(arguments[-1]).integers(2**63))
+        return original(*arguments)
+
+    original = trainer.augment
+    monkeypatch.setattr(trainer, "augment", augment)
+    for seed in (0, 1):
+        tiny_trainer(tmp_path / str(seed), seed=seed).fit()
+    steps = [(seed, epoch, within) for seed in (0, 1) for epoch in range(3) for within in range(3)]
+    assert draws == [batch_rng(*step).integers(2**63) for step in steps]
+    assert len(set(draws)) == 18
 
 
 @pytest.mark.parametrize(

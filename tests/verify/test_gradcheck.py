@@ -57,6 +57,19 @@ def test_one_wrong_number_among_many_is_found_and_located(method):
     assert [(check.name, check.worst) for check in report.checks if not check.ok] == [("input 1", (2, 1))]
 
 
+@pytest.mark.parametrize("method", ["central", "complex"])
+@pytest.mark.parametrize(("size", "wrong"), [(1e-8, 2.0), (1e-8, 0.0), (1e-8, -1.0), (1e-2, 1 + 1e-5)])
+def test_a_small_wrong_gradient_beside_a_large_right_one_is_found(method, size, wrong):
+    def forward(x, z):
+        return x + size * z, None
+
+    inputs = [normal(0, 5), normal(1, 5)]
+    assert npswin.gradcheck((forward, lambda dy, _: (dy, size * dy)), inputs, method=method).ok
+    broken = (forward, lambda dy, _: (dy, wrong * size * dy))
+    report = npswin.gradcheck(broken, inputs, method=method, raise_on_failure=False)
+    assert [check.name for check in report.checks if not check.ok] == ["input 1"]
+
+
 def test_complex_step_reaches_the_last_digits():
     report = npswin.gradcheck((ops.gelu_forward, ops.gelu_backward), normal(0, 50), method="complex")
     assert report.error < 1e-13
@@ -77,6 +90,35 @@ def test_zero_gradients_are_no_failure():
     assert npswin.gradcheck(softmax_of_one, normal(0, 3, 1)).ok
 
 
+def test_a_sharp_bend_needs_a_shorter_step():
+    def forward(x):  # bends within about 3e-4
+        return np.tanh(x / 3e-4), x
+
+    def backward(dy, cache):
+        return dy / np.cosh(cache / 3e-4) ** 2 / 3e-4
+
+    assert npswin.gradcheck((forward, backward), 1e-4 * normal(0, 20)).ok
+    with pytest.raises(GradcheckError):
+        npswin.gradcheck((forward, lambda dy, cache: 1.00001 * backward(dy, cache)), 1e-4 * normal(0, 20))
+
+
+def test_parameters_and_gradients_survive_an_error():
+    class Fragile(Scale):
+        calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            if self.calls == 3:
+                raise RuntimeError("out of order")
+            return super().forward(x)
+
+    layer = Fragile()
+    with pytest.raises(RuntimeError, match="out of order"):
+        npswin.gradcheck(layer, normal(0, 4, 3))
+    np.testing.assert_array_equal(layer.params["w"], [0.5, -2.0, 1.5])
+    np.testing.assert_array_equal(layer.grads["w"], 7.0)
+
+
 def test_the_report_is_a_table():
     text = str(npswin.gradcheck(Scale(), normal(0, 4, 3)))
     assert text.startswith("gradient check, central: passed")
@@ -89,6 +131,7 @@ def test_the_report_is_a_table():
         (Scale(), np.zeros((2, 3), "float32"), {}, r"inputs\[0\]: got dtype float32, expected float64"),
         (Scale(), np.zeros((2, 3)), {"method": "complex"}, "method: got 'complex' with a layer"),
         (Scale(), np.zeros((2, 3)), {"method": "exact"}, "method: got 'exact'"),
+        ((lambda x: (x, None), lambda dy, _: dy), np.zeros((0, 3)), {}, r"forward: got an output of shape \(0, 3\)"),
         ((lambda x: (x, None), lambda dy, _: dy), [np.arange(3)], {}, "inputs: got no floating-point array"),
         ((lambda x: (x, None), lambda dy, _: (dy, dy)), np.zeros(3), {}, "backward: got 2 derivatives, expected 1"),
         ((lambda x: (x, None), lambda dy, _: dy[:1]), np.zeros(3), {}, r"backward: got shape \(1,\) for input 0"),
