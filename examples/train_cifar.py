@@ -43,7 +43,7 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--preset", choices=PRESETS, default="swin_mini_patch2_window4_32", help="the model (default: %(default)s)")
     add("--data", choices=["auto", "cifar10", "shapes"], default="auto", help="auto: CIFAR-10, or else shapes")
-    add("--data-dir", type=Path, help="folder that has CIFAR-10's binary version, or its archive")
+    add("--data-dir", type=Path, help="folder that has CIFAR-10's binary version (cifar-10-batches-bin)")
     add("--epochs", type=int, help="passes over the training images (default: 5 on CIFAR-10, 2 on shapes)")
     add("--batch-size", type=int, help="images a step (default: 64 on CIFAR-10, 32 on shapes)")
     add("--lr", type=float, help="highest learning rate (default: 0.001)")

@@ -20,7 +20,7 @@ FLOORS = {
     "training": 5,
 }
 # weights resizes bias tables with an operation of ops, which it may read as a neighbour
-NEIGHBOURS = {("weights", "ops"), ("data", "ops")}
+NEIGHBOURS = {("weights", "ops")}
 EXTRAS = ("matplotlib", "PIL", "pooch", "tqdm", "threadpoolctl", "torch", "numba", "cupy", "safetensors")
 
 

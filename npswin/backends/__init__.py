@@ -1,7 +1,9 @@
 """The dialects of the vocabulary, and the one place that chooses between them.
 
 A dialect is a module that speaks words of `npswin.ops` under the same names, with the same arguments, shapes and
-meaning. A word that a dialect lacks is taken from `npswin.ops`. Layers say `words.linear_forward(...)` and get the
+meaning. A word that a dialect lacks is taken from `npswin.ops`, where a chain such as `attention_branch` is a
+composition of NumPy's own words. A pair is taken from one dialect, since its cache is the dialect's own business; do
+not change the backend between a forward pass and its backward pass. Layers say `words.linear_forward(...)` and get the
 dialect that is set at that moment.
 """
 
@@ -21,7 +23,12 @@ class Words:
         self._backend = backend
 
     def __getattr__(self, word: str) -> Any:
-        return getattr(_DIALECTS[self._backend], word, None) or getattr(ops, word)
+        if word not in ops.__all__:
+            raise AttributeError(f"{word!r} is no word of the vocabulary")
+        stem = word.removesuffix("_forward").removesuffix("_backward")
+        pair = [name for name in (f"{stem}_forward", f"{stem}_backward") if name in ops.__all__] or [word]
+        dialect = _DIALECTS[self._backend]
+        return getattr(dialect if all(hasattr(dialect, name) for name in pair) else ops, word)
 
 
 def _checked(backend: str, source: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import words
-from npswin.layers.layer import Layer, check_channels, check_rate, draw_mask
+from npswin.layers.layer import Layer, check_input, check_rate, draw_mask
 from npswin.layers.layer_norm import LayerNorm
 from npswin.layers.mlp import Mlp
 from npswin.layers.window_attention import WindowAttention
@@ -63,13 +63,13 @@ class SwinTransformerBlock(Layer):
             self.add_child(name, layer)
 
     def __call__(self, x: Array) -> Array:
-        check_channels("SwinTransformerBlock", x, self.dim, rank=4)
+        check_input(self, x, self.dim, rank=4)
         x = words.attention_branch_forward(x, *self.select(self.attention_names), **self.attn.geometry)[0]
         return words.mlp_branch_forward(x, *self.select(self.mlp_names))[0]
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, H, W, C) -> y (B, H, W, C), cache."""
-        check_channels("SwinTransformerBlock", x, self.dim, rank=4)
+        check_input(self, x, self.dim, rank=4)
         x, attention_cache = words.attention_branch_forward(
             x,
             *self.select(self.attention_names),

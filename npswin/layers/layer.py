@@ -112,19 +112,25 @@ def draw_mask(rng: np.random.Generator | None, shape: tuple[int, ...], rate: flo
     """
     if not rate:
         return None
-    if rng is None:
-        raise ValueError(f"rng: got None, expected a numpy.random.Generator, since a drop rate is {rate}")
+    if not isinstance(rng, np.random.Generator):
+        raise ValueError(f"rng: got {rng!r}, expected a numpy.random.Generator, since a drop rate is {rate}")
     return words.draw_mask(rng, shape, rate, dtype)
 
 
-def check_channels(layer: str, x: Array, channels: int, rank: int | None = None) -> None:
-    """Raise a ValueError unless x has this many channels on its last axis, and this rank."""
-    if x.ndim == 0 or x.shape[-1] != channels or (rank is not None and x.ndim != rank):
-        wanted = "(B, H, W, " if rank == 4 else "(..., "
-        raise ValueError(f"{layer}: x has shape {x.shape}, expected {wanted}{channels})")
+def check_input(layer: Layer, x: Array, channels: int | None = None, rank: int | None = None) -> None:
+    """Raise a ValueError unless x is an array of the layer's dtype and of this rank, with these channels at its end."""
+    name = type(layer).__name__
+    if not isinstance(x, np.ndarray):
+        raise ValueError(f"{name}: x is a {type(x).__name__}, expected an array")
+    if x.ndim == 0 or x.size == 0 or x.shape[-1] != (channels or x.shape[-1]) or x.ndim != (rank or x.ndim):
+        lead = "(B, H, W, " if rank == 4 else "(..., "
+        raise ValueError(f"{name}: x has shape {x.shape}, expected {lead}{channels or 'C'}) with nothing empty")
+    dtype = next((param.dtype for param in layer.params.values()), x.dtype)
+    if x.dtype != dtype:
+        raise ValueError(f"{name}: x has dtype {x.dtype}, expected that of the parameters, {dtype}")
 
 
 def check_rate(name: str, rate: float) -> None:
     """Raise a ValueError unless the rate is a probability below 1."""
-    if not 0 <= rate < 1:
-        raise ValueError(f"{name}: got {rate}, expected a number in [0, 1)")
+    if not isinstance(rate, int | float) or not 0 <= rate < 1:
+        raise ValueError(f"{name}: got {rate!r}, expected a number in [0, 1)")

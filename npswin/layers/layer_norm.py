@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import words
-from npswin.layers.layer import Layer, check_channels
+from npswin.layers.layer import Layer, check_input
 from npswin.types import Array
 
 
@@ -32,7 +32,7 @@ class LayerNorm(Layer):
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (..., C) -> y (..., C), cache."""
-        check_channels("LayerNorm", x, self.dim)
+        check_input(self, x, self.dim)
         return words.layer_norm_forward(x, *self.select(self.names))
 
     def backward(self, dy: Array, cache: Any) -> Array:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import words
-from npswin.layers.layer import Layer, check_channels, truncated_normal
+from npswin.layers.layer import Layer, check_input, truncated_normal
 from npswin.types import Array
 
 
@@ -38,7 +38,7 @@ class Linear(Layer):
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (..., in) -> y (..., out), cache."""
-        check_channels("Linear", x, self.in_features)
+        check_input(self, x, self.in_features)
         return words.linear_forward(x, *self.select(self.names))
 
     def backward(self, dy: Array, cache: Any) -> Array:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import words
-from npswin.layers.layer import Layer, check_channels, check_rate, draw_mask
+from npswin.layers.layer import Layer, check_input, check_rate, draw_mask
 from npswin.layers.linear import Linear
 from npswin.types import Array
 
@@ -40,12 +40,12 @@ class Mlp(Layer):
         }
 
     def __call__(self, x: Array) -> Array:
-        check_channels("Mlp", x, self.dim)
+        check_input(self, x, self.dim)
         return words.mlp_forward(x, *self.select(self.names))[0]
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (..., C) -> y (..., C), cache."""
-        check_channels("Mlp", x, self.dim)
+        check_input(self, x, self.dim)
         return words.mlp_forward(x, *self.select(self.names), **self.draw_masks(x, rng))
 
     def backward(self, dy: Array, cache: Any) -> Array:

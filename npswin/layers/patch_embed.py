@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import words
-from npswin.layers.layer import Layer, fan_in_uniform
+from npswin.layers.layer import Layer, check_input, fan_in_uniform
 from npswin.layers.layer_norm import LayerNorm
 from npswin.types import Array
 
@@ -51,6 +51,7 @@ class PatchEmbed(Layer):
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, c, H, W) -> y (B, ⌈H/p⌉, ⌈W/p⌉, C), cache."""
+        check_input(self, x)
         if x.ndim != 4 or x.shape[1] != self.in_chans:
             raise ValueError(f"PatchEmbed: x has shape {x.shape}, expected (B, {self.in_chans}, H, W)")
         y, proj_cache = words.patch_embed_forward(x, *self.select(self.names))

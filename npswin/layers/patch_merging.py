@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import words
-from npswin.layers.layer import Layer, check_channels
+from npswin.layers.layer import Layer, check_input
 from npswin.layers.layer_norm import LayerNorm
 from npswin.layers.linear import Linear
 from npswin.types import Array
@@ -40,7 +40,7 @@ class PatchMerging(Layer):
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, H, W, C) -> y (B, ⌈H/2⌉, ⌈W/2⌉, 2C), cache."""
-        check_channels("PatchMerging", x, self.dim, rank=4)
+        check_input(self, x, self.dim, rank=4)
         return words.patch_merging_forward(x, *self.select(self.names))
 
     def backward(self, dy: Array, cache: Any) -> Array:

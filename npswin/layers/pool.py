@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import words
-from npswin.layers.layer import Layer
+from npswin.layers.layer import Layer, check_input
 from npswin.types import Array
 
 
@@ -17,6 +17,7 @@ class MeanPool(Layer):
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, H, W, C) -> y (B, C), cache."""
+        check_input(self, x, rank=4)
         return words.mean_pool_forward(x)
 
     def backward(self, dy: Array, cache: Any) -> Array:

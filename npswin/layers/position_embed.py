@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import words
-from npswin.layers.layer import Layer, check_rate, draw_mask, truncated_normal
+from npswin.layers.layer import Layer, check_input, check_rate, draw_mask, truncated_normal
 from npswin.types import Array
 
 
@@ -29,17 +29,19 @@ class PositionEmbed(Layer):
     ) -> None:
         super().__init__()
         check_rate("drop", drop)
-        self.grid, self.drop = grid, drop
+        self.dim, self.grid, self.drop = dim, grid, drop
         if grid is not None:
             self.add_parameter("absolute_pos_embed", truncated_normal(rng, (1, grid[0] * grid[1], dim)), dtype)
 
     def __call__(self, x: Array) -> Array:
+        check_input(self, x, self.dim, rank=4)
         if self.grid is None:
             return x
         return words.position_embed_forward(x, *self.select(self.names), self.grid)[0]
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, H, W, C) -> y (B, H, W, C), cache."""
+        check_input(self, x, self.dim, rank=4)
         embed_cache = None
         if self.grid is not None:
             x, embed_cache = words.position_embed_forward(x, *self.select(self.names), self.grid)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import words
-from npswin.layers.layer import Layer, check_channels, check_rate, draw_mask, truncated_normal
+from npswin.layers.layer import Layer, check_input, check_rate, draw_mask, truncated_normal
 from npswin.layers.linear import Linear
 from npswin.ops.windows import count_windows, padded_size, shift_mask
 from npswin.types import Array
@@ -59,13 +59,15 @@ class WindowAttention(Layer):
             raise ValueError(
                 f"shift_size: got {shift_size}, expected 0 to {window_size - 1} with window_size={window_size}"
             )
+        if num_heads < 1 or (head_dim is not None and head_dim < 1):
+            raise ValueError(f"num_heads, head_dim: got {num_heads} and {head_dim}, expected at least 1 each")
         if head_dim is None and dim % num_heads:
             raise ValueError(f"num_heads: got {num_heads}, expected a divisor of the width {dim} (or give head_dim)")
         if position_bias not in POSITION_BIASES:
             raise ValueError(f"position_bias: got {position_bias!r}, expected one of {POSITION_BIASES}")
         check_rate("attn_drop", attn_drop)
         check_rate("proj_drop", proj_drop)
-        inner_dim = num_heads * (head_dim or dim // num_heads)
+        inner_dim = num_heads * (dim // num_heads if head_dim is None else head_dim)
         self.dim, self.num_heads, self.window_size, self.shift_size = dim, num_heads, window_size, shift_size
         self.mask_value, self.attn_drop, self.proj_drop = mask_value, attn_drop, proj_drop
 
@@ -98,12 +100,12 @@ class WindowAttention(Layer):
         }
 
     def __call__(self, x: Array) -> Array:
-        check_channels("WindowAttention", x, self.dim, rank=4)
+        check_input(self, x, self.dim, rank=4)
         return words.window_attention_forward(x, *self.select(self.names), **self.geometry)[0]
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, H, W, C) -> y (B, H, W, C), cache."""
-        check_channels("WindowAttention", x, self.dim, rank=4)
+        check_input(self, x, self.dim, rank=4)
         masks = self.draw_masks(x, rng)
         return words.window_attention_forward(x, *self.select(self.names), **self.geometry, **masks)
 

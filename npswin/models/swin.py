@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from os import PathLike
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,7 @@ from npswin.layers import (
     PositionEmbed,
     SwinTransformerBlock,
 )
-from npswin.layers.layer import check_rate
-from npswin.models.checks import check_architecture, check_images
+from npswin.models.checks import check_derivative, check_images, checked_arguments
 from npswin.types import Array
 from npswin.weights import save_tensors
 
@@ -94,62 +94,54 @@ class SwinTransformer(Layer):
         norm_after_pool: bool = False,
     ) -> None:
         super().__init__()
-        self.config: dict[str, Any] = {
-            name: value for name, value in locals().items() if name not in ("self", "__class__")
-        }
-        self.config.update(
-            img_size=img_size if img_size is None or isinstance(img_size, int) else list(img_size),
-            depths=list(depths),
-            num_heads=list(num_heads),
-            mask_value=str(mask_value),
-        )
-        check_architecture(self.config)
-        check_rate("drop_path_rate", drop_path_rate)
-        mask_value = float(mask_value)
-        self.dtype = np.dtype(dtype)
-        self.in_chans, self.num_classes = in_chans, num_classes
-        self.rng = np.random.default_rng([seed, 1])
-        init = np.random.default_rng([seed, 0])
+        arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        self.config: dict[str, Any] = checked_arguments(arguments)
+        c = SimpleNamespace(**self.config)
+        self.dtype = np.dtype(c.dtype)
+        self.in_chans, self.num_classes = c.in_chans, c.num_classes
+        self.rng = np.random.default_rng([c.seed, 1])
+        init = np.random.default_rng([c.seed, 0])
 
-        grid = None if img_size is None else _ceil_divide(_pair(img_size), patch_size)
-        drop_paths = iter(np.linspace(0, drop_path_rate, sum(depths)).tolist())
+        grid = None if c.img_size is None else _ceil_divide(_pair(c.img_size), c.patch_size)
+        drop_paths = iter(np.linspace(0, c.drop_path_rate, sum(c.depths)).tolist())
         self.trunk: list[tuple[str, Layer]] = []
         self.stage_ends: list[int] = []  # places in the trunk of each stage's last block
 
-        self._append("patch_embed", PatchEmbed(patch_size, in_chans, embed_dim, init, patch_norm, dtype))
-        if ape or drop_rate:
-            self._append("", PositionEmbed(embed_dim, grid if ape else None, init, drop_rate, dtype))
-        for stage, (depth, heads) in enumerate(zip(depths, num_heads, strict=True)):
-            dim = embed_dim * 2**stage
-            fits = grid is None or min(grid) > window_size
+        self._append("patch_embed", PatchEmbed(c.patch_size, c.in_chans, c.embed_dim, init, c.patch_norm, c.dtype))
+        if c.ape or c.drop_rate:
+            self._append("", PositionEmbed(c.embed_dim, grid if c.ape else None, init, c.drop_rate, c.dtype))
+        for stage, (depth, heads) in enumerate(zip(c.depths, c.num_heads, strict=True)):
+            dim = c.embed_dim * 2**stage
+            fits = grid is None or min(grid) > c.window_size
             for block in range(depth):
                 self._append(
                     f"layers.{stage}.blocks.{block}",
                     SwinTransformerBlock(
                         dim,
                         heads,
-                        window_size if grid is None else min(window_size, *grid),
+                        c.window_size if grid is None else min(c.window_size, *grid),
                         init,
-                        shift_size=window_size // 2 if block % 2 and fits else 0,
-                        mlp_ratio=mlp_ratio,
-                        drop=drop_rate,
+                        shift_size=c.window_size // 2 if block % 2 and fits else 0,
+                        mlp_ratio=c.mlp_ratio,
+                        drop=c.drop_rate,
                         drop_path=next(drop_paths),
-                        dtype=dtype,
-                        qkv_bias=qkv_bias,
-                        head_dim=head_dim,
-                        position_bias=position_bias,
-                        mask_value=mask_value,
-                        attn_drop=attn_drop_rate,
+                        dtype=c.dtype,
+                        qkv_bias=c.qkv_bias,
+                        head_dim=c.head_dim,
+                        position_bias=c.position_bias,
+                        mask_value=float(c.mask_value),
+                        attn_drop=c.attn_drop_rate,
                     ),
                 )
             self.stage_ends.append(len(self.trunk) - 1)
-            if stage < len(depths) - 1:
-                self._append(f"layers.{stage}.downsample", PatchMerging(dim, init, merge_norm, merge_bias, dtype))
+            if stage < len(c.depths) - 1:
+                merging = PatchMerging(dim, init, c.merge_norm, c.merge_bias, c.dtype)
+                self._append(f"layers.{stage}.downsample", merging)
                 grid = None if grid is None else _ceil_divide(grid, 2)
-        norm, pool = ("norm", LayerNorm(dim, dtype)), ("pool", MeanPool())
-        self.tail: list[tuple[str, Layer]] = [pool, norm] if norm_after_pool else [norm, pool]
-        if num_classes:
-            self.tail.append(("head", Linear(dim, num_classes, init, dtype=dtype)))
+        norm, pool = ("norm", LayerNorm(dim, c.dtype)), ("pool", MeanPool())
+        self.tail: list[tuple[str, Layer]] = [pool, norm] if c.norm_after_pool else [norm, pool]
+        if c.num_classes:
+            self.tail.append(("head", Linear(dim, c.num_classes, init, dtype=c.dtype)))
         for name, layer in self.tail:
             self.add_child(name, layer)
 
@@ -213,7 +205,7 @@ class SwinTransformer(Layer):
             caches.append(cache)
             if place in self.stage_ends:
                 maps.append(x.transpose(0, 3, 1, 2))
-        return maps, caches
+        return maps, (maps, caches)
 
     def features_backward(self, dmaps: Sequence[Array | None], cache: Any) -> Array:
         """The derivative by the images; adds to `grads`.
@@ -227,6 +219,12 @@ class SwinTransformer(Layer):
         Returns:
             dimages (B, c, H, W).
         """
+        maps, caches = cache
+        if len(dmaps) != len(maps):
+            raise ValueError(f"dmaps: got {len(dmaps)} derivatives, expected {len(maps)}, one for each stage")
+        for stage, (dmap, stage_map) in enumerate(zip(dmaps, maps, strict=True)):
+            if dmap is not None:
+                check_derivative(f"dmaps[{stage}]", dmap, stage_map)
         outputs = dict(zip(self.stage_ends, dmaps, strict=True))
         dx: Any = None
         for place in range(len(self.trunk) - 1, -1, -1):
@@ -235,7 +233,7 @@ class SwinTransformer(Layer):
                 dmap = dmap.transpose(0, 2, 3, 1)
                 dx = dmap if dx is None else dx + dmap
             if dx is not None:
-                dx = self.trunk[place][1].backward(dx, cache[place])
+                dx = self.trunk[place][1].backward(dx, caches[place])
         if dx is None:
             raise ValueError("dmaps: got None for every stage, expected at least one derivative")
         return dx
@@ -256,7 +254,7 @@ class SwinTransformer(Layer):
         for _, layer in self.tail:
             x, cache = layer.forward(x)
             tail_cache.append(cache)
-        return x, (trunk_cache, tail_cache)
+        return x, (x, trunk_cache, tail_cache)
 
     def backward(self, dlogits: Array, cache: Any) -> Array:
         """The derivative by the images; adds to `grads`.
@@ -268,7 +266,8 @@ class SwinTransformer(Layer):
         Returns:
             dimages (B, c, H, W).
         """
-        trunk_cache, tail_cache = cache
+        logits, trunk_cache, tail_cache = cache
+        check_derivative("dlogits", dlogits, logits)
         dx = dlogits
         for (_, layer), layer_cache in zip(reversed(self.tail), reversed(tail_cache), strict=True):
             dx = layer.backward(dx, layer_cache)

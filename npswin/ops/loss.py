@@ -44,8 +44,8 @@ def target_distribution(labels: Array, num_classes: int, label_smoothing: float,
     t ← (1 − ε) t + ε/K (Szegedy et al. 2016, section 7).
 
     Raises:
-        ValueError: labels out of 0 … K − 1 or of another type than integer, targets of another width,
-            a smoothing outside [0, 1).
+        ValueError: labels out of 0 … K − 1 or of another type than integer, targets of another width or
+            that are no distributions, a smoothing outside [0, 1).
     """
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing: got {label_smoothing}, expected a number in [0, 1)")
@@ -59,6 +59,12 @@ def target_distribution(labels: Array, num_classes: int, label_smoothing: float,
         targets = np.zeros((len(labels), num_classes), dtype)
         targets[np.arange(len(labels)), labels] = 1
     elif labels.ndim == 2 and labels.shape[1] == num_classes:
+        if not np.issubdtype(labels.dtype, np.floating):
+            raise ValueError(
+                f"labels: got dtype {labels.dtype} of shape {labels.shape}, expected soft targets as floats"
+            )
+        if not (labels >= 0).all() or not np.allclose(labels.sum(axis=1), 1, atol=1e-3):
+            raise ValueError("labels: got soft targets that are no distributions, expected rows >= 0 that sum to 1")
         targets = labels.astype(dtype)
     else:
         raise ValueError(f"labels: got shape {labels.shape}, expected (B,) or (B, {num_classes})")
@@ -82,7 +88,9 @@ def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0) ->
     Raises:
         ValueError: shapes that do not fit, labels out of range, an empty batch.
     """
-    labels = np.asarray(labels)
+    logits, labels = np.asarray(logits), np.asarray(labels)
+    if not np.issubdtype(logits.dtype, np.floating):
+        raise ValueError(f"logits: got dtype {logits.dtype}, expected floating point")
     if logits.ndim != 2 or logits.size == 0:
         raise ValueError(f"logits: got shape {logits.shape}, expected (B, K) with at least one row and one class")
     if labels.ndim == 0 or len(labels) != len(logits):

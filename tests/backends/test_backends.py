@@ -35,20 +35,39 @@ def test_the_environment_chooses_and_a_wrong_name_is_named():
     assert "NPSWIN_BACKEND: got 'typo', expected one of 'numpy'" in result.stderr
 
 
-def test_layers_take_the_dialect_that_is_set_and_fall_back(monkeypatch):
-    def loud_gelu_free_mlp(x, *weights, **masks):
-        y, cache = ops.mlp_forward(x, *weights, **masks)
-        return y + 100, cache
+@pytest.fixture
+def loud_dialect(monkeypatch):
+    """A dialect that speaks one pair, `mlp`, in its own way, and half of another."""
 
-    dialect = types.SimpleNamespace(mlp_forward=loud_gelu_free_mlp)
+    def mlp_forward(x, *weights, **masks):
+        y, cache = ops.mlp_forward(x, *weights, **masks)
+        return y + 100, ("loud", cache)
+
+    def mlp_backward(dy, cache):
+        assert cache[0] == "loud"
+        return ops.mlp_backward(dy, cache[1])
+
+    def linear_forward(*_):
+        raise AssertionError("a forward pass without its backward pass")
+
+    dialect = types.SimpleNamespace(mlp_forward=mlp_forward, mlp_backward=mlp_backward, linear_forward=linear_forward)
     monkeypatch.setitem(backends._DIALECTS, "loud", dialect)
-    layer = npswin.layers.Mlp(4, 8, np.random.default_rng(0), dtype="float64")
-    x = np.ones((2, 4))
-    plain, cache = layer.forward(x)
     npswin.set_backend("loud")
-    try:
-        loud, loud_cache = layer.forward(x)
-        np.testing.assert_array_equal(loud, plain + 100)
-        np.testing.assert_array_equal(layer.backward(x, loud_cache), layer.backward(x, cache))
-    finally:
-        npswin.set_backend("numpy")
+    yield
+    npswin.set_backend("numpy")
+
+
+@pytest.mark.usefixtures("loud_dialect")
+def test_layers_take_the_dialect_that_is_set_and_fall_back_pair_by_pair():
+    rng, x = np.random.default_rng(0), np.ones((2, 4))
+    layer = npswin.layers.Mlp(4, 8, rng, dtype="float64")
+    loud, loud_cache = layer.forward(x)
+    dx = layer.backward(x, loud_cache)
+    npswin.set_backend("numpy")
+    plain, cache = layer.forward(x)
+    np.testing.assert_array_equal(loud, plain + 100)
+    np.testing.assert_array_equal(dx, layer.backward(x, cache))
+    npswin.set_backend("loud")
+    linear = npswin.layers.Linear(4, 3, rng, dtype="float64")
+    y, cache = linear.forward(x)
+    assert linear.backward(y, cache).shape == x.shape

@@ -200,11 +200,16 @@ class TestEveryLayer:
         np.testing.assert_array_equal(layer.backward(np.ones_like(y), cache), expected)
 
 
-@pytest.mark.parametrize("name", [name for name in LAYERS if name not in ("PositionEmbed", "MeanPool")])
-def test_wrong_channels_are_named(name):
+@pytest.mark.parametrize("name", LAYERS)
+def test_bad_input_is_named(name):
     layer, x = make(name)
-    with pytest.raises(ValueError, match=rf"{name}|Linear|LayerNorm"):
-        layer.forward(x[..., :-1] if name != "PatchEmbed" else x[:, :-1])
+    bad = [x[..., :0], x[0, 0, 0], x.tolist()]
+    if name != "MeanPool":
+        bad += [x[:, :-1] if name == "PatchEmbed" else x[..., :1], x.astype("float32"), x.astype(int)]
+    for wrong in bad:
+        for call in (layer, layer.forward):
+            with pytest.raises(ValueError, match=rf"^{name}: x (has|is) .*, expected "):
+                call(wrong)
 
 
 @pytest.mark.parametrize(
@@ -219,8 +224,9 @@ def test_wrong_channels_are_named(name):
 )
 def test_dropping_needs_a_generator_and_is_reproducible(name, more):
     layer, x = make(name, **more)
-    with pytest.raises(ValueError, match="rng"):
-        layer.forward(x)
+    for wrong in (None, 3):
+        with pytest.raises(ValueError, match=f"rng: got {wrong}, expected a numpy.random.Generator"):
+            layer.forward(x, wrong)
     first, second, other = (layer.forward(x, np.random.default_rng(seed))[0] for seed in (5, 5, 6))
     np.testing.assert_array_equal(first, second)
     assert (first != other).any()
@@ -313,8 +319,8 @@ def test_dropping_keeps_the_dtype(name, more):
 def test_the_mask_value_is_the_one_that_is_added():
     arguments = {"dim": 4, "num_heads": 1, "window_size": 2, "rng": np.random.default_rng(0), "shift_size": 1}
     x = normal(0, 1, 4, 4, 4)
-    for given, leak in (({}, np.exp(-100)), ({"mask_value": -50.0}, np.exp(-50)), ({"mask_value": -np.inf}, 0.0)):
-        layer = layers.WindowAttention(**arguments, dtype="float64", **given)
+    for told, leak in (({}, np.exp(-100)), ({"mask_value": -50.0}, np.exp(-50)), ({"mask_value": -np.inf}, 0.0)):
+        layer = layers.WindowAttention(**arguments, dtype="float64", **told)
         for value in layer.params.values():
             value[...] = 0  # all scores equal: what remains is the mask
         corner = layer.probabilities(x)[0][0, -1, 0]  # of the last window, four tokens that are no neighbours
@@ -324,6 +330,8 @@ def test_the_mask_value_is_the_one_that_is_added():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"num_heads": 0}, "num_heads, head_dim: got 0"),
+        ({"head_dim": 0}, "num_heads, head_dim: got 2 and 0"),
         ({"num_heads": 3}, "num_heads: got 3, expected a divisor of the width 4"),
         ({"position_bias": "both"}, "position_bias: got 'both'"),
         ({"shift_size": 3}, "shift_size: got 3, expected 0 to 2"),

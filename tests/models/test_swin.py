@@ -303,7 +303,7 @@ def test_the_configuration_survives_json():
     [
         ({"num_heads": (1, 3)}, r"num_heads\[1\]: got 3, expected a divisor of the width 8"),
         ({"num_heads": (1,)}, "num_heads: got .* expected one number for each stage"),
-        ({"depths": (), "num_heads": ()}, "num_heads"),
+        ({"depths": (), "num_heads": ()}, "depths: got"),
         ({"depths": (2, 0)}, r"depths\[1\]: got 0"),
         ({"embed_dim": 0}, "embed_dim: got 0"),
         ({"window_size": -1}, "window_size: got -1"),
@@ -315,7 +315,17 @@ def test_the_configuration_survives_json():
         ({"position_bias": "log"}, "position_bias: got 'log'"),
         ({"mask_value": 1.0}, "mask_value: got 1.0"),
         ({"mlp_ratio": 0}, "mlp_ratio: got 0"),
-        ({"drop_rate": 1.5}, "drop: got 1.5"),
+        ({"drop_rate": 1.5}, "drop_rate: got 1.5"),
+        ({"drop_rate": "0.1"}, "drop_rate: got '0.1'"),
+        ({"attn_drop_rate": None}, "attn_drop_rate: got None"),
+        ({"mlp_ratio": float("nan")}, "mlp_ratio: got nan"),
+        ({"mlp_ratio": "4"}, "mlp_ratio: got '4'"),
+        ({"mask_value": "x"}, "mask_value: got 'x'"),
+        ({"qkv_bias": "no"}, "qkv_bias: got 'no', expected True or False"),
+        ({"depths": 2}, "depths: got 2, expected one number for each stage"),
+        ({"img_size": [16]}, r"img_size: got \[16\]"),
+        ({"img_size": 16.0}, "img_size: got 16.0"),
+        ({"dtype": None}, "dtype: got None"),
         ({"drop_path_rate": -0.1}, "drop_path_rate: got -0.1"),
         ({"seed": -1}, "seed: got -1"),
         ({"head_dim": 0}, "head_dim: got 0"),
@@ -324,6 +334,46 @@ def test_the_configuration_survives_json():
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         npswin.SwinTransformer(**{**TINY, **arguments})
+
+
+def test_numpy_numbers_are_as_good_as_pythons(tmp_path):
+    model = npswin.SwinTransformer(
+        **{
+            **TINY,
+            "num_classes": np.int64(3),
+            "img_size": np.array([16, 16]),
+            "depths": np.array([2, 1]),
+            "dtype": np.float32,
+            "mlp_ratio": np.float32(2),
+        }
+    )
+    model.save(tmp_path / "model.safetensors")
+    assert json.loads(json.dumps(model.config)) == model.config
+    assert model.config["img_size"] == [16, 16]
+
+
+@pytest.mark.parametrize(
+    "dlogits",
+    [
+        np.ones((2, 4)),
+        np.ones((3, 2)),
+        np.ones((2, 3), "float32"),
+        np.ones((2, 3), int),
+        [[1.0] * 3] * 2,
+        np.float64(1),
+    ],
+)
+def test_bad_derivatives_are_named(dlogits):
+    model = tiny()
+    _, cache = model.forward(normal(0, 2, 3, 16, 16))
+    with pytest.raises(ValueError, match=r"dlogits: got .* expected float64 of shape \(2, 3\)"):
+        model.backward(dlogits, cache)
+    _, cache = model.features(normal(0, 2, 3, 16, 16))
+    with pytest.raises(ValueError, match="dmaps: got 1 derivatives, expected 2"):
+        model.features_backward([None], cache)
+    with pytest.raises(ValueError, match=r"dmaps\[1\]: got float64 of shape \(2, 4, 8, 8\)"):
+        model.features_backward([None, np.ones((2, 4, 8, 8))], cache)
+    assert not any(gradient.any() for gradient in model.grads.values())
 
 
 NAN = np.zeros((1, 3, 16, 16), "float32")

@@ -334,22 +334,31 @@ FAULTS = [
             "**self.mlp.draw_masks(x, rng), path_scale=self._draw_path(x, rng)",
             "**self.mlp.draw_masks(x, rng), path_scale=None",
         ),
+        (
+            "one draw of drop path for both branches",
+            "**self.mlp.draw_masks(x, rng), path_scale=self._draw_path(x, rng)",
+            "**self.mlp.draw_masks(x, rng), path_scale=attention_cache[2]",
+        ),
     ),
     *_faults(
         "models/swin.py",
-        ("the longer side decides on the shift", "min(grid) > window_size", "max(grid) > window_size"),
-        ("the longer side decides on the window", "else min(window_size, *grid)", "else min(window_size, max(grid))"),
-        ("attention's dropout is forgotten", "attn_drop=attn_drop_rate", "attn_drop=0.0"),
+        ("the longer side decides on the shift", "min(grid) > c.window_size", "max(grid) > c.window_size"),
+        (
+            "the longer side decides on the window",
+            "else min(c.window_size, *grid)",
+            "else min(c.window_size, max(grid))",
+        ),
+        ("attention's dropout is forgotten", "attn_drop=c.attn_drop_rate", "attn_drop=0.0"),
         ("shift on the even blocks", "if block % 2 and fits else 0", "if block % 2 == 0 and fits else 0"),
         (
             "shift in a stage of one window",
-            "fits = grid is None or min(grid) > window_size",
-            "fits = grid is None or min(grid) >= window_size",
+            "fits = grid is None or min(grid) > c.window_size",
+            "fits = grid is None or min(grid) >= c.window_size",
         ),
         (
             "norm after the pool",
-            "[pool, norm] if norm_after_pool else [norm, pool]",
-            "[norm, pool] if norm_after_pool else [pool, norm]",
+            "[pool, norm] if c.norm_after_pool else [norm, pool]",
+            "[norm, pool] if c.norm_after_pool else [pool, norm]",
         ),
         (
             "a stage's own loss is forgotten",

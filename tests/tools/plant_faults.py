@@ -48,7 +48,7 @@ def run_suite(fault: Fault | None) -> tuple[bool, str]:
         }
         result = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
     failed = [line for line in result.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    if result.returncode not in (0, 1, 2):
+    if result.returncode not in (0, 1):  # 1: a test ran and failed; an error in collecting proves nothing
         raise RuntimeError(f"pytest ended with {result.returncode}:\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}")
     return result.returncode != 0, failed[0].split(" - ")[0].partition(" ")[2] if failed else ""
 
