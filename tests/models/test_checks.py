@@ -1,0 +1,114 @@
+"""What a model refuses, and how it says so."""
+
+import json
+
+import numpy as np
+import pytest
+
+import npswin
+from tests.models.tiny import TINY, tiny
+from tests.ops.drawn import normal
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_heads": (1, 3)}, r"num_heads\[1\]: got 3, expected a divisor of the width 8"),
+        ({"num_heads": (1,)}, "num_heads: got .* expected one number for each stage"),
+        ({"depths": (), "num_heads": ()}, "depths: got"),
+        ({"depths": (2, 0)}, r"depths\[1\]: got 0"),
+        ({"embed_dim": 0}, "embed_dim: got 0"),
+        ({"window_size": -1}, "window_size: got -1"),
+        ({"patch_size": 2.0}, "patch_size: got 2.0"),
+        ({"img_size": (16, 16, 16)}, "img_size: got"),
+        ({"img_size": None, "ape": True}, "img_size: got None"),
+        ({"img_size": 0}, "img_size: got 0"),
+        ({"dtype": "float16"}, "dtype: got 'float16', expected 'float32' or 'float64'"),
+        ({"position_bias": "log"}, "position_bias: got 'log'"),
+        ({"mask_value": 1.0}, "mask_value: got 1.0"),
+        ({"mlp_ratio": 0}, "mlp_ratio: got 0"),
+        ({"drop_rate": 1.5}, "drop_rate: got 1.5"),
+        ({"drop_rate": "0.1"}, "drop_rate: got '0.1'"),
+        ({"attn_drop_rate": None}, "attn_drop_rate: got None"),
+        ({"mlp_ratio": float("nan")}, "mlp_ratio: got nan"),
+        ({"mlp_ratio": "4"}, "mlp_ratio: got '4'"),
+        ({"mask_value": "x"}, "mask_value: got 'x'"),
+        ({"qkv_bias": "no"}, "qkv_bias: got 'no', expected True or False"),
+        ({"depths": 2}, "depths: got 2, expected one number for each stage"),
+        ({"img_size": [16]}, r"img_size: got \[16\]"),
+        ({"img_size": 16.0}, "img_size: got 16.0"),
+        ({"dtype": None}, "dtype: got None"),
+        ({"drop_path_rate": -0.1}, "drop_path_rate: got -0.1"),
+        ({"seed": -1}, "seed: got -1"),
+        ({"head_dim": 0}, "head_dim: got 0"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        npswin.SwinTransformer(**{**TINY, **arguments})
+
+
+def test_numpy_numbers_are_as_good_as_pythons(tmp_path):
+    model = npswin.SwinTransformer(
+        **{
+            **TINY,
+            "num_classes": np.int64(3),
+            "img_size": np.array([16, 16]),
+            "depths": np.array([2, 1]),
+            "dtype": np.float32,
+            "mlp_ratio": np.float32(2),
+        }
+    )
+    model.save(tmp_path / "model.safetensors")
+    assert json.loads(json.dumps(model.config)) == model.config
+    assert model.config["img_size"] == [16, 16]
+
+
+@pytest.mark.parametrize(
+    "dlogits",
+    [
+        np.ones((2, 4)),
+        np.ones((3, 2)),
+        np.ones((2, 3), "float32"),
+        np.ones((2, 3), int),
+        [[1.0] * 3] * 2,
+        np.float64(1),
+    ],
+)
+def test_bad_derivatives_are_named(dlogits):
+    model = tiny()
+    _, cache = model.forward(normal(0, 2, 3, 16, 16))
+    with pytest.raises(ValueError, match=r"dlogits: got .* expected float64 of shape \(2, 3\)"):
+        model.backward(dlogits, cache)
+    _, cache = model.features(normal(0, 2, 3, 16, 16))
+    with pytest.raises(ValueError, match="dmaps: got 1 derivatives, expected 2"):
+        model.features_backward([None], cache)
+    with pytest.raises(ValueError, match=r"dmaps\[1\]: got float64 of shape \(2, 4, 8, 8\)"):
+        model.features_backward([None, np.ones((2, 4, 8, 8))], cache)
+    assert not any(gradient.any() for gradient in model.grads.values())
+
+
+NAN = np.zeros((1, 3, 16, 16), "float32")
+
+
+NAN[0, 2, 5, 7] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((3, 16, 16), "float32"), r"images: got shape \(3, 16, 16\), expected \(B, 3, H, W\)"),
+        (np.zeros((1, 16, 16, 3), "float32"), "images: got shape"),
+        (np.zeros((0, 3, 16, 16), "float32"), "nothing empty"),
+        (np.zeros((1, 3, 0, 16), "float32"), "nothing empty"),
+        (np.zeros((1, 3, 16, 16), "uint8"), "images: got dtype uint8, expected the model's float32"),
+        (np.zeros((1, 3, 16, 16), "float64"), "images: got dtype float64, expected the model's float32"),
+        ([[1.0]], "images: got list"),
+        (NAN, r"images: got nan at \(0, 2, 5, 7\)"),
+    ],
+)
+def test_bad_images_are_named(images, message):
+    model = npswin.SwinTransformer(**TINY)
+    for call in (model, model.forward, model.forward_features, model.features, model.attention_maps):
+        with pytest.raises(ValueError, match=message):
+            call(images)

@@ -1,0 +1,112 @@
+"""The named configurations, and what the constructor makes of its arguments."""
+
+import numpy as np
+import pytest
+
+import npswin
+from npswin.models import CONFIGS, OTHER_READING
+from tests.models.tiny import tiny
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name.startswith(("swin_tiny", "swin_nano", "swin_mini"))])
+def test_the_other_reading_is_reachable_from_a_configuration(name):
+    model = npswin.create_model(name, **{**OTHER_READING, "num_classes": 3})
+    assert "layers.0.downsample.reduction.bias" in model.params
+    assert "patch_embed.norm.weight" not in model.params
+    assert model.params["layers.0.blocks.0.attn.relative_position_bias_table"].shape[1] == 1
+
+
+class TestConfigurations:
+    def test_parameter_counts_are_the_papers(self):
+        # Table 1a: 29, 50 and 88 million parameters. Swin-T by hand: 28,288,354.
+        counts = {
+            name: sum(value.size for value in npswin.create_model(name).params.values())
+            for name in (f"swin_{size}_patch4_window7_224" for size in ("tiny", "small", "base"))
+        }
+        assert list(counts.values()) == [28_288_354, 49_606_258, 87_768_224]
+
+    @pytest.mark.parametrize(
+        ("name", "embed_dim", "heads", "depth", "window_size", "img_size", "drop_path_rate", "classes"),
+        [
+            ("swin_tiny_patch4_window7_224", 96, 3, 6, 7, 224, 0.2, 1000),
+            ("swin_small_patch4_window7_224", 96, 3, 18, 7, 224, 0.3, 1000),
+            ("swin_base_patch4_window7_224", 128, 4, 18, 7, 224, 0.5, 1000),
+            ("swin_base_patch4_window12_384", 128, 4, 18, 12, 384, 0.5, 1000),
+            ("swin_large_patch4_window7_224", 192, 6, 18, 7, 224, 0.2, 1000),
+            ("swin_large_patch4_window12_384", 192, 6, 18, 12, 384, 0.2, 1000),
+            ("swin_tiny_patch4_window7_224_22k", 96, 3, 6, 7, 224, 0.1, 21841),
+            ("swin_small_patch4_window7_224_22k", 96, 3, 18, 7, 224, 0.2, 21841),
+            ("swin_base_patch4_window7_224_22k", 128, 4, 18, 7, 224, 0.2, 21841),
+            ("swin_base_patch4_window12_384_22k", 128, 4, 18, 12, 384, 0.2, 21841),
+            ("swin_large_patch4_window7_224_22k", 192, 6, 18, 7, 224, 0.2, 21841),
+            ("swin_large_patch4_window12_384_22k", 192, 6, 18, 12, 384, 0.2, 21841),
+        ],
+    )
+    def test_official_configurations(
+        self, name, embed_dim, heads, depth, window_size, img_size, drop_path_rate, classes
+    ):
+        assert CONFIGS[name] == {
+            "embed_dim": embed_dim,
+            "depths": (2, 2, depth, 2),
+            "num_heads": (heads, 2 * heads, 4 * heads, 8 * heads),
+            "patch_size": 4,
+            "window_size": window_size,
+            "img_size": img_size,
+            "drop_path_rate": drop_path_rate,
+            "num_classes": classes,
+        }
+
+    def test_official_names(self):
+        params = npswin.create_model("swin_tiny_patch4_window7_224").params
+        assert params["layers.0.blocks.1.attn.relative_position_bias_table"].shape == (169, 3)
+        assert params["layers.2.blocks.5.mlp.fc1.weight"].shape == (1536, 384)
+        assert params["layers.2.downsample.reduction.weight"].shape == (768, 1536)
+        assert params["patch_embed.proj.weight"].shape == (96, 3, 4, 4)
+        assert "layers.3.downsample.norm.weight" not in params
+
+    @pytest.mark.parametrize(
+        ("name", "classes"), [("swin_base_patch4_window7_224_22k", 21841), ("swin_mini_patch2_window4_32", 10)]
+    )
+    def test_class_counts(self, name, classes):
+        assert npswin.create_model(name, depths=(1,), num_heads=(1,), embed_dim=8).params["head.bias"].shape == (
+            classes,
+        )
+
+    def test_windows_shrink_to_small_maps_at_construction_only(self):
+        model = npswin.create_model("swin_tiny_patch4_window7_224", img_size=112, depths=(2, 2, 2, 2))
+        windows = {
+            name: (layer.attn.window_size, layer.attn.shift_size) for name, layer in model.trunk if "blocks.1" in name
+        }
+        assert list(windows.values()) == [(7, 3), (7, 3), (7, 0), (4, 0)]
+        free = npswin.create_model("swin_tiny_patch4_window7_224", img_size=None)
+        assert all(layer.attn.window_size == 7 for name, layer in free.trunk if "blocks" in name)
+        assert dict(free.trunk)["layers.3.blocks.1"].attn.shift_size == 3
+
+    @pytest.mark.parametrize(
+        ("img_size", "window_size", "shift_size"),
+        [((24, 64), 3, 0), ((64, 24), 3, 0), ((28, 64), 4, 0), ((64, 28), 4, 0), ((40, 64), 4, 2), ((64, 40), 4, 2)],
+    )
+    def test_the_shorter_side_decides(self, img_size, window_size, shift_size):
+        # The last stage's maps are 3×8, 8×3, 4×8, 8×4, 5×8, 8×5; the window's side is 4.
+        model = npswin.SwinTransformer(
+            img_size=img_size, patch_size=4, window_size=4, embed_dim=8, depths=(2, 2), num_heads=(1, 1)
+        )
+        last = dict(model.trunk)["layers.1.blocks.1"].attn
+        assert (last.window_size, last.shift_size) == (window_size, shift_size)
+
+    def test_drop_path_grows_linearly(self):
+        model = npswin.create_model("swin_tiny_patch4_window7_224", drop_path_rate=0.22)
+        rates = [layer.drop_path for name, layer in model.trunk if "blocks" in name]
+        np.testing.assert_allclose(rates, np.arange(12) * 0.02)
+
+    def test_rates_reach_their_layers(self):
+        model = tiny(drop_rate=0.1, attn_drop_rate=0.2, drop_path_rate=0.3)
+        trunk = dict(model.trunk)
+        assert trunk["pos_drop"].drop == 0.1
+        blocks = [layer for name, layer in model.trunk if "blocks" in name]
+        assert {(block.attn.proj_drop, block.attn.attn_drop, block.mlp.drop) for block in blocks} == {(0.1, 0.2, 0.1)}
+        assert [block.drop_path for block in blocks] == pytest.approx([0, 0.15, 0.3])
+
+    def test_unknown_name(self):
+        with pytest.raises(ValueError, match="name: got 'swin_huge', expected one of swin_tiny_patch4_window7_224"):
+            npswin.create_model("swin_huge")
