@@ -1,6 +1,7 @@
 """Train a Swin Transformer on small images, by derivatives that are written by hand.
 
     python examples/train_cifar.py                      no arguments needed
+    python examples/train_cifar.py --data shapes --preset swin_nano_patch2_window4_32 --epochs 1      a quick try
     python examples/train_cifar.py --epochs 20 --out runs/long
     python examples/train_cifar.py --resume             go on after Ctrl-C or a crash
 
@@ -72,11 +73,12 @@ def train(arguments: argparse.Namespace) -> None:
     if arguments.threads is not None:
         set_threads(arguments.threads)
     npswin.set_backend(arguments.backend)
+    asked = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr")}
+    given = {**{name: value for name, value in asked.items() if value is not None}, "seed": arguments.seed}
+    TrainConfig(**{**COMMON, **given})  # a mistake is told before data are fetched
     train_data, test_data = load_data(arguments)
 
-    asked = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr")}
-    given = {name: value for name, value in asked.items() if value is not None}
-    config = TrainConfig(**{**COMMON, **RECIPES[train_data.name], **given, "seed": arguments.seed})
+    config = TrainConfig(**{**COMMON, **RECIPES[train_data.name], **given})
     model = npswin.create_model(
         arguments.preset, num_classes=len(train_data.class_names), dtype=arguments.dtype, seed=arguments.seed
     )
@@ -94,16 +96,17 @@ def train(arguments: argparse.Namespace) -> None:
     print(f"trained for {time.monotonic() - started:.0f} s")
     draw_predictions(model, test_data, trainer.mean, trainer.std, out / "predictions.png")
     draw_attention(model, test_data, trainer.mean, trainer.std, out / "attention.png")
+    print(f"weights, metrics and pictures are in {out}")
     print(f"test accuracy: {100 * result.accuracy:.2f} % ({test_data.name}, {result.images} images)")
 
 
 def main() -> int:
     """The exit status: 0, 2 for a mistake in what was asked for, 1 for numbers that blew up, 128 + signal."""
-    arguments = parse_arguments()
     try:
+        arguments = parse_arguments()
         train(arguments)
     except TrainingInterrupted as stop:
-        again = shlex.join(["python", *sys.argv] + ["--resume"] * (not arguments.resume))
+        again = shlex.join([sys.executable, *sys.argv] + ["--resume"] * (not arguments.resume))
         print(f"{stop}\ngo on with: {again}", file=sys.stderr)
         return 128 + stop.signal_number
     except KeyboardInterrupt:

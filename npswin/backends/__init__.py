@@ -27,7 +27,7 @@ class Words:
             raise AttributeError(f"{word!r} is no word of the vocabulary")
         stem = word.removesuffix("_forward").removesuffix("_backward")
         pair = [name for name in (f"{stem}_forward", f"{stem}_backward") if name in ops.__all__] or [word]
-        dialect = _DIALECTS[self._backend]
+        dialect = _DIALECTS[get_backend()]
         return getattr(dialect if all(hasattr(dialect, name) for name in pair) else ops, word)
 
 
@@ -37,11 +37,11 @@ def _checked(backend: str, source: str) -> str:
     return backend
 
 
-words = Words(_checked(os.environ.get("NPSWIN_BACKEND", "numpy"), "NPSWIN_BACKEND"))
+words = Words(os.environ.get("NPSWIN_BACKEND") or "numpy")
 
 
 def set_backend(backend: str) -> None:
-    """Choose which dialect runs from now on. The environment variable NPSWIN_BACKEND does the same at import.
+    """Choose which dialect runs from now on. The environment variable NPSWIN_BACKEND does the same from the start.
 
     Args:
         backend: "numpy".
@@ -53,5 +53,9 @@ def set_backend(backend: str) -> None:
 
 
 def get_backend() -> str:
-    """The name of the dialect that runs."""
-    return words._backend
+    """The name of the dialect that runs.
+
+    Raises:
+        ValueError: the environment variable NPSWIN_BACKEND names none.
+    """
+    return _checked(words._backend, "NPSWIN_BACKEND")

@@ -28,9 +28,13 @@ class SwinTransformer(Layer):
 
     Images (B, c, H, W) of any size: a stage pads its map where it has to, as the official dense-prediction code does.
 
-        logits = model(images)                          inference
-        logits, cache = model.forward(images)           training
-        dimages = model.backward(dlogits, cache)        adds to model.grads
+        logits = model(images)                                  inference
+
+        logits, cache = model.forward(images)                   a step of training
+        loss, dlogits = npswin.cross_entropy(logits, labels)
+        model.zero_grad()
+        dimages = model.backward(dlogits, cache)                adds to model.grads
+        optimizer.step()                                        an npswin.AdamW(model)
 
     Args:
         img_size: side of the images, or (H, W). Where it makes a stage's map no larger than the window, that stage's
@@ -146,6 +150,7 @@ class SwinTransformer(Layer):
             self.add_child(name, layer)
 
     def _append(self, name: str, layer: Layer) -> None:
+        # The position embedding's parameter has no prefix in the official checkpoints, hence its empty name.
         self.add_child(name, layer)
         self.trunk.append((name or "pos_drop", layer))
 

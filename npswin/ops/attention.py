@@ -1,4 +1,8 @@
-"""Multi-head self-attention inside windows (section 3.2, equation 4)."""
+"""Multi-head self-attention inside windows (section 3.2, equation 4).
+
+h heads of d channels each; a window has N = M² tokens, an image nW windows. The bias comes from
+`npswin.ops.position_bias`, the mask of shifted windows from `npswin.ops.windows.shift_mask`.
+"""
 
 from typing import Any
 
@@ -65,12 +69,13 @@ def attention_forward(
 
 
 def attention_backward(dy: Array, cache: Any) -> tuple[Array, Array | None]:
-    """Derivatives of o = P v, P = SoftMax(S), S = q kᵀ/√d + bias + mask, window by window and head by head.
+    """Derivatives of o = (D∘P) v, P = SoftMax(S), S = q kᵀ/√d + bias + mask, window by window and head by head.
 
-        dP = do vᵀ       dv = Pᵀ do       dS = softmax_backward(dP)
-        dq = dS k/√d     dk = dSᵀ q/√d    dbias = Σ dS over the windows (and over the heads that share it)
+    o is y, split by heads; D is the dropout mask (1 without dropout); ∘ multiplies entry by entry.
 
-    The mask is a constant.
+        o_ic = Σ_j D_ij P_ij v_jc      dv = (D∘P)ᵀ do      dP = D ∘ (do vᵀ)      dS = softmax_backward(dP)
+        S_ij = Σ_c q_ic k_jc /√d       dq = dS k/√d        dk = dSᵀ q/√d
+        dbias = Σ dS over the windows (and over the heads that share it); the mask is a constant
 
     Args:
         dy: (B·nW, N, hd).

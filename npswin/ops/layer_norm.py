@@ -31,14 +31,16 @@ def layer_norm_forward(x: Array, weight: Array, bias: Array, eps: float = 1e-5) 
 def layer_norm_backward(dy: Array, cache: Any) -> tuple[Array, Array, Array]:
     """Derivatives of layer normalization.
 
-    With g = dy · weight, the derivative by x̂, and ⟨·⟩ the mean over a token's channels:
-    x̂ depends on x directly, through μ and through σ²,
+    The gain and the bias see each token once: dweight = Σ dy x̂ and dbias = Σ dy, over all tokens.
 
-        ∂x̂_j/∂x_i = rstd (δ_ij − 1/C − x̂_i x̂_j / C),
+    x̂_j = (x_j − μ) rstd depends on x_i directly, through μ and through rstd = (σ² + eps)^(−1/2):
 
-    and summing over j with g_j gives three terms
+        ∂μ/∂x_i = 1/C        ∂σ²/∂x_i = 2 (x_i − μ)/C        ∂rstd/∂x_i = −rstd² x̂_i/C
+        ∂x̂_j/∂x_i = rstd (δ_ij − 1/C − x̂_i x̂_j / C)
 
-        dx = rstd ( g − ⟨g⟩ − x̂ ⟨g x̂⟩ ).
+    Summing over j with g_j = dy_j weight_j, the derivative by x̂_j, and with ⟨·⟩ for the mean over a token's channels:
+
+        dx = rstd ( g − ⟨g⟩ − x̂ ⟨g x̂⟩ )
 
     Args:
         dy: (..., C).
@@ -53,7 +55,7 @@ def layer_norm_backward(dy: Array, cache: Any) -> tuple[Array, Array, Array]:
     g = dy * weight
     g_mean = g.mean(axis=-1, keepdims=True)
     gx_mean = np.einsum("...c,...c->...", g, xhat)[..., None] / channels
-    dx = g
+    dx = g  # in place: no further map-sized array than g
     dx -= g_mean
     dx -= xhat * gx_mean
     dx *= rstd

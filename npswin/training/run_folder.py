@@ -42,10 +42,12 @@ class RunFolder:
             OSError: it cannot be made or written to.
         """
         if self.path.is_dir() and any(self.path.iterdir()):
-            raise RunFolderError(
-                f"{self.path}: not empty; go on with the run in it (resume), or choose another folder (out)"
-            )
-        self.path.mkdir(parents=True, exist_ok=True)
+            way = "go on with the run in it (--resume)" if self.last.is_file() else "delete it"
+            raise RunFolderError(f"{self.path}: not empty; {way}, or choose another folder (--out)")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(error.errno, f"cannot be made a run's folder ({error.strerror})", str(self.path)) from error
         text = json.dumps(description, indent=2) + "\n"
         write_aside(self.config, lambda file: file.write(text.encode()))
         self._open_log(lines=0)
@@ -73,7 +75,8 @@ class RunFolder:
         except ValueError as error:
             raise RunFolderError(f"{self.config}: not JSON ({error})") from error
         if differences := _differences(found, json.loads(json.dumps(description))):
-            raise RunFolderError(f"{self.path}: holds a run that differs from this one in {'; '.join(differences)}")
+            way = "give its settings, or choose another folder (--out)"
+            raise RunFolderError(f"{self.path}: holds a run that differs in {'; '.join(differences)}; {way}")
         tensors, metadata = load_tensors(self.last)
         memory = {name.removeprefix(_MEMORY): tensors.pop(name) for name in list(tensors) if name.startswith(_MEMORY)}
         try:

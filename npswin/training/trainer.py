@@ -182,9 +182,11 @@ class Trainer:
         self._folder.append(record)
         self._pending = None
         self._save()
-        draw_curves(self._folder.records(), self.train_data.name, self._folder.path / "curves.png")
+        records = self._folder.records()
+        draw_curves(records, self.train_data.name, self._folder.path / "curves.png")
+        loss = float(np.mean([one["loss"] for one in records if one["epoch"] == record["epoch"]]))
         say(
-            f"epoch {record['epoch']}/{self.config.epochs}: loss {record['loss']:.3f}, "
+            f"epoch {record['epoch']}/{self.config.epochs}: mean loss {loss:.3f}, test loss {result.loss:.3f}, "
             f"test accuracy {100 * result.accuracy:.2f} % ({self.test_data.name}, {result.images} images)"
         )
         self._stop_if_asked()

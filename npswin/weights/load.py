@@ -55,7 +55,7 @@ class LoadReport:
         return not (self.missing or self.unexpected or self.misshapen)
 
     def __str__(self) -> str:
-        lines = [f"layout: {self.layout}", f"loaded: {len(self.loaded)} tensors"]
+        lines = [f"layout: {self.layout}", f"{'loaded' if self.complete else 'fitting'}: {len(self.loaded)} tensors"]
         for title, shapes in (("resized", self.resized), ("misshapen", self.misshapen)):
             lines += [f"{title}: {name} is {found}, the model has {wanted}" for name, (found, wanted) in shapes.items()]
         for title, names in (("missing", self.missing), ("unexpected", self.unexpected)):
@@ -122,7 +122,10 @@ def _set(params: dict[str, Array], tensors: Mapping[str, Array], origin: str, st
     report.unexpected = [name for name in official if name not in params]
     report.loaded = list(values)
     if strict and not report.complete:
-        raise WeightMismatchError(f"{origin}: these weights do not belong to this model\n{report}")
+        raise WeightMismatchError(
+            f"{origin}: these weights do not fit this model, and nothing was loaded "
+            f"(strict=False loads what fits)\n{report}"
+        )
     for name, value in values.items():
         params[name][...] = value
     return report

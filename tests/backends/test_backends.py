@@ -26,7 +26,7 @@ def test_unknown_names_are_errors():
 
 def test_the_environment_chooses_and_a_wrong_name_is_named():
     result = subprocess.run(
-        [sys.executable, "-c", "import npswin"],
+        [sys.executable, "-c", "import npswin; npswin.get_backend()"],
         env={"NPSWIN_BACKEND": "typo"},
         capture_output=True,
         text=True,

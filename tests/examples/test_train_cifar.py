@@ -87,7 +87,7 @@ def test_stopped_and_resumed_in_new_processes(tmp_path, number):
     _, complaints = process.communicate(timeout=60)
     assert process.returncode == 128 + number, complaints
     assert "Traceback" not in complaints
-    assert re.search(r"go on with: python examples/train_cifar\.py .* --resume", complaints)
+    assert re.search(r"go on with: .*python\S* examples/train_cifar\.py .* --resume", complaints)
 
     status, resumed, complaints = _run(*arguments, "--out", tmp_path / "run", "--resume")
     assert status == 0, complaints
