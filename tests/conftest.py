@@ -16,7 +16,7 @@ settings.register_profile(
     "default", max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("first_failure", settings.get_profile("default"), phases=[Phase.explicit, Phase.generate])
-settings.register_profile("explore", max_examples=400, deadline=None)
+settings.register_profile("explore", max_examples=400, deadline=None, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
