@@ -5,15 +5,22 @@ meaning. A word that a dialect lacks is taken from `npswin.ops`, where a chain s
 composition of NumPy's own words. A pair is taken from one dialect, since its cache is the dialect's own business; do
 not change the backend between a forward pass and its backward pass. Layers say `words.linear_forward(...)` and get the
 dialect that is set at that moment.
+
+`words.linear(...)` is inference: the y of `linear_forward`, without a cache. A dialect may speak it itself, so as to
+keep nothing.
 """
 
 import os
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
 from npswin import ops
 
-_DIALECTS: dict[str, ModuleType] = {"numpy": ops}
+# A dialect is imported when its first word is spoken.
+_DIALECTS: dict[str, ModuleType | str] = {"numpy": ops, "cpu": "npswin.backends.cpu"}
 
 
 class Words:
@@ -23,31 +30,65 @@ class Words:
         self._backend = backend
 
     def __getattr__(self, word: str) -> Any:
-        if word not in ops.__all__:
-            raise AttributeError(f"{word!r} is no word of the vocabulary")
-        stem = word.removesuffix("_forward").removesuffix("_backward")
-        pair = [name for name in (f"{stem}_forward", f"{stem}_backward") if name in ops.__all__] or [word]
-        dialect = _DIALECTS[get_backend()]
-        return getattr(dialect if all(hasattr(dialect, name) for name in pair) else ops, word)
+        if word in ops.__all__:
+            return _speaker(word)
+        if f"{word}_forward" in ops.__all__:
+            forward = _speaker(f"{word}_forward")
+            inference = getattr(_dialect(), word, None)
+            return (
+                _first_result(forward)
+                if inference is None or forward.__module__.startswith(ops.__name__)
+                else inference
+            )
+        raise AttributeError(f"{word!r} is no word of the vocabulary")
+
+
+def _dialect() -> ModuleType:
+    backend = get_backend()
+    dialect = _DIALECTS[backend]
+    if isinstance(dialect, str):
+        dialect = _DIALECTS[backend] = import_module(dialect)
+    return dialect
+
+
+def _speaker(word: str) -> Any:
+    """The word in the current dialect if that has the word's whole pair, else NumPy's."""
+    stem = word.removesuffix("_forward").removesuffix("_backward")
+    pair = [name for name in (f"{stem}_forward", f"{stem}_backward") if name in ops.__all__] or [word]
+    dialect = _dialect()
+    return getattr(dialect if all(hasattr(dialect, name) for name in pair) else ops, word)
+
+
+def _first_result(forward: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *args, **kwargs: forward(*args, **kwargs)[0]
+
+
+def _has_numba() -> bool:
+    try:
+        return find_spec("numba") is not None
+    except ImportError:
+        return False
 
 
 def _checked(backend: str, source: str) -> str:
     if backend not in _DIALECTS:
         raise ValueError(f"{source}: got {backend!r}, expected one of {', '.join(map(repr, _DIALECTS))}")
+    if backend == "cpu" and not _has_numba():
+        raise ValueError(f"{source}: got 'cpu', which needs Numba: pip install 'npswin[cpu]'")
     return backend
 
 
-words = Words(os.environ.get("NPSWIN_BACKEND") or "numpy")
+words = Words(os.environ.get("NPSWIN_BACKEND") or ("cpu" if _has_numba() else "numpy"))
 
 
 def set_backend(backend: str) -> None:
     """Choose which dialect runs from now on. The environment variable NPSWIN_BACKEND does the same from the start.
 
     Args:
-        backend: "numpy".
+        backend: "cpu", compiled by Numba, which runs from the start where Numba is installed; or "numpy".
 
     Raises:
-        ValueError: no dialect has this name.
+        ValueError: no dialect has this name, or it needs a package that is not installed.
     """
     words._backend = _checked(backend, "backend")
 

@@ -64,8 +64,8 @@ class SwinTransformerBlock(Layer):
 
     def __call__(self, x: Array) -> Array:
         check_input(self, x, self.dim, rank=4)
-        x = words.attention_branch_forward(x, *self.select(self.attention_names), **self.attn.geometry)[0]
-        return words.mlp_branch_forward(x, *self.select(self.mlp_names))[0]
+        x = words.attention_branch(x, *self.select(self.attention_names), **self.attn.geometry)
+        return words.mlp_branch(x, *self.select(self.mlp_names))
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, H, W, C) -> y (B, H, W, C), cache."""

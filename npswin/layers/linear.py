@@ -34,7 +34,8 @@ class Linear(Layer):
             self.add_parameter("bias", np.zeros(out_features), dtype)
 
     def __call__(self, x: Array) -> Array:
-        return self.forward(x)[0]
+        check_input(self, x, self.in_features)
+        return words.linear(x, *self.select(self.names))
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (..., in) -> y (..., out), cache."""

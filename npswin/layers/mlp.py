@@ -41,7 +41,7 @@ class Mlp(Layer):
 
     def __call__(self, x: Array) -> Array:
         check_input(self, x, self.dim)
-        return words.mlp_forward(x, *self.select(self.names))[0]
+        return words.mlp(x, *self.select(self.names))
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (..., C) -> y (..., C), cache."""

@@ -36,7 +36,8 @@ class PatchMerging(Layer):
         self.add_child("reduction", Linear(4 * dim, 2 * dim, rng, bias=bias, dtype=dtype))
 
     def __call__(self, x: Array) -> Array:
-        return self.forward(x)[0]
+        check_input(self, x, self.dim, rank=4)
+        return words.patch_merging(x, *self.select(self.names))
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, H, W, C) -> y (B, ⌈H/2⌉, ⌈W/2⌉, 2C), cache."""

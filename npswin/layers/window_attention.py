@@ -101,7 +101,7 @@ class WindowAttention(Layer):
 
     def __call__(self, x: Array) -> Array:
         check_input(self, x, self.dim, rank=4)
-        return words.window_attention_forward(x, *self.select(self.names), **self.geometry)[0]
+        return words.window_attention(x, *self.select(self.names), **self.geometry)
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, H, W, C) -> y (B, H, W, C), cache."""

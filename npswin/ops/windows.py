@@ -92,13 +92,34 @@ def window_reverse_backward(dx: Array, cache: Any) -> Array:
     return _cut(dx, window_size, shift)
 
 
-@lru_cache(maxsize=64)
-def shift_mask(height: int, width: int, window_size: int, shift: int, mask_value: float, dtype: str) -> Array:
-    """What is added to the scores so that tokens from opposite edges of the map do not see each other (Figure 4).
+def shift_regions(height: int, width: int, window_size: int, shift: int) -> Array:
+    """From which part of the map each token of each window of the shifted map comes (Figure 4).
 
     After the roll the last row and the last column of windows hold up to four regions that are no neighbours on the
-    map. Number the regions by (row band, column band), where the bands of the *rolled, padded* map are [0, Hp − M),
-    [Hp − M, Hp − shift), [Hp − shift, Hp): two tokens of a window may attend to each other when their numbers agree.
+    map. The regions are numbered by (row band, column band), where the bands of the *rolled, padded* map are
+    [0, Hp − M), [Hp − M, Hp − shift), [Hp − shift, Hp).
+
+    Args:
+        height, width: H and W of the map before padding.
+        window_size: M.
+        shift: rows and columns of the cyclic shift, 0 < shift < M.
+
+    Returns:
+        (nW, N) of integers: two tokens of a window may attend to each other when their numbers agree.
+    """
+    padded_height, padded_width = padded_size(height, width, window_size)
+
+    def band(length: int) -> Array:
+        position = np.arange(length)
+        return (position >= length - window_size).astype(int) + (position >= length - shift)
+
+    region = 3 * band(padded_height)[:, None] + band(padded_width)[None, :]
+    return _cut(region[None, :, :, None], window_size, 0)[..., 0]
+
+
+@lru_cache(maxsize=64)
+def shift_mask(height: int, width: int, window_size: int, shift: int, mask_value: float, dtype: str) -> Array:
+    """What is added to the scores so that tokens of different `shift_regions` do not see each other.
 
     Args:
         height, width: H and W of the map before padding.
@@ -110,14 +131,7 @@ def shift_mask(height: int, width: int, window_size: int, shift: int, mask_value
     Returns:
         (nW, N, N), read-only: 0 or mask_value for each window, query and key.
     """
-    padded_height, padded_width = padded_size(height, width, window_size)
-
-    def band(length: int) -> Array:
-        position = np.arange(length)
-        return (position >= length - window_size).astype(int) + (position >= length - shift)
-
-    region = 3 * band(padded_height)[:, None] + band(padded_width)[None, :]
-    region = _cut(region[None, :, :, None], window_size, 0)[..., 0]
+    region = shift_regions(height, width, window_size, shift)
     different = region[:, :, None] != region[:, None, :]
     mask = np.where(different, mask_value, 0.0).astype(dtype)
     mask.flags.writeable = False

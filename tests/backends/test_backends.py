@@ -11,8 +11,19 @@ import npswin
 from npswin import backends, ops
 
 
-def test_numpy_is_the_dialect_and_speaks_every_word():
-    assert npswin.get_backend() == "numpy"
+@pytest.fixture(autouse=True)
+def backend_as_before():
+    before = npswin.get_backend()
+    yield
+    npswin.set_backend(before)
+
+
+def test_the_compiled_dialect_is_the_default():
+    assert npswin.get_backend() == "cpu"
+
+
+def test_numpy_speaks_every_word():
+    npswin.set_backend("numpy")
     for word in ops.__all__:
         assert getattr(backends.words, word) is getattr(ops, word)
 
@@ -53,8 +64,6 @@ def loud_dialect(monkeypatch):
     dialect = types.SimpleNamespace(mlp_forward=mlp_forward, mlp_backward=mlp_backward, linear_forward=linear_forward)
     monkeypatch.setitem(backends._DIALECTS, "loud", dialect)
     npswin.set_backend("loud")
-    yield
-    npswin.set_backend("numpy")
 
 
 @pytest.mark.usefixtures("loud_dialect")

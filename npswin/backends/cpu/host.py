@@ -1,0 +1,35 @@
+"""What the processor offers, and the shape of the register tile that follows from it.
+
+A matrix product keeps a tile of its result in registers: `TILE_ROWS` rows of two vectors each. With 32 vector registers
+12 × 2 = 24 hold the tile, with 16 registers 6 × 2 = 12; the rest hold the operands. Either way enough independent sums
+are on their way to hide the latency of a fused multiply-add (four cycles, two a cycle: eight at least).
+
+Nothing here knows a machine's name: the width comes from the instruction set that Numba compiles for, which is the
+host's, or what NUMBA_CPU_NAME and NUMBA_CPU_FEATURES say.
+"""
+
+from numba.core.registry import cpu_target
+
+
+def _instruction_sets() -> tuple[str, set[str]]:
+    triple, _, features = cpu_target.target_context.codegen().magic_tuple()
+    return triple.split("-")[0], {name[1:] for name in features.split(",") if name.startswith("+")}
+
+
+ARCHITECTURE, FEATURES = _instruction_sets()
+
+# Bytes in a vector register: AVX-512, AVX, and else the 16 that SSE and NEON have.
+VECTOR_BYTES = 64 if "avx512f" in FEATURES else 32 if "avx" in FEATURES else 16
+
+# AVX-512 and 64-bit ARM have 32 vector registers, older x86 has 16.
+TILE_ROWS = 12 if "avx512f" in FEATURES or ARCHITECTURE in ("aarch64", "arm64") else 6
+
+
+def vector_lanes(itemsize: int) -> int:
+    """How many numbers of this many bytes a vector register holds."""
+    return VECTOR_BYTES // itemsize
+
+
+def round_up(count: int, multiple: int) -> int:
+    """The smallest multiple of `multiple` that is at least `count`."""
+    return -(-count // multiple) * multiple

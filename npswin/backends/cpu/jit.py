@@ -1,0 +1,71 @@
+"""How functions of this dialect are compiled, kept on disk, and announced.
+
+Numba compiles a function when it is first called with arrays of a dtype, and can keep the machine code on disk. Two
+things are added here. The kept code is taken only while *all* of this folder's files are as they were, since a kernel
+contains the code of the functions that it calls. And where there is no folder to keep it in, functions are compiled
+without: a read-only installation works, and starts more slowly.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba import types
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
+
+# `error_model="numpy"`: a division by zero gives inf rather than a branch, which would keep a loop scalar.
+# `reassoc` lets a sum run in several lanes at once; NaN and infinity keep their meaning.
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+
+
+def _sources_digest() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+_DIGEST = _sources_digest()
+
+
+def inner(function: Any) -> Any:
+    """Compile a function that kernels call."""
+    return numba.njit(**OPTIONS)(function)
+
+
+def kernel(function: Any) -> Any:
+    """Compile a function that is called from Python, and keep its code on disk where that is possible."""
+    try:
+        compiled = numba.njit(**OPTIONS, cache=True)(function)
+    except RuntimeError:  # no folder that can be written to
+        return numba.njit(**OPTIONS)(function)
+    compiled._cache._cache_file._source_stamp = _DIGEST
+    return compiled
+
+
+@intrinsic
+def view(typingctx: Any, array: Any, start: Any, count: Any) -> Any:
+    """array[start : start + count] of a flat array, without any cost.
+
+    A loop over `view(...)[i]` is turned into vector code. One over array[start + i] is not, since start + i might be
+    negative, which in Python means "from the end"; and a slice would count references.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array_type = signature.args[0]
+        whole = context.make_array(array_type)(context, builder, args[0])
+        part = context.make_array(signature.return_type)(context, builder)
+        itemsize = context.get_constant(types.intp, array_type.dtype.bitwidth // 8)
+        populate_array(
+            part,
+            data=builder.gep(whole.data, [args[1]]),
+            shape=[args[2]],
+            strides=[itemsize],
+            itemsize=itemsize,
+            meminfo=None,
+        )
+        return part._getvalue()
+
+    return types.Array(array.dtype, 1, "C")(array, types.intp, types.intp), codegen

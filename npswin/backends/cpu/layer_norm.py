@@ -1,0 +1,109 @@
+"""Layer normalization by itself: one pass over the map forward, one backward.
+
+Tokens stay as they lie, channels side by side; a token's sums run over vectors of its channels.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from npswin.backends.cpu.jit import kernel, view
+from npswin.backends.cpu.threads import run_parallel, thread_count
+from npswin.types import Array
+
+BLOCK = 64  # tokens in a piece of work
+
+
+@kernel
+def _forward(
+    first: int,
+    stop: int,
+    part: int,
+    scratch: Array,
+    x: Array,
+    y: Array,
+    channels: int,
+    weight: Array,
+    bias: Array,
+    eps: float,
+    stats: Array,
+) -> None:
+    number = x.dtype.type
+    for t in range(first * BLOCK, min(stop * BLOCK, x.size // channels)):
+        token, out = view(x, t * channels, channels), view(y, t * channels, channels)
+        total = number(0)
+        for c in range(channels):
+            total += token[c]
+        mean = total / number(channels)
+        square = number(0)
+        for c in range(channels):
+            square += (token[c] - mean) * (token[c] - mean)
+        rstd = number(1) / np.sqrt(square / number(channels) + number(eps))
+        for c in range(channels):
+            out[c] = (token[c] - mean) * rstd * weight[c] + bias[c]
+        stats[2 * t], stats[2 * t + 1] = mean, rstd
+
+
+@kernel
+def _backward(
+    first: int,
+    stop: int,
+    part: int,
+    scratch: Array,
+    x: Array,
+    dy: Array,
+    dx: Array,
+    channels: int,
+    weight: Array,
+    stats: Array,
+    sums: Array,
+) -> None:
+    """`sums` has a row a part: dweight, dbias (C each)."""
+    number = x.dtype.type
+    dweight = view(sums, part * 2 * channels, channels)
+    dbias = view(sums, (part * 2 + 1) * channels, channels)
+    dweight[:], dbias[:] = number(0), number(0)
+    for t in range(first * BLOCK, min(stop * BLOCK, x.size // channels)):
+        token, up = view(x, t * channels, channels), view(dy, t * channels, channels)
+        out = view(dx, t * channels, channels)
+        mean, rstd = stats[2 * t], stats[2 * t + 1]
+        total, total_xhat = number(0), number(0)
+        for c in range(channels):
+            xhat = (token[c] - mean) * rstd
+            g = up[c] * weight[c]
+            total += g
+            total_xhat += g * xhat
+            dweight[c] += up[c] * xhat
+            dbias[c] += up[c]
+        total /= number(channels)
+        total_xhat /= number(channels)
+        for c in range(channels):
+            xhat = (token[c] - mean) * rstd
+            out[c] = rstd * (up[c] * weight[c] - total - xhat * total_xhat)
+
+
+def layer_norm_forward(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> tuple[Array, Any]:
+    """See `npswin.ops.layer_norm_forward`."""
+    x = np.ascontiguousarray(x)
+    y, channels = np.empty_like(x), x.shape[-1]
+    tokens = x.size // channels
+    stats = np.empty(2 * tokens, x.dtype)
+    run_parallel(
+        *(_forward, -(-tokens // BLOCK), 0, x.dtype, x.reshape(-1), y.reshape(-1), channels, weight, bias, eps, stats)
+    )
+    return y, (x, weight, stats)
+
+
+def layer_norm_backward(dy: Array, cache: Any) -> tuple[Array, Array, Array]:
+    """See `npswin.ops.layer_norm_backward`."""
+    x, weight, stats = cache
+    dy = np.ascontiguousarray(dy)
+    dx, channels = np.empty_like(x), x.shape[-1]
+    blocks = -(-x.size // channels // BLOCK)
+    sums = np.empty((min(thread_count(), blocks), 2, channels), x.dtype)
+    run_parallel(
+        *(_backward, blocks, 0, x.dtype),
+        *(x.reshape(-1), dy.reshape(-1), dx.reshape(-1), channels, weight, stats, sums.reshape(-1)),
+    )
+    dweight, dbias = sums.sum(axis=0)
+    return dx, dweight, dbias
