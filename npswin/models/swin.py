@@ -19,6 +19,7 @@ from npswin.layers import (
     SwinTransformerBlock,
 )
 from npswin.models.checks import check_derivative, check_images, checked_arguments
+from npswin.models.flops import Flops, count_flops
 from npswin.types import Array
 from npswin.weights import save_tensors
 
@@ -299,6 +300,26 @@ class SwinTransformer(Layer):
                 found[-1]["probabilities"] = probabilities
             x = layer(x)
         return found
+
+    def flops(self, image_size: int | Sequence[int] | None = None, *, training: bool = False) -> Flops:
+        """Floating-point operations for one image: those of the matrix products, see `npswin.models.flops`.
+
+            model.flops().total                    operations; a multiply-add is two
+            model.flops().multiply_adds            half of that: what the paper calls FLOPs
+            model.flops().within("layers.2")       operations of one stage, one layer, one product
+
+        Args:
+            image_size: side of the image, or (H, W); where it is None, the `img_size` that the model was built for.
+            training: forward and backward pass, not the forward pass alone.
+
+        Returns:
+            The total, and its parts by the official names.
+
+        Raises:
+            ValueError: an argument that does not fit, named; or no size here and none at construction.
+        """
+        size = self.config["img_size"] if image_size is None else image_size
+        return count_flops(self.trunk + self.tail, size, training)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the parameters to a safetensors file, with `config` in its metadata."""

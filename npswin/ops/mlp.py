@@ -11,9 +11,9 @@ from npswin.types import Array
 def mlp_forward(
     x: Array,
     fc1_weight: Array,
-    fc1_bias: Array,
+    fc1_bias: Array | None,
     fc2_weight: Array,
-    fc2_bias: Array,
+    fc2_bias: Array | None,
     *,
     hidden_drop_mask: Array | None = None,
     output_drop_mask: Array | None = None,
@@ -23,9 +23,9 @@ def mlp_forward(
     Args:
         x: (..., C).
         fc1_weight: (hidden, C).
-        fc1_bias: (hidden,).
+        fc1_bias: (hidden,) or None.
         fc2_weight: (C, hidden).
-        fc2_bias: (C,).
+        fc2_bias: (C,) or None.
         hidden_drop_mask: (..., hidden) or None.
         output_drop_mask: (..., C) or None.
 

@@ -21,7 +21,7 @@ def window_attention_forward(
     qkv_weight: Array,
     qkv_bias: Array | None,
     proj_weight: Array,
-    proj_bias: Array,
+    proj_bias: Array | None,
     bias_table: Array | None,
     *,
     num_heads: int,
@@ -41,7 +41,7 @@ def window_attention_forward(
         qkv_weight: (3hd, C).
         qkv_bias: (3hd,) or None.
         proj_weight: (C, hd).
-        proj_bias: (C,).
+        proj_bias: (C,) or None.
         bias_table: ((2M − 1)², h), ((2M − 1)², 1), (N, N) or None; see `position_bias_forward`.
         num_heads: h.
         window_size: M.

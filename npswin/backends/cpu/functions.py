@@ -19,7 +19,7 @@ EXACT = {"fastmath": {"contract"}, "error_model": "numpy"}
 
 @intrinsic
 def _power_of_two(typingctx: Any, shifted: Any) -> Any:
-    """2ⁿ out of shifted = n + 1.5 · 2²³: the low bits of that float are n, and a float keeps its exponent + 127 there."""
+    """2ⁿ out of shifted = n + 1.5 · 2²³, whose low bits are n: where a float keeps its exponent, put n + 127."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         integer = ir.IntType(32)

@@ -3,12 +3,17 @@
 A map keeps a token's channels side by side. A kernel turns a tile of some two hundred tokens round, to one row a
 channel, so that a vector holds one channel of several tokens, each in its *lane*:
 
-    lanes[c·stride + i] = channel c of the tile's token i
+    array[offset + c·stride + i] = channel c of the tile's token i
+
+Such a tile is handed about as `(array, offset, stride)`.
 
 Lanes have no dealings with each other. Sums over a token's channels, as in layer normalization, need no shuffling; a
-linear map W x is `product(W, lanes)`, with W read as it is, and its result is again in lanes, ready for the next; lanes
-that hold no token (a tile rarely fills its last vector) may hold any number and do no harm.
+linear map is `product` with the weight as it is on the left and the tile on the right, and its result is again a tile,
+ready for the next; and lanes that hold no token (a tile rarely fills its last vector) may hold any number and do no
+harm.
 """
+
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,59 +22,69 @@ from npswin.backends.cpu.jit import inner, view
 from npswin.backends.cpu.micro_kernel import add_transposed, put_transposed, transpose_indexed
 from npswin.types import Array
 
+Lanes: TypeAlias = tuple[Array, int, int]
+
 
 @inner
-def gather(x: Array, places: Array, count: int, channels: int, out: Array, out_offset: int, stride: int) -> None:
+def gather(x: Array, places: Array, count: int, channels: int, lanes: Lanes) -> None:
     """Turn `count` tokens of a map into lanes.
 
     Args:
         x: the map, flat.
         places: where in x each token starts; anything valid up to the next whole vector of tokens.
         count, channels: of the tile.
-        out, out_offset, stride: the lanes.
+        lanes: filled.
     """
-    lanes = VECTOR_BYTES // x.itemsize
-    whole = channels - channels % lanes
-    for i in range(0, count, lanes):
-        for c in range(0, whole, lanes):
-            transpose_indexed(x, places, i, c, out, out_offset + c * stride + i, stride)
+    out, offset, stride = lanes
+    vector = VECTOR_BYTES // x.itemsize
+    whole = channels - channels % vector
+    for i in range(0, count, vector):
+        for c in range(0, whole, vector):
+            transpose_indexed(x, places, i, c, out, offset + c * stride + i, stride)
     for c in range(whole, channels):
         for i in range(count):
-            out[out_offset + c * stride + i] = x[places[i] + c]
+            out[offset + c * stride + i] = x[places[i] + c]
+
+
+@inner
+def scatter(lanes: Lanes, out: Array, places: Array, kept: Array, count: int, channels: int) -> None:
+    """Turn lanes back into tokens of a map.
+
+    Args:
+        lanes: the tile.
+        out: the map, flat.
+        places: where in it each token starts.
+        kept: False for a token that stands in the padding, and on no map.
+        count, channels: of the tile.
+    """
+    source, offset, stride = lanes
+    vector = VECTOR_BYTES // out.itemsize
+    whole = channels - channels % vector
+    for first in range(0, count, vector):
+        together = _all_kept(kept, first, vector, count)
+        if together:
+            for c in range(0, whole, vector):
+                put_transposed(source, offset + c * stride + first, stride, out, places, first, c)
+        for i in range(first, min(first + vector, count)):
+            if kept[i]:
+                for c in range(whole if together else 0, channels):
+                    out[places[i] + c] = source[offset + c * stride + i]
 
 
 @inner
 def scatter_add(
-    source: Array,
-    offset: int,
-    stride: int,
-    scales: Array,
-    base: Array,
-    out: Array,
-    places: Array,
-    kept: Array,
-    count: int,
-    channels: int,
+    lanes: Lanes, scales: Array, base: Array, out: Array, places: Array, kept: Array, count: int, channels: int
 ) -> None:
-    """out = base + scale · lanes, turned back, for those of the tile's tokens that the map has.
-
-    Args:
-        source, offset, stride: the lanes.
-        scales: one factor a token.
-        base, out: maps, flat.
-        places: where in the maps each token starts.
-        kept: False for a token that stands in the padding.
-        count, channels: of the tile.
-    """
-    lanes = VECTOR_BYTES // out.itemsize
-    whole = channels - channels % lanes
-    for first in range(0, count, lanes):
-        stop = min(first + lanes, count)
-        together = _all_kept(kept, first, lanes, count)
+    """out = base + scale · lanes, turned back, with one scale a token; else as `scatter`."""
+    source, offset, stride = lanes
+    vector = VECTOR_BYTES // out.itemsize
+    whole = channels - channels % vector
+    for first in range(0, count, vector):
+        together = _all_kept(kept, first, vector, count)
         if together:
-            for c in range(0, whole, lanes):
+            for c in range(0, whole, vector):
                 add_transposed(source, offset + c * stride + first, stride, scales, base, out, places, first, c)
-        for i in range(first, stop):
+        for i in range(first, min(first + vector, count)):
             if kept[i]:
                 for c in range(whole if together else 0, channels):
                     place = places[i] + c
@@ -77,44 +92,19 @@ def scatter_add(
 
 
 @inner
-def scatter(
-    source: Array,
-    offset: int,
-    stride: int,
-    out: Array,
-    places: Array,
-    kept: Array,
-    count: int,
-    channels: int,
-) -> None:
-    """out = lanes, turned back; see `scatter_add`."""
-    lanes = VECTOR_BYTES // out.itemsize
-    whole = channels - channels % lanes
-    for first in range(0, count, lanes):
-        stop = min(first + lanes, count)
-        together = _all_kept(kept, first, lanes, count)
-        if together:
-            for c in range(0, whole, lanes):
-                put_transposed(source, offset + c * stride + first, stride, out, places, first, c)
-        for i in range(first, stop):
-            if kept[i]:
-                for c in range(whole if together else 0, channels):
-                    out[places[i] + c] = source[offset + c * stride + i]
-
-
-@inner
-def _all_kept(kept: Array, first: int, lanes: int, count: int) -> bool:
-    if first + lanes > count:
+def _all_kept(kept: Array, first: int, vector: int, count: int) -> bool:
+    if first + vector > count:
         return False
-    for i in range(first, first + lanes):
+    for i in range(first, first + vector):  # noqa: SIM110 (numba knows no all())
         if not kept[i]:
             return False
     return True
 
 
 @inner
-def clear(x: Array, offset: int, stride: int, count: int, channels: int, kept: Array) -> None:
-    """Zeros for those of the tile's tokens that stand in the padding."""
+def clear(lanes: Lanes, count: int, channels: int, kept: Array) -> None:
+    """Zeros for those tokens that stand in the padding."""
+    x, offset, stride = lanes
     for i in range(count):
         if not kept[i]:
             for c in range(channels):
@@ -122,16 +112,17 @@ def clear(x: Array, offset: int, stride: int, count: int, channels: int, kept: A
 
 
 @inner
-def normalize(x: Array, offset: int, stride: int, count: int, channels: int, stats: Array, at: int) -> None:
-    """x ← (x − μ) / √(σ² + eps) in place, eps = 1e-5; μ and 1/√(σ² + eps) go to stats[at ...] and stats[at + stride ...].
+def normalize(lanes: Lanes, count: int, channels: int, stats: tuple[Array, int]) -> None:
+    """x ← (x − μ) / √(σ² + eps) in place, eps = 1e-5.
 
     Args:
-        x, offset, stride: the lanes.
+        lanes: the tile.
         count, channels: of the tile.
-        stats, at: where each token's two statistics are kept.
+        stats: an array, and where in it each token's μ goes, and after a row of lanes 1/√(σ² + eps).
     """
+    x, offset, stride = lanes
     number = x.dtype.type
-    mean, rstd = view(stats, at, count), view(stats, at + stride, count)
+    mean, rstd = view(stats[0], stats[1], count), view(stats[0], stats[1] + stride, count)
     mean[:], rstd[:] = number(0), number(0)
     for c in range(channels):
         row = view(x, offset + c * stride, count)
@@ -154,9 +145,10 @@ def normalize(x: Array, offset: int, stride: int, count: int, channels: int, sta
 
 
 @inner
-def normalize_again(x: Array, offset: int, stride: int, count: int, channels: int, stats: Array, at: int) -> None:
+def normalize_again(lanes: Lanes, count: int, channels: int, stats: tuple[Array, int]) -> None:
     """x ← (x − μ) / √(σ² + eps) with the statistics that `normalize` kept."""
-    mean, rstd = view(stats, at, count), view(stats, at + stride, count)
+    x, offset, stride = lanes
+    mean, rstd = view(stats[0], stats[1], count), view(stats[0], stats[1] + stride, count)
     for c in range(channels):
         row = view(x, offset + c * stride, count)
         for i in range(count):
@@ -164,8 +156,9 @@ def normalize_again(x: Array, offset: int, stride: int, count: int, channels: in
 
 
 @inner
-def scale_and_shift(x: Array, offset: int, stride: int, count: int, channels: int, weight: Array, bias: Array) -> None:
+def scale_and_shift(lanes: Lanes, count: int, channels: int, weight: Array, bias: Array) -> None:
     """x_c ← x_c · weight_c + bias_c in place."""
+    x, offset, stride = lanes
     for c in range(channels):
         row = view(x, offset + c * stride, count)
         gain, shift = weight[c], bias[c]
@@ -175,14 +168,13 @@ def scale_and_shift(x: Array, offset: int, stride: int, count: int, channels: in
 
 @inner
 def normalize_backward(
-    gradient: tuple[Array, int],
-    normalized: tuple[Array, int],
-    stride: int,
+    gradient: Lanes,
+    normalized: Lanes,
     count: int,
     channels: int,
     weight: Array,
-    kept: tuple[Array, int],
-    shares: tuple[Array, int],
+    stats: tuple[Array, int],
+    sums: tuple[Array, int],
     room: tuple[Array, int],
 ) -> None:
     """dy ← the derivative by x of y = x̂ · weight + bias; see `npswin.ops.layer_norm`.
@@ -190,44 +182,45 @@ def normalize_backward(
     dx = rstd ( g − ⟨g⟩ − x̂ ⟨g x̂⟩ ) with g = dy · weight
 
     Args:
-        gradient: dy in lanes and its offset, overwritten by dx.
-        normalized: x̂ in lanes and its offset.
-        stride, count, channels: of the tile.
+        gradient: dy, overwritten by dx.
+        normalized: x̂.
+        count, channels: of the tile.
         weight: (C,).
-        kept: the statistics that `normalize` kept, and their offset.
-        shares: an array, and where in it the tile's Σ dy x̂ (C) and after it Σ dy (C) go.
-        room: an array, and where in it there is room for two numbers a lane.
+        stats: what `normalize` kept.
+        sums: an array, and where in it the tile's Σ dy x̂ (C) and after it Σ dy (C) go.
+        room: an array, and where in it there is room for two rows of lanes.
     """
-    dy, offset = gradient
-    xhat, xhat_offset = normalized
+    dy, offset, stride = gradient
+    xhat, xhat_offset, xhat_stride = normalized
     number = dy.dtype.type
-    rstd = view(kept[0], kept[1] + stride, count)
-    dweight, dbias = view(shares[0], shares[1], channels), view(shares[0], shares[1] + channels, channels)
+    rstd = view(stats[0], stats[1] + stride, count)
+    dweight, dbias = view(sums[0], sums[1], channels), view(sums[0], sums[1] + channels, channels)
     mean_g, mean_g_xhat = view(room[0], room[1], count), view(room[0], room[1] + stride, count)
     mean_g[:], mean_g_xhat[:] = number(0), number(0)
     for c in range(channels):
-        row, hat = view(dy, offset + c * stride, count), view(xhat, xhat_offset + c * stride, count)
+        row, hat = view(dy, offset + c * stride, count), view(xhat, xhat_offset + c * xhat_stride, count)
         gain, sum_dy, sum_dy_xhat = weight[c], number(0), number(0)
         for i in range(count):
-            product = row[i] * hat[i]
+            both = row[i] * hat[i]
             sum_dy += row[i]
-            sum_dy_xhat += product
+            sum_dy_xhat += both
             mean_g[i] += row[i] * gain
-            mean_g_xhat[i] += product * gain
+            mean_g_xhat[i] += both * gain
         dweight[c], dbias[c] = sum_dy_xhat, sum_dy
     for i in range(count):
         mean_g[i] /= number(channels)
         mean_g_xhat[i] /= number(channels)
     for c in range(channels):
-        row, hat = view(dy, offset + c * stride, count), view(xhat, xhat_offset + c * stride, count)
+        row, hat = view(dy, offset + c * stride, count), view(xhat, xhat_offset + c * xhat_stride, count)
         gain = weight[c]
         for i in range(count):
             row[i] = rstd[i] * (row[i] * gain - mean_g[i] - hat[i] * mean_g_xhat[i])
 
 
 @inner
-def scale_tokens(x: Array, offset: int, stride: int, count: int, channels: int, scales: Array) -> None:
+def scale_tokens(lanes: Lanes, count: int, channels: int, scales: Array) -> None:
     """Multiply each token by its factor, in place."""
+    x, offset, stride = lanes
     for c in range(channels):
         row = view(x, offset + c * stride, count)
         for i in range(count):
@@ -235,8 +228,9 @@ def scale_tokens(x: Array, offset: int, stride: int, count: int, channels: int, 
 
 
 @inner
-def sum_tokens(x: Array, offset: int, stride: int, count: int, channels: int, out: Array, at: int) -> None:
-    """out[at + c] = Σ_i x_c,i."""
+def sum_tokens(lanes: Lanes, count: int, channels: int, out: Array, at: int) -> None:
+    """out[at + c] = Σ_i x_ci."""
+    x, offset, stride = lanes
     for c in range(channels):
         row = view(x, offset + c * stride, count)
         total = x.dtype.type(0)

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from npswin.backends.cpu.arrays import flat, flat_or, flat_or_none
 from npswin.backends.cpu.host import VECTOR_BYTES
 from npswin.backends.cpu.jit import inner, kernel
 from npswin.backends.cpu.lanes import (
+    Lanes,
     clear,
     gather,
     normalize,
@@ -29,7 +31,7 @@ from npswin.backends.cpu.lanes import (
 from npswin.backends.cpu.micro_kernel import BIAS, ZERO
 from npswin.backends.cpu.product import product
 from npswin.backends.cpu.threads import run_parallel, thread_count
-from npswin.backends.cpu.tiles import CHUNK_BYTES, token_tile
+from npswin.backends.cpu.tiles import chunk_tiles, token_tile
 from npswin.backends.cpu.weight_gradients import weight_gradient
 from npswin.ops.patch_merging import GROUP_ORDER
 from npswin.types import Array
@@ -55,6 +57,14 @@ def _places(
 
 
 @inner
+def _rows(first: int, channels: int, places: Array, kept: Array) -> None:
+    """Places of tokens that lie one after the other."""
+    kept[:] = True
+    for i in range(places.size):
+        places[i] = (first + i) * channels
+
+
+@inner
 def _gather_pieces(
     x: Array,
     table: Array,
@@ -63,17 +73,17 @@ def _gather_pieces(
     first: int,
     count: int,
     length: int,
-    out: Array,
-    offset: int,
-    stride: int,
+    lanes: Lanes,
     places: Array,
     kept: Array,
 ) -> None:
+    out, offset, stride = lanes
     for piece in range(pieces):
         padded = _places(table, pieces, piece, image_size, first, count, places, kept)
-        gather(x, places, count, length, out, offset + piece * length * stride, stride)
+        into = (out, offset + piece * length * stride, stride)
+        gather(x, places, count, length, into)
         if padded:
-            clear(out, offset + piece * length * stride, stride, count, length, kept)
+            clear(into, count, length, kept)
 
 
 @kernel
@@ -85,39 +95,27 @@ def _forward(
     x: Array,
     y: Array,
     table: Array,
-    pieces: int,
-    image_size: int,
-    tokens: int,
-    inputs: int,
-    outputs: int,
-    tile: int,
-    norm_weight: Array,
-    norm_bias: Array,
+    sizes: tuple[int, ...],
+    norm: tuple[Array, Array],
     weight: Array,
     bias: Array,
     stats: Array,
 ) -> None:
-    lanes = VECTOR_BYTES // x.itemsize
-    xhat, out = 0, inputs * tile
-    room = out + outputs * tile
+    pieces, image_size, tokens, inputs, outputs, tile = sizes
+    vector = VECTOR_BYTES // x.itemsize
+    xhat, out = (scratch, 0, tile), (scratch, inputs * tile, tile)
+    room = (scratch, (inputs + outputs) * tile)
     places, kept = np.zeros(tile, np.int64), np.ones(tile, np.bool_)
     for t in range(first, stop):
         count = min(tile, tokens - t * tile)
-        width = -(-count // lanes) * lanes
-        length = inputs // pieces
-        _gather_pieces(x, table, pieces, image_size, t * tile, count, length, scratch, xhat, tile, places, kept)
-        if norm_weight.size:
-            if stats.size:
-                normalize(scratch, xhat, tile, width, inputs, stats, t * 2 * tile)
-            else:
-                normalize(scratch, xhat, tile, width, inputs, scratch, room)
-            scale_and_shift(scratch, xhat, tile, width, inputs, norm_weight, norm_bias)
-        right, into = (scratch, xhat, tile), (scratch, out, tile)
-        product(outputs, width, inputs, (weight, 0, inputs, 1), right, into, BIAS, (bias, 0))
-        for i in range(tile):
-            places[i] = (t * tile + i) * outputs
-        kept[:] = True
-        scatter(scratch, out, tile, y, places, kept, count, outputs)
+        width = -(-count // vector) * vector
+        _gather_pieces(x, table, pieces, image_size, t * tile, count, inputs // pieces, xhat, places, kept)
+        if norm[0].size:
+            normalize(xhat, width, inputs, (stats, t * 2 * tile) if stats.size else room)
+            scale_and_shift(xhat, width, inputs, norm[0], norm[1])
+        product(outputs, width, inputs, (weight, 0, inputs, 1), xhat, out, BIAS, (bias, 0))
+        _rows(t * tile, outputs, places, kept)
+        scatter(out, y, places, kept, count, outputs)
 
 
 @kernel
@@ -131,14 +129,8 @@ def _backward(
     dy: Array,
     dx: Array,
     table: Array,
-    pieces: int,
-    image_size: int,
-    tokens: int,
-    inputs: int,
-    outputs: int,
-    tile: int,
-    norm_weight: Array,
-    norm_bias: Array,
+    sizes: tuple[int, ...],
+    norm: tuple[Array, Array],
     weight: Array,
     stats: Array,
     dout: Array,
@@ -146,122 +138,91 @@ def _backward(
     sums: Array,
 ) -> None:
     """`sums` has a row a tile: dnorm_weight, dnorm_bias (inputs each), dbias (outputs)."""
-    lanes = VECTOR_BYTES // x.itemsize
-    xhat, dxhat = 0, inputs * tile
-    work = 2 * inputs * tile
+    pieces, image_size, tokens, inputs, outputs, tile = sizes
+    vector = VECTOR_BYTES // x.itemsize
+    xhat, dxhat, room = (scratch, 0, tile), (scratch, inputs * tile, tile), (scratch, 2 * inputs * tile)
     places, kept = np.zeros(tile, np.int64), np.ones(tile, np.bool_)
     length = inputs // pieces
     for here in range(first, stop):
         t = chunk_first + here
         count = min(tile, tokens - t * tile)
-        width = -(-count // lanes) * lanes
+        width = -(-count // vector) * vector
         sums_at = t * (2 * inputs + outputs)
-        dout_at = here * outputs * tile
-        for i in range(tile):
-            places[i] = (t * tile + i) * outputs if i < count else 0
-        gather(dy, places, count, outputs, dout, dout_at, tile)
-        sum_tokens(dout, dout_at, tile, count, outputs, sums, sums_at + 2 * inputs)
-        right, into = (dout, dout_at, tile), (scratch, dxhat, tile)
-        product(inputs, width, outputs, (weight, 0, 1, inputs), right, into, ZERO, (scratch, 0))
-        _gather_pieces(x, table, pieces, image_size, t * tile, count, length, scratch, xhat, tile, places, kept)
-        if norm_weight.size:
-            normalize_again(scratch, xhat, tile, width, inputs, stats, t * 2 * tile)
-            statistics = (stats, t * 2 * tile)
-            normalize_backward(
-                (scratch, dxhat),
-                (scratch, xhat),
-                tile,
-                count,
-                inputs,
-                norm_weight,
-                statistics,
-                (sums, sums_at),
-                (scratch, work),
-            )
-            scale_and_shift(scratch, xhat, tile, width, inputs, norm_weight, norm_bias)
-        kept[:] = True
-        for i in range(tile):
-            places[i] = (here * tile + i) * inputs
-        scatter(scratch, xhat, tile, normed, places, kept, count, inputs)
+        dy_lanes = (dout, here * outputs * tile, tile)
+        _rows(t * tile, outputs, places, kept)
+        places[count:] = 0
+        gather(dy, places, count, outputs, dy_lanes)
+        sum_tokens(dy_lanes, count, outputs, sums, sums_at + 2 * inputs)
+        product(inputs, width, outputs, (weight, 0, 1, inputs), dy_lanes, dxhat, ZERO, (scratch, 0))
+        _gather_pieces(x, table, pieces, image_size, t * tile, count, length, xhat, places, kept)
+        if norm[0].size:
+            normalize_again(xhat, width, inputs, (stats, t * 2 * tile))
+            normalize_backward(dxhat, xhat, count, inputs, norm[0], (stats, t * 2 * tile), (sums, sums_at), room)
+            scale_and_shift(xhat, width, inputs, norm[0], norm[1])
+        _rows(here * tile, inputs, places, kept)
+        scatter(xhat, normed, places, kept, count, inputs)
         for piece in range(pieces):
             _places(table, pieces, piece, image_size, t * tile, count, places, kept)
-            scatter(scratch, dxhat + piece * length * tile, tile, dx, places, kept, count, length)
+            scatter((scratch, dxhat[1] + piece * length * tile, tile), dx, places, kept, count, length)
 
 
-def _flat(array: Array) -> Array:
-    return np.ascontiguousarray(array).reshape(-1)
-
-
-class _Map:
-    """What both passes know of one call."""
+class _Call:
+    """One call of a word: its arguments as kernels take them, and what the backward pass needs."""
 
     def __init__(
         self,
         x: Array,
+        images: int,
         table: Array,
         weight: Array,
         bias: Array | None,
         norm: tuple[Array, Array] | None = None,
     ) -> None:
-        self.shape, self.dtype = x.shape, x.dtype
-        self.x, self.table = _flat(x), table.reshape(-1)
-        per_image, self.pieces = table.shape
-        images = x.size // x[0].size if x.ndim == 4 else x.size // x.shape[-1]
-        self.image_size = x.size // images
-        self.tokens = images * per_image
-        self.outputs, self.weight, self.weight_shape = len(weight), _flat(weight), weight.shape
-        self.inputs = weight[0].size
-        self.has_bias, self.norm = bias is not None, norm
-        self.bias = np.zeros(self.outputs, x.dtype) if bias is None else bias
-        none = np.empty(0, x.dtype)
-        self.norm_weight, self.norm_bias = (none, none) if norm is None else norm
-        self.tile = token_tile(self.inputs, x.itemsize, self.tokens, thread_count())
-        self.tiles = -(-self.tokens // self.tile)
-        self.stats = none
-
-    def _sizes(self) -> tuple[Any, ...]:
-        return (
-            *(self.table, self.pieces, self.image_size, self.tokens, self.inputs, self.outputs, self.tile),
-            *(self.norm_weight, self.norm_bias, self.weight),
-        )
+        self.x, self.shape, self.table = flat(x), x.shape, flat(table)
+        self.has_bias, self.has_norm = bias is not None, norm is not None
+        per_image, pieces = table.shape
+        tokens, outputs, inputs = images * per_image, len(weight), weight[0].size
+        self.weight, self.weight_shape, self.bias = flat(weight), weight.shape, flat_or(bias, outputs, x)
+        norm_weight, norm_bias = norm or (None, None)
+        self.norm = flat_or_none(norm_weight, x), flat_or_none(norm_bias, x)
+        tile = token_tile(max(inputs, outputs), x.itemsize, tokens, thread_count())
+        self.tiles = -(-tokens // tile)
+        self.sizes = pieces, x.size // images, tokens, inputs, outputs, tile
+        self.stats = flat_or_none(None, x)
 
     def forward(self, keep: bool) -> Array:
         """(tokens, outputs)."""
-        if keep and self.norm is not None:
-            self.stats = np.empty(self.tiles * 2 * self.tile, self.dtype)
-        y = np.empty((self.tokens, self.outputs), self.dtype)
-        size = (self.inputs + self.outputs + 2) * self.tile
+        _, _, tokens, inputs, outputs, tile = self.sizes
+        dtype = self.x.dtype
+        if keep and self.has_norm:
+            self.stats = np.empty(self.tiles * 2 * tile, dtype)
+        y = np.empty((tokens, outputs), dtype)
         run_parallel(
-            *(_forward, self.tiles, size, self.dtype, self.x, y.reshape(-1), *self._sizes(), self.bias, self.stats)
+            *(_forward, self.tiles, (inputs + outputs + 2) * tile, dtype, self.x, y.reshape(-1)),
+            *(self.table, self.sizes, self.norm, self.weight, self.bias, self.stats),
         )
         return y
 
-    def backward(self, dy: Array) -> tuple[Array, Array, Array | None, Array | None, Array | None]:
+    def backward(self, dy: Array) -> tuple[Array, Array, Array | None, Array, Array]:
         """dx, dweight, dbias, dnorm_weight, dnorm_bias."""
-        dy = _flat(dy)
-        tile, inputs, outputs = self.tile, self.inputs, self.outputs
+        _, _, tokens, inputs, outputs, tile = self.sizes
+        dtype, dy = self.x.dtype, flat(dy)
         dx = np.empty_like(self.x)
-        per_tile = (inputs + outputs) * tile * dx.itemsize
-        chunk = min(self.tiles, max(thread_count(), CHUNK_BYTES // per_tile))
-        dout, normed = (np.empty(chunk * channels * tile, self.dtype) for channels in (outputs, inputs))
-        sums = np.zeros((self.tiles, 2 * inputs + outputs), self.dtype)
-        dweight = np.empty((outputs, inputs), self.dtype)
+        chunk = chunk_tiles((inputs + outputs) * tile * dtype.itemsize, self.tiles, thread_count())
+        dout, normed = np.empty(chunk * outputs * tile, dtype), np.empty(chunk * inputs * tile, dtype)
+        sums = np.zeros((self.tiles, 2 * inputs + outputs), dtype)
+        dweight = np.empty((outputs, inputs), dtype)
         for first in range(0, self.tiles, chunk):
             count = min(chunk, self.tiles - first)
             run_parallel(
-                *(_backward, count, (2 * inputs + 2) * tile, self.dtype),
-                *(first, self.x, dy, dx, *self._sizes(), self.stats, dout, normed, sums.reshape(-1)),
+                *(_backward, count, (2 * inputs + 2) * tile, dtype, first, self.x, dy, dx, self.table, self.sizes),
+                *(self.norm, self.weight, self.stats, dout, normed, sums.reshape(-1)),
             )
-            here = min(count * tile, self.tokens - first * tile)
+            here = min(count * tile, tokens - first * tile)
             weight_gradient(dout, tile, tile, normed, 0, here, dweight, first == 0)
         dnorm_weight, dnorm_bias, dbias = np.split(sums.sum(axis=0), [inputs, 2 * inputs])
-        return (
-            dx.reshape(self.shape),
-            dweight.reshape(self.weight_shape),
-            dbias if self.has_bias else None,
-            None if self.norm is None else dnorm_weight,
-            None if self.norm is None else dnorm_bias,
-        )
+        dbias_or_none = dbias if self.has_bias else None
+        return dx.reshape(self.shape), dweight.reshape(self.weight_shape), dbias_or_none, dnorm_weight, dnorm_bias
 
 
 _ONE_PIECE = np.zeros((1, 1), np.int64)
@@ -291,15 +252,14 @@ def _group_places(height: int, width: int, channels: int) -> Array:
 
 
 def _linear(x: Array, weight: Array, bias: Array | None, keep: bool) -> tuple[Array, Any]:
-    call = _Map(x.reshape(-1, x.shape[-1]), _ONE_PIECE, weight, bias)
-    call.shape = x.shape
+    call = _Call(x, x.size // x.shape[-1], _ONE_PIECE, weight, bias)
     return call.forward(keep).reshape(*x.shape[:-1], -1), call
 
 
 def _patch_embed(images: Array, weight: Array, bias: Array | None, keep: bool) -> tuple[Array, Any]:
     batch, in_chans, height, width = images.shape
     side = weight.shape[-1]
-    call = _Map(images, _patch_places(in_chans, height, width, side), weight, bias)
+    call = _Call(images, batch, _patch_places(in_chans, height, width, side), weight, bias)
     return call.forward(keep).reshape(batch, -(-height // side), -(-width // side), -1), call
 
 
@@ -308,7 +268,7 @@ def _patch_merging(
 ) -> tuple[Array, Any]:
     batch, height, width, channels = x.shape
     norm = None if norm_weight is None or norm_bias is None else (norm_weight, norm_bias)
-    call = _Map(x, _group_places(height, width, channels), weight, bias, norm)
+    call = _Call(x, batch, _group_places(height, width, channels), weight, bias, norm)
     return call.forward(keep).reshape(batch, -(-height // 2), -(-width // 2), -1), call
 
 
@@ -361,4 +321,5 @@ def patch_merging_forward(
 def patch_merging_backward(dy: Array, cache: Any) -> tuple[Array, Array | None, Array | None, Array, Array | None]:
     """See `npswin.ops.patch_merging_backward`."""
     dx, dweight, dbias, dnorm_weight, dnorm_bias = cache.backward(dy)
-    return dx, dnorm_weight, dnorm_bias, dweight, dbias
+    dnorm = (dnorm_weight, dnorm_bias) if cache.has_norm else (None, None)
+    return dx, *dnorm, dweight, dbias

@@ -9,10 +9,10 @@ row k once, and for each row i of the tile multiply them by the one number a_ik,
 
     c_i += a_ik · b_k        rows × vectors fused multiply-adds for rows + vectors loads
 
-B's rows are contiguous. A is read one number at a time, so it can lie either way round without being repacked: "row"
-means that a row of A is contiguous (a_ik at i·stride + k), "column" that a column is (a_ik at k·stride + i). This is what
-makes packing, and with it a pass over the weights, unnecessary: a linear weight is read in its official layout in the
-forward pass (row) and in the backward pass (column).
+B's rows are contiguous. A is read one number at a time, so it can lie either way round without being repacked: its
+rows may be contiguous (a_ik at i·stride + k) or its columns (a_ik at k·stride + i). This is what makes packing, and
+with it a pass over the weights, unnecessary: a linear weight is read in its official layout in the forward pass (by
+rows) and in the backward pass (by columns).
 
 **The transposition.** A square block of as many rows as a vector has lanes is loaded, and log₂(lanes) rounds of
 exchanges between pairs of registers turn it round.
@@ -235,7 +235,7 @@ def add_transposed(
     first_row: Any,
     column: Any,
 ) -> Any:
-    """out[p + j] = base[p + j] + scales[first_row + i] · source[offset + j·stride + i], p = rows[first_row + i] + column."""
+    """out[p + j] = base[p + j] + scales[r] · source[offset + j·stride + i], p = rows[r] + column, r = first_row + i."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         source, offset, stride, scales, base, out, rows, first_row, column = args

@@ -11,6 +11,8 @@ kept, nothing else: x̂ and the GELU are cheap to do again.
 made for some rows of a weight at a time. So the tokens are taken in chunks: first all tiles of a chunk, which leave
 their GELU(h), dh and x̂ behind, then all rows of dW₁ and dW₂. A chunk's leavings fit into the last cache, and each row
 of a gradient has one thread to itself, so there are no copies of gradients to be added up.
+
+dW₂ comes out transposed, since of its two factors GELU(h) is the one in lanes; it is turned round at the end.
 """
 
 from typing import Any
@@ -18,8 +20,9 @@ from typing import Any
 import numpy as np
 
 from npswin import ops
-from npswin.backends.cpu.host import VECTOR_BYTES, round_up, vector_lanes
+from npswin.backends.cpu.arrays import flat, flat_or, flat_or_none
 from npswin.backends.cpu.functions import normal_cdf, normal_pdf
+from npswin.backends.cpu.host import VECTOR_BYTES
 from npswin.backends.cpu.jit import inner, kernel, view
 from npswin.backends.cpu.lanes import (
     gather,
@@ -34,8 +37,8 @@ from npswin.backends.cpu.lanes import (
 from npswin.backends.cpu.micro_kernel import ACCUMULATE, BIAS, ZERO
 from npswin.backends.cpu.product import product
 from npswin.backends.cpu.threads import run_parallel, thread_count
-from npswin.backends.cpu.tiles import CHUNK_BYTES, hidden_tile, token_tile
-from npswin.backends.cpu.weight_gradients import weight_gradient
+from npswin.backends.cpu.tiles import chunk_tiles, hidden_tile, token_tile
+from npswin.backends.cpu.weight_gradients import transposed, weight_gradient
 from npswin.types import Array
 
 
@@ -74,55 +77,45 @@ def _forward(
     x: Array,
     base: Array,
     y: Array,
-    scales: Array,
-    per_image: int,
-    channels: int,
-    hidden: int,
-    tile: int,
-    rows: int,
-    norm_weight: Array,
-    norm_bias: Array,
-    fc1_weight: Array,
-    fc1_bias: Array,
-    fc2_weight: Array,
-    fc2_bias: Array,
+    scales: tuple[Array, int],
+    sizes: tuple[int, ...],
+    norm: tuple[Array, Array],
+    weights: tuple[Array, ...],
     stats: Array,
     kept_hidden: Array,
 ) -> None:
-    lanes = VECTOR_BYTES // x.itemsize
-    tokens = x.size // channels
-    xhat, out = 0, channels * tile
+    tokens, channels, hidden, tile, rows = sizes
+    fc1_weight, fc1_bias, fc2_weight, fc2_bias = weights
+    vector = VECTOR_BYTES // x.itemsize
+    xhat, out = (scratch, 0, tile), (scratch, channels * tile, tile)
     chunk = 2 * channels * tile
     own_stats = chunk + rows * tile
     places, scale, all_kept = np.empty(tile, np.int64), np.empty(tile, x.dtype), np.ones(tile, np.bool_)
-    for number in range(first, stop):
-        count = min(tile, tokens - number * tile)
-        width = -(-count // lanes) * lanes
-        _places(tile, number * tile, count, channels, scales, per_image, places, scale)
-        gather(x, places, count, channels, scratch, xhat, tile)
-        if norm_weight.size:
-            if stats.size:
-                normalize(scratch, xhat, tile, width, channels, stats, number * 2 * tile)
-            else:
-                normalize(scratch, xhat, tile, width, channels, scratch, own_stats)
-            scale_and_shift(scratch, xhat, tile, width, channels, norm_weight, norm_bias)
+    for t in range(first, stop):
+        count = min(tile, tokens - t * tile)
+        width = -(-count // vector) * vector
+        _places(tile, t * tile, count, channels, scales[0], scales[1], places, scale)
+        gather(x, places, count, channels, xhat)
+        if norm[0].size:
+            normalize(xhat, width, channels, (stats, t * 2 * tile) if stats.size else (scratch, own_stats))
+            scale_and_shift(xhat, width, channels, norm[0], norm[1])
         for h in range(0, hidden, rows):
             height = min(rows, hidden - h)
-            weight = (fc1_weight, h * channels, channels, 1)
-            right, bias = (scratch, xhat, tile), (fc1_bias, h)
+            left, bias = (fc1_weight, h * channels, channels, 1), (fc1_bias, h)
             if kept_hidden.size:
-                at = (number * hidden + h) * tile
-                product(height, width, channels, weight, right, (kept_hidden, at, tile), BIAS, bias)
+                at = (t * hidden + h) * tile
+                product(height, width, channels, left, xhat, (kept_hidden, at, tile), BIAS, bias)
                 for row in range(height):
                     _gelu(kept_hidden, at + row * tile, scratch, chunk + row * tile, width)
             else:
-                product(height, width, channels, weight, right, (scratch, chunk, tile), BIAS, bias)
+                product(height, width, channels, left, xhat, (scratch, chunk, tile), BIAS, bias)
                 for row in range(height):
                     _gelu_in_place(scratch, chunk + row * tile, width)
-            weight = (fc2_weight, h, hidden, 1)
             start = BIAS if h == 0 else ACCUMULATE
-            product(channels, width, height, weight, (scratch, chunk, tile), (scratch, out, tile), start, (fc2_bias, 0))
-        scatter_add(scratch, out, tile, scale, base, y, places, all_kept, count, channels)
+            product(
+                channels, width, height, (fc2_weight, h, hidden, 1), (scratch, chunk, tile), out, start, (fc2_bias, 0)
+            )
+        scatter_add(out, scale, base, y, places, all_kept, count, channels)
 
 
 @kernel
@@ -136,16 +129,10 @@ def _backward(
     dy: Array,
     base: Array,
     dx: Array,
-    scales: Array,
-    per_image: int,
-    channels: int,
-    hidden: int,
-    tile: int,
-    rows: int,
-    norm_weight: Array,
-    norm_bias: Array,
-    fc1_weight: Array,
-    fc2_weight: Array,
+    scales: tuple[Array, int],
+    sizes: tuple[int, ...],
+    norm: tuple[Array, Array],
+    weights: tuple[Array, ...],
     stats: Array,
     kept_hidden: Array,
     activated: Array,
@@ -154,165 +141,189 @@ def _backward(
     sums: Array,
 ) -> None:
     """`sums` has a row a tile: dnorm_weight, dnorm_bias, dfc2_bias (C each), dfc1_bias (hidden)."""
-    lanes = VECTOR_BYTES // x.itemsize
-    tokens = x.size // channels
-    dout, xhat, dxhat = 0, channels * tile, 2 * channels * tile
-    work = 3 * channels * tile
+    tokens, channels, hidden, tile, rows = sizes
+    fc1_weight, _, fc2_weight, _ = weights
+    vector = VECTOR_BYTES // x.itemsize
+    dout, xhat, dxhat = (scratch, 0, tile), (scratch, channels * tile, tile), (scratch, 2 * channels * tile, tile)
+    room, none = (scratch, 3 * channels * tile), (scratch, 0)
     places, scale, all_kept = np.empty(tile, np.int64), np.empty(tile, x.dtype), np.ones(tile, np.bool_)
     for here in range(first, stop):
-        number = chunk_first + here
-        count = min(tile, tokens - number * tile)
-        width = -(-count // lanes) * lanes
-        sums_at = number * (3 * channels + hidden)
-        none = (scratch, 0)
-        _places(tile, number * tile, count, channels, scales, per_image, places, scale)
-        gather(dy, places, count, channels, scratch, dout, tile)
-        scale_tokens(scratch, dout, tile, width, channels, scale)
-        sum_tokens(scratch, dout, tile, count, channels, sums, sums_at + 2 * channels)
+        t = chunk_first + here
+        count = min(tile, tokens - t * tile)
+        width = -(-count // vector) * vector
+        sums_at = t * (3 * channels + hidden)
+        _places(tile, t * tile, count, channels, scales[0], scales[1], places, scale)
+        gather(dy, places, count, channels, dout)
+        scale_tokens(dout, width, channels, scale)
+        sum_tokens(dout, count, channels, sums, sums_at + 2 * channels)
         for h in range(0, hidden, rows):
             height = min(rows, hidden - h)
-            at = (here * hidden + h) * tile
-            weight = (fc2_weight, h, 1, hidden)
-            product(height, width, channels, weight, (scratch, dout, tile), (dhidden, at, tile), ZERO, none)
+            back = (dhidden, (here * hidden + h) * tile, tile)
+            product(height, width, channels, (fc2_weight, h, 1, hidden), dout, back, ZERO, none)
             for row in range(height):
-                values = view(kept_hidden, (number * hidden + h + row) * tile, count)
-                made, back = view(activated, at + row * tile, count), view(dhidden, at + row * tile, count)
+                values = view(kept_hidden, (t * hidden + h + row) * tile, count)
+                at = (here * hidden + h + row) * tile
+                made, dvalues = view(activated, at, count), view(dhidden, at, count)
                 total = x.dtype.type(0)
                 for i in range(count):
                     cdf = normal_cdf(values[i])
                     made[i] = values[i] * cdf * scale[i]
-                    back[i] *= cdf + values[i] * normal_pdf(values[i])
-                    total += back[i]
+                    dvalues[i] *= cdf + values[i] * normal_pdf(values[i])
+                    total += dvalues[i]
                 sums[sums_at + 3 * channels + h + row] = total
-            weight = (fc1_weight, h * channels, 1, channels)
             start = ZERO if h == 0 else ACCUMULATE
-            product(channels, width, height, weight, (dhidden, at, tile), (scratch, dxhat, tile), start, none)
-        if norm_weight.size:
-            gather(x, places, count, channels, scratch, xhat, tile)
-            normalize_again(scratch, xhat, tile, width, channels, stats, number * 2 * tile)
-            kept = (stats, number * 2 * tile)
-            normalize_backward(
-                (scratch, dxhat),
-                (scratch, xhat),
-                tile,
-                count,
-                channels,
-                norm_weight,
-                kept,
-                (sums, sums_at),
-                (scratch, work),
-            )
+            product(channels, width, height, (fc1_weight, h * channels, 1, channels), back, dxhat, start, none)
+        if norm[0].size:
+            gather(x, places, count, channels, xhat)
+            normalize_again(xhat, width, channels, (stats, t * 2 * tile))
+            normalize_backward(dxhat, xhat, count, channels, norm[0], (stats, t * 2 * tile), (sums, sums_at), room)
             for i in range(count):
-                mean, rstd = stats[number * 2 * tile + i], stats[number * 2 * tile + tile + i]
+                mean, rstd = stats[t * 2 * tile + i], stats[t * 2 * tile + tile + i]
                 token, out = view(x, places[i], channels), view(normed, (here * tile + i) * channels, channels)
                 for c in range(channels):
-                    out[c] = (token[c] - mean) * rstd * norm_weight[c] + norm_bias[c]
+                    out[c] = (token[c] - mean) * rstd * norm[0][c] + norm[1][c]
         scale[:] = 1
-        scatter_add(scratch, dxhat, tile, scale, base, dx, places, all_kept, count, channels)
+        scatter_add(dxhat, scale, base, dx, places, all_kept, count, channels)
 
 
-def _flat(array: Array) -> Array:
-    return np.ascontiguousarray(array).reshape(-1)
-
-
-class _Branch:
-    """What both passes know of one call."""
+class _Call:
+    """One call of a word: its arguments as kernels take them, and what the backward pass needs."""
 
     def __init__(
-        self, x: Array, norm: tuple[Array, Array] | None, weights: tuple[Array, ...], path_scale: Array | None
+        self,
+        x: Array,
+        norm: tuple[Array, Array] | None,
+        weights: tuple[Array, Array | None, Array, Array | None],
+        path_scale: Array | None = None,
     ) -> None:
         fc1_weight, fc1_bias, fc2_weight, fc2_bias = weights
-        self.shape, self.dtype = x.shape, x.dtype
-        self.hidden, self.channels = fc1_weight.shape
-        self.x, self.norm = _flat(x), norm
+        self.x, self.shape, self.has_norm = flat(x), x.shape, norm is not None
         self.has_bias = fc1_bias is not None, fc2_bias is not None
-        none = np.empty(0, x.dtype)
-        self.norm_weight, self.norm_bias = (none, none) if norm is None else map(_flat, norm)
-        self.fc1_weight, self.fc2_weight = _flat(fc1_weight), _flat(fc2_weight)
-        self.fc1_bias = np.zeros(self.hidden, x.dtype) if fc1_bias is None else fc1_bias
-        self.fc2_bias = np.zeros(self.channels, x.dtype) if fc2_bias is None else fc2_bias
-        self.tokens = self.x.size // self.channels
-        self.scales = np.ones(1, x.dtype) if path_scale is None else path_scale.astype(x.dtype)
-        self.per_image = self.tokens if path_scale is None else self.tokens // len(path_scale)
-        self.tile = token_tile(self.channels, x.itemsize, self.tokens, thread_count())
-        self.tiles = -(-self.tokens // self.tile)
-        self.rows = hidden_tile(self.hidden)
-        self.stats = self.kept_hidden = none
+        hidden, channels = fc1_weight.shape
+        tokens = x.size // channels
+        norm_weight, norm_bias = norm or (None, None)
+        self.norm = flat_or_none(norm_weight, x), flat_or_none(norm_bias, x)
+        self.weights = (
+            flat(fc1_weight),
+            flat_or(fc1_bias, hidden, x),
+            flat(fc2_weight),
+            flat_or(fc2_bias, channels, x),
+        )
+        images = 1 if path_scale is None else len(path_scale)
+        self.scales = flat_or(path_scale, 1, x, fill=1), tokens // images
+        self.tile = token_tile(channels, x.itemsize, tokens, thread_count())
+        self.tiles = -(-tokens // self.tile)
+        self.sizes = tokens, channels, hidden, self.tile, hidden_tile(hidden)
+        self.stats = self.kept_hidden = flat_or_none(None, x)
 
     def forward(self, keep: bool) -> Array:
+        _, channels, hidden, tile, rows = self.sizes
+        dtype = self.x.dtype
         if keep:
-            self.kept_hidden = np.empty(self.tiles * self.hidden * self.tile, self.dtype)
-            if self.norm is not None:
-                self.stats = np.empty(self.tiles * 2 * self.tile, self.dtype)
-        y = np.zeros_like(self.x) if self.norm is None else np.empty_like(self.x)
-        base = y if self.norm is None else self.x
-        size = (2 * self.channels + self.rows + 2) * self.tile
+            self.kept_hidden = np.empty(self.tiles * hidden * tile, dtype)
+            self.stats = np.empty(self.tiles * 2 * tile if self.has_norm else 0, dtype)
+        y = np.empty_like(self.x) if self.has_norm else np.zeros_like(self.x)
+        base = self.x if self.has_norm else y
         run_parallel(
-            *(_forward, self.tiles, size, self.dtype, self.x, base, y, self.scales, self.per_image),
-            *(self.channels, self.hidden, self.tile, self.rows, self.norm_weight, self.norm_bias),
-            *(self.fc1_weight, self.fc1_bias, self.fc2_weight, self.fc2_bias, self.stats, self.kept_hidden),
+            *(_forward, self.tiles, (2 * channels + rows + 2) * tile, dtype),
+            *(self.x, base, y, self.scales, self.sizes, self.norm, self.weights, self.stats, self.kept_hidden),
         )
         return y.reshape(self.shape)
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
-        dy = _flat(dy)
-        channels, hidden, tile = self.channels, self.hidden, self.tile
-        dx = np.zeros_like(self.x) if self.norm is None else np.empty_like(self.x)
-        base = dx if self.norm is None else dy
-        per_tile = 2 * hidden * tile * self.x.itemsize
-        chunk = max(thread_count(), CHUNK_BYTES // per_tile)
-        chunk = min(chunk, self.tiles)
-        activated, dhidden = (np.empty(chunk * hidden * tile, self.dtype) for _ in range(2))
-        normed = self.x if self.norm is None else np.empty(chunk * tile * channels, self.dtype)
-        sums = np.zeros((self.tiles, 3 * channels + hidden), self.dtype)
-        dfc1_weight, dfc2_transposed = (np.empty((hidden, channels), self.dtype) for _ in range(2))
+        """dx, dnorm_weight, dnorm_bias, dfc1_weight, dfc1_bias, dfc2_weight, dfc2_bias."""
+        tokens, channels, hidden, tile, _ = self.sizes
+        dtype, dy = self.x.dtype, flat(dy)
+        dx = np.empty_like(self.x) if self.has_norm else np.zeros_like(self.x)
+        base = dy if self.has_norm else dx
+        chunk = chunk_tiles(2 * hidden * tile * dtype.itemsize, self.tiles, thread_count())
+        activated, dhidden = np.empty(chunk * hidden * tile, dtype), np.empty(chunk * hidden * tile, dtype)
+        normed = np.empty(chunk * tile * channels, dtype) if self.has_norm else self.x
+        sums = np.zeros((self.tiles, 3 * channels + hidden), dtype)
+        dfc1_weight, dfc2_transposed = np.empty((hidden, channels), dtype), np.empty((hidden, channels), dtype)
         for first in range(0, self.tiles, chunk):
-            count = min(chunk, self.tiles - first)
+            count, start = min(chunk, self.tiles - first), first * tile
             run_parallel(
-                *(_backward, count, (3 * channels + 2) * tile, self.dtype),
-                *(first, self.x, dy, base, dx, self.scales, self.per_image, channels, hidden, tile, self.rows),
-                *(self.norm_weight, self.norm_bias, self.fc1_weight, self.fc2_weight, self.stats, self.kept_hidden),
+                *(_backward, count, (3 * channels + 2) * tile, dtype, first, self.x, dy, base, dx),
+                *(self.scales, self.sizes, self.norm, self.weights, self.stats, self.kept_hidden),
                 *(activated, dhidden, normed, sums.reshape(-1)),
             )
-            tokens = min(count * tile, self.tokens - first * tile)
-            fresh = first == 0
-            weight_gradient(
-                dhidden, tile, tile, normed, first * tile if self.norm is None else 0, tokens, dfc1_weight, fresh
-            )
-            weight_gradient(activated, tile, tile, dy, first * tile, tokens, dfc2_transposed, fresh)
+            here = min(count * tile, tokens - start)
+            normed_start = 0 if self.has_norm else start
+            weight_gradient(dhidden, tile, tile, normed, normed_start, here, dfc1_weight, first == 0)
+            weight_gradient(activated, tile, tile, dy, start, here, dfc2_transposed, first == 0)
         dnorm_weight, dnorm_bias, dfc2_bias, dfc1_bias = np.split(
             sums.sum(axis=0), [channels, 2 * channels, 3 * channels]
         )
         return (
-            dx.reshape(self.shape),
-            *(() if self.norm is None else (dnorm_weight, dnorm_bias)),
-            dfc1_weight,
-            dfc1_bias if self.has_bias[0] else None,
-            np.ascontiguousarray(dfc2_transposed.T),
-            dfc2_bias if self.has_bias[1] else None,
+            *(dx.reshape(self.shape), dnorm_weight, dnorm_bias),
+            *(dfc1_weight, dfc1_bias if self.has_bias[0] else None),
+            *(transposed(dfc2_transposed), dfc2_bias if self.has_bias[1] else None),
         )
+
+
+def mlp_branch(
+    x: Array,
+    norm_weight: Array,
+    norm_bias: Array,
+    fc1_weight: Array,
+    fc1_bias: Array | None,
+    fc2_weight: Array,
+    fc2_bias: Array | None,
+) -> Array:
+    """The y of `npswin.ops.mlp_branch_forward`, with nothing kept."""
+    return _Call(x, (norm_weight, norm_bias), (fc1_weight, fc1_bias, fc2_weight, fc2_bias)).forward(keep=False)
 
 
 def mlp_branch_forward(
     x: Array,
-    *weights: Any,
+    norm_weight: Array,
+    norm_bias: Array,
+    fc1_weight: Array,
+    fc1_bias: Array | None,
+    fc2_weight: Array,
+    fc2_bias: Array | None,
+    *,
     path_scale: Array | None = None,
-    hidden_drop_mask: Array | None = None,
-    output_drop_mask: Array | None = None,
+    **drop_masks: Any,
 ) -> tuple[Array, Any]:
-    """See `npswin.ops.mlp_branch_forward`, which also does the dropout."""
-    if hidden_drop_mask is not None or output_drop_mask is not None:
-        masks = {"hidden_drop_mask": hidden_drop_mask, "output_drop_mask": output_drop_mask}
-        return ops.mlp_branch_forward(x, *weights, path_scale=path_scale, **masks)
-    branch = _Branch(x, weights[:2], weights[2:], path_scale)
-    return branch.forward(keep=True), branch
+    """See `npswin.ops.mlp_branch_forward`; with dropout, it is called."""
+    weights = fc1_weight, fc1_bias, fc2_weight, fc2_bias
+    if any(mask is not None for mask in drop_masks.values()):
+        return ops.mlp_branch_forward(x, norm_weight, norm_bias, *weights, path_scale=path_scale, **drop_masks)
+    call = _Call(x, (norm_weight, norm_bias), weights, path_scale)
+    return call.forward(keep=True), call
 
 
 def mlp_branch_backward(dy: Array, cache: Any) -> tuple[Array | None, ...]:
     """See `npswin.ops.mlp_branch_backward`."""
-    return cache.backward(dy) if isinstance(cache, _Branch) else ops.mlp_branch_backward(dy, cache)
+    return cache.backward(dy) if isinstance(cache, _Call) else ops.mlp_branch_backward(dy, cache)
 
 
-def mlp_branch(x: Array, *weights: Any, path_scale: Array | None = None) -> Array:
-    """The forward pass of `mlp_branch_forward`, with nothing kept."""
-    return _Branch(x, weights[:2], weights[2:], path_scale).forward(keep=False)
+def mlp(x: Array, fc1_weight: Array, fc1_bias: Array | None, fc2_weight: Array, fc2_bias: Array | None) -> Array:
+    """The y of `npswin.ops.mlp_forward`, with nothing kept."""
+    return _Call(x, None, (fc1_weight, fc1_bias, fc2_weight, fc2_bias)).forward(keep=False)
+
+
+def mlp_forward(
+    x: Array,
+    fc1_weight: Array,
+    fc1_bias: Array | None,
+    fc2_weight: Array,
+    fc2_bias: Array | None,
+    **drop_masks: Any,
+) -> tuple[Array, Any]:
+    """See `npswin.ops.mlp_forward`; with dropout, it is called."""
+    weights = fc1_weight, fc1_bias, fc2_weight, fc2_bias
+    if any(mask is not None for mask in drop_masks.values()):
+        return ops.mlp_forward(x, *weights, **drop_masks)
+    call = _Call(x, None, weights)
+    return call.forward(keep=True), call
+
+
+def mlp_backward(dy: Array, cache: Any) -> tuple[Any, ...]:
+    """See `npswin.ops.mlp_backward`."""
+    if not isinstance(cache, _Call):
+        return ops.mlp_backward(dy, cache)
+    dx, _, _, *gradients = cache.backward(dy)
+    return dx, *gradients

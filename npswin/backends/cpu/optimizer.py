@@ -1,9 +1,11 @@
-"""What an optimizer does to one parameter, in a single pass over its arrays."""
+"""What an optimizer does to one parameter, in a single pass over its arrays; the mathematics is in `npswin.ops`."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
+from npswin.backends.cpu.arrays import flat
 from npswin.backends.cpu.jit import kernel, view
 from npswin.backends.cpu.threads import run_parallel
 from npswin.types import Array
@@ -23,19 +25,13 @@ def _adamw(
     v: Array,
     factors: tuple[float, ...],
 ) -> None:
-    start = first * BLOCK
-    count = min(stop * BLOCK, param.size) - start
-    theta, g, mean, square = (
-        view(param, start, count),
-        view(grad, start, count),
-        view(m, start, count),
-        view(v, start, count),
-    )
-    keep_m, keep_v, step_size, root_scale, eps, keep = factors
-    one = param.dtype.type(1)
+    start, count = first * BLOCK, min(stop * BLOCK, param.size) - first * BLOCK
+    theta, g = view(param, start, count), view(grad, start, count)
+    mean, square = view(m, start, count), view(v, start, count)
+    take_m, keep_v, take_v, step_size, root_scale, eps, keep = factors
     for i in range(count):
-        mean[i] += (one - keep_m) * (g[i] - mean[i])
-        square[i] = keep_v * square[i] + (one - keep_v) * g[i] * g[i]
+        mean[i] += take_m * (g[i] - mean[i])
+        square[i] = keep_v * square[i] + take_v * g[i] * g[i]
         theta[i] = keep * theta[i] - step_size * mean[i] / (np.sqrt(square[i]) * root_scale + eps)
 
 
@@ -52,6 +48,69 @@ def adamw_update(
     step: int,
 ) -> None:
     """See `npswin.ops.adamw_update`."""
-    factors = (beta1, beta2, lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step), eps, 1 - lr * weight_decay)
+    step_size, root_scale = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
+    factors = 1 - beta1, beta2, 1 - beta2, step_size, root_scale, eps, 1 - lr * weight_decay
     arrays = (array.reshape(-1) for array in (param, grad, m, v))
-    run_parallel(_adamw, -(-param.size // BLOCK), 0, param.dtype, *arrays, tuple(map(param.dtype.type, factors)))
+    pieces = -(-param.size // BLOCK)
+    run_parallel(_adamw, pieces, 0, param.dtype, *arrays, tuple(map(param.dtype.type, factors)))
+
+
+@kernel
+def _sgd(
+    first: int,
+    stop: int,
+    part: int,
+    scratch: Array,
+    param: Array,
+    grad: Array,
+    velocity: Array,
+    factors: tuple[float, ...],
+) -> None:
+    start, count = first * BLOCK, min(stop * BLOCK, param.size) - first * BLOCK
+    theta, g, u = view(param, start, count), view(grad, start, count), view(velocity, start, count)
+    lr, momentum, weight_decay = factors
+    for i in range(count):
+        u[i] = momentum * u[i] + g[i] + weight_decay * theta[i]
+        theta[i] -= lr * u[i]
+
+
+def sgd_update(param: Array, grad: Array, velocity: Array, lr: float, momentum: float, weight_decay: float) -> None:
+    """See `npswin.ops.sgd_update`."""
+    factors = tuple(map(param.dtype.type, (lr, momentum, weight_decay)))
+    arrays = (array.reshape(-1) for array in (param, grad, velocity))
+    run_parallel(_sgd, -(-param.size // BLOCK), 0, param.dtype, *arrays, factors)
+
+
+@kernel
+def _ema(first: int, stop: int, part: int, scratch: Array, average: Array, param: Array, take: float) -> None:
+    start, count = first * BLOCK, min(stop * BLOCK, param.size) - first * BLOCK
+    mean, theta = view(average, start, count), view(param, start, count)
+    for i in range(count):
+        mean[i] += take * (theta[i] - mean[i])
+
+
+def ema_update(average: Array, param: Array, decay: float) -> None:
+    """See `npswin.ops.ema_update`."""
+    take, pieces = param.dtype.type(1 - decay), -(-param.size // BLOCK)
+    run_parallel(_ema, pieces, 0, param.dtype, average.reshape(-1), flat(param), take)
+
+
+@kernel
+def _square_sums(first: int, stop: int, part: int, scratch: Array, x: Array, out: Array) -> None:
+    for piece in range(first, stop):
+        count = min(BLOCK, x.size - piece * BLOCK)
+        row, total = view(x, piece * BLOCK, count), 0.0
+        for i in range(count):
+            total += np.float64(row[i]) * np.float64(row[i])
+        out[piece] = total
+
+
+def global_norm(grads: Iterable[Array]) -> float:
+    """See `npswin.ops.global_norm`."""
+    total = 0.0
+    for grad in grads:
+        pieces = -(-grad.size // BLOCK)
+        sums = np.empty(pieces)
+        run_parallel(_square_sums, pieces, 0, grad.dtype, flat(grad), sums)
+        total += float(sums.sum())
+    return math.sqrt(total)

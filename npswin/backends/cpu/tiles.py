@@ -14,6 +14,11 @@ def token_tile(channels: int, itemsize: int, tokens: int, threads: int) -> int:
     return max(pair, min(max(room // pair * pair, 64), 192, fair))
 
 
+def chunk_tiles(tile_bytes: int, tiles: int, threads: int) -> int:
+    """Tiles in a chunk of a backward pass: what CHUNK_BYTES hold, and one for each thread at least."""
+    return min(tiles, max(threads, CHUNK_BYTES // tile_bytes))
+
+
 def hidden_tile(hidden: int) -> int:
     """Rows of a branch's hidden layer that are computed together."""
     return min(round_up(hidden, TILE_ROWS), 16 * TILE_ROWS if TILE_ROWS == 12 else 32 * TILE_ROWS)

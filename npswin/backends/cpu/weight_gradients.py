@@ -1,12 +1,15 @@
 """The derivative by a weight: a sum over all tokens, dW_oc = Σ_t a_ot b_tc.
 
-One factor is in lanes, tile by tile, the other a map with a token's channels side by side; the product's A and B.
-A thread takes some rows of dW, as many as stay in its second cache, and adds up all tiles for them before the next.
+One factor is in lanes, tile by tile, the other a map with a token's channels side by side; the product's left and
+right. A thread takes some rows of dW, as many as stay in its second cache, and adds up all tiles for them before the
+next: no thread has a copy of dW to itself, so there is nothing to add up in the end.
 """
 
-from npswin.backends.cpu.host import TILE_ROWS
-from npswin.backends.cpu.jit import inner, kernel
-from npswin.backends.cpu.micro_kernel import ACCUMULATE, ZERO
+import numpy as np
+
+from npswin.backends.cpu.host import TILE_ROWS, VECTOR_BYTES
+from npswin.backends.cpu.jit import kernel
+from npswin.backends.cpu.micro_kernel import ACCUMULATE, ZERO, transpose_strided
 from npswin.backends.cpu.product import product
 from npswin.backends.cpu.threads import run_parallel
 from npswin.types import Array
@@ -36,11 +39,11 @@ def _weight_gradient(
     last = min(rows, stop * TILE_ROWS)
     for row in range(first * TILE_ROWS, last, block):
         height = min(block, last - row)
-        for number in range(-(-tokens // tile)):
-            count = min(tile, tokens - number * tile)
-            left = (a, (number * rows + row) * stride, stride, 1)
-            right = (b, (b_first + number * tile) * columns, columns)
-            start = ZERO if fresh and number == 0 else ACCUMULATE
+        for t in range(-(-tokens // tile)):
+            count = min(tile, tokens - t * tile)
+            left = (a, (t * rows + row) * stride, stride, 1)
+            right = (b, (b_first + t * tile) * columns, columns)
+            start = ZERO if fresh and t == 0 else ACCUMULATE
             product(height, columns, count, left, right, (dweight, row * columns, columns), start, (b, 0))
 
 
@@ -64,3 +67,27 @@ def weight_gradient(
         *(_weight_gradient, -(-rows // TILE_ROWS), 1, b.dtype),
         *(a, stride, tile, b, b_first, tokens, dweight.reshape(-1), rows, columns, fresh),
     )
+
+
+@kernel
+def _transpose(first: int, stop: int, part: int, scratch: Array, x: Array, rows: int, columns: int, out: Array) -> None:
+    """first, stop: in groups of as many rows of x as a vector has lanes."""
+    vector = VECTOR_BYTES // x.itemsize
+    whole = columns - columns % vector
+    for i in range(first * vector, min(stop * vector, rows), vector):
+        full = i + vector <= rows
+        if full:
+            for j in range(0, whole, vector):
+                transpose_strided(x, i * columns + j, columns, out, j * rows + i, rows)
+        for row in range(i, min(i + vector, rows)):
+            for j in range(whole if full else 0, columns):
+                out[j * rows + row] = x[row * columns + j]
+
+
+def transposed(x: Array) -> Array:
+    """(columns, rows), contiguous, of x (rows, columns)."""
+    rows, columns = x.shape
+    out = np.empty((columns, rows), x.dtype)
+    groups = -(-rows * x.itemsize // VECTOR_BYTES)
+    run_parallel(_transpose, groups, 1, x.dtype, x.reshape(-1), rows, columns, out.reshape(-1))
+    return out

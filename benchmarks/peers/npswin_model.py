@@ -1,0 +1,54 @@
+"""npswin as a competitor."""
+
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.peers.workloads import LR, PROOF_STEPS, WEIGHT_DECAY, find, make_batch, make_model
+
+
+def prepare(job: dict[str, Any]) -> dict[str, Any]:
+    """A call that can be timed, warm; and what it puts out, to be compared with the others."""
+    import npswin
+
+    workload = find(job)
+    images, labels = make_batch(workload)
+    model = make_model(workload)
+    flops = model.flops(training=workload.training).total * workload.batch
+    notes = {"flops": flops, "backend": npswin.get_backend()}
+    logits = model(images)
+    if not workload.training:
+        return {"call": lambda: model(images), "proof": {"logits": logits}, "notes": notes}
+    step = _training(model, images, labels)
+    losses = [step() for _ in range(PROOF_STEPS)]
+    return {"call": step, "proof": {"logits": logits, "losses": losses}, "notes": notes}
+
+
+def imports() -> None:
+    """All that is imported when a model first runs."""
+    import npswin
+
+    if npswin.get_backend() == "cpu":
+        import npswin.backends.cpu
+
+
+def build(job: dict[str, Any], images: Any, labels: Any) -> Callable[[], float]:
+    """A training step on a fresh model."""
+    import npswin
+
+    return _training(npswin.create_model(find(job).model, drop_path_rate=0.0), images, labels)
+
+
+def _training(model: Any, images: Any, labels: Any) -> Callable[[], float]:
+    import npswin
+
+    optimizer = npswin.AdamW(model, lr=LR, weight_decay=WEIGHT_DECAY)
+
+    def step() -> float:
+        logits, cache = model.forward(images)
+        loss, dlogits = npswin.cross_entropy(logits, labels)
+        model.zero_grad()
+        model.backward(dlogits, cache)
+        optimizer.step()
+        return loss
+
+    return step

@@ -1,0 +1,146 @@
+"""transformers' Swin under PyTorch, eager or compiled, with whichever attention implementation is faster."""
+
+import gc
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.peers.workloads import LR, PROOF_STEPS, WEIGHT_DECAY, find, make_batch, make_model
+
+
+def prepare(job: dict[str, Any]) -> dict[str, Any]:
+    """A call that can be timed, warm, with the faster of the two attention implementations; and what it puts out."""
+    import torch
+
+    torch.set_num_threads(job["threads"])
+    seconds: dict[str, float] = {}
+    for attention in job["attentions"]:
+        made = _prepare(job, attention)
+        made["call"]()
+        seconds[attention] = min(_timed(made["call"]) for _ in range(3))
+        del made
+        gc.collect()
+    best = min(seconds, key=lambda attention: seconds[attention])
+    torch.compiler.reset()
+    return {**_prepare(job, best), "notes": {"attention": best, "tried": seconds}}
+
+
+def _timed(call: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def _prepare(job: dict[str, Any], attention: str) -> dict[str, Any]:
+    import torch
+
+    from benchmarks.training_parity import make_peer
+
+    workload = find(job)
+    images, labels = map(torch.from_numpy, make_batch(workload))
+    peer, _ = make_peer(make_model(workload))
+    peer.set_attn_implementation(attention)
+    compiled = job["competitor"] == "compiled"
+    if not workload.training:
+        peer.eval()
+        run = torch.compile(peer) if compiled else peer
+
+        def infer() -> Any:
+            with torch.inference_mode():
+                return run(images).logits
+
+        logits = infer().numpy()
+        infer()
+        return {"call": infer, "proof": {"logits": logits}}
+    with torch.inference_mode():
+        logits = peer.train()(images).logits.numpy()
+    step = _training(peer, compiled, images, labels)
+    losses = [step() for _ in range(PROOF_STEPS)]
+    return {"call": step, "proof": {"logits": logits, "losses": losses}}
+
+
+def _training(peer: Any, compiled: bool, images: Any, labels: Any) -> Callable[[], float]:
+    """A training step. AdamW is the fused one, PyTorch's fastest on a CPU."""
+    import torch
+
+    groups: list[dict[str, Any]] = [{"params": [], "weight_decay": decay} for decay in (WEIGHT_DECAY, 0.0)]
+    for name, parameter in peer.named_parameters():
+        decays = parameter.ndim > 1 and not name.endswith("relative_position_bias_table")
+        groups[0 if decays else 1]["params"].append(parameter)
+    optimizer = torch.optim.AdamW(groups, lr=LR, fused=True)
+    run = torch.compile(peer) if compiled else peer
+
+    def step() -> float:
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(run(images).logits, labels)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def imports() -> None:
+    """All that is imported by name; what torch.compile imports when it first compiles is not among it."""
+    import torch  # noqa: F401
+    from transformers import SwinConfig, SwinForImageClassification  # noqa: F401
+
+
+def build(job: dict[str, Any], images: Any, labels: Any) -> Callable[[], float]:
+    """A training step on a fresh model."""
+    import torch
+    from transformers import SwinConfig, SwinForImageClassification
+
+    import npswin
+
+    torch.set_num_threads(job["threads"])
+    config = npswin.CONFIGS[find(job).model]
+    peer = SwinForImageClassification(
+        SwinConfig(
+            image_size=config["img_size"],
+            patch_size=config["patch_size"],
+            embed_dim=config["embed_dim"],
+            depths=list(config["depths"]),
+            num_heads=list(config["num_heads"]),
+            window_size=config["window_size"],
+            drop_path_rate=0.0,
+            num_labels=config["num_classes"],
+            attn_implementation=job["attentions"][0],
+        )
+    ).train()
+    compiled = job["competitor"] == "compiled"
+    return _training(peer, compiled, torch.from_numpy(images), torch.from_numpy(labels))
+
+
+def export(job: dict[str, Any]) -> dict[str, Any]:
+    """Write the model with its weights as ONNX, for this batch size.
+
+    The exporter of PyTorch 2.13 fails at scaled_dot_product_attention in this model, so attention is the eager one:
+    matrix products and softmax, which the runtimes fuse as they see fit.
+    """
+    import torch
+
+    from benchmarks.training_parity import make_peer
+
+    class Logits(torch.nn.Module):
+        def __init__(self, peer: Any) -> None:
+            super().__init__()
+            self.peer = peer
+
+        def forward(self, images: Any) -> Any:
+            return self.peer(images).logits
+
+    workload = find(job)
+    peer, _ = make_peer(make_model(workload))
+    peer.set_attn_implementation("eager")
+    images = torch.from_numpy(make_batch(workload)[0])
+    torch.onnx.export(
+        Logits(peer).eval(),
+        (images,),
+        job["onnx"],
+        dynamo=True,
+        external_data=False,
+        input_names=["images"],
+        output_names=["logits"],
+    )
+    return {}

@@ -1,0 +1,110 @@
+"""What is measured: models, batches, and who takes part."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+EVERYONE = ("pytorch", "compiled", "onnxruntime", "openvino")
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One model on one batch; a call is a training step or an inference.
+
+    Attributes:
+        name: for the command line.
+        title: for the table.
+        model: one of `npswin.CONFIGS`.
+        batch: B.
+        training: forward, backward and AdamW; otherwise inference.
+        peers: who takes part beside npswin.
+    """
+
+    name: str
+    title: str
+    model: str
+    batch: int
+    training: bool
+    peers: tuple[str, ...]
+
+    @property
+    def full_title(self) -> str:
+        """The title with the batch and what is done to it."""
+        return f"{self.title}, batch {self.batch}, {'training step' if self.training else 'inference'}"
+
+    def smaller(self) -> "Workload":
+        """An eighth of the batch, for a quick try."""
+        return replace(self, batch=max(1, self.batch // 8))
+
+
+_SWIN_T = ("Swin-T at 224×224", "swin_tiny_patch4_window7_224")
+_SMALL = ("Swin C 96, depths 2-6-2 at 32×32", "swin_tiny_patch2_window4_32")
+_EXAMPLE = ("the example's model, C 48, depths 2-2-2 at 32×32", "swin_mini_patch2_window4_32")
+
+WORKLOADS = [
+    Workload("swin-t-training", *_SWIN_T, 8, True, ("pytorch", "compiled")),
+    Workload("swin-t-inference", *_SWIN_T, 8, False, EVERYONE),
+    Workload("swin-t-inference-1", *_SWIN_T, 1, False, EVERYONE),
+    Workload("small-training", *_SMALL, 128, True, ("pytorch", "compiled")),
+    Workload("small-inference", *_SMALL, 128, False, EVERYONE),
+    Workload("small-inference-1", *_SMALL, 1, False, EVERYONE),
+    Workload("example-training", *_EXAMPLE, 64, True, ("pytorch",)),
+]
+
+TITLES = {
+    "npswin": "npswin",
+    "pytorch": "PyTorch",
+    "compiled": "PyTorch, torch.compile",
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "numpy-sgemm": "NumPy",
+    "torch-sgemm": "PyTorch",
+}
+
+# What must be there to import; the exported models come from PyTorch.
+_PYTORCH = ("torch", "transformers", "tqdm")
+_EXPORT = (*_PYTORCH, "onnx", "onnxscript")
+NEEDS = {
+    "pytorch": _PYTORCH,
+    "compiled": _PYTORCH,
+    "onnxruntime": (*_EXPORT, "onnxruntime"),
+    "openvino": (*_EXPORT, "openvino"),
+    "numpy-sgemm": ("numpy",),
+    "torch-sgemm": ("torch",),
+}
+
+LR, WEIGHT_DECAY = 1e-4, 0.05
+PROOF_STEPS = 3  # whose losses are compared before a training step is timed
+
+
+def find(job: dict[str, Any]) -> Workload:
+    """The workload that a worker's job is about."""
+    workload = next(workload for workload in WORKLOADS if workload.name == job["workload"])
+    return replace(workload, batch=job["batch"])
+
+
+def make_model(workload: Workload) -> Any:
+    """The npswin model, the same in each process: fresh weights with some noise, so that every term counts.
+
+    Drop path is off, so that the losses of different implementations can be compared.
+    """
+    import numpy as np
+
+    import npswin
+
+    model = npswin.create_model(workload.model, drop_path_rate=0.0, seed=0)
+    rng = np.random.default_rng(2)
+    for param in model.params.values():
+        param += 0.02 * rng.standard_normal(param.shape, param.dtype)
+    return model
+
+
+def make_batch(workload: Workload) -> tuple[Any, Any]:
+    """Images (B, 3, S, S) and labels (B,), the same in each process."""
+    import numpy as np
+
+    import npswin
+
+    config = npswin.CONFIGS[workload.model]
+    rng = np.random.default_rng(1)
+    images = rng.standard_normal((workload.batch, 3, config["img_size"], config["img_size"]), np.float32)
+    return images, rng.integers(0, config["num_classes"], workload.batch)

@@ -1,0 +1,94 @@
+"""Words that take each number, or each row of numbers, by itself: one pass over the arrays, in pieces."""
+
+from typing import Any
+
+import numpy as np
+
+from npswin.backends.cpu.arrays import flat
+from npswin.backends.cpu.functions import exp, normal_cdf, normal_pdf
+from npswin.backends.cpu.jit import kernel, view
+from npswin.backends.cpu.threads import run_parallel
+from npswin.types import Array
+
+BLOCK = 1 << 14  # numbers in a piece of work
+
+
+def _pieces(x: Array) -> int:
+    return -(-x.size // BLOCK)
+
+
+@kernel
+def _gelu(first: int, stop: int, part: int, scratch: Array, x: Array, y: Array) -> None:
+    count = min(stop * BLOCK, x.size) - first * BLOCK
+    source, out = view(x, first * BLOCK, count), view(y, first * BLOCK, count)
+    for i in range(count):
+        out[i] = source[i] * normal_cdf(source[i])
+
+
+@kernel
+def _gelu_backward(first: int, stop: int, part: int, scratch: Array, x: Array, dy: Array, dx: Array) -> None:
+    count = min(stop * BLOCK, x.size) - first * BLOCK
+    source, up, out = view(x, first * BLOCK, count), view(dy, first * BLOCK, count), view(dx, first * BLOCK, count)
+    for i in range(count):
+        out[i] = up[i] * (normal_cdf(source[i]) + source[i] * normal_pdf(source[i]))
+
+
+def gelu_forward(x: Array) -> tuple[Array, Any]:
+    """See `npswin.ops.gelu_forward`."""
+    source = flat(x)
+    y = np.empty_like(source)
+    run_parallel(_gelu, _pieces(x), 0, x.dtype, source, y)
+    return y.reshape(x.shape), source
+
+
+def gelu_backward(dy: Array, cache: Any) -> Array:
+    """See `npswin.ops.gelu_backward`."""
+    dx = np.empty_like(cache)
+    run_parallel(_gelu_backward, _pieces(dy), 0, dy.dtype, cache, flat(dy), dx)
+    return dx.reshape(dy.shape)
+
+
+@kernel
+def _softmax(first: int, stop: int, part: int, scratch: Array, x: Array, y: Array, columns: int) -> None:
+    number = x.dtype.type
+    for row in range(first, stop):
+        source, out = view(x, row * columns, columns), view(y, row * columns, columns)
+        largest, total = source[0], number(0)
+        for c in range(columns):
+            largest = source[c] if source[c] > largest else largest
+        for c in range(columns):
+            out[c] = exp(source[c] - largest)
+            total += out[c]
+        for c in range(columns):
+            out[c] /= total
+
+
+@kernel
+def _softmax_backward(
+    first: int, stop: int, part: int, scratch: Array, y: Array, dy: Array, dx: Array, columns: int
+) -> None:
+    number = y.dtype.type
+    for row in range(first, stop):
+        p, up = view(y, row * columns, columns), view(dy, row * columns, columns)
+        out, total = view(dx, row * columns, columns), number(0)
+        for c in range(columns):
+            total += p[c] * up[c]
+        for c in range(columns):
+            out[c] = p[c] * (up[c] - total)
+
+
+def softmax_forward(x: Array) -> tuple[Array, Any]:
+    """See `npswin.ops.softmax_forward`."""
+    source, columns = flat(x), x.shape[-1]
+    y = np.empty(x.shape, x.dtype)
+    run_parallel(_softmax, x.size // columns, 0, x.dtype, source, y.reshape(-1), columns)
+    return y, y
+
+
+def softmax_backward(dy: Array, cache: Any) -> Array:
+    """See `npswin.ops.softmax_backward`."""
+    dx, columns = np.empty(dy.shape, dy.dtype), dy.shape[-1]
+    run_parallel(
+        *(_softmax_backward, dy.size // columns, 0, dy.dtype, flat(cache), flat(dy), dx.reshape(-1), columns),
+    )
+    return dx

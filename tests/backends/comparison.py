@@ -1,0 +1,167 @@
+"""A word of the compiled dialect beside its definition in `npswin.ops`."""
+
+import inspect
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from unittest import mock
+
+import numpy as np
+
+from npswin import ops
+from npswin.backends import cpu
+from npswin.backends.cpu.threads import set_thread_count, thread_count
+from tests.backends.drawn_words import UPDATES, Seed
+
+_OWN = {name for name, value in vars(cpu).items() if inspect.isfunction(value)}  # the rest are the files' names
+SPOKEN = sorted(
+    {name.removesuffix("_forward").removesuffix("_backward") for name in _OWN if name in ops.__all__}
+    | {name for name in _OWN if f"{name}_forward" in ops.__all__}
+)
+PAIRS = [word for word in SPOKEN if f"{word}_forward" in ops.__all__]
+INFERENCE = [word for word in PAIRS if word in _OWN]
+
+LAYOUTS = ("contiguous", "every other", "transposed")
+
+
+@contextmanager
+def machine(threads=1, chunk_bytes=None, tile_bytes=None):
+    """The dialect with this many threads, and with tiles and chunks of tiles of another size than usual."""
+    before = thread_count()
+    wanted = {"CHUNK_BYTES": chunk_bytes, "TILE_BYTES": tile_bytes}
+    patches = [
+        mock.patch.object(module, name, value)
+        for module_name, module in list(sys.modules.items())
+        if module_name.startswith(cpu.__name__)
+        for name, value in wanted.items()
+        if value is not None and hasattr(module, name)
+    ]
+    assert len(patches) >= sum(value is not None for value in wanted.values())
+    try:
+        for patch in patches:
+            patch.start()
+        set_thread_count(threads)
+        yield
+    finally:
+        set_thread_count(before)
+        for patch in patches:
+            patch.stop()
+
+
+def laid_out(array, layout):
+    """A copy with the same numbers in another order in memory."""
+    if layout == "every other":
+        return np.repeat(array, 2, axis=-1)[..., ::2] if array.ndim else array.copy()
+    return np.array(array, order="F" if layout == "transposed" else "C")
+
+
+def arguments(value, dtype, layout="contiguous"):
+    """An argument in the dtype: arrays are copied, anything else stays as it is."""
+    if isinstance(value, np.ndarray):
+        return laid_out(value.astype(dtype), layout)
+    if isinstance(value, list):
+        return [arguments(item, dtype, layout) for item in value]
+    if isinstance(value, dict):
+        return {name: arguments(item, dtype, layout) for name, item in value.items()}
+    if isinstance(value, Seed):
+        return np.random.default_rng(value.value)
+    return dtype if value is np.float64 else value
+
+
+def rounded(value, dtype):
+    """An argument in float64 that the dtype holds exactly."""
+    if isinstance(value, np.ndarray):
+        return value.astype(dtype).astype(np.float64)
+    if isinstance(value, list):
+        return [rounded(item, dtype) for item in value]
+    if isinstance(value, dict):
+        return {name: rounded(item, dtype) for name, item in value.items()}
+    return value
+
+
+def as_list(results):
+    """What a word returns, as a list of arrays and Nones."""
+    return list(results) if isinstance(results, tuple) else [results]
+
+
+def called(speaker, word, args, kwargs, dy=None):
+    """y and all gradients; or what an update left in its arguments; or what a word without a derivative returns.
+
+    dy: an array, or a function of y that makes one.
+    """
+    if word in UPDATES:
+        getattr(speaker, word)(*args, **kwargs)
+        return [arg for arg in args if isinstance(arg, np.ndarray)]
+    if word not in PAIRS and f"{word}_forward" not in ops.__all__:
+        return as_list(getattr(speaker, word)(*args, **kwargs))
+    y, cache = getattr(speaker, f"{word}_forward")(*args, **kwargs)
+    return [y, *as_list(getattr(speaker, f"{word}_backward")(dy(y) if callable(dy) else dy, cache))]
+
+
+@dataclass
+class Expected:
+    """What the definition says.
+
+    Attributes:
+        results: in float64, on arguments that were rounded to the dtype.
+        dy: what came back to the word, in float64, or None.
+        own_errors: of each result, the definition's own error when it is computed in the dtype.
+    """
+
+    results: list
+    dy: np.ndarray | None
+    own_errors: list
+
+
+def expected(word, case, dtype):
+    """The results that the dialect's are compared with.
+
+    The definition's own error is measured in float32 and scaled: there is nothing finer that float64 could be compared
+    with. It is far above a rounding where large terms cancel one another.
+    """
+    dy = None
+
+    def draw_dy(y):
+        nonlocal dy
+        dy = rounded(np.asarray(case.rng.standard_normal(np.shape(y))), dtype)
+        return dy
+
+    def exact(precision, dy):
+        return called(ops, word, *(arguments(rounded(value, precision), np.float64) for value in given), dy)
+
+    given = [case.args, case.kwargs]
+    with np.errstate(all="ignore"):
+        results = exact(dtype, draw_dy)
+        dy32 = None if dy is None else rounded(dy, np.float32)
+        exact32 = results if dtype == np.float32 else exact(np.float32, dy32)
+        near = called(ops, word, *(arguments(value, np.float32) for value in given), arguments(dy32, np.float32))
+    unit = np.finfo(dtype).eps / np.finfo(np.float32).eps
+    own_errors = [unit * _largest_error(*pair) for pair in zip(near, exact32, strict=True)]
+    return Expected(results, dy, own_errors)
+
+
+def _largest_error(result, exact):
+    return 0.0 if exact is None else float(np.abs(result - exact).max(initial=0))
+
+
+def errors(results, wanted, case, dtype):
+    """Of each result: its largest error, where 1 is what has to be expected.
+
+    That is a rounding of the largest number times √length, as sums of `length` numbers have it; and the definition's
+    own error.
+    """
+    assert len(results) == len(wanted.results)
+    unit = np.finfo(dtype).eps * np.sqrt(case.length)
+    found = []
+    for place, (result, exact) in enumerate(zip(results, wanted.results, strict=True)):
+        assert (result is None) == (exact is None), f"result {place}: got {result}, expected {exact}"
+        if exact is None:
+            continue
+        assert np.shape(result) == np.shape(exact), f"result {place}"
+        assert result.dtype == dtype if np.ndim(exact) else True, f"result {place}"
+        scale = max(np.abs(exact).max(initial=0), case.least_scale)
+        if place == 1 and wanted.dy is not None:
+            scale = max(scale, case.cancelled * np.abs(wanted.dy).max(initial=0))
+        error = _largest_error(result, exact)
+        found.append(error / (unit * scale + wanted.own_errors[place]) if error else 0.0)
+    return found
