@@ -51,7 +51,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--seed", type=int, default=0, help="of the weights, the order of images and all that is random (default: 0)")
     add("--dtype", choices=["float32", "float64"], default="float32", help="of all numbers (default: float32)")
     add("--backend", default=npswin.get_backend(), help="which dialect of the operations runs (default: %(default)s)")
-    add("--threads", type=int, help="threads of matrix products (default: one a core; 1 is best on a busy machine)")
+    add("--threads", type=int, help="threads that compute (default: one a core; fewer on a busy machine)")
     add("--out", type=Path, help="the run's folder (default: runs/DATA-PRESET)")
     add("--resume", action="store_true", help="go on with the run in that folder, given the same arguments")
     return parser.parse_args()

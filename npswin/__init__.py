@@ -2,8 +2,8 @@
 
 from npswin import data
 from npswin.backends import get_backend, set_backend
-from npswin.models import CONFIGS, OTHER_READING, SwinTransformer, create_model
-from npswin.ops.loss import cross_entropy
+from npswin.layers.loss import cross_entropy
+from npswin.models import CONFIGS, OTHER_READING, SwinTransformer, create_model, warmup
 from npswin.training import SGD, AdamW, TrainConfig, Trainer
 from npswin.verify import GradcheckError, gradcheck
 from npswin.weights import load_weights
@@ -26,4 +26,5 @@ __all__ = [
     "gradcheck",
     "load_weights",
     "set_backend",
+    "warmup",
 ]

@@ -93,6 +93,14 @@ def set_backend(backend: str) -> None:
     words._backend = _checked(backend, "backend")
 
 
+def set_thread_count(count: int) -> None:
+    """How many threads the "cpu" backend's kernels use; NUMBA_NUM_THREADS, or else one a core, before it is called."""
+    if _has_numba():
+        from npswin.backends.cpu.threads import set_thread_count as set_kernel_threads
+
+        set_kernel_threads(count)
+
+
 def get_backend() -> str:
     """The name of the dialect that runs.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.data import ImageDataset, normalize
-from npswin.ops.loss import cross_entropy
+from npswin.layers.loss import cross_entropy
 from npswin.training.finite import require_finite, require_finite_forward
 from npswin.training.trainable import Trainable
 

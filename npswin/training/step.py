@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.ops.loss import cross_entropy
+from npswin.layers.loss import cross_entropy
 from npswin.training.finite import require_finite, require_finite_forward
 from npswin.training.trainable import Trainable
 from npswin.types import Array

@@ -1,10 +1,11 @@
-"""How many threads the matrix products use."""
+"""How many threads compute."""
 
+from npswin.backends import set_thread_count
 from npswin.training.optional import require
 
 
 def set_threads(count: int) -> None:
-    """Limit the threads of the BLAS library under NumPy, from now on and for the whole process.
+    """Limit the threads of the kernels and of the BLAS library under NumPy, from now on and for the whole process.
 
     Args:
         count: number of threads, at least 1.
@@ -16,3 +17,4 @@ def set_threads(count: int) -> None:
     if count < 1:
         raise ValueError(f"threads: got {count}, expected at least 1")
     require("threadpoolctl").threadpool_limits(count, user_api="blas")
+    set_thread_count(count)

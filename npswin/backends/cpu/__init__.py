@@ -20,7 +20,7 @@ from npswin.backends.cpu.ends import (
     mean_pool_forward,
 )
 from npswin.backends.cpu.layer_norm import layer_norm_backward, layer_norm_forward
-from npswin.backends.cpu.linear import (
+from npswin.backends.cpu.linear_kernels import (
     linear,
     linear_backward,
     linear_forward,
@@ -31,7 +31,7 @@ from npswin.backends.cpu.linear import (
     patch_merging_backward,
     patch_merging_forward,
 )
-from npswin.backends.cpu.mlp import (
+from npswin.backends.cpu.mlp_kernels import (
     mlp,
     mlp_backward,
     mlp_branch,

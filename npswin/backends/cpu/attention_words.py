@@ -1,9 +1,9 @@
-"""The words `attention_branch` and `window_attention`; `attention.py` says how they are computed."""
+"""The words `attention_branch` and `window_attention`; `attention_kernels.py` says how they are computed."""
 
 from typing import Any
 
 from npswin import ops
-from npswin.backends.cpu.attention import AttentionCall
+from npswin.backends.cpu.attention_kernels import AttentionCall
 from npswin.types import Array
 
 

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-import numpy as np
-
-from npswin.backends.cpu.arrays import flat
-from npswin.backends.cpu.functions import exp, normal_cdf, normal_pdf
+from npswin.backends.cpu.arrays import empty, flat
+from npswin.backends.cpu.functions import exp, gelu_slope, normal_cdf
 from npswin.backends.cpu.jit import kernel, view
 from npswin.backends.cpu.threads import run_parallel
 from npswin.types import Array
@@ -30,20 +28,20 @@ def _gelu_backward(first: int, stop: int, part: int, scratch: Array, x: Array, d
     count = min(stop * BLOCK, x.size) - first * BLOCK
     source, up, out = view(x, first * BLOCK, count), view(dy, first * BLOCK, count), view(dx, first * BLOCK, count)
     for i in range(count):
-        out[i] = up[i] * (normal_cdf(source[i]) + source[i] * normal_pdf(source[i]))
+        out[i] = up[i] * gelu_slope(source[i])[1]
 
 
 def gelu_forward(x: Array) -> tuple[Array, Any]:
     """See `npswin.ops.gelu_forward`."""
     source = flat(x)
-    y = np.empty_like(source)
+    y = empty(source.shape, source.dtype)
     run_parallel(_gelu, _pieces(x), 0, x.dtype, source, y)
     return y.reshape(x.shape), source
 
 
 def gelu_backward(dy: Array, cache: Any) -> Array:
     """See `npswin.ops.gelu_backward`."""
-    dx = np.empty_like(cache)
+    dx = empty(cache.shape, cache.dtype)
     run_parallel(_gelu_backward, _pieces(dy), 0, dy.dtype, cache, flat(dy), dx)
     return dx.reshape(dy.shape)
 
@@ -80,14 +78,14 @@ def _softmax_backward(
 def softmax_forward(x: Array) -> tuple[Array, Any]:
     """See `npswin.ops.softmax_forward`."""
     source, columns = flat(x), x.shape[-1]
-    y = np.empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype)
     run_parallel(_softmax, x.size // columns, 0, x.dtype, source, y.reshape(-1), columns)
     return y, y
 
 
 def softmax_backward(dy: Array, cache: Any) -> Array:
     """See `npswin.ops.softmax_backward`."""
-    dx, columns = np.empty(dy.shape, dy.dtype), dy.shape[-1]
+    dx, columns = empty(dy.shape, dy.dtype), dy.shape[-1]
     run_parallel(
         *(_softmax_backward, dy.size // columns, 0, dy.dtype, flat(cache), flat(dy), dx.reshape(-1), columns),
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends.cpu.arrays import flat
+from npswin.backends.cpu.arrays import empty, flat
 from npswin.backends.cpu.functions import exp
 from npswin.backends.cpu.jit import kernel, view
 from npswin.backends.cpu.threads import run_parallel
@@ -44,7 +44,7 @@ def _mean_pool_backward(
 def mean_pool_forward(x: Array) -> tuple[Array, Any]:
     """See `npswin.ops.mean_pool_forward`."""
     batch, height, width, channels = x.shape
-    y = np.empty((batch, channels), x.dtype)
+    y = empty((batch, channels), x.dtype)
     run_parallel(_mean_pool, batch, 0, x.dtype, flat(x), y.reshape(-1), height * width, channels)
     return y, x.shape
 
@@ -52,7 +52,7 @@ def mean_pool_forward(x: Array) -> tuple[Array, Any]:
 def mean_pool_backward(dy: Array, cache: Any) -> Array:
     """See `npswin.ops.mean_pool_backward`."""
     batch, height, width, channels = cache
-    dx = np.empty(cache, dy.dtype)
+    dx = empty(cache, dy.dtype)
     run_parallel(_mean_pool_backward, batch, 0, dy.dtype, flat(dy), dx.reshape(-1), height * width, channels)
     return dx
 
@@ -102,7 +102,7 @@ def _cross_entropy_backward(
 
 def cross_entropy_forward(logits: Array, targets: Array) -> tuple[Any, Any]:
     """See `npswin.ops.cross_entropy_forward`."""
-    log_p, losses = np.empty(logits.shape, logits.dtype), np.empty(len(logits), logits.dtype)
+    log_p, losses = empty(logits.shape, logits.dtype), empty(len(logits), logits.dtype)
     targets = np.ascontiguousarray(targets)
     run_parallel(
         *(_cross_entropy, len(logits), 0, logits.dtype),
@@ -114,7 +114,7 @@ def cross_entropy_forward(logits: Array, targets: Array) -> tuple[Any, Any]:
 def cross_entropy_backward(dloss: Any, cache: Any) -> Array:
     """See `npswin.ops.cross_entropy_backward`."""
     log_p, targets = cache
-    dlogits, number = np.empty_like(log_p), log_p.dtype.type
+    dlogits, number = empty(log_p.shape, log_p.dtype), log_p.dtype.type
     run_parallel(
         *(_cross_entropy_backward, len(log_p), 0, log_p.dtype, log_p.reshape(-1), targets.reshape(-1)),
         *(dlogits.reshape(-1), log_p.shape[1], number(dloss) / number(len(log_p))),

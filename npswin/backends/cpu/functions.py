@@ -109,16 +109,54 @@ def _normal_cdf(x: Any) -> Any:
     return cdf32
 
 
-def normal_pdf(x: float) -> float:
-    """φ(x) = exp(−x²/2)/√(2π), the derivative of Φ."""
-    return math.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
+def gelu_slope(x: float) -> tuple[float, float]:
+    """Φ(x) and the derivative of x Φ(x), which is Φ(x) + x φ(x)."""
+    cdf = normal_cdf(x)
+    return cdf, cdf + x * math.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
 
 
-@overload(normal_pdf, jit_options=EXACT)
-def _normal_pdf(x: Any) -> Any:
-    number = x
+@overload(gelu_slope, jit_options=EXACT)
+def _gelu_slope(x: Any) -> Any:
+    """½ + x R(x²) and ½ + x S(x²), quotients with one divisor.
 
-    def pdf(x: Any) -> Any:
-        return number(1 / math.sqrt(2 * math.pi)) * exp(number(-0.5) * x * x)
+    Fitted together as in `normal_cdf`, with a largest error of 2e-8 over |x| ≤ 5.25. That is half the arithmetic of Φ
+    and an exponential.
+    """
+    if x != types.float32:
 
-    return pdf
+        def slope64(x: Any) -> Any:
+            cdf = 0.5 * math.erfc(-x / math.sqrt(2))
+            return cdf, cdf + x * math.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
+
+        return slope64
+
+    def slope32(x: Any) -> Any:
+        f = types.float32
+        bounded = f(-5.25) if x < f(-5.25) else f(5.25) if x > f(5.25) else x
+        u = bounded * bounded
+        cdf = f(3.215671886288417e-10)
+        cdf = cdf * u + f(1.264263394694885e-07)
+        cdf = cdf * u + f(9.585631216821742e-06)
+        cdf = cdf * u + f(0.00023543679855921913)
+        cdf = cdf * u + f(0.00519396957438702)
+        cdf = cdf * u + f(0.03893831423473641)
+        cdf = cdf * u + f(0.39894205238839003)
+        slope = f(-4.559857095001321e-11)
+        slope = slope * u + f(7.921553113897468e-09)
+        slope = slope * u + f(-4.3055085732910707e-07)
+        slope = slope * u + f(3.2969773557965454e-05)
+        slope = slope * u + f(-0.00037492202798515334)
+        slope = slope * u + f(0.015140942905572663)
+        slope = slope * u + f(-0.0551056775998247)
+        slope = slope * u + f(0.7978845887865025)
+        bottom = f(1.7843015681763625e-08)
+        bottom = bottom * u + f(2.5581570506519356e-06)
+        bottom = bottom * u + f(0.00010390522001375402)
+        bottom = bottom * u + f(0.0023023334206613375)
+        bottom = bottom * u + f(0.032066884884367555)
+        bottom = bottom * u + f(0.2642683603601273)
+        bottom = bottom * u + f(1.0)
+        part = bounded / bottom
+        return f(0.5) + part * cdf, f(0.5) + part * slope
+
+    return slope32

@@ -1,17 +1,21 @@
 """How functions of this dialect are compiled, kept on disk, and announced.
 
-Numba compiles a function when it is first called with arrays of a dtype, and can keep the machine code on disk. Two
+Numba compiles a function when it is first called with arrays of a dtype, and can keep the machine code on disk. Three
 things are added here. The kept code is taken only while *all* of this folder's files are as they were, since a kernel
-contains the code of the functions that it calls. And where there is no folder to keep it in, functions are compiled
-without: a read-only installation works, and starts more slowly.
+contains the code of the functions that it calls. Where there is no folder to keep it in, functions are compiled
+without: a read-only installation works, and starts more slowly. And a line on stderr says what is being compiled, since
+it takes some seconds.
 """
 
 import hashlib
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import numba
 from numba import types
+from numba.core import event
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
@@ -28,6 +32,7 @@ def _sources_digest() -> str:
 
 
 _DIGEST = _sources_digest()
+_kernels: dict[Any, str] = {}
 
 
 def inner(function: Any) -> Any:
@@ -39,10 +44,33 @@ def kernel(function: Any) -> Any:
     """Compile a function that is called from Python, and keep its code on disk where that is possible."""
     try:
         compiled = numba.njit(**OPTIONS, cache=True)(function)
+        compiled._cache._cache_file._source_stamp = _DIGEST
     except RuntimeError:  # no folder that can be written to
-        return numba.njit(**OPTIONS)(function)
-    compiled._cache._cache_file._source_stamp = _DIGEST
+        compiled = numba.njit(**OPTIONS)(function)
+    part = function.__module__.rpartition(".")[2].removesuffix("_kernels")
+    _kernels[compiled] = f"{part}{function.__name__}".replace("_", " ")
     return compiled
+
+
+class _Announcer(event.Listener):
+    """Says which kernel is being compiled; what it calls is compiled on the way, and not mentioned."""
+
+    def __init__(self) -> None:
+        self.compiling = threading.local()
+
+    def on_start(self, compilation: Any) -> None:
+        name = _kernels.get(compilation.data["dispatcher"])
+        self.compiling.depth = getattr(self.compiling, "depth", 0) + 1
+        if name and self.compiling.depth == 1:
+            numbers = {a.dtype for a in compilation.data["args"] if isinstance(a, types.Array)}
+            dtype = next((str(number) for number in numbers if isinstance(number, types.Float)), "")
+            print(f"npswin: compiling {name} {dtype}, once for this processor", file=sys.stderr, flush=True)
+
+    def on_end(self, compilation: Any) -> None:
+        self.compiling.depth -= 1
+
+
+event.register("numba:compile", _Announcer())
 
 
 @intrinsic

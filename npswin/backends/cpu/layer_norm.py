@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from npswin.backends.cpu.arrays import empty
 from npswin.backends.cpu.jit import kernel, view
 from npswin.backends.cpu.threads import run_parallel, thread_count
 from npswin.types import Array
@@ -85,9 +86,9 @@ def _backward(
 def layer_norm_forward(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> tuple[Array, Any]:
     """See `npswin.ops.layer_norm_forward`."""
     x = np.ascontiguousarray(x)
-    y, channels = np.empty_like(x), x.shape[-1]
+    y, channels = empty(x.shape, x.dtype), x.shape[-1]
     tokens = x.size // channels
-    stats = np.empty(2 * tokens, x.dtype)
+    stats = empty(2 * tokens, x.dtype)
     run_parallel(
         *(_forward, -(-tokens // BLOCK), 0, x.dtype, x.reshape(-1), y.reshape(-1), channels, weight, bias, eps, stats)
     )
@@ -98,9 +99,9 @@ def layer_norm_backward(dy: Array, cache: Any) -> tuple[Array, Array, Array]:
     """See `npswin.ops.layer_norm_backward`."""
     x, weight, stats = cache
     dy = np.ascontiguousarray(dy)
-    dx, channels = np.empty_like(x), x.shape[-1]
+    dx, channels = empty(x.shape, x.dtype), x.shape[-1]
     blocks = -(-x.size // channels // BLOCK)
-    sums = np.empty((min(thread_count(), blocks), 2, channels), x.dtype)
+    sums = empty((min(thread_count(), blocks), 2, channels), x.dtype)
     run_parallel(
         *(_backward, blocks, 0, x.dtype),
         *(x.reshape(-1), dy.reshape(-1), dx.reshape(-1), channels, weight, stats, sums.reshape(-1)),

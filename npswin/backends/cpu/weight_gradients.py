@@ -5,8 +5,7 @@ right. A thread takes some rows of dW, as many as stay in its second cache, and 
 next: no thread has a copy of dW to itself, so there is nothing to add up in the end.
 """
 
-import numpy as np
-
+from npswin.backends.cpu.arrays import empty
 from npswin.backends.cpu.host import TILE_ROWS, VECTOR_BYTES
 from npswin.backends.cpu.jit import kernel
 from npswin.backends.cpu.micro_kernel import ACCUMULATE, ZERO, transpose_strided
@@ -87,7 +86,7 @@ def _transpose(first: int, stop: int, part: int, scratch: Array, x: Array, rows:
 def transposed(x: Array) -> Array:
     """(columns, rows), contiguous, of x (rows, columns)."""
     rows, columns = x.shape
-    out = np.empty((columns, rows), x.dtype)
+    out = empty((columns, rows), x.dtype)
     groups = -(-rows * x.itemsize // VECTOR_BYTES)
     run_parallel(_transpose, groups, 1, x.dtype, x.reshape(-1), rows, columns, out.reshape(-1))
     return out

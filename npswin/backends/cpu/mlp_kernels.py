@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from npswin import ops
-from npswin.backends.cpu.arrays import flat, flat_or, flat_or_none
-from npswin.backends.cpu.functions import normal_cdf, normal_pdf
+from npswin.backends.cpu.arrays import empty, flat, flat_or, flat_or_none
+from npswin.backends.cpu.functions import gelu_slope, normal_cdf
 from npswin.backends.cpu.host import VECTOR_BYTES
 from npswin.backends.cpu.jit import inner, kernel, view
 from npswin.backends.cpu.lanes import (
@@ -166,9 +166,9 @@ def _backward(
                 made, dvalues = view(activated, at, count), view(dhidden, at, count)
                 total = x.dtype.type(0)
                 for i in range(count):
-                    cdf = normal_cdf(values[i])
+                    cdf, slope = gelu_slope(values[i])
                     made[i] = values[i] * cdf * scale[i]
-                    dvalues[i] *= cdf + values[i] * normal_pdf(values[i])
+                    dvalues[i] *= slope
                     total += dvalues[i]
                 sums[sums_at + 3 * channels + h + row] = total
             start = ZERO if h == 0 else ACCUMULATE
@@ -220,9 +220,9 @@ class _Call:
         _, channels, hidden, tile, rows = self.sizes
         dtype = self.x.dtype
         if keep:
-            self.kept_hidden = np.empty(self.tiles * hidden * tile, dtype)
-            self.stats = np.empty(self.tiles * 2 * tile if self.has_norm else 0, dtype)
-        y = np.empty_like(self.x) if self.has_norm else np.zeros_like(self.x)
+            self.kept_hidden = empty(self.tiles * hidden * tile, dtype)
+            self.stats = empty(self.tiles * 2 * tile if self.has_norm else 0, dtype)
+        y = empty(self.x.shape, self.x.dtype) if self.has_norm else np.zeros_like(self.x)
         base = self.x if self.has_norm else y
         run_parallel(
             *(_forward, self.tiles, (2 * channels + rows + 2) * tile, dtype),
@@ -234,13 +234,13 @@ class _Call:
         """dx, dnorm_weight, dnorm_bias, dfc1_weight, dfc1_bias, dfc2_weight, dfc2_bias."""
         tokens, channels, hidden, tile, _ = self.sizes
         dtype, dy = self.x.dtype, flat(dy)
-        dx = np.empty_like(self.x) if self.has_norm else np.zeros_like(self.x)
+        dx = empty(self.x.shape, self.x.dtype) if self.has_norm else np.zeros_like(self.x)
         base = dy if self.has_norm else dx
         chunk = chunk_tiles(2 * hidden * tile * dtype.itemsize, self.tiles, thread_count())
-        activated, dhidden = np.empty(chunk * hidden * tile, dtype), np.empty(chunk * hidden * tile, dtype)
-        normed = np.empty(chunk * tile * channels, dtype) if self.has_norm else self.x
+        activated, dhidden = empty(chunk * hidden * tile, dtype), empty(chunk * hidden * tile, dtype)
+        normed = empty(chunk * tile * channels, dtype) if self.has_norm else self.x
         sums = np.zeros((self.tiles, 3 * channels + hidden), dtype)
-        dfc1_weight, dfc2_transposed = np.empty((hidden, channels), dtype), np.empty((hidden, channels), dtype)
+        dfc1_weight, dfc2_transposed = empty((hidden, channels), dtype), empty((hidden, channels), dtype)
         for first in range(0, self.tiles, chunk):
             count, start = min(chunk, self.tiles - first), first * tile
             run_parallel(

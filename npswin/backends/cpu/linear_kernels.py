@@ -6,7 +6,7 @@ gathers the pieces into lanes, normalizes them if there is a norm, and multiplie
 
     x ──gather pieces──▶ x̂ lanes ──W──▶ lanes ──scatter──▶ y
 
-The backward pass goes by chunks of tokens, as in `npswin.backends.cpu.mlp`.
+The backward pass goes by chunks of tokens, as in `npswin.backends.cpu.mlp_kernels`.
 """
 
 from functools import lru_cache
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends.cpu.arrays import flat, flat_or, flat_or_none
+from npswin.backends.cpu.arrays import empty, flat, flat_or, flat_or_none
 from npswin.backends.cpu.host import VECTOR_BYTES
 from npswin.backends.cpu.jit import inner, kernel
 from npswin.backends.cpu.lanes import (
@@ -195,8 +195,8 @@ class _Call:
         _, _, tokens, inputs, outputs, tile = self.sizes
         dtype = self.x.dtype
         if keep and self.has_norm:
-            self.stats = np.empty(self.tiles * 2 * tile, dtype)
-        y = np.empty((tokens, outputs), dtype)
+            self.stats = empty(self.tiles * 2 * tile, dtype)
+        y = empty((tokens, outputs), dtype)
         run_parallel(
             *(_forward, self.tiles, (inputs + outputs + 2) * tile, dtype, self.x, y.reshape(-1)),
             *(self.table, self.sizes, self.norm, self.weight, self.bias, self.stats),
@@ -207,11 +207,11 @@ class _Call:
         """dx, dweight, dbias, dnorm_weight, dnorm_bias."""
         _, _, tokens, inputs, outputs, tile = self.sizes
         dtype, dy = self.x.dtype, flat(dy)
-        dx = np.empty_like(self.x)
+        dx = empty(self.x.shape, self.x.dtype)
         chunk = chunk_tiles((inputs + outputs) * tile * dtype.itemsize, self.tiles, thread_count())
-        dout, normed = np.empty(chunk * outputs * tile, dtype), np.empty(chunk * inputs * tile, dtype)
+        dout, normed = empty(chunk * outputs * tile, dtype), empty(chunk * inputs * tile, dtype)
         sums = np.zeros((self.tiles, 2 * inputs + outputs), dtype)
-        dweight = np.empty((outputs, inputs), dtype)
+        dweight = empty((outputs, inputs), dtype)
         for first in range(0, self.tiles, chunk):
             count = min(chunk, self.tiles - first)
             run_parallel(

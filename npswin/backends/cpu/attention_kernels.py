@@ -11,12 +11,12 @@ What goes on inside a head is in `npswin.backends.cpu.head`. The bias is laid ou
 comparison of small integers, made only for the windows that the shift put together from several regions.
 
 **Backward.** In training q, k, v and two statistics a token are kept; probabilities and o are computed again. The
-tokens go by chunks, tiles first and rows of weight gradients after that, as in `npswin.backends.cpu.mlp`.
+tokens go by chunks, tiles first and rows of weight gradients after that, as in `npswin.backends.cpu.mlp_kernels`.
 """
 
 import numpy as np
 
-from npswin.backends.cpu.arrays import flat, flat_or, flat_or_none
+from npswin.backends.cpu.arrays import empty, flat, flat_or, flat_or_none
 from npswin.backends.cpu.head import head_backward, head_backward_room, head_forward, head_room
 from npswin.backends.cpu.host import TILE_ROWS, VECTOR_BYTES, round_up, vector_lanes
 from npswin.backends.cpu.jit import kernel, view
@@ -278,9 +278,9 @@ class AttentionCall:
         channels, heads, dim, group, _ = self.sizes
         tile, dtype = self.tile, self.x.dtype
         if keep:
-            self.kept_qkv = np.empty(self.tiles * 3 * heads * dim * tile, dtype)
-            self.stats = np.empty(self.tiles * 2 * tile if self.has_norm else 0, dtype)
-        y = np.empty_like(self.x) if self.has_norm else np.zeros_like(self.x)
+            self.kept_qkv = empty(self.tiles * 3 * heads * dim * tile, dtype)
+            self.stats = empty(self.tiles * 2 * tile if self.has_norm else 0, dtype)
+        y = empty(self.x.shape, self.x.dtype) if self.has_norm else np.zeros_like(self.x)
         base = self.x if self.has_norm else y
         room = max(head_room(self.table[3], vector_lanes(dtype.itemsize)), 2 * tile)
         run_parallel(
@@ -295,16 +295,16 @@ class AttentionCall:
         channels, heads, dim, group, bias_heads = self.sizes
         per_window, windows, tile = self.table[3], self.table[5], self.tile
         dtype, dy, inside = self.x.dtype, flat(dy), heads * dim
-        dx = np.empty_like(self.x) if self.has_norm else np.zeros_like(self.x)
+        dx = empty(self.x.shape, self.x.dtype) if self.has_norm else np.zeros_like(self.x)
         base = dy if self.has_norm else dx
         tokens = self.tile_windows * per_window
         chunk = chunk_tiles((4 * inside + 2 * channels) * tile * dtype.itemsize, self.tiles, thread_count())
-        dqkv, attended = np.empty(chunk * 3 * inside * tile, dtype), np.empty(chunk * inside * tile, dtype)
-        normed, dout = np.empty(chunk * tokens * channels, dtype), np.empty(chunk * tokens * channels, dtype)
+        dqkv, attended = empty(chunk * 3 * inside * tile, dtype), empty(chunk * inside * tile, dtype)
+        normed, dout = empty(chunk * tokens * channels, dtype), empty(chunk * tokens * channels, dtype)
         sums = np.zeros((self.tiles, 3 * channels + 3 * inside), dtype)
         parts = min(thread_count(), chunk)
         dbias = np.zeros((parts, bias_heads * per_window * self.square), dtype)
-        dqkv_weight, dproj_transposed = np.empty((3 * inside, channels), dtype), np.empty((inside, channels), dtype)
+        dqkv_weight, dproj_transposed = empty((3 * inside, channels), dtype), empty((inside, channels), dtype)
         room = max(head_backward_room(per_window, vector_lanes(dtype.itemsize)), 2 * tile)
         for first in range(0, self.tiles, chunk):
             count = min(chunk, self.tiles - first)

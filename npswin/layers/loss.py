@@ -1,0 +1,70 @@
+"""The loss, from labels or from soft targets."""
+
+from typing import Any
+
+import numpy as np
+
+from npswin.backends import words
+from npswin.types import Array
+
+
+def target_distribution(labels: Array, num_classes: int, label_smoothing: float, dtype: Any) -> Array:
+    """Targets (B, K) from labels (B,) or from soft targets (B, K), smoothed.
+
+    t ← (1 − ε) t + ε/K (Szegedy et al. 2016, section 7).
+
+    Raises:
+        ValueError: labels out of 0 … K − 1 or of another type than integer, targets of another width or
+            that are no distributions, a smoothing outside [0, 1).
+    """
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing: got {label_smoothing}, expected a number in [0, 1)")
+    if labels.ndim == 1:
+        if not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(f"labels: got dtype {labels.dtype}, expected integers (or soft targets of shape (B, K))")
+        if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
+            raise ValueError(
+                f"labels: got values from {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}"
+            )
+        targets = np.zeros((len(labels), num_classes), dtype)
+        targets[np.arange(len(labels)), labels] = 1
+    elif labels.ndim == 2 and labels.shape[1] == num_classes:
+        if not np.issubdtype(labels.dtype, np.floating):
+            raise ValueError(
+                f"labels: got dtype {labels.dtype} of shape {labels.shape}, expected soft targets as floats"
+            )
+        if not (labels >= 0).all() or not np.allclose(labels.sum(axis=1), 1, atol=1e-3):
+            raise ValueError("labels: got soft targets that are no distributions, expected rows >= 0 that sum to 1")
+        targets = labels.astype(dtype)
+    else:
+        raise ValueError(f"labels: got shape {labels.shape}, expected (B,) or (B, {num_classes})")
+    if label_smoothing:
+        targets *= 1 - label_smoothing
+        targets += label_smoothing / num_classes
+    return targets
+
+
+def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0) -> tuple[float, Array]:
+    """The mean cross-entropy of a batch and its derivative by the logits.
+
+    Args:
+        logits: (B, K).
+        labels: (B,) integers in 0 … K − 1, or (B, K) soft targets (as mixup makes them).
+        label_smoothing: ε in [0, 1), the part of each target that is spread over all classes.
+
+    Returns:
+        loss, a float in nats; dlogits (B, K).
+
+    Raises:
+        ValueError: shapes that do not fit, labels out of range, an empty batch.
+    """
+    logits, labels = np.asarray(logits), np.asarray(labels)
+    if not np.issubdtype(logits.dtype, np.floating):
+        raise ValueError(f"logits: got dtype {logits.dtype}, expected floating point")
+    if logits.ndim != 2 or logits.size == 0:
+        raise ValueError(f"logits: got shape {logits.shape}, expected (B, K) with at least one row and one class")
+    if labels.ndim == 0 or len(labels) != len(logits):
+        raise ValueError(f"labels: got shape {labels.shape}, expected {len(logits)} rows, one for each row of logits")
+    targets = target_distribution(labels, logits.shape[1], label_smoothing, logits.dtype)
+    loss, cache = words.cross_entropy_forward(logits, targets)
+    return float(loss), words.cross_entropy_backward(1.0, cache)

@@ -1,0 +1,44 @@
+"""Compilation before it is needed."""
+
+import numpy as np
+
+from npswin.backends import words
+from npswin.layers.loss import cross_entropy
+from npswin.models.swin import SwinTransformer
+
+
+def warmup(dtype: str = "float32", training: bool = True) -> None:
+    """Compile all that a model needs, or load it from the disk where it has been compiled before.
+
+    Otherwise each part is compiled when it is first called, in the middle of the first step. What is compiled serves
+    models of every size; only the dtype counts. In the "numpy" backend there is nothing to compile.
+
+    Args:
+        dtype: "float32" or "float64".
+        training: whether for the backward pass and the optimizers as well.
+
+    Raises:
+        ValueError: another dtype.
+    """
+    model = SwinTransformer(
+        img_size=8,
+        patch_size=2,
+        embed_dim=4,
+        depths=(2, 1),
+        num_heads=(1, 2),
+        num_classes=2,
+        window_size=2,
+        dtype=dtype,
+    )
+    images = np.zeros((2, 3, 8, 8), dtype)
+    model(images)
+    if not training:
+        return
+    logits, cache = model.forward(images)
+    _, dlogits = cross_entropy(logits, np.array([0, 1]))
+    model.backward(dlogits, cache)
+    words.global_norm(model.grads.values())
+    param, *others = (np.zeros(1, dtype) for _ in range(4))
+    words.adamw_update(param, *others, 0.0, 0.9, 0.999, 1e-8, 0.0, 1)
+    words.sgd_update(param, *others[:2], 0.0, 0.0, 0.0)
+    words.ema_update(param, others[0], 1.0)
