@@ -20,16 +20,8 @@ def warmup(dtype: str = "float32", training: bool = True) -> None:
     Raises:
         ValueError: another dtype.
     """
-    model = SwinTransformer(
-        img_size=8,
-        patch_size=2,
-        embed_dim=4,
-        depths=(2, 1),
-        num_heads=(1, 2),
-        num_classes=2,
-        window_size=2,
-        dtype=dtype,
-    )
+    depths, num_heads = (2, 1), (1, 2)
+    model = SwinTransformer(8, 2, 3, 2, 4, depths, num_heads, window_size=2, dtype=dtype)
     images = np.zeros((2, 3, 8, 8), dtype)
     model(images)
     if not training:

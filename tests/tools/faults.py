@@ -267,6 +267,9 @@ FAULTS = [
             "np.exp(log_p) * targets.sum(axis=-1, keepdims=True) - targets",
             "np.exp(log_p) - targets",
         ),
+    ),
+    *_faults(
+        "layers/loss.py",
         (
             "smoothing without the share of all classes",
             "targets += label_smoothing / num_classes",

@@ -9,7 +9,7 @@ it takes some seconds.
 
 import hashlib
 import sys
-import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def kernel(function: Any) -> Any:
     except RuntimeError:  # no folder that can be written to
         compiled = numba.njit(**OPTIONS)(function)
     part = function.__module__.rpartition(".")[2].removesuffix("_kernels")
-    _kernels[compiled] = f"{part}{function.__name__}".replace("_", " ")
+    _kernels[compiled] = f"{part} {function.__name__.strip('_')}".replace("_", " ")
     return compiled
 
 
@@ -56,18 +56,19 @@ class _Announcer(event.Listener):
     """Says which kernel is being compiled; what it calls is compiled on the way, and not mentioned."""
 
     def __init__(self) -> None:
-        self.compiling = threading.local()
+        self.started: dict[Any, float] = {}
 
     def on_start(self, compilation: Any) -> None:
-        name = _kernels.get(compilation.data["dispatcher"])
-        self.compiling.depth = getattr(self.compiling, "depth", 0) + 1
-        if name and self.compiling.depth == 1:
-            numbers = {a.dtype for a in compilation.data["args"] if isinstance(a, types.Array)}
-            dtype = next((str(number) for number in numbers if isinstance(number, types.Float)), "")
-            print(f"npswin: compiling {name} {dtype}, once for this processor", file=sys.stderr, flush=True)
+        compiled = compilation.data["dispatcher"]
+        if name := _kernels.get(compiled):
+            numbers = {array.dtype for array in compilation.data["args"] if isinstance(array, types.Array)}
+            dtype = next((f" for {number}" for number in numbers if isinstance(number, types.Float)), "")
+            print(f"npswin: compiling {name}{dtype}, once on this machine ...", end="", file=sys.stderr, flush=True)
+            self.started[compiled] = time.monotonic()
 
     def on_end(self, compilation: Any) -> None:
-        self.compiling.depth -= 1
+        if started := self.started.pop(compilation.data["dispatcher"], None):
+            print(f" {time.monotonic() - started:.1f} s", file=sys.stderr, flush=True)
 
 
 event.register("numba:compile", _Announcer())
