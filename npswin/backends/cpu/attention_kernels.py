@@ -17,7 +17,7 @@ tokens go by chunks, tiles first and rows of weight gradients after that, as in 
 import numpy as np
 
 from npswin.backends.cpu.arrays import empty, flat, flat_or, flat_or_none
-from npswin.backends.cpu.head import head_backward, head_backward_room, head_forward, head_room
+from npswin.backends.cpu.head import head_backward, head_backward_room, head_forward, head_room, windows_together
 from npswin.backends.cpu.host import TILE_ROWS, VECTOR_BYTES, round_up, vector_lanes
 from npswin.backends.cpu.jit import kernel, view
 from npswin.backends.cpu.lanes import (
@@ -60,24 +60,25 @@ def _forward(
     stats: Array,
     kept_qkv: Array,
 ) -> None:
-    _, _, mixed, per_window, _, total_windows, tile_windows, tile = table
-    channels, heads, dim, group, bias_heads = sizes
+    _, _, _, per_window, _, total_windows, tile_windows, tile = table
+    channels, heads, dim, group, bias_heads, together = sizes
     qkv_weight, qkv_bias, proj_weight, proj_bias = weights
     vector = VECTOR_BYTES // x.itemsize
-    inside = heads * dim
-    bias_stride = per_window * (-(-per_window // vector) * vector) if bias_heads > 1 else 0
+    inside, square = heads * dim, -(-per_window // vector) * vector
+    head_sizes = per_window, dim, square, together * square
+    bias_stride = per_window * together * square if bias_heads > 1 else 0
     xhat, out = (scratch, 0, tile), (scratch, channels * tile, tile)
     attended = (scratch, 2 * channels * tile, tile)
     own_qkv = (2 * channels + inside) * tile
     room = (scratch, own_qkv + 3 * group * dim * tile)
     places, kept = np.zeros(tile, np.int64), np.ones(tile, np.bool_)
-    factors, regions = np.ones(tile, x.dtype), np.zeros(tile, np.int32)
+    factors, regions, masked = np.ones(tile, x.dtype), np.zeros(tile, np.int32), np.zeros(tile_windows, np.bool_)
     for t in range(first, stop):
         window = t * tile_windows
         windows = min(tile_windows, total_windows - window)
         count = windows * per_window
         width = -(-count // vector) * vector
-        padded = locate_windows(window, windows, table, channels, scales, places, kept, factors, regions)
+        padded = locate_windows(window, windows, table, channels, scales, places, kept, factors, regions, masked)
         gather(x, places, count, channels, xhat)
         if norm[0].size:
             normalize(xhat, width, channels, (stats, t * 2 * tile) if stats.size else room)
@@ -104,13 +105,12 @@ def _forward(
                     (qkv_bias, row),
                 )
             for h in range(some):
-                for w in range(windows):
+                for w in range(0, windows, together):
                     at = made_at + h * dim * tile + w * per_window
                     q, k, v = (made, at, tile), (made, at + between, tile), (made, at + 2 * between, tile)
                     o = (scratch, attended[1] + (head + h) * dim * tile + w * per_window, tile)
-                    apart = mixed[(window + w) % mixed.size]
-                    added = (bias, (head + h) * bias_stride, regions, w * per_window, apart, mask_value)
-                    head_forward(q, k, v, o, per_window, dim, added, room)
+                    added = (bias, (head + h) * bias_stride, regions, w * per_window, masked, w, mask_value)
+                    head_forward(q, k, v, o, min(together, windows - w), head_sizes, added, room)
         product(channels, width, inside, (proj_weight, 0, inside, 1), attended, out, BIAS, (proj_bias, 0))
         scatter_add(out, factors, base, y, places, kept, count, channels)
 
@@ -143,20 +143,22 @@ def _backward(
     dbias: Array,
 ) -> None:
     """`sums` has a row a tile: dnorm_weight, dnorm_bias, dproj_bias (C each), dqkv_bias (3hd)."""
-    _, _, mixed, per_window, _, total_windows, tile_windows, tile = table
-    channels, heads, dim, group, bias_heads = sizes
+    _, _, _, per_window, _, total_windows, tile_windows, tile = table
+    channels, heads, dim, group, bias_heads, together = sizes
     qkv_weight, _, proj_weight, _ = weights
     vector = VECTOR_BYTES // x.itemsize
     number = x.dtype.type
     inside = heads * dim
     between = inside * tile
-    bias_size = per_window * (-(-per_window // vector) * vector)
+    square = -(-per_window // vector) * vector
+    head_sizes = per_window, dim, square, together * square
+    bias_size = per_window * together * square
     bias_stride = bias_size if bias_heads > 1 else 0
     dy_lanes, xhat, dxhat = (scratch, 0, tile), (scratch, channels * tile, tile), (scratch, 2 * channels * tile, tile)
     do_at = 3 * channels * tile
     room, none = (scratch, do_at + group * dim * tile), (scratch, 0)
     places, kept = np.zeros(tile, np.int64), np.ones(tile, np.bool_)
-    factors, regions = np.ones(tile, x.dtype), np.zeros(tile, np.int32)
+    factors, regions, masked = np.ones(tile, x.dtype), np.zeros(tile, np.int32), np.zeros(tile_windows, np.bool_)
     for here in range(first, stop):
         t = chunk_first + here
         window = t * tile_windows
@@ -164,7 +166,7 @@ def _backward(
         count = windows * per_window
         width = -(-count // vector) * vector
         sums_at = t * (3 * channels + 3 * inside)
-        padded = locate_windows(window, windows, table, channels, scales, places, kept, factors, regions)
+        padded = locate_windows(window, windows, table, channels, scales, places, kept, factors, regions, masked)
         gather(dy, places, count, channels, dy_lanes)
         scale_tokens(dy_lanes, width, channels, factors)
         if padded:
@@ -175,23 +177,18 @@ def _backward(
             into = (scratch, do_at, tile)
             product(some * dim, width, channels, (proj_weight, head * dim, 1, inside), dy_lanes, into, ZERO, none)
             for h in range(some):
-                for w in range(windows):
+                for w in range(0, windows, together):
                     lane = (head + h) * dim * tile + w * per_window
                     at, back = t * 3 * between + lane, here * 3 * between + lane
-                    apart = mixed[(window + w) % mixed.size]
                     bias_at = (head + h) * bias_stride
                     head_backward(
-                        (kept_qkv, at, tile),
-                        (kept_qkv, at + between, tile),
-                        (kept_qkv, at + 2 * between, tile),
+                        ((kept_qkv, at, tile), (kept_qkv, at + between, tile), (kept_qkv, at + 2 * between, tile)),
                         (attended, here * between + lane, tile),
                         (scratch, do_at + h * dim * tile + w * per_window, tile),
-                        (dqkv, back, tile),
-                        (dqkv, back + between, tile),
-                        (dqkv, back + 2 * between, tile),
-                        per_window,
-                        dim,
-                        (bias, bias_at, regions, w * per_window, apart, mask_value),
+                        ((dqkv, back, tile), (dqkv, back + between, tile), (dqkv, back + 2 * between, tile)),
+                        min(together, windows - w),
+                        head_sizes,
+                        (bias, bias_at, regions, w * per_window, masked, w, mask_value),
                         (dbias, part * bias_heads * bias_size + bias_at),
                         room,
                     )
@@ -265,24 +262,26 @@ class AttentionCall:
         group = next((g for g in range(1, num_heads) if g * dim % TILE_ROWS == 0), num_heads)
         self.bias_table, self.bias, bias_heads = bias_table, flat_or_none(None, x), 0
         self.square = round_up(per_window, vector_lanes(x.itemsize))
+        together = windows_together(per_window, self.square, x.itemsize, self.tile_windows)
         if bias_table is not None:
             full = bias_table.shape == (per_window, per_window)
             bias_heads = 1 if full else bias_table.shape[1]
-            self.index = np.arange(per_window**2) if full else relative_position_index(window_size).reshape(-1)
-            self.bias = np.zeros(bias_heads * per_window * self.square, x.dtype)
-            lay_out_bias(flat(bias_table), self.index, per_window, self.square, bias_heads, self.bias)
-        self.sizes = channels, num_heads, dim, group, bias_heads
+            self.index = flat(np.arange(per_window**2) if full else relative_position_index(window_size))
+            self.bias = np.zeros(bias_heads * per_window * together * self.square, x.dtype)
+            layout = per_window, self.square, together, bias_heads
+            lay_out_bias(flat(bias_table), self.index, *layout, self.bias)
+        self.sizes = channels, num_heads, dim, group, bias_heads, together
         self.stats = self.kept_qkv = flat_or_none(None, x)
 
     def forward(self, keep: bool) -> Array:
-        channels, heads, dim, group, _ = self.sizes
+        channels, heads, dim, group, _, together = self.sizes
         tile, dtype = self.tile, self.x.dtype
         if keep:
             self.kept_qkv = empty(self.tiles * 3 * heads * dim * tile, dtype)
             self.stats = empty(self.tiles * 2 * tile if self.has_norm else 0, dtype)
         y = empty(self.x.shape, self.x.dtype) if self.has_norm else np.zeros_like(self.x)
         base = self.x if self.has_norm else y
-        room = max(head_room(self.table[3], vector_lanes(dtype.itemsize)), 2 * tile)
+        room = max(head_room(self.table[3], self.square, together), 2 * tile)
         run_parallel(
             *(_forward, self.tiles, (2 * channels + (heads + 3 * group) * dim) * tile + room, dtype),
             *(self.x, base, y, self.scales, self.table, self.sizes, self.mask_value, self.norm, self.weights),
@@ -292,7 +291,7 @@ class AttentionCall:
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         """dx, dnorm_weight, dnorm_bias, dqkv_weight, dqkv_bias, dproj_weight, dproj_bias, dbias_table."""
-        channels, heads, dim, group, bias_heads = self.sizes
+        channels, heads, dim, group, bias_heads, together = self.sizes
         per_window, windows, tile = self.table[3], self.table[5], self.tile
         dtype, dy, inside = self.x.dtype, flat(dy), heads * dim
         dx = empty(self.x.shape, self.x.dtype) if self.has_norm else np.zeros_like(self.x)
@@ -303,9 +302,9 @@ class AttentionCall:
         normed, dout = empty(chunk * tokens * channels, dtype), empty(chunk * tokens * channels, dtype)
         sums = np.zeros((self.tiles, 3 * channels + 3 * inside), dtype)
         parts = min(thread_count(), chunk)
-        dbias = np.zeros((parts, bias_heads * per_window * self.square), dtype)
+        dbias = np.zeros((parts, bias_heads * per_window * together * self.square), dtype)
         dqkv_weight, dproj_transposed = empty((3 * inside, channels), dtype), empty((inside, channels), dtype)
-        room = max(head_backward_room(per_window, vector_lanes(dtype.itemsize)), 2 * tile)
+        room = max(head_backward_room(per_window, self.square, together), 2 * tile)
         for first in range(0, self.tiles, chunk):
             count = min(chunk, self.tiles - first)
             run_parallel(
@@ -323,7 +322,8 @@ class AttentionCall:
         dtable = None
         if self.bias_table is not None:
             dtable = np.zeros_like(self.bias_table)
-            collect_bias(dbias.sum(axis=0), self.index, per_window, self.square, bias_heads, dtable.reshape(-1))
+            layout = per_window, self.square, together, bias_heads
+            collect_bias(dbias.sum(axis=0), self.index, *layout, dtable.reshape(-1))
         return (
             *(dx.reshape(self.shape), dnorm_weight, dnorm_bias),
             *(dqkv_weight, dqkv_bias if self.has_bias[0] else None),

@@ -45,6 +45,7 @@ def locate_windows(
     kept: Array,
     factors: Array,
     regions: Array,
+    masked: Array,
 ) -> bool:
     """Where the tokens of some consecutive windows of the batch are, in window order.
 
@@ -57,6 +58,7 @@ def locate_windows(
         kept: filled with whether it is on the map.
         factors: filled with its image's factor.
         regions: filled with its region.
+        masked: filled with whether a window needs a mask.
 
     Returns:
         Whether some tokens are in the padding.
@@ -66,6 +68,7 @@ def locate_windows(
     padded = False
     for w in range(count):
         image, window = divmod(first_window + w, mixed.size)
+        masked[w] = mixed[window]
         for i in range(per_window):
             token, place = w * per_window + i, window_places[window * per_window + i]
             kept[token] = place >= 0
@@ -79,20 +82,29 @@ def locate_windows(
 
 
 @kernel
-def lay_out_bias(table: Array, index: Array, per_window: int, square: int, heads: int, out: Array) -> None:
-    """out[head][key][query] from a table [row][head], each query's row padded to whole vectors."""
+def lay_out_bias(
+    table: Array, index: Array, per_window: int, square: int, together: int, heads: int, out: Array
+) -> None:
+    """out[head][key][window][query] from a table [row][head], the queries padded to whole vectors.
+
+    It is the same for all windows, and repeated for as many as a head takes at a time.
+    """
     for i in range(per_window):
         for j in range(per_window):
             row = index[i * per_window + j] * heads
             for head in range(heads):
-                out[(head * per_window + j) * square + i] = table[row + head]
+                for window in range(together):
+                    out[((head * per_window + j) * together + window) * square + i] = table[row + head]
 
 
 @kernel
-def collect_bias(dbias: Array, index: Array, per_window: int, square: int, heads: int, dtable: Array) -> None:
+def collect_bias(
+    dbias: Array, index: Array, per_window: int, square: int, together: int, heads: int, dtable: Array
+) -> None:
     """The transpose of `lay_out_bias`: each row of the table sums over the pairs that read it."""
     for i in range(per_window):
         for j in range(per_window):
             row = index[i * per_window + j] * heads
             for head in range(heads):
-                dtable[row + head] += dbias[(head * per_window + j) * square + i]
+                for window in range(together):
+                    dtable[row + head] += dbias[((head * per_window + j) * together + window) * square + i]
