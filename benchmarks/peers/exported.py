@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from benchmarks.peers.workloads import find, make_batch
+from benchmarks.peers.workloads import make_batch
 
 
 def prepare(job: dict[str, Any]) -> dict[str, Any]:
     """A call that can be timed, warm; and what it puts out."""
-    images = make_batch(find(job))[0]
+    images = make_batch(job)[0]
     call = (_onnxruntime if job["competitor"] == "onnxruntime" else _openvino)(job, images)
     logits = call()
     call()

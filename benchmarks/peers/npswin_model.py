@@ -3,20 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.peers.workloads import LR, PROOF_STEPS, WEIGHT_DECAY, find, make_batch, make_model
+from benchmarks.peers.workloads import LR, PROOF_STEPS, WEIGHT_DECAY, make_batch, make_model
 
 
 def prepare(job: dict[str, Any]) -> dict[str, Any]:
     """A call that can be timed, warm; and what it puts out, to be compared with the others."""
     import npswin
 
-    workload = find(job)
-    images, labels = make_batch(workload)
-    model = make_model(workload)
-    flops = model.flops(training=workload.training).total * workload.batch
+    images, labels = make_batch(job)
+    model = make_model(job)
+    flops = model.flops(training=job["training"]).total * job["batch"]
     notes = {"flops": flops, "backend": npswin.get_backend()}
     logits = model(images)
-    if not workload.training:
+    if not job["training"]:
         return {"call": lambda: model(images), "proof": {"logits": logits}, "notes": notes}
     step = _training(model, images, labels)
     losses = [step() for _ in range(PROOF_STEPS)]
@@ -35,7 +34,7 @@ def build(job: dict[str, Any], images: Any, labels: Any) -> Callable[[], float]:
     """A training step on a fresh model."""
     import npswin
 
-    return _training(npswin.create_model(find(job).model, drop_path_rate=0.0), images, labels)
+    return _training(npswin.SwinTransformer(**job["config"]), images, labels)
 
 
 def _training(model: Any, images: Any, labels: Any) -> Callable[[], float]:

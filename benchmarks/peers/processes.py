@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -59,9 +60,11 @@ class Worker:
     def turn(self, enough: float) -> list[float]:
         """Let it run its call once untimed, then timed; seconds of the timed calls."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"seconds": enough}) + "\n")
-        self._process.stdin.flush()
-        return self.answer()["seconds"]
+        with suppress(BrokenPipeError):  # then `answer` says what is known
+            self._process.stdin.write(json.dumps({"seconds": enough}) + "\n")
+            self._process.stdin.flush()
+        seconds: list[float] = self.answer()["seconds"]
+        return seconds
 
     def log(self) -> str:
         """What it printed."""
@@ -72,7 +75,8 @@ class Worker:
         """End it."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                pipe.close()
+                with suppress(BrokenPipeError):
+                    pipe.close()
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:

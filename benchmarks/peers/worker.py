@@ -77,13 +77,13 @@ def _turn(call: Any, enough: float) -> list[float]:
 
 def _memory(competitor: Any, job: dict[str, Any]) -> dict[str, Any]:
     """Peak resident memory in a few training steps, above what is resident right after the imports."""
-    from benchmarks.peers.workloads import find, make_batch
+    from benchmarks.peers.workloads import make_batch
 
     competitor.imports()
     before = _resident("VmRSS")
     # what the imports' own peak was does not matter
     Path("/proc/self/clear_refs").write_text("5")
-    step = competitor.build(job, *make_batch(find(job)))
+    step = competitor.build(job, *make_batch(job))
     for _ in range(MEMORY_STEPS):
         step()
     return {"bytes": _resident("VmHWM") - before, "imports": before}
@@ -96,11 +96,11 @@ def _resident(field: str) -> int:
 
 def _first_step(competitor: Any, job: dict[str, Any]) -> dict[str, Any]:
     """Seconds from just before the model is built to the end of the first step; and of the imports and that."""
-    from benchmarks.peers.workloads import find, make_batch
+    from benchmarks.peers.workloads import make_batch
 
     competitor.imports()
     imported = time.perf_counter() - STARTED
-    batch = make_batch(find(job))
+    batch = make_batch(job)
     started = time.perf_counter()
     step = competitor.build(job, *batch)
     step()

@@ -31,6 +31,13 @@ class Workload:
         """The title with the batch and what is done to it."""
         return f"{self.title}, batch {self.batch}, {'training step' if self.training else 'inference'}"
 
+    def job(self, competitor: str, **more: Any) -> dict[str, Any]:
+        """What a worker is told. Drop path is off, so that the losses of different implementations can be compared."""
+        import npswin
+
+        config = {**npswin.CONFIGS[self.model], "drop_path_rate": 0.0}
+        return {"competitor": competitor, "config": config, "batch": self.batch, "training": self.training, **more}
+
     def smaller(self) -> "Workload":
         """An eighth of the batch, for a quick try."""
         return replace(self, batch=max(1, self.batch // 8))
@@ -76,35 +83,24 @@ LR, WEIGHT_DECAY = 1e-4, 0.05
 PROOF_STEPS = 3  # whose losses are compared before a training step is timed
 
 
-def find(job: dict[str, Any]) -> Workload:
-    """The workload that a worker's job is about."""
-    workload = next(workload for workload in WORKLOADS if workload.name == job["workload"])
-    return replace(workload, batch=job["batch"])
-
-
-def make_model(workload: Workload) -> Any:
-    """The npswin model, the same in each process: fresh weights with some noise, so that every term counts.
-
-    Drop path is off, so that the losses of different implementations can be compared.
-    """
+def make_model(job: dict[str, Any]) -> Any:
+    """The npswin model, the same in each process: fresh weights with some noise, so that every term counts."""
     import numpy as np
 
     import npswin
 
-    model = npswin.create_model(workload.model, drop_path_rate=0.0, seed=0)
+    model = npswin.SwinTransformer(**job["config"], seed=0)
     rng = np.random.default_rng(2)
     for param in model.params.values():
         param += 0.02 * rng.standard_normal(param.shape, param.dtype)
     return model
 
 
-def make_batch(workload: Workload) -> tuple[Any, Any]:
+def make_batch(job: dict[str, Any]) -> tuple[Any, Any]:
     """Images (B, 3, S, S) and labels (B,), the same in each process."""
     import numpy as np
 
-    import npswin
-
-    config = npswin.CONFIGS[workload.model]
+    config, batch = job["config"], job["batch"]
     rng = np.random.default_rng(1)
-    images = rng.standard_normal((workload.batch, 3, config["img_size"], config["img_size"]), np.float32)
-    return images, rng.integers(0, config["num_classes"], workload.batch)
+    images = rng.standard_normal((batch, 3, config["img_size"], config["img_size"]), np.float32)
+    return images, rng.integers(0, config["num_classes"], batch)

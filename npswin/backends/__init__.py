@@ -101,6 +101,15 @@ def set_thread_count(count: int) -> None:
         set_kernel_threads(count)
 
 
+def thread_count() -> int:
+    """How many threads the "cpu" backend's kernels use."""
+    if not _has_numba():
+        return 1
+    from npswin.backends.cpu.threads import thread_count as kernel_threads
+
+    return kernel_threads()
+
+
 def get_backend() -> str:
     """The name of the dialect that runs.
 

@@ -11,7 +11,7 @@ import numpy as np
 from npswin import ops
 from npswin.backends import cpu
 from npswin.backends.cpu.threads import set_thread_count, thread_count
-from tests.backends.drawn_words import UPDATES, Seed
+from tests.backends.drawn_words import UPDATES, Case, Seed
 
 _OWN = {name for name, value in vars(cpu).items() if inspect.isfunction(value)}  # the rest are the files' names
 SPOKEN = sorted(
@@ -21,7 +21,8 @@ SPOKEN = sorted(
 PAIRS = [word for word in SPOKEN if f"{word}_forward" in ops.__all__]
 INFERENCE = [word for word in PAIRS if word in _OWN]
 
-LAYOUTS = ("contiguous", "every other", "transposed")
+TINY = 1e-20  # exp(-100) may be 0
+LAYOUTS = ("contiguous", "every other", "transposed", "read-only")
 
 
 @contextmanager
@@ -52,7 +53,9 @@ def laid_out(array, layout):
     """A copy with the same numbers in another order in memory."""
     if layout == "every other":
         return np.repeat(array, 2, axis=-1)[..., ::2] if array.ndim else array.copy()
-    return np.array(array, order="F" if layout == "transposed" else "C")
+    copy = np.array(array, order="F" if layout == "transposed" else "C")
+    copy.flags.writeable = layout != "read-only"
+    return copy
 
 
 def arguments(value, dtype, layout="contiguous"):
@@ -84,6 +87,11 @@ def as_list(results):
     return list(results) if isinstance(results, tuple) else [results]
 
 
+def bits(results):
+    """Results as what can be compared to the bit."""
+    return [None if result is None else np.asarray(result).tobytes() for result in results]
+
+
 def called(speaker, word, args, kwargs, dy=None):
     """y and all gradients; or what an update left in its arguments; or what a word without a derivative returns.
 
@@ -92,7 +100,7 @@ def called(speaker, word, args, kwargs, dy=None):
     if word in UPDATES:
         getattr(speaker, word)(*args, **kwargs)
         return [arg for arg in args if isinstance(arg, np.ndarray)]
-    if word not in PAIRS and f"{word}_forward" not in ops.__all__:
+    if f"{word}_forward" not in ops.__all__:
         return as_list(getattr(speaker, word)(*args, **kwargs))
     y, cache = getattr(speaker, f"{word}_forward")(*args, **kwargs)
     return [y, *as_list(getattr(speaker, f"{word}_backward")(dy(y) if callable(dy) else dy, cache))]
@@ -100,25 +108,53 @@ def called(speaker, word, args, kwargs, dy=None):
 
 @dataclass
 class Expected:
-    """What the definition says.
+    """What the definition says about a case.
 
     Attributes:
         results: in float64, on arguments that were rounded to the dtype.
         dy: what came back to the word, in float64, or None.
-        own_errors: of each result, the definition's own error when it is computed in the dtype.
+        errors: of each result, what a good implementation in the dtype may be off by.
     """
 
     results: list
     dy: np.ndarray | None
+    errors: list
+
+
+def expected(word, cases, dtype):
+    """The first case's results, and the errors to be expected.
+
+    A result's error is a rounding of its largest number, times √length, as a sum of `length` numbers has it; and the
+    definition's own error when it is computed in the dtype, which is larger where big terms cancel one another. Small
+    arrays may be close to 0 by chance, so the largest number is the largest of all the cases, which have one shape.
+    """
+    found = [_exact(word, case, dtype) for case in cases]
+    errors = []
+    for place in range(len(found[0].results)):
+        scale = max(TINY, *(one.scale(place) for one in found))
+        own = max(one.own_errors[place] for one in found)
+        errors.append(own + np.finfo(dtype).eps * np.sqrt(cases[0].length) * scale)
+    return Expected(found[0].results, found[0].dy, errors)
+
+
+@dataclass
+class _Exact:
+    """A case's results in float64, dy, and the definition's own errors in the dtype."""
+
+    case: Case
+    results: list
+    dy: np.ndarray | None
     own_errors: list
 
+    def scale(self, place):
+        """The largest number of a result, or of the terms that cancelled one another in it."""
+        cancelled = self.case.cancelled * np.abs(self.dy).max(initial=0) if place == 1 and self.case.cancelled else 0.0
+        result = self.results[place]
+        return max(self.case.least_scale, cancelled, 0.0 if result is None else np.abs(result).max(initial=0))
 
-def expected(word, case, dtype):
-    """The results that the dialect's are compared with.
 
-    The definition's own error is measured in float32 and scaled: there is nothing finer that float64 could be compared
-    with. It is far above a rounding where large terms cancel one another.
-    """
+def _exact(word, case, dtype):
+    """Its own errors are measured in float32 and scaled: there is nothing finer to compare float64 with."""
     dy = None
 
     def draw_dy(y):
@@ -137,31 +173,21 @@ def expected(word, case, dtype):
         near = called(ops, word, *(arguments(value, np.float32) for value in given), arguments(dy32, np.float32))
     unit = np.finfo(dtype).eps / np.finfo(np.float32).eps
     own_errors = [unit * _largest_error(*pair) for pair in zip(near, exact32, strict=True)]
-    return Expected(results, dy, own_errors)
+    return _Exact(case, results, dy, own_errors)
 
 
 def _largest_error(result, exact):
     return 0.0 if exact is None else float(np.abs(result - exact).max(initial=0))
 
 
-def errors(results, wanted, case, dtype):
-    """Of each result: its largest error, where 1 is what has to be expected.
-
-    That is a rounding of the largest number times √length, as sums of `length` numbers have it; and the definition's
-    own error.
-    """
+def relative_errors(results, wanted, dtype):
+    """Of each result: its largest error next to the one to be expected. Shapes and dtypes have to be right."""
     assert len(results) == len(wanted.results)
-    unit = np.finfo(dtype).eps * np.sqrt(case.length)
     found = []
     for place, (result, exact) in enumerate(zip(results, wanted.results, strict=True)):
         assert (result is None) == (exact is None), f"result {place}: got {result}, expected {exact}"
-        if exact is None:
-            continue
-        assert np.shape(result) == np.shape(exact), f"result {place}"
-        assert result.dtype == dtype if np.ndim(exact) else True, f"result {place}"
-        scale = max(np.abs(exact).max(initial=0), case.least_scale)
-        if place == 1 and wanted.dy is not None:
-            scale = max(scale, case.cancelled * np.abs(wanted.dy).max(initial=0))
-        error = _largest_error(result, exact)
-        found.append(error / (unit * scale + wanted.own_errors[place]) if error else 0.0)
+        if exact is not None:
+            assert np.shape(result) == np.shape(exact), f"result {place}"
+            assert np.ndim(exact) == 0 or result.dtype == dtype, f"result {place}"
+            found.append(_largest_error(result, exact) / wanted.errors[place])
     return found

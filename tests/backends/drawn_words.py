@@ -110,7 +110,7 @@ def _any_shape(draw, large):
 def gelu(draw, large):
     rng, shape = _rng(draw), _any_shape(draw, large)
     x = draw(st.sampled_from([0.1, 1, 5])) * rng.standard_normal(shape)
-    return Case([x], rng, least_scale=np.abs(x).max())
+    return Case([x], rng, least_scale=np.abs(x).max(), cancelled=1.0)
 
 
 def softmax(draw, large):
@@ -311,7 +311,8 @@ def cross_entropy(draw, large):
     if draw(st.booleans()):
         targets = np.eye(classes)[rng.integers(classes, size=rows)]
     targets /= targets.sum(axis=1, keepdims=True)
-    return Case([draw(st.sampled_from([1, 20])) * rng.standard_normal((rows, classes)), targets], rng, length=classes)
+    logits = draw(st.sampled_from([1, 20])) * rng.standard_normal((rows, classes)) + draw(st.sampled_from([0, 1000]))
+    return Case([logits, targets], rng, length=classes)
 
 
 def _parameters(draw, large, count):
@@ -355,6 +356,21 @@ class Seed:
     """Stands for a fresh generator."""
 
     value: int
+
+
+def drawn(word, draw, large):
+    """A case of the word, and others of the same shapes and variants with other numbers, fewer where it is large."""
+    draws = []
+
+    def remember(strategy):
+        draws.append((strategy, draw(strategy)))
+        return draws[-1][1]
+
+    def again(number):
+        values = iter([value + number if strategy is SEEDS else value for strategy, value in draws])
+        return WORDS[word](lambda _: next(values), large)
+
+    return [WORDS[word](remember, large), *(again(number) for number in range(1, 2 if large else 9))]
 
 
 WORDS = {

@@ -19,7 +19,7 @@ from npswin.backends.cpu.ends import (
     mean_pool_backward,
     mean_pool_forward,
 )
-from npswin.backends.cpu.layer_norm import layer_norm_backward, layer_norm_forward
+from npswin.backends.cpu.layer_norm_kernels import layer_norm_backward, layer_norm_forward
 from npswin.backends.cpu.linear_kernels import (
     linear,
     linear_backward,

@@ -19,13 +19,14 @@ import numpy as np
 from npswin.backends.cpu.arrays import empty, flat, flat_or, flat_or_none
 from npswin.backends.cpu.head import head_backward, head_backward_room, head_forward, head_room, windows_together
 from npswin.backends.cpu.host import TILE_ROWS, VECTOR_BYTES, round_up, vector_lanes
-from npswin.backends.cpu.jit import kernel, view
+from npswin.backends.cpu.jit import kernel
 from npswin.backends.cpu.lanes import (
     clear,
     gather,
     normalize,
     normalize_again,
     normalize_backward,
+    put_in_rows,
     scale_and_shift,
     scale_tokens,
     scatter_add,
@@ -147,7 +148,6 @@ def _backward(
     channels, heads, dim, group, bias_heads, together = sizes
     qkv_weight, _, proj_weight, _ = weights
     vector = VECTOR_BYTES // x.itemsize
-    number = x.dtype.type
     inside = heads * dim
     between = inside * tile
     square = -(-per_window // vector) * vector
@@ -201,21 +201,13 @@ def _backward(
             gather(x, places, count, channels, xhat)
             normalize_again(xhat, width, channels, (stats, t * 2 * tile))
             normalize_backward(dxhat, xhat, count, channels, norm[0], (stats, t * 2 * tile), (sums, sums_at), room)
-        for i in range(count):
-            at = (here * tile_windows * per_window + i) * channels
-            token, out = view(x, places[i], channels), view(normed, at, channels)
-            dtoken, dtoken_out = view(dy, places[i], channels), view(dout, at, channels)
-            if not kept[i]:
-                out[:], dtoken_out[:] = number(0), number(0)
-            elif norm[0].size:
-                mean, rstd = stats[t * 2 * tile + i], stats[t * 2 * tile + tile + i]
-                for c in range(channels):
-                    out[c] = (token[c] - mean) * rstd * norm[0][c] + norm[1][c]
-                    dtoken_out[c] = dtoken[c] * factors[i]
-            else:
-                for c in range(channels):
-                    out[c] = token[c]
-                    dtoken_out[c] = dtoken[c] * factors[i]
+            scale_and_shift(xhat, width, channels, norm[0], norm[1])
+        else:
+            gather(x, places, count, channels, xhat)
+        if padded:
+            clear(xhat, count, channels, kept)
+        put_in_rows(xhat, normed, here * tile_windows * per_window, count, channels, channels)
+        put_in_rows(dy_lanes, dout, here * tile_windows * per_window, count, channels, channels)
         factors[:] = 1
         scatter_add(dxhat, factors, base, dx, places, kept, count, channels)
 

@@ -56,6 +56,7 @@ def _softmax(first: int, stop: int, part: int, scratch: Array, x: Array, y: Arra
             largest = source[c] if source[c] > largest else largest
         for c in range(columns):
             out[c] = exp(source[c] - largest)
+        for c in range(columns):  # by itself: how a sum with a store in its loop runs depends on where the arrays lie
             total += out[c]
         for c in range(columns):
             out[c] /= total

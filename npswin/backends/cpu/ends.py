@@ -70,10 +70,13 @@ def _cross_entropy(
         for k in range(classes):
             largest = x[k] if x[k] > largest else largest
         for k in range(classes):
-            total += exp(x[k] - largest)
-        shift = largest + number(math.log(total))
+            out[k] = x[k] - largest  # stored, so that it is not put together with the next subtraction
         for k in range(classes):
-            out[k] = x[k] - shift
+            total += exp(out[k])
+        log_total = number(math.log(total))
+        for k in range(classes):
+            out[k] -= log_total
+        for k in range(classes):
             loss -= t[k] * out[k]
         losses[row] = loss
 

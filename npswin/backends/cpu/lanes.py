@@ -19,7 +19,7 @@ import numpy as np
 
 from npswin.backends.cpu.host import VECTOR_BYTES
 from npswin.backends.cpu.jit import inner, view
-from npswin.backends.cpu.micro_kernel import add_transposed, put_transposed, transpose_indexed
+from npswin.backends.cpu.micro_kernel import add_transposed, put_transposed, transpose_indexed, transpose_strided
 from npswin.types import Array
 
 Lanes: TypeAlias = tuple[Array, int, int]
@@ -99,6 +99,30 @@ def _all_kept(kept: Array, first: int, vector: int, count: int) -> bool:
         if not kept[i]:
             return False
     return True
+
+
+@inner
+def put_in_rows(lanes: Lanes, out: Array, first: int, count: int, channels: int, row: int) -> None:
+    """Turn lanes back into tokens that lie one after the other.
+
+    Args:
+        lanes: the tile.
+        out: filled from token `first` on, flat.
+        first, count: which tokens.
+        channels: of the tile.
+        row: numbers from one token to the next in `out`.
+    """
+    source, offset, stride = lanes
+    vector = VECTOR_BYTES // out.itemsize
+    whole = channels - channels % vector
+    for i in range(0, count, vector):
+        full = i + vector <= count
+        if full:
+            for c in range(0, whole, vector):
+                transpose_strided(source, offset + c * stride + i, stride, out, (first + i) * row + c, row)
+        for token in range(i, min(i + vector, count)):
+            for c in range(whole if full else 0, channels):
+                out[(first + token) * row + c] = source[offset + c * stride + token]
 
 
 @inner

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends.cpu.arrays import empty, flat, flat_or, flat_or_none
-from npswin.backends.cpu.host import VECTOR_BYTES
+from npswin.backends.cpu.host import VECTOR_BYTES, round_up, vector_lanes
 from npswin.backends.cpu.jit import inner, kernel
 from npswin.backends.cpu.lanes import (
     Lanes,
@@ -24,6 +24,7 @@ from npswin.backends.cpu.lanes import (
     normalize,
     normalize_again,
     normalize_backward,
+    put_in_rows,
     scale_and_shift,
     scatter,
     sum_tokens,
@@ -38,30 +39,25 @@ from npswin.types import Array
 
 
 @inner
-def _places(
-    table: Array, pieces: int, piece: int, image_size: int, first: int, count: int, out: Array, kept: Array
-) -> bool:
-    """Where this piece of each of a tile's tokens starts; returns whether some are in the padding."""
+def _locate(table: Array, pieces: int, image_size: int, first: int, count: int, images: Array, rows: Array) -> None:
+    """Where each of a tile's tokens finds its image in x, and its row in the table."""
     per_image = table.size // pieces
-    out[:], kept[:] = 0, True
-    any_padding = False
     for i in range(count):
         image, token = divmod(first + i, per_image)
-        place = table[token * pieces + piece]
-        kept[i] = place >= 0
-        if place >= 0:
-            out[i] = image * image_size + place
-        else:
-            any_padding = True
-    return any_padding
+        images[i], rows[i] = image * image_size, token * pieces
 
 
 @inner
-def _rows(first: int, channels: int, places: Array, kept: Array) -> None:
-    """Places of tokens that lie one after the other."""
-    kept[:] = True
-    for i in range(places.size):
-        places[i] = (first + i) * channels
+def _places(table: Array, piece: int, count: int, images: Array, rows: Array, out: Array, kept: Array) -> bool:
+    """Where this piece of each of a tile's tokens starts; returns whether some are in the padding."""
+    out[count:], kept[count:] = 0, True
+    padded = False
+    for i in range(count):
+        place = table[rows[i] + piece]
+        kept[i] = place >= 0
+        out[i] = images[i] + place if place >= 0 else 0
+        padded = padded or place < 0
+    return padded
 
 
 @inner
@@ -69,17 +65,17 @@ def _gather_pieces(
     x: Array,
     table: Array,
     pieces: int,
-    image_size: int,
-    first: int,
     count: int,
     length: int,
     lanes: Lanes,
+    images: Array,
+    rows: Array,
     places: Array,
     kept: Array,
 ) -> None:
     out, offset, stride = lanes
     for piece in range(pieces):
-        padded = _places(table, pieces, piece, image_size, first, count, places, kept)
+        padded = _places(table, piece, count, images, rows, places, kept)
         into = (out, offset + piece * length * stride, stride)
         gather(x, places, count, length, into)
         if padded:
@@ -106,16 +102,17 @@ def _forward(
     xhat, out = (scratch, 0, tile), (scratch, inputs * tile, tile)
     room = (scratch, (inputs + outputs) * tile)
     places, kept = np.zeros(tile, np.int64), np.ones(tile, np.bool_)
+    images, rows = np.zeros(tile, np.int64), np.zeros(tile, np.int64)
     for t in range(first, stop):
         count = min(tile, tokens - t * tile)
         width = -(-count // vector) * vector
-        _gather_pieces(x, table, pieces, image_size, t * tile, count, inputs // pieces, xhat, places, kept)
+        _locate(table, pieces, image_size, t * tile, count, images, rows)
+        _gather_pieces(x, table, pieces, count, inputs // pieces, xhat, images, rows, places, kept)
         if norm[0].size:
             normalize(xhat, width, inputs, (stats, t * 2 * tile) if stats.size else room)
             scale_and_shift(xhat, width, inputs, norm[0], norm[1])
         product(outputs, width, inputs, (weight, 0, inputs, 1), xhat, out, BIAS, (bias, 0))
-        _rows(t * tile, outputs, places, kept)
-        scatter(out, y, places, kept, count, outputs)
+        put_in_rows(out, y, t * tile, count, outputs, outputs)
 
 
 @kernel
@@ -142,6 +139,7 @@ def _backward(
     vector = VECTOR_BYTES // x.itemsize
     xhat, dxhat, room = (scratch, 0, tile), (scratch, inputs * tile, tile), (scratch, 2 * inputs * tile)
     places, kept = np.zeros(tile, np.int64), np.ones(tile, np.bool_)
+    images, rows = np.zeros(tile, np.int64), np.zeros(tile, np.int64)
     length = inputs // pieces
     for here in range(first, stop):
         t = chunk_first + here
@@ -149,20 +147,20 @@ def _backward(
         width = -(-count // vector) * vector
         sums_at = t * (2 * inputs + outputs)
         dy_lanes = (dout, here * outputs * tile, tile)
-        _rows(t * tile, outputs, places, kept)
-        places[count:] = 0
+        for i in range(tile):
+            places[i] = (t * tile + i if i < count else 0) * outputs
         gather(dy, places, count, outputs, dy_lanes)
         sum_tokens(dy_lanes, count, outputs, sums, sums_at + 2 * inputs)
         product(inputs, width, outputs, (weight, 0, 1, inputs), dy_lanes, dxhat, ZERO, (scratch, 0))
-        _gather_pieces(x, table, pieces, image_size, t * tile, count, length, xhat, places, kept)
+        _locate(table, pieces, image_size, t * tile, count, images, rows)
+        _gather_pieces(x, table, pieces, count, length, xhat, images, rows, places, kept)
         if norm[0].size:
             normalize_again(xhat, width, inputs, (stats, t * 2 * tile))
             normalize_backward(dxhat, xhat, count, inputs, norm[0], (stats, t * 2 * tile), (sums, sums_at), room)
             scale_and_shift(xhat, width, inputs, norm[0], norm[1])
-        _rows(here * tile, inputs, places, kept)
-        scatter(xhat, normed, places, kept, count, inputs)
+        put_in_rows(xhat, normed, here * tile, count, inputs, -(-inputs // vector) * vector)
         for piece in range(pieces):
-            _places(table, pieces, piece, image_size, t * tile, count, places, kept)
+            _places(table, piece, count, images, rows, places, kept)
             scatter((scratch, dxhat[1] + piece * length * tile, tile), dx, places, kept, count, length)
 
 
@@ -187,7 +185,7 @@ class _Call:
         self.norm = flat_or_none(norm_weight, x), flat_or_none(norm_bias, x)
         tile = token_tile(max(inputs, outputs), x.itemsize, tokens, thread_count())
         self.tiles = -(-tokens // tile)
-        self.sizes = pieces, x.size // images, tokens, inputs, outputs, tile
+        self.sizes = pieces, x.size // max(1, images), tokens, inputs, outputs, tile
         self.stats = flat_or_none(None, x)
 
     def forward(self, keep: bool) -> Array:
@@ -209,9 +207,10 @@ class _Call:
         dtype, dy = self.x.dtype, flat(dy)
         dx = empty(self.x.shape, self.x.dtype)
         chunk = chunk_tiles((inputs + outputs) * tile * dtype.itemsize, self.tiles, thread_count())
-        dout, normed = empty(chunk * outputs * tile, dtype), empty(chunk * inputs * tile, dtype)
+        padded = round_up(inputs, vector_lanes(dtype.itemsize))  # whole vectors: an image patch has 12 numbers or 48
+        dout, normed = empty(chunk * outputs * tile, dtype), empty(chunk * padded * tile, dtype)
         sums = np.zeros((self.tiles, 2 * inputs + outputs), dtype)
-        dweight = empty((outputs, inputs), dtype)
+        dweight = empty((outputs, padded), dtype)
         for first in range(0, self.tiles, chunk):
             count = min(chunk, self.tiles - first)
             run_parallel(
@@ -222,7 +221,8 @@ class _Call:
             weight_gradient(dout, tile, tile, normed, 0, here, dweight, first == 0)
         dnorm_weight, dnorm_bias, dbias = np.split(sums.sum(axis=0), [inputs, 2 * inputs])
         dbias_or_none = dbias if self.has_bias else None
-        return dx.reshape(self.shape), dweight.reshape(self.weight_shape), dbias_or_none, dnorm_weight, dnorm_bias
+        dweight = dweight[:, :inputs].reshape(self.weight_shape)
+        return dx.reshape(self.shape), dweight, dbias_or_none, dnorm_weight, dnorm_bias
 
 
 _ONE_PIECE = np.zeros((1, 1), np.int64)

@@ -29,6 +29,7 @@ from npswin.backends.cpu.lanes import (
     normalize,
     normalize_again,
     normalize_backward,
+    put_in_rows,
     scale_and_shift,
     scale_tokens,
     scatter_add,
@@ -177,11 +178,8 @@ def _backward(
             gather(x, places, count, channels, xhat)
             normalize_again(xhat, width, channels, (stats, t * 2 * tile))
             normalize_backward(dxhat, xhat, count, channels, norm[0], (stats, t * 2 * tile), (sums, sums_at), room)
-            for i in range(count):
-                mean, rstd = stats[t * 2 * tile + i], stats[t * 2 * tile + tile + i]
-                token, out = view(x, places[i], channels), view(normed, (here * tile + i) * channels, channels)
-                for c in range(channels):
-                    out[c] = (token[c] - mean) * rstd * norm[0][c] + norm[1][c]
+            scale_and_shift(xhat, width, channels, norm[0], norm[1])
+            put_in_rows(xhat, normed, here * tile, count, channels, channels)
         scale[:] = 1
         scatter_add(dxhat, scale, base, dx, places, all_kept, count, channels)
 

@@ -5,12 +5,18 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from npswin import ops
 from npswin.backends.cpu.arrays import flat
 from npswin.backends.cpu.jit import kernel, view
 from npswin.backends.cpu.threads import run_parallel
 from npswin.types import Array
 
 BLOCK = 1 << 15  # numbers in a piece of work
+
+
+def _in_place(*arrays: Array) -> bool:
+    """Whether each can be updated through `reshape(-1)`, which makes a copy of an array that is not contiguous."""
+    return all(array.flags.c_contiguous for array in arrays)
 
 
 @kernel
@@ -50,9 +56,12 @@ def adamw_update(
     """See `npswin.ops.adamw_update`."""
     step_size, root_scale = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
     factors = 1 - beta1, beta2, 1 - beta2, step_size, root_scale, eps, 1 - lr * weight_decay
-    arrays = (array.reshape(-1) for array in (param, grad, m, v))
+    if not _in_place(param, m, v):
+        return ops.adamw_update(param, grad, m, v, lr, beta1, beta2, eps, weight_decay, step)
+    arrays = param.reshape(-1), flat(grad), m.reshape(-1), v.reshape(-1)
     pieces = -(-param.size // BLOCK)
     run_parallel(_adamw, pieces, 0, param.dtype, *arrays, tuple(map(param.dtype.type, factors)))
+    return None
 
 
 @kernel
@@ -70,15 +79,19 @@ def _sgd(
     theta, g, u = view(param, start, count), view(grad, start, count), view(velocity, start, count)
     lr, momentum, weight_decay = factors
     for i in range(count):
-        u[i] = momentum * u[i] + g[i] + weight_decay * theta[i]
+        decay = weight_decay * theta[i] if weight_decay != 0 else weight_decay  # 0 · inf would be NaN
+        u[i] = momentum * u[i] + g[i] + decay
         theta[i] -= lr * u[i]
 
 
 def sgd_update(param: Array, grad: Array, velocity: Array, lr: float, momentum: float, weight_decay: float) -> None:
     """See `npswin.ops.sgd_update`."""
+    if not _in_place(param, velocity):
+        return ops.sgd_update(param, grad, velocity, lr, momentum, weight_decay)
     factors = tuple(map(param.dtype.type, (lr, momentum, weight_decay)))
-    arrays = (array.reshape(-1) for array in (param, grad, velocity))
+    arrays = param.reshape(-1), flat(grad), velocity.reshape(-1)
     run_parallel(_sgd, -(-param.size // BLOCK), 0, param.dtype, *arrays, factors)
+    return None
 
 
 @kernel
@@ -91,8 +104,11 @@ def _ema(first: int, stop: int, part: int, scratch: Array, average: Array, param
 
 def ema_update(average: Array, param: Array, decay: float) -> None:
     """See `npswin.ops.ema_update`."""
+    if not _in_place(average):
+        return ops.ema_update(average, param, decay)
     take, pieces = param.dtype.type(1 - decay), -(-param.size // BLOCK)
     run_parallel(_ema, pieces, 0, param.dtype, average.reshape(-1), flat(param), take)
+    return None
 
 
 @kernel

@@ -85,6 +85,8 @@ def run_parallel(kernel: Callable[..., None], count: int, scratch_size: int, dty
         *args: passed on.
     """
     global _workers
+    if count == 0:
+        return
     parts = min(_thread_count, count)
     while _workers < parts - 1:
         threading.Thread(target=_work, args=(_jobs,), name="npswin", daemon=True).start()
@@ -94,7 +96,7 @@ def run_parallel(kernel: Callable[..., None], count: int, scratch_size: int, dty
         first, stop = count * part // parts, count * (part + 1) // parts
         _jobs.put((done, kernel, first, stop, part, scratch_size, dtype, args))
     try:
-        _run_part(kernel, 0, count // parts if parts else 0, 0, scratch_size, dtype, args)
+        _run_part(kernel, 0, count // parts, 0, scratch_size, dtype, args)
     finally:
         errors = [done.get() for _ in range(1, parts)]
     for error in errors:

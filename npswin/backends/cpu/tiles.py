@@ -3,7 +3,8 @@
 from npswin.backends.cpu.host import TILE_ROWS, round_up, vector_lanes
 
 TILE_BYTES = 320 * 1024  # of one map's share in a tile, so that two of them and a piece of weights fit the second cache
-CHUNK_BYTES = 16 << 20  # of what a backward pass keeps between its two halves
+CROWDED_BYTES = 512  # rows that are multiples of it apart compete for a few places in the first cache
+CHUNK_BYTES = 4 << 20  # of what a backward pass keeps between its two halves
 
 
 def token_tile(channels: int, itemsize: int, tokens: int, threads: int) -> int:
@@ -16,7 +17,7 @@ def token_tile(channels: int, itemsize: int, tokens: int, threads: int) -> int:
 
 def chunk_tiles(tile_bytes: int, tiles: int, threads: int) -> int:
     """Tiles in a chunk of a backward pass: what CHUNK_BYTES hold, and one for each thread at least."""
-    return min(tiles, max(threads, CHUNK_BYTES // tile_bytes))
+    return max(1, min(tiles, max(threads, CHUNK_BYTES // tile_bytes)))
 
 
 def hidden_tile(hidden: int) -> int:
@@ -37,4 +38,5 @@ def windows_in_tile(per_window: int, itemsize: int, windows: int, threads: int) 
 
     most = max(1, min(256 // per_window, -(-windows // threads)))
     count = min(range(1, most + 1), key=lambda count: (width(count) / count, -count))
-    return count, round_up((count - 1) * per_window + round_up(per_window, lanes), lanes)
+    stride = round_up((count - 1) * per_window + round_up(per_window, lanes), lanes)
+    return count, stride + lanes if stride * itemsize % CROWDED_BYTES == 0 else stride

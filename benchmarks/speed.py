@@ -1,0 +1,140 @@
+"""npswin's speed on a CPU beside that of its peers: one table, for whichever peers are installed.
+
+    python benchmarks/speed.py                               everything: half an hour or so
+    python benchmarks/speed.py --only swin-t-training        one workload
+    python benchmarks/speed.py --only memory --peers pytorch
+    python benchmarks/speed.py --quick                       small batches, few rounds: does it all run?
+    python benchmarks/speed.py --json speed.json >> docs/benchmarks.md
+
+The peers are transformers' Swin under PyTorch, eager and with torch.compile, and for inference the same model exported
+to ONNX Runtime and OpenVINO. Install them with pip install 'npswin[bench]'; torch.compile also needs a C++ compiler.
+
+How it is measured. All compute in float32, with the same weights, inputs and number of threads; before anything is
+timed, logits and the losses of three steps of training are compared with npswin's. Each competitor lives in a process
+of its own. They take turns, round after round; between two turns there is a pause, in which the libraries' threads stop
+spinning. A turn is one untimed call, then timed ones; its figure is their median. The table shows the median of the
+turns. PyTorch tries both attention implementations, and keeps the faster one. Nothing else should run meanwhile: the
+last line says how much of the cores others took.
+
+What the columns say. GFLOP/s counts the matrix products alone (`model.flops`, training being three times a forward
+pass). The peak is the best of a large matrix product in NumPy and PyTorch, taken at the start and at the end. It is the
+machine's only where these libraries use all of the processor: variables such as OPENBLAS_CORETYPE can keep them from
+it, and are shown. "npswin is 1.20 ×" means that npswin does 1.20 times as many images a second.
+"""
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.peers.fresh import measure_first_step, measure_memory
+from benchmarks.peers.machine import INSTALL, cores, describe, missing, source_digest, steering, versions
+from benchmarks.peers.processes import WorkerError
+from benchmarks.peers.report import Measurements, markdown, plain
+from benchmarks.peers.rounds import DisagreementError, Settings, measure, measure_peak, say
+from benchmarks.peers.workloads import EVERYONE, TITLES, WORKLOADS
+
+FRESH = ("memory", "first-step")
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    names = [workload.name for workload in WORKLOADS]
+    add = parser.add_argument
+    add("--only", nargs="+", metavar="ROW", choices=[*names, *FRESH], help=f"of: {', '.join([*names, *FRESH])}")
+    add("--peers", nargs="*", metavar="PEER", choices=EVERYONE, help=f"of: {', '.join(EVERYONE)} (default: all)")
+    add("--rounds", type=_count, help="turns of each competitor (default: 7; with --quick 2)")
+    add("--threads", type=_count, default=cores(), help="of each competitor (default: one a core, here %(default)s)")
+    add("--json", type=Path, metavar="FILE", help="write everything that was measured to this file too")
+    add("--quick", action="store_true", help="an eighth of each batch, short turns: a try, not a measurement")
+    return parser.parse_args()
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"got {text}, expected at least 1")
+    return count
+
+
+def run(arguments: argparse.Namespace, folder: Path) -> Measurements:
+    """Measure what was asked for."""
+    quick, digest = arguments.quick, source_digest()
+    settings = Settings(
+        rounds=arguments.rounds or (2 if quick else 7),
+        threads=arguments.threads,
+        turn=0.05 if quick else 0.5,
+        attentions=("sdpa",) if quick else ("sdpa", "eager"),
+        folder=folder,
+    )
+    workloads = [workload.smaller() for workload in WORKLOADS] if quick else WORKLOADS
+    asked = arguments.only or [*(workload.name for workload in WORKLOADS), *FRESH]
+    wanted = [workload for workload in workloads if workload.name in asked]
+    found = Measurements(settings, quick, describe(), versions(), steering(), workloads[0])
+    if found.steering:
+        say(f"set in the environment, and may slow some: {', '.join(found.steering)}")
+    for peer in EVERYONE if arguments.peers is None else arguments.peers:
+        if packages := missing(peer):
+            found.left_out[peer] = f"{', '.join(packages)} not installed: {INSTALL}"
+            say(f"left out: {TITLES[peer]}: {found.left_out[peer]}")
+    peers = [p for p in EVERYONE if p not in found.left_out and (arguments.peers is None or p in arguments.peers)]
+    products = [name for name in ("numpy-sgemm", "torch-sgemm") if not missing(name)]
+
+    found.peak = measure_peak(products, settings)
+    for place, workload in enumerate(wanted):
+        say(f"[{place + 1}/{len(wanted)}] {workload.full_title}")
+        found.rows.append(measure(workload, [peer for peer in workload.peers if peer in peers], settings))
+    attentions = {
+        peer: notes["attention"]
+        for row in found.rows
+        if row.workload == found.fresh_workload
+        for peer, notes in row.notes.items()
+        if "attention" in notes
+    }
+    repeats = 1 if quick else 3
+    if "memory" in asked:
+        say(f"memory: {found.fresh_workload.full_title}")
+        competitors = ["npswin", *(peer for peer in peers if peer == "pytorch")]
+        found.memory = measure_memory(found.fresh_workload, competitors, settings, attentions, repeats)
+    if "first-step" in asked:
+        say(f"first step: {found.fresh_workload.full_title}")
+        competitors = ["npswin", *(peer for peer in peers if peer in found.fresh_workload.peers)]
+        found.first_step = measure_first_step(found.fresh_workload, competitors, settings, attentions, repeats)
+    if found.rows:
+        again = measure_peak(products, settings)
+        found.peak = {name: max(peak, again[name], key=lambda p: p.speed) for name, peak in found.peak.items()}
+    found.source_changed = source_digest() != digest
+    return found
+
+
+def main() -> int:
+    """The exit status: 0, 1 where something failed or disagreed, 2 for a mistake, 128 + signal."""
+    arguments = parse_arguments()
+    if arguments.json is not None and not arguments.json.resolve().parent.is_dir():
+        print(f"speed.py: error: --json: no folder {arguments.json.resolve().parent}", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that workers and folders are cleared
+    try:
+        with tempfile.TemporaryDirectory(prefix="npswin-speed-") as folder:
+            found = run(arguments, Path(folder))
+    except (WorkerError, DisagreementError) as error:
+        print(f"speed.py: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("aborted", file=sys.stderr)
+        return 130
+    print(markdown(found))
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(plain(found), indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

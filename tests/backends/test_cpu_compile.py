@@ -1,0 +1,99 @@
+"""How the compiled dialect is compiled: for other processors, and with its code kept on disk or nowhere."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import llvmlite.binding as llvm
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(program, folder, path=ROOT, **variables):
+    """What a fresh Python prints that runs a program and keeps compiled code in a folder."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(path), **variables}
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names processors of the x86 family")
+@pytest.mark.parametrize(
+    ("name", "features", "vector_bytes"),
+    [("x86-64", "sse2", 16), ("haswell", "sse4.2 avx avx2 fma bmi bmi2", 32)],
+)
+def test_words_are_right_for_processors_with_shorter_vectors(name, features, vector_bytes, request, tmp_path):
+    missing = [feature for feature in features.split() if not llvm.get_host_cpu_features().get(feature)]
+    if missing:
+        pytest.skip(f"this processor lacks {', '.join(missing)}")
+    program = f"""
+import sys, pytest
+from npswin.backends.cpu import host
+assert host.VECTOR_BYTES == {vector_bytes}, host.VECTOR_BYTES
+words = "attention_branch or mlp_branch or patch_merging"
+sys.exit(pytest.main([
+    *("-q", "-p", "no:cacheprovider", "-k", f"product or (float32 and equals_its_definition and ({{words}}))"),
+    *("tests/backends/test_cpu_words.py", "tests/backends/test_cpu_product.py"),
+]))
+"""
+    features = ",".join(f"+{feature}" for feature in features.split())
+    # from one run of the suite to the next, since compiling takes far longer than the tests
+    keeper = getattr(request.config, "cache", None)
+    kept = keeper.mkdir(f"npswin-{vector_bytes}-byte-vectors") if keeper else tmp_path
+    printed = run(program, kept, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=features)
+    assert "7 passed" in printed
+
+
+GELU = """
+import npswin, numpy as np
+from npswin.backends import cpu
+from npswin.backends.cpu import elementwise
+y, _ = cpu.gelu_forward(np.ones(50, np.float32))
+print(npswin.__file__, y[0], sum(elementwise._gelu.stats.cache_hits.values()), elementwise._gelu.stats.cache_path)
+"""
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A copy of the package that a test may change."""
+    shutil.copytree(ROOT / "npswin", tmp_path / "copy" / "npswin", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "copy"
+
+
+def gelu_of_one(package, folder, **variables):
+    """GELU(1) by a copy of the package; whether its code was found on disk; where code is kept."""
+    file, y, hits, kept = run(GELU, folder, package, **variables).split()
+    assert Path(file).is_relative_to(package)
+    return float(y), bool(int(hits)), kept
+
+
+def test_kept_code_is_used_until_any_file_changes(package, tmp_path):
+    folder = tmp_path / "kept"
+    y, found, kept = gelu_of_one(package, folder)
+    assert y == pytest.approx(0.8413447)
+    assert not found
+    assert Path(kept).is_relative_to(folder)
+    assert gelu_of_one(package, folder) == (y, True, kept)
+
+    # the kernel stands in another file than the one that changes
+    source = package / "npswin" / "backends" / "cpu" / "functions.py"
+    source.write_text(source.read_text(encoding="utf-8").replace("f(0.5) +", "f(1.5) +"), encoding="utf-8")
+    assert gelu_of_one(package, folder) == (pytest.approx(1 + y), False, kept)
+
+
+def test_words_work_where_no_code_can_be_kept(package, tmp_path):
+    (package / "npswin" / "backends" / "cpu" / "__pycache__").touch()  # a file where a folder would have to be
+    file = tmp_path / "file"
+    file.touch()
+    nowhere = {"HOME": str(file), "XDG_CACHE_HOME": str(file / "cache"), "LOCALAPPDATA": str(file / "cache")}
+    y, found, kept = gelu_of_one(package, file / "kept", **nowhere)
+    assert y == pytest.approx(0.8413447)
+    assert not found
+    assert kept == "None"
