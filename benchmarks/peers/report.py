@@ -141,8 +141,8 @@ def _first_step(found: Measurements) -> str:
     for competitor, answers in found.first_step.items():
         if "left_out" in answers:
             continue
-        filled = answers["filled"]
-        caches = (answers["empty"] if "empty" in answers else filled, filled)  # eager PyTorch has none
+        filled: dict[str, float] = answers["filled"]
+        caches: tuple[dict[str, float], ...] = (answers.get("empty", filled), filled)  # eager PyTorch has none
         figures = [f"{answer[key]:.1f}" for answer in caches for key in ("seconds", "with_imports")]
         lines.append([TITLES[competitor], *figures])
     title = (
