@@ -32,7 +32,7 @@ from npswin.backends.cpu.lanes import (
     scatter_add,
     sum_tokens,
 )
-from npswin.backends.cpu.micro_kernel import BIAS, ZERO
+from npswin.backends.cpu.micro_kernel import BIAS, ZERO, prefetch
 from npswin.backends.cpu.product import product
 from npswin.backends.cpu.threads import run_parallel, thread_count
 from npswin.backends.cpu.tiles import chunk_tiles, windows_in_tile
@@ -177,6 +177,9 @@ def _backward(
             into = (scratch, do_at, tile)
             product(some * dim, width, channels, (proj_weight, head * dim, 1, inside), dy_lanes, into, ZERO, none)
             for h in range(some):
+                for which in range(3):
+                    rows = which * between + (head + h) * dim * tile
+                    prefetch(kept_qkv, t * 3 * between + rows, dim * tile)
                 for w in range(0, windows, together):
                     lane = (head + h) * dim * tile + w * per_window
                     at, back = t * 3 * between + lane, here * 3 * between + lane

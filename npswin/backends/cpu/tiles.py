@@ -8,11 +8,15 @@ CHUNK_BYTES = 4 << 20  # of what a backward pass keeps between its two halves
 
 
 def token_tile(channels: int, itemsize: int, tokens: int, threads: int) -> int:
-    """Tokens in a tile of a word that takes them in any order: whole pairs of vectors, 64 to 192."""
-    pair = 2 * vector_lanes(itemsize)
-    room = TILE_BYTES // (channels * itemsize)
-    fair = round_up(-(-tokens // threads), pair)
-    return max(pair, min(max(room // pair * pair, 64), 192, fair))
+    """Tokens in a tile of a word that takes them in any order: up to 192, in whole vectors.
+
+    No more than TILE_BYTES hold, and so many that the threads get the same number of tiles.
+    """
+    lanes = vector_lanes(itemsize)
+    most = min(max(TILE_BYTES // (channels * itemsize), 64), 192)
+    tiles = round_up(max(1, -(-tokens // most)), threads)
+    tile = max(lanes, round_up(-(-tokens // tiles), lanes))
+    return tile + lanes if tile * itemsize % CROWDED_BYTES == 0 else tile
 
 
 def chunk_tiles(tile_bytes: int, tiles: int, threads: int) -> int:
@@ -22,21 +26,22 @@ def chunk_tiles(tile_bytes: int, tiles: int, threads: int) -> int:
 
 def hidden_tile(hidden: int) -> int:
     """Rows of a branch's hidden layer that are computed together."""
-    return min(round_up(hidden, TILE_ROWS), 16 * TILE_ROWS if TILE_ROWS == 12 else 32 * TILE_ROWS)
+    return min(round_up(hidden, TILE_ROWS), 192)
 
 
 def windows_in_tile(per_window: int, itemsize: int, windows: int, threads: int) -> tuple[int, int]:
     """How many windows make a tile, and the lanes it has.
 
     The lanes hold all windows' tokens side by side and the last one's excess up to a whole vector. Of the numbers that
-    give up to 256 tokens and every thread its share, the one that wastes the smallest part of its vectors.
+    give up to 256 tokens, the one with the least work for the thread that has most of it.
     """
     lanes = vector_lanes(itemsize)
 
-    def width(count: int) -> int:
-        return round_up(count * per_window, lanes)
+    def work(count: int) -> int:
+        tiles = -(-windows // count)
+        return -(-tiles // threads) * round_up(count * per_window, lanes)
 
-    most = max(1, min(256 // per_window, -(-windows // threads)))
-    count = min(range(1, most + 1), key=lambda count: (width(count) / count, -count))
+    most = max(1, min(256 // per_window, windows))
+    count = min(range(1, most + 1), key=lambda count: (work(count), -count))
     stride = round_up((count - 1) * per_window + round_up(per_window, lanes), lanes)
     return count, stride + lanes if stride * itemsize % CROWDED_BYTES == 0 else stride
