@@ -68,6 +68,7 @@ def test_about_half_are_flipped():
 
 @given(BATCHES.filter(lambda images: images.dtype != np.uint8), SEEDS)
 def test_erasing_changes_one_rectangle(images, seed):
+    images = np.full_like(images, 100)  # which noise never is; drawn images may hold the very noise of this seed
     erased = random_erasing(images, np.random.default_rng(seed), probability=1.0)
     for image, after in zip(images, erased, strict=True):
         changed = image != after
