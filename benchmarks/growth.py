@@ -119,6 +119,8 @@ def main() -> None:
     middle.loglog(WINDOW_SIDES, measured, "o-", label="measured")
     middle.loglog(WINDOW_SIDES, expected, "--", label="4C² + 2M²C, scaled")
     middle.set(xlabel="window side M", ylabel="ms", title="window side: attention on 8 maps of 48×48×96")
+    middle.set_xticks(WINDOW_SIDES, labels=map(str, WINDOW_SIDES))
+    middle.minorticks_off()
     right.plot(range(1, len(rates) + 1), rates, "o-", label="Swin-T, batch 8")
     right.plot(range(1, len(rates) + 1), [n * rates[0] for n in range(1, len(rates) + 1)], "--", label="in proportion")
     right.set(xlabel="threads", ylabel="images/s", title="threads", ylim=(0, None), xticks=range(1, len(rates) + 1))
