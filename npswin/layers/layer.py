@@ -23,19 +23,19 @@ class Layer:
 
     Attributes:
         own_params: this layer's own parameters by name, without those of its sub-layers.
-        own_grads: their gradients, of the same shapes.
+        own_grads: their gradients, of the same shapes; None stands for zeros.
         children: the sub-layers by name.
     """
 
     def __init__(self) -> None:
         self.own_params: dict[str, Array] = {}
-        self.own_grads: dict[str, Array] = {}
+        self.own_grads: dict[str, Array | None] = {}
         self.children: dict[str, Layer] = {}
 
     def add_parameter(self, name: str, value: Array, dtype: Any) -> None:
         """Create a parameter with this initial value and a gradient of zeros."""
         self.own_params[name] = np.ascontiguousarray(value, dtype)
-        self.own_grads[name] = np.zeros_like(self.own_params[name])
+        self.own_grads[name] = None
 
     def add_child(self, name: str, layer: "Layer") -> None:
         """Adopt a layer: its parameters are found under `name.`, or under their own names where `name` is empty."""
@@ -47,11 +47,19 @@ class Layer:
         return [params.get(name) for name in names]
 
     def accumulate(self, names: tuple[str, ...], gradients: Sequence[Array | None]) -> None:
-        """Add these gradients, as a word returns them, to `grads`; None belongs to a parameter that is not there."""
-        grads = self.grads
+        """Add these gradients, as a word returns them, to `grads`; None belongs to a parameter that is not there.
+
+        The first that comes after `zero_grad` is not added to zeros but taken: it must be nobody else's array.
+        """
+        places = {prefix + name: (layer, name) for prefix, layer in self._walk() for name in layer.own_params}
         for name, gradient in zip(names, gradients, strict=True):
             if gradient is not None:
-                grads[name] += gradient
+                layer, own_name = places[name]
+                sum_so_far = layer.own_grads[own_name]
+                if sum_so_far is None:
+                    layer.own_grads[own_name] = gradient
+                else:
+                    sum_so_far += gradient
 
     def _walk(self, prefix: str = "") -> Iterator[tuple[str, "Layer"]]:
         yield prefix, self
@@ -65,13 +73,19 @@ class Layer:
 
     @property
     def grads(self) -> dict[str, Array]:
-        """The gradient of each parameter, under the parameter's name."""
-        return {prefix + name: value for prefix, layer in self._walk() for name, value in layer.own_grads.items()}
+        """The gradient of each parameter, under the parameter's name; the same arrays until `zero_grad`."""
+        return {prefix + name: layer._own_grad(name) for prefix, layer in self._walk() for name in layer.own_params}
+
+    def _own_grad(self, name: str) -> Array:
+        gradient = self.own_grads[name]
+        if gradient is None:
+            gradient = self.own_grads[name] = np.zeros_like(self.own_params[name])
+        return gradient
 
     def zero_grad(self) -> None:
-        """Set all gradients to zero."""
-        for gradient in self.grads.values():
-            gradient[...] = 0
+        """Set all gradients to zero, by letting go of them: their memory is free until the backward pass."""
+        for _, layer in self._walk():
+            layer.own_grads = dict.fromkeys(layer.own_grads)
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """y and the cache for `backward`; see the class."""

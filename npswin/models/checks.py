@@ -63,6 +63,12 @@ def check_derivative(name: str, derivative: Array, like: Array) -> None:
         raise ValueError(f"{name}: got {got}, expected {like.dtype} of shape {like.shape}")
 
 
+def check_unused(caches: list[Any], layers: list[Any]) -> None:
+    """Raise a ValueError unless all that a forward pass kept, layer by layer, is still there."""
+    if len(caches) != len(layers):
+        raise ValueError("cache: used up by an earlier backward pass; each needs a forward pass of its own")
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()

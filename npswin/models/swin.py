@@ -18,7 +18,7 @@ from npswin.layers import (
     PositionEmbed,
     SwinTransformerBlock,
 )
-from npswin.models.checks import check_derivative, check_images, checked_arguments
+from npswin.models.checks import check_derivative, check_images, check_unused, checked_arguments
 from npswin.models.flops import Flops, count_flops
 from npswin.types import Array
 from npswin.weights import save_tensors
@@ -211,7 +211,7 @@ class SwinTransformer(Layer):
             caches.append(cache)
             if place in self.stage_ends:
                 maps.append(x.transpose(0, 3, 1, 2))
-        return maps, (maps, caches)
+        return maps, (maps.copy(), caches)
 
     def features_backward(self, dmaps: Sequence[Array | None], cache: Any) -> Array:
         """The derivative by the images; adds to `grads`.
@@ -220,12 +220,13 @@ class SwinTransformer(Layer):
 
         Args:
             dmaps: the derivative by each stage's map, or None where the loss does not depend on it. Not all None.
-            cache: from `features`.
+            cache: from `features`; used up, a layer at a time, so that its memory is free for the gradients.
 
         Returns:
             dimages (B, c, H, W).
         """
         maps, caches = cache
+        check_unused(caches, self.trunk)
         if len(dmaps) != len(maps):
             raise ValueError(f"dmaps: got {len(dmaps)} derivatives, expected {len(maps)}, one for each stage")
         for stage, (dmap, stage_map) in enumerate(zip(dmaps, maps, strict=True)):
@@ -233,13 +234,14 @@ class SwinTransformer(Layer):
                 check_derivative(f"dmaps[{stage}]", dmap, stage_map)
         outputs = dict(zip(self.stage_ends, dmaps, strict=True))
         dx: Any = None
+        maps.clear()
         for place in range(len(self.trunk) - 1, -1, -1):
-            dmap = outputs.get(place)
+            layer_cache, dmap = caches.pop(), outputs.get(place)
             if dmap is not None:
                 dmap = dmap.transpose(0, 2, 3, 1)
                 dx = dmap if dx is None else dx + dmap
             if dx is not None:
-                dx = self.trunk[place][1].backward(dx, caches[place])
+                dx = self.trunk[place][1].backward(dx, layer_cache)
         if dx is None:
             raise ValueError("dmaps: got None for every stage, expected at least one derivative")
         return dx
@@ -267,16 +269,17 @@ class SwinTransformer(Layer):
 
         Args:
             dlogits: (B, K).
-            cache: from `forward`.
+            cache: from `forward`; used up, a layer at a time, so that its memory is free for the gradients.
 
         Returns:
             dimages (B, c, H, W).
         """
         logits, trunk_cache, tail_cache = cache
+        check_unused(tail_cache, self.tail)
         check_derivative("dlogits", dlogits, logits)
         dx = dlogits
-        for (_, layer), layer_cache in zip(reversed(self.tail), reversed(tail_cache), strict=True):
-            dx = layer.backward(dx, layer_cache)
+        for _, layer in reversed(self.tail):
+            dx = layer.backward(dx, tail_cache.pop())
         earlier = [None] * (len(self.stage_ends) - 1)
         return self.features_backward([*earlier, dx.transpose(0, 3, 1, 2)], trunk_cache)
 

@@ -66,7 +66,7 @@ class _Optimizer:
         self.weight_decay = weight_decay
         self._steps = 0
         self._params = model.params
-        self._grads = model.grads
+        self._model = model
         self._memory = {
             kind: {name: np.zeros_like(param) for name, param in self._params.items()} for kind in self._remembered
         }
@@ -74,10 +74,11 @@ class _Optimizer:
     def step(self) -> None:
         """Change all parameters in place by the gradients that `model.grads` holds."""
         self._steps += 1
+        grads = self._model.grads
         for name, param in self._params.items():
             weight_decay = self.weight_decay if decays(name, param) else 0.0
             remembered = [arrays[name] for arrays in self._memory.values()]
-            self._update(param, self._grads[name], *remembered, weight_decay=weight_decay)
+            self._update(param, grads[name], *remembered, weight_decay=weight_decay)
 
     def _update(self, param: Array, grad: Array, *remembered: Array, weight_decay: float) -> None:
         raise NotImplementedError

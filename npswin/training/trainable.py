@@ -15,7 +15,7 @@ class Trainable(Protocol):
         num_classes: K.
         config: what a file of weights says about them, as JSON can hold it.
         params: name -> array, always the same arrays.
-        grads: name -> array of the parameter's shape, always the same arrays.
+        grads: name -> array of the parameter's shape, the same arrays until `zero_grad`.
         dtype: of all of these.
     """
 

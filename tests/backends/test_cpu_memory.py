@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from itertools import accumulate, pairwise
 from unittest import mock
 
 import numpy as np
@@ -12,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npswin.backends import cpu
-from npswin.backends.cpu import arrays, threads
-from npswin.backends.cpu.arrays import empty, flat
+from npswin.backends.cpu import memory, threads
+from npswin.backends.cpu.arrays import flat
+from npswin.backends.cpu.memory import empty
 from tests.backends.comparison import SPOKEN, arguments, bits, called
 from tests.backends.drawn_words import WORDS
 
@@ -53,20 +55,41 @@ def test_nor_do_those_of_several_threads(plays):
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 100)), min_size=1, max_size=60))
-def test_memory_is_used_again_and_never_more_kept_than_was_once_in_use(steps):
-    memory, held, most = arrays._Memory(), [], 0
-    for take, size in steps:
+def test_ranges_are_free_or_handed_out_and_free_neighbours_are_one(steps):
+    size = 400
+    region, held = memory._Region(size), []
+    for take, number in steps:
         if take:
-            free = [block.size for block in memory.free]
-            held.append(memory.take(size))
-            assert held[-1].size >= size
-            assert (size in free) <= (held[-1].size == size)
+            fits = any(free >= number for free in region.sizes)
+            start = region.take(number)
+            assert (start is not None) == fits
+            if start is not None:
+                held.append((start, number))
         elif held:
-            memory.give(held.pop(size % len(held)))
-        in_use = sum(block.size for block in held)
-        most = max(most, in_use)
-        assert memory.used == in_use
-        assert in_use + sum(block.size for block in memory.free) <= most
+            region.give(*held.pop(number % len(held)))
+        free = list(zip(region.starts, region.sizes, strict=True))
+        assert free == sorted(free)
+        assert all(start + length < after for (start, length), (after, _) in pairwise(free))
+        assert [start for start, length in sorted(free + held) if length] == _starts(free + held, size)
+
+
+def _starts(ranges, size):
+    """Where ranges start that cover 0 … size side by side, in order; fails where these do not."""
+    ends = [0, *accumulate(length for _, length in sorted(ranges))]
+    assert ends[-1] == size
+    return ends[:-1]
+
+
+def test_a_step_that_is_done_again_takes_no_more_memory():
+    def step():
+        first, second = empty((500, 500), np.float32), empty((300, 300), np.float32)
+        del first
+        third = empty((400, 400), np.float32)
+        return [array.ctypes.data for array in (second, third)]
+
+    places = step()
+    assert all(step() == places for _ in range(3))
+    assert all(place % 64 == 0 for place in places)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -147,11 +170,11 @@ def test_results_do_not_depend_on_where_arrays_lie_nor_on_what_was_there(word, d
     modules = [
         module for name, module in sys.modules.items() if name.startswith(cpu.__name__) and hasattr(module, "np")
     ]
-    modules.remove(threads)  # whose memory outlives the call, as do the blocks of arrays._Memory
+    modules.remove(threads)  # whose memory outlives the call, as do the regions of `memory`
     for gap in (0, 16, 4096):
         row = Row(gap)
         with ExitStack() as stack:
-            stack.enter_context(mock.patch.object(arrays._Memory, "SMALLEST", row.memory.size))
+            stack.enter_context(mock.patch.object(memory, "SMALLEST", row.memory.size))
             for module in modules:
                 stack.enter_context(mock.patch.object(module, "np", row))
             assert results(row.placed) == anywhere
@@ -161,7 +184,7 @@ def test_results_do_not_depend_on_where_arrays_lie_nor_on_what_was_there(word, d
 def test_a_program_ends_quietly_while_it_holds_arrays():
     program = """
 import numpy as np
-from npswin.backends.cpu.arrays import empty
+from npswin.backends.cpu.memory import empty
 class Late:
     array = empty(1 << 17, np.float32)[5:]
 late = Late()

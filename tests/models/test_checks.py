@@ -88,6 +88,23 @@ def test_bad_derivatives_are_named(dlogits):
     assert not any(gradient.any() for gradient in model.grads.values())
 
 
+def test_a_cache_serves_one_backward_pass():
+    model = tiny()
+    logits, cache = model.forward(normal(0, 2, 3, 16, 16))
+    model.backward(np.ones_like(logits), cache)
+    grads = {name: gradient.copy() for name, gradient in model.grads.items()}
+    with pytest.raises(ValueError, match="cache: used up by an earlier backward pass"):
+        model.backward(np.ones_like(logits), cache)
+    maps, cache = model.features(normal(0, 2, 3, 16, 16))
+    dmaps = [None, np.ones_like(maps[1])]
+    model.zero_grad()
+    model.features_backward(dmaps, cache)
+    with pytest.raises(ValueError, match="cache: used up by an earlier backward pass"):
+        model.features_backward(dmaps, cache)
+    assert len(maps) == 2
+    assert all(gradient.any() for gradient in grads.values())
+
+
 NAN = np.zeros((1, 3, 16, 16), "float32")
 
 

@@ -16,7 +16,7 @@ tokens go by chunks, tiles first and rows of weight gradients after that, as in 
 
 import numpy as np
 
-from npswin.backends.cpu.arrays import empty, flat, flat_or, flat_or_none
+from npswin.backends.cpu.arrays import flat, flat_or, flat_or_none
 from npswin.backends.cpu.head import head_backward, head_backward_room, head_forward, head_room, windows_together
 from npswin.backends.cpu.host import TILE_ROWS, VECTOR_BYTES, round_up, vector_lanes
 from npswin.backends.cpu.jit import kernel
@@ -32,6 +32,7 @@ from npswin.backends.cpu.lanes import (
     scatter_add,
     sum_tokens,
 )
+from npswin.backends.cpu.memory import empty
 from npswin.backends.cpu.micro_kernel import BIAS, ZERO, prefetch
 from npswin.backends.cpu.product import product
 from npswin.backends.cpu.threads import run_parallel, thread_count
@@ -311,6 +312,7 @@ class AttentionCall:
             here = min(count * tokens, windows * per_window - first * tokens)
             weight_gradient(dqkv, tile, tokens, normed, 0, here, dqkv_weight, first == 0)
             weight_gradient(attended, tile, tokens, dout, 0, here, dproj_transposed, first == 0)
+        del dqkv, attended, normed, dout  # their memory serves the transposes
         dnorm_weight, dnorm_bias, dproj_bias, dqkv_bias = np.split(
             sums.sum(axis=0), [channels, 2 * channels, 3 * channels]
         )

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends.cpu.arrays import empty, flat
+from npswin.backends.cpu.arrays import flat
 from npswin.backends.cpu.functions import exp
 from npswin.backends.cpu.jit import kernel, view
+from npswin.backends.cpu.memory import empty
 from npswin.backends.cpu.threads import run_parallel
 from npswin.types import Array
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends.cpu.arrays import empty
 from npswin.backends.cpu.jit import kernel, view
+from npswin.backends.cpu.memory import empty
 from npswin.backends.cpu.threads import run_parallel, thread_count
 from npswin.types import Array
 

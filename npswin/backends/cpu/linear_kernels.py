@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends.cpu.arrays import empty, flat, flat_or, flat_or_none
+from npswin.backends.cpu.arrays import flat, flat_or, flat_or_none
 from npswin.backends.cpu.host import VECTOR_BYTES, round_up, vector_lanes
 from npswin.backends.cpu.jit import inner, kernel
 from npswin.backends.cpu.lanes import (
@@ -29,6 +29,7 @@ from npswin.backends.cpu.lanes import (
     scatter,
     sum_tokens,
 )
+from npswin.backends.cpu.memory import empty
 from npswin.backends.cpu.micro_kernel import BIAS, ZERO
 from npswin.backends.cpu.product import product
 from npswin.backends.cpu.threads import run_parallel, thread_count

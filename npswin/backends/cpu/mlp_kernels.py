@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from npswin import ops
-from npswin.backends.cpu.arrays import empty, flat, flat_or, flat_or_none
+from npswin.backends.cpu.arrays import flat, flat_or, flat_or_none
 from npswin.backends.cpu.functions import gelu_slope, normal_cdf
 from npswin.backends.cpu.host import VECTOR_BYTES
 from npswin.backends.cpu.jit import inner, kernel, view
@@ -35,6 +35,7 @@ from npswin.backends.cpu.lanes import (
     scatter_add,
     sum_tokens,
 )
+from npswin.backends.cpu.memory import empty
 from npswin.backends.cpu.micro_kernel import ACCUMULATE, BIAS, ZERO
 from npswin.backends.cpu.product import product
 from npswin.backends.cpu.threads import run_parallel, thread_count
@@ -250,6 +251,7 @@ class _Call:
             normed_start = 0 if self.has_norm else start
             weight_gradient(dhidden, tile, tile, normed, normed_start, here, dfc1_weight, first == 0)
             weight_gradient(activated, tile, tile, dy, start, here, dfc2_transposed, first == 0)
+        del activated, dhidden, normed  # their memory serves the transposes
         dnorm_weight, dnorm_bias, dfc2_bias, dfc1_bias = np.split(
             sums.sum(axis=0), [channels, 2 * channels, 3 * channels]
         )

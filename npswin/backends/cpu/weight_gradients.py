@@ -5,9 +5,9 @@ right. A thread takes some rows of dW, as many as stay in its second cache, and 
 next: no thread has a copy of dW to itself, so there is nothing to add up in the end.
 """
 
-from npswin.backends.cpu.arrays import empty
 from npswin.backends.cpu.host import TILE_ROWS, VECTOR_BYTES
 from npswin.backends.cpu.jit import kernel
+from npswin.backends.cpu.memory import empty
 from npswin.backends.cpu.micro_kernel import ACCUMULATE, ZERO, transpose_strided
 from npswin.backends.cpu.product import product
 from npswin.backends.cpu.threads import run_parallel
