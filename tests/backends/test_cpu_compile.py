@@ -88,6 +88,24 @@ def test_kept_code_is_used_until_any_file_changes(package, tmp_path):
     assert gelu_of_one(package, folder) == (pytest.approx(1 + y), False, kept)
 
 
+def test_processes_that_compile_at_the_same_time_do_not_take_each_others_code(tmp_path):
+    program = """
+import sys
+from npswin.backends.cpu import jit
+
+compiled = {name: jit._FileForEachSignature(sys.argv[1], "function") for name in ("one", "other")}
+# both have looked for what is there before either has kept its own
+assert all(files.load(name) is None for name, files in compiled.items())
+one, other = (files._file(name) for name, files in compiled.items())
+nothing_yet = one._load_index(), other._load_index()
+for files, index in zip((one, other), nothing_yet):
+    files._load_index = lambda index=index: index
+one.save("one", 1), other.save("other", 2)
+print(compiled["one"].load("one"), compiled["other"].load("other"))
+"""
+    assert run(f"import sys; sys.argv.append({str(tmp_path)!r})\n{program}", tmp_path).split() == ["1", "2"]
+
+
 def test_words_work_where_no_code_can_be_kept(package, tmp_path):
     (package / "npswin" / "backends" / "cpu" / "__pycache__").touch()  # a file where a folder would have to be
     file = tmp_path / "file"

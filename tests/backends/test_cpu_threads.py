@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 import npswin
 from npswin.backends import cpu
+from npswin.backends.cpu.jit import inner
 from npswin.backends.cpu.threads import run_parallel, thread_count
 from tests.backends.comparison import PAIRS, SPOKEN, arguments, bits, called, expected, machine, relative_errors
 from tests.backends.drawn_words import WORDS, drawn
@@ -94,40 +96,73 @@ def test_models_that_train_at_the_same_time_do_not_disturb_each_other(threads):
     assert together == one_by_one
 
 
-@given(st.integers(1, 40), st.integers(1, 5))
-def test_each_piece_of_work_is_done_once_and_in_as_many_parts_as_threads(count, threads):
-    done = np.zeros(count, int)
-    parts = []
+@inner
+def note_part(first, stop, part, scratch, done, bounds, room):
+    """Counts each piece, and keeps the part's bounds and how much working memory it has to itself."""
+    scratch[:] = part
+    for piece in range(first, stop):
+        done[piece] += 1
+    bounds[2 * part], bounds[2 * part + 1] = first, stop
+    room[part] = (scratch == part).sum()
 
-    def kernel(first, stop, part, scratch, done, parts):
-        assert len(scratch) >= 3
-        done[first:stop] += 1
-        parts.append((part, first, stop))
 
+@given(st.integers(1, 40), st.integers(1, 5), st.sampled_from([np.float32, np.float64]))
+def test_each_piece_of_work_is_done_once_and_in_as_many_parts_as_threads(count, threads, dtype):
+    parts = min(count, threads)
+    done, bounds, room = np.zeros(count, int), np.zeros(2 * parts, int), np.zeros(parts, int)
     with machine(threads):
-        run_parallel(kernel, count, 3, np.dtype(np.float32), done, parts)
+        run_parallel(note_part, count, 3, np.dtype(dtype), done, bounds, room)
     assert (done == 1).all()
-    assert len(parts) == min(count, threads)
-    bounds = [0, *(stop for _, _, stop in sorted(parts))]
-    assert [first for _, first, _ in sorted(parts)] == bounds[:-1]
-    assert bounds[-1] == count
-    assert max(np.diff(bounds)) - min(np.diff(bounds)) <= 1
+    assert (room >= 3).all()
+    starts, stops = bounds[::2], bounds[1::2]
+    assert starts.tolist() == [0, *stops[:-1]]
+    assert stops[-1] == count
+    assert max(stops - starts) - min(stops - starts) <= 1
+
+
+@inner
+def fail_in_one_part(first, stop, part, scratch, guilty, done):
+    if part == guilty:
+        raise ArithmeticError
+    done[part] = True
 
 
 @pytest.mark.parametrize("guilty", [0, 1, 2])
 def test_an_error_in_any_part_reaches_the_caller_and_the_threads_go_on(guilty):
-    def kernel(first, stop, part, scratch, done):
-        if part == guilty:
-            raise ArithmeticError(f"part {part}")
-        done[part] = True
-
     done = np.zeros(3, bool)
     with machine(3):
-        with pytest.raises(ArithmeticError, match=f"part {guilty}"):
-            run_parallel(kernel, 3, 0, np.dtype(np.float32), done)
+        with pytest.raises(RuntimeError, match="fail_in_one_part"):
+            run_parallel(fail_in_one_part, 3, 0, np.dtype(np.float32), guilty, done)
         assert done.sum() == 2
-        run_parallel(lambda first, stop, part, scratch, done: done.__setitem__(part, True), 3, 0, np.float32, done)
+        run_parallel(fail_in_one_part, 3, 0, np.dtype(np.float32), -1, done)
     assert done.all()
+
+
+@inner
+def add_up(first, stop, part, scratch, numbers, sums):
+    for piece in range(first, stop):
+        sums[part] += numbers[piece]
+
+
+@given(st.permutations([np.float32(1.5), np.float64(2.5), 3]))
+def test_arguments_of_other_types_are_taken_for_what_they_are(kinds):
+    for number in kinds:
+        numbers, sums = np.full(10, number), np.zeros(1)
+        with machine(1):
+            run_parallel(add_up, 5, 0, np.dtype(np.float32), numbers[::2], sums)
+            run_parallel(add_up, 10, 0, np.dtype(np.float32), numbers, sums)
+        assert sums[0] == 15 * number
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_no_part_is_lost_when_threads_fall_asleep_and_wake(threads):
+    rng = np.random.default_rng(0)
+    with machine(threads):
+        for pause in rng.choice([0, 0.0001, 0.0002, 0.001], 300):
+            Event().wait(pause)  # about as long as the threads watch for the next job
+            done, bounds, room = np.zeros(threads, int), np.zeros(2 * threads, int), np.zeros(threads, int)
+            run_parallel(note_part, threads, 1, np.dtype(np.float32), done, bounds, room)
+            assert (done == 1).all()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a platform without fork")

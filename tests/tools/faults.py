@@ -311,7 +311,7 @@ FAULTS = [
     ),
     *_faults(
         "layers/layer.py",
-        ("gradients overwritten rather than added", "grads[name] += gradient", "grads[name][...] = gradient"),
+        ("gradients overwritten rather than added", "sum_so_far += gradient", "sum_so_far[...] = gradient"),
     ),
     *_faults(
         "layers/window_attention.py",

@@ -1,10 +1,11 @@
 """How functions of this dialect are compiled, kept on disk, and announced.
 
-Numba compiles a function when it is first called with arrays of a dtype, and can keep the machine code on disk. Three
+Numba compiles a function when it is first called with arrays of a dtype, and can keep the machine code on disk. Four
 things are added here. The kept code is taken only while *all* of this folder's files are as they were, since a kernel
-contains the code of the functions that it calls. Where there is no folder to keep it in, functions are compiled
-without: a read-only installation works, and starts more slowly. And a line on stderr says what is being compiled, since
-it takes some seconds.
+contains the code of the functions that it calls. Each signature has a file to itself: in a common one, two processes
+that compile at the same time can take the same place, and one then loads what the other compiled for something else.
+Where there is no folder to keep code in, functions are compiled without: a read-only installation works, and starts
+more slowly. And a line on stderr says what is being compiled, since it takes some seconds.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from typing import Any
 import numba
 from numba import types
 from numba.core import event
+from numba.core.caching import IndexDataCacheFile
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
@@ -35,6 +37,28 @@ _DIGEST = _sources_digest()
 _kernels: dict[Any, str] = {}
 
 
+class _FileForEachSignature:
+    """Where one function's code is kept; stands in for Numba's one index file a function.
+
+    Args:
+        folder: for all files.
+        name: what the files' names begin with.
+    """
+
+    def __init__(self, folder: str, name: str) -> None:
+        self.folder, self.name = folder, name
+
+    def _file(self, key: Any) -> IndexDataCacheFile:
+        digest = hashlib.sha256(repr((_DIGEST, key)).encode()).hexdigest()[:20]
+        return IndexDataCacheFile(self.folder, f"{self.name}-{digest}", _DIGEST)
+
+    def save(self, key: Any, data: Any) -> None:
+        self._file(key).save(key, data)
+
+    def load(self, key: Any) -> Any:
+        return self._file(key).load(key)
+
+
 def inner(function: Any) -> Any:
     """Compile a function that kernels call."""
     return numba.njit(**OPTIONS)(function)
@@ -44,7 +68,9 @@ def kernel(function: Any) -> Any:
     """Compile a function that is called from Python, and keep its code on disk where that is possible."""
     try:
         compiled = numba.njit(**OPTIONS, cache=True)(function)
-        compiled._cache._cache_file._source_stamp = _DIGEST
+        compiled._cache._cache_file = _FileForEachSignature(
+            compiled._cache._cache_path, compiled._cache._impl.filename_base
+        )
     except RuntimeError:  # no folder that can be written to
         compiled = numba.njit(**OPTIONS)(function)
     part = function.__module__.rpartition(".")[2].removesuffix("_kernels")

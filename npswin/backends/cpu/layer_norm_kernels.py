@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from npswin.backends.cpu.arrays import flat
 from npswin.backends.cpu.jit import kernel, view
 from npswin.backends.cpu.memory import empty
 from npswin.backends.cpu.threads import run_parallel, thread_count
@@ -85,12 +86,13 @@ def _backward(
 
 def layer_norm_forward(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> tuple[Array, Any]:
     """See `npswin.ops.layer_norm_forward`."""
-    x = np.ascontiguousarray(x)
+    x, weight = np.ascontiguousarray(x), flat(weight)
     y, channels = empty(x.shape, x.dtype), x.shape[-1]
     tokens = x.size // channels
     stats = empty(2 * tokens, x.dtype)
     run_parallel(
-        *(_forward, -(-tokens // BLOCK), 0, x.dtype, x.reshape(-1), y.reshape(-1), channels, weight, bias, eps, stats)
+        *(_forward, -(-tokens // BLOCK), 0, x.dtype),
+        *(x.reshape(-1), y.reshape(-1), channels, weight, flat(bias), float(eps), stats),
     )
     return y, (x, weight, stats)
 

@@ -1,8 +1,8 @@
 """A kernel's work, shared among threads.
 
-A kernel lets go of Python's lock while it runs, so ordinary Python threads are all it takes. Unlike the threading
-layers of compilers they do not spin while they wait, may be used from several threads at once, and behave the
-same on every platform. A queue wakes them in some ten microseconds; `concurrent.futures` takes forty.
+A kernel lets go of Python's lock while it runs, so ordinary Python threads are all it takes. They watch for a tenth of
+a millisecond for the next job, see `npswin.backends.cpu.jobs`; after that they sleep, and it takes some thirty
+microseconds to wake them. A thread that finds the others busy with another thread's job does its own alone.
 
 The work is cut into as many contiguous parts as there are threads, before it starts: the same number of threads gives
 the same sums, to the bit.
@@ -10,34 +10,94 @@ the same sums, to the bit.
 
 import os
 import threading
-from collections.abc import Callable
+from collections import deque
 from queue import SimpleQueue
 from typing import Any
 
 import numba
 import numpy as np
+from numba._dispatcher import compute_fingerprint  # of the types of values, in a fraction of a microsecond
 
+from npswin.backends.cpu.host import round_up
+from npswin.backends.cpu.jobs import launch, make_board, serve
 from npswin.types import Array
 
+_WATCHING_SPINS = 4000
+_LINE = 64  # bytes of a line of the caches
+
 _thread_count: int = numba.config.NUMBA_NUM_THREADS
-_own = threading.local()
-_jobs: SimpleQueue[Any] = SimpleQueue()
-_workers = 0
+_addresses: dict[Any, int] = {}
 
 
-def _forget_workers() -> None:
-    """A fork takes the queue along, but not the threads."""
-    global _jobs, _workers
-    _jobs, _workers = SimpleQueue(), 0
+class _Team:
+    """Threads that work for whoever holds the lock.
+
+    Args:
+        size: how many, with the one that holds it.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.lock = threading.Lock()
+        self.board = make_board(size)
+        self.started = 1
+        self.sleeping: deque[SimpleQueue[None]] = deque()
+
+    def call(self, count: int) -> None:
+        """Have so many threads watch the board, or on their way to it."""
+        while self.started < count:
+            threading.Thread(target=self._work, args=(self.started,), name="npswin", daemon=True).start()
+            self.started += 1
+        for _ in range(min(count - 1, len(self.sleeping))):
+            self.sleeping.pop().put(None)
+
+    def _work(self, own: int) -> None:
+        bell: SimpleQueue[None] = SimpleQueue()
+        while True:
+            serve(self.board, own, _WATCHING_SPINS if self.size <= _cores() else 0)
+            self.sleeping.append(bell)
+            serve(self.board, own, 0)  # what was posted before the bell could be rung
+            bell.get()
+
+
+class _Own(threading.local):
+    """What each calling thread has to itself."""
+
+    def __init__(self) -> None:
+        self.scratch: dict[Any, Array] = {}
+
+    def take_scratch(self, size: int, dtype: Any) -> Array:
+        """Working memory: fresh memory for each call would cost a page fault every 4 kB."""
+        kept = self.scratch.get(dtype)
+        if kept is None or len(kept) < size:
+            raw = np.zeros(size + _LINE, dtype)
+            first = -raw.ctypes.data % _LINE // raw.itemsize
+            kept = self.scratch[dtype] = raw[first : first + size]
+        return kept
+
+
+_team, _own = _Team(_thread_count), _Own()
+
+
+def _forget_team() -> None:
+    """A fork takes the board along, but not the threads."""
+    global _team
+    _team = _Team(_thread_count)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_workers)
+    os.register_at_fork(after_in_child=_forget_team)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def set_thread_count(count: int) -> None:
     """How many threads a kernel uses from now on; NUMBA_NUM_THREADS, or all cores, at first."""
-    global _thread_count
+    global _thread_count, _team
+    if count > _team.size:
+        _team = _Team(count)  # the smaller one's threads sleep from now on
     _thread_count = count
 
 
@@ -46,59 +106,43 @@ def thread_count() -> int:
     return _thread_count
 
 
-def _work(jobs: "SimpleQueue[Any]") -> None:
-    while True:
-        done, kernel, *rest = jobs.get()
-        try:
-            _run_part(kernel, *rest)
-        except BaseException as error:
-            done.put(error)
-        else:
-            done.put(None)
-        del kernel, rest  # they hold the caller's arrays
+def _address(kernel: Any, dtype: Any, args: tuple[Any, ...]) -> int:
+    """Where a kernel's code for arguments of these types is."""
+    kinds = tuple(numba.typeof(arg) for arg in (0, 0, 0, np.empty(0, dtype), *args))
+    kernel.compile(kinds)
+    compiled = kernel.overloads[kinds]
+    return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
 
 
-def _scratch(size: int, dtype: Any) -> Array:
-    """The calling thread's working memory: fresh memory for each call would cost a page fault every 4 kB."""
-    kept = _own.__dict__.get(dtype)
-    if kept is None or len(kept) < size:
-        raw = np.zeros(size + 64, dtype)
-        first = -raw.ctypes.data % 64 // raw.itemsize
-        kept = _own.__dict__[dtype] = raw[first : first + size]
-    return kept
-
-
-def _run_part(
-    kernel: Callable[..., None], first: int, stop: int, part: int, size: int, dtype: Any, args: tuple[Any, ...]
-) -> None:
-    kernel(first, stop, part, _scratch(size, dtype), *args)
-
-
-def run_parallel(kernel: Callable[..., None], count: int, scratch_size: int, dtype: Any, *args: Any) -> None:
+def run_parallel(kernel: Any, count: int, scratch_size: int, dtype: Any, *args: Any) -> None:
     """kernel(first, stop, part, scratch, *args) for consecutive parts of range(count), one a thread.
 
     Args:
-        kernel: writes its results into arrays among `args`.
+        kernel: compiled; writes its results into arrays among `args`.
         count: pieces of work.
-        scratch_size: numbers of working memory that a thread needs.
+        scratch_size: numbers of working memory that a part needs.
         dtype: of the working memory.
         *args: passed on.
+
+    Raises:
+        RuntimeError: a part failed.
     """
-    global _workers
     if count == 0:
         return
-    parts = min(_thread_count, count)
-    while _workers < parts - 1:
-        threading.Thread(target=_work, args=(_jobs,), name="npswin", daemon=True).start()
-        _workers += 1
-    done: SimpleQueue[Any] = SimpleQueue()
-    for part in range(1, parts):
-        first, stop = count * part // parts, count * (part + 1) // parts
-        _jobs.put((done, kernel, first, stop, part, scratch_size, dtype, args))
-    try:
-        _run_part(kernel, 0, count // parts, 0, scratch_size, dtype, args)
-    finally:
-        errors = [done.get() for _ in range(1, parts)]
-    for error in errors:
-        if error is not None:
-            raise error
+    key = kernel, dtype, compute_fingerprint(args)
+    address = _addresses.get(key)
+    if address is None:
+        address = _addresses[key] = _address(kernel, dtype, args)
+    parts, team = min(_thread_count, count), _team
+    scratch_size = round_up(scratch_size, _LINE)
+    job = address, count, parts, _own.take_scratch(parts * scratch_size, dtype), scratch_size, args
+    if parts > 1 and team.lock.acquire(blocking=False):
+        try:
+            team.call(parts)
+            succeeded = launch(team.board, *job)
+        finally:
+            team.lock.release()
+    else:
+        succeeded = launch(make_board(parts), *job)
+    if not succeeded:
+        raise RuntimeError(f"{kernel.__name__}: a part of it failed; is there enough memory?")

@@ -1,0 +1,248 @@
+"""How the parts of a job find their threads, without Python.
+
+A small model's words take tens of microseconds. To wake a thread takes as long, and so does Python's lock when two
+threads want it. So a thread that has just worked watches a board for a while, in compiled code, and takes parts from
+it as soon as a job is posted there; so does the thread that posts it. Each has a part that it takes first, whose
+working memory is in its cache, and takes others that nobody has begun. Who computes a part is up to chance; what a part
+is and what it writes is not.
+
+**The board** is an array of integers: the number of the last job, how many parts it has, what to call, and for each
+part whose turn it is: 2·job while it waits to be taken, 2·job + 1 then. Whoever reads all that and then succeeds in
+changing 2·job to 2·job + 1 knows that the job is not finished, and that what it has read was this job's.
+
+**A job** is the address of a compiled kernel and all its arguments, which stay on the stack of the thread that posted
+it until all parts are done.
+"""
+
+import os
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
+
+from npswin.backends.cpu.host import ARCHITECTURE
+from npswin.backends.cpu.jit import inner, kernel
+from npswin.types import Array
+
+# Places on the board, those that change at different times in different lines of the caches.
+_JOB, _PARTS, _FUNCTION, _PAYLOAD, _DONE, _FAILED, _TURNS = 0, 1, 2, 3, 8, 9, 16
+_WAITING_SPINS = 4000  # how long, in pauses of some 30 ns, one watches before one lets others have the core
+
+_INTEGER = ir.IntType(64)
+_ADDRESS = ir.IntType(8).as_pointer()
+
+
+def _place(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    return builder.gep(context.make_array(signature.args[0])(context, builder, args[0]).data, [args[1]])
+
+
+@intrinsic
+def _read(typingctx: Any, board: Any, place: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load_atomic(_place(context, builder, signature, args), "seq_cst", 8)
+
+    return types.intp(board, types.intp), codegen
+
+
+@intrinsic
+def _write(typingctx: Any, board: Any, place: Any, value: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.store_atomic(args[2], _place(context, builder, signature, args), "seq_cst", 8)
+        return context.get_dummy_value()
+
+    return types.void(board, types.intp, types.intp), codegen
+
+
+@intrinsic
+def _add(typingctx: Any, board: Any, place: Any, value: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.atomic_rmw("add", _place(context, builder, signature, args), args[2], "seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(board, types.intp, types.intp), codegen
+
+
+@intrinsic
+def _exchange(typingctx: Any, board: Any, place: Any, old: Any, new: Any) -> Any:
+    """Write `new` if `old` is there; returns whether it was."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = _place(context, builder, signature, args)
+        return builder.extract_value(builder.cmpxchg(place, args[2], args[3], "seq_cst", "seq_cst"), 1)
+
+    return types.boolean(board, types.intp, types.intp, types.intp), codegen
+
+
+def _call_without_arguments(builder: Any, name: str, returned: Any) -> None:
+    builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(returned, []), name), [])
+
+
+@intrinsic
+def _pause(typingctx: Any) -> Any:
+    """Spend a moment without disturbing the other thread of the core."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if ARCHITECTURE in ("x86_64", "i686"):
+            _call_without_arguments(builder, "llvm.x86.sse2.pause", ir.VoidType())
+        else:
+            builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
+def _let_others_run(typingctx: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _call_without_arguments(builder, "sched_yield" if os.name == "posix" else "SwitchToThread", ir.IntType(32))
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
+def _run(typingctx: Any, function: Any, payload: Any, part: Any) -> Any:
+    """Call what `_job` made; returns 1 if it failed, else 0."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(_INTEGER, [_ADDRESS, _INTEGER])
+        function = builder.inttoptr(args[0], kind.as_pointer())
+        return builder.call(function, [builder.inttoptr(args[1], _ADDRESS), args[2]])
+
+    return types.intp(types.intp, types.intp, types.intp), codegen
+
+
+@intrinsic
+def _job(
+    typingctx: Any, kernel_address: Any, count: Any, parts: Any, scratch: Any, scratch_size: Any, args: Any
+) -> Any:
+    """The addresses of a function (payload, part) that runs one part of a kernel, and of its payload."""
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        payload = cgutils.pack_struct(builder, values)
+        thunk = ir.Function(
+            builder.module,
+            ir.FunctionType(_INTEGER, [_ADDRESS, _INTEGER]),
+            builder.module.get_unique_name("npswin.part"),
+        )
+        thunk.linkage = "internal"
+        _part_code(context, thunk, payload.type, signature)
+        place = cgutils.alloca_once_value(builder, payload)
+        addresses = [builder.ptrtoint(thunk, _INTEGER), builder.ptrtoint(place, _INTEGER)]
+        return context.make_tuple(builder, signature.return_type, addresses)
+
+    integer = types.intp
+    return types.UniTuple(integer, 2)(integer, integer, integer, scratch, integer, args), codegen
+
+
+def _part_code(context: Any, thunk: Any, payload_type: Any, signature: Any) -> None:
+    """kernel(count · part // parts, count · (part + 1) // parts, part, the part's scratch, *args)"""
+    builder = ir.IRBuilder(thunk.append_basic_block("entry"))
+    payload = builder.load(builder.bitcast(thunk.args[0], payload_type.as_pointer()))
+    kernel_address, count, parts, scratch, scratch_size, args = cgutils.unpack_tuple(builder, payload)
+    part = thunk.args[1]
+    scratch_type, args_type = signature.args[3], signature.args[5]
+    own_scratch = context.make_array(scratch_type)(context, builder)
+    itemsize = context.get_constant(types.intp, scratch_type.dtype.bitwidth // 8)
+    populate_array(
+        own_scratch,
+        data=builder.gep(
+            context.make_array(scratch_type)(context, builder, scratch).data, [builder.mul(part, scratch_size)]
+        ),
+        shape=[scratch_size],
+        strides=[itemsize],
+        itemsize=itemsize,
+        meminfo=None,
+    )
+    first, stop = (builder.sdiv(builder.mul(count, place), parts) for place in (part, builder.add(part, _INTEGER(1))))
+    kinds = (types.intp, types.intp, types.intp, scratch_type, *args_type.types)
+    values = (first, stop, part, own_scratch._getvalue(), *cgutils.unpack_tuple(builder, args))
+    convention = context.call_conv
+    function = builder.inttoptr(kernel_address, convention.get_function_type(types.none, kinds).as_pointer())
+    status, _ = convention.call_function(builder, function, types.none, kinds, values)
+    builder.ret(builder.zext(status.is_error, _INTEGER))
+
+
+@inner
+def _take_parts(board: Array, job: int, own: int) -> None:
+    """Run parts of a job until all are taken, if it is still the last one."""
+    parts, function, payload = _read(board, _PARTS), _read(board, _FUNCTION), _read(board, _PAYLOAD)
+    for step in range(parts):
+        part = (own + step) % parts
+        if _exchange(board, _TURNS + part, 2 * job, 2 * job + 1):
+            _add(board, _FAILED, _run(function, payload, part))
+            _add(board, _DONE, 1)
+
+
+@kernel
+def serve(board: Array, own: int, spins: int) -> None:
+    """Take parts of jobs as they are posted, until for so many pauses there was none.
+
+    Args:
+        board: where they are posted.
+        own: the number of the part that is taken first.
+        spins: pauses.
+    """
+    done = idle = 0
+    while idle <= spins:
+        job = _read(board, _JOB)
+        if job == done:
+            idle += 1
+            _pause()
+        else:
+            _take_parts(board, job, own)
+            done, idle = job, 0
+
+
+def make_board(parts: int) -> Array:
+    """A board for jobs of so many parts at most."""
+    return np.zeros(_TURNS + parts, np.int64)
+
+
+@kernel
+def launch(
+    board: Array,
+    kernel_address: int,
+    count: int,
+    parts: int,
+    scratch: Array,
+    scratch_size: int,
+    args: tuple[Any, ...],
+) -> bool:
+    """Post a job, take parts of it, and wait for the others'.
+
+    Args:
+        board: on which no other job is posted, large enough.
+        kernel_address: of a compiled kernel (first, stop, part, scratch, *args).
+        count: pieces of work.
+        parts: into how many parts they are cut.
+        scratch: working memory for all parts.
+        scratch_size: numbers of it for each part.
+        args: passed on.
+
+    Returns:
+        Whether all went well.
+    """
+    function, payload = _job(kernel_address, count, parts, scratch, scratch_size, args)
+    job = _read(board, _JOB) + 1
+    _write(board, _DONE, 0)
+    _write(board, _FAILED, 0)
+    _write(board, _FUNCTION, function)
+    _write(board, _PAYLOAD, payload)
+    _write(board, _PARTS, parts)
+    for part in range(parts):
+        _write(board, _TURNS + part, 2 * job)
+    _write(board, _JOB, job)
+    _take_parts(board, job, 0)
+    waited = 0
+    while _read(board, _DONE) < parts:
+        waited += 1
+        if waited < _WAITING_SPINS:
+            _pause()
+        else:
+            _let_others_run()
+    return _read(board, _FAILED) == 0
