@@ -28,19 +28,23 @@ class Words:
 
     def __init__(self, backend: str) -> None:
         self._backend = backend
+        self._found: dict[tuple[str, str], Any] = {}
 
     def __getattr__(self, word: str) -> Any:
-        if word in ops.__all__:
-            return _speaker(word)
-        if f"{word}_forward" in ops.__all__:
-            forward = _speaker(f"{word}_forward")
-            inference = getattr(_dialect(), word, None)
-            return (
-                _first_result(forward)
-                if inference is None or forward.__module__.startswith(ops.__name__)
-                else inference
-            )
-        raise AttributeError(f"{word!r} is no word of the vocabulary")
+        found = self._found.get((self._backend, word))
+        if found is None:
+            found = self._found[self._backend, word] = _find(word)
+        return found
+
+
+def _find(word: str) -> Any:
+    if word in ops.__all__:
+        return _speaker(word)
+    if f"{word}_forward" in ops.__all__:
+        forward = _speaker(f"{word}_forward")
+        inference = getattr(_dialect(), word, None)
+        return _first_result(forward) if inference is None or forward.__module__.startswith(ops.__name__) else inference
+    raise AttributeError(f"{word!r} is no word of the vocabulary")
 
 
 def _dialect() -> ModuleType:

@@ -31,6 +31,7 @@ class Layer:
         self.own_params: dict[str, Array] = {}
         self.own_grads: dict[str, Array | None] = {}
         self.children: dict[str, Layer] = {}
+        self._places: dict[tuple[str, ...], list[tuple[Layer, str] | None]] = {}
 
     def add_parameter(self, name: str, value: Array, dtype: Any) -> None:
         """Create a parameter with this initial value and a gradient of zeros."""
@@ -43,23 +44,31 @@ class Layer:
 
     def select(self, names: tuple[str, ...]) -> list[Array | None]:
         """The parameters of these names in this order, as a word takes them; None for one that is not there."""
-        params = self.params
-        return [params.get(name) for name in names]
+        return [None if place is None else place[0].own_params[place[1]] for place in self._find(names)]
 
     def accumulate(self, names: tuple[str, ...], gradients: Sequence[Array | None]) -> None:
         """Add these gradients, as a word returns them, to `grads`; None belongs to a parameter that is not there.
 
         The first that comes after `zero_grad` is not added to zeros but taken: it must be nobody else's array.
         """
-        places = {prefix + name: (layer, name) for prefix, layer in self._walk() for name in layer.own_params}
-        for name, gradient in zip(names, gradients, strict=True):
+        for name, place, gradient in zip(names, self._find(names), gradients, strict=True):
             if gradient is not None:
-                layer, own_name = places[name]
+                if place is None:
+                    raise KeyError(name)
+                layer, own_name = place
                 sum_so_far = layer.own_grads[own_name]
                 if sum_so_far is None:
                     layer.own_grads[own_name] = gradient
                 else:
                     sum_so_far += gradient
+
+    def _find(self, names: tuple[str, ...]) -> list[tuple["Layer", str] | None]:
+        """For each name the layer that owns the parameter, and its own name there; looked up once."""
+        places = self._places.get(names)
+        if places is None:
+            owners = {prefix + name: (layer, name) for prefix, layer in self._walk() for name in layer.own_params}
+            places = self._places[names] = [owners.get(name) for name in names]
+        return places
 
     def _walk(self, prefix: str = "") -> Iterator[tuple[str, "Layer"]]:
         yield prefix, self
@@ -139,7 +148,8 @@ def check_input(layer: Layer, x: Array, channels: int | None = None, rank: int |
     if x.ndim == 0 or x.size == 0 or x.shape[-1] != (channels or x.shape[-1]) or x.ndim != (rank or x.ndim):
         lead = "(B, H, W, " if rank == 4 else "(..., "
         raise ValueError(f"{name}: x has shape {x.shape}, expected {lead}{channels or 'C'}) with nothing empty")
-    dtype = next((param.dtype for param in layer.params.values()), x.dtype)
+    params = (param for _, part in layer._walk() for param in part.own_params.values())
+    dtype = next((param.dtype for param in params), x.dtype)
     if x.dtype != dtype:
         raise ValueError(f"{name}: x has dtype {x.dtype}, expected that of the parameters, {dtype}")
 

@@ -15,8 +15,12 @@ class _Writable:
 
 def flat(array: Array) -> Array:
     """One axis, contiguous, as kernels take it; a copy only where it has to be. For what is only read."""
-    row = np.require(array, requirements=("C", "A")).reshape(-1)
-    return row if row.flags.writeable else np.asarray(_Writable(row))
+    flags = array.flags
+    if not flags.carray:  # contiguous, aligned and writeable
+        array = np.require(array, requirements=("C", "A"))
+        if not flags.writeable:
+            array = np.asarray(_Writable(array))
+    return array.reshape(-1)
 
 
 def flat_or(array: Array | None, length: int, like: Array, fill: float = 0.0) -> Array:
@@ -26,4 +30,4 @@ def flat_or(array: Array | None, length: int, like: Array, fill: float = 0.0) ->
 
 def flat_or_none(array: Array | None, like: Array) -> Array:
     """`flat(array)`, or an empty array where there is none: kernels know by its size."""
-    return flat_or(array, 0, like)
+    return np.empty(0, like.dtype) if array is None else flat(array)

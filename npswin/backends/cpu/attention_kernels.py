@@ -10,6 +10,9 @@ up in lanes for the projection.
 What goes on inside a head is in `npswin.backends.cpu.head`. The bias is laid out for it once a call; the mask is a
 comparison of small integers, made only for the windows that the shift put together from several regions.
 
+**Few tokens.** Where a map has so few windows that the tiles would leave threads idle or lanes empty, all windows make
+one tile, and the threads share its heads, and then the rows of the projection; see `npswin.backends.cpu.few_tokens`.
+
 **Backward.** In training q, k, v and two statistics a token are kept; probabilities and o are computed again. The
 tokens go by chunks, tiles first and rows of weight gradients after that, as in `npswin.backends.cpu.mlp_kernels`.
 """
@@ -17,6 +20,7 @@ tokens go by chunks, tiles first and rows of weight gradients after that, as in 
 import numpy as np
 
 from npswin.backends.cpu.arrays import flat, flat_or, flat_or_none
+from npswin.backends.cpu.few_tokens import project_windows
 from npswin.backends.cpu.head import head_backward, head_backward_room, head_forward, head_room, windows_together
 from npswin.backends.cpu.host import TILE_ROWS, VECTOR_BYTES, round_up, vector_lanes
 from npswin.backends.cpu.jit import kernel
@@ -38,8 +42,7 @@ from npswin.backends.cpu.product import product
 from npswin.backends.cpu.threads import run_parallel, thread_count
 from npswin.backends.cpu.tiles import chunk_tiles, windows_in_tile
 from npswin.backends.cpu.weight_gradients import transposed, weight_gradient
-from npswin.backends.cpu.windows import Windows, collect_bias, lay_out_bias, locate_windows, window_table
-from npswin.ops.position_bias import relative_position_index
+from npswin.backends.cpu.windows import Windows, bias_rows, collect_bias, lay_out_bias, locate_windows, window_table
 from npswin.types import Array
 
 
@@ -61,21 +64,26 @@ def _forward(
     bias: Array,
     stats: Array,
     kept_qkv: Array,
+    shared: Array,
 ) -> None:
+    """first, stop: tiles; or heads of the only tile, where `shared` takes what they attend to."""
     _, _, _, per_window, _, total_windows, tile_windows, tile = table
     channels, heads, dim, group, bias_heads, together = sizes
+    by_heads = shared.size > 0
+    first_tile, stop_tile = (0, 1) if by_heads else (first, stop)
+    first_head, stop_head = (first, stop) if by_heads else (0, heads)
     qkv_weight, qkv_bias, proj_weight, proj_bias = weights
     vector = VECTOR_BYTES // x.itemsize
     inside, square = heads * dim, -(-per_window // vector) * vector
     head_sizes = per_window, dim, square, together * square
     bias_stride = per_window * together * square if bias_heads > 1 else 0
     xhat, out = (scratch, 0, tile), (scratch, channels * tile, tile)
-    attended = (scratch, 2 * channels * tile, tile)
+    attended = (shared, 0, tile) if by_heads else (scratch, 2 * channels * tile, tile)
     own_qkv = (2 * channels + inside) * tile
     room = (scratch, own_qkv + 3 * group * dim * tile)
     places, kept = np.zeros(tile, np.int64), np.ones(tile, np.bool_)
     factors, regions, masked = np.ones(tile, x.dtype), np.zeros(tile, np.int32), np.zeros(tile_windows, np.bool_)
-    for t in range(first, stop):
+    for t in range(first_tile, stop_tile):
         window = t * tile_windows
         windows = min(tile_windows, total_windows - window)
         count = windows * per_window
@@ -87,8 +95,8 @@ def _forward(
             scale_and_shift(xhat, width, channels, norm[0], norm[1])
         if padded:
             clear(xhat, count, channels, kept)
-        for head in range(0, heads, group):
-            some = min(group, heads - head)
+        for head in range(first_head, stop_head, group):
+            some = min(group, stop_head - head)
             keep = kept_qkv.size > 0
             made = kept_qkv if keep else scratch
             made_at = (t * 3 * inside + head * dim) * tile if keep else own_qkv
@@ -110,11 +118,12 @@ def _forward(
                 for w in range(0, windows, together):
                     at = made_at + h * dim * tile + w * per_window
                     q, k, v = (made, at, tile), (made, at + between, tile), (made, at + 2 * between, tile)
-                    o = (scratch, attended[1] + (head + h) * dim * tile + w * per_window, tile)
+                    o = (attended[0], attended[1] + (head + h) * dim * tile + w * per_window, tile)
                     added = (bias, (head + h) * bias_stride, regions, w * per_window, masked, w, mask_value)
                     head_forward(q, k, v, o, min(together, windows - w), head_sizes, added, room)
-        product(channels, width, inside, (proj_weight, 0, inside, 1), attended, out, BIAS, (proj_bias, 0))
-        scatter_add(out, factors, base, y, places, kept, count, channels)
+        if not by_heads:
+            product(channels, width, inside, (proj_weight, 0, inside, 1), attended, out, BIAS, (proj_bias, 0))
+            scatter_add(out, factors, base, y, places, kept, count, channels)
 
 
 @kernel
@@ -230,6 +239,7 @@ class AttentionCall:
         shift: int,
         mask_value: float,
         path_scale: Array | None = None,
+        keep: bool = False,
     ) -> None:
         self.x, self.shape, self.has_norm = flat(x), x.shape, norm is not None
         qkv_weight, qkv_bias, proj_weight, proj_bias = weights
@@ -250,7 +260,11 @@ class AttentionCall:
 
         table = window_table(height, width, window_size, shift)
         per_window, windows = window_size**2, batch * len(table[2])
-        self.tile_windows, self.tile = windows_in_tile(per_window, x.itemsize, windows, thread_count())
+        self.keep = keep
+        self.tile_windows, self.tile, self.by_heads = windows_in_tile(
+            *(per_window, x.itemsize, windows, thread_count()),
+            *(0 if keep else num_heads, qkv_weight.nbytes + proj_weight.nbytes),
+        )
         self.tiles = -(-windows // self.tile_windows)
         self.table = (*table, per_window, height * width, windows, self.tile_windows, self.tile)
 
@@ -262,27 +276,31 @@ class AttentionCall:
         if bias_table is not None:
             full = bias_table.shape == (per_window, per_window)
             bias_heads = 1 if full else bias_table.shape[1]
-            self.index = flat(np.arange(per_window**2) if full else relative_position_index(window_size))
+            self.index = bias_rows(window_size, full)
             self.bias = np.zeros(bias_heads * per_window * together * self.square, x.dtype)
             layout = per_window, self.square, together, bias_heads
             lay_out_bias(flat(bias_table), self.index, *layout, self.bias)
         self.sizes = channels, num_heads, dim, group, bias_heads, together
         self.stats = self.kept_qkv = flat_or_none(None, x)
 
-    def forward(self, keep: bool) -> Array:
+    def forward(self) -> Array:
         channels, heads, dim, group, _, together = self.sizes
-        tile, dtype = self.tile, self.x.dtype
-        if keep:
-            self.kept_qkv = empty(self.tiles * 3 * heads * dim * tile, dtype)
+        tile, dtype, inside = self.tile, self.x.dtype, heads * dim
+        if self.keep:
+            self.kept_qkv = empty(self.tiles * 3 * inside * tile, dtype)
             self.stats = empty(self.tiles * 2 * tile if self.has_norm else 0, dtype)
+        shared = empty(inside * tile if self.by_heads else 0, dtype)
         y = empty(self.x.shape, self.x.dtype) if self.has_norm else np.zeros_like(self.x)
         base = self.x if self.has_norm else y
         room = max(head_room(self.table[3], self.square, together), 2 * tile)
         run_parallel(
-            *(_forward, self.tiles, (2 * channels + (heads + 3 * group) * dim) * tile + room, dtype),
+            *(_forward, heads if self.by_heads else self.tiles),
+            *((2 * channels + inside + 3 * group * dim) * tile + room, dtype),
             *(self.x, base, y, self.scales, self.table, self.sizes, self.mask_value, self.norm, self.weights),
-            *(self.bias, self.stats, self.kept_qkv),
+            *(self.bias, self.stats, self.kept_qkv, shared),
         )
+        if self.by_heads:
+            project_windows(shared, inside, tile, *self.weights[2:], self.scales, base, y, self.table)
         return y.reshape(self.shape)
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:

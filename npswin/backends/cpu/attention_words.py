@@ -24,7 +24,7 @@ def attention_branch(
 ) -> Array:
     """The y of `npswin.ops.attention_branch_forward`, with nothing kept."""
     weights, geometry = (qkv_weight, qkv_bias, proj_weight, proj_bias), (num_heads, window_size, shift, mask_value)
-    return AttentionCall(x, (norm_weight, norm_bias), weights, bias_table, *geometry).forward(keep=False)
+    return AttentionCall(x, (norm_weight, norm_bias), weights, bias_table, *geometry).forward()
 
 
 def attention_branch_forward(
@@ -58,8 +58,8 @@ def attention_branch_forward(
             **drop_masks,
         )
     geometry = num_heads, window_size, shift, mask_value
-    call = AttentionCall(x, norm, weights, bias_table, *geometry, path_scale=path_scale)
-    return call.forward(keep=True), call
+    call = AttentionCall(x, norm, weights, bias_table, *geometry, path_scale=path_scale, keep=True)
+    return call.forward(), call
 
 
 def attention_branch_backward(dy: Array, cache: Any) -> tuple[Array | None, ...]:
@@ -82,7 +82,7 @@ def window_attention(
 ) -> Array:
     """The y of `npswin.ops.window_attention_forward`, with nothing kept."""
     weights, geometry = (qkv_weight, qkv_bias, proj_weight, proj_bias), (num_heads, window_size, shift, mask_value)
-    return AttentionCall(x, None, weights, bias_table, *geometry).forward(keep=False)
+    return AttentionCall(x, None, weights, bias_table, *geometry).forward()
 
 
 def window_attention_forward(
@@ -110,8 +110,8 @@ def window_attention_forward(
             mask_value=mask_value,
             **drop_masks,
         )
-    call = AttentionCall(x, None, weights, bias_table, num_heads, window_size, shift, mask_value)
-    return call.forward(keep=True), call
+    call = AttentionCall(x, None, weights, bias_table, num_heads, window_size, shift, mask_value, keep=True)
+    return call.forward(), call
 
 
 def window_attention_backward(dy: Array, cache: Any) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ enough, and ranges that are given back grow together with their free neighbours.
 takes no memory, so it can be large from the start.
 """
 
+import math
 import mmap
 import threading
 from bisect import bisect_left
@@ -91,5 +92,5 @@ class Lease:
 
 def empty(shape: int | tuple[int, ...], dtype: Any) -> Array:
     """`numpy.empty`, out of memory that was used before where there is some."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = (shape if isinstance(shape, int) else math.prod(shape)) * np.dtype(dtype).itemsize
     return np.empty(shape, dtype) if size < SMALLEST else np.asarray(Lease(size)).view(dtype).reshape(shape)

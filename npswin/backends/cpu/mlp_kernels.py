@@ -7,6 +7,9 @@ kept, nothing else: x̂ and the GELU are cheap to do again.
 
     x ──gather──▶ x̂ lanes ──W₁──▶ 200 hidden rows ──GELU──▶ ──W₂, added up──▶ lanes ──scatter, + x──▶ y
 
+**Few tokens.** Where there are so few that they would leave threads idle or lanes empty, they make one tile, and the
+threads share the hidden rows, and then the rows of W₂; see `npswin.backends.cpu.few_tokens`.
+
 **Backward.** The derivatives by x need tiles of tokens; the derivatives by the weights are sums over all tokens, best
 made for some rows of a weight at a time. So the tokens are taken in chunks: first all tiles of a chunk, which leave
 their GELU(h), dh and x̂ behind, then all rows of dW₁ and dW₂. A chunk's leavings fit into the last cache, and each row
@@ -21,8 +24,9 @@ import numpy as np
 
 from npswin import ops
 from npswin.backends.cpu.arrays import flat, flat_or, flat_or_none
+from npswin.backends.cpu.few_tokens import project_windows
 from npswin.backends.cpu.functions import gelu_slope, normal_cdf
-from npswin.backends.cpu.host import VECTOR_BYTES
+from npswin.backends.cpu.host import TILE_ROWS, VECTOR_BYTES
 from npswin.backends.cpu.jit import inner, kernel, view
 from npswin.backends.cpu.lanes import (
     gather,
@@ -39,8 +43,9 @@ from npswin.backends.cpu.memory import empty
 from npswin.backends.cpu.micro_kernel import ACCUMULATE, BIAS, ZERO
 from npswin.backends.cpu.product import product
 from npswin.backends.cpu.threads import run_parallel, thread_count
-from npswin.backends.cpu.tiles import chunk_tiles, hidden_tile, token_tile
+from npswin.backends.cpu.tiles import chunk_tiles, few_tokens, hidden_tile, one_tile, token_tile
 from npswin.backends.cpu.weight_gradients import transposed, weight_gradient
+from npswin.backends.cpu.windows import all_tokens
 from npswin.types import Array
 
 
@@ -85,15 +90,20 @@ def _forward(
     weights: tuple[Array, ...],
     stats: Array,
     kept_hidden: Array,
+    shared: Array,
 ) -> None:
+    """first, stop: tiles; or, in groups of TILE_ROWS, hidden rows of the only tile, where `shared` takes their GELU."""
     tokens, channels, hidden, tile, rows = sizes
     fc1_weight, fc1_bias, fc2_weight, fc2_bias = weights
+    by_rows = shared.size > 0
+    first_tile, stop_tile = (0, 1) if by_rows else (first, stop)
+    first_row, stop_row = (first * TILE_ROWS, min(hidden, stop * TILE_ROWS)) if by_rows else (0, hidden)
     vector = VECTOR_BYTES // x.itemsize
     xhat, out = (scratch, 0, tile), (scratch, channels * tile, tile)
     chunk = 2 * channels * tile
     own_stats = chunk + rows * tile
     places, scale, all_kept = np.empty(tile, np.int64), np.empty(tile, x.dtype), np.ones(tile, np.bool_)
-    for t in range(first, stop):
+    for t in range(first_tile, stop_tile):
         count = min(tile, tokens - t * tile)
         width = -(-count // vector) * vector
         _places(tile, t * tile, count, channels, scales[0], scales[1], places, scale)
@@ -101,9 +111,14 @@ def _forward(
         if norm[0].size:
             normalize(xhat, width, channels, (stats, t * 2 * tile) if stats.size else (scratch, own_stats))
             scale_and_shift(xhat, width, channels, norm[0], norm[1])
-        for h in range(0, hidden, rows):
-            height = min(rows, hidden - h)
+        for h in range(first_row, stop_row, rows):
+            height = min(rows, stop_row - h)
             left, bias = (fc1_weight, h * channels, channels, 1), (fc1_bias, h)
+            if by_rows:
+                product(height, width, channels, left, xhat, (shared, h * tile, tile), BIAS, bias)
+                for row in range(height):
+                    _gelu_in_place(shared, (h + row) * tile, width)
+                continue
             if kept_hidden.size:
                 at = (t * hidden + h) * tile
                 product(height, width, channels, left, xhat, (kept_hidden, at, tile), BIAS, bias)
@@ -117,7 +132,8 @@ def _forward(
             product(
                 channels, width, height, (fc2_weight, h, hidden, 1), (scratch, chunk, tile), out, start, (fc2_bias, 0)
             )
-        scatter_add(out, scale, base, y, places, all_kept, count, channels)
+        if not by_rows:
+            scatter_add(out, scale, base, y, places, all_kept, count, channels)
 
 
 @kernel
@@ -194,6 +210,7 @@ class _Call:
         norm: tuple[Array, Array] | None,
         weights: tuple[Array, Array | None, Array, Array | None],
         path_scale: Array | None = None,
+        keep: bool = False,
     ) -> None:
         fc1_weight, fc1_bias, fc2_weight, fc2_bias = weights
         self.x, self.shape, self.has_norm = flat(x), x.shape, norm is not None
@@ -210,23 +227,34 @@ class _Call:
         )
         images = 1 if path_scale is None else len(path_scale)
         self.scales = flat_or(path_scale, 1, x, fill=1), tokens // images
-        self.tile = token_tile(channels, x.itemsize, tokens, thread_count())
+        threads = thread_count()
+        self.keep, self.tile = keep, token_tile(channels, x.itemsize, tokens, threads)
         self.tiles = -(-tokens // self.tile)
+        busiest = -(-self.tiles // threads) * self.tile
+        weight_bytes = fc1_weight.nbytes + fc2_weight.nbytes
+        self.by_rows = not keep and few_tokens(tokens, x.itemsize, threads, busiest, weight_bytes)
+        if self.by_rows:
+            self.tile, self.tiles = one_tile(tokens, x.itemsize), 1
         self.sizes = tokens, channels, hidden, self.tile, hidden_tile(hidden)
         self.stats = self.kept_hidden = flat_or_none(None, x)
 
-    def forward(self, keep: bool) -> Array:
-        _, channels, hidden, tile, rows = self.sizes
+    def forward(self) -> Array:
+        tokens, channels, hidden, tile, rows = self.sizes
         dtype = self.x.dtype
-        if keep:
+        if self.keep:
             self.kept_hidden = empty(self.tiles * hidden * tile, dtype)
             self.stats = empty(self.tiles * 2 * tile if self.has_norm else 0, dtype)
+        shared = empty(hidden * tile if self.by_rows else 0, dtype)
         y = empty(self.x.shape, self.x.dtype) if self.has_norm else np.zeros_like(self.x)
         base = self.x if self.has_norm else y
         run_parallel(
-            *(_forward, self.tiles, (2 * channels + rows + 2) * tile, dtype),
-            *(self.x, base, y, self.scales, self.sizes, self.norm, self.weights, self.stats, self.kept_hidden),
+            *(_forward, -(-hidden // TILE_ROWS) if self.by_rows else self.tiles),
+            *((2 * channels + rows + 2) * tile, dtype),
+            *(self.x, base, y, self.scales, self.sizes, self.norm, self.weights, self.stats, self.kept_hidden, shared),
         )
+        if self.by_rows:
+            table = (*all_tokens(tokens), tokens, tokens, 1, 1, tile)
+            project_windows(shared, hidden, tile, *self.weights[2:], self.scales[0], base, y, table)
         return y.reshape(self.shape)
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
@@ -272,7 +300,7 @@ def mlp_branch(
     fc2_bias: Array | None,
 ) -> Array:
     """The y of `npswin.ops.mlp_branch_forward`, with nothing kept."""
-    return _Call(x, (norm_weight, norm_bias), (fc1_weight, fc1_bias, fc2_weight, fc2_bias)).forward(keep=False)
+    return _Call(x, (norm_weight, norm_bias), (fc1_weight, fc1_bias, fc2_weight, fc2_bias)).forward()
 
 
 def mlp_branch_forward(
@@ -291,8 +319,8 @@ def mlp_branch_forward(
     weights = fc1_weight, fc1_bias, fc2_weight, fc2_bias
     if any(mask is not None for mask in drop_masks.values()):
         return ops.mlp_branch_forward(x, norm_weight, norm_bias, *weights, path_scale=path_scale, **drop_masks)
-    call = _Call(x, (norm_weight, norm_bias), weights, path_scale)
-    return call.forward(keep=True), call
+    call = _Call(x, (norm_weight, norm_bias), weights, path_scale, keep=True)
+    return call.forward(), call
 
 
 def mlp_branch_backward(dy: Array, cache: Any) -> tuple[Array | None, ...]:
@@ -302,7 +330,7 @@ def mlp_branch_backward(dy: Array, cache: Any) -> tuple[Array | None, ...]:
 
 def mlp(x: Array, fc1_weight: Array, fc1_bias: Array | None, fc2_weight: Array, fc2_bias: Array | None) -> Array:
     """The y of `npswin.ops.mlp_forward`, with nothing kept."""
-    return _Call(x, None, (fc1_weight, fc1_bias, fc2_weight, fc2_bias)).forward(keep=False)
+    return _Call(x, None, (fc1_weight, fc1_bias, fc2_weight, fc2_bias)).forward()
 
 
 def mlp_forward(
@@ -317,8 +345,8 @@ def mlp_forward(
     weights = fc1_weight, fc1_bias, fc2_weight, fc2_bias
     if any(mask is not None for mask in drop_masks.values()):
         return ops.mlp_forward(x, *weights, **drop_masks)
-    call = _Call(x, None, weights)
-    return call.forward(keep=True), call
+    call = _Call(x, None, weights, keep=True)
+    return call.forward(), call
 
 
 def mlp_backward(dy: Array, cache: Any) -> tuple[Any, ...]:

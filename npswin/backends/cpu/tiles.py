@@ -29,11 +29,46 @@ def hidden_tile(hidden: int) -> int:
     return min(round_up(hidden, TILE_ROWS), 192)
 
 
-def windows_in_tile(per_window: int, itemsize: int, windows: int, threads: int) -> tuple[int, int]:
-    """How many windows make a tile, and the lanes it has.
+def few_tokens(tokens: int, itemsize: int, threads: int, busiest: int, weight_bytes: int) -> bool:
+    """Whether threads had better share the rows of weights, with all tokens in one tile, than the tokens.
+
+    They had if that leaves fewer lanes empty and fewer threads idle; or if it does not make a difference there, but the
+    weights are so many that they should be read only once.
+
+    Args:
+        tokens: all there are.
+        itemsize: bytes of a number.
+        threads: that share the work.
+        busiest: lanes of the thread that gets most of them where the tokens are shared.
+        weight_bytes: of the weights that all tokens need.
+    """
+    lanes, lanes_otherwise = round_up(tokens, vector_lanes(itemsize)), threads * busiest
+    better = lanes < lanes_otherwise or (lanes == lanes_otherwise and weight_bytes > CHUNK_BYTES)
+    return better and threads > 1 and tokens <= 256
+
+
+def one_tile(tokens: int, itemsize: int) -> int:
+    """Lanes of a tile that holds all tokens."""
+    lanes = vector_lanes(itemsize)
+    tile = round_up(tokens, lanes)
+    return tile + lanes if tile * itemsize % CROWDED_BYTES == 0 else tile
+
+
+def windows_in_tile(
+    per_window: int, itemsize: int, windows: int, threads: int, heads: int = 0, weight_bytes: int = 0
+) -> tuple[int, int, bool]:
+    """How many windows make a tile, the lanes it has, and whether the threads share the heads rather than the tiles.
 
     The lanes hold all windows' tokens side by side and the last one's excess up to a whole vector. Of the numbers that
     give up to 256 tokens, the one with the least work for the thread that has most of it.
+
+    Args:
+        per_window: tokens.
+        itemsize: bytes of a number.
+        windows: all there are.
+        threads: that share the work.
+        heads: that they may share; 0 where they may not.
+        weight_bytes: of the weights that all tokens need.
     """
     lanes = vector_lanes(itemsize)
 
@@ -43,5 +78,10 @@ def windows_in_tile(per_window: int, itemsize: int, windows: int, threads: int) 
 
     most = max(1, min(256 // per_window, windows))
     count = min(range(1, most + 1), key=lambda count: (work(count), -count))
-    stride = round_up((count - 1) * per_window + round_up(per_window, lanes), lanes)
-    return count, stride + lanes if stride * itemsize % CROWDED_BYTES == 0 else stride
+    by_heads = heads >= threads and few_tokens(
+        *(windows * per_window, itemsize, threads),
+        *(work(count) * heads // (-(-heads // threads) * threads), weight_bytes),
+    )
+    if by_heads:
+        count = windows
+    return count, one_tile((count - 1) * per_window + round_up(per_window, lanes), itemsize), by_heads

@@ -5,7 +5,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from npswin.backends.cpu.jit import inner, kernel
+from npswin.backends.cpu.jit import inner, kernel, view
+from npswin.ops.position_bias import relative_position_index
 from npswin.ops.windows import shift_regions, window_partition_forward
 from npswin.types import Array
 
@@ -32,6 +33,12 @@ def window_table(height: int, width: int, window_size: int, shift: int) -> tuple
     regions = shift_regions(height, width, window_size, shift) if shift else np.zeros_like(places)
     mixed = (regions != regions[:, :1]).any(axis=1)
     return places.reshape(-1).astype(np.int64), regions.reshape(-1).astype(np.int32), mixed
+
+
+@lru_cache(maxsize=64)
+def all_tokens(tokens: int) -> tuple[Array, Array, Array]:
+    """The table of a map that is taken as a single window, in the order that its tokens have."""
+    return np.arange(tokens), np.zeros(tokens, np.int32), np.zeros(1, np.bool_)
 
 
 @inner
@@ -81,6 +88,19 @@ def locate_windows(
     return padded
 
 
+@lru_cache(maxsize=16)
+def bias_rows(window_size: int, full: bool) -> Array:
+    """For each key and query, N·N in this order, the row of the bias table that they read.
+
+    Args:
+        window_size: M.
+        full: whether the table has a number for each pair; else one for each relative position.
+    """
+    tokens = window_size**2
+    rows = np.arange(tokens**2).reshape(tokens, tokens) if full else relative_position_index(window_size)
+    return np.ascontiguousarray(rows.T).reshape(-1)
+
+
 @kernel
 def lay_out_bias(
     table: Array, index: Array, per_window: int, square: int, together: int, heads: int, out: Array
@@ -88,23 +108,36 @@ def lay_out_bias(
     """out[head][key][window][query] from a table [row][head], the queries padded to whole vectors.
 
     It is the same for all windows, and repeated for as many as a head takes at a time.
+
+    Args:
+        table: flat.
+        index: the row for each key and query, N·N in this order.
+        per_window, square: N, and that up to a whole vector.
+        together: windows.
+        heads: columns of the table.
+        out: zeros, filled.
     """
-    for i in range(per_window):
+    column = np.empty(table.size // heads, table.dtype)
+    for head in range(heads):
+        for row in range(column.size):
+            column[row] = table[row * heads + head]
         for j in range(per_window):
-            row = index[i * per_window + j] * heads
-            for head in range(heads):
-                for window in range(together):
-                    out[((head * per_window + j) * together + window) * square + i] = table[row + head]
+            rows = view(index, j * per_window, per_window)
+            for window in range(together):
+                queries = view(out, ((head * per_window + j) * together + window) * square, per_window)
+                for i in range(per_window):
+                    queries[i] = column[rows[i]]
 
 
 @kernel
 def collect_bias(
     dbias: Array, index: Array, per_window: int, square: int, together: int, heads: int, dtable: Array
 ) -> None:
-    """The transpose of `lay_out_bias`: each row of the table sums over the pairs that read it."""
-    for i in range(per_window):
+    """The transpose of `lay_out_bias`: each row of the table, zeros at first, sums over the pairs that read it."""
+    for head in range(heads):
         for j in range(per_window):
-            row = index[i * per_window + j] * heads
-            for head in range(heads):
-                for window in range(together):
-                    dtable[row + head] += dbias[((head * per_window + j) * together + window) * square + i]
+            rows = view(index, j * per_window, per_window)
+            for window in range(together):
+                queries = view(dbias, ((head * per_window + j) * together + window) * square, per_window)
+                for i in range(per_window):
+                    dtable[rows[i] * heads + head] += queries[i]
