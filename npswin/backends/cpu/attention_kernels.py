@@ -17,12 +17,14 @@ one tile, and the threads share its heads, and then the rows of the projection; 
 tokens go by chunks, tiles first and rows of weight gradients after that, as in `npswin.backends.cpu.mlp_kernels`.
 """
 
+import math
+
 import numpy as np
 
 from npswin.backends.cpu.arrays import flat, flat_or, flat_or_none
 from npswin.backends.cpu.few_tokens import project_windows
 from npswin.backends.cpu.head import head_backward, head_backward_room, head_forward, head_room, windows_together
-from npswin.backends.cpu.host import TILE_ROWS, VECTOR_BYTES, round_up, vector_lanes
+from npswin.backends.cpu.host import TILE_ROWS, round_up, vector_lanes
 from npswin.backends.cpu.jit import kernel
 from npswin.backends.cpu.lanes import (
     clear,
@@ -41,6 +43,7 @@ from npswin.backends.cpu.micro_kernel import BIAS, ZERO, prefetch
 from npswin.backends.cpu.product import product
 from npswin.backends.cpu.threads import run_parallel, thread_count
 from npswin.backends.cpu.tiles import chunk_tiles, windows_in_tile
+from npswin.backends.cpu.vectors import lanes_of
 from npswin.backends.cpu.weight_gradients import transposed, weight_gradient
 from npswin.backends.cpu.windows import Windows, bias_rows, collect_bias, lay_out_bias, locate_windows, window_table
 from npswin.types import Array
@@ -73,7 +76,7 @@ def _forward(
     first_tile, stop_tile = (0, 1) if by_heads else (first, stop)
     first_head, stop_head = (first, stop) if by_heads else (0, heads)
     qkv_weight, qkv_bias, proj_weight, proj_bias = weights
-    vector = VECTOR_BYTES // x.itemsize
+    vector = lanes_of(x)
     inside, square = heads * dim, -(-per_window // vector) * vector
     head_sizes = per_window, dim, square, together * square
     bias_stride = per_window * together * square if bias_heads > 1 else 0
@@ -157,7 +160,7 @@ def _backward(
     _, _, _, per_window, _, total_windows, tile_windows, tile = table
     channels, heads, dim, group, bias_heads, together = sizes
     qkv_weight, _, proj_weight, _ = weights
-    vector = VECTOR_BYTES // x.itemsize
+    vector = lanes_of(x)
     inside = heads * dim
     between = inside * tile
     square = -(-per_window // vector) * vector
@@ -256,7 +259,8 @@ class AttentionCall:
             flat_or(proj_bias, channels, x),
         )
         self.scales = flat_or(path_scale, 1, x, fill=1)
-        self.mask_value = x.dtype.type(mask_value)
+        root = x.dtype.type(math.sqrt(dim))  # see `npswin.backends.cpu.head`
+        self.mask_value = x.dtype.type(mask_value) * root
 
         table = window_table(height, width, window_size, shift)
         per_window, windows = window_size**2, batch * len(table[2])
@@ -279,7 +283,7 @@ class AttentionCall:
             self.index = bias_rows(window_size, full)
             self.bias = np.zeros(bias_heads * per_window * together * self.square, x.dtype)
             layout = per_window, self.square, together, bias_heads
-            lay_out_bias(flat(bias_table), self.index, *layout, self.bias)
+            lay_out_bias(flat(bias_table), self.index, root, *layout, self.bias)
         self.sizes = channels, num_heads, dim, group, bias_heads, together
         self.stats = self.kept_qkv = flat_or_none(None, x)
 

@@ -12,12 +12,13 @@ The first is the branch's own kernel, which stops halfway; a is in lanes.
 
 import numpy as np
 
-from npswin.backends.cpu.host import TILE_ROWS, VECTOR_BYTES
+from npswin.backends.cpu.host import TILE_ROWS
 from npswin.backends.cpu.jit import kernel
 from npswin.backends.cpu.lanes import scatter_add
 from npswin.backends.cpu.micro_kernel import BIAS
 from npswin.backends.cpu.product import product
 from npswin.backends.cpu.threads import run_parallel, thread_count
+from npswin.backends.cpu.vectors import lanes_of
 from npswin.backends.cpu.windows import Windows, locate_windows
 from npswin.types import Array
 
@@ -41,7 +42,7 @@ def _project(
     """first, stop: in groups of TILE_ROWS rows of the weight."""
     _, _, _, per_window, _, windows, _, _ = table
     channels, count = bias.size, windows * per_window
-    vector = VECTOR_BYTES // a.itemsize
+    vector = lanes_of(a)
     row = first * TILE_ROWS
     rows = min(channels, stop * TILE_ROWS) - row
     places, kept = np.zeros(tile, np.int64), np.ones(tile, np.bool_)

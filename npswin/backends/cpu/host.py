@@ -2,7 +2,8 @@
 
 A matrix product keeps a tile of its result in registers: `TILE_ROWS` rows of two vectors each. With 32 vector registers
 12 × 2 = 24 hold the tile, with 16 registers 6 × 2 = 12; the rest hold the operands. Either way enough independent sums
-are on their way to hide the latency of a fused multiply-add (four cycles, two a cycle: eight at least).
+are on their way to hide the latency of a fused multiply-add (four cycles, two a cycle: eight at least). A result that
+is only one vector wide, such as a small window's scores, has `ONE_VECTOR_ROWS`.
 
 Nothing here knows a machine's name: the width comes from the instruction set that Numba compiles for, which is the
 host's, or what NUMBA_CPU_NAME and NUMBA_CPU_FEATURES say.
@@ -23,6 +24,7 @@ VECTOR_BYTES = 64 if "avx512f" in FEATURES else 32 if "avx" in FEATURES else 16
 
 # AVX-512 and 64-bit ARM have 32 vector registers, older x86 has 16.
 TILE_ROWS = 12 if "avx512f" in FEATURES or ARCHITECTURE in ("aarch64", "arm64") else 6
+ONE_VECTOR_ROWS = 16 if TILE_ROWS == 12 else 8
 
 
 def vector_lanes(itemsize: int) -> int:

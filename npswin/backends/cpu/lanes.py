@@ -17,9 +17,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from npswin.backends.cpu.host import VECTOR_BYTES
 from npswin.backends.cpu.jit import inner, view
 from npswin.backends.cpu.micro_kernel import add_transposed, put_transposed, transpose_indexed, transpose_strided
+from npswin.backends.cpu.vectors import lanes_of
 from npswin.types import Array
 
 Lanes: TypeAlias = tuple[Array, int, int]
@@ -36,7 +36,7 @@ def gather(x: Array, places: Array, count: int, channels: int, lanes: Lanes) -> 
         lanes: filled.
     """
     out, offset, stride = lanes
-    vector = VECTOR_BYTES // x.itemsize
+    vector = lanes_of(x)
     whole = channels - channels % vector
     for i in range(0, count, vector):
         for c in range(0, whole, vector):
@@ -58,7 +58,7 @@ def scatter(lanes: Lanes, out: Array, places: Array, kept: Array, count: int, ch
         count, channels: of the tile.
     """
     source, offset, stride = lanes
-    vector = VECTOR_BYTES // out.itemsize
+    vector = lanes_of(out)
     whole = channels - channels % vector
     for first in range(0, count, vector):
         together = _all_kept(kept, first, vector, count)
@@ -77,7 +77,7 @@ def scatter_add(
 ) -> None:
     """out = base + scale · lanes, turned back, with one scale a token; else as `scatter`."""
     source, offset, stride = lanes
-    vector = VECTOR_BYTES // out.itemsize
+    vector = lanes_of(out)
     whole = channels - channels % vector
     for first in range(0, count, vector):
         together = _all_kept(kept, first, vector, count)
@@ -113,7 +113,7 @@ def put_in_rows(lanes: Lanes, out: Array, first: int, count: int, channels: int,
         row: numbers from one token to the next in `out`.
     """
     source, offset, stride = lanes
-    vector = VECTOR_BYTES // out.itemsize
+    vector = lanes_of(out)
     whole = channels - channels % vector
     for i in range(0, count, vector):
         full = i + vector <= count

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends.cpu.arrays import flat, flat_or, flat_or_none
-from npswin.backends.cpu.host import VECTOR_BYTES, round_up, vector_lanes
+from npswin.backends.cpu.host import round_up, vector_lanes
 from npswin.backends.cpu.jit import inner, kernel
 from npswin.backends.cpu.lanes import (
     Lanes,
@@ -34,6 +34,7 @@ from npswin.backends.cpu.micro_kernel import BIAS, ZERO
 from npswin.backends.cpu.product import product
 from npswin.backends.cpu.threads import run_parallel, thread_count
 from npswin.backends.cpu.tiles import chunk_tiles, token_tile
+from npswin.backends.cpu.vectors import lanes_of
 from npswin.backends.cpu.weight_gradients import weight_gradient
 from npswin.ops.patch_merging import GROUP_ORDER
 from npswin.types import Array
@@ -99,7 +100,7 @@ def _forward(
     stats: Array,
 ) -> None:
     pieces, image_size, tokens, inputs, outputs, tile = sizes
-    vector = VECTOR_BYTES // x.itemsize
+    vector = lanes_of(x)
     xhat, out = (scratch, 0, tile), (scratch, inputs * tile, tile)
     room = (scratch, (inputs + outputs) * tile)
     places, kept = np.zeros(tile, np.int64), np.ones(tile, np.bool_)
@@ -137,7 +138,7 @@ def _backward(
 ) -> None:
     """`sums` has a row a tile: dnorm_weight, dnorm_bias (inputs each), dbias (outputs)."""
     pieces, image_size, tokens, inputs, outputs, tile = sizes
-    vector = VECTOR_BYTES // x.itemsize
+    vector = lanes_of(x)
     xhat, dxhat, room = (scratch, 0, tile), (scratch, inputs * tile, tile), (scratch, 2 * inputs * tile)
     places, kept = np.zeros(tile, np.int64), np.ones(tile, np.bool_)
     images, rows = np.zeros(tile, np.int64), np.zeros(tile, np.int64)

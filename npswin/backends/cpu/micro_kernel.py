@@ -25,13 +25,15 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from npswin.backends.cpu.host import TILE_ROWS, vector_lanes
+from npswin.backends.cpu.host import ONE_VECTOR_ROWS, TILE_ROWS, vector_lanes
 from npswin.backends.cpu.jit import inner
 from npswin.types import Array
 
 INDEX = ir.IntType(64)
-ZERO, ACCUMULATE, BIAS = 0, 1, 2  # what a tile starts from: 0, what C holds, one number a row
-TILE_HEIGHTS = (TILE_ROWS, 4, 1)  # rows that are left over below TILE_ROWS are taken by four, then one by one
+# what a tile starts from: 0, what C holds, one number a row, a matrix that is laid out as C
+ZERO, ACCUMULATE, BIAS, MATRIX = 0, 1, 2, 3
+# Rows of a tile, by the vectors of its rows. What is left over below TILE_ROWS is taken by four, then one by one.
+TILE_HEIGHTS = {2: (TILE_ROWS, 4, 1), 1: (ONE_VECTOR_ROWS, TILE_ROWS, 4, 1)}
 
 
 class _Vectors:
@@ -101,10 +103,11 @@ def tile_product(
         b, b_offset, b_stride: row k of B starts at b_offset + k·b_stride.
         c, c_offset, c_stride: row i of C starts at c_offset + i·c_stride.
         depth: how many k.
-        start: what the sums begin with: ZERO, ACCUMULATE for what C holds, BIAS for bias[bias_offset + i].
-        bias, bias_offset: read where start is BIAS.
+        start: what the sums begin with: ZERO, ACCUMULATE for what C holds, BIAS for bias[bias_offset + i], MATRIX for
+            bias[bias_offset + i·c_stride + j].
+        bias, bias_offset: read where start is BIAS or MATRIX.
         by_row: 1 or 0.
-        rows: of the tile, one of TILE_HEIGHTS.
+        rows: of the tile, one of TILE_HEIGHTS[vectors].
         vectors: a row of the tile, 1 or 2.
     """
     number = types.intp
@@ -119,8 +122,8 @@ def _tile_product_code(context: Any, builder: Any, signature: Any, args: Any) ->
     key = builder.add(builder.mul(builder.add(builder.mul(rows, constant(2)), by_row), constant(4)), vectors)
     end = builder.append_basic_block("tile.end")
     choice = builder.switch(key, end)
-    for height in TILE_HEIGHTS:
-        for width in (1, 2):
+    for width, heights in TILE_HEIGHTS.items():
+        for height in heights:
             for row_contiguous in (True, False):
                 block = builder.append_basic_block(f"tile.{height}.{width}")
                 choice.add_case(constant((height * 2 + row_contiguous) * 4 + width), block)
@@ -139,18 +142,19 @@ def _one_tile(
     v = _Vectors(context, builder, c_type)
     a_start, b_start = v.pointer(a_type, a, a_offset), v.pointer(b_type, b, b_offset)
     c_start, bias_start = v.pointer(c_type, c, c_offset), v.pointer(bias_type, bias, bias_offset)
-    c_places = [
-        builder.gep(c_start, [builder.add(builder.mul(c_stride, constant(row)), constant(vector * v.lanes))])
+    c_offsets = [
+        builder.add(builder.mul(c_stride, constant(row)), constant(vector * v.lanes))
         for row in range(rows)
         for vector in range(vectors)
     ]
+    c_places = [builder.gep(c_start, [offset]) for offset in c_offsets]
 
     # what the sums begin with
     begin = builder.append_basic_block("begin")
     with builder.goto_block(begin):
         sums = [builder.phi(v.type) for _ in c_places]
     cases = builder.switch(start, builder.append_basic_block("begin.zero"))
-    for case, block in ((ACCUMULATE, "begin.accumulate"), (BIAS, "begin.bias")):
+    for case, block in ((ACCUMULATE, "begin.accumulate"), (BIAS, "begin.bias"), (MATRIX, "begin.matrix")):
         cases.add_case(constant(case), builder.append_basic_block(block))
     for block, values in (
         (cases.default, lambda: [ir.Constant(v.type, None)] * len(c_places)),
@@ -163,6 +167,7 @@ def _one_tile(
                 for value in [v.broadcast(builder.load(builder.gep(bias_start, [constant(row)])))] * vectors
             ],
         ),
+        (cases.cases[2][1], lambda: [v.load(builder.gep(bias_start, [offset])) for offset in c_offsets]),
     ):
         builder.position_at_end(block)
         for phi, value in zip(sums, values(), strict=True):

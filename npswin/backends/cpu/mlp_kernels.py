@@ -26,7 +26,7 @@ from npswin import ops
 from npswin.backends.cpu.arrays import flat, flat_or, flat_or_none
 from npswin.backends.cpu.few_tokens import project_windows
 from npswin.backends.cpu.functions import gelu_slope, normal_cdf
-from npswin.backends.cpu.host import TILE_ROWS, VECTOR_BYTES
+from npswin.backends.cpu.host import TILE_ROWS
 from npswin.backends.cpu.jit import inner, kernel, view
 from npswin.backends.cpu.lanes import (
     gather,
@@ -44,6 +44,7 @@ from npswin.backends.cpu.micro_kernel import ACCUMULATE, BIAS, ZERO
 from npswin.backends.cpu.product import product
 from npswin.backends.cpu.threads import run_parallel, thread_count
 from npswin.backends.cpu.tiles import chunk_tiles, few_tokens, hidden_tile, one_tile, token_tile
+from npswin.backends.cpu.vectors import lanes_of
 from npswin.backends.cpu.weight_gradients import transposed, weight_gradient
 from npswin.backends.cpu.windows import all_tokens
 from npswin.types import Array
@@ -98,7 +99,7 @@ def _forward(
     by_rows = shared.size > 0
     first_tile, stop_tile = (0, 1) if by_rows else (first, stop)
     first_row, stop_row = (first * TILE_ROWS, min(hidden, stop * TILE_ROWS)) if by_rows else (0, hidden)
-    vector = VECTOR_BYTES // x.itemsize
+    vector = lanes_of(x)
     xhat, out = (scratch, 0, tile), (scratch, channels * tile, tile)
     chunk = 2 * channels * tile
     own_stats = chunk + rows * tile
@@ -161,7 +162,7 @@ def _backward(
     """`sums` has a row a tile: dnorm_weight, dnorm_bias, dfc2_bias (C each), dfc1_bias (hidden)."""
     tokens, channels, hidden, tile, rows = sizes
     fc1_weight, _, fc2_weight, _ = weights
-    vector = VECTOR_BYTES // x.itemsize
+    vector = lanes_of(x)
     dout, xhat, dxhat = (scratch, 0, tile), (scratch, channels * tile, tile), (scratch, 2 * channels * tile, tile)
     room, none = (scratch, 3 * channels * tile), (scratch, 0)
     places, scale, all_kept = np.empty(tile, np.int64), np.empty(tile, x.dtype), np.ones(tile, np.bool_)

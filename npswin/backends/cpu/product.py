@@ -4,12 +4,13 @@ Which way round the loops run decides what stays where. The outer loop takes `TI
 first cache while the inner loop takes B two vectors wide; B, a tile's activations, stays in the second cache.
 """
 
-from npswin.backends.cpu.host import TILE_ROWS, VECTOR_BYTES
+from npswin.backends.cpu.host import ONE_VECTOR_ROWS, TILE_ROWS
 from npswin.backends.cpu.jit import inner
-from npswin.backends.cpu.micro_kernel import BIAS, TILE_HEIGHTS, ZERO, tile_product
+from npswin.backends.cpu.micro_kernel import ACCUMULATE, BIAS, MATRIX, TILE_HEIGHTS, tile_product
+from npswin.backends.cpu.vectors import lanes_of
 from npswin.types import Array
 
-FEW_ROWS = TILE_HEIGHTS[1]
+FEW_ROWS = TILE_HEIGHTS[2][1]
 
 
 @inner
@@ -30,31 +31,42 @@ def product(
         left: (a, offset, row, column): a_ik is a[offset + i·row + k·column]; row or column is 1.
         right: (b, offset, row): b_kj is b[offset + k·row + j].
         out: (c, offset, row): c_ij is c[offset + i·row + j].
-        start: ZERO, ACCUMULATE (what c holds) or BIAS (element offset + i of `bias`).
-        bias: (array, offset), read where start is BIAS; else any array of the same dtype.
+        start: ZERO, ACCUMULATE (what c holds), BIAS (element offset + i of `bias`) or MATRIX (offset + i·c's row + j).
+        bias: (array, offset), read where start is BIAS or MATRIX; else any array of the same dtype.
     """
     a, a_offset, a_row, a_column = left
     b, b_offset, b_row = right
     c, c_offset, c_row = out
     biases, bias_offset = bias
-    lanes = VECTOR_BYTES // c.itemsize
+    lanes = lanes_of(c)
     by_row = 1 if a_column == 1 else 0
     stride = a_row if by_row else a_column
     whole = columns - columns % lanes
+    most = ONE_VECTOR_ROWS if whole == lanes else TILE_ROWS
     i = 0
     while i < rows:
-        height = TILE_ROWS if rows - i >= TILE_ROWS else FEW_ROWS if rows - i >= FEW_ROWS else 1
-        ai, ci, bi = a_offset + i * a_row, c_offset + i * c_row, bias_offset + i
+        left_over = rows - i
+        height = most if left_over >= most else TILE_ROWS if left_over >= TILE_ROWS else FEW_ROWS
+        if left_over < FEW_ROWS:
+            height = 1
+        ai, ci = a_offset + i * a_row, c_offset + i * c_row
+        bi = bias_offset + i * (c_row if start == MATRIX else 1)
         j = 0
         while j < whole:
             vectors = 2 if whole - j >= 2 * lanes else 1
-            bj, cj = b_offset + j, ci + j
-            tile_product(a, ai, stride, b, bj, b_row, c, cj, c_row, depth, start, biases, bi, by_row, height, vectors)
+            bj, cj, mj = b_offset + j, ci + j, bi + (j if start == MATRIX else 0)
+            tile_product(a, ai, stride, b, bj, b_row, c, cj, c_row, depth, start, biases, mj, by_row, height, vectors)
             j += vectors * lanes
         for row in range(height):  # columns that fill no vector: only where a width is odd
             for j in range(whole, columns):
                 place = ci + row * c_row + j
-                total = c.dtype.type(0) if start == ZERO else biases[bi + row] if start == BIAS else c[place]
+                total = c.dtype.type(0)
+                if start == ACCUMULATE:
+                    total = c[place]
+                elif start == BIAS:
+                    total = biases[bi + row]
+                elif start == MATRIX:
+                    total = biases[bi + row * c_row + j]
                 for k in range(depth):
                     total += a[ai + row * a_row + k * a_column] * b[b_offset + k * b_row + j]
                 c[place] = total

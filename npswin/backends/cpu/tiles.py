@@ -8,20 +8,24 @@ CHUNK_BYTES = 4 << 20  # of what a backward pass keeps between its two halves
 
 
 def token_tile(channels: int, itemsize: int, tokens: int, threads: int) -> int:
-    """Tokens in a tile of a word that takes them in any order: up to 192, in whole vectors.
+    """Tokens in a tile of a word that takes them in any order: whole vectors, 192 tokens or TILE_BYTES at most.
 
-    No more than TILE_BYTES hold, and so many that the threads get the same number of tiles.
+    Of these sizes, the one with the least work for the thread that has most of it, each tile costing as much as another
+    8 tokens beside its own.
     """
     lanes = vector_lanes(itemsize)
-    most = min(max(TILE_BYTES // (channels * itemsize), 64), 192)
-    tiles = round_up(max(1, -(-tokens // most)), threads)
-    tile = max(lanes, round_up(-(-tokens // tiles), lanes))
-    return tile + lanes if tile * itemsize % CROWDED_BYTES == 0 else tile
+    most = round_up(min(max(TILE_BYTES // (channels * itemsize), 64), 192, -(-tokens // threads)), lanes)
+
+    def work(tile: int) -> int:
+        return -(-tokens // tile // threads) * (tile + 8)
+
+    sizes = [tile for tile in range(most, 0, -lanes) if tile * itemsize % CROWDED_BYTES] or [most]
+    return min(sizes, key=work)
 
 
 def chunk_tiles(tile_bytes: int, tiles: int, threads: int) -> int:
-    """Tiles in a chunk of a backward pass: what CHUNK_BYTES hold, and one for each thread at least."""
-    return max(1, min(tiles, max(threads, CHUNK_BYTES // tile_bytes)))
+    """Tiles in a chunk of a backward pass: about what CHUNK_BYTES hold, and the same number for each thread."""
+    return min(tiles, threads * max(1, round(CHUNK_BYTES / (tile_bytes * threads))))
 
 
 def hidden_tile(hidden: int) -> int:

@@ -11,6 +11,7 @@ from npswin.backends.cpu.memory import empty
 from npswin.backends.cpu.micro_kernel import ACCUMULATE, ZERO, transpose_strided
 from npswin.backends.cpu.product import product
 from npswin.backends.cpu.threads import run_parallel
+from npswin.backends.cpu.vectors import lanes_of
 from npswin.types import Array
 
 BLOCK_BYTES = 256 * 1024
@@ -71,7 +72,7 @@ def weight_gradient(
 @kernel
 def _transpose(first: int, stop: int, part: int, scratch: Array, x: Array, rows: int, columns: int, out: Array) -> None:
     """first, stop: in groups of as many rows of x as a vector has lanes."""
-    vector = VECTOR_BYTES // x.itemsize
+    vector = lanes_of(x)
     whole = columns - columns % vector
     for i in range(first * vector, min(stop * vector, rows), vector):
         full = i + vector <= rows

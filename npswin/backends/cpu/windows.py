@@ -103,15 +103,16 @@ def bias_rows(window_size: int, full: bool) -> Array:
 
 @kernel
 def lay_out_bias(
-    table: Array, index: Array, per_window: int, square: int, together: int, heads: int, out: Array
+    table: Array, index: Array, factor: float, per_window: int, square: int, together: int, heads: int, out: Array
 ) -> None:
-    """out[head][key][window][query] from a table [row][head], the queries padded to whole vectors.
+    """out[head][key][window][query] = factor · table [row][head], the queries padded to whole vectors.
 
     It is the same for all windows, and repeated for as many as a head takes at a time.
 
     Args:
         table: flat.
         index: the row for each key and query, N·N in this order.
+        factor: a number of the table's dtype.
         per_window, square: N, and that up to a whole vector.
         together: windows.
         heads: columns of the table.
@@ -120,7 +121,7 @@ def lay_out_bias(
     column = np.empty(table.size // heads, table.dtype)
     for head in range(heads):
         for row in range(column.size):
-            column[row] = table[row * heads + head]
+            column[row] = factor * table[row * heads + head]
         for j in range(per_window):
             rows = view(index, j * per_window, per_window)
             for window in range(together):
