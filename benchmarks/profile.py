@@ -91,9 +91,9 @@ def main() -> None:
         if arguments.inference:
             model(images)
             return
+        model.zero_grad()
         logits, cache = model.forward(images)
         _, dlogits = npswin.cross_entropy(logits, labels)
-        model.zero_grad()
         model.backward(dlogits, cache)
         optimizer.step()
 

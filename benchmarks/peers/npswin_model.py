@@ -43,9 +43,9 @@ def _training(model: Any, images: Any, labels: Any) -> Callable[[], float]:
     optimizer = npswin.AdamW(model, lr=LR, weight_decay=WEIGHT_DECAY)
 
     def step() -> float:
+        model.zero_grad()
         logits, cache = model.forward(images)
         loss, dlogits = npswin.cross_entropy(logits, labels)
-        model.zero_grad()
         model.backward(dlogits, cache)
         optimizer.step()
         return loss

@@ -1,5 +1,7 @@
 """How large a tile is."""
 
+from functools import lru_cache
+
 from npswin.backends.cpu.host import TILE_ROWS, round_up, vector_lanes
 
 TILE_BYTES = 320 * 1024  # of one map's share in a tile, so that two of them and a piece of weights fit the second cache
@@ -13,8 +15,13 @@ def token_tile(channels: int, itemsize: int, tokens: int, threads: int) -> int:
     Of these sizes, the one with the least work for the thread that has most of it, each tile costing as much as another
     8 tokens beside its own.
     """
+    return _token_tile(max(TILE_BYTES // (channels * itemsize), 64), itemsize, tokens, threads)
+
+
+@lru_cache(maxsize=256)
+def _token_tile(most: int, itemsize: int, tokens: int, threads: int) -> int:
     lanes = vector_lanes(itemsize)
-    most = round_up(min(max(TILE_BYTES // (channels * itemsize), 64), 192, -(-tokens // threads)), lanes)
+    most = round_up(min(most, 192, -(-tokens // threads)), lanes)
 
     def work(tile: int) -> int:
         return -(-tokens // tile // threads) * (tile + 8)
@@ -58,6 +65,7 @@ def one_tile(tokens: int, itemsize: int) -> int:
     return tile + lanes if tile * itemsize % CROWDED_BYTES == 0 else tile
 
 
+@lru_cache(maxsize=256)
 def windows_in_tile(
     per_window: int, itemsize: int, windows: int, threads: int, heads: int = 0, weight_bytes: int = 0
 ) -> tuple[int, int, bool]:
