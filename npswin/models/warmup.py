@@ -31,6 +31,6 @@ def warmup(dtype: str = "float32", training: bool = True) -> None:
     model.backward(dlogits, cache)
     words.global_norm(model.grads.values())
     param, *others = (np.zeros(1, dtype) for _ in range(4))
-    words.adamw_update(param, *others, 0.0, 0.9, 0.999, 1e-8, 0.0, 1)
+    words.adamw_update_all([param], *([other] for other in others), 0.0, 0.9, 0.999, 1e-8, [0.0], 1)
     words.sgd_update(param, *others[:2], 0.0, 0.0, 0.0)
     words.ema_update(param, others[0], 1.0)

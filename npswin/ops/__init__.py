@@ -46,6 +46,7 @@ from npswin.ops.mlp import (
 )
 from npswin.ops.optimizer import (
     adamw_update,
+    adamw_update_all,
     ema_update,
     global_norm,
     sgd_update,
@@ -97,6 +98,7 @@ from npswin.ops.windows import (
 
 __all__ = [
     "adamw_update",
+    "adamw_update_all",
     "attention_backward",
     "attention_branch_backward",
     "attention_branch_forward",

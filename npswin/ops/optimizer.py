@@ -1,7 +1,7 @@
 """What an optimizer does to one parameter, in place: AdamW, SGD with momentum, a moving average, the global norm."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -60,6 +60,29 @@ def adamw_update(
     scratch *= lr / (1 - beta1**step)
     param *= 1 - lr * weight_decay
     param -= scratch
+
+
+def adamw_update_all(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    ms: Sequence[Array],
+    vs: Sequence[Array],
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decays: Sequence[float],
+    step: int,
+) -> None:
+    """`adamw_update` of many parameters, in place: a chain that is worth fusing, since most of them are small.
+
+    Args:
+        params, grads, ms, vs: θ, g, m and v of each parameter.
+        lr, beta1, beta2, eps, step: as in `adamw_update`, of all of them.
+        weight_decays: λ of each.
+    """
+    for param, grad, m, v, weight_decay in zip(params, grads, ms, vs, weight_decays, strict=True):
+        adamw_update(param, grad, m, v, lr, beta1, beta2, eps, weight_decay, step)
 
 
 def sgd_update(param: Array, grad: Array, velocity: Array, lr: float, momentum: float, weight_decay: float) -> None:

@@ -75,12 +75,11 @@ class _Optimizer:
         """Change all parameters in place by the gradients that `model.grads` holds."""
         self._steps += 1
         grads = self._model.grads
-        for name, param in self._params.items():
-            weight_decay = self.weight_decay if decays(name, param) else 0.0
-            remembered = [arrays[name] for arrays in self._memory.values()]
-            self._update(param, grads[name], *remembered, weight_decay=weight_decay)
+        remembered = [list(arrays.values()) for arrays in self._memory.values()]
+        weight_decays = [self.weight_decay if decays(name, param) else 0.0 for name, param in self._params.items()]
+        self._update(list(self._params.values()), [grads[name] for name in self._params], *remembered, weight_decays)
 
-    def _update(self, param: Array, grad: Array, *remembered: Array, weight_decay: float) -> None:
+    def _update(self, params: list[Array], grads: list[Array], *others: Any) -> None:
         raise NotImplementedError
 
     def state(self) -> dict[str, Array]:
@@ -146,10 +145,9 @@ class AdamW(_Optimizer):
         self.betas = betas
         self.eps = eps
 
-    def _update(self, param: Array, grad: Array, *remembered: Array, weight_decay: float) -> None:
-        m, v = remembered
-        beta1, beta2 = self.betas
-        words.adamw_update(param, grad, m, v, self.lr, beta1, beta2, self.eps, weight_decay, self._steps)
+    def _update(self, params: list[Array], grads: list[Array], *others: Any) -> None:
+        ms, vs, weight_decays = others
+        words.adamw_update_all(params, grads, ms, vs, self.lr, *self.betas, self.eps, weight_decays, self._steps)
 
 
 class SGD(_Optimizer):
@@ -173,9 +171,9 @@ class SGD(_Optimizer):
             raise ValueError(f"momentum: got {momentum}, expected a number in [0, 1)")
         self.momentum = momentum
 
-    def _update(self, param: Array, grad: Array, *remembered: Array, weight_decay: float) -> None:
-        (velocity,) = remembered
-        words.sgd_update(param, grad, velocity, self.lr, self.momentum, weight_decay)
+    def _update(self, params: list[Array], grads: list[Array], *others: Any) -> None:
+        for param, grad, velocity, weight_decay in zip(params, grads, *others, strict=True):
+            words.sgd_update(param, grad, velocity, self.lr, self.momentum, weight_decay)
 
 
 def _check_at_least_zero(name: str, value: Any) -> None:

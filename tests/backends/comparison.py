@@ -99,7 +99,8 @@ def called(speaker, word, args, kwargs, dy=None):
     """
     if word in UPDATES:
         getattr(speaker, word)(*args, **kwargs)
-        return [arg for arg in args if isinstance(arg, np.ndarray)]
+        given = [item for arg in args for item in (arg if isinstance(arg, list) else [arg])]
+        return [item for item in given if isinstance(item, np.ndarray)]
     if f"{word}_forward" not in ops.__all__:
         return as_list(getattr(speaker, word)(*args, **kwargs))
     y, cache = getattr(speaker, f"{word}_forward")(*args, **kwargs)

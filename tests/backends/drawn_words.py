@@ -318,15 +318,25 @@ def cross_entropy(draw, large):
 def _parameters(draw, large, count):
     rng, shape = _rng(draw), draw(st.lists(FEW, max_size=4))
     shape = (1 << 15, 3) if large else tuple(shape)
-    return rng, [rng.standard_normal(shape) for _ in range(count)]
+    return rng, [np.asarray(rng.standard_normal(shape)) for _ in range(count)]
 
 
 def adamw_update(draw, large):
     rng, (param, grad, m, v) = _parameters(draw, large, 4)
     step = draw(st.sampled_from([1, 7, 5000]))
     hyper = [draw(st.sampled_from([0.0, 1e-3, 0.1])), 0.9, 0.999, 1e-8, draw(st.sampled_from([0.0, 0.05])), step]
-    moments = [0 * m, 0 * v] if step == 1 else [m, v * v]
+    moments = [np.zeros_like(m), np.zeros_like(v)] if step == 1 else [m, np.square(v, out=v)]
     return Case([param, grad, *moments, *hyper], rng)
+
+
+def adamw_update_all(draw, large):
+    cases = [adamw_update(draw, large and place == 1) for place in range(draw(st.integers(1, 3)))]
+    columns = [list(column) for column in zip(*(case.args[:4] for case in cases), strict=True)]
+    step = draw(st.sampled_from([1, 7]))
+    if step == 1:
+        columns[2:] = [[np.zeros_like(array) for array in column] for column in columns[2:]]
+    decays = [draw(st.sampled_from([0.0, 0.05])) for _ in cases]
+    return Case([*columns, draw(st.sampled_from([1e-3, 0.1])), 0.9, 0.999, 1e-8, decays, step], _rng(draw))
 
 
 def sgd_update(draw, large):
@@ -376,10 +386,28 @@ def drawn(word, draw, large):
 WORDS = {
     function.__name__: function
     for function in (
-        *(adamw_update, attention, attention_branch, attention_probabilities, cross_entropy, draw_mask, dropout),
-        *(ema_update, gelu, global_norm, layer_norm, linear, mean_pool, mlp, mlp_branch, patch_concat, patch_embed),
+        *(adamw_update, adamw_update_all, attention, attention_branch, attention_probabilities, cross_entropy),
+        *(
+            draw_mask,
+            dropout,
+            ema_update,
+            gelu,
+            global_norm,
+            layer_norm,
+            linear,
+            mean_pool,
+            mlp,
+            mlp_branch,
+            patch_concat,
+            patch_embed,
+        ),
         *(patch_merging, position_bias, position_embed, residual, resize_bicubic, sgd_update, softmax),
         *(window_attention, window_partition, window_reverse),
     )
 }
-UPDATES = {"adamw_update", "ema_update", "sgd_update"}  # change their arguments; all else leaves them alone
+UPDATES = {
+    "adamw_update",
+    "adamw_update_all",
+    "ema_update",
+    "sgd_update",
+}  # change their arguments; all else leaves them alone

@@ -84,7 +84,9 @@ def test_kept_code_is_used_until_any_file_changes(package, tmp_path):
 
     # the kernel stands in another file than the one that changes
     source = package / "npswin" / "backends" / "cpu" / "functions.py"
-    source.write_text(source.read_text(encoding="utf-8").replace("bottom + f(0.5)", "bottom + f(1.5)"), encoding="utf-8")
+    source.write_text(
+        source.read_text(encoding="utf-8").replace("bottom + f(0.5)", "bottom + f(1.5)"), encoding="utf-8"
+    )
     assert gelu_of_one(package, folder) == (pytest.approx(1 + y), False, kept)
 
 

@@ -39,10 +39,11 @@ from npswin.backends.cpu.mlp_kernels import (
     mlp_branch_forward,
     mlp_forward,
 )
-from npswin.backends.cpu.optimizer import adamw_update, ema_update, global_norm, sgd_update
+from npswin.backends.cpu.optimizer import adamw_update, adamw_update_all, ema_update, global_norm, sgd_update
 
 __all__ = [
     "adamw_update",
+    "adamw_update_all",
     "attention_branch",
     "attention_branch_backward",
     "attention_branch_forward",

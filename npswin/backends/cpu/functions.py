@@ -25,11 +25,11 @@ def _power_of_two(typingctx: Any, shifted: Any) -> Any:
     """2ⁿ out of shifted = n + 1.5 · 2²³, whose low bits are n: where a float keeps its exponent, put n + 127."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        integer, bias, place = ir.IntType(32), 127, 23
-        if isinstance(shifted, VectorType):
-            integer, bias, place = ir.VectorType(integer, shifted.lanes), *([n] * shifted.lanes for n in (127, 23))
-        exponent = builder.add(builder.bitcast(args[0], integer), ir.Constant(integer, bias))
-        return builder.bitcast(builder.shl(exponent, ir.Constant(integer, place)), args[0].type)
+        lanes = getattr(shifted, "lanes", None)
+        kind = ir.VectorType(ir.IntType(32), lanes) if lanes else ir.IntType(32)
+        bias, place = (ir.Constant(kind, [number] * lanes if lanes else number) for number in (127, 23))
+        exponent = builder.add(builder.bitcast(args[0], kind), bias)
+        return builder.bitcast(builder.shl(exponent, place), args[0].type)
 
     return shifted(shifted), codegen
 

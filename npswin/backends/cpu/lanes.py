@@ -19,7 +19,7 @@ import numpy as np
 
 from npswin.backends.cpu.jit import inner, view
 from npswin.backends.cpu.micro_kernel import add_transposed, put_transposed, transpose_indexed, transpose_strided
-from npswin.backends.cpu.vectors import lanes_of
+from npswin.backends.cpu.vectors import lanes_of, load, store
 from npswin.types import Array
 
 Lanes: TypeAlias = tuple[Array, int, int]
@@ -123,6 +123,39 @@ def put_in_rows(lanes: Lanes, out: Array, first: int, count: int, channels: int,
         for token in range(i, min(i + vector, count)):
             for c in range(whole if full else 0, channels):
                 out[(first + token) * row + c] = source[offset + c * stride + token]
+
+
+@inner
+def normalize_rows(
+    x: Array,
+    places: Array,
+    count: int,
+    channels: int,
+    norm: tuple[Array, Array],
+    stats: Lanes,
+    out: Array,
+    at: int,
+) -> None:
+    """Tokens of a map, normalized, one after the other: out[at + i·C + c] = (x_ic − μ_i) rstd_i weight_c + bias_c.
+
+    Args:
+        x: the map, flat.
+        places: where in x each token starts.
+        count, channels: of the tile.
+        norm: weight and bias, (C,) each.
+        stats: what `normalize` kept, and the lanes of a row.
+        out, at: filled from `at` on.
+    """
+    weight, bias = norm
+    vector = lanes_of(x)
+    whole = channels - channels % vector
+    for i in range(count):
+        mean, rstd = stats[0][stats[1] + i], stats[0][stats[1] + stats[2] + i]
+        token, row = places[i], at + i * channels
+        for c in range(0, whole, vector):
+            store(out, row + c, (load(x, token + c) - mean) * rstd * load(weight, c) + load(bias, c))
+        for c in range(whole, channels):
+            out[row + c] = (x[token + c] - mean) * rstd * weight[c] + bias[c]
 
 
 @inner

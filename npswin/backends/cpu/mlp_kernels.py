@@ -33,7 +33,7 @@ from npswin.backends.cpu.lanes import (
     normalize,
     normalize_again,
     normalize_backward,
-    put_in_rows,
+    normalize_rows,
     scale_and_shift,
     scale_tokens,
     scatter_add,
@@ -175,14 +175,17 @@ def _backward(
         gather(dy, places, count, channels, dout)
         scale_tokens(dout, width, channels, scale)
         sum_tokens(dout, count, channels, sums, sums_at + 2 * channels)
+        if norm[0].size:
+            own_stats = (stats, t * 2 * tile, tile)
+            normalize_rows(x, places, count, channels, norm, own_stats, normed, here * tile * channels)
         for h in range(0, hidden, rows):
             height = min(rows, hidden - h)
-            back = (dhidden, (here * hidden + h) * tile, tile)
+            at = (here * hidden + h) * tile
+            back = (dhidden, at, tile)
             product(height, width, channels, (fc2_weight, h, 1, hidden), dout, back, ZERO, none)
             for row in range(height):
                 values = view(kept_hidden, (t * hidden + h + row) * tile, count)
-                at = (here * hidden + h + row) * tile
-                made, dvalues = view(activated, at, count), view(dhidden, at, count)
+                made, dvalues = view(activated, at + row * tile, count), view(dhidden, at + row * tile, count)
                 total = x.dtype.type(0)
                 for i in range(count):
                     cdf, slope = gelu_slope(values[i])
@@ -196,8 +199,6 @@ def _backward(
             gather(x, places, count, channels, xhat)
             normalize_again(xhat, width, channels, (stats, t * 2 * tile))
             normalize_backward(dxhat, xhat, count, channels, norm[0], (stats, t * 2 * tile), (sums, sums_at), room)
-            scale_and_shift(xhat, width, channels, norm[0], norm[1])
-            put_in_rows(xhat, normed, here * tile, count, channels, channels)
         scale[:] = 1
         scatter_add(dxhat, scale, base, dx, places, all_kept, count, channels)
 
@@ -264,11 +265,11 @@ class _Call:
         dtype, dy = self.x.dtype, flat(dy)
         dx = empty(self.x.shape, self.x.dtype) if self.has_norm else np.zeros_like(self.x)
         base = dy if self.has_norm else dx
+        sums = np.zeros((self.tiles, 3 * channels + hidden), dtype)
+        dfc1_weight, dfc2_transposed = empty((hidden, channels), dtype), empty((hidden, channels), dtype)
         chunk = chunk_tiles(2 * hidden * tile * dtype.itemsize, self.tiles, thread_count())
         activated, dhidden = empty(chunk * hidden * tile, dtype), empty(chunk * hidden * tile, dtype)
         normed = empty(chunk * tile * channels, dtype) if self.has_norm else self.x
-        sums = np.zeros((self.tiles, 3 * channels + hidden), dtype)
-        dfc1_weight, dfc2_transposed = empty((hidden, channels), dtype), empty((hidden, channels), dtype)
         for first in range(0, self.tiles, chunk):
             count, start = min(chunk, self.tiles - first), first * tile
             run_parallel(

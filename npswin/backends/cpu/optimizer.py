@@ -1,13 +1,14 @@
 """What an optimizer does to one parameter, in a single pass over its arrays; the mathematics is in `npswin.ops`."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from npswin import ops
 from npswin.backends.cpu.arrays import flat
 from npswin.backends.cpu.jit import kernel, view
+from npswin.backends.cpu.tensors import addresses, numbers_at, pieces
 from npswin.backends.cpu.threads import run_parallel
 from npswin.types import Array
 
@@ -16,7 +17,7 @@ BLOCK = 1 << 15  # numbers in a piece of work
 
 def _in_place(*arrays: Array) -> bool:
     """Whether each can be updated through `reshape(-1)`, which makes a copy of an array that is not contiguous."""
-    return all(array.flags.c_contiguous for array in arrays)
+    return all(isinstance(array, np.ndarray) and array.flags.c_contiguous for array in arrays)
 
 
 @kernel
@@ -25,20 +26,25 @@ def _adamw(
     stop: int,
     part: int,
     scratch: Array,
-    param: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
+    pieces: Array,
+    places: Array,
+    tensors: int,
+    keeps: Array,
     factors: tuple[float, ...],
 ) -> None:
-    start, count = first * BLOCK, min(stop * BLOCK, param.size) - first * BLOCK
-    theta, g = view(param, start, count), view(grad, start, count)
-    mean, square = view(m, start, count), view(v, start, count)
-    take_m, keep_v, take_v, step_size, root_scale, eps, keep = factors
-    for i in range(count):
-        mean[i] += take_m * (g[i] - mean[i])
-        square[i] = keep_v * square[i] + take_v * g[i] * g[i]
-        theta[i] = keep * theta[i] - step_size * mean[i] / (np.sqrt(square[i]) * root_scale + eps)
+    """`places` are those of all parameters, then gradients, m, v; `keeps` is 1 − ηλ for each."""
+    take_m, keep_v, take_v, step_size, root_scale, eps = factors
+    for piece in range(first, stop):
+        tensor, start, count = pieces[3 * piece], pieces[3 * piece + 1], pieces[3 * piece + 2]
+        theta = numbers_at(places[tensor], start, count, keeps)
+        g = numbers_at(places[tensors + tensor], start, count, keeps)
+        mean = numbers_at(places[2 * tensors + tensor], start, count, keeps)
+        square = numbers_at(places[3 * tensors + tensor], start, count, keeps)
+        keep = keeps[tensor]
+        for i in range(count):
+            mean[i] += take_m * (g[i] - mean[i])
+            square[i] = keep_v * square[i] + take_v * g[i] * g[i]
+            theta[i] = keep * theta[i] - step_size * mean[i] / (np.sqrt(square[i]) * root_scale + eps)
 
 
 def adamw_update(
@@ -54,13 +60,35 @@ def adamw_update(
     step: int,
 ) -> None:
     """See `npswin.ops.adamw_update`."""
+    adamw_update_all([param], [grad], [m], [v], lr, beta1, beta2, eps, [weight_decay], step)
+
+
+def adamw_update_all(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    ms: Sequence[Array],
+    vs: Sequence[Array],
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decays: Sequence[float],
+    step: int,
+) -> None:
+    """See `npswin.ops.adamw_update_all`."""
+    updated = [*params, *ms, *vs]
+    dtype = params[0].dtype if params else None
+    if not _in_place(*updated) or any(array.dtype != dtype for array in (*updated, *grads)):
+        return ops.adamw_update_all(params, grads, ms, vs, lr, beta1, beta2, eps, weight_decays, step)
     step_size, root_scale = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
-    factors = 1 - beta1, beta2, 1 - beta2, step_size, root_scale, eps, 1 - lr * weight_decay
-    if not _in_place(param, m, v):
-        return ops.adamw_update(param, grad, m, v, lr, beta1, beta2, eps, weight_decay, step)
-    arrays = param.reshape(-1), flat(grad), m.reshape(-1), v.reshape(-1)
-    pieces = -(-param.size // BLOCK)
-    run_parallel(_adamw, pieces, 0, param.dtype, *arrays, tuple(map(param.dtype.type, factors)))
+    factors = 1 - beta1, beta2, 1 - beta2, step_size, root_scale, eps
+    read = [flat(grad) for grad in grads]
+    work, places = pieces(tuple(param.size for param in params)), addresses([*params, *read, *ms, *vs])
+    keeps = np.array([1 - lr * weight_decay for weight_decay in weight_decays], dtype)
+    run_parallel(
+        *(_adamw, len(work) // 3, 0, dtype),
+        *(work, places, len(params), keeps, tuple(map(keeps.dtype.type, factors))),
+    )
     return None
 
 
@@ -112,10 +140,12 @@ def ema_update(average: Array, param: Array, decay: float) -> None:
 
 
 @kernel
-def _square_sums(first: int, stop: int, part: int, scratch: Array, x: Array, out: Array) -> None:
+def _square_sums(
+    first: int, stop: int, part: int, scratch: Array, pieces: Array, places: Array, like: Array, out: Array
+) -> None:
     for piece in range(first, stop):
-        count = min(BLOCK, x.size - piece * BLOCK)
-        row, total = view(x, piece * BLOCK, count), 0.0
+        tensor, start, count = pieces[3 * piece], pieces[3 * piece + 1], pieces[3 * piece + 2]
+        row, total = numbers_at(places[tensor], start, count, like), 0.0
         for i in range(count):
             total += np.float64(row[i]) * np.float64(row[i])
         out[piece] = total
@@ -123,10 +153,12 @@ def _square_sums(first: int, stop: int, part: int, scratch: Array, x: Array, out
 
 def global_norm(grads: Iterable[Array]) -> float:
     """See `npswin.ops.global_norm`."""
+    rows = [flat(grad) for grad in grads]
     total = 0.0
-    for grad in grads:
-        pieces = -(-grad.size // BLOCK)
-        sums = np.empty(pieces)
-        run_parallel(_square_sums, pieces, 0, grad.dtype, flat(grad), sums)
+    for dtype in {row.dtype for row in rows}:
+        alike = [row for row in rows if row.dtype == dtype]
+        work = pieces(tuple(row.size for row in alike))
+        sums = np.zeros(len(work) // 3)
+        run_parallel(_square_sums, len(sums), 0, dtype, work, addresses(alike), np.empty(0, dtype), sums)
         total += float(sums.sum())
     return math.sqrt(total)

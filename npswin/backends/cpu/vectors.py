@@ -63,7 +63,7 @@ def load(typingctx: Any, array: Any, place: Any) -> Any:
     kind = VectorType(array.dtype)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], *args, kind)
+        pointer = _pointer(context, builder, signature.args[0], args[0], args[1], kind)
         return builder.load(pointer, align=kind.dtype.bitwidth // 8)
 
     return kind(array, types.intp), codegen
