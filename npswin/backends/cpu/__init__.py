@@ -31,7 +31,7 @@ from npswin.backends.cpu.linear_kernels import (
     patch_merging_backward,
     patch_merging_forward,
 )
-from npswin.backends.cpu.mlp_kernels import (
+from npswin.backends.cpu.mlp_words import (
     mlp,
     mlp_backward,
     mlp_branch,

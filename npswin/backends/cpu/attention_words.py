@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from npswin import ops
 from npswin.backends.cpu.attention_kernels import AttentionCall
+from npswin.backends.cpu.composed import composed
 from npswin.types import Array
 
 
@@ -44,11 +44,11 @@ def attention_branch_forward(
     path_scale: Array | None = None,
     **drop_masks: Any,
 ) -> tuple[Array, Any]:
-    """See `npswin.ops.attention_branch_forward`; with dropout, it is called."""
+    """See `npswin.ops.attention_branch_forward`; with dropout, it is not fused."""
     norm = norm_weight, norm_bias
     weights = qkv_weight, qkv_bias, proj_weight, proj_bias
     if any(mask is not None for mask in drop_masks.values()):
-        return ops.attention_branch_forward(
+        return composed("attention_branch_forward")(
             *(x, *norm, *weights, bias_table),
             num_heads=num_heads,
             window_size=window_size,
@@ -64,7 +64,7 @@ def attention_branch_forward(
 
 def attention_branch_backward(dy: Array, cache: Any) -> tuple[Array | None, ...]:
     """See `npswin.ops.attention_branch_backward`."""
-    return cache.backward(dy) if isinstance(cache, AttentionCall) else ops.attention_branch_backward(dy, cache)
+    return cache.backward(dy) if isinstance(cache, AttentionCall) else composed("attention_branch_backward")(dy, cache)
 
 
 def window_attention(
@@ -99,10 +99,10 @@ def window_attention_forward(
     mask_value: float = -100.0,
     **drop_masks: Any,
 ) -> tuple[Array, Any]:
-    """See `npswin.ops.window_attention_forward`; with dropout, it is called."""
+    """See `npswin.ops.window_attention_forward`; with dropout, it is not fused."""
     weights = qkv_weight, qkv_bias, proj_weight, proj_bias
     if any(mask is not None for mask in drop_masks.values()):
-        return ops.window_attention_forward(
+        return composed("window_attention_forward")(
             *(x, *weights, bias_table),
             num_heads=num_heads,
             window_size=window_size,
@@ -117,6 +117,6 @@ def window_attention_forward(
 def window_attention_backward(dy: Array, cache: Any) -> tuple[Any, ...]:
     """See `npswin.ops.window_attention_backward`."""
     if not isinstance(cache, AttentionCall):
-        return ops.window_attention_backward(dy, cache)
+        return composed("window_attention_backward")(dy, cache)
     dx, _, _, *gradients = cache.backward(dy)
     return dx, *gradients

@@ -18,11 +18,8 @@ of a gradient has one thread to itself, so there are no copies of gradients to b
 dW₂ comes out transposed, since of its two factors GELU(h) is the one in lanes; it is turned round at the end.
 """
 
-from typing import Any
-
 import numpy as np
 
-from npswin import ops
 from npswin.backends.cpu.arrays import flat, flat_or, flat_or_none
 from npswin.backends.cpu.few_tokens import project_windows
 from npswin.backends.cpu.functions import gelu_slope, normal_cdf
@@ -203,7 +200,7 @@ def _backward(
         scatter_add(dxhat, scale, base, dx, places, all_kept, count, channels)
 
 
-class _Call:
+class MlpCall:
     """One call of a word: its arguments as kernels take them, and what the backward pass needs."""
 
     def __init__(
@@ -290,70 +287,3 @@ class _Call:
             *(dfc1_weight, dfc1_bias if self.has_bias[0] else None),
             *(transposed(dfc2_transposed), dfc2_bias if self.has_bias[1] else None),
         )
-
-
-def mlp_branch(
-    x: Array,
-    norm_weight: Array,
-    norm_bias: Array,
-    fc1_weight: Array,
-    fc1_bias: Array | None,
-    fc2_weight: Array,
-    fc2_bias: Array | None,
-) -> Array:
-    """The y of `npswin.ops.mlp_branch_forward`, with nothing kept."""
-    return _Call(x, (norm_weight, norm_bias), (fc1_weight, fc1_bias, fc2_weight, fc2_bias)).forward()
-
-
-def mlp_branch_forward(
-    x: Array,
-    norm_weight: Array,
-    norm_bias: Array,
-    fc1_weight: Array,
-    fc1_bias: Array | None,
-    fc2_weight: Array,
-    fc2_bias: Array | None,
-    *,
-    path_scale: Array | None = None,
-    **drop_masks: Any,
-) -> tuple[Array, Any]:
-    """See `npswin.ops.mlp_branch_forward`; with dropout, it is called."""
-    weights = fc1_weight, fc1_bias, fc2_weight, fc2_bias
-    if any(mask is not None for mask in drop_masks.values()):
-        return ops.mlp_branch_forward(x, norm_weight, norm_bias, *weights, path_scale=path_scale, **drop_masks)
-    call = _Call(x, (norm_weight, norm_bias), weights, path_scale, keep=True)
-    return call.forward(), call
-
-
-def mlp_branch_backward(dy: Array, cache: Any) -> tuple[Array | None, ...]:
-    """See `npswin.ops.mlp_branch_backward`."""
-    return cache.backward(dy) if isinstance(cache, _Call) else ops.mlp_branch_backward(dy, cache)
-
-
-def mlp(x: Array, fc1_weight: Array, fc1_bias: Array | None, fc2_weight: Array, fc2_bias: Array | None) -> Array:
-    """The y of `npswin.ops.mlp_forward`, with nothing kept."""
-    return _Call(x, None, (fc1_weight, fc1_bias, fc2_weight, fc2_bias)).forward()
-
-
-def mlp_forward(
-    x: Array,
-    fc1_weight: Array,
-    fc1_bias: Array | None,
-    fc2_weight: Array,
-    fc2_bias: Array | None,
-    **drop_masks: Any,
-) -> tuple[Array, Any]:
-    """See `npswin.ops.mlp_forward`; with dropout, it is called."""
-    weights = fc1_weight, fc1_bias, fc2_weight, fc2_bias
-    if any(mask is not None for mask in drop_masks.values()):
-        return ops.mlp_forward(x, *weights, **drop_masks)
-    call = _Call(x, None, weights, keep=True)
-    return call.forward(), call
-
-
-def mlp_backward(dy: Array, cache: Any) -> tuple[Any, ...]:
-    """See `npswin.ops.mlp_backward`."""
-    if not isinstance(cache, _Call):
-        return ops.mlp_backward(dy, cache)
-    dx, _, _, *gradients = cache.backward(dy)
-    return dx, *gradients
