@@ -21,7 +21,7 @@ def warmup(dtype: str = "float32", training: bool = True) -> None:
         ValueError: another dtype.
     """
     depths, num_heads = (2, 1), (1, 2)
-    model = SwinTransformer(8, 2, 3, 2, 4, depths, num_heads, window_size=2, dtype=dtype)
+    model = SwinTransformer(8, 2, 3, 2, 4, depths, num_heads, window_size=2, ape=True, dtype=dtype)
     images = np.zeros((2, 3, 8, 8), dtype)
     model(images)
     if not training:
@@ -29,6 +29,7 @@ def warmup(dtype: str = "float32", training: bool = True) -> None:
     logits, cache = model.forward(images)
     _, dlogits = cross_entropy(logits, np.array([0, 1]))
     model.backward(dlogits, cache)
+    words.dropout_forward(images, images)
     words.global_norm(model.grads.values())
     param, *others = (np.zeros(1, dtype) for _ in range(4))
     words.adamw_update_all([param], *([other] for other in others), 0.0, 0.9, 0.999, 1e-8, [0.0], 1)

@@ -405,9 +405,5 @@ WORDS = {
         *(window_attention, window_partition, window_reverse),
     )
 }
-UPDATES = {
-    "adamw_update",
-    "adamw_update_all",
-    "ema_update",
-    "sgd_update",
-}  # change their arguments; all else leaves them alone
+UPDATES = {"adamw_update", "adamw_update_all", "ema_update", "sgd_update"}  # change their arrays; all else leaves them
+DRAWING = {"draw_mask"}  # take numbers from a generator

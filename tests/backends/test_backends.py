@@ -9,6 +9,7 @@ import pytest
 
 import npswin
 from npswin import backends, ops
+from npswin.backends import cpu
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +27,13 @@ def test_numpy_speaks_every_word():
     npswin.set_backend("numpy")
     for word in ops.__all__:
         assert getattr(backends.words, word) is getattr(ops, word)
+
+
+def test_so_does_the_compiled_dialect():
+    npswin.set_backend("cpu")
+    for word in ops.__all__:
+        assert getattr(backends.words, word) is getattr(cpu, word) is not getattr(ops, word)
+    assert set(ops.__all__) <= set(cpu.__all__)
 
 
 def test_unknown_names_are_errors():

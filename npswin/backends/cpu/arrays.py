@@ -31,3 +31,9 @@ def flat_or(array: Array | None, length: int, like: Array, fill: float = 0.0) ->
 def flat_or_none(array: Array | None, like: Array) -> Array:
     """`flat(array)`, or an empty array where there is none: kernels know by its size."""
     return np.empty(0, like.dtype) if array is None else flat(array)
+
+
+def are_floats(*arrays: Array | None) -> bool:
+    """Whether kernels that compute take these: all in one dtype, float32 or float64. None is no obstacle."""
+    dtypes = {array.dtype for array in arrays if array is not None}
+    return len(dtypes) == 1 and dtypes <= {np.dtype(np.float32), np.dtype(np.float64)}

@@ -1,0 +1,74 @@
+"""Bicubic resampling of maps: rows, then columns, as two products.
+
+The matrices are mostly zeros, but whole products they are, as in the definition: what is not finite spreads as far.
+"""
+
+import math
+from typing import Any
+
+from npswin import ops
+from npswin.backends.cpu.arrays import are_floats, flat
+from npswin.backends.cpu.host import TILE_ROWS
+from npswin.backends.cpu.jit import kernel
+from npswin.backends.cpu.memory import empty
+from npswin.backends.cpu.micro_kernel import ZERO
+from npswin.backends.cpu.product import product
+from npswin.backends.cpu.threads import run_parallel
+from npswin.ops.resize import bicubic_matrix
+from npswin.types import Array
+
+
+@kernel
+def _resize(
+    first: int,
+    stop: int,
+    part: int,
+    scratch: Array,
+    x: Array,
+    rows: Array,
+    columns: Array,
+    sizes: tuple[int, int, int, int, int],
+    y: Array,
+) -> None:
+    """A piece is TILE_ROWS rows of an image's result."""
+    height, width, channels, out_height, out_width = sizes
+    row, out_row = width * channels, out_width * channels
+    none = scratch, 0
+    for piece in range(first, stop):
+        image, block = divmod(piece, -(-out_height // TILE_ROWS))
+        top = block * TILE_ROWS
+        count = min(TILE_ROWS, out_height - top)
+        left, right = (rows, top * height, height, 1), (x, image * height * row, row)
+        product(count, row, height, left, right, (scratch, 0, row), ZERO, none)
+        for o in range(count):
+            right = scratch, o * row, channels
+            out = y, (image * out_height + top + o) * out_row, channels
+            product(out_width, channels, width, (columns, 0, width, 1), right, out, ZERO, none)
+
+
+def _along_both_axes(rows: Array, columns: Array, x: Array) -> Array:
+    """Σ_hw rows_oh columns_pw x_hwc for each o, p, c."""
+    *lead, height, width, channels = x.shape
+    y = empty((*lead, len(rows), len(columns), channels), x.dtype)
+    pieces = math.prod(lead) * -(-len(rows) // TILE_ROWS)
+    matrices = flat(rows.astype(x.dtype)), flat(columns.astype(x.dtype))
+    sizes = height, width, channels, len(rows), len(columns)
+    run_parallel(_resize, pieces, TILE_ROWS * width * channels, x.dtype, flat(x), *matrices, sizes, y.reshape(-1))
+    return y
+
+
+def resize_bicubic_forward(x: Array, size: tuple[int, int]) -> tuple[Array, Any]:
+    """See `npswin.ops.resize_bicubic_forward`."""
+    if not are_floats(x):
+        return ops.resize_bicubic_forward(x, size)
+    height, width = x.shape[-3:-1]
+    rows, columns = bicubic_matrix(size[0], height), bicubic_matrix(size[1], width)
+    return _along_both_axes(rows, columns, x), (rows, columns)
+
+
+def resize_bicubic_backward(dy: Array, cache: Any) -> Array:
+    """See `npswin.ops.resize_bicubic_backward`."""
+    if not are_floats(dy):
+        return ops.resize_bicubic_backward(dy, cache)
+    rows, columns = cache
+    return _along_both_axes(rows.T, columns.T, dy)
