@@ -30,7 +30,7 @@ def draw_mask(rng: np.random.Generator, shape: tuple[int, ...], rate: float, dty
     mask = empty(shape, dtype)
     if not are_floats(mask):
         return ops.draw_mask(rng, shape, rate, dtype)
-    uniform, keep, number = rng.random(out=empty(shape, np.float64)), 1 - rate, mask.dtype.type
+    uniform, keep, number = rng.random(shape), 1 - rate, mask.dtype.type
     run_parallel(
         *(_draw, -(-mask.size // BLOCK), 0, mask.dtype),
         *(uniform.reshape(-1), float(keep), number(1) / number(keep), mask.reshape(-1)),
