@@ -33,10 +33,17 @@ from npswin.weights import to_official
 LR, WEIGHT_DECAY, CLIP_NORM, SMOOTHING, SEED = 1e-3, 0.05, 1.0, 0.1, 0
 
 
-def make_peer(model: npswin.SwinTransformer) -> tuple[torch.nn.Module, dict[str, str]]:
+def make_peer(
+    model: npswin.SwinTransformer, attention: str = "sdpa", drop_path_rate: float = 0.0
+) -> tuple[torch.nn.Module, dict[str, str]]:
     """transformers' Swin with this model's weights, and the official name of each of its parameters.
 
     Where a number of the peer's goes under the official names is found by sending its address through the converter.
+
+    Args:
+        model: whose weights and sizes it gets.
+        attention: transformers' name of an implementation.
+        drop_path_rate: as in the model's constructor.
     """
     config = model.config
     peer = SwinForImageClassification(
@@ -47,9 +54,9 @@ def make_peer(model: npswin.SwinTransformer) -> tuple[torch.nn.Module, dict[str,
             depths=config["depths"],
             num_heads=config["num_heads"],
             window_size=config["window_size"],
-            drop_path_rate=0.0,
+            drop_path_rate=drop_path_rate,
             num_labels=config["num_classes"],
-            attn_implementation="sdpa",
+            attn_implementation=attention,
         )
     ).to(torch.float64 if config["dtype"] == "float64" else torch.float32)
     parameters = dict(peer.named_parameters())
