@@ -64,7 +64,7 @@ def inner(function: Any) -> Any:
     return numba.njit(**OPTIONS)(function)
 
 
-def kernel(function: Any) -> Any:
+def kept(function: Any) -> Any:
     """Compile a function that is called from Python, and keep its code on disk where that is possible."""
     try:
         compiled = numba.njit(**OPTIONS, cache=True)(function)
@@ -73,6 +73,12 @@ def kernel(function: Any) -> Any:
         )
     except RuntimeError:  # no folder that can be written to
         compiled = numba.njit(**OPTIONS)(function)
+    return compiled
+
+
+def kernel(function: Any) -> Any:
+    """`kept`, and announced when it is compiled."""
+    compiled = kept(function)
     part = function.__module__.rpartition(".")[2].removesuffix("_kernels")
     _kernels[compiled] = f"{part} {function.__name__.strip('_')}".replace("_", " ")
     return compiled

@@ -25,7 +25,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 from npswin.backends.cpu.host import ARCHITECTURE
-from npswin.backends.cpu.jit import inner, kernel
+from npswin.backends.cpu.jit import inner, kept
 from npswin.types import Array
 
 # Places on the board, those that change at different times in different lines of the caches.
@@ -178,7 +178,7 @@ def _take_parts(board: Array, job: int, own: int) -> None:
             _add(board, _DONE, 1)
 
 
-@kernel
+@kept
 def serve(board: Array, own: int, spins: int) -> None:
     """Take parts of jobs as they are posted, until for so many pauses there was none.
 
@@ -203,7 +203,7 @@ def make_board(parts: int) -> Array:
     return np.zeros(_TURNS + parts, np.int64)
 
 
-@kernel
+@kept
 def launch(
     board: Array,
     kernel_address: int,

@@ -18,7 +18,6 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 from npswin.backends.cpu.host import vector_lanes
@@ -97,20 +96,6 @@ def spread(typingctx: Any, number: Any) -> Any:
 
 
 @intrinsic
-def total(typingctx: Any, vector: Any) -> Any:
-    """The sum of a vector's lanes."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        number = context.get_value_type(vector.dtype)
-        name = f"llvm.vector.reduce.fadd.v{vector.lanes}f{vector.dtype.bitwidth}"
-        kind = ir.FunctionType(number, [number, args[0].type])
-        function = cgutils.get_or_insert_function(builder.module, kind, name)
-        return builder.call(function, [ir.Constant(number, -0.0), args[0]], fastmath=("reassoc",))
-
-    return vector.dtype(vector), codegen
-
-
-@intrinsic
 def lane(typingctx: Any, vector: Any, place: Any) -> Any:
     """One lane's number."""
 
@@ -184,15 +169,3 @@ def if_less(typingctx: Any, x: Any, bound: Any, then: Any, otherwise: Any) -> An
         return builder.select(builder.fcmp_ordered("<", x, bound), then, otherwise)
 
     return kind(x, bound, then, otherwise), codegen
-
-
-@intrinsic
-def square_root(typingctx: Any, vector: Any) -> Any:
-    """√ of each lane."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        name = f"llvm.sqrt.v{vector.lanes}f{vector.dtype.bitwidth}"
-        kind = ir.FunctionType(args[0].type, [args[0].type])
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
-
-    return vector(vector), codegen
