@@ -30,7 +30,7 @@ def _ask(workload: Workload, competitor: str, do: str, settings: Settings, atten
 def measure_memory(
     workload: Workload, competitors: list[str], settings: Settings, attentions: dict[str, str], repeats: int
 ) -> Table:
-    """Bytes of peak resident memory in a few training steps above those right after the imports.
+    """Bytes of peak resident memory in a few training steps, above the process's start and above the imports.
 
     The median of several processes, one competitor after the other; the first ones may still compile.
     """

@@ -76,17 +76,19 @@ def _turn(call: Any, enough: float) -> list[float]:
 
 
 def _memory(competitor: Any, job: dict[str, Any]) -> dict[str, Any]:
-    """Peak resident memory in a few training steps, above what is resident right after the imports."""
+    """Peak resident memory in a few training steps, above what was resident before and right after the imports."""
     from benchmarks.peers.workloads import make_batch
 
+    start = _resident("VmRSS")
     competitor.imports()
-    before = _resident("VmRSS")
+    imported = _resident("VmRSS")
     # what the imports' own peak was does not matter
     Path("/proc/self/clear_refs").write_text("5")
     step = competitor.build(job, *make_batch(job))
     for _ in range(MEMORY_STEPS):
         step()
-    return {"bytes": _resident("VmHWM") - before, "imports": before}
+    peak = _resident("VmHWM")
+    return {"bytes": peak - start, "after_imports": peak - imported}
 
 
 def _resident(field: str) -> int:
