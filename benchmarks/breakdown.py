@@ -1,8 +1,8 @@
 """Where the time of a training step goes, by operation.
 
-    python benchmarks/profile.py                             Swin-T at 224, batch 8
-    python benchmarks/profile.py --model swin_mini_patch2_window4_32 --batch-size 64
-    python benchmarks/profile.py --inference --backend numpy
+    python benchmarks/breakdown.py                             Swin-T at 224, batch 8
+    python benchmarks/breakdown.py --model swin_mini_patch2_window4_32 --batch-size 64
+    python benchmarks/breakdown.py --inference --backend numpy
 
 Every word of the vocabulary is timed where a layer or the optimizer calls it; what is left is Python between the words.
 The table shows the median step. GFLOP/s counts matrix products alone (`model.flops`): a backward pass has twice those
