@@ -82,3 +82,10 @@ print("ran")
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.stdout.strip() == "ran", result.stderr
+
+
+def test_no_script_hides_a_module_of_the_standard_library():
+    """A script's folder comes first on the path: a file of that name would be imported in the library's place."""
+    scripts = [path for folder in ("benchmarks", "examples") for path in (PACKAGE.parent / folder).glob("*.py")]
+    assert scripts
+    assert not {path.stem for path in scripts} & sys.stdlib_module_names
