@@ -28,38 +28,39 @@ class Words:
 
     def __init__(self, backend: str) -> None:
         self._backend = backend
-        self._found: dict[tuple[str, str], Any] = {}
+        self._found: dict[tuple[str, int, str], Any] = {}
 
     def __getattr__(self, word: str) -> Any:
-        found = self._found.get((self._backend, word))
+        backend = self._backend  # once: another thread may choose another meanwhile
+        key = backend, id(_DIALECTS.get(backend)), word
+        found = self._found.get(key)
         if found is None:
-            found = self._found[self._backend, word] = _find(word)
+            dialect = _dialect(backend)
+            found = self._found[backend, id(dialect), word] = _find(word, dialect)
         return found
 
 
-def _find(word: str) -> Any:
+def _find(word: str, dialect: ModuleType) -> Any:
     if word in ops.__all__:
-        return _speaker(word)
+        return _speaker(word, dialect)
     if f"{word}_forward" in ops.__all__:
-        forward = _speaker(f"{word}_forward")
-        inference = getattr(_dialect(), word, None)
+        forward = _speaker(f"{word}_forward", dialect)
+        inference = getattr(dialect, word, None)
         return _first_result(forward) if inference is None or forward.__module__.startswith(ops.__name__) else inference
     raise AttributeError(f"{word!r} is no word of the vocabulary")
 
 
-def _dialect() -> ModuleType:
-    backend = get_backend()
-    dialect = _DIALECTS[backend]
+def _dialect(backend: str) -> ModuleType:
+    dialect = _DIALECTS[_checked(backend, "NPSWIN_BACKEND")]
     if isinstance(dialect, str):
         dialect = _DIALECTS[backend] = import_module(dialect)
     return dialect
 
 
-def _speaker(word: str) -> Any:
-    """The word in the current dialect if that has the word's whole pair, else NumPy's."""
+def _speaker(word: str, dialect: ModuleType) -> Any:
+    """The word in the dialect if that has the word's whole pair, else NumPy's."""
     stem = word.removesuffix("_forward").removesuffix("_backward")
     pair = [name for name in (f"{stem}_forward", f"{stem}_backward") if name in ops.__all__] or [word]
-    dialect = _dialect()
     return getattr(dialect if all(hasattr(dialect, name) for name in pair) else ops, word)
 
 

@@ -27,19 +27,23 @@ class Layer:
         children: the sub-layers by name.
     """
 
+    _changes = 0  # of any layer's parameters or sub-layers: what was looked up before is looked up again
+
     def __init__(self) -> None:
         self.own_params: dict[str, Array] = {}
         self.own_grads: dict[str, Array | None] = {}
         self.children: dict[str, Layer] = {}
-        self._places: dict[tuple[str, ...], list[tuple[Layer, str] | None]] = {}
+        self._places: dict[tuple[str, ...], tuple[int, list[tuple[Layer, str] | None]]] = {}
 
     def add_parameter(self, name: str, value: Array, dtype: Any) -> None:
         """Create a parameter with this initial value and a gradient of zeros."""
+        Layer._changes += 1
         self.own_params[name] = np.ascontiguousarray(value, dtype)
         self.own_grads[name] = None
 
     def add_child(self, name: str, layer: "Layer") -> None:
         """Adopt a layer: its parameters are found under `name.`, or under their own names where `name` is empty."""
+        Layer._changes += 1
         self.children[name] = layer
 
     def select(self, names: tuple[str, ...]) -> list[Array | None]:
@@ -64,10 +68,11 @@ class Layer:
 
     def _find(self, names: tuple[str, ...]) -> list[tuple["Layer", str] | None]:
         """For each name the layer that owns the parameter, and its own name there; looked up once."""
-        places = self._places.get(names)
-        if places is None:
+        changes, places = self._places.get(names, (-1, []))
+        if changes != Layer._changes:
             owners = {prefix + name: (layer, name) for prefix, layer in self._walk() for name in layer.own_params}
-            places = self._places[names] = [owners.get(name) for name in names]
+            places = [owners.get(name) for name in names]
+            self._places[names] = Layer._changes, places
         return places
 
     def _walk(self, prefix: str = "") -> Iterator[tuple[str, "Layer"]]:

@@ -124,6 +124,7 @@ class WindowAttention(Layer):
         Returns:
             (B, nW, h, N, N) and the rows and columns of windows, whose product is nW.
         """
+        check_input(self, x, self.dim, rank=4)
         qkv_weight, qkv_bias, _, _, table = self.select(self.names)
         height, width = x.shape[1:3]
         windows, _ = words.window_partition_forward(x, self.window_size, self.shift_size)

@@ -232,6 +232,8 @@ class SwinTransformer(Layer):
         for stage, (dmap, stage_map) in enumerate(zip(dmaps, maps, strict=True)):
             if dmap is not None:
                 check_derivative(f"dmaps[{stage}]", dmap, stage_map)
+        if all(dmap is None for dmap in dmaps):
+            raise ValueError("dmaps: got None for every stage, expected at least one derivative")
         outputs = dict(zip(self.stage_ends, dmaps, strict=True))
         dx: Any = None
         maps.clear()
@@ -242,8 +244,6 @@ class SwinTransformer(Layer):
                 dx = dmap if dx is None else dx + dmap
             if dx is not None:
                 dx = self.trunk[place][1].backward(dx, layer_cache)
-        if dx is None:
-            raise ValueError("dmaps: got None for every stage, expected at least one derivative")
         return dx
 
     def forward(self, images: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:

@@ -1,4 +1,4 @@
-"""What an optimizer does to one parameter, in place: AdamW, SGD with momentum, a moving average, the global norm."""
+"""What an optimizer does to parameters, in place: AdamW, SGD with momentum, a moving average, the global norm."""
 
 import math
 from collections.abc import Iterable, Sequence

@@ -95,7 +95,7 @@ def test_processes_that_compile_at_the_same_time_do_not_take_each_others_code(tm
 import sys
 from npswin.backends.cpu import jit
 
-compiled = {name: jit._FileForEachSignature(sys.argv[1], "function") for name in ("one", "other")}
+compiled = {name: jit._FileForEachSignature(sys.argv[1], "function", "stamp") for name in ("one", "other")}
 # both have looked for what is there before either has kept its own
 assert all(files.load(name) is None for name, files in compiled.items())
 one, other = (files._file(name) for name, files in compiled.items())

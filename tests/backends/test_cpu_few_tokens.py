@@ -19,15 +19,17 @@ from tests.ops.drawn import SEEDS
 @contextmanager
 def sharing_rows(module, wanted):
     """Whether a module's branch is to share rows of weights; afterwards it must have been so."""
-    tiles.windows_in_tile.cache_clear()
     decide = mock.Mock(return_value=wanted)
-    with (
-        mock.patch.object(tiles, "few_tokens", decide),
-        mock.patch.object(mlp_kernels, "few_tokens", decide),
-        mock.patch.object(module, "project_windows", wraps=module.project_windows) as shared,
-    ):
-        yield
     tiles.windows_in_tile.cache_clear()
+    try:
+        with (
+            mock.patch.object(tiles, "few_tokens", decide),
+            mock.patch.object(mlp_kernels, "few_tokens", decide),
+            mock.patch.object(module, "project_windows", wraps=module.project_windows) as shared,
+        ):
+            yield
+    finally:
+        tiles.windows_in_tile.cache_clear()
     assert shared.called == wanted
 
 

@@ -60,14 +60,14 @@ def test_ranges_are_free_or_handed_out_and_free_neighbours_are_one(steps):
     region, held = memory._Region(size), []
     for take, number in steps:
         if take:
-            fits = any(free >= number for free in region.sizes)
+            fits = any(free >= number for _, free in region.free)
             start = region.take(number)
             assert (start is not None) == fits
             if start is not None:
                 held.append((start, number))
         elif held:
             region.give(*held.pop(number % len(held)))
-        free = list(zip(region.starts, region.sizes, strict=True))
+        free = region.free
         assert free == sorted(free)
         assert all(start + length < after for (start, length), (after, _) in pairwise(free))
         assert [start for start, length in sorted(free + held) if length] == _starts(free + held, size)

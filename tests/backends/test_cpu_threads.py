@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 import npswin
 from npswin.backends import cpu
 from npswin.backends.cpu.jit import inner
+from npswin.backends.cpu.jobs import _add, _pause, _read
+from npswin.backends.cpu.memory import empty
 from npswin.backends.cpu.threads import run_parallel, thread_count
 from tests.backends.comparison import PAIRS, SPOKEN, arguments, bits, called, expected, machine, relative_errors
 from tests.backends.drawn_words import WORDS, drawn
@@ -121,6 +123,32 @@ def test_each_piece_of_work_is_done_once_and_in_as_many_parts_as_threads(count, 
 
 
 @inner
+def wait_for_each_other(first, stop, part, scratch, arrived, met):
+    _add(arrived, 0, 1)
+    for _ in range(50_000_000):  # a second and more
+        met[part] = _read(arrived, 0)
+        if met[part] == met.size:
+            break
+        _pause()
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_parts_are_computed_at_the_same_time(threads):
+    with machine(threads):
+        for pause in (0, 0.001):
+            Event().wait(pause)  # the second time they have fallen asleep
+            arrived, met = np.zeros(1, int), np.zeros(threads, int)
+            run_parallel(wait_for_each_other, threads, 1, np.dtype(np.float32), arrived, met)
+            assert (met == threads).all()
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, True, None])
+def test_a_count_that_is_none_is_refused(count):
+    with pytest.raises(ValueError, match="count: got"):
+        npswin.backends.set_thread_count(count)
+
+
+@inner
 def fail_in_one_part(first, stop, part, scratch, guilty, done):
     if part == guilty:
         raise ArithmeticError
@@ -167,16 +195,25 @@ def test_no_part_is_lost_when_threads_fall_asleep_and_wake(threads):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a platform without fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_process_has_threads_of_its_own():
+def test_a_forked_process_has_threads_and_memory_of_its_own():
     with machine(3):
         before = three_steps(0)  # has started the threads
+        kept = empty(100_000, np.float32)
+        kept[:] = 1
         context = multiprocessing.get_context("fork")
         answers = context.SimpleQueue()
-        child = context.Process(target=lambda: answers.put(three_steps(0) == before))
+
+        def compute():
+            kept[:] = 2
+            answers.put(three_steps(0) == before)
+
+        child = context.Process(target=compute)
         child.start()
+        assert three_steps(0) == before  # while the child computes
         child.join(60)
         assert child.exitcode == 0
         assert answers.get()
+        assert (kept == 1).all()
 
 
 def test_the_thread_count_is_what_was_set():

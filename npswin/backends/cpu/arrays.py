@@ -1,5 +1,7 @@
 """Arrays as kernels take them."""
 
+from typing import Any
+
 import numpy as np
 
 from npswin.types import Array
@@ -21,6 +23,17 @@ def flat(array: Array) -> Array:
         if not flags.writeable:
             array = np.asarray(_Writable(array))
     return array.reshape(-1)
+
+
+def flat_derivative(dy: Array, size: int, dtype: Any) -> Array:
+    """`flat(dy)` of the derivative that comes back to a word.
+
+    Raises:
+        ValueError: it is not of y's size and dtype; a kernel would read something else for its numbers.
+    """
+    if dy.size != size or dy.dtype != dtype:
+        raise ValueError(f"dy: got {dy.size} numbers of {dy.dtype}, expected {size} of {dtype}, as y has")
+    return flat(dy)
 
 
 def flat_or(array: Array | None, length: int, like: Array, fill: float = 0.0) -> Array:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from npswin import ops
-from npswin.backends.cpu.arrays import are_floats, flat, flat_or_none
+from npswin.backends.cpu.arrays import are_floats, flat, flat_derivative, flat_or_none
 from npswin.backends.cpu.functions import exp
 from npswin.backends.cpu.host import round_up, vector_lanes
 from npswin.backends.cpu.jit import inner, kernel, view
@@ -250,10 +250,12 @@ def attention_backward(dy: Array, cache: Any) -> tuple[Array, Array | None]:
     windows = len(dy)
     bias_shape = cache.bias_shape or (0,)
     dqkv = empty((windows, tokens, 3 * heads * dim), dy.dtype)
-    dbias = empty((min(thread_count(), windows * heads), *bias_shape), dy.dtype)
+    threads = thread_count()
+    dbias = empty((min(threads, windows * heads), *bias_shape), dy.dtype)
     run_parallel(
         *(_backward, windows * heads, (dim + tokens) * row + tokens * tokens, dy.dtype),
-        *(flat(dy), cache.qkv, cache.drop_mask, cache.sizes, cache.probabilities),
-        *(dqkv.reshape(-1), dbias.reshape(-1), math.prod(bias_shape)),
+        *(flat_derivative(dy, cache.qkv.size // 3, cache.qkv.dtype), cache.qkv, cache.drop_mask),
+        *(cache.sizes, cache.probabilities, dqkv.reshape(-1), dbias.reshape(-1), math.prod(bias_shape)),
+        threads=threads,
     )
     return dqkv, None if cache.bias_shape is None else dbias.sum(axis=0)

@@ -21,7 +21,7 @@ import math
 
 import numpy as np
 
-from npswin.backends.cpu.arrays import flat, flat_or, flat_or_none
+from npswin.backends.cpu.arrays import flat, flat_derivative, flat_or, flat_or_none
 from npswin.backends.cpu.few_tokens import project_windows
 from npswin.backends.cpu.head import head_backward, head_backward_room, head_forward, head_room, windows_together
 from npswin.backends.cpu.host import TILE_ROWS, round_up, vector_lanes
@@ -260,13 +260,15 @@ class AttentionCall:
         )
         self.scales = flat_or(path_scale, 1, x, fill=1)
         root = x.dtype.type(math.sqrt(dim))  # see `npswin.backends.cpu.head`
-        self.mask_value = x.dtype.type(mask_value) * root
+        lowest = float(np.finfo(x.dtype).min)
+        masked = float(mask_value) * math.sqrt(dim)
+        self.mask_value = x.dtype.type(masked if math.isinf(masked) else max(masked, lowest))
 
         table = window_table(height, width, window_size, shift)
         per_window, windows = window_size**2, batch * len(table[2])
         self.keep = keep
         self.tile_windows, self.tile, self.by_heads = windows_in_tile(
-            *(per_window, x.itemsize, windows, thread_count()),
+            *(per_window, x.itemsize, max(1, windows), thread_count()),
             *(0 if keep else num_heads, qkv_weight.nbytes + proj_weight.nbytes),
         )
         self.tiles = -(-windows // self.tile_windows)
@@ -311,15 +313,17 @@ class AttentionCall:
         """dx, dnorm_weight, dnorm_bias, dqkv_weight, dqkv_bias, dproj_weight, dproj_bias, dbias_table."""
         channels, heads, dim, group, bias_heads, together = self.sizes
         per_window, windows, tile = self.table[3], self.table[5], self.tile
-        dtype, dy, inside = self.x.dtype, flat(dy), heads * dim
+        dtype, inside = self.x.dtype, heads * dim
+        dy = flat_derivative(dy, self.x.size, dtype)
         dx = empty(self.x.shape, self.x.dtype) if self.has_norm else np.zeros_like(self.x)
         base = dy if self.has_norm else dx
         tokens = self.tile_windows * per_window
-        chunk = chunk_tiles((4 * inside + 2 * channels) * tile * dtype.itemsize, self.tiles, thread_count())
+        threads = thread_count()
+        chunk = chunk_tiles((4 * inside + 2 * channels) * tile * dtype.itemsize, self.tiles, threads)
         dqkv, attended = empty(chunk * 3 * inside * tile, dtype), empty(chunk * inside * tile, dtype)
         normed, dout = empty(chunk * tokens * channels, dtype), empty(chunk * tokens * channels, dtype)
         sums = np.zeros((self.tiles, 3 * channels + 3 * inside), dtype)
-        parts = min(thread_count(), chunk)
+        parts = min(threads, chunk)
         dbias = np.zeros((parts, bias_heads * per_window * together * self.square), dtype)
         dqkv_weight, dproj_transposed = empty((3 * inside, channels), dtype), empty((inside, channels), dtype)
         room = max(head_backward_room(per_window, self.square, together), 2 * tile)
@@ -330,6 +334,7 @@ class AttentionCall:
                 *(first, self.x, dy, base, dx, self.scales, self.table, self.sizes, self.mask_value),
                 *(self.norm, self.weights, self.bias, self.stats, self.kept_qkv),
                 *(dqkv, attended, normed, dout, sums.reshape(-1), dbias.reshape(-1)),
+                threads=threads,
             )
             here = min(count * tokens, windows * per_window - first * tokens)
             weight_gradient(dqkv, tile, tokens, normed, 0, here, dqkv_weight, first == 0)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from npswin.backends.cpu.arrays import flat
+from npswin.backends.cpu.arrays import flat, flat_derivative
 from npswin.backends.cpu.functions import exp, gelu_slope, normal_cdf
 from npswin.backends.cpu.jit import kernel, view
 from npswin.backends.cpu.memory import empty
@@ -43,7 +43,7 @@ def gelu_forward(x: Array) -> tuple[Array, Any]:
 def gelu_backward(dy: Array, cache: Any) -> Array:
     """See `npswin.ops.gelu_backward`."""
     dx = empty(cache.shape, cache.dtype)
-    run_parallel(_gelu_backward, _pieces(dy), 0, dy.dtype, cache, flat(dy), dx)
+    run_parallel(_gelu_backward, _pieces(dy), 0, dy.dtype, cache, flat_derivative(dy, cache.size, cache.dtype), dx)
     return dx.reshape(dy.shape)
 
 
@@ -89,6 +89,7 @@ def softmax_backward(dy: Array, cache: Any) -> Array:
     """See `npswin.ops.softmax_backward`."""
     dx, columns = empty(dy.shape, dy.dtype), dy.shape[-1]
     run_parallel(
-        *(_softmax_backward, dy.size // columns, 0, dy.dtype, flat(cache), flat(dy), dx.reshape(-1), columns),
+        *(_softmax_backward, dy.size // columns, 0, dy.dtype, flat(cache)),
+        *(flat_derivative(dy, cache.size, cache.dtype), dx.reshape(-1), columns),
     )
     return dx

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends.cpu.arrays import flat
+from npswin.backends.cpu.arrays import flat, flat_derivative
 from npswin.backends.cpu.functions import exp
 from npswin.backends.cpu.jit import kernel, view
 from npswin.backends.cpu.memory import empty
@@ -53,8 +53,8 @@ def mean_pool_forward(x: Array) -> tuple[Array, Any]:
 def mean_pool_backward(dy: Array, cache: Any) -> Array:
     """See `npswin.ops.mean_pool_backward`."""
     batch, height, width, channels = cache
-    dx = empty(cache, dy.dtype)
-    run_parallel(_mean_pool_backward, batch, 0, dy.dtype, flat(dy), dx.reshape(-1), height * width, channels)
+    dx, dy = empty(cache, dy.dtype), flat_derivative(dy, batch * channels, dy.dtype)
+    run_parallel(_mean_pool_backward, batch, 0, dy.dtype, dy, dx.reshape(-1), height * width, channels)
     return dx
 
 
@@ -107,10 +107,10 @@ def _cross_entropy_backward(
 def cross_entropy_forward(logits: Array, targets: Array) -> tuple[Any, Any]:
     """See `npswin.ops.cross_entropy_forward`."""
     log_p, losses = empty(logits.shape, logits.dtype), empty(len(logits), logits.dtype)
-    targets = np.ascontiguousarray(targets)
+    targets = flat(np.asarray(targets, logits.dtype))
     run_parallel(
         *(_cross_entropy, len(logits), 0, logits.dtype),
-        *(flat(logits), targets.reshape(-1), log_p.reshape(-1), losses),
+        *(flat(logits), targets, log_p.reshape(-1), losses),
     )
     return losses.sum() / logits.dtype.type(len(logits)), (log_p, targets)
 
@@ -120,7 +120,7 @@ def cross_entropy_backward(dloss: Any, cache: Any) -> Array:
     log_p, targets = cache
     dlogits, number = empty(log_p.shape, log_p.dtype), log_p.dtype.type
     run_parallel(
-        *(_cross_entropy_backward, len(log_p), 0, log_p.dtype, log_p.reshape(-1), targets.reshape(-1)),
+        *(_cross_entropy_backward, len(log_p), 0, log_p.dtype, log_p.reshape(-1), targets),
         *(dlogits.reshape(-1), log_p.shape[1], number(dloss) / number(len(log_p))),
     )
     return dlogits

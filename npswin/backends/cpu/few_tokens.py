@@ -80,4 +80,5 @@ def project_windows(
     run_parallel(
         *(_project, -(-rows // TILE_ROWS), (-(-rows // parts) + TILE_ROWS) * tile, a.dtype),
         *(a, depth, tile, weight, bias, scales, base, y, table),
+        threads=parts,
     )

@@ -201,7 +201,7 @@ def head_backward(
         left, right = (v[0], v[1] + lane, 1, v[2]), (do[0], do[1] + lane, do[2])
         product(per_window, square, dim, left, right, (scratch, ds[1] + score, stride), ZERO, none)
 
-    # Pᵀ; and dSᵀ = Pᵀ ∘ (dPᵀ − Σ_j Pᵀ ∘ dPᵀ), times the 1/√d that q had
+    # Pᵀ; and dSᵀ = Pᵀ ∘ (dPᵀ − Σ_j Pᵀ ∘ dPᵀ), times the 1/√d of the exponent
     for i in range(0, windows * square, vector):
         inverse, dot = load(scratch, inverses + i), load(scratch, dots + i)
         for j in range(per_window):

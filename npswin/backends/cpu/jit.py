@@ -8,12 +8,15 @@ Where there is no folder to keep code in, functions are compiled without: a read
 more slowly. And a line on stderr says what is being compiled, since it takes some seconds.
 """
 
+import glob
 import hashlib
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import llvmlite
 import numba
 from numba import types
 from numba.core import event
@@ -30,9 +33,16 @@ def _sources_digest() -> str:
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
+    config = numba.config
+    settings = numba.__version__, llvmlite.__version__, config.OPT, config.LOOP_VECTORIZE, config.BOUNDSCHECK
+    digest.update(repr(settings).encode())
     return digest.hexdigest()
 
 
+if numba.config.DISABLE_JIT:
+    raise ImportError(
+        "NUMBA_DISABLE_JIT is set, and the cpu backend is compiled: unset it, or set NPSWIN_BACKEND=numpy"
+    )
 _DIGEST = _sources_digest()
 _kernels: dict[Any, str] = {}
 
@@ -43,17 +53,26 @@ class _FileForEachSignature:
     Args:
         folder: for all files.
         name: what the files' names begin with.
+        stamp: changes with the function's source.
     """
 
-    def __init__(self, folder: str, name: str) -> None:
-        self.folder, self.name = folder, name
+    def __init__(self, folder: str, name: str, stamp: Any) -> None:
+        self.folder, self.name, self.sources = folder, name, hashlib.sha256(repr((_DIGEST, stamp)).encode()).hexdigest()
 
     def _file(self, key: Any) -> IndexDataCacheFile:
-        digest = hashlib.sha256(repr((_DIGEST, key)).encode()).hexdigest()[:20]
-        return IndexDataCacheFile(self.folder, f"{self.name}-{digest}", _DIGEST)
+        digest = hashlib.sha256(repr(key).encode()).hexdigest()
+        return IndexDataCacheFile(self.folder, f"{self.name}-{self.sources[:8]}-{digest[:16]}", self.sources)
 
     def save(self, key: Any, data: Any) -> None:
         self._file(key).save(key, data)
+        self._clear_out()
+
+    def _clear_out(self) -> None:
+        """Remove what older sources left behind, unless a process that runs them may have written it today."""
+        for path in Path(self.folder).glob(f"{glob.escape(self.name)}-*.nb[ci]"):
+            with suppress(OSError):
+                if f"-{self.sources[:8]}-" not in path.name and path.stat().st_mtime < time.time() - 86400:
+                    path.unlink()
 
     def load(self, key: Any) -> Any:
         return self._file(key).load(key)
@@ -68,9 +87,9 @@ def kept(function: Any) -> Any:
     """Compile a function that is called from Python, and keep its code on disk where that is possible."""
     try:
         compiled = numba.njit(**OPTIONS, cache=True)(function)
-        compiled._cache._cache_file = _FileForEachSignature(
-            compiled._cache._cache_path, compiled._cache._impl.filename_base
-        )
+        cache = compiled._cache
+        stamp = cache._impl.locator.get_source_stamp()
+        cache._cache_file = _FileForEachSignature(cache._cache_path, cache._impl.filename_base, stamp)
     except RuntimeError:  # no folder that can be written to
         compiled = numba.njit(**OPTIONS)(function)
     return compiled

@@ -6,9 +6,10 @@ it as soon as a job is posted there; so does the thread that posts it. Each has 
 working memory is in its cache, and takes others that nobody has begun. Who computes a part is up to chance; what a part
 is and what it writes is not.
 
-**The board** is an array of integers: the number of the last job, how many parts it has, what to call, and for each
-part whose turn it is: 2·job while it waits to be taken, 2·job + 1 then. Whoever reads all that and then succeeds in
-changing 2·job to 2·job + 1 knows that the job is not finished, and that what it has read was this job's.
+**The board** is an array of integers: the number of the last job and of the one that is coming, how many parts it has,
+what to call, and for each part whose turn it is: 2·job while it waits to be taken, 2·job + 1 then. Whoever reads all
+that and then succeeds in changing 2·job to 2·job + 1 knows that the job is not finished, and that what it has read was
+this job's.
 
 **A job** is the address of a compiled kernel and all its arguments, which stay on the stack of the thread that posted
 it until all parts are done.
@@ -28,9 +29,9 @@ from npswin.backends.cpu.host import ARCHITECTURE
 from npswin.backends.cpu.jit import inner, kept
 from npswin.types import Array
 
-# Places on the board, those that change at different times in different lines of the caches.
-_JOB, _PARTS, _FUNCTION, _PAYLOAD, _DONE, _FAILED, _TURNS = 0, 1, 2, 3, 8, 9, 16
-_WAITING_SPINS = 4000  # how long, in pauses of some 30 ns, one watches before one lets others have the core
+# Places on the board: what is written once a job, what each part changes, and the parts' turns.
+JOB, COMING, _PARTS, _FUNCTION, _PAYLOAD, _DONE, _FAILED, _TURNS = 0, 1, 2, 3, 4, 8, 9, 16
+_WAITING_SPINS = 4000  # pauses (of some 30 ns on x86) that one watches before one lets others have the core
 
 _INTEGER = ir.IntType(64)
 _ADDRESS = ir.IntType(8).as_pointer()
@@ -180,7 +181,7 @@ def _take_parts(board: Array, job: int, own: int) -> None:
 
 @kept
 def serve(board: Array, own: int, spins: int) -> None:
-    """Take parts of jobs as they are posted, until for so many pauses there was none.
+    """Take parts of jobs as they are posted, until for so many pauses there was none, and none is announced.
 
     Args:
         board: where they are posted.
@@ -188,8 +189,8 @@ def serve(board: Array, own: int, spins: int) -> None:
         spins: pauses.
     """
     done = idle = 0
-    while idle <= spins:
-        job = _read(board, _JOB)
+    while idle <= spins or _read(board, COMING) > done:
+        job = _read(board, JOB)
         if job == done:
             idle += 1
             _pause()
@@ -228,7 +229,7 @@ def launch(
         Whether all went well.
     """
     function, payload = _job(kernel_address, count, parts, scratch, scratch_size, args)
-    job = _read(board, _JOB) + 1
+    job = _read(board, JOB) + 1
     _write(board, _DONE, 0)
     _write(board, _FAILED, 0)
     _write(board, _FUNCTION, function)
@@ -236,7 +237,7 @@ def launch(
     _write(board, _PARTS, parts)
     for part in range(parts):
         _write(board, _TURNS + part, 2 * job)
-    _write(board, _JOB, job)
+    _write(board, JOB, job)
     _take_parts(board, job, 0)
     waited = 0
     while _read(board, _DONE) < parts:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends.cpu.arrays import flat
+from npswin.backends.cpu.arrays import flat, flat_derivative
 from npswin.backends.cpu.jit import kernel, view
 from npswin.backends.cpu.memory import empty
 from npswin.backends.cpu.threads import run_parallel, thread_count
@@ -86,27 +86,28 @@ def _backward(
 
 def layer_norm_forward(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> tuple[Array, Any]:
     """See `npswin.ops.layer_norm_forward`."""
-    x, weight = np.ascontiguousarray(x), flat(weight)
-    y, channels = empty(x.shape, x.dtype), x.shape[-1]
+    y, channels, weight = empty(x.shape, x.dtype), x.shape[-1], flat(weight)
+    shape, x = x.shape, flat(x)
     tokens = x.size // channels
     stats = empty(2 * tokens, x.dtype)
     run_parallel(
         *(_forward, -(-tokens // BLOCK), 0, x.dtype),
-        *(x.reshape(-1), y.reshape(-1), channels, weight, flat(bias), float(eps), stats),
+        *(x, y.reshape(-1), channels, weight, flat(bias), float(eps), stats),
     )
-    return y, (x, weight, stats)
+    return y, (x, shape, weight, stats)
 
 
 def layer_norm_backward(dy: Array, cache: Any) -> tuple[Array, Array, Array]:
     """See `npswin.ops.layer_norm_backward`."""
-    x, weight, stats = cache
-    dy = np.ascontiguousarray(dy)
-    dx, channels = empty(x.shape, x.dtype), x.shape[-1]
+    x, shape, weight, stats = cache
+    dx, channels, dy = empty(shape, x.dtype), shape[-1], flat_derivative(dy, x.size, x.dtype)
     blocks = -(-x.size // channels // BLOCK)
-    sums = empty((min(thread_count(), blocks), 2, channels), x.dtype)
+    threads = thread_count()
+    sums = empty((min(threads, blocks), 2, channels), x.dtype)
     run_parallel(
         *(_backward, blocks, 0, x.dtype),
-        *(x.reshape(-1), dy.reshape(-1), dx.reshape(-1), channels, weight, stats, sums.reshape(-1)),
+        *(x, dy, dx.reshape(-1), channels, weight, stats, sums.reshape(-1)),
+        threads=threads,
     )
     dweight, dbias = sums.sum(axis=0)
     return dx, dweight, dbias

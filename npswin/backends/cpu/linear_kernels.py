@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends.cpu.arrays import flat, flat_or, flat_or_none
+from npswin.backends.cpu.arrays import flat, flat_derivative, flat_or, flat_or_none
 from npswin.backends.cpu.host import round_up, vector_lanes
 from npswin.backends.cpu.jit import inner, kernel
 from npswin.backends.cpu.lanes import (
@@ -206,7 +206,8 @@ class _Call:
     def backward(self, dy: Array) -> tuple[Array, Array, Array | None, Array, Array]:
         """dx, dweight, dbias, dnorm_weight, dnorm_bias."""
         _, _, tokens, inputs, outputs, tile = self.sizes
-        dtype, dy = self.x.dtype, flat(dy)
+        dtype = self.x.dtype
+        dy = flat_derivative(dy, tokens * outputs, dtype)
         dx = empty(self.x.shape, self.x.dtype)
         chunk = chunk_tiles((inputs + outputs) * tile * dtype.itemsize, self.tiles, thread_count())
         padded = round_up(inputs, vector_lanes(dtype.itemsize))  # whole vectors: an image patch has 12 numbers or 48
@@ -223,7 +224,7 @@ class _Call:
             weight_gradient(dout, tile, tile, normed, 0, here, dweight, first == 0)
         dnorm_weight, dnorm_bias, dbias = np.split(sums.sum(axis=0), [inputs, 2 * inputs])
         dbias_or_none = dbias if self.has_bias else None
-        dweight = dweight[:, :inputs].reshape(self.weight_shape)
+        dweight = np.ascontiguousarray(dweight[:, :inputs]).reshape(self.weight_shape)
         return dx.reshape(self.shape), dweight, dbias_or_none, dnorm_weight, dnorm_bias
 
 

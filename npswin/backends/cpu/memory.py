@@ -8,8 +8,11 @@ takes no memory, so it can be large from the start.
 
 import math
 import mmap
+import os
 import threading
 from bisect import bisect_left
+from collections import deque
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -23,50 +26,62 @@ _REGION = 1 << 28  # bytes of a region, which is larger where a block is
 _PAGE, _STAGGER = 4096, 832
 
 
+def _map(size: int) -> mmap.mmap:
+    """Zeros that belong to this process alone: a forked one has its own copy."""
+    if not hasattr(mmap, "MAP_PRIVATE"):
+        return mmap.mmap(-1, size)
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a system without huge pages
+            memory.madvise(mmap.MADV_HUGEPAGE)  # fewer pages to look up
+    return memory
+
+
 class _Region:
-    """A piece of address space, and the ranges of it that are free, by address."""
+    """A piece of address space, and the ranges of it that are free: (start, size), by address."""
 
     def __init__(self, size: int) -> None:
-        memory = mmap.mmap(-1, size)
-        if hasattr(mmap, "MADV_HUGEPAGE"):
-            memory.madvise(mmap.MADV_HUGEPAGE)  # fewer pages to look up
-        self.bytes = np.frombuffer(memory, np.uint8)
-        self.starts, self.sizes = [0], [size]
+        self.bytes = np.frombuffer(_map(size), np.uint8)
+        self.free = [(0, size)]
 
     def take(self, size: int) -> int | None:
         """The start of `size` bytes that were free, if there are so many in one piece."""
-        for place, free in enumerate(self.sizes):
+        for place, (start, free) in enumerate(self.free):
             if free >= size:
-                start = self.starts[place]
-                if free == size:
-                    del self.starts[place], self.sizes[place]
-                else:
-                    self.starts[place], self.sizes[place] = start + size, free - size
+                self.free[place : place + 1] = [(start + size, free - size)] if free > size else []
                 return start
         return None
 
     def give(self, start: int, size: int) -> None:
         """Take back what `take` handed out."""
-        place = bisect_left(self.starts, start)
-        if place < len(self.starts) and start + size == self.starts[place]:
-            size += self.sizes[place]
-            del self.starts[place], self.sizes[place]
-        if place and self.starts[place - 1] + self.sizes[place - 1] == start:
-            self.sizes[place - 1] += size
-        else:
-            self.starts.insert(place, start)
-            self.sizes.insert(place, size)
+        first = last = bisect_left(self.free, (start, 0))
+        if last < len(self.free) and start + size == self.free[last][0]:
+            size += self.free[last][1]
+            last += 1
+        if first and sum(self.free[first - 1]) == start:
+            first -= 1
+            start, size = self.free[first][0], self.free[first][1] + size
+        self.free[first:last] = [(start, size)]
 
 
 _regions: list[_Region] = []
-_lock = threading.RLock()  # which a thread may hold already: a garbage collection can come in between
+_lock = threading.Lock()
+# What leases that ended have left. They may end anywhere, in the midst of `_take` too, so they only put it down here.
+_returned: deque[tuple[_Region, int, int]] = deque()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def _take(size: int) -> tuple[_Region, int]:
+    while _returned:
+        region, start, length = _returned.popleft()
+        region.give(start, length)
     for region in _regions:
-        start = region.take(size)
-        if start is not None:
-            return region, start
+        found = region.take(size)
+        if found is not None:
+            return region, found
+    _regions[:] = [region for region in _regions if region.free != [(0, region.bytes.size)]]  # too small, and idle
     region = _Region(max(_REGION, size))
     _regions.append(region)
     return region, region.take(size) or 0
@@ -77,6 +92,9 @@ class Lease:
 
     Args:
         size: bytes.
+
+    Raises:
+        OSError: there is no memory left.
     """
 
     def __init__(self, size: int) -> None:
@@ -86,11 +104,14 @@ class Lease:
         self.__array_interface__: dict[str, Any] = self.region.bytes[self.start :][:size].__array_interface__
 
     def __del__(self) -> None:
-        with _lock:
-            self.region.give(self.start, self.size)
+        if hasattr(self, "start"):
+            _returned.append((self.region, self.start, self.size))
 
 
 def empty(shape: int | tuple[int, ...], dtype: Any) -> Array:
     """`numpy.empty`, out of memory that was used before where there is some."""
     size = (shape if isinstance(shape, int) else math.prod(shape)) * np.dtype(dtype).itemsize
-    return np.empty(shape, dtype) if size < SMALLEST else np.asarray(Lease(size)).view(dtype).reshape(shape)
+    if size >= SMALLEST:
+        with suppress(OSError):  # then NumPy's own memory, or its error
+            return np.asarray(Lease(size)).view(dtype).reshape(shape)
+    return np.empty(shape, dtype)

@@ -20,7 +20,7 @@ dW₂ comes out transposed, since of its two factors GELU(h) is the one in lanes
 
 import numpy as np
 
-from npswin.backends.cpu.arrays import flat, flat_or, flat_or_none
+from npswin.backends.cpu.arrays import flat, flat_derivative, flat_or, flat_or_none
 from npswin.backends.cpu.few_tokens import project_windows
 from npswin.backends.cpu.functions import gelu_slope, normal_cdf
 from npswin.backends.cpu.host import TILE_ROWS
@@ -259,7 +259,8 @@ class MlpCall:
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         """dx, dnorm_weight, dnorm_bias, dfc1_weight, dfc1_bias, dfc2_weight, dfc2_bias."""
         tokens, channels, hidden, tile, _ = self.sizes
-        dtype, dy = self.x.dtype, flat(dy)
+        dtype = self.x.dtype
+        dy = flat_derivative(dy, self.x.size, dtype)
         dx = empty(self.x.shape, self.x.dtype) if self.has_norm else np.zeros_like(self.x)
         base = dy if self.has_norm else dx
         sums = np.zeros((self.tiles, 3 * channels + hidden), dtype)

@@ -1,4 +1,4 @@
-"""What an optimizer does to one parameter, in a single pass over its arrays; the mathematics is in `npswin.ops`."""
+"""What an optimizer does to parameters, in a single pass over their arrays; the mathematics is in `npswin.ops`."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -6,18 +6,20 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from npswin import ops
-from npswin.backends.cpu.arrays import flat
+from npswin.backends.cpu.arrays import are_floats, flat
 from npswin.backends.cpu.jit import kernel, view
-from npswin.backends.cpu.tensors import addresses, numbers_at, pieces
+from npswin.backends.cpu.tensors import PIECE, addresses, numbers_at, pieces
 from npswin.backends.cpu.threads import run_parallel
 from npswin.types import Array
 
-BLOCK = 1 << 15  # numbers in a piece of work
 
+def _in_place(updated: Sequence[Array], read: Sequence[Array]) -> bool:
+    """Whether a kernel may take these: the first ones can be written to as flat arrays, all have one shape and dtype.
 
-def _in_place(*arrays: Array) -> bool:
-    """Whether each can be updated through `reshape(-1)`, which makes a copy of an array that is not contiguous."""
-    return all(isinstance(array, np.ndarray) and array.flags.c_contiguous for array in arrays)
+    If not, the definition in `npswin.ops` knows what to do, or what is wrong.
+    """
+    kinds = {(array.shape, array.dtype) for array in (*updated, *read)}
+    return len(kinds) == 1 and are_floats(*updated) and all(array.flags.carray for array in updated)
 
 
 @kernel
@@ -76,10 +78,11 @@ def adamw_update_all(
     step: int,
 ) -> None:
     """See `npswin.ops.adamw_update_all`."""
-    updated = [*params, *ms, *vs]
-    dtype = params[0].dtype if params else None
-    if not _in_place(*updated) or any(array.dtype != dtype for array in (*updated, *grads)):
+    columns = params, ms, vs, grads, weight_decays
+    alike = len({len(column) for column in columns}) == 1 and are_floats(*params)
+    if not alike or not all(_in_place((param, m, v), (grad,)) for param, m, v, grad, _ in zip(*columns, strict=True)):
         return ops.adamw_update_all(params, grads, ms, vs, lr, beta1, beta2, eps, weight_decays, step)
+    dtype = params[0].dtype
     step_size, root_scale = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
     factors = 1 - beta1, beta2, 1 - beta2, step_size, root_scale, eps
     read = [flat(grad) for grad in grads]
@@ -103,7 +106,7 @@ def _sgd(
     velocity: Array,
     factors: tuple[float, ...],
 ) -> None:
-    start, count = first * BLOCK, min(stop * BLOCK, param.size) - first * BLOCK
+    start, count = first * PIECE, min(stop * PIECE, param.size) - first * PIECE
     theta, g, u = view(param, start, count), view(grad, start, count), view(velocity, start, count)
     lr, momentum, weight_decay = factors
     for i in range(count):
@@ -114,17 +117,17 @@ def _sgd(
 
 def sgd_update(param: Array, grad: Array, velocity: Array, lr: float, momentum: float, weight_decay: float) -> None:
     """See `npswin.ops.sgd_update`."""
-    if not _in_place(param, velocity):
+    if not _in_place((param, velocity), (grad,)):
         return ops.sgd_update(param, grad, velocity, lr, momentum, weight_decay)
     factors = tuple(map(param.dtype.type, (lr, momentum, weight_decay)))
     arrays = param.reshape(-1), flat(grad), velocity.reshape(-1)
-    run_parallel(_sgd, -(-param.size // BLOCK), 0, param.dtype, *arrays, factors)
+    run_parallel(_sgd, -(-param.size // PIECE), 0, param.dtype, *arrays, factors)
     return None
 
 
 @kernel
 def _ema(first: int, stop: int, part: int, scratch: Array, average: Array, param: Array, take: float) -> None:
-    start, count = first * BLOCK, min(stop * BLOCK, param.size) - first * BLOCK
+    start, count = first * PIECE, min(stop * PIECE, param.size) - first * PIECE
     mean, theta = view(average, start, count), view(param, start, count)
     for i in range(count):
         mean[i] += take * (theta[i] - mean[i])
@@ -132,9 +135,9 @@ def _ema(first: int, stop: int, part: int, scratch: Array, average: Array, param
 
 def ema_update(average: Array, param: Array, decay: float) -> None:
     """See `npswin.ops.ema_update`."""
-    if not _in_place(average):
+    if not _in_place((average,), (param,)):
         return ops.ema_update(average, param, decay)
-    take, pieces = param.dtype.type(1 - decay), -(-param.size // BLOCK)
+    take, pieces = param.dtype.type(1 - decay), -(-param.size // PIECE)
     run_parallel(_ema, pieces, 0, param.dtype, average.reshape(-1), flat(param), take)
     return None
 

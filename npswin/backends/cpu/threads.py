@@ -11,6 +11,7 @@ the same sums, to the bit.
 import os
 import threading
 from collections import deque
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 from numba._dispatcher import compute_fingerprint  # of the types of values, in a fraction of a microsecond
 
 from npswin.backends.cpu.host import round_up
-from npswin.backends.cpu.jobs import launch, make_board, serve
+from npswin.backends.cpu.jobs import COMING, JOB, launch, make_board, serve
 from npswin.types import Array
 
 _WATCHING_SPINS = 4000
@@ -44,19 +45,26 @@ class _Team:
         self.sleeping: deque[SimpleQueue[None]] = deque()
 
     def call(self, count: int) -> None:
-        """Have so many threads watch the board, or on their way to it."""
-        while self.started < count:
-            threading.Thread(target=self._work, args=(self.started,), name="npswin", daemon=True).start()
-            self.started += 1
-        for _ in range(min(count - 1, len(self.sleeping))):
-            self.sleeping.pop().put(None)
+        """Have so many threads watch the board, or on their way to it, if so many can be had.
+
+        The job is announced first. A thread that is about to fall asleep and is not yet among the sleeping sees that.
+        """
+        self.board[COMING] = self.board[JOB] + 1
+        with suppress(RuntimeError):  # the system gives no more threads: those that are there do the work
+            while self.started < count:
+                threading.Thread(target=self._work, args=(self.started,), name="npswin", daemon=True).start()
+                self.started += 1
+        watching = self.started - 1 - len(self.sleeping)
+        for _ in range(min(count - 1 - watching, len(self.sleeping))):
+            self.sleeping[-1].put(None)
+            self.sleeping.pop()
 
     def _work(self, own: int) -> None:
         bell: SimpleQueue[None] = SimpleQueue()
         while True:
-            serve(self.board, own, _WATCHING_SPINS if self.size <= _cores() else 0)
+            serve(self.board, own, _WATCHING_SPINS if _thread_count <= _cores() else 0)
             self.sleeping.append(bell)
-            serve(self.board, own, 0)  # what was posted before the bell could be rung
+            serve(self.board, own, 0)  # what was announced before the bell could be rung
             bell.get()
 
 
@@ -76,7 +84,7 @@ class _Own(threading.local):
         return kept
 
 
-_team, _own = _Team(_thread_count), _Own()
+_team, _own, _setting = _Team(_thread_count), _Own(), threading.Lock()
 
 
 def _forget_team() -> None:
@@ -94,11 +102,18 @@ def _cores() -> int:
 
 
 def set_thread_count(count: int) -> None:
-    """How many threads a kernel uses from now on; NUMBA_NUM_THREADS, or all cores, at first."""
+    """How many threads a kernel uses from now on; NUMBA_NUM_THREADS, or all cores, at first.
+
+    Raises:
+        ValueError: not a whole number of at least 1.
+    """
     global _thread_count, _team
-    if count > _team.size:
-        _team = _Team(count)  # the smaller one's threads sleep from now on
-    _thread_count = count
+    if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
+        raise ValueError(f"count: got {count!r}, expected an integer of at least 1")
+    with _setting:
+        if count > _team.size:
+            _team = _Team(int(count))  # the smaller one's threads sleep from now on
+        _thread_count = int(count)
 
 
 def thread_count() -> int:
@@ -114,7 +129,9 @@ def _address(kernel: Any, dtype: Any, args: tuple[Any, ...]) -> int:
     return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
 
 
-def run_parallel(kernel: Any, count: int, scratch_size: int, dtype: Any, *args: Any) -> None:
+def run_parallel(
+    kernel: Any, count: int, scratch_size: int, dtype: Any, *args: Any, threads: int | None = None
+) -> None:
     """kernel(first, stop, part, scratch, *args) for consecutive parts of range(count), one a thread.
 
     Args:
@@ -123,6 +140,7 @@ def run_parallel(kernel: Any, count: int, scratch_size: int, dtype: Any, *args: 
         scratch_size: numbers of working memory that a part needs.
         dtype: of the working memory.
         *args: passed on.
+        threads: what `thread_count` said when arrays were made that have a piece for each part; it may change.
 
     Raises:
         RuntimeError: a part failed.
@@ -133,16 +151,19 @@ def run_parallel(kernel: Any, count: int, scratch_size: int, dtype: Any, *args: 
     address = _addresses.get(key)
     if address is None:
         address = _addresses[key] = _address(kernel, dtype, args)
-    parts, team = min(_thread_count, count), _team
+    team = _team
+    parts = min(threads or _thread_count, count, team.size)
     scratch_size = round_up(scratch_size, _LINE)
     job = address, count, parts, _own.take_scratch(parts * scratch_size, dtype), scratch_size, args
-    if parts > 1 and team.lock.acquire(blocking=False):
-        try:
+    own_team = False
+    try:
+        own_team = parts > 1 and team.lock.acquire(blocking=False)
+        if own_team:
             team.call(parts)
-            succeeded = launch(team.board, *job)
-        finally:
+        succeeded = launch(team.board if own_team else make_board(parts), *job)
+    finally:
+        if own_team:
+            team.board[COMING] = team.board[JOB]  # an interrupt may have come before the job was posted
             team.lock.release()
-    else:
-        succeeded = launch(make_board(parts), *job)
     if not succeeded:
         raise RuntimeError(f"{kernel.__name__}: a part of it failed; is there enough memory?")

@@ -15,7 +15,7 @@ def token_tile(channels: int, itemsize: int, tokens: int, threads: int) -> int:
     Of these sizes, the one with the least work for the thread that has most of it, each tile costing as much as another
     8 tokens beside its own.
     """
-    return _token_tile(max(TILE_BYTES // (channels * itemsize), 64), itemsize, tokens, threads)
+    return _token_tile(max(TILE_BYTES // (channels * itemsize), 64), itemsize, max(1, tokens), threads)
 
 
 @lru_cache(maxsize=256)

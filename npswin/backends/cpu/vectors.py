@@ -4,7 +4,7 @@ A plain loop over arrays is turned into vector code by the compiler, with checks
 overlap, and with every sum that goes *down* a tile's rows written to memory and read again at each row. Where loops are
 short, that takes longer than the work. So the passes over a tile are written in vectors:
 
-    total = spread(number(0), x)
+    total = spread(number(0))
     for c in range(channels):
         total = total + load(x, offset + c * stride)
     store(out, at, total)

@@ -1,0 +1,59 @@
+"""What kernels must not be given, since they read and write memory without looking."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from npswin.backends import cpu
+from npswin.layers import SwinTransformerBlock, WindowAttention
+from tests.backends.comparison import arguments
+from tests.backends.drawn_words import WORDS
+
+COMPUTED = ["attention", "attention_branch", "gelu", "layer_norm", "linear", "mean_pool", "mlp", "mlp_branch"]
+COMPUTED += ["patch_embed", "patch_merging", "softmax", "window_attention"]
+
+
+@pytest.mark.parametrize("word", COMPUTED)
+@settings(max_examples=3)
+@given(st.data())
+def test_a_derivative_of_another_size_is_refused(word, data):
+    case = WORDS[word](data.draw, False)
+    y, cache = getattr(cpu, f"{word}_forward")(*(arguments(value, np.float32) for value in case.args), **case.kwargs)
+    with pytest.raises(ValueError):  # noqa: PT011 - in some the definition says so
+        getattr(cpu, f"{word}_backward")(np.ones((*y.shape, 2), np.float32), cache)
+
+
+def test_a_derivative_of_another_dtype_is_refused():
+    block = SwinTransformerBlock(8, 2, 2, np.random.default_rng(0))
+    y, cache = block.forward(np.ones((1, 4, 4, 8), np.float32))
+    with pytest.raises(ValueError, match="dy: got 128 numbers of float64, expected 128 of float32"):
+        block.backward(np.ones(y.shape), cache)
+
+
+def test_maps_of_another_width_are_refused_by_attention_maps():
+    layer = WindowAttention(8, 2, 2, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="8"):
+        layer.probabilities(np.ones((1, 4, 4, 7), np.float32))
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_updates_of_arrays_that_do_not_fit_leave_memory_alone(place):
+    columns = [[np.ones(6, np.float32)] for _ in range(4)]
+    columns[place] = [np.ones(5, np.float32)]
+    with pytest.raises(ValueError):  # noqa: PT011 - NumPy's own
+        cpu.adamw_update_all(*columns, 0.1, 0.9, 0.999, 1e-8, [0.0], 1)
+
+
+def test_lists_of_different_lengths_are_refused():
+    two, one = ([np.ones(3, np.float32) for _ in range(count)] for count in (2, 1))
+    with pytest.raises(ValueError, match="zip"):
+        cpu.adamw_update_all(two, one, two, two, 0.1, 0.9, 0.999, 1e-8, [0.0, 0.0], 1)
+
+
+def test_what_may_not_be_written_is_not_written():
+    param, *others = ([np.ones(3, np.float32)] for _ in range(4))
+    param[0].flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        cpu.adamw_update_all(param, *others, 0.1, 0.9, 0.999, 1e-8, [0.0], 1)
+    assert (param[0] == 1).all()
