@@ -28,7 +28,7 @@ class Words:
 
     def __init__(self, backend: str) -> None:
         self._backend = backend
-        self._found: dict[tuple[str, int, str], Any] = {}
+        self._found: dict[tuple[str, int, str], tuple[ModuleType, Any]] = {}  # with its dialect, so that the id stays
 
     def __getattr__(self, word: str) -> Any:
         backend = self._backend  # once: another thread may choose another meanwhile
@@ -36,8 +36,8 @@ class Words:
         found = self._found.get(key)
         if found is None:
             dialect = _dialect(backend)
-            found = self._found[backend, id(dialect), word] = _find(word, dialect)
-        return found
+            found = self._found[backend, id(dialect), word] = dialect, _find(word, dialect)
+        return found[1]
 
 
 def _find(word: str, dialect: ModuleType) -> Any:

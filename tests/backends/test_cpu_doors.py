@@ -31,6 +31,16 @@ def test_a_derivative_of_another_dtype_is_refused():
         block.backward(np.ones(y.shape), cache)
 
 
+def test_a_mask_value_beyond_what_the_dtype_holds_masks_and_does_not_warn():
+    x, value = np.random.default_rng(0).standard_normal((1, 4, 4, 8)).astype(np.float32), np.finfo(np.float32).min
+    rng = [np.random.default_rng(1) for _ in range(3)]
+    lowest, infinite, usual = (
+        WindowAttention(8, 2, 4, rng.pop(), shift_size=2, mask_value=float(mask)) for mask in (value, -np.inf, -1e4)
+    )
+    np.testing.assert_array_equal(lowest(x), infinite(x))  # RuntimeWarnings are errors here
+    np.testing.assert_allclose(lowest(x), usual(x), atol=1e-6)
+
+
 def test_maps_of_another_width_are_refused_by_attention_maps():
     layer = WindowAttention(8, 2, 2, np.random.default_rng(0))
     with pytest.raises(ValueError, match="8"):

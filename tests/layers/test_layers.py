@@ -366,3 +366,16 @@ def test_weights_start_as_in_the_paper_and_within_the_bound():
     wide = truncated_normal(np.random.default_rng(0), (200, 200), std=2.0)
     assert np.abs(wide).max() <= 2.0
     assert np.abs(wide).max() > 1.99
+
+
+def test_a_sub_layer_that_is_exchanged_is_the_one_that_computes():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 4, 4, 8)).astype(np.float32)
+    block = layers.SwinTransformerBlock(8, 2, 2, rng)
+    before = block(x)
+    block.mlp = layers.Mlp(8, 16, rng)
+    block.add_child("mlp", block.mlp)
+    assert not np.array_equal(block(x), before)
+    y, cache = block.forward(x)
+    block.backward(y, cache)
+    assert all(grad.any() for name, grad in block.grads.items() if name.startswith("mlp."))
