@@ -24,6 +24,19 @@ def test_a_derivative_of_another_size_is_refused(word, data):
         getattr(cpu, f"{word}_backward")(np.ones((*y.shape, 2), np.float32), cache)
 
 
+@pytest.mark.parametrize("word", sorted({*COMPUTED, "cross_entropy"} - {"attention", "gelu", "mean_pool", "softmax"}))
+@settings(max_examples=20)
+@given(st.data())
+def test_a_parameter_that_is_too_short_is_refused(word, data):
+    case = WORDS[word](data.draw, False)
+    args = [arguments(value, np.float32) for value in case.args]
+    short = data.draw(st.sampled_from([place for place, arg in enumerate(args) if place and arg is not None]))
+    is_table = "attention" in word and short == len(args) - 1
+    args[short] = args[short][:-1] if is_table else args[short][..., :-1]
+    with pytest.raises(ValueError, match=r"expected|fit"):
+        getattr(cpu, f"{word}_forward")(*args, **case.kwargs)
+
+
 def test_a_derivative_of_another_dtype_is_refused():
     block = SwinTransformerBlock(8, 2, 2, np.random.default_rng(0))
     y, cache = block.forward(np.ones((1, 4, 4, 8), np.float32))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from npswin import ops
 from npswin.backends import cpu
-from npswin.backends.cpu import attention_kernels, mlp_kernels, tiles
+from npswin.backends.cpu import attention_kernels, attention_plan, mlp_kernels, tiles
 from tests.backends.comparison import machine
 from tests.backends.drawn_words import _norm, _weight
 from tests.ops.drawn import SEEDS
@@ -20,7 +20,7 @@ from tests.ops.drawn import SEEDS
 def sharing_rows(module, wanted):
     """Whether a module's branch is to share rows of weights; afterwards it must have been so."""
     decide = mock.Mock(return_value=wanted)
-    tiles.windows_in_tile.cache_clear()
+    attention_plan.plan_attention.cache_clear()
     try:
         with (
             mock.patch.object(tiles, "few_tokens", decide),
@@ -29,7 +29,7 @@ def sharing_rows(module, wanted):
         ):
             yield
     finally:
-        tiles.windows_in_tile.cache_clear()
+        attention_plan.plan_attention.cache_clear()
     assert shared.called == wanted
 
 

@@ -37,13 +37,30 @@ def flat_derivative(dy: Array, size: int, dtype: Any) -> Array:
 
 
 def flat_or(array: Array | None, length: int, like: Array, fill: float = 0.0) -> Array:
-    """`flat(array)`, or `length` times the same number where there is no array."""
-    return np.full(length, fill, like.dtype) if array is None else flat(array)
+    """`flat(array)`, or `length` times the same number where there is no array.
+
+    Raises:
+        ValueError: it has another length; a kernel would read on beyond its end.
+    """
+    if array is None:
+        return np.full(length, fill, like.dtype)
+    if array.size != length:
+        raise ValueError(f"a vector of {length} numbers was expected, got shape {array.shape}")
+    return flat(array)
 
 
 def flat_or_none(array: Array | None, like: Array) -> Array:
     """`flat(array)`, or an empty array where there is none: kernels know by its size."""
     return np.empty(0, like.dtype) if array is None else flat(array)
+
+
+def flat_norm(norm: tuple[Array | None, Array | None] | None, channels: int, like: Array) -> tuple[Array, Array]:
+    """γ and β of a norm as kernels take them: empty where there is no norm."""
+    weight, bias = norm or (None, None)
+    if weight is None or bias is None:
+        none = np.empty(0, like.dtype)
+        return none, none
+    return flat_or(weight, channels, like), flat_or(bias, channels, like)
 
 
 def are_floats(*arrays: Array | None) -> bool:

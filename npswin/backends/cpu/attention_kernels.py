@@ -17,14 +17,12 @@ one tile, and the threads share its heads, and then the rows of the projection; 
 tokens go by chunks, tiles first and rows of weight gradients after that, as in `npswin.backends.cpu.mlp_kernels`.
 """
 
-import math
-
 import numpy as np
 
-from npswin.backends.cpu.arrays import flat, flat_derivative, flat_or, flat_or_none
+from npswin.backends.cpu.arrays import flat, flat_derivative, flat_norm, flat_or, flat_or_none
+from npswin.backends.cpu.attention_plan import plan_attention
 from npswin.backends.cpu.few_tokens import project_windows
-from npswin.backends.cpu.head import head_backward, head_backward_room, head_forward, head_room, windows_together
-from npswin.backends.cpu.host import TILE_ROWS, round_up, vector_lanes
+from npswin.backends.cpu.head import head_backward, head_backward_room, head_forward, head_room
 from npswin.backends.cpu.jit import kernel
 from npswin.backends.cpu.lanes import (
     clear,
@@ -42,10 +40,10 @@ from npswin.backends.cpu.memory import empty
 from npswin.backends.cpu.micro_kernel import BIAS, ZERO, prefetch
 from npswin.backends.cpu.product import product
 from npswin.backends.cpu.threads import run_parallel, thread_count
-from npswin.backends.cpu.tiles import chunk_tiles, windows_in_tile
+from npswin.backends.cpu.tiles import chunk_tiles
 from npswin.backends.cpu.vectors import lanes_of
 from npswin.backends.cpu.weight_gradients import transposed, weight_gradient
-from npswin.backends.cpu.windows import Windows, bias_rows, collect_bias, lay_out_bias, locate_windows, window_table
+from npswin.backends.cpu.windows import Windows, collect_bias, lay_out_bias, locate_windows
 from npswin.types import Array
 
 
@@ -244,94 +242,73 @@ class AttentionCall:
         path_scale: Array | None = None,
         keep: bool = False,
     ) -> None:
-        self.x, self.shape, self.has_norm = flat(x), x.shape, norm is not None
         qkv_weight, qkv_bias, proj_weight, proj_bias = weights
-        self.has_bias = qkv_bias is not None, proj_bias is not None
-        batch, height, width, channels = x.shape
-        inside = proj_weight.shape[1]
-        dim = inside // num_heads
-        norm_weight, norm_bias = norm or (None, None)
-        self.norm = flat_or_none(norm_weight, x), flat_or_none(norm_bias, x)
+        self.x, self.shape, self.has_norm, self.keep = flat(x), x.shape, norm is not None, keep
+        self.has_bias, self.bias_table = (qkv_bias is not None, proj_bias is not None), bias_table
+        self.plan = plan_attention(
+            *(x.shape, qkv_weight.shape, proj_weight.shape, None if bias_table is None else bias_table.shape),
+            *(num_heads, window_size, shift, float(mask_value), x.dtype, thread_count(), keep),
+        )
+        channels = x.shape[3]
+        self.norm = flat_norm(norm, channels, x)
         self.weights = (
             flat(qkv_weight),
-            flat_or(qkv_bias, 3 * inside, x),
+            flat_or(qkv_bias, len(qkv_weight), x),
             flat(proj_weight),
             flat_or(proj_bias, channels, x),
         )
-        self.scales = flat_or(path_scale, 1, x, fill=1)
-        root = x.dtype.type(math.sqrt(dim))  # see `npswin.backends.cpu.head`
-        lowest = float(np.finfo(x.dtype).min)
-        masked = float(mask_value) * math.sqrt(dim)
-        self.mask_value = x.dtype.type(masked if math.isinf(masked) else max(masked, lowest))
-
-        table = window_table(height, width, window_size, shift)
-        per_window, windows = window_size**2, batch * len(table[2])
-        self.keep = keep
-        self.tile_windows, self.tile, self.by_heads = windows_in_tile(
-            *(per_window, x.itemsize, max(1, windows), thread_count()),
-            *(0 if keep else num_heads, qkv_weight.nbytes + proj_weight.nbytes),
-        )
-        self.tiles = -(-windows // self.tile_windows)
-        self.table = (*table, per_window, height * width, windows, self.tile_windows, self.tile)
-
-        # as many heads together as fill the product's tiles of rows
-        group = next((g for g in range(1, num_heads) if g * dim % TILE_ROWS == 0), num_heads)
-        self.bias_table, self.bias, bias_heads = bias_table, flat_or_none(None, x), 0
-        self.square = round_up(per_window, vector_lanes(x.itemsize))
-        together = windows_together(per_window, self.square, x.itemsize, self.tile_windows)
-        if bias_table is not None:
-            full = bias_table.shape == (per_window, per_window)
-            bias_heads = 1 if full else bias_table.shape[1]
-            self.index = bias_rows(window_size, full)
-            self.bias = np.zeros(bias_heads * per_window * together * self.square, x.dtype)
-            layout = per_window, self.square, together, bias_heads
-            lay_out_bias(flat(bias_table), self.index, root, *layout, self.bias)
-        self.sizes = channels, num_heads, dim, group, bias_heads, together
+        self.scales = flat_or(path_scale, 1 if path_scale is None else len(x), x, fill=1)
         self.stats = self.kept_qkv = flat_or_none(None, x)
+        self.bias = self.stats
+        if bias_table is not None:
+            self.bias = np.zeros(self.plan.bias_size, x.dtype)
+            lay_out_bias(flat(bias_table), self.plan.bias_rows, self.plan.root, *self.plan.bias_layout, self.bias)
 
     def forward(self) -> Array:
-        channels, heads, dim, group, _, together = self.sizes
-        tile, dtype, inside = self.tile, self.x.dtype, heads * dim
+        channels, heads, dim, group, _, together = self.plan.sizes
+        table, tiles, by_heads = self.plan.table, self.plan.tiles, self.plan.by_heads
+        per_window, tile, dtype, inside = table[3], table[7], self.x.dtype, heads * dim
         if self.keep:
-            self.kept_qkv = empty(self.tiles * 3 * inside * tile, dtype)
-            self.stats = empty(self.tiles * 2 * tile if self.has_norm else 0, dtype)
-        shared = empty(inside * tile if self.by_heads else 0, dtype)
+            self.kept_qkv = empty(tiles * 3 * inside * tile, dtype)
+            self.stats = empty(tiles * 2 * tile if self.has_norm else 0, dtype)
+        shared = empty(inside * tile if by_heads else 0, dtype)
         y = empty(self.x.shape, self.x.dtype) if self.has_norm else np.zeros_like(self.x)
         base = self.x if self.has_norm else y
-        room = max(head_room(self.table[3], self.square, together), 2 * tile)
+        room = max(head_room(per_window, self.plan.square, together), 2 * tile)
         run_parallel(
-            *(_forward, heads if self.by_heads else self.tiles),
+            *(_forward, heads if by_heads else tiles),
             *((2 * channels + inside + 3 * group * dim) * tile + room, dtype),
-            *(self.x, base, y, self.scales, self.table, self.sizes, self.mask_value, self.norm, self.weights),
+            *(self.x, base, y, self.scales, table, self.plan.sizes, self.plan.mask_value, self.norm, self.weights),
             *(self.bias, self.stats, self.kept_qkv, shared),
         )
-        if self.by_heads:
-            project_windows(shared, inside, tile, *self.weights[2:], self.scales, base, y, self.table)
+        if by_heads:
+            project_windows(shared, inside, tile, *self.weights[2:], self.scales, base, y, table)
         return y.reshape(self.shape)
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         """dx, dnorm_weight, dnorm_bias, dqkv_weight, dqkv_bias, dproj_weight, dproj_bias, dbias_table."""
-        channels, heads, dim, group, bias_heads, together = self.sizes
-        per_window, windows, tile = self.table[3], self.table[5], self.tile
+        channels, heads, dim, group, _, together = self.plan.sizes
+        table, tiles, square = self.plan.table, self.plan.tiles, self.plan.square
+        per_window, windows, tile_windows, tile = table[3], *table[5:]
         dtype, inside = self.x.dtype, heads * dim
         dy = flat_derivative(dy, self.x.size, dtype)
         dx = empty(self.x.shape, self.x.dtype) if self.has_norm else np.zeros_like(self.x)
         base = dy if self.has_norm else dx
-        tokens = self.tile_windows * per_window
+        tokens = tile_windows * per_window
         threads = thread_count()
-        chunk = chunk_tiles((4 * inside + 2 * channels) * tile * dtype.itemsize, self.tiles, threads)
+        chunk = chunk_tiles((4 * inside + 2 * channels) * tile * dtype.itemsize, tiles, threads)
         dqkv, attended = empty(chunk * 3 * inside * tile, dtype), empty(chunk * inside * tile, dtype)
         normed, dout = empty(chunk * tokens * channels, dtype), empty(chunk * tokens * channels, dtype)
-        sums = np.zeros((self.tiles, 3 * channels + 3 * inside), dtype)
+        sums = np.zeros((tiles, 3 * channels + 3 * inside), dtype)
         parts = min(threads, chunk)
-        dbias = np.zeros((parts, bias_heads * per_window * together * self.square), dtype)
+        dbias = np.zeros((parts, self.plan.bias_size), dtype)
         dqkv_weight, dproj_transposed = empty((3 * inside, channels), dtype), empty((inside, channels), dtype)
-        room = max(head_backward_room(per_window, self.square, together), 2 * tile)
-        for first in range(0, self.tiles, chunk):
-            count = min(chunk, self.tiles - first)
+        room = max(head_backward_room(per_window, square, together), 2 * tile)
+        for first in range(0, tiles, chunk):
+            count = min(chunk, tiles - first)
             run_parallel(
                 *(_backward, count, (3 * channels + group * dim) * tile + room, dtype),
-                *(first, self.x, dy, base, dx, self.scales, self.table, self.sizes, self.mask_value),
+                *(first, self.x, dy, base, dx, self.scales, table, self.plan.sizes, self.plan.mask_value),
                 *(self.norm, self.weights, self.bias, self.stats, self.kept_qkv),
                 *(dqkv, attended, normed, dout, sums.reshape(-1), dbias.reshape(-1)),
                 threads=threads,
@@ -346,8 +323,7 @@ class AttentionCall:
         dtable = None
         if self.bias_table is not None:
             dtable = np.zeros_like(self.bias_table)
-            layout = per_window, self.square, together, bias_heads
-            collect_bias(dbias.sum(axis=0), self.index, *layout, dtable.reshape(-1))
+            collect_bias(dbias.sum(axis=0), self.plan.bias_rows, *self.plan.bias_layout, dtable.reshape(-1))
         return (
             *(dx.reshape(self.shape), dnorm_weight, dnorm_bias),
             *(dqkv_weight, dqkv_bias if self.has_bias[0] else None),

@@ -107,6 +107,8 @@ def _cross_entropy_backward(
 def cross_entropy_forward(logits: Array, targets: Array) -> tuple[Any, Any]:
     """See `npswin.ops.cross_entropy_forward`."""
     log_p, losses = empty(logits.shape, logits.dtype), empty(len(logits), logits.dtype)
+    if targets.shape != logits.shape:
+        raise ValueError(f"targets: got shape {targets.shape}, expected that of the logits, {logits.shape}")
     targets = flat(np.asarray(targets, logits.dtype))
     run_parallel(
         *(_cross_entropy, len(logits), 0, logits.dtype),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends.cpu.arrays import flat, flat_derivative
+from npswin.backends.cpu.arrays import flat, flat_derivative, flat_norm
 from npswin.backends.cpu.jit import kernel, view
 from npswin.backends.cpu.memory import empty
 from npswin.backends.cpu.threads import run_parallel, thread_count
@@ -86,13 +86,14 @@ def _backward(
 
 def layer_norm_forward(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> tuple[Array, Any]:
     """See `npswin.ops.layer_norm_forward`."""
-    y, channels, weight = empty(x.shape, x.dtype), x.shape[-1], flat(weight)
+    y, channels = empty(x.shape, x.dtype), x.shape[-1]
+    weight, bias = flat_norm((weight, bias), channels, x)
     shape, x = x.shape, flat(x)
     tokens = x.size // channels
     stats = empty(2 * tokens, x.dtype)
     run_parallel(
         *(_forward, -(-tokens // BLOCK), 0, x.dtype),
-        *(x, y.reshape(-1), channels, weight, flat(bias), float(eps), stats),
+        *(x, y.reshape(-1), channels, weight, bias, float(eps), stats),
     )
     return y, (x, shape, weight, stats)
 

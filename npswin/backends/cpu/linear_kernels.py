@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends.cpu.arrays import flat, flat_derivative, flat_or, flat_or_none
+from npswin.backends.cpu.arrays import flat, flat_derivative, flat_norm, flat_or, flat_or_none
 from npswin.backends.cpu.host import round_up, vector_lanes
 from npswin.backends.cpu.jit import inner, kernel
 from npswin.backends.cpu.lanes import (
@@ -183,8 +183,7 @@ class _Call:
         per_image, pieces = table.shape
         tokens, outputs, inputs = images * per_image, len(weight), weight[0].size
         self.weight, self.weight_shape, self.bias = flat(weight), weight.shape, flat_or(bias, outputs, x)
-        norm_weight, norm_bias = norm or (None, None)
-        self.norm = flat_or_none(norm_weight, x), flat_or_none(norm_bias, x)
+        self.norm = flat_norm(norm, inputs, x)
         tile = token_tile(max(inputs, outputs), x.itemsize, tokens, thread_count())
         self.tiles = -(-tokens // tile)
         self.sizes = pieces, x.size // max(1, images), tokens, inputs, outputs, tile
@@ -254,7 +253,13 @@ def _group_places(height: int, width: int, channels: int) -> Array:
     return np.where((y < height) & (x < width), places, -1).reshape(rows * columns, 4)
 
 
+def _check(weight: Array, inputs: tuple[int, ...]) -> None:
+    if weight.shape[1:] != inputs:
+        raise ValueError(f"weight: got shape {weight.shape}, expected {inputs} after its first axis")
+
+
 def _linear(x: Array, weight: Array, bias: Array | None, keep: bool) -> tuple[Array, Any]:
+    _check(weight, x.shape[-1:])
     call = _Call(x, x.size // x.shape[-1], _ONE_PIECE, weight, bias)
     return call.forward(keep).reshape(*x.shape[:-1], -1), call
 
@@ -262,6 +267,7 @@ def _linear(x: Array, weight: Array, bias: Array | None, keep: bool) -> tuple[Ar
 def _patch_embed(images: Array, weight: Array, bias: Array | None, keep: bool) -> tuple[Array, Any]:
     batch, in_chans, height, width = images.shape
     side = weight.shape[-1]
+    _check(weight, (in_chans, side, side))
     call = _Call(images, batch, _patch_places(in_chans, height, width, side), weight, bias)
     return call.forward(keep).reshape(batch, -(-height // side), -(-width // side), -1), call
 
@@ -270,6 +276,7 @@ def _patch_merging(
     x: Array, norm_weight: Array | None, norm_bias: Array | None, weight: Array, bias: Array | None, keep: bool
 ) -> tuple[Array, Any]:
     batch, height, width, channels = x.shape
+    _check(weight, (4 * channels,))
     norm = None if norm_weight is None or norm_bias is None else (norm_weight, norm_bias)
     call = _Call(x, batch, _group_places(height, width, channels), weight, bias, norm)
     return call.forward(keep).reshape(batch, -(-height // 2), -(-width // 2), -1), call

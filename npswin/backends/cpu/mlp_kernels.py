@@ -20,7 +20,7 @@ dW₂ comes out transposed, since of its two factors GELU(h) is the one in lanes
 
 import numpy as np
 
-from npswin.backends.cpu.arrays import flat, flat_derivative, flat_or, flat_or_none
+from npswin.backends.cpu.arrays import flat, flat_derivative, flat_norm, flat_or, flat_or_none
 from npswin.backends.cpu.few_tokens import project_windows
 from npswin.backends.cpu.functions import gelu_slope, normal_cdf
 from npswin.backends.cpu.host import TILE_ROWS
@@ -214,18 +214,19 @@ class MlpCall:
         fc1_weight, fc1_bias, fc2_weight, fc2_bias = weights
         self.x, self.shape, self.has_norm = flat(x), x.shape, norm is not None
         self.has_bias = fc1_bias is not None, fc2_bias is not None
-        hidden, channels = fc1_weight.shape
+        hidden, channels = len(fc1_weight), x.shape[-1]
         tokens = x.size // channels
-        norm_weight, norm_bias = norm or (None, None)
-        self.norm = flat_or_none(norm_weight, x), flat_or_none(norm_bias, x)
+        if fc1_weight.shape[1] != channels or fc2_weight.shape != (channels, hidden):
+            raise ValueError(f"weights of {fc1_weight.shape} and {fc2_weight.shape} do not fit a map of {x.shape}")
+        self.norm = flat_norm(norm, channels, x)
         self.weights = (
             flat(fc1_weight),
             flat_or(fc1_bias, hidden, x),
             flat(fc2_weight),
             flat_or(fc2_bias, channels, x),
         )
-        images = 1 if path_scale is None else len(path_scale)
-        self.scales = flat_or(path_scale, 1, x, fill=1), tokens // images
+        images = 1 if path_scale is None else len(x)
+        self.scales = flat_or(path_scale, images, x, fill=1), max(1, tokens // max(1, images))
         threads = thread_count()
         self.keep, self.tile = keep, token_tile(channels, x.itemsize, tokens, threads)
         self.tiles = -(-tokens // self.tile)

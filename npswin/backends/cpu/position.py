@@ -38,7 +38,9 @@ def position_bias_forward(table: Array, window_size: int) -> tuple[Array, Any]:
     """See `npswin.ops.position_bias_forward`; a table of all pairs is the bias as it is."""
     if table.shape == (window_size**2, window_size**2) or not are_floats(table):
         return ops.position_bias_forward(table, window_size)
-    index = relative_position_index(window_size)
+    index, rows = relative_position_index(window_size), (2 * window_size - 1) ** 2
+    if len(table) != rows:
+        raise ValueError(f"bias table: got shape {table.shape}, expected {rows} rows, windows being {window_size}²")
     bias = empty((table.shape[1], *index.shape), table.dtype)
     run_parallel(_read_table, len(bias), 0, table.dtype, flat(table), flat(index), bias.reshape(-1))
     return bias, (index, table)
@@ -85,6 +87,8 @@ def position_embed_forward(x: Array, table: Array, grid: tuple[int, int]) -> tup
     places, resize_cache = table.reshape(1, *grid, -1), None
     if x.shape[1:3] != grid:
         places, resize_cache = resize_bicubic_forward(places, x.shape[1:3])
+    if places.shape[1:] != x.shape[1:]:
+        raise ValueError(f"table: got shape {table.shape}, expected {x.shape[3]} channels")
     y = empty(x.shape, x.dtype)
     run_parallel(_add_places, -(-places.size // BLOCK), 0, x.dtype, flat(x), flat(places), y.reshape(-1))
     return y, (table.shape, resize_cache)

@@ -65,7 +65,6 @@ def one_tile(tokens: int, itemsize: int) -> int:
     return tile + lanes if tile * itemsize % CROWDED_BYTES == 0 else tile
 
 
-@lru_cache(maxsize=256)
 def windows_in_tile(
     per_window: int, itemsize: int, windows: int, threads: int, heads: int = 0, weight_bytes: int = 0
 ) -> tuple[int, int, bool]:
