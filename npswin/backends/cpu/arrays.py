@@ -6,6 +6,13 @@ import numpy as np
 
 from npswin.types import Array
 
+BLOCK = 1 << 14  # numbers in a piece of work of a word that takes each number by itself
+
+
+def block_count(x: Array) -> int:
+    """How many blocks an array is cut into."""
+    return -(-x.size // BLOCK)
+
 
 class _Writable:
     """A read-only array's memory without the mark: a kernel is compiled once for each type of array, mark included."""

@@ -23,6 +23,7 @@ from npswin.backends.cpu.arrays import flat, flat_derivative, flat_norm, flat_or
 from npswin.backends.cpu.attention_plan import plan_attention
 from npswin.backends.cpu.few_tokens import project_windows
 from npswin.backends.cpu.head import head_backward, head_backward_room, head_forward, head_room
+from npswin.backends.cpu.host import round_up
 from npswin.backends.cpu.jit import kernel
 from npswin.backends.cpu.lanes import (
     clear,
@@ -37,11 +38,11 @@ from npswin.backends.cpu.lanes import (
     sum_tokens,
 )
 from npswin.backends.cpu.memory import empty
-from npswin.backends.cpu.micro_kernel import BIAS, ZERO, prefetch
+from npswin.backends.cpu.micro_kernel import BIAS, ZERO
 from npswin.backends.cpu.product import product
 from npswin.backends.cpu.threads import run_parallel, thread_count
 from npswin.backends.cpu.tiles import chunk_tiles
-from npswin.backends.cpu.vectors import lanes_of
+from npswin.backends.cpu.vectors import lanes_of, prefetch
 from npswin.backends.cpu.weight_gradients import transposed, weight_gradient
 from npswin.backends.cpu.windows import Windows, collect_bias, lay_out_bias, locate_windows
 from npswin.types import Array
@@ -75,7 +76,7 @@ def _forward(
     first_head, stop_head = (first, stop) if by_heads else (0, heads)
     qkv_weight, qkv_bias, proj_weight, proj_bias = weights
     vector = lanes_of(x)
-    inside, square = heads * dim, -(-per_window // vector) * vector
+    inside, square = heads * dim, round_up(per_window, vector)
     head_sizes = per_window, dim, square, together * square
     bias_stride = per_window * together * square if bias_heads > 1 else 0
     xhat, out = (scratch, 0, tile), (scratch, channels * tile, tile)
@@ -88,7 +89,7 @@ def _forward(
         window = t * tile_windows
         windows = min(tile_windows, total_windows - window)
         count = windows * per_window
-        width = -(-count // vector) * vector
+        width = round_up(count, vector)
         padded = locate_windows(window, windows, table, channels, scales, places, kept, factors, regions, masked)
         gather(x, places, count, channels, xhat)
         if norm[0].size:
@@ -161,7 +162,7 @@ def _backward(
     vector = lanes_of(x)
     inside = heads * dim
     between = inside * tile
-    square = -(-per_window // vector) * vector
+    square = round_up(per_window, vector)
     head_sizes = per_window, dim, square, together * square
     bias_size = per_window * together * square
     bias_stride = bias_size if bias_heads > 1 else 0
@@ -175,7 +176,7 @@ def _backward(
         window = t * tile_windows
         windows = min(tile_windows, total_windows - window)
         count = windows * per_window
-        width = -(-count // vector) * vector
+        width = round_up(count, vector)
         sums_at = t * (3 * channels + 3 * inside)
         padded = locate_windows(window, windows, table, channels, scales, places, kept, factors, regions, masked)
         gather(dy, places, count, channels, dy_lanes)

@@ -2,18 +2,12 @@
 
 from typing import Any
 
-from npswin.backends.cpu.arrays import flat, flat_derivative
+from npswin.backends.cpu.arrays import BLOCK, block_count, flat, flat_derivative
 from npswin.backends.cpu.functions import exp, gelu_slope, normal_cdf
 from npswin.backends.cpu.jit import kernel, view
 from npswin.backends.cpu.memory import empty
 from npswin.backends.cpu.threads import run_parallel
 from npswin.types import Array
-
-BLOCK = 1 << 14  # numbers in a piece of work
-
-
-def _pieces(x: Array) -> int:
-    return -(-x.size // BLOCK)
 
 
 @kernel
@@ -36,14 +30,14 @@ def gelu_forward(x: Array) -> tuple[Array, Any]:
     """See `npswin.ops.gelu_forward`."""
     source = flat(x)
     y = empty(source.shape, source.dtype)
-    run_parallel(_gelu, _pieces(x), 0, x.dtype, source, y)
+    run_parallel(_gelu, block_count(x), 0, x.dtype, source, y)
     return y.reshape(x.shape), source
 
 
 def gelu_backward(dy: Array, cache: Any) -> Array:
     """See `npswin.ops.gelu_backward`."""
     dx = empty(cache.shape, cache.dtype)
-    run_parallel(_gelu_backward, _pieces(dy), 0, dy.dtype, cache, flat_derivative(dy, cache.size, cache.dtype), dx)
+    run_parallel(_gelu_backward, block_count(dy), 0, dy.dtype, cache, flat_derivative(dy, cache.size, cache.dtype), dx)
     return dx.reshape(dy.shape)
 
 

@@ -12,7 +12,7 @@ The first is the branch's own kernel, which stops halfway; a is in lanes.
 
 import numpy as np
 
-from npswin.backends.cpu.host import TILE_ROWS
+from npswin.backends.cpu.host import TILE_ROWS, round_up
 from npswin.backends.cpu.jit import kernel
 from npswin.backends.cpu.lanes import scatter_add
 from npswin.backends.cpu.micro_kernel import BIAS
@@ -49,7 +49,7 @@ def _project(
     factors, regions, masked = np.ones(tile, a.dtype), np.zeros(tile, np.int32), np.zeros(windows, np.bool_)
     locate_windows(0, windows, table, channels, scales, places, kept, factors, regions, masked)
     places += row
-    out, width = (scratch, 0, tile), -(-count // vector) * vector
+    out, width = (scratch, 0, tile), round_up(count, vector)
     product(rows, width, depth, (weight, row * depth, depth, 1), (a, 0, tile), out, BIAS, (bias, row))
     scatter_add(out, factors, base, y, places, kept, count, rows)
 

@@ -14,8 +14,9 @@ from typing import Any, TypeAlias
 from npswin.backends.cpu.functions import exp
 from npswin.backends.cpu.jit import inner, view
 from npswin.backends.cpu.lanes import Lanes
-from npswin.backends.cpu.micro_kernel import MATRIX, ZERO, transpose_strided
+from npswin.backends.cpu.micro_kernel import MATRIX, ZERO
 from npswin.backends.cpu.product import product
+from npswin.backends.cpu.transposition import transpose_strided
 from npswin.backends.cpu.vectors import if_less, lanes_of, load, spread, store
 from npswin.types import Array
 

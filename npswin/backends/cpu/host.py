@@ -10,6 +10,7 @@ host's, or what NUMBA_CPU_NAME and NUMBA_CPU_FEATURES say.
 """
 
 from numba.core.registry import cpu_target
+from numba.extending import register_jitable
 
 
 def _instruction_sets() -> tuple[str, set[str]]:
@@ -32,6 +33,7 @@ def vector_lanes(itemsize: int) -> int:
     return VECTOR_BYTES // itemsize
 
 
+@register_jitable  # kernels call it too
 def round_up(count: int, multiple: int) -> int:
     """The smallest multiple of `multiple` that is at least `count`."""
     return -(-count // multiple) * multiple

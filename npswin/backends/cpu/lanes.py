@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 
 from npswin.backends.cpu.jit import inner, view
-from npswin.backends.cpu.micro_kernel import add_transposed, put_transposed, transpose_indexed, transpose_strided
+from npswin.backends.cpu.transposition import add_transposed, put_transposed, transpose_indexed, transpose_strided
 from npswin.backends.cpu.vectors import lanes_of, load, store
 from npswin.types import Array
 

@@ -107,7 +107,7 @@ def _forward(
     images, rows = np.zeros(tile, np.int64), np.zeros(tile, np.int64)
     for t in range(first, stop):
         count = min(tile, tokens - t * tile)
-        width = -(-count // vector) * vector
+        width = round_up(count, vector)
         _locate(table, pieces, image_size, t * tile, count, images, rows)
         _gather_pieces(x, table, pieces, count, inputs // pieces, xhat, images, rows, places, kept)
         if norm[0].size:
@@ -146,7 +146,7 @@ def _backward(
     for here in range(first, stop):
         t = chunk_first + here
         count = min(tile, tokens - t * tile)
-        width = -(-count // vector) * vector
+        width = round_up(count, vector)
         sums_at = t * (2 * inputs + outputs)
         dy_lanes = (dout, here * outputs * tile, tile)
         for i in range(tile):
@@ -160,7 +160,7 @@ def _backward(
             normalize_again(xhat, width, inputs, (stats, t * 2 * tile))
             normalize_backward(dxhat, xhat, count, inputs, norm[0], (stats, t * 2 * tile), (sums, sums_at), room)
             scale_and_shift(xhat, width, inputs, norm[0], norm[1])
-        put_in_rows(xhat, normed, here * tile, count, inputs, -(-inputs // vector) * vector)
+        put_in_rows(xhat, normed, here * tile, count, inputs, round_up(inputs, vector))
         for piece in range(pieces):
             _places(table, piece, count, images, rows, places, kept)
             scatter((scratch, dxhat[1] + piece * length * tile, tile), dx, places, kept, count, length)

@@ -5,13 +5,11 @@ from typing import Any
 import numpy as np
 
 from npswin import ops
-from npswin.backends.cpu.arrays import are_floats, flat, flat_or
+from npswin.backends.cpu.arrays import BLOCK, are_floats, block_count, flat, flat_or
 from npswin.backends.cpu.jit import kernel, view
 from npswin.backends.cpu.memory import empty
 from npswin.backends.cpu.threads import run_parallel
 from npswin.types import Array
-
-BLOCK = 1 << 14  # numbers in a piece of work
 
 
 @kernel
@@ -32,7 +30,7 @@ def draw_mask(rng: np.random.Generator, shape: tuple[int, ...], rate: float, dty
         return ops.draw_mask(rng, shape, rate, dtype)
     uniform, keep, number = rng.random(shape), 1 - rate, mask.dtype.type
     run_parallel(
-        *(_draw, -(-mask.size // BLOCK), 0, mask.dtype),
+        *(_draw, block_count(mask), 0, mask.dtype),
         *(uniform.reshape(-1), float(keep), number(1) / number(keep), mask.reshape(-1)),
     )
     return mask
@@ -54,7 +52,7 @@ def _multiplied(x: Array, mask: Array | None) -> Array:
     if x.shape != mask.shape or not are_floats(x, mask):
         return x * mask
     y = empty(x.shape, x.dtype)
-    run_parallel(_multiply, -(-x.size // BLOCK), 0, x.dtype, flat(x), flat(mask), y.reshape(-1))
+    run_parallel(_multiply, block_count(x), 0, x.dtype, flat(x), flat(mask), y.reshape(-1))
     return y
 
 
@@ -70,7 +68,7 @@ def dropout_backward(dy: Array, cache: Any) -> Array:
 
 def _pieces(x: Array) -> int:
     """Blocks of numbers, beginning anew with each image."""
-    return len(x) * -(-x[:1].size // BLOCK)
+    return len(x) * block_count(x[:1])
 
 
 @kernel

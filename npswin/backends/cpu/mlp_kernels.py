@@ -23,7 +23,7 @@ import numpy as np
 from npswin.backends.cpu.arrays import flat, flat_derivative, flat_norm, flat_or, flat_or_none
 from npswin.backends.cpu.few_tokens import project_windows
 from npswin.backends.cpu.functions import gelu_slope, normal_cdf
-from npswin.backends.cpu.host import TILE_ROWS
+from npswin.backends.cpu.host import TILE_ROWS, round_up
 from npswin.backends.cpu.jit import inner, kernel, view
 from npswin.backends.cpu.lanes import (
     gather,
@@ -103,7 +103,7 @@ def _forward(
     places, scale, all_kept = np.empty(tile, np.int64), np.empty(tile, x.dtype), np.ones(tile, np.bool_)
     for t in range(first_tile, stop_tile):
         count = min(tile, tokens - t * tile)
-        width = -(-count // vector) * vector
+        width = round_up(count, vector)
         _places(tile, t * tile, count, channels, scales[0], scales[1], places, scale)
         gather(x, places, count, channels, xhat)
         if norm[0].size:
@@ -166,7 +166,7 @@ def _backward(
     for here in range(first, stop):
         t = chunk_first + here
         count = min(tile, tokens - t * tile)
-        width = -(-count // vector) * vector
+        width = round_up(count, vector)
         sums_at = t * (3 * channels + hidden)
         _places(tile, t * tile, count, channels, scales[0], scales[1], places, scale)
         gather(dy, places, count, channels, dout)

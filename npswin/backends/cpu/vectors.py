@@ -18,9 +18,13 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 from npswin.backends.cpu.host import vector_lanes
+from npswin.backends.cpu.jit import inner
+from npswin.backends.cpu.vector_code import VectorCode
+from npswin.types import Array
 
 _FLAGS = ("contract",)
 
@@ -51,19 +55,14 @@ def lanes_of(typingctx: Any, array: Any) -> Any:
     return types.intp(array), lambda context, builder, signature, args: context.get_constant(types.intp, count)
 
 
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, place: Any, kind: Any) -> Any:
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [place]), context.get_value_type(kind).as_pointer())
-
-
 @intrinsic
 def load(typingctx: Any, array: Any, place: Any) -> Any:
     """The vector array[place : place + lanes] of a flat array."""
     kind = VectorType(array.dtype)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], args[0], args[1], kind)
-        return builder.load(pointer, align=kind.dtype.bitwidth // 8)
+        code = VectorCode(context, builder, kind.dtype)
+        return code.load(code.pointer(signature.args[0], *args))
 
     return kind(array, types.intp), codegen
 
@@ -73,26 +72,22 @@ def store(typingctx: Any, array: Any, place: Any, vector: Any) -> Any:
     """array[place : place + lanes] = vector, in a flat array."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], args[0], args[1], vector)
-        builder.store(args[2], pointer, align=vector.dtype.bitwidth // 8)
+        code = VectorCode(context, builder, vector.dtype)
+        code.store(args[2], code.pointer(signature.args[0], args[0], args[1]))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), codegen
-
-
-def _spread(builder: Any, kind: Any, number: Any) -> Any:
-    shape = ir.VectorType(number.type, kind.lanes)
-    undefined = ir.Constant(shape, ir.Undefined)
-    first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
-    order = ir.Constant(ir.VectorType(ir.IntType(32), kind.lanes), [0] * kind.lanes)
-    return builder.shuffle_vector(first, undefined, order)
 
 
 @intrinsic
 def spread(typingctx: Any, number: Any) -> Any:
     """The vector that has a number in each lane."""
     kind = VectorType(number)
-    return kind(number), lambda context, builder, signature, args: _spread(builder, kind, args[0])
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return VectorCode(context, builder, number).spread(args[0])
+
+    return kind(number), codegen
 
 
 @intrinsic
@@ -120,10 +115,12 @@ def _common(*kinds: Any) -> Any:
     return next((kind for kind in kinds if isinstance(kind, VectorType)), kinds[0])
 
 
-def _alike(builder: Any, kind: Any, signature: Any, args: Any) -> list[Any]:
+def _alike(context: Any, builder: Any, kind: Any, signature: Any, args: Any) -> list[Any]:
     """The operands, with numbers spread where the result is a vector."""
     return [
-        _spread(builder, kind, arg) if isinstance(kind, VectorType) and not isinstance(given, VectorType) else arg
+        VectorCode(context, builder, kind.dtype).spread(arg)
+        if isinstance(kind, VectorType) and not isinstance(given, VectorType)
+        else arg
         for given, arg in zip(signature.args, args, strict=True)
     ]
 
@@ -134,7 +131,7 @@ def _elementwise(instruction: str) -> Any:
         kind = _common(one, other)
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return getattr(builder, instruction)(*_alike(builder, kind, signature, args), flags=_FLAGS)
+            return getattr(builder, instruction)(*_alike(context, builder, kind, signature, args), flags=_FLAGS)
 
         return kind(one, other), codegen
 
@@ -165,7 +162,31 @@ def if_less(typingctx: Any, x: Any, bound: Any, then: Any, otherwise: Any) -> An
     kind = _common(x, bound, then, otherwise)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        x, bound, then, otherwise = _alike(builder, kind, signature, args)
+        x, bound, then, otherwise = _alike(context, builder, kind, signature, args)
         return builder.select(builder.fcmp_ordered("<", x, bound), then, otherwise)
 
     return kind(x, bound, then, otherwise), codegen
+
+
+@intrinsic
+def _prefetch_line(typingctx: Any, array: Any, place: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        pointer = builder.bitcast(builder.gep(data, [args[1]]), byte)
+        builder.call(prefetch, [pointer, *(ir.Constant(number, value) for value in (0, 2, 1))])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), codegen
+
+
+@inner
+def prefetch(array: Array, start: int, count: int) -> None:
+    """Ask for array[start : start + count] to be brought into the second cache.
+
+    Before memory is read in short pieces: the processor sees long runs coming by itself, but not these.
+    """
+    for place in range(start, start + count, 64 // array.itemsize):
+        _prefetch_line(array, place)

@@ -8,9 +8,10 @@ next: no thread has a copy of dW to itself, so there is nothing to add up in the
 from npswin.backends.cpu.host import TILE_ROWS, VECTOR_BYTES
 from npswin.backends.cpu.jit import kernel
 from npswin.backends.cpu.memory import empty
-from npswin.backends.cpu.micro_kernel import ACCUMULATE, ZERO, transpose_strided
+from npswin.backends.cpu.micro_kernel import ACCUMULATE, ZERO
 from npswin.backends.cpu.product import product
 from npswin.backends.cpu.threads import run_parallel
+from npswin.backends.cpu.transposition import transpose_strided
 from npswin.backends.cpu.vectors import lanes_of
 from npswin.types import Array
 
