@@ -61,10 +61,12 @@ def test_drawn_arguments_suit_the_definition_and_float32_stays_float32(word, dat
 
 
 @both_dtypes
-@pytest.mark.parametrize("word", SPOKEN)
+@pytest.mark.parametrize(
+    ("word", "layout"),
+    [(word, layout) for word in SPOKEN for layout in LAYOUTS if layout != "read-only" or word not in UPDATES],
+)
 @given(st.data(), st.booleans(), SETTINGS)
-def test_a_word_equals_its_definition(word, dtype, data, large, setting):
-    layout = data.draw(st.sampled_from([name for name in LAYOUTS if name != "read-only" or word not in UPDATES]))
+def test_a_word_equals_its_definition(word, layout, dtype, data, large, setting):
     cases = drawn(word, data.draw, large)
     wanted = expected(word, cases, dtype)
     args, kwargs = (arguments(value, dtype, layout) for value in (cases[0].args, cases[0].kwargs))

@@ -15,12 +15,13 @@ class Fault(NamedTuple):
     wrong: str
 
 
-def _faults(file: str, *rows: tuple[str, str, str]) -> list[Fault]:
+def faults(file: str, *rows: tuple[str, str, str]) -> list[Fault]:
+    """The faults of one file: title, right and wrong of each."""
     return [Fault(title, f"npswin/{file}", right, wrong) for title, right, wrong in rows]
 
 
 FAULTS = [
-    *_faults(
+    *faults(
         "ops/linear.py",
         ("dx by the transposed weight's sign", "dx = (drows @ weight)", "dx = (drows @ -weight)"),
         ("bias gradient averaged over rows", "drows.sum(axis=0) if has_bias", "drows.mean(axis=0) if has_bias"),
@@ -31,7 +32,7 @@ FAULTS = [
             "drows[:1].T @ x.reshape(-1, x.shape[-1])[:1]",
         ),
     ),
-    *_faults(
+    *faults(
         "ops/layer_norm.py",
         ("the mean's term is missing", "    dx -= g_mean\n", ""),
         ("the variance's term is missing", "    dx -= xhat * gx_mean\n", ""),
@@ -47,7 +48,7 @@ FAULTS = [
         ("eps outside the root", "np.sqrt(variance + eps)", "(np.sqrt(variance) + eps)"),
         ("eps of 1e-6", "eps: float = 1e-5", "eps: float = 1e-6"),
     ),
-    *_faults(
+    *faults(
         "ops/gelu.py",
         ("the term x·φ(x) is missing", "    dx *= x\n", "    dx *= 0\n"),
         ("φ without its normalization", "    dx *= 1 / math.sqrt(2 * math.pi)\n", ""),
@@ -55,7 +56,7 @@ FAULTS = [
         ("Φ is missing in the derivative", "    dx += cdf\n", ""),
         ("Φ(x/√2) for Φ(x)", "cdf = ndtr(x)", "cdf = ndtr(x * math.sqrt(0.5))"),
     ),
-    *_faults(
+    *faults(
         "ops/softmax.py",
         (
             "Jacobian without its sum",
@@ -68,7 +69,7 @@ FAULTS = [
             "dp.sum(axis=-1, keepdims=True)",
         ),
     ),
-    *_faults(
+    *faults(
         "ops/dropout.py",
         ("the gradient is not dropped", "return dy if mask is None else dy * mask", "return dy"),
         (
@@ -78,7 +79,7 @@ FAULTS = [
         ),
         ("rate for keep", "rng.random(shape) < keep", "rng.random(shape) < rate"),
     ),
-    *_faults(
+    *faults(
         "ops/residual.py",
         (
             "the branch's gradient without drop path's factor",
@@ -91,7 +92,7 @@ FAULTS = [
             "return scale * shortcut + branch, scale",
         ),
     ),
-    *_faults(
+    *faults(
         "ops/windows.py",
         (
             "rolled the wrong way",
@@ -134,7 +135,7 @@ FAULTS = [
             "np.pad(3 * band(height)[:, None] + band(width), ((0, padded_height - height), (0, padded_width - width)))",
         ),
     ),
-    *_faults(
+    *faults(
         "ops/position_bias.py",
         ("key minus query", "delta_y = y[:, None] - y[None, :]", "delta_y = y[None, :] - y[:, None]"),
         (
@@ -164,7 +165,7 @@ FAULTS = [
         ),
         ("full table's gradient transposed", "return dbias[0]", "return dbias[0].T"),
     ),
-    *_faults(
+    *faults(
         "ops/attention.py",
         ("q not scaled", "(q * q.shape[-1] ** -0.5) @ k", "q @ k"),
         (
@@ -197,7 +198,7 @@ FAULTS = [
             "return softmax_forward(scores.swapaxes(-1, -2))[0].swapaxes(-1, -2)",
         ),
     ),
-    *_faults(
+    *faults(
         "ops/branches.py",
         (
             "attention branch without its shortcut in dx",
@@ -215,7 +216,7 @@ FAULTS = [
             "residual_forward(normed, branch, path_scale)\n    return y, (norm_cache, attention_cache",
         ),
     ),
-    *_faults(
+    *faults(
         "ops/mlp.py",
         (
             "dropout's gradient after the GELU missing",
@@ -224,7 +225,7 @@ FAULTS = [
         ),
         ("GELU's derivative missing", "dhidden = gelu_backward(dactivated, gelu_cache)", "dhidden = dactivated"),
     ),
-    *_faults(
+    *faults(
         "ops/patch_embed.py",
         (
             "rows and columns of a patch exchanged",
@@ -239,7 +240,7 @@ FAULTS = [
             "return dimages[:, :, -height:, -width:]",
         ),
     ),
-    *_faults(
+    *faults(
         "ops/patch_merging.py",
         ("merged in reading order", "((0, 0), (1, 0), (0, 1), (1, 1))", "((0, 0), (0, 1), (1, 0), (1, 1))"),
         (
@@ -249,17 +250,17 @@ FAULTS = [
         ),
         ("odd rows put into even ones", "dx[:, row::2, column::2] = part", "dx[:, column::2, row::2] = part"),
     ),
-    *_faults(
+    *faults(
         "ops/pool.py",
         ("gradient not averaged", "(dy / (height * width))", "(dy / 1)"),
         ("gradient averaged over rows only", "(dy / (height * width))", "(dy / height)"),
     ),
-    *_faults(
+    *faults(
         "ops/position_embed.py",
         ("gradient of the first image only", "dplaces = dy.sum(axis=0, keepdims=True)", "dplaces = dy[:1].copy()"),
         ("grid transposed", "table.reshape(1, *grid, -1)", "table.reshape(1, *grid[::-1], -1)"),
     ),
-    *_faults(
+    *faults(
         "ops/loss.py",
         ("gradient not divided by the batch", "/ log_p.dtype.type(len(log_p))", "/ log_p.dtype.type(1)"),
         (
@@ -268,7 +269,7 @@ FAULTS = [
             "np.exp(log_p) - targets",
         ),
     ),
-    *_faults(
+    *faults(
         "layers/loss.py",
         (
             "smoothing without the share of all classes",
@@ -276,7 +277,7 @@ FAULTS = [
             "targets += 0 / num_classes",
         ),
     ),
-    *_faults(
+    *faults(
         "ops/optimizer.py",
         (
             "decay through the moments",
@@ -295,7 +296,7 @@ FAULTS = [
             "    velocity += grad\n    velocity *= momentum",
         ),
     ),
-    *_faults(
+    *faults(
         "ops/resize.py",
         (
             "corners aligned",
@@ -309,11 +310,11 @@ FAULTS = [
             "return _along_both_axes(columns.T, rows.T, dy)",
         ),
     ),
-    *_faults(
+    *faults(
         "layers/layer.py",
         ("gradients overwritten rather than added", "sum_so_far += gradient", "sum_so_far[...] = gradient"),
     ),
-    *_faults(
+    *faults(
         "layers/window_attention.py",
         (
             "attention maps without the mask",
@@ -321,7 +322,7 @@ FAULTS = [
             "words.attention_probabilities(qkv, bias, None, self.num_heads)",
         ),
     ),
-    *_faults(
+    *faults(
         "layers/mlp.py",
         (
             "no dropout at the end",
@@ -329,7 +330,7 @@ FAULTS = [
             '"output_drop_mask": None',
         ),
     ),
-    *_faults(
+    *faults(
         "layers/block.py",
         ("the MLP's dropout is forgotten", "rng, drop=drop, dtype=dtype)", "rng, drop=0.0, dtype=dtype)"),
         (
@@ -343,7 +344,7 @@ FAULTS = [
             "**self.mlp.draw_masks(x, rng), path_scale=attention_cache[2]",
         ),
     ),
-    *_faults(
+    *faults(
         "models/swin.py",
         ("the longer side decides on the shift", "min(grid) > c.window_size", "max(grid) > c.window_size"),
         (

@@ -17,9 +17,12 @@ import time
 from pathlib import Path
 
 from tests.tools.faults import FAULTS, Fault
+from tests.tools.kernel_faults import KERNEL_FAULTS
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTS = [f"tests/{room}" for room in ("ops", "layers", "verify", "peers", "models", "weights")]
+ALL = [*FAULTS, *KERNEL_FAULTS]
+# Faults in the definitions are looked for in NumPy's own dialect; those in kernels, by comparison with the definitions.
+ROOMS = {"numpy": ("ops", "layers", "verify", "peers", "models", "weights"), "cpu": ("backends",)}
 
 
 def planted(text: str, fault: Fault) -> str:
@@ -31,20 +34,26 @@ def planted(text: str, fault: Fault) -> str:
     return text.replace(fault.right, fault.wrong)
 
 
-def run_suite(fault: Fault | None) -> tuple[bool, str]:
-    """Whether the suite failed on a copy with this fault, and the first test that did."""
+def dialect_of(fault: Fault) -> str:
+    """The dialect that the fault is in."""
+    return "cpu" if fault in KERNEL_FAULTS else "numpy"
+
+
+def run_suite(fault: Fault | None, dialect: str) -> tuple[bool, str]:
+    """Whether the dialect's tests failed on a copy with this fault, and the first that did."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "runs", "*.egg-info", "docs"))
         if fault is not None:
             file = copy / fault.file
             file.write_text(planted(file.read_text(encoding="utf-8"), fault), encoding="utf-8")
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider", *TESTS]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider"]
+        command += [f"tests/{room}" for room in ROOMS[dialect]]
         environment = {
             **os.environ,
             "PYTHONPATH": str(copy),
             "OMP_NUM_THREADS": "1",
-            "NPSWIN_BACKEND": "numpy",  # the faults are in the definitions; tests/backends compares the rest with them
+            "NPSWIN_BACKEND": dialect,
             "HYPOTHESIS_PROFILE": "first_failure",
         }
         result = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
@@ -60,17 +69,19 @@ def main() -> int:
     parser.add_argument("word", nargs="?", default="", help="only faults whose file or title contains this")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="suites to run at once (default: the cores)")
     arguments = parser.parse_args()
-    faults = [fault for fault in FAULTS if arguments.word in fault.file or arguments.word in fault.title]
+    faults = [fault for fault in ALL if arguments.word in fault.file or arguments.word in fault.title]
     if not faults:
         parser.error(f"no fault's file or title contains {arguments.word!r}")
     started = time.perf_counter()
-    failed, test = run_suite(None)
-    if failed:
-        print(f"the suite fails without any fault: {test}")
-        return 1
+    dialects = [dialect_of(fault) for fault in faults]
+    for dialect in sorted(set(dialects)):
+        failed, test = run_suite(None, dialect)
+        if failed:
+            print(f"the suite fails without any fault: {test}")
+            return 1
     survivors = 0
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        for fault, (caught, test) in zip(faults, pool.map(run_suite, faults), strict=True):
+        for fault, (caught, test) in zip(faults, pool.map(run_suite, faults, dialects), strict=True):
             survivors += not caught
             print(
                 f"{'caught  ' if caught else 'SURVIVED'}  {fault.file.removeprefix('npswin/')}: {fault.title}  {test}",

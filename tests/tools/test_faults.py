@@ -4,11 +4,10 @@ import ast
 
 import pytest
 
-from tests.tools.faults import FAULTS
-from tests.tools.plant_faults import ROOT, planted
+from tests.tools.plant_faults import ALL, ROOT, planted
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.file}: {fault.title}")
+@pytest.mark.parametrize("fault", ALL, ids=lambda fault: f"{fault.file}: {fault.title}")
 def test_the_fault_can_be_planted(fault):
     text = (ROOT / fault.file).read_text(encoding="utf-8")
     wrong = planted(text, fault)
@@ -16,5 +15,5 @@ def test_the_fault_can_be_planted(fault):
 
 
 def test_there_are_enough_and_no_two_are_the_same():
-    assert len(FAULTS) >= 40
-    assert len({(fault.file, fault.right, fault.wrong) for fault in FAULTS}) == len(FAULTS)
+    assert len(ALL) >= 40
+    assert len({(fault.file, fault.right, fault.wrong) for fault in ALL}) == len(ALL)

@@ -323,7 +323,7 @@ class AttentionCall:
         )
         dtable = None
         if self.bias_table is not None:
-            dtable = np.zeros_like(self.bias_table)
+            dtable = np.zeros(self.bias_table.shape, dtype)
             collect_bias(dbias.sum(axis=0), self.plan.bias_rows, *self.plan.bias_layout, dtable.reshape(-1))
         return (
             *(dx.reshape(self.shape), dnorm_weight, dnorm_bias),
