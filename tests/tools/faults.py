@@ -7,22 +7,27 @@ from typing import NamedTuple
 
 
 class Fault(NamedTuple):
-    """One slip: in `file`, `right` becomes `wrong`."""
+    """One slip: in `file`, `right` becomes `wrong`. `tests` are pytest's arguments: who should notice."""
 
     title: str
     file: str
     right: str
     wrong: str
+    tests: tuple[str, ...]
 
 
-def faults(file: str, *rows: tuple[str, str, str]) -> list[Fault]:
+def faults(file: str, tests: tuple[str, ...], *rows: tuple[str, str, str]) -> list[Fault]:
     """The faults of one file: title, right and wrong of each."""
-    return [Fault(title, f"npswin/{file}", right, wrong) for title, right, wrong in rows]
+    return [Fault(title, f"npswin/{file}", right, wrong, tests) for title, right, wrong in rows]
+
+
+DEFINITIONS = tuple(f"tests/{room}" for room in ("ops", "layers", "verify", "peers", "models", "weights"))
 
 
 FAULTS = [
     *faults(
         "ops/linear.py",
+        DEFINITIONS,
         ("dx by the transposed weight's sign", "dx = (drows @ weight)", "dx = (drows @ -weight)"),
         ("bias gradient averaged over rows", "drows.sum(axis=0) if has_bias", "drows.mean(axis=0) if has_bias"),
         ("bias left out of the forward pass", "        y += bias\n", "        y += 0 * bias\n"),
@@ -34,6 +39,7 @@ FAULTS = [
     ),
     *faults(
         "ops/layer_norm.py",
+        DEFINITIONS,
         ("the mean's term is missing", "    dx -= g_mean\n", ""),
         ("the variance's term is missing", "    dx -= xhat * gx_mean\n", ""),
         ("the variance's term with the wrong sign", "dx -= xhat * gx_mean", "dx += xhat * gx_mean"),
@@ -50,6 +56,7 @@ FAULTS = [
     ),
     *faults(
         "ops/gelu.py",
+        DEFINITIONS,
         ("the term x·φ(x) is missing", "    dx *= x\n", "    dx *= 0\n"),
         ("φ without its normalization", "    dx *= 1 / math.sqrt(2 * math.pi)\n", ""),
         ("exp(−x²) for exp(−x²/2)", "    dx *= -0.5\n", "    dx *= -1\n"),
@@ -58,6 +65,7 @@ FAULTS = [
     ),
     *faults(
         "ops/softmax.py",
+        DEFINITIONS,
         (
             "Jacobian without its sum",
             'return p * (dp - np.einsum("...k,...k->...", p, dp)[..., None])',
@@ -71,6 +79,7 @@ FAULTS = [
     ),
     *faults(
         "ops/dropout.py",
+        DEFINITIONS,
         ("the gradient is not dropped", "return dy if mask is None else dy * mask", "return dy"),
         (
             "no rescaling",
@@ -81,6 +90,7 @@ FAULTS = [
     ),
     *faults(
         "ops/residual.py",
+        DEFINITIONS,
         (
             "the branch's gradient without drop path's factor",
             "return dy, (dy if scale is None else scale * dy)",
@@ -94,6 +104,7 @@ FAULTS = [
     ),
     *faults(
         "ops/windows.py",
+        DEFINITIONS,
         (
             "rolled the wrong way",
             "np.roll(x, (-shift, -shift), axis=(1, 2))",
@@ -137,6 +148,7 @@ FAULTS = [
     ),
     *faults(
         "ops/position_bias.py",
+        DEFINITIONS,
         ("key minus query", "delta_y = y[:, None] - y[None, :]", "delta_y = y[None, :] - y[:, None]"),
         (
             "rows and columns exchanged",
@@ -167,6 +179,7 @@ FAULTS = [
     ),
     *faults(
         "ops/attention.py",
+        DEFINITIONS,
         ("q not scaled", "(q * q.shape[-1] ** -0.5) @ k", "q @ k"),
         (
             "scaled by the width of all heads",
@@ -200,6 +213,7 @@ FAULTS = [
     ),
     *faults(
         "ops/branches.py",
+        DEFINITIONS,
         (
             "attention branch without its shortcut in dx",
             "    dx += dshortcut\n    return dx, dnorm_weight, dnorm_bias, *dattention",
@@ -218,6 +232,7 @@ FAULTS = [
     ),
     *faults(
         "ops/mlp.py",
+        DEFINITIONS,
         (
             "dropout's gradient after the GELU missing",
             "    dactivated = dropout_backward(dactivated, hidden_drop_cache)\n",
@@ -227,6 +242,7 @@ FAULTS = [
     ),
     *faults(
         "ops/patch_embed.py",
+        DEFINITIONS,
         (
             "rows and columns of a patch exchanged",
             "patches.transpose(0, 2, 4, 1, 3, 5)",
@@ -242,6 +258,7 @@ FAULTS = [
     ),
     *faults(
         "ops/patch_merging.py",
+        DEFINITIONS,
         ("merged in reading order", "((0, 0), (1, 0), (0, 1), (1, 1))", "((0, 0), (0, 1), (1, 0), (1, 1))"),
         (
             "norm's gradient skipped",
@@ -252,16 +269,19 @@ FAULTS = [
     ),
     *faults(
         "ops/pool.py",
+        DEFINITIONS,
         ("gradient not averaged", "(dy / (height * width))", "(dy / 1)"),
         ("gradient averaged over rows only", "(dy / (height * width))", "(dy / height)"),
     ),
     *faults(
         "ops/position_embed.py",
+        DEFINITIONS,
         ("gradient of the first image only", "dplaces = dy.sum(axis=0, keepdims=True)", "dplaces = dy[:1].copy()"),
         ("grid transposed", "table.reshape(1, *grid, -1)", "table.reshape(1, *grid[::-1], -1)"),
     ),
     *faults(
         "ops/loss.py",
+        DEFINITIONS,
         ("gradient not divided by the batch", "/ log_p.dtype.type(len(log_p))", "/ log_p.dtype.type(1)"),
         (
             "soft targets taken to sum to 1",
@@ -271,6 +291,7 @@ FAULTS = [
     ),
     *faults(
         "layers/loss.py",
+        DEFINITIONS,
         (
             "smoothing without the share of all classes",
             "targets += label_smoothing / num_classes",
@@ -279,6 +300,7 @@ FAULTS = [
     ),
     *faults(
         "ops/optimizer.py",
+        DEFINITIONS,
         (
             "decay through the moments",
             "    param *= 1 - lr * weight_decay\n    param -= scratch",
@@ -298,6 +320,7 @@ FAULTS = [
     ),
     *faults(
         "ops/resize.py",
+        DEFINITIONS,
         (
             "corners aligned",
             "(np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5",
@@ -312,10 +335,12 @@ FAULTS = [
     ),
     *faults(
         "layers/layer.py",
+        DEFINITIONS,
         ("gradients overwritten rather than added", "sum_so_far += gradient", "sum_so_far[...] = gradient"),
     ),
     *faults(
         "layers/window_attention.py",
+        DEFINITIONS,
         (
             "attention maps without the mask",
             "words.attention_probabilities(qkv, bias, mask, self.num_heads)",
@@ -324,6 +349,7 @@ FAULTS = [
     ),
     *faults(
         "layers/mlp.py",
+        DEFINITIONS,
         (
             "no dropout at the end",
             '"output_drop_mask": draw_mask(rng, x.shape, self.drop, x.dtype)',
@@ -332,6 +358,7 @@ FAULTS = [
     ),
     *faults(
         "layers/block.py",
+        DEFINITIONS,
         ("the MLP's dropout is forgotten", "rng, drop=drop, dtype=dtype)", "rng, drop=0.0, dtype=dtype)"),
         (
             "the MLP's branch is never dropped",
@@ -346,6 +373,7 @@ FAULTS = [
     ),
     *faults(
         "models/swin.py",
+        DEFINITIONS,
         ("the longer side decides on the shift", "min(grid) > c.window_size", "max(grid) > c.window_size"),
         (
             "the longer side decides on the window",

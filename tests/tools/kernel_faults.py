@@ -5,9 +5,16 @@ Nothing but the comparison with the definitions, in tests/backends, is asked to 
 
 from tests.tools.faults import Fault, faults
 
+
+def comparison(words: str) -> tuple[str, ...]:
+    """These words beside their definitions, in the dtype and the layout that compile fastest."""
+    return "tests/backends/test_cpu_words.py", "-k", f"equals_its_definition and contiguous-float32 and ({words})"
+
+
 KERNEL_FAULTS: list[Fault] = [
     *faults(
         "backends/cpu/head.py",
+        comparison("attention_branch"),
         (
             "the mask is added where regions agree",
             "own[i] == region else mask_value",
@@ -32,6 +39,7 @@ KERNEL_FAULTS: list[Fault] = [
     ),
     *faults(
         "backends/cpu/lanes.py",
+        comparison("attention_branch or mlp_branch or linear"),
         ("LayerNorm's derivative without the variance's term", " - hat[i] * mean_g_xhat[i])", ")"),
         (
             "unbiased variance",
@@ -51,6 +59,7 @@ KERNEL_FAULTS: list[Fault] = [
     ),
     *faults(
         "backends/cpu/attention_kernels.py",
+        comparison("attention_branch"),
         (
             "the padding's gradient is not cropped",
             "        if padded:\n            clear(dxhat, count, channels, kept)\n",
@@ -65,6 +74,7 @@ KERNEL_FAULTS: list[Fault] = [
     ),
     *faults(
         "backends/cpu/mlp_kernels.py",
+        comparison("mlp_branch"),
         (
             "the second piece of the hidden layer overwrites the first",
             "start = BIAS if h == 0 else ACCUMULATE",
@@ -79,11 +89,13 @@ KERNEL_FAULTS: list[Fault] = [
     ),
     *faults(
         "backends/cpu/windows.py",
+        comparison("attention_branch"),
         ("all images have the first one's factor", "scales[image if scales.size > 1 else 0]", "scales[0]"),
         ("bias table of the transposed pair", "np.ascontiguousarray(rows.T)", "np.ascontiguousarray(rows)"),
     ),
     *faults(
         "backends/cpu/product.py",
+        comparison("linear"),
         (
             "what is left over of the rows starts from the first bias",
             "bi = bias_offset + i * (c_row if start == MATRIX else 1)",
@@ -92,18 +104,22 @@ KERNEL_FAULTS: list[Fault] = [
     ),
     *faults(
         "backends/cpu/few_tokens.py",
+        ("tests/backends/test_cpu_few_tokens.py", "-k", "float32"),
         ("each thread writes the first channels", "    places += row\n", ""),
     ),
     *faults(
         "backends/cpu/linear_kernels.py",
+        comparison("patch_embed"),
         ("the gradient of padded columns is kept", "dweight[:, :inputs]", "dweight[:, -inputs:]"),
     ),
     *faults(
         "backends/cpu/optimizer.py",
+        comparison("adamw_update"),
         ("Adam's root is not corrected", "np.sqrt(square[i]) * root_scale + eps", "np.sqrt(square[i]) + eps"),
     ),
     *faults(
         "backends/cpu/jobs.py",
+        comparison("linear"),
         (
             "the last piece of work belongs to nobody",
             "builder.mul(count, place)",

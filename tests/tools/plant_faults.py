@@ -21,8 +21,6 @@ from tests.tools.kernel_faults import KERNEL_FAULTS
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = [*FAULTS, *KERNEL_FAULTS]
-# Faults in the definitions are looked for in NumPy's own dialect; those in kernels, by comparison with the definitions.
-ROOMS = {"numpy": ("ops", "layers", "verify", "peers", "models", "weights"), "cpu": ("backends",)}
 
 
 def planted(text: str, fault: Fault) -> str:
@@ -34,26 +32,20 @@ def planted(text: str, fault: Fault) -> str:
     return text.replace(fault.right, fault.wrong)
 
 
-def dialect_of(fault: Fault) -> str:
-    """The dialect that the fault is in."""
-    return "cpu" if fault in KERNEL_FAULTS else "numpy"
-
-
-def run_suite(fault: Fault | None, dialect: str) -> tuple[bool, str]:
-    """Whether the dialect's tests failed on a copy with this fault, and the first that did."""
+def run_suite(fault: Fault | None, tests: tuple[str, ...]) -> tuple[bool, str]:
+    """Whether the tests failed on a copy with this fault, and the first that did."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "runs", "*.egg-info", "docs"))
         if fault is not None:
             file = copy / fault.file
             file.write_text(planted(file.read_text(encoding="utf-8"), fault), encoding="utf-8")
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider"]
-        command += [f"tests/{room}" for room in ROOMS[dialect]]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider", *tests]
         environment = {
             **os.environ,
             "PYTHONPATH": str(copy),
             "OMP_NUM_THREADS": "1",
-            "NPSWIN_BACKEND": dialect,
+            "NPSWIN_BACKEND": "numpy",  # kernels are called by their own name
             "HYPOTHESIS_PROFILE": "first_failure",
         }
         result = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
@@ -73,15 +65,14 @@ def main() -> int:
     if not faults:
         parser.error(f"no fault's file or title contains {arguments.word!r}")
     started = time.perf_counter()
-    dialects = [dialect_of(fault) for fault in faults]
-    for dialect in sorted(set(dialects)):
-        failed, test = run_suite(None, dialect)
-        if failed:
-            print(f"the suite fails without any fault: {test}")
-            return 1
+    suites = [fault.tests for fault in faults]
     survivors = 0
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        for fault, (caught, test) in zip(faults, pool.map(run_suite, faults, dialects), strict=True):
+        for failed, test in pool.map(lambda tests: run_suite(None, tests), sorted(set(suites))):
+            if failed:
+                print(f"the suite fails without any fault: {test}")
+                return 1
+        for fault, (caught, test) in zip(faults, pool.map(run_suite, faults, suites), strict=True):
             survivors += not caught
             print(
                 f"{'caught  ' if caught else 'SURVIVED'}  {fault.file.removeprefix('npswin/')}: {fault.title}  {test}",
