@@ -16,7 +16,7 @@ from npswin.backends import cpu
 from npswin.backends.cpu.jit import inner
 from npswin.backends.cpu.jobs import _add, _pause, _read
 from npswin.backends.cpu.memory import empty
-from npswin.backends.cpu.threads import run_parallel, thread_count
+from npswin.backends.cpu.threads import PARTS_EACH, run_parallel, thread_count
 from tests.backends.comparison import PAIRS, SPOKEN, arguments, bits, called, expected, machine, relative_errors
 from tests.backends.drawn_words import WORDS, drawn
 from tests.backends.test_cpu_words import LIMIT
@@ -109,8 +109,8 @@ def note_part(first, stop, part, scratch, done, bounds, room):
 
 
 @given(st.integers(1, 40), st.integers(1, 5), st.sampled_from([np.float32, np.float64]))
-def test_each_piece_of_work_is_done_once_and_in_as_many_parts_as_threads(count, threads, dtype):
-    parts = min(count, threads)
+def test_each_piece_of_work_is_done_once_and_in_a_few_parts_for_each_thread(count, threads, dtype):
+    parts = min(count, threads * PARTS_EACH if threads > 1 else 1)
     done, bounds, room = np.zeros(count, int), np.zeros(2 * parts, int), np.zeros(parts, int)
     with machine(threads):
         run_parallel(note_part, count, 3, np.dtype(dtype), done, bounds, room)

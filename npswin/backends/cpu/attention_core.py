@@ -20,7 +20,7 @@ from npswin.backends.cpu.lanes import put_in_rows
 from npswin.backends.cpu.memory import empty
 from npswin.backends.cpu.micro_kernel import ZERO
 from npswin.backends.cpu.product import product
-from npswin.backends.cpu.threads import run_parallel, thread_count
+from npswin.backends.cpu.threads import part_count, run_parallel, thread_count
 from npswin.ops.attention import split_heads
 from npswin.types import Array
 
@@ -251,7 +251,7 @@ def attention_backward(dy: Array, cache: Any) -> tuple[Array, Array | None]:
     bias_shape = cache.bias_shape or (0,)
     dqkv = empty((windows, tokens, 3 * heads * dim), dy.dtype)
     threads = thread_count()
-    dbias = empty((min(threads, windows * heads), *bias_shape), dy.dtype)
+    dbias = empty((part_count(windows * heads, threads), *bias_shape), dy.dtype)
     run_parallel(
         *(_backward, windows * heads, (dim + tokens) * row + tokens * tokens, dy.dtype),
         *(flat_derivative(dy, cache.qkv.size // 3, cache.qkv.dtype), cache.qkv, cache.drop_mask),

@@ -40,7 +40,7 @@ from npswin.backends.cpu.lanes import (
 from npswin.backends.cpu.memory import empty
 from npswin.backends.cpu.micro_kernel import BIAS, ZERO
 from npswin.backends.cpu.product import product
-from npswin.backends.cpu.threads import run_parallel, thread_count
+from npswin.backends.cpu.threads import PARTS_EACH, part_count, run_parallel, thread_count
 from npswin.backends.cpu.tiles import chunk_tiles
 from npswin.backends.cpu.vectors import lanes_of, prefetch
 from npswin.backends.cpu.weight_gradients import transposed, weight_gradient
@@ -281,6 +281,7 @@ class AttentionCall:
             *((2 * channels + inside + 3 * group * dim) * tile + room, dtype),
             *(self.x, base, y, self.scales, table, self.plan.sizes, self.plan.mask_value, self.norm, self.weights),
             *(self.bias, self.stats, self.kept_qkv, shared),
+            each=1 if by_heads else PARTS_EACH,
         )
         if by_heads:
             project_windows(shared, inside, tile, *self.weights[2:], self.scales, base, y, table)
@@ -301,8 +302,7 @@ class AttentionCall:
         dqkv, attended = empty(chunk * 3 * inside * tile, dtype), empty(chunk * inside * tile, dtype)
         normed, dout = empty(chunk * tokens * channels, dtype), empty(chunk * tokens * channels, dtype)
         sums = np.zeros((tiles, 3 * channels + 3 * inside), dtype)
-        parts = min(threads, chunk)
-        dbias = np.zeros((parts, self.plan.bias_size), dtype)
+        dbias = np.zeros((part_count(chunk, threads), self.plan.bias_size), dtype)
         dqkv_weight, dproj_transposed = empty((3 * inside, channels), dtype), empty((inside, channels), dtype)
         room = max(head_backward_room(per_window, square, together), 2 * tile)
         for first in range(0, tiles, chunk):

@@ -81,4 +81,5 @@ def project_windows(
         *(_project, -(-rows // TILE_ROWS), (-(-rows // parts) + TILE_ROWS) * tile, a.dtype),
         *(a, depth, tile, weight, bias, scales, base, y, table),
         threads=parts,
+        each=1,
     )

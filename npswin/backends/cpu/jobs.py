@@ -2,14 +2,15 @@
 
 A small model's words take tens of microseconds. To wake a thread takes as long, and so does Python's lock when two
 threads want it. So a thread that has just worked watches a board for a while, in compiled code, and takes parts from
-it as soon as a job is posted there; so does the thread that posts it. Each has a part that it takes first, whose
-working memory is in its cache, and takes others that nobody has begun. Who computes a part is up to chance; what a part
-is and what it writes is not.
+it as soon as a job is posted there; so does the thread that posts it. There are several parts for each thread: it
+begins with its own, and then takes others that nobody has begun, since a core may be slower than its neighbour, by
+design or because somebody else uses it too. Who computes a part is up to chance; what a part is and what it writes is
+not.
 
 **The board** is an array of integers: the number of the last job and of the one that is coming, how many parts it has,
-what to call, and for each part whose turn it is: 2·job while it waits to be taken, 2·job + 1 then. Whoever reads all
-that and then succeeds in changing 2·job to 2·job + 1 knows that the job is not finished, and that what it has read was
-this job's.
+what to call, how many threads there are, and for each part whose turn it is: 2·job while it waits to be taken,
+2·job + 1 then. Whoever reads all that and then succeeds in changing 2·job to 2·job + 1 knows that the job is not
+finished, and that what it has read was this job's.
 
 **A job** is the address of a compiled kernel and all its arguments, which stay on the stack of the thread that posted
 it until all parts are done.
@@ -30,7 +31,7 @@ from npswin.backends.cpu.jit import inner, kept
 from npswin.types import Array
 
 # Places on the board: what is written once a job, what each part changes, and the parts' turns.
-JOB, COMING, _PARTS, _FUNCTION, _PAYLOAD, _DONE, _FAILED, _TURNS = 0, 1, 2, 3, 4, 8, 9, 16
+JOB, COMING, _PARTS, _FUNCTION, _PAYLOAD, _THREADS, _DONE, _FAILED, _TURNS = 0, 1, 2, 3, 4, 5, 8, 9, 16
 _WAITING_SPINS = 4000  # pauses (of some 30 ns on x86) that one watches before one lets others have the core
 
 _INTEGER = ir.IntType(64)
@@ -106,28 +107,28 @@ def _let_others_run(typingctx: Any) -> Any:
 
 
 @intrinsic
-def _run(typingctx: Any, function: Any, payload: Any, part: Any) -> Any:
+def _run(typingctx: Any, function: Any, payload: Any, part: Any, own: Any) -> Any:
     """Call what `_job` made; returns 1 if it failed, else 0."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = ir.FunctionType(_INTEGER, [_ADDRESS, _INTEGER])
+        kind = ir.FunctionType(_INTEGER, [_ADDRESS, _INTEGER, _INTEGER])
         function = builder.inttoptr(args[0], kind.as_pointer())
-        return builder.call(function, [builder.inttoptr(args[1], _ADDRESS), args[2]])
+        return builder.call(function, [builder.inttoptr(args[1], _ADDRESS), args[2], args[3]])
 
-    return types.intp(types.intp, types.intp, types.intp), codegen
+    return types.intp(types.intp, types.intp, types.intp, types.intp), codegen
 
 
 @intrinsic
 def _job(
     typingctx: Any, kernel_address: Any, count: Any, parts: Any, scratch: Any, scratch_size: Any, args: Any
 ) -> Any:
-    """The addresses of a function (payload, part) that runs one part of a kernel, and of its payload."""
+    """The addresses of a function (payload, part, thread) that runs one part of a kernel, and of its payload."""
 
     def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         payload = cgutils.pack_struct(builder, values)
         thunk = ir.Function(
             builder.module,
-            ir.FunctionType(_INTEGER, [_ADDRESS, _INTEGER]),
+            ir.FunctionType(_INTEGER, [_ADDRESS, _INTEGER, _INTEGER]),
             builder.module.get_unique_name("npswin.part"),
         )
         thunk.linkage = "internal"
@@ -141,18 +142,18 @@ def _job(
 
 
 def _part_code(context: Any, thunk: Any, payload_type: Any, signature: Any) -> None:
-    """kernel(count · part // parts, count · (part + 1) // parts, part, the part's scratch, *args)"""
+    """kernel(count · part // parts, count · (part + 1) // parts, part, the thread's scratch, *args)"""
     builder = ir.IRBuilder(thunk.append_basic_block("entry"))
     payload = builder.load(builder.bitcast(thunk.args[0], payload_type.as_pointer()))
     kernel_address, count, parts, scratch, scratch_size, args = cgutils.unpack_tuple(builder, payload)
-    part = thunk.args[1]
+    _, part, own = thunk.args
     scratch_type, args_type = signature.args[3], signature.args[5]
     own_scratch = context.make_array(scratch_type)(context, builder)
     itemsize = context.get_constant(types.intp, scratch_type.dtype.bitwidth // 8)
     populate_array(
         own_scratch,
         data=builder.gep(
-            context.make_array(scratch_type)(context, builder, scratch).data, [builder.mul(part, scratch_size)]
+            context.make_array(scratch_type)(context, builder, scratch).data, [builder.mul(own, scratch_size)]
         ),
         shape=[scratch_size],
         strides=[itemsize],
@@ -172,10 +173,11 @@ def _part_code(context: Any, thunk: Any, payload_type: Any, signature: Any) -> N
 def _take_parts(board: Array, job: int, own: int) -> None:
     """Run parts of a job until all are taken, if it is still the last one."""
     parts, function, payload = _read(board, _PARTS), _read(board, _FUNCTION), _read(board, _PAYLOAD)
+    first = own * parts // board[_THREADS]
     for step in range(parts):
-        part = (own + step) % parts
+        part = (first + step) % parts
         if _exchange(board, _TURNS + part, 2 * job, 2 * job + 1):
-            _add(board, _FAILED, _run(function, payload, part))
+            _add(board, _FAILED, _run(function, payload, part, own))
             _add(board, _DONE, 1)
 
 
@@ -185,7 +187,7 @@ def serve(board: Array, own: int, spins: int) -> None:
 
     Args:
         board: where they are posted.
-        own: the number of the part that is taken first.
+        own: the thread's number; the one that posts jobs is 0.
         spins: pauses.
     """
     done = idle = 0
@@ -199,9 +201,11 @@ def serve(board: Array, own: int, spins: int) -> None:
             done, idle = job, 0
 
 
-def make_board(parts: int) -> Array:
-    """A board for jobs of so many parts at most."""
-    return np.zeros(_TURNS + parts, np.int64)
+def make_board(parts: int, threads: int) -> Array:
+    """A board for jobs of so many parts at most, and so many threads."""
+    board = np.zeros(_TURNS + parts, np.int64)
+    board[_THREADS] = threads
+    return board
 
 
 @kept
@@ -221,8 +225,8 @@ def launch(
         kernel_address: of a compiled kernel (first, stop, part, scratch, *args).
         count: pieces of work.
         parts: into how many parts they are cut.
-        scratch: working memory for all parts.
-        scratch_size: numbers of it for each part.
+        scratch: working memory for all threads.
+        scratch_size: numbers of it for each.
         args: passed on.
 
     Returns:

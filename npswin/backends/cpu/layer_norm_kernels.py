@@ -10,7 +10,7 @@ import numpy as np
 from npswin.backends.cpu.arrays import flat, flat_derivative, flat_norm
 from npswin.backends.cpu.jit import kernel, view
 from npswin.backends.cpu.memory import empty
-from npswin.backends.cpu.threads import run_parallel, thread_count
+from npswin.backends.cpu.threads import part_count, run_parallel, thread_count
 from npswin.types import Array
 
 BLOCK = 64  # tokens in a piece of work
@@ -104,7 +104,7 @@ def layer_norm_backward(dy: Array, cache: Any) -> tuple[Array, Array, Array]:
     dx, channels, dy = empty(shape, x.dtype), shape[-1], flat_derivative(dy, x.size, x.dtype)
     blocks = -(-x.size // channels // BLOCK)
     threads = thread_count()
-    sums = empty((min(threads, blocks), 2, channels), x.dtype)
+    sums = empty((part_count(blocks, threads), 2, channels), x.dtype)
     run_parallel(
         *(_backward, blocks, 0, x.dtype),
         *(x, dy, dx.reshape(-1), channels, weight, stats, sums.reshape(-1)),

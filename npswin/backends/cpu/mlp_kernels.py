@@ -39,7 +39,7 @@ from npswin.backends.cpu.lanes import (
 from npswin.backends.cpu.memory import empty
 from npswin.backends.cpu.micro_kernel import ACCUMULATE, BIAS, ZERO
 from npswin.backends.cpu.product import product
-from npswin.backends.cpu.threads import run_parallel, thread_count
+from npswin.backends.cpu.threads import PARTS_EACH, run_parallel, thread_count
 from npswin.backends.cpu.tiles import chunk_tiles, few_tokens, hidden_tile, one_tile, token_tile
 from npswin.backends.cpu.vectors import lanes_of
 from npswin.backends.cpu.weight_gradients import transposed, weight_gradient
@@ -251,6 +251,7 @@ class MlpCall:
             *(_forward, -(-hidden // TILE_ROWS) if self.by_rows else self.tiles),
             *((2 * channels + rows + 2) * tile, dtype),
             *(self.x, base, y, self.scales, self.sizes, self.norm, self.weights, self.stats, self.kept_hidden, shared),
+            each=1 if self.by_rows else PARTS_EACH,
         )
         if self.by_rows:
             table = (*all_tokens(tokens), tokens, tokens, 1, 1, tile)

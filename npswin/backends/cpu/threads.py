@@ -4,8 +4,8 @@ A kernel lets go of Python's lock while it runs, so ordinary Python threads are 
 a millisecond for the next job, see `npswin.backends.cpu.jobs`; after that they sleep, and it takes some thirty
 microseconds to wake them. A thread that finds the others busy with another thread's job does its own alone.
 
-The work is cut into as many contiguous parts as there are threads, before it starts: the same number of threads gives
-the same sums, to the bit.
+The work is cut into contiguous parts before it starts, a few for each thread: the same number of threads gives the same
+sums, to the bit, whoever computes them.
 """
 
 import os
@@ -23,6 +23,7 @@ from npswin.backends.cpu.host import round_up
 from npswin.backends.cpu.jobs import COMING, JOB, launch, make_board, serve
 from npswin.types import Array
 
+PARTS_EACH = 4  # parts for each thread, so that one whose core is slow leaves some to the others
 _WATCHING_SPINS = 4000
 _LINE = 64  # bytes of a line of the caches
 
@@ -40,7 +41,7 @@ class _Team:
     def __init__(self, size: int) -> None:
         self.size = size
         self.lock = threading.Lock()
-        self.board = make_board(size)
+        self.board = make_board(size * PARTS_EACH, size)
         self.started = 1
         self.sleeping: deque[SimpleQueue[None]] = deque()
 
@@ -84,17 +85,17 @@ class _Own(threading.local):
         return kept
 
 
-_team, _own, _setting = _Team(_thread_count), _Own(), threading.Lock()
+_teams, _own, _setting = {_thread_count: _Team(_thread_count)}, _Own(), threading.Lock()
 
 
-def _forget_team() -> None:
-    """A fork takes the board along, but not the threads."""
-    global _team
-    _team = _Team(_thread_count)
+def _forget_teams() -> None:
+    """A fork takes the boards along, but not the threads."""
+    _teams.clear()
+    _teams[_thread_count] = _Team(_thread_count)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_team)
+    os.register_at_fork(after_in_child=_forget_teams)
 
 
 def _cores() -> int:
@@ -107,18 +108,23 @@ def set_thread_count(count: int) -> None:
     Raises:
         ValueError: not a whole number of at least 1.
     """
-    global _thread_count, _team
+    global _thread_count
     if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
         raise ValueError(f"count: got {count!r}, expected an integer of at least 1")
     with _setting:
-        if count > _team.size:
-            _team = _Team(int(count))  # the smaller one's threads sleep from now on
+        if count not in _teams:
+            _teams[int(count)] = _Team(int(count))  # the other one's threads sleep from now on
         _thread_count = int(count)
 
 
 def thread_count() -> int:
     """How many threads a kernel uses."""
     return _thread_count
+
+
+def part_count(count: int, threads: int, each: int = PARTS_EACH) -> int:
+    """Into how many parts `run_parallel` cuts so many pieces of work."""
+    return min(count, threads * each if threads > 1 else 1)
 
 
 def _address(kernel: Any, dtype: Any, args: tuple[Any, ...]) -> int:
@@ -130,9 +136,15 @@ def _address(kernel: Any, dtype: Any, args: tuple[Any, ...]) -> int:
 
 
 def run_parallel(
-    kernel: Any, count: int, scratch_size: int, dtype: Any, *args: Any, threads: int | None = None
+    kernel: Any,
+    count: int,
+    scratch_size: int,
+    dtype: Any,
+    *args: Any,
+    threads: int | None = None,
+    each: int = PARTS_EACH,
 ) -> None:
-    """kernel(first, stop, part, scratch, *args) for consecutive parts of range(count), one a thread.
+    """kernel(first, stop, part, scratch, *args) for consecutive parts of range(count).
 
     Args:
         kernel: compiled; writes its results into arrays among `args`.
@@ -141,6 +153,7 @@ def run_parallel(
         dtype: of the working memory.
         *args: passed on.
         threads: what `thread_count` said when arrays were made that have a piece for each part; it may change.
+        each: parts for each thread; 1 where a part begins with work that is the same for all.
 
     Raises:
         RuntimeError: a part failed.
@@ -151,16 +164,16 @@ def run_parallel(
     address = _addresses.get(key)
     if address is None:
         address = _addresses[key] = _address(kernel, dtype, args)
-    team = _team
-    parts = min(threads or _thread_count, count, team.size)
+    team = _teams[_thread_count]
+    parts = part_count(count, threads or team.size, each)
     scratch_size = round_up(scratch_size, _LINE)
-    job = address, count, parts, _own.take_scratch(parts * scratch_size, dtype), scratch_size, args
+    job = address, count, parts, _own.take_scratch(team.size * scratch_size, dtype), scratch_size, args
     own_team = False
     try:
-        own_team = parts > 1 and team.lock.acquire(blocking=False)
+        own_team = 1 < parts <= team.size * PARTS_EACH and team.size > 1 and team.lock.acquire(blocking=False)
         if own_team:
-            team.call(parts)
-        succeeded = launch(team.board if own_team else make_board(parts), *job)
+            team.call(min(parts, team.size))
+        succeeded = launch(team.board if own_team else make_board(parts, 1), *job)
     finally:
         if own_team:
             team.board[COMING] = team.board[JOB]  # an interrupt may have come before the job was posted

@@ -5,7 +5,7 @@ right. A thread takes some rows of dW, as many as stay in its second cache, and 
 next: no thread has a copy of dW to itself, so there is nothing to add up in the end.
 """
 
-from npswin.backends.cpu.host import TILE_ROWS, VECTOR_BYTES
+from npswin.backends.cpu.host import TILE_ROWS, VECTOR_BYTES, round_up
 from npswin.backends.cpu.jit import kernel
 from npswin.backends.cpu.memory import empty
 from npswin.backends.cpu.micro_kernel import ACCUMULATE, ZERO
@@ -36,8 +36,10 @@ def _weight_gradient(
     fresh: bool,
 ) -> None:
     """first, stop: in groups of TILE_ROWS rows of dW."""
-    block = max(1, BLOCK_BYTES // (columns * b.itemsize) // TILE_ROWS) * TILE_ROWS
     last = min(rows, stop * TILE_ROWS)
+    most = max(1, BLOCK_BYTES // (columns * b.itemsize * TILE_ROWS)) * TILE_ROWS
+    blocks = -(-(last - first * TILE_ROWS) // most)
+    block = round_up(-(-(last - first * TILE_ROWS) // blocks), TILE_ROWS)
     for row in range(first * TILE_ROWS, last, block):
         height = min(block, last - row)
         for t in range(-(-tokens // tile)):
