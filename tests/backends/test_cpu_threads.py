@@ -142,6 +142,23 @@ def test_parts_are_computed_at_the_same_time(threads):
             assert (met == threads).all()
 
 
+def test_threads_that_are_no_longer_wanted_end():
+    counts = [2, 5, 3, 2]
+    for count in counts:
+        with machine(count):
+            for _ in range(3):
+                cpu.gelu_forward(np.ones((1 << 18,), np.float32))
+
+    def ours():
+        return [thread for thread in threading.enumerate() if thread.name == "npswin"]
+
+    for _ in range(100):
+        if len(ours()) < thread_count():
+            break
+        Event().wait(0.05)  # they end when they are next scheduled, of which nothing tells
+    assert len(ours()) < thread_count()
+
+
 @pytest.mark.parametrize("count", [0, -1, 1.5, True, None])
 def test_a_count_that_is_none_is_refused(count):
     with pytest.raises(ValueError, match="count: got"):

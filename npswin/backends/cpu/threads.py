@@ -43,6 +43,7 @@ class _Team:
         self.lock = threading.Lock()
         self.board = make_board(size * PARTS_EACH, size)
         self.started = 1
+        self.ended = False
         self.sleeping: deque[SimpleQueue[None]] = deque()
 
     def call(self, count: int) -> None:
@@ -56,17 +57,27 @@ class _Team:
                 threading.Thread(target=self._work, args=(self.started,), name="npswin", daemon=True).start()
                 self.started += 1
         watching = self.started - 1 - len(self.sleeping)
-        for _ in range(min(count - 1 - watching, len(self.sleeping))):
-            self.sleeping[-1].put(None)
-            self.sleeping.pop()
+        with suppress(IndexError, ValueError):  # another thread has just ended the team and rung them all
+            for _ in range(min(count - 1 - watching, len(self.sleeping))):
+                bell = self.sleeping[-1]
+                bell.put(None)
+                self.sleeping.remove(bell)
+
+    def end(self) -> None:
+        """Let the threads end, each when it finds nothing more to do. Who still holds the lock does the rest alone."""
+        self.ended = True
+        with suppress(IndexError):
+            while True:
+                self.sleeping.pop().put(None)
 
     def _work(self, own: int) -> None:
         bell: SimpleQueue[None] = SimpleQueue()
-        while True:
+        while not self.ended:
             serve(self.board, own, _WATCHING_SPINS if _thread_count <= _cores() else 0)
             self.sleeping.append(bell)
             serve(self.board, own, 0)  # what was announced before the bell could be rung
-            bell.get()
+            if not self.ended:
+                bell.get()
 
 
 class _Own(threading.local):
@@ -85,17 +96,17 @@ class _Own(threading.local):
         return kept
 
 
-_teams, _own, _setting = {_thread_count: _Team(_thread_count)}, _Own(), threading.Lock()
+_team, _own, _setting = _Team(_thread_count), _Own(), threading.Lock()
 
 
-def _forget_teams() -> None:
-    """A fork takes the boards along, but not the threads."""
-    _teams.clear()
-    _teams[_thread_count] = _Team(_thread_count)
+def _forget_team() -> None:
+    """A fork takes the board along, but not the threads."""
+    global _team
+    _team = _Team(_thread_count)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_teams)
+    os.register_at_fork(after_in_child=_forget_team)
 
 
 def _cores() -> int:
@@ -108,13 +119,14 @@ def set_thread_count(count: int) -> None:
     Raises:
         ValueError: not a whole number of at least 1.
     """
-    global _thread_count
+    global _thread_count, _team
     if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
         raise ValueError(f"count: got {count!r}, expected an integer of at least 1")
     with _setting:
-        if count not in _teams:
-            _teams[int(count)] = _Team(int(count))  # the other one's threads sleep from now on
-        _thread_count = int(count)
+        if count != _thread_count:
+            before, _thread_count = _team, int(count)
+            _team = _Team(_thread_count)
+            before.end()
 
 
 def thread_count() -> int:
@@ -164,7 +176,7 @@ def run_parallel(
     address = _addresses.get(key)
     if address is None:
         address = _addresses[key] = _address(kernel, dtype, args)
-    team = _teams[_thread_count]
+    team = _team
     parts = part_count(count, threads or team.size, each)
     scratch_size = round_up(scratch_size, _LINE)
     job = address, count, parts, _own.take_scratch(team.size * scratch_size, dtype), scratch_size, args
