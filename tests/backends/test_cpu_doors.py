@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from npswin import ops
 from npswin.backends import cpu
 from npswin.layers import SwinTransformerBlock, WindowAttention
 from tests.backends.comparison import arguments
@@ -19,7 +20,9 @@ COMPUTED += ["patch_embed", "patch_merging", "softmax", "window_attention"]
 @given(st.data())
 def test_a_derivative_of_another_size_is_refused(word, data):
     case = WORDS[word](data.draw, False)
-    y, cache = getattr(cpu, f"{word}_forward")(*(arguments(value, np.float32) for value in case.args), **case.kwargs)
+    y, cache = getattr(cpu, f"{word}_forward")(
+        *(arguments(value, np.float32) for value in case.args), **arguments(case.kwargs, np.float32)
+    )
     with pytest.raises(ValueError):  # noqa: PT011 - in some the definition says so
         getattr(cpu, f"{word}_backward")(np.ones((*y.shape, 2), np.float32), cache)
 
@@ -34,7 +37,52 @@ def test_a_parameter_that_is_too_short_is_refused(word, data):
     is_table = "attention" in word and short == len(args) - 1
     args[short] = args[short][:-1] if is_table else args[short][..., :-1]
     with pytest.raises(ValueError, match=r"expected|fit"):
-        getattr(cpu, f"{word}_forward")(*args, **case.kwargs)
+        getattr(cpu, f"{word}_forward")(*args, **arguments(case.kwargs, np.float32))
+
+
+@pytest.mark.parametrize("word", ["attention_branch", "layer_norm", "linear", "mlp", "patch_embed", "patch_merging"])
+@settings(max_examples=5)
+@given(st.data(), st.sampled_from([(np.float64, np.float32), (np.float32, np.float64), (np.float16, np.float16)]))
+def test_dtypes_that_kernels_do_not_take_are_refused(word, data, dtypes):
+    case = WORDS[word](data.draw, False)
+    x, *parameters = case.args
+    args = [x.astype(dtypes[0]), *(arguments(value, dtypes[1]) for value in parameters)]
+    case.kwargs.pop("attn_drop_mask", None), case.kwargs.pop("proj_drop_mask", None)
+    if any(isinstance(value, np.ndarray) for value in parameters) or dtypes[0] == np.float16:
+        with pytest.raises(ValueError, match="expected all in float32"):
+            getattr(cpu, f"{word}_forward")(*args, **arguments(case.kwargs, dtypes[1]))
+
+
+@pytest.mark.parametrize("place", ["bias", "mask", "drop_mask"])
+@given(st.data())
+def test_attention_takes_other_shapes_as_the_definition_does(place, data):
+    windows, heads, tokens, dim = (data.draw(st.integers(1, 4)) for _ in range(4))
+    rng = np.random.default_rng(0)
+    shape = {
+        "bias": (heads, tokens, tokens),
+        "mask": (1, tokens, tokens),
+        "drop_mask": (windows, heads, tokens, tokens),
+    }
+    other = tuple(data.draw(st.integers(max(1, side - 1), side + 1)) for side in shape[place])
+    given_array = {place: rng.standard_normal(other).astype(np.float32)}
+    args = {"bias": None, "mask": None, **given_array}
+    qkv = rng.standard_normal((windows, tokens, 3 * heads * dim)).astype(np.float32)
+
+    def outcome(speaker):
+        try:
+            y, cache = speaker.attention_forward(qkv, num_heads=heads, **args)
+            return [y, *speaker.attention_backward(np.ones_like(y), cache)]
+        except (ValueError, IndexError) as error:
+            return type(error)
+
+    found, wanted = outcome(cpu), outcome(ops)
+    if isinstance(wanted, type):
+        assert found == wanted
+    else:
+        for one, exact in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(
+                np.float32(0) if one is None else one, np.float32(0) if exact is None else exact, atol=1e-4
+            )
 
 
 def test_a_derivative_of_another_dtype_is_refused():

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 import npswin
 from npswin.backends import cpu
+from npswin.backends.cpu import threads as threads_module
 from npswin.backends.cpu.jit import inner
-from npswin.backends.cpu.jobs import _add, _pause, _read
+from npswin.backends.cpu.jobs import BUSY, _add, _pause, _read
 from npswin.backends.cpu.memory import empty
 from npswin.backends.cpu.threads import PARTS_EACH, run_parallel, thread_count
 from tests.backends.comparison import PAIRS, SPOKEN, arguments, bits, called, expected, machine, relative_errors
@@ -142,15 +143,41 @@ def test_parts_are_computed_at_the_same_time(threads):
             assert (met == threads).all()
 
 
+def test_an_interrupt_after_a_thread_has_started_does_not_make_two_of_it():
+    """As when it comes before the thread is counted: the next job starts one of the same number."""
+    with machine(2):
+        cpu.gelu_forward(np.ones((1 << 18,), np.float32))
+        team = threads_module._team
+        team.started -= 1
+        cpu.gelu_forward(np.ones((1 << 18,), np.float32))
+        assert team.started == 2
+        for _ in range(100):
+            if len(ours()) == 1:
+                break
+            Event().wait(0.05)
+        assert len(ours()) == 1
+
+
+def test_a_job_is_done_while_the_board_is_another_thread_s():
+    with machine(2):
+        wanted = cpu.gelu_forward(np.ones((1 << 18,), np.float32))[0]
+        team = threads_module._team
+        team.board[BUSY] = 1
+        np.testing.assert_array_equal(cpu.gelu_forward(np.ones((1 << 18,), np.float32))[0], wanted)
+        assert team.board[BUSY] == 1
+        team.board[BUSY] = 0
+
+
+def ours():
+    return [thread for thread in threading.enumerate() if thread.name == "npswin"]
+
+
 def test_threads_that_are_no_longer_wanted_end():
     counts = [2, 5, 3, 2]
     for count in counts:
         with machine(count):
             for _ in range(3):
                 cpu.gelu_forward(np.ones((1 << 18,), np.float32))
-
-    def ours():
-        return [thread for thread in threading.enumerate() if thread.name == "npswin"]
 
     for _ in range(100):
         if len(ours()) < thread_count():

@@ -22,6 +22,13 @@ class _Writable:
         self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
 
 
+def check_dtypes(x: Array, *parameters: Array | None) -> None:
+    """Raise a ValueError unless all are in x's dtype, and that is float32 or float64."""
+    names = [array.dtype.name for array in (x, *parameters) if array is not None]
+    if names.count(names[0]) != len(names) or names[0] not in ("float32", "float64"):
+        raise ValueError(f"got arrays of {', '.join(sorted(set(names)))}, expected all in float32 or all in float64")
+
+
 def flat(array: Array) -> Array:
     """One axis, contiguous, as kernels take it; a copy only where it has to be. For what is only read."""
     flags = array.flags

@@ -211,9 +211,20 @@ def _sizes(qkv: Array, num_heads: int) -> Sizes:
     return tokens, heads, dim, round_up(tokens, vector_lanes(qkv.itemsize))
 
 
+def _taken(qkv: Array, bias: Array | None, mask: Array | None, drop_mask: Array | None, num_heads: int) -> bool:
+    """Whether kernels take these. With others, the definition knows what to do, or what is wrong."""
+    windows, tokens, _ = qkv.shape
+    return (
+        are_floats(qkv, bias, mask, drop_mask)
+        and (bias is None or bias.shape in ((num_heads, tokens, tokens), (1, tokens, tokens)))
+        and (mask is None or (mask.shape[1:] == (tokens, tokens) and len(mask) > 0 and windows % len(mask) == 0))
+        and (drop_mask is None or drop_mask.shape == (windows, num_heads, tokens, tokens))
+    )
+
+
 def attention_probabilities(qkv: Array, bias: Array | None, mask: Array | None, num_heads: int) -> Array:
     """See `npswin.ops.attention_probabilities`."""
-    if not are_floats(qkv, bias, mask):
+    if not _taken(qkv, bias, mask, None, num_heads):
         return ops.attention_probabilities(qkv, bias, mask, num_heads)
     tokens, heads, dim, row = sizes = _sizes(qkv, num_heads)
     probabilities = empty((len(qkv), heads, tokens, tokens), qkv.dtype)
@@ -228,7 +239,7 @@ def attention_forward(
     qkv: Array, bias: Array | None, mask: Array | None, num_heads: int, drop_mask: Array | None = None
 ) -> tuple[Array, Any]:
     """See `npswin.ops.attention_forward`."""
-    if not are_floats(qkv, bias, mask, drop_mask):
+    if not _taken(qkv, bias, mask, drop_mask, num_heads):
         return ops.attention_forward(qkv, bias, mask, num_heads, drop_mask)
     tokens, heads, dim, row = sizes = _sizes(qkv, num_heads)
     windows = len(qkv)

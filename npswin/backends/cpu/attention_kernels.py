@@ -19,7 +19,7 @@ tokens go by chunks, tiles first and rows of weight gradients after that, as in 
 
 import numpy as np
 
-from npswin.backends.cpu.arrays import flat, flat_derivative, flat_norm, flat_or, flat_or_none
+from npswin.backends.cpu.arrays import check_dtypes, flat, flat_derivative, flat_norm, flat_or, flat_or_none
 from npswin.backends.cpu.attention_plan import plan_attention
 from npswin.backends.cpu.few_tokens import project_windows
 from npswin.backends.cpu.head import head_backward, head_backward_room, head_forward, head_room
@@ -243,6 +243,7 @@ class AttentionCall:
         path_scale: Array | None = None,
         keep: bool = False,
     ) -> None:
+        check_dtypes(x, *(norm or ()), *weights, bias_table, path_scale)
         qkv_weight, qkv_bias, proj_weight, proj_bias = weights
         self.x, self.shape, self.has_norm, self.keep = flat(x), x.shape, norm is not None, keep
         self.has_bias, self.bias_table = (qkv_bias is not None, proj_bias is not None), bias_table

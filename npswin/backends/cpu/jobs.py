@@ -7,7 +7,8 @@ begins with its own, and then takes others that nobody has begun, since a core m
 design or because somebody else uses it too. Who computes a part is up to chance; what a part is and what it writes is
 not.
 
-**The board** is an array of integers: the number of the last job and of the one that is coming, how many parts it has,
+**The board** is an array of integers: whether it is somebody's, the number of the last job and of the one that is
+coming, how many parts it has,
 what to call, how many threads there are, and for each part whose turn it is: 2·job while it waits to be taken,
 2·job + 1 then. Whoever reads all that and then succeeds in changing 2·job to 2·job + 1 knows that the job is not
 finished, and that what it has read was this job's.
@@ -31,8 +32,10 @@ from npswin.backends.cpu.jit import inner, kept
 from npswin.types import Array
 
 # Places on the board: what is written once a job, what each part changes, and the parts' turns.
-JOB, COMING, _PARTS, _FUNCTION, _PAYLOAD, _THREADS, _DONE, _FAILED, _TURNS = 0, 1, 2, 3, 4, 5, 8, 9, 16
-_WAITING_SPINS = 4000  # pauses (of some 30 ns on x86) that one watches before one lets others have the core
+JOB, COMING, BUSY, _PARTS, _FUNCTION, _PAYLOAD, _THREADS, _DONE, _FAILED, _TURNS = 0, 1, 2, 3, 4, 5, 6, 8, 9, 16
+# Pauses, of some 30 ns on x86: how long one watches before one lets others have the core, and how long one goes on
+# waiting for a job that was announced, since an interrupt may have kept it from being posted.
+_WAITING_SPINS, _ANNOUNCED_SPINS = 4000, 100_000
 
 _INTEGER = ir.IntType(64)
 _ADDRESS = ir.IntType(8).as_pointer()
@@ -191,11 +194,14 @@ def serve(board: Array, own: int, spins: int) -> None:
         spins: pauses.
     """
     done = idle = 0
-    while idle <= spins or _read(board, COMING) > done:
+    while idle <= spins or (idle <= _ANNOUNCED_SPINS and _read(board, COMING) > done):
         job = _read(board, JOB)
         if job == done:
             idle += 1
-            _pause()
+            if idle <= _WAITING_SPINS:
+                _pause()
+            else:
+                _let_others_run()
         else:
             _take_parts(board, job, own)
             done, idle = job, 0
@@ -211,6 +217,7 @@ def make_board(parts: int, threads: int) -> Array:
 @kept
 def launch(
     board: Array,
+    alone: bool,
     kernel_address: int,
     count: int,
     parts: int,
@@ -218,10 +225,13 @@ def launch(
     scratch_size: int,
     args: tuple[Any, ...],
 ) -> bool:
-    """Post a job, take parts of it, and wait for the others'.
+    """Post a job, take parts of it, and wait for the others'; or do all of it, where the board is another thread's.
+
+    Nothing interrupts compiled code, so the board is never left taken.
 
     Args:
-        board: on which no other job is posted, large enough.
+        board: of a team of threads, large enough.
+        alone: whether to do all of it in any case.
         kernel_address: of a compiled kernel (first, stop, part, scratch, *args).
         count: pieces of work.
         parts: into how many parts they are cut.
@@ -233,6 +243,11 @@ def launch(
         Whether all went well.
     """
     function, payload = _job(kernel_address, count, parts, scratch, scratch_size, args)
+    if alone or not _exchange(board, BUSY, 0, 1):
+        failed = 0
+        for part in range(parts):
+            failed += _run(function, payload, part, 0)
+        return failed == 0
     job = _read(board, JOB) + 1
     _write(board, _DONE, 0)
     _write(board, _FAILED, 0)
@@ -250,4 +265,6 @@ def launch(
             _pause()
         else:
             _let_others_run()
-    return _read(board, _FAILED) == 0
+    succeeded = _read(board, _FAILED) == 0
+    _write(board, BUSY, 0)
+    return succeeded

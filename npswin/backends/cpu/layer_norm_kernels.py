@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends.cpu.arrays import flat, flat_derivative, flat_norm
+from npswin.backends.cpu.arrays import check_dtypes, flat, flat_derivative, flat_norm
 from npswin.backends.cpu.jit import kernel, view
 from npswin.backends.cpu.memory import empty
 from npswin.backends.cpu.threads import part_count, run_parallel, thread_count
@@ -86,6 +86,7 @@ def _backward(
 
 def layer_norm_forward(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> tuple[Array, Any]:
     """See `npswin.ops.layer_norm_forward`."""
+    check_dtypes(x, weight, bias)
     y, channels = empty(x.shape, x.dtype), x.shape[-1]
     weight, bias = flat_norm((weight, bias), channels, x)
     shape, x = x.shape, flat(x)

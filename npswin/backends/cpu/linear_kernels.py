@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends.cpu.arrays import flat, flat_derivative, flat_norm, flat_or, flat_or_none
+from npswin.backends.cpu.arrays import check_dtypes, flat, flat_derivative, flat_norm, flat_or, flat_or_none
 from npswin.backends.cpu.host import round_up, vector_lanes
 from npswin.backends.cpu.jit import inner, kernel
 from npswin.backends.cpu.lanes import (
@@ -178,6 +178,7 @@ class _Call:
         bias: Array | None,
         norm: tuple[Array, Array] | None = None,
     ) -> None:
+        check_dtypes(x, weight, bias, *(norm or ()))
         self.x, self.shape, self.table = flat(x), x.shape, flat(table)
         self.has_bias, self.has_norm = bias is not None, norm is not None
         per_image, pieces = table.shape
@@ -261,7 +262,7 @@ def _check(weight: Array, inputs: tuple[int, ...]) -> None:
 def _linear(x: Array, weight: Array, bias: Array | None, keep: bool) -> tuple[Array, Any]:
     _check(weight, x.shape[-1:])
     call = _Call(x, x.size // x.shape[-1], _ONE_PIECE, weight, bias)
-    return call.forward(keep).reshape(*x.shape[:-1], -1), call
+    return call.forward(keep).reshape(*x.shape[:-1], len(weight)), call
 
 
 def _patch_embed(images: Array, weight: Array, bias: Array | None, keep: bool) -> tuple[Array, Any]:

@@ -20,7 +20,7 @@ dW₂ comes out transposed, since of its two factors GELU(h) is the one in lanes
 
 import numpy as np
 
-from npswin.backends.cpu.arrays import flat, flat_derivative, flat_norm, flat_or, flat_or_none
+from npswin.backends.cpu.arrays import check_dtypes, flat, flat_derivative, flat_norm, flat_or, flat_or_none
 from npswin.backends.cpu.few_tokens import project_windows
 from npswin.backends.cpu.functions import gelu_slope, normal_cdf
 from npswin.backends.cpu.host import TILE_ROWS, round_up
@@ -211,6 +211,7 @@ class MlpCall:
         path_scale: Array | None = None,
         keep: bool = False,
     ) -> None:
+        check_dtypes(x, *(norm or ()), *weights, path_scale)
         fc1_weight, fc1_bias, fc2_weight, fc2_bias = weights
         self.x, self.shape, self.has_norm = flat(x), x.shape, norm is not None
         self.has_bias = fc1_bias is not None, fc2_bias is not None

@@ -20,7 +20,7 @@ import numpy as np
 from numba._dispatcher import compute_fingerprint  # of the types of values, in a fraction of a microsecond
 
 from npswin.backends.cpu.host import round_up
-from npswin.backends.cpu.jobs import COMING, JOB, launch, make_board, serve
+from npswin.backends.cpu.jobs import BUSY, COMING, JOB, launch, make_board, serve
 from npswin.types import Array
 
 PARTS_EACH = 4  # parts for each thread, so that one whose core is slow leaves some to the others
@@ -32,7 +32,7 @@ _addresses: dict[Any, int] = {}
 
 
 class _Team:
-    """Threads that work for whoever holds the lock.
+    """Threads that work for whoever has a job on their board.
 
     Args:
         size: how many, with the one that holds it.
@@ -40,10 +40,10 @@ class _Team:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.lock = threading.Lock()
         self.board = make_board(size * PARTS_EACH, size)
         self.started = 1
         self.ended = False
+        self.owners: dict[int, int] = {}  # which thread has a number
         self.sleeping: deque[SimpleQueue[None]] = deque()
 
     def call(self, count: int) -> None:
@@ -53,25 +53,27 @@ class _Team:
         """
         self.board[COMING] = self.board[JOB] + 1
         with suppress(RuntimeError):  # the system gives no more threads: those that are there do the work
-            while self.started < count:
+            while self.started < count:  # an interrupt may come between the two lines: see `_work`
                 threading.Thread(target=self._work, args=(self.started,), name="npswin", daemon=True).start()
                 self.started += 1
         watching = self.started - 1 - len(self.sleeping)
-        with suppress(IndexError, ValueError):  # another thread has just ended the team and rung them all
+        with suppress(IndexError, ValueError):  # another thread has just rung them
             for _ in range(min(count - 1 - watching, len(self.sleeping))):
                 bell = self.sleeping[-1]
                 bell.put(None)
                 self.sleeping.remove(bell)
 
     def end(self) -> None:
-        """Let the threads end, each when it finds nothing more to do. Who still holds the lock does the rest alone."""
+        """Let the threads end, each when it finds nothing more to do. Who still has a job does the rest alone."""
         self.ended = True
         with suppress(IndexError):
             while True:
                 self.sleeping.pop().put(None)
 
     def _work(self, own: int) -> None:
-        bell: SimpleQueue[None] = SimpleQueue()
+        me, bell = threading.get_ident(), SimpleQueue[None]()
+        if self.owners.setdefault(own, me) != me:
+            return  # two with the same working memory would overwrite each other's
         while not self.ended:
             serve(self.board, own, _WATCHING_SPINS if _thread_count <= _cores() else 0)
             self.sleeping.append(bell)
@@ -180,15 +182,13 @@ def run_parallel(
     parts = part_count(count, threads or team.size, each)
     scratch_size = round_up(scratch_size, _LINE)
     job = address, count, parts, _own.take_scratch(team.size * scratch_size, dtype), scratch_size, args
-    own_team = False
+    alone = parts == 1 or team.size == 1 or parts > team.size * PARTS_EACH
     try:
-        own_team = 1 < parts <= team.size * PARTS_EACH and team.size > 1 and team.lock.acquire(blocking=False)
-        if own_team:
+        if not alone and not team.board[BUSY]:
             team.call(min(parts, team.size))
-        succeeded = launch(team.board if own_team else make_board(parts, 1), *job)
+        succeeded = launch(team.board, alone, *job)
     finally:
-        if own_team:
+        if not alone:
             team.board[COMING] = team.board[JOB]  # an interrupt may have come before the job was posted
-            team.lock.release()
     if not succeeded:
         raise RuntimeError(f"{kernel.__name__}: a part of it failed; is there enough memory?")

@@ -32,7 +32,7 @@ def _token_tile(most: int, itemsize: int, tokens: int, threads: int) -> int:
 
 def chunk_tiles(tile_bytes: int, tiles: int, threads: int) -> int:
     """Tiles in a chunk of a backward pass: about what CHUNK_BYTES hold, and the same number for each thread."""
-    return min(tiles, threads * max(1, round(CHUNK_BYTES / (tile_bytes * threads))))
+    return max(1, min(tiles, threads * max(1, round(CHUNK_BYTES / (max(1, tile_bytes) * threads)))))
 
 
 def hidden_tile(hidden: int) -> int:
