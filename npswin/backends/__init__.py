@@ -76,7 +76,7 @@ def _has_numba() -> bool:
 
 
 def _checked(backend: str, source: str) -> str:
-    if backend not in _DIALECTS:
+    if not isinstance(backend, str) or backend not in _DIALECTS:
         raise ValueError(f"{source}: got {backend!r}, expected one of {', '.join(map(repr, _DIALECTS))}")
     if backend == "cpu" and not _has_numba():
         raise ValueError(f"{source}: got 'cpu', which needs Numba: pip install 'npswin[cpu]'")

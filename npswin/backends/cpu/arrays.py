@@ -24,9 +24,10 @@ class _Writable:
 
 def check_dtypes(x: Array, *parameters: Array | None) -> None:
     """Raise a ValueError unless all are in x's dtype, and that is float32 or float64."""
-    names = [array.dtype.name for array in (x, *parameters) if array is not None]
-    if names.count(names[0]) != len(names) or names[0] not in ("float32", "float64"):
-        raise ValueError(f"got arrays of {', '.join(sorted(set(names)))}, expected all in float32 or all in float64")
+    dtype = x.dtype
+    if dtype.char not in "fd" or any(array is not None and array.dtype != dtype for array in parameters):
+        names = {array.dtype.name for array in (x, *parameters) if array is not None}
+        raise ValueError(f"got arrays of {', '.join(sorted(names))}, expected all in float32 or all in float64")
 
 
 def flat(array: Array) -> Array:

@@ -114,7 +114,8 @@ class _Announcer(event.Listener):
         if name := _kernels.get(compiled):
             numbers = {array.dtype for array in compilation.data["args"] if isinstance(array, types.Array)}
             dtype = next((f" for {number}" for number in numbers if isinstance(number, types.Float)), "")
-            print(f"npswin: compiling {name}{dtype}, once on this machine ...", end="", file=sys.stderr, flush=True)
+            kept_on_disk = ", once on this machine" if hasattr(compiled._cache, "_cache_file") else ""
+            print(f"npswin: compiling {name}{dtype}{kept_on_disk} ...", end="", file=sys.stderr, flush=True)
             self.started[compiled] = time.monotonic()
 
     def on_end(self, compilation: Any) -> None:
