@@ -42,8 +42,8 @@ class RunFolder:
             OSError: it cannot be made or written to.
         """
         if self.path.is_dir() and any(self.path.iterdir()):
-            way = "go on with the run in it (--resume)" if self.last.is_file() else "delete it"
-            raise RunFolderError(f"{self.path}: not empty; {way}, or choose another folder (--out)")
+            way = "go on with the run in it (--resume, or resume=True)" if self.last.is_file() else "delete it"
+            raise RunFolderError(f"{self.path}: not empty; {way}, or choose another folder (--out, or out=)")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -75,7 +75,7 @@ class RunFolder:
         except ValueError as error:
             raise RunFolderError(f"{self.config}: not JSON ({error})") from error
         if differences := _differences(found, json.loads(json.dumps(description))):
-            way = "give its settings, or choose another folder (--out)"
+            way = "give its settings, or choose another folder (--out, or out=)"
             raise RunFolderError(f"{self.path}: holds a run that differs in {'; '.join(differences)}; {way}")
         tensors, metadata = load_tensors(self.last)
         memory = {name.removeprefix(_MEMORY): tensors.pop(name) for name in list(tensors) if name.startswith(_MEMORY)}
