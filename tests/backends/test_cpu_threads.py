@@ -126,7 +126,7 @@ def test_each_piece_of_work_is_done_once_and_in_a_few_parts_for_each_thread(coun
 @inner
 def wait_for_each_other(first, stop, part, scratch, arrived, met):
     _add(arrived, 0, 1)
-    for _ in range(50_000_000):  # a second and more
+    for _ in range(500_000_000):  # some ten seconds, which only a test that fails waits for
         met[part] = _read(arrived, 0)
         if met[part] == met.size:
             break
@@ -136,6 +136,8 @@ def wait_for_each_other(first, stop, part, scratch, arrived, met):
 @pytest.mark.parametrize("threads", [2, 3])
 def test_parts_are_computed_at_the_same_time(threads):
     with machine(threads):
+        # The first call of its types compiles, and the others do not watch the board for that long.
+        run_parallel(wait_for_each_other, 1, 1, np.dtype(np.float32), np.zeros(1, int), np.zeros(1, int))
         for pause in (0, 0.001):
             Event().wait(pause)  # the second time they have fallen asleep
             arrived, met = np.zeros(1, int), np.zeros(threads, int)

@@ -8,10 +8,9 @@ design or because somebody else uses it too. Who computes a part is up to chance
 not.
 
 **The board** is an array of integers: whether it is somebody's, the number of the last job and of the one that is
-coming, how many parts it has,
-what to call, how many threads there are, and for each part whose turn it is: 2·job while it waits to be taken,
-2·job + 1 then. Whoever reads all that and then succeeds in changing 2·job to 2·job + 1 knows that the job is not
-finished, and that what it has read was this job's.
+coming, how many parts it has, what to call, how many threads there are, and for each part whose turn it is: 2·job while
+it waits to be taken, 2·job + 1 then. Whoever reads all that and then succeeds in changing 2·job to 2·job + 1 knows that
+the job is not finished, and that what it has read was this job's.
 
 **A job** is the address of a compiled kernel and all its arguments, which stay on the stack of the thread that posted
 it until all parts are done.
