@@ -1,0 +1,102 @@
+"""The vocabulary on an NVIDIA GPU: CuPy's arrays, the library's matrix products, and CUDA kernels of our own.
+
+A word that is missing here is taken from `npswin.ops`, whose NumPy calls CuPy answers for its own arrays.
+"""
+
+from npswin.backends.cuda.attention import (
+    attention_backward,
+    attention_forward,
+    attention_probabilities,
+    softmax_backward,
+    softmax_forward,
+)
+from npswin.backends.cuda.ends import (
+    cross_entropy_backward,
+    cross_entropy_forward,
+    mean_pool_backward,
+    mean_pool_forward,
+)
+from npswin.backends.cuda.layer_norm import layer_norm_backward, layer_norm_forward
+from npswin.backends.cuda.linear import linear_backward, linear_forward, patch_embed_backward, patch_embed_forward
+from npswin.backends.cuda.masks import draw_mask, dropout_backward, dropout_forward, residual_backward, residual_forward
+from npswin.backends.cuda.mlp import (
+    gelu_backward,
+    gelu_forward,
+    mlp_backward,
+    mlp_branch_backward,
+    mlp_branch_forward,
+    mlp_forward,
+)
+from npswin.backends.cuda.optimizer import adamw_update, adamw_update_all, global_norm
+from npswin.backends.cuda.patch_merging import (
+    patch_concat_backward,
+    patch_concat_forward,
+    patch_merging_backward,
+    patch_merging_forward,
+)
+from npswin.backends.cuda.position import (
+    bicubic_matrix,
+    position_bias_backward,
+    position_bias_forward,
+    position_embed_backward,
+    position_embed_forward,
+    relative_position_index,
+    resize_bicubic_backward,
+    resize_bicubic_forward,
+    shift_mask,
+)
+from npswin.backends.cuda.window_attention import (
+    attention_branch_backward,
+    attention_branch_forward,
+    window_attention_backward,
+    window_attention_forward,
+)
+
+__all__ = [
+    "adamw_update",
+    "adamw_update_all",
+    "attention_backward",
+    "attention_branch_backward",
+    "attention_branch_forward",
+    "attention_forward",
+    "attention_probabilities",
+    "bicubic_matrix",
+    "cross_entropy_backward",
+    "cross_entropy_forward",
+    "draw_mask",
+    "dropout_backward",
+    "dropout_forward",
+    "gelu_backward",
+    "gelu_forward",
+    "global_norm",
+    "layer_norm_backward",
+    "layer_norm_forward",
+    "linear_backward",
+    "linear_forward",
+    "mean_pool_backward",
+    "mean_pool_forward",
+    "mlp_backward",
+    "mlp_branch_backward",
+    "mlp_branch_forward",
+    "mlp_forward",
+    "patch_concat_backward",
+    "patch_concat_forward",
+    "patch_embed_backward",
+    "patch_embed_forward",
+    "patch_merging_backward",
+    "patch_merging_forward",
+    "position_bias_backward",
+    "position_bias_forward",
+    "position_embed_backward",
+    "position_embed_forward",
+    "relative_position_index",
+    "residual_backward",
+    "residual_forward",
+    "resize_bicubic_backward",
+    "resize_bicubic_forward",
+    "shift_mask",
+    "softmax_backward",
+    "softmax_forward",
+    "window_attention_backward",
+    "window_attention_forward",
+]

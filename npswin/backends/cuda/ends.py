@@ -1,0 +1,49 @@
+"""What comes after the last block: the mean over the map, and the loss."""
+
+from typing import Any
+
+from npswin.backends.cuda.launch import blocks, launch, sum_dtype
+from npswin.devices import cupy, to_gpu
+
+_ROWS = 8  # of a block: a warp each
+
+
+def mean_pool_forward(x: Any) -> tuple[Any, Any]:
+    """See `npswin.ops.mean_pool_forward`."""
+    cp, (batch, height, width, channels) = cupy(), x.shape
+    y = cp.empty((batch, channels), x.dtype)
+    args = cp.ascontiguousarray(x), y, y.size, height * width, channels
+    launch("ends", "mean_pool_forward", x.dtype, blocks(y.size), args)
+    return y, x.shape
+
+
+def mean_pool_backward(dy: Any, cache: Any) -> Any:
+    """See `npswin.ops.mean_pool_backward`."""
+    cp, (_, height, width, channels) = cupy(), cache
+    dx = cp.empty(cache, dy.dtype)
+    args = cp.ascontiguousarray(dy), dx, dx.size, height * width, channels
+    launch("ends", "mean_pool_backward", dy.dtype, blocks(dx.size), args)
+    return dx
+
+
+def cross_entropy_forward(logits: Any, targets: Any) -> tuple[Any, Any]:
+    """See `npswin.ops.cross_entropy_forward`; the loss stays on the GPU."""
+    cp, (rows, classes) = cupy(), logits.shape
+    if targets.shape != logits.shape:
+        raise ValueError(f"targets: got shape {targets.shape}, expected that of the logits, {logits.shape}")
+    sums = sum_dtype(logits.dtype)
+    targets = cp.ascontiguousarray(targets.astype(sums, copy=False))
+    log_p, losses = cp.empty((rows, classes), sums), cp.empty(rows, sums)
+    args = cp.ascontiguousarray(logits), targets, log_p, losses, rows, classes
+    launch("ends", "cross_entropy_forward", logits.dtype, blocks(rows, _ROWS), args)
+    return losses.mean(), (log_p, targets, logits.dtype)
+
+
+def cross_entropy_backward(dloss: Any, cache: Any) -> Any:
+    """See `npswin.ops.cross_entropy_backward`."""
+    log_p, targets, dtype = cache
+    rows, classes = log_p.shape
+    dlogits = cupy().empty(log_p.shape, dtype)
+    args = log_p, targets, to_gpu(dloss).astype(log_p.dtype), dlogits, rows, classes
+    launch("ends", "cross_entropy_backward", dtype, blocks(rows, _ROWS), args)
+    return dlogits

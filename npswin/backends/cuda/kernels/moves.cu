@@ -1,0 +1,52 @@
+// Words that only move numbers: image patches as rows, 2×2 groups of tokens side by side, and back.
+
+#include "common.cuh"
+
+// Images (images, channels, height, width) -> rows (images·R·S, channels·p·p), zeros beyond the right and lower edge.
+KERNEL patches_forward(
+    const Scalar* x, Scalar* rows, Index size, int channels, int height, int width, int patch, int down, int across
+) {
+    for (Index i = thread_number(); i < size; i += thread_count()) {
+        int inside = (int)(i % (channels * patch * patch)), c = inside / (patch * patch);
+        Index token = i / (channels * patch * patch);
+        int y = (int)(token / across % down) * patch + inside / patch % patch;
+        int x_ = (int)(token % across) * patch + inside % patch;
+        Index image = token / ((Index)down * across);
+        bool kept = y < height && x_ < width;
+        rows[i] = kept ? x[((image * channels + c) * height + y) * width + x_] : (Scalar)(Sum)0;
+    }
+}
+
+// The transpose: each pixel is in one row.
+KERNEL patches_backward(
+    const Scalar* drows, Scalar* dx, Index size, int channels, int height, int width, int patch, int down, int across
+) {
+    for (Index i = thread_number(); i < size; i += thread_count()) {
+        int x = (int)(i % width), y = (int)(i / width % height), c = (int)(i / ((Index)width * height) % channels);
+        Index image = i / ((Index)width * height * channels);
+        Index token = (image * down + y / patch) * across + x / patch;
+        dx[i] = drows[((token * channels + c) * patch + y % patch) * patch + x % patch];
+    }
+}
+
+// A map (images, height, width, channels) -> (images, R, S, 4 channels): even row and column first, then odd row and even
+// column, even and odd, odd and odd; zeros beyond odd sides. With `back`, the transpose, x being filled.
+KERNEL patch_concat(
+    Scalar* x, Scalar* groups, Index size, int height, int width, int channels, int back
+) {
+    int down = (height + 1) / 2, across = (width + 1) / 2;
+    for (Index i = thread_number(); i < size; i += thread_count()) {
+        int inside = (int)(i % (4 * channels)), quarter = inside / channels, c = inside % channels;
+        Index token = i / (4 * channels);
+        int y = 2 * (int)(token / across % down) + quarter % 2, x_ = 2 * (int)(token % across) + quarter / 2;
+        if (y >= height || x_ >= width) {
+            if (!back) groups[i] = (Scalar)(Sum)0;
+            continue;
+        }
+        Index at = ((token / ((Index)down * across) * height + y) * width + x_) * channels + c;
+        if (back)
+            x[at] = groups[i];
+        else
+            groups[i] = x[at];
+    }
+}

@@ -1,0 +1,258 @@
+// (S)W-MSA from the map of q, k and v to the map of heads' outputs, and its derivative; see npswin/ops/attention.py.
+//
+// Padding, the cyclic shift and the cut into windows are nothing but the places at which a window's tokens are read and
+// written (`place`). Probabilities are never in memory: the backward pass computes them again.
+//
+// A block takes a window and a head. k and v of all its tokens lie in shared memory; a warp takes a query at a time, its
+// lanes the keys, and its scores lie in a row of shared memory of its own.
+
+#include "common.cuh"
+
+// A map of (images, height, width) tokens, padded right and bottom to whole windows, rolled up and left by `shift`.
+struct Geometry {
+    int images, height, width, window, shift, rows, columns, heads, dim;  // rows, columns: of windows
+};
+
+// Where token t of a window is in the map, as a row of tokens; tokens of the padding come after all others.
+__device__ inline Index place(const Geometry& g, int image, int window_row, int window_column, int t) {
+    int padded_height = g.rows * g.window, padded_width = g.columns * g.window;
+    int y = (window_row * g.window + t / g.window + g.shift) % padded_height;
+    int x = (window_column * g.window + t % g.window + g.shift) % padded_width;
+    if (y < g.height && x < g.width) return ((Index)image * g.height + y) * g.width + x;
+    Index beside = g.height * (Index)(padded_width - g.width), below = (Index)(padded_height - g.height) * padded_width;
+    Index number = y < g.height ? (Index)y * (padded_width - g.width) + (x - g.width)
+                                : beside + (Index)(y - g.height) * padded_width + x;
+    return (Index)g.images * g.height * g.width + image * (beside + below) + number;
+}
+
+// Which of the regions that the shift put side by side a token comes from; see `shift_regions` in npswin/ops/windows.py.
+__device__ inline int region(const Geometry& g, int window_row, int window_column, int t) {
+    if (!g.shift) return 0;
+    int y = window_row * g.window + t / g.window, x = window_column * g.window + t % g.window;
+    int height = g.rows * g.window, width = g.columns * g.window;
+    int down = y < height - g.window ? 0 : y < height - g.shift ? 1 : 2;
+    int across = x < width - g.window ? 0 : x < width - g.shift ? 1 : 2;
+    return 3 * down + across;
+}
+
+// A number of q (part 0), k (1) or v (2): the map's and the bias; a token of the padding has the bias alone.
+__device__ inline Sum qkv_at(
+    const Geometry& g, const Scalar* qkv, const Sum* qkv_bias, Index token, int part, int head, int c
+) {
+    int column = (part * g.heads + head) * g.dim + c;
+    Sum value = qkv_bias ? qkv_bias[column] : (Sum)0;
+    if (token < (Index)g.images * g.height * g.width) value += (Sum)qkv[token * 3 * g.heads * g.dim + column];
+    return value;
+}
+
+// What is added to the score of query i and key j. `kind`: 0 no table, 1 a column a head, 2 one column, 3 a row a pair.
+__device__ inline Sum added(
+    const Geometry& g, const Sum* table, int kind, int head, int i, int j, const int* regions, Sum mask_value
+) {
+    Sum value = regions[i] == regions[j] ? (Sum)0 : mask_value;
+    if (kind == 3) return value + table[i * g.window * g.window + j];
+    if (kind) {
+        int side = 2 * g.window - 1;
+        int dy = i / g.window - j / g.window + g.window - 1, dx = i % g.window - j % g.window + g.window - 1;
+        value += table[(dy * side + dx) * (kind == 1 ? g.heads : 1) + (kind == 1 ? head : 0)];
+    }
+    return value;
+}
+
+extern __shared__ unsigned char shared_bytes[];
+
+// The window of a block: (image, row, column) from its number.
+struct Window {
+    int image, row, column;
+};
+
+__device__ inline Window window_of(const Geometry& g, Index number) {
+    int per_image = g.rows * g.columns, inside = (int)(number % per_image);
+    Window window = {(int)(number / per_image), inside / g.columns, inside % g.columns};
+    return window;
+}
+
+// scores[j] ← exp(q·k_j/√d + added − the largest) for a warp's query i; returns 1/Σ. All lanes call it.
+__device__ inline Sum exponentials(
+    const Geometry& g, const Sum* q, const Sum* k, const Sum* table, int kind, int head, int i, const int* regions,
+    Sum mask_value, Sum* scores
+) {
+    int lane = threadIdx.x % WARP, tokens = g.window * g.window;
+    Sum scale = 1 / sqrt((Sum)g.dim), largest = LOWEST, total = 0;
+    for (int j = lane; j < tokens; j += WARP) {
+        Sum score = 0;
+        for (int c = 0; c < g.dim; c++) score += q[c] * k[j * (g.dim + 1) + c];
+        score = score * scale + added(g, table, kind, head, i, j, regions, mask_value);
+        scores[j] = score;
+        largest = score > largest ? score : largest;
+    }
+    largest = warp_max(largest);
+    for (int j = lane; j < tokens; j += WARP) {
+        scores[j] = exp(scores[j] - largest);
+        total += scores[j];
+    }
+    total = warp_sum(total);
+    __syncwarp();
+    return 1 / total;
+}
+
+// Grid: windows, heads. Shared: k and v (tokens, dim + 1), and for each warp a query and a row of scores; then regions.
+KERNEL window_attention_forward(
+    const Scalar* qkv, const Sum* qkv_bias, const Sum* table, int kind, Scalar* out, const Geometry* geometry, Sum mask_value
+) {
+    const Geometry g = *geometry;
+    int tokens = g.window * g.window, stride = g.dim + 1, head = blockIdx.y;
+    int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
+    Sum *k = (Sum*)shared_bytes, *v = k + tokens * stride, *queries = v + tokens * stride;
+    Sum *q = queries + warp * g.dim, *scores = queries + warps * g.dim + warp * tokens;
+    int* regions = (int*)(queries + warps * (g.dim + tokens));
+    Window window = window_of(g, blockIdx.x);
+    for (int i = threadIdx.x; i < tokens * g.dim; i += blockDim.x) {
+        int t = i / g.dim, c = i % g.dim;
+        Index token = place(g, window.image, window.row, window.column, t);
+        k[t * stride + c] = qkv_at(g, qkv, qkv_bias, token, 1, head, c);
+        v[t * stride + c] = qkv_at(g, qkv, qkv_bias, token, 2, head, c);
+        if (c == 0) regions[t] = region(g, window.row, window.column, t);
+    }
+    __syncthreads();
+    for (int i = warp; i < tokens; i += warps) {
+        Index token = place(g, window.image, window.row, window.column, i);
+        if (token >= (Index)g.images * g.height * g.width) continue;  // what the padding attends to is cropped
+        for (int c = lane; c < g.dim; c += WARP) q[c] = qkv_at(g, qkv, qkv_bias, token, 0, head, c);
+        __syncwarp();
+        Sum inverse = exponentials(g, q, k, table, kind, head, i, regions, mask_value, scores);
+        for (int c = lane; c < g.dim; c += WARP) {
+            Sum total = 0;
+            for (int j = 0; j < tokens; j++) total += scores[j] * v[j * stride + c];
+            out[(token * g.heads + head) * g.dim + c] = (Scalar)(total * inverse);
+        }
+        __syncwarp();
+    }
+}
+
+// Grid: shares of the windows, heads. A block goes through its share and adds dS up in its own dbias (shares, heads, N, N).
+//
+// dqkv has a row for each token of the map and, after them, of the padding, whose gradient goes to the bias alone. First a
+// warp takes a query at a time: dq and dS; then a key at a time: dk and dv, with the probabilities computed once more.
+// Shared: q, k, v and do (tokens, dim + 1); for each query its largest score, 1/Σ and Σ p dp; a row of scores a warp;
+// regions.
+KERNEL window_attention_backward(
+    const Scalar* dout, const Scalar* qkv, const Sum* qkv_bias, const Sum* table, int kind, Scalar* dqkv,
+    Sum* dbias, const Geometry* geometry, Sum mask_value
+) {
+    const Geometry g = *geometry;
+    int tokens = g.window * g.window, stride = g.dim + 1, head = blockIdx.y, inside = g.heads * g.dim;
+    int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
+    Sum *q = (Sum*)shared_bytes, *k = q + tokens * stride, *v = k + tokens * stride, *up = v + tokens * stride;
+    Sum *largest = up + tokens * stride, *inverses = largest + tokens, *dots = inverses + tokens;
+    Sum *p = dots + tokens + warp * 2 * tokens, *dp = p + tokens;
+    int* regions = (int*)(dots + tokens + warps * 2 * tokens);
+    Sum scale = 1 / sqrt((Sum)g.dim);
+    Index windows = (Index)g.images * g.rows * g.columns, kept = (Index)g.images * g.height * g.width;
+    Sum* own_dbias = dbias ? dbias + ((Index)blockIdx.x * g.heads + head) * tokens * tokens : 0;
+    if (own_dbias)
+        for (int i = threadIdx.x; i < tokens * tokens; i += blockDim.x) own_dbias[i] = 0;
+    for (Index number = blockIdx.x; number < windows; number += gridDim.x) {
+        Window window = window_of(g, number);
+        __syncthreads();
+        for (int i = threadIdx.x; i < tokens * g.dim; i += blockDim.x) {
+            int t = i / g.dim, c = i % g.dim;
+            Index token = place(g, window.image, window.row, window.column, t);
+            q[t * stride + c] = qkv_at(g, qkv, qkv_bias, token, 0, head, c);
+            k[t * stride + c] = qkv_at(g, qkv, qkv_bias, token, 1, head, c);
+            v[t * stride + c] = qkv_at(g, qkv, qkv_bias, token, 2, head, c);
+            up[t * stride + c] = token < kept ? (Sum)dout[token * inside + head * g.dim + c] : (Sum)0;
+            if (c == 0) regions[t] = region(g, window.row, window.column, t);
+        }
+        __syncthreads();
+        for (int i = warp; i < tokens; i += warps) {
+            Sum top = LOWEST, total = 0, dot = 0;
+            for (int j = lane; j < tokens; j += WARP) {
+                Sum score = 0, dprobability = 0;
+                for (int c = 0; c < g.dim; c++) {
+                    score += q[i * stride + c] * k[j * stride + c];
+                    dprobability += up[i * stride + c] * v[j * stride + c];
+                }
+                p[j] = score * scale + added(g, table, kind, head, i, j, regions, mask_value);
+                dp[j] = dprobability;
+                top = p[j] > top ? p[j] : top;
+            }
+            top = warp_max(top);
+            for (int j = lane; j < tokens; j += WARP) {
+                p[j] = exp(p[j] - top);
+                total += p[j];
+                dot += p[j] * dp[j];
+            }
+            Sum inverse = 1 / warp_sum(total);
+            dot = warp_sum(dot) * inverse;
+            for (int j = lane; j < tokens; j += WARP) {
+                Sum dscore = p[j] * inverse * (dp[j] - dot);
+                dp[j] = dscore;
+                if (own_dbias) own_dbias[i * tokens + j] += dscore;
+            }
+            if (lane == 0) {
+                largest[i] = top;
+                inverses[i] = inverse;
+                dots[i] = dot;
+            }
+            __syncwarp();
+            Index token = place(g, window.image, window.row, window.column, i);
+            for (int c = lane; c < g.dim; c += WARP) {
+                Sum dq = 0;
+                for (int j = 0; j < tokens; j++) dq += dp[j] * k[j * stride + c];
+                dqkv[token * 3 * inside + head * g.dim + c] = (Scalar)(dq * scale);
+            }
+            __syncwarp();
+        }
+        __syncthreads();
+        for (int j = warp; j < tokens; j += warps) {
+            for (int i = lane; i < tokens; i += WARP) {
+                Sum score = 0, dprobability = 0;
+                for (int c = 0; c < g.dim; c++) {
+                    score += q[i * stride + c] * k[j * stride + c];
+                    dprobability += up[i * stride + c] * v[j * stride + c];
+                }
+                score = score * scale + added(g, table, kind, head, i, j, regions, mask_value);
+                p[i] = exp(score - largest[i]) * inverses[i];
+                dp[i] = p[i] * (dprobability - dots[i]);
+            }
+            __syncwarp();
+            Index token = place(g, window.image, window.row, window.column, j);
+            for (int c = lane; c < g.dim; c += WARP) {
+                Sum dk = 0, dv = 0;
+                for (int i = 0; i < tokens; i++) {
+                    dk += dp[i] * q[i * stride + c];
+                    dv += p[i] * up[i * stride + c];
+                }
+                dqkv[token * 3 * inside + inside + head * g.dim + c] = (Scalar)(dk * scale);
+                dqkv[token * 3 * inside + 2 * inside + head * g.dim + c] = (Scalar)dv;
+            }
+            __syncwarp();
+        }
+    }
+}
+
+// dtable: a row of the table is read by all pairs of its relative position; one thread a number of the table.
+//
+// dbias (heads, N, N) is already summed over the windows.
+KERNEL collect_bias(const Sum* dbias, Sum* dtable, int kind, const Geometry* geometry) {
+    const Geometry g = *geometry;
+    int tokens = g.window * g.window, side = 2 * g.window - 1, columns = kind == 1 ? g.heads : 1;
+    int rows = kind == 3 ? tokens * tokens : side * side;
+    for (Index place = thread_number(); place < (Index)rows * columns; place += thread_count()) {
+        int row = (int)(place / columns), column = (int)(place % columns);
+        Sum total = 0;
+        for (int head = kind == 1 ? column : 0; head < (kind == 1 ? column + 1 : g.heads); head++) {
+            const Sum* own = dbias + (Index)head * tokens * tokens;
+            if (kind == 3) {
+                total += own[row];
+                continue;
+            }
+            int dy = row / side - (g.window - 1), dx = row % side - (g.window - 1);
+            for (int y = dy > 0 ? dy : 0; y < g.window + (dy < 0 ? dy : 0); y++)
+                for (int x = dx > 0 ? dx : 0; x < g.window + (dx < 0 ? dx : 0); x++)
+                    total += own[(y * g.window + x) * tokens + (y - dy) * g.window + (x - dx)];
+        }
+        dtable[place] = total;
+    }
+}

@@ -1,0 +1,59 @@
+"""Tables that `npswin.ops` keeps on the CPU, copied to the GPU once, and the words that read them."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from npswin import ops
+from npswin.backends.cuda.composed import composed
+from npswin.devices import cupy, to_gpu
+from npswin.ops import position_bias, resize, windows
+
+shift_mask = lru_cache(maxsize=64)(lambda *args: to_gpu(windows.shift_mask(*args)))
+bicubic_matrix = lru_cache(maxsize=64)(lambda *sizes: to_gpu(resize.bicubic_matrix(*sizes)))
+relative_position_index = lru_cache(maxsize=64)(lambda side: to_gpu(position_bias.relative_position_index(side)))
+
+
+@lru_cache(maxsize=64)
+def _readers(window_size: int) -> Any:
+    """(rows of the table, pairs): 1 where the pair reads the row."""
+    index = position_bias.relative_position_index(window_size).reshape(-1)
+    return to_gpu((np.arange((2 * window_size - 1) ** 2)[:, None] == index).astype(np.float64))
+
+
+def position_bias_forward(table: Any, window_size: int) -> tuple[Any, Any]:
+    """See `npswin.ops.position_bias_forward`."""
+    bias, _ = composed("position_bias_forward")(table, window_size)
+    return cupy().ascontiguousarray(bias), (window_size, table)
+
+
+def position_bias_backward(dbias: Any, cache: Any) -> Any:
+    """See `npswin.ops.position_bias_backward`: the sum over the pairs of a row is a product with zeros and ones."""
+    window_size, table = cache
+    if table.shape == (window_size**2,) * 2:
+        return dbias[0]
+    pairs = dbias.reshape(len(dbias), -1).astype(np.float64)
+    return (_readers(window_size) @ pairs.T).astype(table.dtype)
+
+
+def resize_bicubic_forward(x: Any, size: tuple[int, int]) -> tuple[Any, Any]:
+    """See `npswin.ops.resize_bicubic_forward`."""
+    return composed("resize_bicubic_forward")(x, size)
+
+
+def resize_bicubic_backward(dy: Any, cache: Any) -> Any:
+    """See `npswin.ops.resize_bicubic_backward`."""
+    return ops.resize_bicubic_backward(dy, cache)
+
+
+def position_embed_forward(x: Any, table: Any, grid: tuple[int, int]) -> tuple[Any, Any]:
+    """See `npswin.ops.position_embed_forward`."""
+    y, cache = composed("position_embed_forward")(x.astype(table.dtype, copy=False), table, grid)
+    return y.astype(x.dtype, copy=False), (table.dtype, cache)
+
+
+def position_embed_backward(dy: Any, cache: Any) -> tuple[Any, Any]:
+    """See `npswin.ops.position_embed_backward`."""
+    dtype, cache = cache
+    return dy, composed("position_embed_backward")(dy.astype(dtype, copy=False), cache)[1]

@@ -1,0 +1,56 @@
+"""Matrix products, by cuBLAS: sums are in float32 for numbers of 16 bits, and the result may be in another dtype.
+
+CuPy's `@` gives no choice of either, nor of the tensor cores' short float32.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from npswin.backends.cuda.launch import sum_dtype
+from npswin.devices import cupy
+
+# Of cuBLAS: names of dtypes (`cudaDataType`), of operations, and of what is summed in (`cublasComputeType_t`).
+_DTYPES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
+_AS_IT_IS, _TRANSPOSED = 0, 1
+_IN_FLOAT32, _IN_FLOAT64, _IN_TF32 = 68, 70, 77
+_ALGORITHM = -1  # the library chooses
+
+tf32_allowed = False  # see `npswin.allow_tf32`
+
+
+def product(left: Any, right: Any, dtype: Any, *, transpose_left: bool = False, transpose_right: bool = False) -> Any:
+    """op(left) op(right), (rows, columns) of a dtype, where op is nothing or the transpose.
+
+    cuBLAS counts along columns first: what it takes for a matrix is the transpose of ours, so it is asked for
+    (op(left) op(right))ᵀ = op(right)ᵀ op(left)ᵀ.
+    """
+    cp, cublas = cupy(), cupy().cuda.cublas
+    left, right = cp.ascontiguousarray(left), cp.ascontiguousarray(right)
+    rows, inner = left.shape[::-1] if transpose_left else left.shape
+    columns = right.shape[0] if transpose_right else right.shape[1]
+    out, sums = cp.empty((rows, columns), dtype), sum_dtype(left.dtype)
+    one, zero = np.ones(1, sums), np.zeros(1, sums)
+    compute = _IN_FLOAT64 if sums == np.float64 else _IN_TF32 if tf32_allowed else _IN_FLOAT32
+    cublas.gemmEx(
+        cp.cuda.device.get_cublas_handle(),
+        _TRANSPOSED if transpose_right else _AS_IT_IS,
+        _TRANSPOSED if transpose_left else _AS_IT_IS,
+        columns,
+        rows,
+        inner,
+        one.ctypes.data,
+        right.data.ptr,
+        _DTYPES[right.dtype.name],
+        right.shape[1],
+        left.data.ptr,
+        _DTYPES[left.dtype.name],
+        left.shape[1],
+        zero.ctypes.data,
+        out.data.ptr,
+        _DTYPES[out.dtype.name],
+        columns,
+        compute,
+        _ALGORITHM,
+    )
+    return out

@@ -1,0 +1,189 @@
+"""(S)W-MSA: the library's product makes q, k and v of the map, a kernel attends, the library's product projects.
+
+The map is never cut into windows in memory: `kernels/window_attention.cu` reads and writes its tokens where they are.
+"""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npswin.backends.cuda.composed import composed
+from npswin.backends.cuda.launch import BLOCK, WARP, blocks, launch, sum_columns, sum_dtype, sum_rows
+from npswin.backends.cuda.layer_norm import layer_norm_backward, layer_norm_forward
+from npswin.backends.cuda.linear import add_bias, matrix_product, matrix_product_backward
+from npswin.backends.cuda.masks import scaled
+from npswin.devices import cupy
+from npswin.ops.windows import padded_size
+
+_NO_TABLE, _COLUMN_A_HEAD, _ONE_COLUMN, _ROW_A_PAIR = range(4)
+_WARPS = BLOCK // WARP
+_SHARES = 512  # blocks that share the windows in the backward pass, for all heads together
+
+
+class _Geometry(NamedTuple):
+    """`Geometry` of the kernel's source, in its order."""
+
+    images: int
+    height: int
+    width: int
+    window: int
+    shift: int
+    rows: int
+    columns: int
+    heads: int
+    dim: int
+
+    @property
+    def tokens(self) -> int:
+        return self.window**2
+
+    @property
+    def padding(self) -> int:
+        """Tokens of the padding, in all images."""
+        return self.images * (self.rows * self.columns * self.tokens - self.height * self.width)
+
+
+@lru_cache(maxsize=256)
+def _on_device(geometry: _Geometry) -> Any:
+    return cupy().asarray(np.array(geometry, np.int32))
+
+
+def _geometry(shape: tuple[int, ...], inside: int, num_heads: int, window_size: int, shift: int) -> _Geometry:
+    images, height, width, _ = shape
+    rows, columns = (side // window_size for side in padded_size(height, width, window_size))
+    return _Geometry(images, height, width, window_size, shift, rows, columns, num_heads, inside // num_heads)
+
+
+def _kind(table: Any, geometry: _Geometry) -> Any:
+    if table is None:
+        return _NO_TABLE
+    rows = (2 * geometry.window - 1) ** 2
+    kinds = {(rows, 1): _ONE_COLUMN, (rows, geometry.heads): _COLUMN_A_HEAD, (geometry.tokens,) * 2: _ROW_A_PAIR}
+    if table.shape not in kinds:
+        raise ValueError(f"bias table: got shape {table.shape}, expected one of {sorted(kinds)}")
+    return kinds[table.shape]
+
+
+def _attend(qkv: Any, qkv_bias: Any, table: Any, geometry: _Geometry, mask_value: float) -> Any:
+    """The heads' outputs, (B, H, W, hd), from the map of q, k and v without their bias."""
+    sums, tokens, dim = sum_dtype(qkv.dtype), geometry.tokens, geometry.dim
+    out = cupy().empty((*qkv.shape[:3], geometry.heads * dim), qkv.dtype)
+    shared = (2 * tokens * (dim + 1) + _WARPS * (dim + tokens)) * sums.itemsize + 4 * tokens
+    grid = geometry.images * geometry.rows * geometry.columns, geometry.heads
+    args = qkv, qkv_bias, table, _kind(table, geometry), out, _on_device(geometry), mask_value
+    launch("window_attention", "window_attention_forward", qkv.dtype, grid, args, shared=shared)
+    return out
+
+
+def _attend_backward(
+    dout: Any, qkv: Any, qkv_bias: Any, table: Any, geometry: _Geometry, mask_value: float
+) -> tuple[Any, Any]:
+    """dqkv, rows of the map and after them of the padding, and dtable."""
+    cp, sums, tokens, dim = cupy(), sum_dtype(qkv.dtype), geometry.tokens, geometry.dim
+    heads, windows = geometry.heads, geometry.images * geometry.rows * geometry.columns
+    kind, on_device = _kind(table, geometry), _on_device(geometry)
+    dqkv = cp.empty((qkv.size // qkv.shape[-1] + geometry.padding, qkv.shape[-1]), qkv.dtype)
+    shares = max(1, min(windows, _SHARES // heads))
+    dbias = None if table is None else cp.empty((shares, heads, tokens, tokens), sums)
+    shared = (4 * tokens * (dim + 1) + 3 * tokens + _WARPS * 2 * tokens) * sums.itemsize + 4 * tokens
+    args = dout, qkv, qkv_bias, table, kind, dqkv, dbias, on_device, mask_value
+    launch("window_attention", "window_attention_backward", qkv.dtype, (shares, heads), args, shared=shared)
+    if table is None:
+        return dqkv, None
+    dtable = cp.empty(table.shape, table.dtype)
+    bias_args = sum_rows(dbias), dtable, kind, on_device
+    launch("window_attention", "collect_bias", qkv.dtype, blocks(dtable.size), bias_args)
+    return dqkv, dtable
+
+
+def _forward(x: Any, weights: tuple[Any, ...], shortcut: Any, scale: Any, **geometry: Any) -> tuple[Any, Any]:
+    """shortcut + s · WindowAttention(x), and what `_backward` takes."""
+    qkv_weight, qkv_bias, proj_weight, proj_bias, table = weights
+    mask_value = geometry.pop("mask_value", -100.0)
+    cut = _geometry(x.shape, proj_weight.shape[1], **geometry)
+    qkv = matrix_product(x, qkv_weight)
+    attended = _attend(qkv, qkv_bias, table, cut, mask_value)
+    y = matrix_product(attended, proj_weight)
+    if proj_bias is not None or shortcut is not None:
+        add_bias(y, proj_bias, shortcut, scale)
+    return y, (x, weights, qkv, attended, cut, mask_value)
+
+
+def _backward(dy: Any, cache: Any) -> tuple[Any, ...]:
+    """dx and the gradients of the weights, dy being already scaled by s."""
+    x, (qkv_weight, qkv_bias, proj_weight, proj_bias, table), qkv, attended, cut, mask_value = cache
+    dattended, dproj_weight = matrix_product_backward(dy, attended, proj_weight)
+    dqkv, dtable = _attend_backward(dattended, qkv, qkv_bias, table, cut, mask_value)
+    dx, dqkv_weight = matrix_product_backward(dqkv[: x.size // x.shape[-1]], x, qkv_weight)
+    dqkv_bias = None if qkv_bias is None else sum_columns(dqkv)
+    dproj_bias = None if proj_bias is None else sum_columns(dy)
+    return dx, dqkv_weight, dqkv_bias, dproj_weight, dproj_bias, dtable
+
+
+def window_attention_forward(
+    x: Any,
+    qkv_weight: Any,
+    qkv_bias: Any,
+    proj_weight: Any,
+    proj_bias: Any,
+    bias_table: Any,
+    *,
+    attn_drop_mask: Any = None,
+    proj_drop_mask: Any = None,
+    **geometry: Any,
+) -> tuple[Any, Any]:
+    """See `npswin.ops.window_attention_forward`; with dropout, it is not fused."""
+    weights = qkv_weight, qkv_bias, proj_weight, proj_bias, bias_table
+    if attn_drop_mask is not None or proj_drop_mask is not None:
+        masks = {"attn_drop_mask": attn_drop_mask, "proj_drop_mask": proj_drop_mask}
+        y, cache = composed("window_attention_forward")(x, *weights, **masks, **geometry)
+        return y, (None, cache)
+    y, cache = _forward(cupy().ascontiguousarray(x), weights, None, None, **geometry)
+    return y, (_backward, cache)
+
+
+def window_attention_backward(dy: Any, cache: Any) -> tuple[Any, ...]:
+    """See `npswin.ops.window_attention_backward`."""
+    fused, cache = cache
+    if fused is None:
+        return composed("window_attention_backward")(dy, cache)
+    return fused(cupy().ascontiguousarray(dy), cache)
+
+
+def attention_branch_forward(
+    x: Any,
+    norm_weight: Any,
+    norm_bias: Any,
+    qkv_weight: Any,
+    qkv_bias: Any,
+    proj_weight: Any,
+    proj_bias: Any,
+    bias_table: Any,
+    *,
+    path_scale: Any = None,
+    attn_drop_mask: Any = None,
+    proj_drop_mask: Any = None,
+    **geometry: Any,
+) -> tuple[Any, Any]:
+    """See `npswin.ops.attention_branch_forward`; with dropout, it is not fused."""
+    weights = qkv_weight, qkv_bias, proj_weight, proj_bias, bias_table
+    if attn_drop_mask is not None or proj_drop_mask is not None:
+        masks = {"attn_drop_mask": attn_drop_mask, "proj_drop_mask": proj_drop_mask}
+        definition = composed("attention_branch_forward")
+        y, cache = definition(x, norm_weight, norm_bias, *weights, path_scale=path_scale, **masks, **geometry)
+        return y, (None, cache, None)
+    x = cupy().ascontiguousarray(x)
+    normed, norm_cache = layer_norm_forward(x, norm_weight, norm_bias)
+    y, cache = _forward(normed, weights, x, path_scale, **geometry)
+    return y, (norm_cache, cache, path_scale)
+
+
+def attention_branch_backward(dy: Any, cache: Any) -> tuple[Any, ...]:
+    """See `npswin.ops.attention_branch_backward`."""
+    norm_cache, cache, path_scale = cache
+    if norm_cache is None:
+        return composed("attention_branch_backward")(dy, cache)
+    dy = cupy().ascontiguousarray(dy)
+    dnormed, *dattention = _backward(scaled(dy, path_scale), cache)
+    return *layer_norm_backward(dnormed, norm_cache, shortcut=dy), *dattention

@@ -1,0 +1,41 @@
+"""The "cuda" dialect on a GPU where there is one, else on the CPU by way of `fake_cupy`."""
+
+import shutil
+import sys
+from importlib import import_module
+
+import pytest
+
+from tests.backends.cuda import fake_cupy
+
+
+def _real():
+    try:
+        cupy = import_module("cupy")
+        return cupy if cupy.cuda.runtime.getDeviceCount() else None
+    except Exception:  # no CuPy, or one without a driver: then the other way
+        return None
+
+
+def _forget():
+    for module in [name for name in sys.modules if name.startswith(("npswin.backends.cuda", "npswin.devices"))]:
+        for value in vars(sys.modules[module]).values():
+            if hasattr(value, "cache_clear"):
+                value.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def cuda():
+    """The dialect."""
+    if _real() is not None:
+        yield import_module("npswin.backends.cuda")
+        return
+    if shutil.which("g++") is None:
+        pytest.skip("neither a GPU nor g++, which would compile the kernels for the CPU")
+    sys.modules["cupy"] = fake_cupy.module()
+    _forget()
+    try:
+        yield import_module("npswin.backends.cuda")
+    finally:
+        del sys.modules["cupy"]
+        _forget()

@@ -1,0 +1,225 @@
+"""CuPy as far as the "cuda" dialect uses it, without a GPU: arrays are NumPy's, kernels run on the CPU.
+
+A kernel's own source is compiled for the CPU behind `shim.h`, so its arithmetic, its places in memory and its barriers
+are those that a GPU would see; what is not: speed, races between threads, and memory that is written beyond an array.
+Arrays on the "device" do not mix with NumPy's, as CuPy's do not.
+"""
+
+import ctypes
+import hashlib
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+
+SHIM = Path(__file__).parent / "shim.h"
+
+
+class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
+    """An array that is taken for one on the GPU: NumPy does not see its numbers."""
+
+    def __init__(self, array):
+        self._array = array
+
+    @property
+    def data(self):
+        return SimpleNamespace(ptr=self._array.ctypes.data)
+
+    def get(self):
+        return self._array.copy()
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("an array on the GPU is not converted to one of NumPy's; use get()")
+
+    def __array_function__(self, function, types, args, kwargs):
+        return _on_device(function(*_mapped(_inside, args), **_mapped(_inside, kwargs)))
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
+        if out is not None:
+            kwargs["out"] = _mapped(_inside, out)
+        with np.errstate(all="ignore"):  # a GPU does not warn
+            return _on_device(getattr(ufunc, method)(*_mapped(_inside, inputs), **kwargs))
+
+    def __getattr__(self, name):
+        value = getattr(self._array, name)
+        if not callable(value):
+            return _on_device(value)
+        return lambda *args, **kwargs: _on_device(value(*_mapped(_inside, args), **_mapped(_inside, kwargs)))
+
+    def __getitem__(self, place):
+        return _on_device(self._array[_mapped(_inside, place)])
+
+    def __setitem__(self, place, value):
+        self._array[_mapped(_inside, place)] = _inside(value)
+
+    def __len__(self):
+        return len(self._array)
+
+    def __iter__(self):
+        return map(_on_device, self._array)
+
+    def __float__(self):
+        return float(self._array)
+
+    def __int__(self):
+        return int(self._array)
+
+    def __bool__(self):
+        return bool(self._array)
+
+    def __repr__(self):
+        return f"on the GPU: {self._array!r}"
+
+
+def _inside(value):
+    """What NumPy computes with in the place of an argument."""
+    if isinstance(value, ndarray):
+        return value._array
+    if isinstance(value, np.ndarray) and value.ndim:
+        raise TypeError("an array of the CPU among those of the GPU")
+    return value
+
+
+def _mapped(change, value):
+    """The value with `change` made to all arrays in it."""
+    if isinstance(value, tuple | list):
+        return type(value)(_mapped(change, item) for item in value)
+    return {name: _mapped(change, item) for name, item in value.items()} if isinstance(value, dict) else change(value)
+
+
+def _on_device(value):
+    """A result: arrays are on the GPU, also those without axes."""
+    if isinstance(value, np.ndarray | np.generic):
+        return ndarray(np.asarray(value))
+    return [_on_device(item) for item in value] if isinstance(value, list) else value
+
+
+class Generator:
+    """Draws on the GPU."""
+
+    def __init__(self, bit_generator):
+        self._generator = np.random.Generator(np.random.PCG64(bit_generator.seed))
+
+    def random(self, size=None, dtype=np.float64):
+        return _on_device(self._generator.random(size, dtype))
+
+
+def _kernels(source):
+    """The names of the kernels in a source."""
+    return re.findall(r"^KERNEL (\w+)\(", source, re.MULTILINE)
+
+
+def build(source, options, folder):
+    """The shared library of a source that is compiled for this machine's CPU."""
+    launchers = "".join(
+        f'extern "C" int launch_{name}(const unsigned* shape, void** args)'
+        f" {{ return shim::launch({name}, shape, args); }}\n"
+        for name in _kernels(source)
+    )
+    code = f'#include "{SHIM}"\n{source}\n{launchers}'
+    included = "".join(
+        path.read_text(encoding="utf-8")
+        for option in options
+        if option.startswith("-I")
+        for path in sorted(Path(option[2:]).glob("*.cuh"))
+    )
+    key = hashlib.sha256("\0".join([code, included, SHIM.read_text(encoding="utf-8"), *options]).encode()).hexdigest()[
+        :24
+    ]
+    library = folder / f"{key}.so"
+    if not library.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            file = Path(scratch) / "kernels.cpp"
+            file.write_text(code, encoding="utf-8")
+            for header in ("cuda_fp16.h", "cuda_bf16.h"):  # the shim has what is in them
+                file.with_name(header).touch()
+            flags = ["-x", "c++", "-O1", "-U_FORTIFY_SOURCE", "-fPIC", "-shared", "-w", f"-I{scratch}", *options]
+            command = ["g++", *flags, file, "-o", file.with_suffix(".so")]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise RuntimeError(done.stderr)
+            os.replace(file.with_suffix(".so"), library)
+    return ctypes.CDLL(str(library))
+
+
+class RawModule:
+    """Kernels of a source."""
+
+    folder = Path(tempfile.gettempdir()) / f"npswin-kernels-{os.getuid()}"
+
+    def __init__(self, code, options=()):
+        self.folder.mkdir(exist_ok=True)
+        self._library = build(code, options, self.folder)
+
+    def get_function(self, name):
+        return _Kernel(getattr(self._library, f"launch_{name}"), name)
+
+
+class _Kernel:
+    def __init__(self, launcher, name):
+        self._launch, self._name = launcher, name
+
+    def __call__(self, grid, block, args, *, shared_mem=0):
+        assert shared_mem <= 227 * 1024, f"{self._name}: {shared_mem} bytes of shared memory"
+        assert int(np.prod(block)) <= 1024, f"{self._name}: {block} threads"
+        shape = (ctypes.c_uint * 6)(*grid, *[1] * (3 - len(grid)), *block, *[1] * (3 - len(block)))
+        values = []
+        for arg in args:
+            if isinstance(arg, ndarray):
+                assert arg.flags.c_contiguous, f"{self._name}: an array that is not contiguous"
+                arg = np.uint64(arg.data.ptr)
+            assert isinstance(arg, np.generic), f"{self._name}: {type(arg).__name__} is no kernel's argument"
+            values.append(np.array(arg))
+        pointers = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
+        if self._launch(shape, pointers):
+            raise RuntimeError(f"{self._name}: some threads wait at a barrier that others never reach")
+
+
+_BLAS_DTYPES = {0: np.float32, 1: np.float64, 2: np.float16, 14: "bfloat16"}
+
+
+def _columns_first(address, dtype, rows, columns, lead):
+    """A matrix as cuBLAS sees it: column after column, `lead` numbers from one to the next."""
+    dtype = np.dtype(_BLAS_DTYPES[dtype])
+    raw = (ctypes.c_uint8 * (dtype.itemsize * (lead * (columns - 1) + rows))).from_address(address)
+    strides = dtype.itemsize, lead * dtype.itemsize
+    return np.ndarray((rows, columns), dtype, raw, strides=strides)
+
+
+def gemm(_, op_a, op_b, m, n, k, alpha, a, a_type, lda, b, b_type, ldb, beta, c, c_type, ldc, compute, algorithm):
+    """C = op(A) op(B), with sums in float32 or float64."""
+    sums = {68: np.float32, 77: np.float32, 70: np.float64}[compute]
+    assert [_columns_first(scalar, int(sums == np.float64), 1, 1, 1).item() for scalar in (alpha, beta)] == [1, 0]
+    left = _columns_first(a, a_type, *((k, m) if op_a else (m, k)), lda).astype(sums)
+    right = _columns_first(b, b_type, *((n, k) if op_b else (k, n)), ldb).astype(sums)
+    with np.errstate(all="ignore"):
+        _columns_first(c, c_type, m, n, ldc)[...] = (left.T if op_a else left) @ (right.T if op_b else right)
+
+
+def module():
+    """The module that stands for CuPy."""
+    cupy = ModuleType("cupy")
+    cupy.ndarray, cupy.RawModule = ndarray, RawModule
+    cupy.empty = lambda shape, dtype: _on_device(_poisoned(shape, dtype))
+    cupy.asarray = lambda array: array if isinstance(array, ndarray) else _on_device(np.array(array))
+    cupy.ascontiguousarray = lambda array: _on_device(np.ascontiguousarray(array._array))
+    cupy.random = SimpleNamespace(Generator=Generator, Philox4x3210=lambda seed: SimpleNamespace(seed=seed))
+    runtime = SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=type("CUDARuntimeError", (RuntimeError,), {}))
+    cupy.cuda = SimpleNamespace(
+        runtime=runtime,
+        cublas=SimpleNamespace(gemmEx=gemm),
+        device=SimpleNamespace(get_cublas_handle=lambda: 1),
+        memory=SimpleNamespace(OutOfMemoryError=type("OutOfMemoryError", (MemoryError,), {})),
+    )
+    return cupy
+
+
+def _poisoned(shape, dtype):
+    """Memory as it is handed out, with nothing in it that can be relied on."""
+    array = np.empty(shape, dtype)
+    array.reshape(-1).view(np.uint8)[...] = 0xFF  # NaN in every floating-point dtype
+    return array

@@ -1,0 +1,217 @@
+// CUDA's threads on a CPU, so that a kernel's own source can be executed and its results looked at.
+//
+// A block's threads are fibers: one runs until it waits for others, at a barrier or in a shuffle, then the next. Blocks run
+// one after the other. A barrier that not all of its threads reach is an error, as it would be undefined on a GPU.
+
+#include <setjmp.h>
+#include <ucontext.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+using std::erfc;
+using std::exp;
+using std::log;
+using std::sqrt;
+
+#define __global__
+#define __device__
+#define __shared__ thread_local  // of a block, and only one runs at a time
+
+struct dim3 {
+    unsigned x = 1, y = 1, z = 1;
+};
+
+namespace shim {
+
+const int WARP_SIZE = 32;
+const size_t STACK = 256 * 1024, SHARED = 256 * 1024;
+
+enum State { READY, AT_BLOCK, AT_WARP, FINISHED };
+
+struct Fiber {
+    ucontext_t context;
+    jmp_buf place;
+    State state;
+    bool started;
+    dim3 index;
+    std::vector<char> stack = std::vector<char>(STACK);
+};
+
+inline std::vector<Fiber> fibers;
+inline Fiber* running;
+inline jmp_buf scheduler;
+inline dim3 grid, block, block_index;
+inline uint64_t exchanged[1024];
+inline void (*body)(void*);
+inline void* body_argument;
+
+inline void wait(State state) {
+    Fiber* own = running;
+    own->state = state;
+    if (!_setjmp(own->place)) _longjmp(scheduler, 1);
+}
+
+inline void enter() {
+    body(body_argument);
+    running->state = FINISHED;
+    _longjmp(scheduler, 1);
+}
+
+inline void resume(Fiber& fiber) {
+    running = &fiber;
+    if (_setjmp(scheduler)) return;
+    if (fiber.started) _longjmp(fiber.place, 1);
+    fiber.started = true;
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = fiber.stack.data();
+    fiber.context.uc_stack.ss_size = fiber.stack.size();
+    fiber.context.uc_link = nullptr;
+    makecontext(&fiber.context, enter, 0);
+    setcontext(&fiber.context);
+}
+
+// Lets those go on that wait at a barrier which all threads of the group have reached.
+inline bool release(size_t first, size_t stop, State barrier) {
+    for (size_t i = first; i < stop; i++)
+        if (fibers[i].state != barrier) return false;
+    for (size_t i = first; i < stop; i++) fibers[i].state = READY;
+    return true;
+}
+
+// 0, or 1 if some threads wait for others that never come.
+inline int run_block(size_t threads) {
+    if (fibers.size() < threads) fibers = std::vector<Fiber>(threads);
+    for (size_t i = 0; i < threads; i++) {
+        unsigned number = i;
+        fibers[i].index = {number % block.x, number / block.x % block.y, number / (block.x * block.y)};
+        fibers[i].state = READY;
+        fibers[i].started = false;
+    }
+    for (;;) {
+        bool finished = true, progress = false;
+        for (size_t i = 0; i < threads; i++) {
+            if (fibers[i].state == READY) {
+                resume(fibers[i]);
+                progress = true;
+            }
+            finished &= fibers[i].state == FINISHED;
+        }
+        if (finished) return 0;
+        for (size_t i = 0; i < threads; i += WARP_SIZE)
+            progress |= release(i, std::min(threads, i + WARP_SIZE), AT_WARP);
+        progress |= release(0, threads, AT_BLOCK);
+        if (!progress) return 1;
+    }
+}
+
+inline unsigned lane() { return (running - fibers.data()) % WARP_SIZE; }
+
+template <class T>
+T exchange(T value, unsigned from) {
+    unsigned thread = running - fibers.data();
+    memcpy(&exchanged[thread], &value, sizeof value);
+    wait(AT_WARP);
+    memcpy(&value, &exchanged[thread - lane() + from], sizeof value);
+    wait(AT_WARP);
+    return value;
+}
+
+template <class... Args, size_t... Places>
+int launch(void (*kernel)(Args...), void** args, std::index_sequence<Places...>) {
+    struct Call {
+        void (*kernel)(Args...);
+        std::tuple<Args...> args;
+    } call = {kernel, {*static_cast<Args*>(args[Places])...}};
+    body = [](void* argument) {
+        Call* call = static_cast<Call*>(argument);
+        std::apply(call->kernel, call->args);
+    };
+    body_argument = &call;
+    size_t threads = size_t(block.x) * block.y * block.z;
+    for (unsigned z = 0; z < grid.z; z++)
+        for (unsigned y = 0; y < grid.y; y++)
+            for (unsigned x = 0; x < grid.x; x++) {
+                block_index = {x, y, z};
+                if (run_block(threads)) return 1;
+            }
+    return 0;
+}
+
+template <class... Args>
+int launch(void (*kernel)(Args...), const unsigned* shape, void** args) {
+    grid = {shape[0], shape[1], shape[2]};
+    block = {shape[3], shape[4], shape[5]};
+    return launch(kernel, args, std::index_sequence_for<Args...>());
+}
+
+}  // namespace shim
+
+#define threadIdx (shim::running->index)
+#define blockIdx (shim::block_index)
+#define blockDim (shim::block)
+#define gridDim (shim::grid)
+
+inline void __syncthreads() { shim::wait(shim::AT_BLOCK); }
+inline void __syncwarp() { shim::wait(shim::AT_WARP); }
+
+template <class T>
+T __shfl_xor_sync(unsigned, T value, int distance) {
+    return shim::exchange(value, shim::lane() ^ distance);
+}
+
+alignas(16) thread_local unsigned char shared_bytes[shim::SHARED];
+
+// Numbers of 16 bits, which round to the nearest, to even in the middle.
+inline uint32_t bits_of(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    return bits;
+}
+
+inline float float_of(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
+}
+
+struct __nv_bfloat16 {
+    uint16_t bits;
+    __nv_bfloat16() = default;
+    explicit __nv_bfloat16(float value) {
+        uint32_t whole = bits_of(value);
+        bits = std::isnan(value) ? 0x7fff : (whole + 0x7fff + (whole >> 16 & 1)) >> 16;
+    }
+    operator float() const { return float_of(uint32_t(bits) << 16); }
+};
+
+struct __half {
+    uint16_t bits;
+    __half() = default;
+    explicit __half(float value) {
+        uint32_t sign = bits_of(value) >> 16 & 0x8000;
+        float size = std::fabs(value);
+        if (std::isnan(value))
+            bits = 0x7fff;
+        else if (size >= 65520)
+            bits = sign | 0x7c00;
+        else if (size < float_of(0x38800000))  // below 2^-14: multiples of 2^-24
+            bits = sign | uint32_t(std::nearbyint(size * 16777216.0f));
+        else {
+            uint32_t whole = bits_of(size);
+            bits = sign | ((whole + 0xfff + (whole >> 13 & 1)) >> 13) - (112 << 10);
+        }
+    }
+    operator float() const {
+        uint32_t sign = uint32_t(bits & 0x8000) << 16, size = bits & 0x7fff;
+        if (size >= 0x7c00) return float_of(sign | 0x7f800000 | size << 13);
+        if (size < 0x400) return float_of(sign | bits_of(size / 16777216.0f));
+        return float_of(sign | (size + (112 << 10)) << 13);
+    }
+};

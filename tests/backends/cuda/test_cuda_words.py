@@ -1,0 +1,77 @@
+"""Each word of the "cuda" dialect beside its definition in `npswin.ops`, on drawn arguments.
+
+On a GPU where there is one; else the kernels' own sources run on the CPU, see `fake_cupy`.
+"""
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from npswin import backends
+from npswin.devices import to_gpu, to_host
+from tests.backends.comparison import arguments, called, expected, relative_errors, rounded
+from tests.backends.drawn_words import DRAWING, UPDATES, WORDS, drawn
+
+LIMIT = 3  # times the error to be expected
+COMPARED = sorted(set(WORDS) - DRAWING)
+MIXED = sorted(set(WORDS) - DRAWING - UPDATES - {"global_norm", "position_bias"})  # that take maps
+
+
+def on_device(value):
+    """An argument with its arrays on the GPU."""
+    if isinstance(value, np.ndarray):
+        return to_gpu(value)
+    if isinstance(value, list):
+        return [on_device(item) for item in value]
+    return {name: on_device(item) for name, item in value.items()} if isinstance(value, dict) else value
+
+
+class Speaker:
+    """The vocabulary as layers hear it: words that the dialect lacks are the definitions."""
+
+    def __init__(self, dialect):
+        self.dialect = dialect
+
+    def __getattr__(self, word):
+        return backends._speaker(word, self.dialect)
+
+
+def results_of(cuda, word, args, kwargs, dy):
+    """What the dialect returns, as NumPy arrays."""
+    results = called(Speaker(cuda), word, on_device(args), on_device(kwargs), None if dy is None else to_gpu(dy))
+    return [None if result is None else to_host(result) for result in results]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("word", COMPARED)
+@settings(max_examples=10)
+@given(st.data(), st.booleans())
+def test_a_word_equals_its_definition(cuda, word, dtype, data, large):
+    cases = drawn(word, data.draw, large)
+    wanted = expected(word, cases, dtype)
+    args, kwargs = (arguments(value, dtype) for value in (cases[0].args, cases[0].kwargs))
+    results = results_of(cuda, word, args, kwargs, None if wanted.dy is None else wanted.dy.astype(dtype))
+    assert max(relative_errors(results, wanted, dtype)) < LIMIT
+
+
+def maps_in(word, dtype, args, kwargs):
+    """The arguments with maps and masks in the dtype and parameters in float32."""
+    parameters = arguments(args[1:], dtype if word in ("dropout", "residual") else np.float32)
+    return [args[0].astype(dtype), *parameters], arguments(kwargs, dtype)
+
+
+@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, np.float16])
+@pytest.mark.parametrize("word", MIXED)
+@settings(max_examples=5)
+@given(st.data(), st.booleans())
+def test_maps_may_have_16_bits_and_parameters_32(cuda, word, dtype, data, large):
+    cases = drawn(word, data.draw, large)
+    wanted = expected(word, cases, dtype)
+    args, kwargs = maps_in(word, dtype, *(rounded(value, dtype) for value in (cases[0].args, cases[0].kwargs)))
+    results = results_of(cuda, word, args, kwargs, None if wanted.dy is None else wanted.dy.astype(dtype))
+    for place, result in enumerate(results):
+        assert result is None or result.dtype in (dtype, np.float32), place
+    results = [None if result is None else result.astype(np.float64) for result in results]
+    assert max(relative_errors(results, wanted, np.float64)) < LIMIT
