@@ -4,6 +4,7 @@
     python examples/train_cifar.py --data shapes --preset swin_nano_patch2_window4_32 --epochs 1      a quick try
     python examples/train_cifar.py --epochs 20 --out runs/long
     python examples/train_cifar.py --resume             go on after Ctrl-C or a crash
+    python examples/train_cifar.py --device cuda --precision bfloat16       on an NVIDIA GPU
 
 It takes CIFAR-10, or where that cannot be had, the data set `shapes` that is built into npswin. The run's folder gets
 its settings, a JSON line for each step, checkpoints, and three pictures.
@@ -18,6 +19,7 @@ from pathlib import Path
 import npswin
 from npswin.data import DataUnavailableError, ImageDataset, load_cifar10, load_shapes
 from npswin.training import (
+    PRECISIONS,
     NonFiniteError,
     TrainConfig,
     Trainer,
@@ -50,7 +52,10 @@ def parse_arguments() -> argparse.Namespace:
     add("--lr", type=float, help="highest learning rate (default: 0.001)")
     add("--seed", type=int, default=0, help="of the weights, the order of images and all that is random (default: 0)")
     add("--dtype", choices=["float32", "float64"], default="float32", help="of all numbers (default: float32)")
-    add("--backend", default=npswin.get_backend(), help="which dialect of the operations runs (default: %(default)s)")
+    add("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: an NVIDIA GPU (default: %(default)s)")
+    precision = "on a GPU: what matrix products see of float32 (default: %(default)s, all of it)"
+    add("--precision", choices=PRECISIONS, default="full", help=precision)
+    add("--backend", default=npswin.get_backend(), help="which dialect runs on the CPU (default: %(default)s)")
     add("--threads", type=int, help="threads that compute (default: one a core; fewer on a busy machine)")
     add("--out", type=Path, help="the run's folder (default: runs/DATA-PRESET)")
     add("--resume", action="store_true", help="go on with the run in that folder, given the same arguments")
@@ -75,6 +80,7 @@ def train(arguments: argparse.Namespace) -> None:
     npswin.set_backend(arguments.backend)
     asked = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr")}
     given = {**{name: value for name, value in asked.items() if value is not None}, "seed": arguments.seed}
+    given["precision"] = arguments.precision
     TrainConfig(**{**COMMON, **given})  # a mistake is told before data are fetched
     train_data, test_data = load_data(arguments)
 
@@ -82,6 +88,7 @@ def train(arguments: argparse.Namespace) -> None:
     model = npswin.create_model(
         arguments.preset, num_classes=len(train_data.class_names), dtype=arguments.dtype, seed=arguments.seed
     )
+    model.to(arguments.device)
     out = arguments.out or Path("runs") / f"{train_data.name}-{arguments.preset}"
     parameters = sum(param.size for param in model.params.values())
     print(
@@ -115,7 +122,7 @@ def main() -> int:
     except NonFiniteError as error:
         print(f"train_cifar.py: {error}", file=sys.stderr)
         return 1
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
         print(f"train_cifar.py: error: {error}", file=sys.stderr)
         return 2
     return 0

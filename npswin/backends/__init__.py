@@ -1,26 +1,32 @@
 """The dialects of the vocabulary, and the one place that chooses between them.
 
 A dialect is a module that speaks words of `npswin.ops` under the same names, with the same arguments, shapes and
-meaning. A word that a dialect lacks is taken from `npswin.ops`, where a chain such as `attention_branch` is a
-composition of NumPy's own words. A pair is taken from one dialect, since its cache is the dialect's own business; do
-not change the backend between a forward pass and its backward pass. Layers say `words.linear_forward(...)` and get the
-dialect that is set at that moment.
+meaning. Layers say `words.linear_forward(...)` and get the dialect that is set at that moment; where the first argument
+is on a GPU, they get "cuda".
+
+A word that a dialect lacks is taken from `npswin.ops`, where a chain such as `attention_branch` is a composition of
+NumPy's own words. A pair is taken from one dialect, since its cache is the dialect's own business; do not change the
+backend between a forward pass and its backward pass.
 
 `words.linear(...)` is inference: the y of `linear_forward`, without a cache. A dialect may speak it itself, so as to
 keep nothing.
 """
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Collection
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
 from npswin import ops
+from npswin.devices import is_array, on_gpu
 
+_GPU = "cuda"
 # A dialect is imported when its first word is spoken.
-_DIALECTS: dict[str, ModuleType | str] = {"numpy": ops, "cpu": "npswin.backends.cpu"}
+_DIALECTS: dict[str, ModuleType | str] = {"numpy": ops, "cpu": "npswin.backends.cpu", _GPU: "npswin.backends.cuda"}
 
 
 class Words:
@@ -31,7 +37,16 @@ class Words:
         self._found: dict[tuple[str, int, str], tuple[ModuleType, Any]] = {}  # with its dialect, so that the id stays
 
     def __getattr__(self, word: str) -> Any:
-        backend = self._backend  # once: another thread may choose another meanwhile
+        own = self._in(self._backend, word)
+        return own if "cupy" not in sys.modules else partial(self._by_place, word, own)
+
+    def _by_place(self, word: str, own: Callable[..., Any], first: Any, *others: Any, **named: Any) -> Any:
+        if isinstance(first, Collection) and not is_array(first):
+            first = list(first)
+        deciding = next(iter(first), None) if isinstance(first, list) else first
+        return (self._in(_GPU, word) if on_gpu(deciding) else own)(first, *others, **named)
+
+    def _in(self, backend: str, word: str) -> Any:
         key = backend, id(_DIALECTS.get(backend)), word
         found = self._found.get(key)
         if found is None:
@@ -45,13 +60,14 @@ def _find(word: str, dialect: ModuleType) -> Any:
         return _speaker(word, dialect)
     if f"{word}_forward" in ops.__all__:
         forward = _speaker(f"{word}_forward", dialect)
-        inference = getattr(dialect, word, None)
-        return _first_result(forward) if inference is None or forward.__module__.startswith(ops.__name__) else inference
+        inference = getattr(dialect, word, None)  # or a file of this name
+        spoken = callable(inference) and not forward.__module__.startswith(ops.__name__)
+        return inference if spoken else _first_result(forward)
     raise AttributeError(f"{word!r} is no word of the vocabulary")
 
 
 def _dialect(backend: str) -> ModuleType:
-    dialect = _DIALECTS[_checked(backend, "NPSWIN_BACKEND")]
+    dialect = _DIALECTS[backend if backend == _GPU else _checked(backend, "NPSWIN_BACKEND")]
     if isinstance(dialect, str):
         dialect = _DIALECTS[backend] = import_module(dialect)
     return dialect
@@ -76,8 +92,10 @@ def _has_numba() -> bool:
 
 
 def _checked(backend: str, source: str) -> str:
-    if not isinstance(backend, str) or backend not in _DIALECTS:
-        raise ValueError(f"{source}: got {backend!r}, expected one of {', '.join(map(repr, _DIALECTS))}")
+    choices = [name for name in _DIALECTS if name != _GPU]
+    if not isinstance(backend, str) or backend not in choices:
+        way = "; a model on a GPU, model.to('cuda'), needs no setting" if backend == _GPU else ""
+        raise ValueError(f"{source}: got {backend!r}, expected one of {', '.join(map(repr, choices))}{way}")
     if backend == "cpu" and not _has_numba():
         raise ValueError(f"{source}: got 'cpu', which needs Numba: pip install 'npswin[cpu]'")
     return backend
@@ -113,6 +131,17 @@ def thread_count() -> int:
     from npswin.backends.cpu.threads import thread_count as kernel_threads
 
     return kernel_threads()
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Whether float32 matrices on a GPU may be multiplied by tensor cores, which see 10 bits of each number's fraction.
+
+    Args:
+        allowed: False at first. Sums are in float32 either way.
+    """
+    from npswin.backends.cuda import product
+
+    product.tf32_allowed = bool(allowed)
 
 
 def get_backend() -> str:

@@ -92,4 +92,4 @@ class SwinTransformerBlock(Layer):
         return dx
 
     def _draw_path(self, x: Array, rng: np.random.Generator | None) -> Array | None:
-        return draw_mask(rng, (len(x),), self.drop_path, x.dtype)
+        return draw_mask(rng, (len(x),), self.drop_path, x)

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from npswin.backends import words
+from npswin.devices import DEVICES, SHORT_DTYPES, beside, cupy, device_of, is_array, on_gpu, to_gpu, to_host
 from npswin.types import Array
 
 
@@ -101,6 +102,33 @@ class Layer:
         for _, layer in self._walk():
             layer.own_grads = dict.fromkeys(layer.own_grads)
 
+    def to(self, device: str) -> Self:
+        """Move all parameters and gradients, in whose place `forward` and `backward` then compute.
+
+        Do it before an optimizer is made: it remembers the arrays.
+
+        Args:
+            device: "cuda", the current NVIDIA GPU, with CuPy's arrays; or "cpu", with NumPy's.
+
+        Returns:
+            The layer itself.
+
+        Raises:
+            ValueError: no such device.
+            RuntimeError: there is no CuPy, no driver, no GPU, or too little memory on it; nothing is moved then.
+        """
+        if device not in DEVICES:
+            raise ValueError(f"device: got {device!r}, expected one of {', '.join(map(repr, DEVICES))}")
+        layers = [layer for _, layer in self._walk()]
+        move = to_host if device == "cpu" else _moved_to_gpu
+        params = [{name: move(param) for name, param in layer.own_params.items()} for layer in layers]
+        grads = [
+            {name: None if grad is None else move(grad) for name, grad in layer.own_grads.items()} for layer in layers
+        ]
+        for layer, own_params, own_grads in zip(layers, params, grads, strict=True):
+            layer.own_params, layer.own_grads = own_params, own_grads
+        return self
+
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """y and the cache for `backward`; see the class."""
         raise NotImplementedError
@@ -132,31 +160,51 @@ def fan_in_uniform(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int
     return rng.uniform(-bound, bound, shape)
 
 
-def draw_mask(rng: np.random.Generator | None, shape: tuple[int, ...], rate: float, dtype: Any) -> Array | None:
-    """The word `draw_mask`, or None where nothing is dropped.
+def draw_mask(rng: np.random.Generator | None, shape: tuple[int, ...], rate: float, like: Array) -> Array | None:
+    """The word `draw_mask` with a map's dtype and in its place, or None where nothing is dropped.
 
     Raises:
         ValueError: something is to be dropped and there is no generator.
     """
     if not rate:
         return None
-    if not isinstance(rng, np.random.Generator):
+    if not isinstance(rng, np.random.Generator) and not on_gpu(rng):
         raise ValueError(f"rng: got {rng!r}, expected a numpy.random.Generator, since a drop rate is {rate}")
-    return words.draw_mask(rng, shape, rate, dtype)
+    return beside(words.draw_mask(rng, shape, rate, like.dtype), like)
 
 
 def check_input(layer: Layer, x: Array, channels: int | None = None, rank: int | None = None) -> None:
-    """Raise a ValueError unless x is an array of the layer's dtype and of this rank, with these channels at its end."""
+    """Raise a ValueError unless x is an array of this rank, with these channels at its end, that the layer can take."""
     name = type(layer).__name__
-    if not isinstance(x, np.ndarray):
+    if not is_array(x):
         raise ValueError(f"{name}: x is a {type(x).__name__}, expected an array")
     if x.ndim == 0 or x.size == 0 or x.shape[-1] != (channels or x.shape[-1]) or x.ndim != (rank or x.ndim):
         lead = "(B, H, W, " if rank == 4 else "(..., "
         raise ValueError(f"{name}: x has shape {x.shape}, expected {lead}{channels or 'C'}) with nothing empty")
     params = (param for _, part in layer._walk() for param in part.own_params.values())
-    dtype = next((param.dtype for param in params), x.dtype)
-    if x.dtype != dtype:
-        raise ValueError(f"{name}: x has dtype {x.dtype}, expected that of the parameters, {dtype}")
+    param = next(params, x)
+    check_place(f"{name}: x", x, param)
+    if not fits_dtype(x, param):
+        raise ValueError(f"{name}: x has dtype {x.dtype}, expected that of the parameters, {param.dtype}")
+
+
+def check_place(name: str, x: Array, param: Array) -> None:
+    """Raise a ValueError unless x is where the parameters are."""
+    if on_gpu(x) != on_gpu(param):
+        way = "cupy.asarray(x), or model.to('cpu')" if on_gpu(param) else "x.get(), or model.to('cuda')"
+        raise ValueError(f"{name} is on {device_of(x)!r}, the parameters on {device_of(param)!r}; move one: {way}")
+
+
+def fits_dtype(x: Array, param: Array) -> bool:
+    """Whether x has the parameters' dtype; or 16 bits, on a GPU, where they are in float32: then so have all maps."""
+    return x.dtype == param.dtype or (on_gpu(x) and param.dtype == np.float32 and x.dtype.name in SHORT_DTYPES)
+
+
+def _moved_to_gpu(array: Array) -> Array:
+    try:
+        return to_gpu(array)
+    except cupy().cuda.memory.OutOfMemoryError as error:
+        raise RuntimeError(f"the GPU has too little memory for the parameters: {error}") from error
 
 
 def check_rate(name: str, rate: float) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import words
+from npswin.devices import beside, is_array, on_gpu, to_host
 from npswin.types import Array
 
 
@@ -44,13 +45,16 @@ def target_distribution(labels: Array, num_classes: int, label_smoothing: float,
     return targets
 
 
-def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0) -> tuple[float, Array]:
+def cross_entropy(
+    logits: Array, labels: Array, label_smoothing: float = 0.0, scale: float = 1.0
+) -> tuple[float, Array]:
     """The mean cross-entropy of a batch and its derivative by the logits.
 
     Args:
-        logits: (B, K).
+        logits: (B, K); on a GPU also in float16 or bfloat16.
         labels: (B,) integers in 0 … K − 1, or (B, K) soft targets (as mixup makes them).
         label_smoothing: ε in [0, 1), the part of each target that is spread over all classes.
+        scale: by which the derivative is multiplied, before it is rounded to the logits' dtype.
 
     Returns:
         loss, a float in nats; dlogits (B, K).
@@ -58,13 +62,15 @@ def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0) ->
     Raises:
         ValueError: shapes that do not fit, labels out of range, an empty batch.
     """
-    logits, labels = np.asarray(logits), np.asarray(labels)
-    if not np.issubdtype(logits.dtype, np.floating):
+    logits = logits if is_array(logits) else np.asarray(logits)
+    labels = np.asarray(to_host(labels))
+    if not np.issubdtype(logits.dtype, np.floating) and not on_gpu(logits):
         raise ValueError(f"logits: got dtype {logits.dtype}, expected floating point")
     if logits.ndim != 2 or logits.size == 0:
         raise ValueError(f"logits: got shape {logits.shape}, expected (B, K) with at least one row and one class")
     if labels.ndim == 0 or len(labels) != len(logits):
         raise ValueError(f"labels: got shape {labels.shape}, expected {len(logits)} rows, one for each row of logits")
-    targets = target_distribution(labels, logits.shape[1], label_smoothing, logits.dtype)
-    loss, cache = words.cross_entropy_forward(logits, targets)
-    return float(loss), words.cross_entropy_backward(1.0, cache)
+    dtype = logits.dtype if logits.dtype == np.float64 or not on_gpu(logits) else np.float32
+    targets = target_distribution(labels, logits.shape[1], label_smoothing, dtype)
+    loss, cache = words.cross_entropy_forward(logits, beside(targets, logits))
+    return float(loss), words.cross_entropy_backward(np.full_like(loss, scale), cache)

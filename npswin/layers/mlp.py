@@ -35,8 +35,8 @@ class Mlp(Layer):
     def draw_masks(self, x: Array, rng: np.random.Generator | None) -> dict[str, Array | None]:
         """The dropout masks for an input of x's shape, as keyword arguments of the word."""
         return {
-            "hidden_drop_mask": draw_mask(rng, (*x.shape[:-1], self.hidden_dim), self.drop, x.dtype),
-            "output_drop_mask": draw_mask(rng, x.shape, self.drop, x.dtype),
+            "hidden_drop_mask": draw_mask(rng, (*x.shape[:-1], self.hidden_dim), self.drop, x),
+            "output_drop_mask": draw_mask(rng, x.shape, self.drop, x),
         }
 
     def __call__(self, x: Array) -> Array:

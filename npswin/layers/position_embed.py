@@ -45,7 +45,7 @@ class PositionEmbed(Layer):
         embed_cache = None
         if self.grid is not None:
             x, embed_cache = words.position_embed_forward(x, *self.select(self.names), self.grid)
-        y, drop_cache = words.dropout_forward(x, draw_mask(rng, x.shape, self.drop, x.dtype))
+        y, drop_cache = words.dropout_forward(x, draw_mask(rng, x.shape, self.drop, x))
         return y, (embed_cache, drop_cache)
 
     def backward(self, dy: Array, cache: Any) -> Array:

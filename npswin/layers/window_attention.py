@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import words
+from npswin.devices import beside
 from npswin.layers.layer import Layer, check_input, check_rate, draw_mask, truncated_normal
 from npswin.layers.linear import Linear
 from npswin.ops.windows import count_windows, padded_size, shift_mask
@@ -95,8 +96,8 @@ class WindowAttention(Layer):
         batch, height, width, _ = x.shape
         tokens, windows = self.window_size**2, batch * count_windows(height, width, self.window_size)
         return {
-            "attn_drop_mask": draw_mask(rng, (windows, self.num_heads, tokens, tokens), self.attn_drop, x.dtype),
-            "proj_drop_mask": draw_mask(rng, (windows, tokens, self.dim), self.proj_drop, x.dtype),
+            "attn_drop_mask": draw_mask(rng, (windows, self.num_heads, tokens, tokens), self.attn_drop, x),
+            "proj_drop_mask": draw_mask(rng, (windows, tokens, self.dim), self.proj_drop, x),
         }
 
     def __call__(self, x: Array) -> Array:
@@ -132,7 +133,9 @@ class WindowAttention(Layer):
         bias = None if table is None else words.position_bias_forward(table, self.window_size)[0]
         mask = None
         if self.shift_size:
-            mask = shift_mask(height, width, self.window_size, self.shift_size, self.mask_value, x.dtype.name)
+            dtype = "float64" if x.dtype == np.float64 else "float32"
+            mask = shift_mask(height, width, self.window_size, self.shift_size, self.mask_value, dtype)
+            mask = beside(mask, x)
         probabilities = words.attention_probabilities(qkv, bias, mask, self.num_heads)
         padded_height, padded_width = padded_size(height, width, self.window_size)
         grid = (padded_height // self.window_size, padded_width // self.window_size)

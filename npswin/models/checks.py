@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from npswin.devices import device_of, is_array, on_gpu
+from npswin.layers.layer import check_place, fits_dtype
 from npswin.layers.window_attention import POSITION_BIASES
 from npswin.types import Array
 
@@ -41,14 +43,21 @@ def checked_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return config
 
 
-def check_images(images: Array, in_chans: int, dtype: np.dtype[Any]) -> None:
-    """Raise a ValueError unless these are images (B, c, H, W) that a model of this dtype can take."""
-    if not isinstance(images, np.ndarray) or isinstance(images, np.ma.MaskedArray):
+def check_images(images: Array, in_chans: int, param: Array) -> None:
+    """Raise a ValueError unless these are images (B, c, H, W) that a model with such parameters can take.
+
+    Images on a GPU are not searched for NaN: the program would have to wait for what it finds.
+    """
+    if not is_array(images):
         raise ValueError(f"images: got {type(images).__name__}, expected an array of shape (B, {in_chans}, H, W)")
     if images.ndim != 4 or images.shape[1] != in_chans or 0 in images.shape:
         raise ValueError(f"images: got shape {images.shape}, expected (B, {in_chans}, H, W) with nothing empty")
-    if images.dtype != dtype:
-        raise ValueError(f"images: got dtype {images.dtype}, expected the model's {dtype} (see npswin.data.normalize)")
+    check_place("images", images, param)
+    if not fits_dtype(images, param):
+        way = "(see npswin.data.normalize)"
+        raise ValueError(f"images: got dtype {images.dtype}, expected the model's {param.dtype} {way}")
+    if on_gpu(images):
+        return
     finite = np.isfinite(images)
     if not finite.all():
         where = tuple(int(i) for i in np.argwhere(~finite)[0])
@@ -58,9 +67,11 @@ def check_images(images: Array, in_chans: int, dtype: np.dtype[Any]) -> None:
 
 def check_derivative(name: str, derivative: Array, like: Array) -> None:
     """Raise a ValueError unless this can be the derivative of a loss by `like`."""
-    if not isinstance(derivative, np.ndarray) or derivative.shape != like.shape or derivative.dtype != like.dtype:
+    alike = is_array(derivative) and derivative.shape == like.shape and derivative.dtype == like.dtype
+    if not alike or on_gpu(derivative) != on_gpu(like):
         got = f"{getattr(derivative, 'dtype', type(derivative).__name__)} of shape {np.shape(derivative)}"
-        raise ValueError(f"{name}: got {got}, expected {like.dtype} of shape {like.shape}")
+        where = f" on {device_of(like)!r}" if is_array(derivative) else ""
+        raise ValueError(f"{name}: got {got}, expected {like.dtype} of shape {like.shape}{where}")
 
 
 def check_unused(caches: list[Any], layers: list[Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from npswin.devices import to_host
 from npswin.layers import (
     Layer,
     LayerNorm,
@@ -155,6 +156,10 @@ class SwinTransformer(Layer):
         self.add_child(name, layer)
         self.trunk.append((name or "pos_drop", layer))
 
+    @property
+    def _first_param(self) -> Array:
+        return self.trunk[0][1].own_params["proj.weight"]
+
     def activations(self, images: Array) -> Iterator[tuple[str, Array]]:
         """Inference step by step: the name and the output of each layer, the last being ("head", logits).
 
@@ -164,7 +169,7 @@ class SwinTransformer(Layer):
         Yields:
             Maps (B, H, W, C) up to the pool, then (B, C), then logits (B, K).
         """
-        check_images(images, self.in_chans, self.dtype)
+        check_images(images, self.in_chans, self._first_param)
         x = images
         for name, layer in self.trunk + self.tail:
             x = layer(x)
@@ -185,12 +190,12 @@ class SwinTransformer(Layer):
         Returns:
             A map (B, C·2ⁱ, Hᵢ, Wᵢ) for each stage i.
         """
-        check_images(images, self.in_chans, self.dtype)
+        check_images(images, self.in_chans, self._first_param)
         maps, x = [], images
         for place, (_, layer) in enumerate(self.trunk):
             x = layer(x)
             if place in self.stage_ends:
-                maps.append(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+                maps.append(x.transpose(0, 3, 1, 2).copy())
         return maps
 
     def features(self, images: Array, rng: np.random.Generator | None = None) -> tuple[list[Array], Any]:
@@ -203,7 +208,7 @@ class SwinTransformer(Layer):
         Returns:
             A map (B, C·2ⁱ, Hᵢ, Wᵢ) for each stage i, and the cache.
         """
-        check_images(images, self.in_chans, self.dtype)
+        check_images(images, self.in_chans, self._first_param)
         rng = self.rng if rng is None else rng
         maps, caches, x = [], [], images
         for place, (_, layer) in enumerate(self.trunk):
@@ -293,7 +298,7 @@ class SwinTransformer(Layer):
             A dictionary a block: "name", "shift", "window_size", "grid" (rows and columns of windows) and
             "probabilities" (B, nW, h, N, N), with window number row·columns + column of the shifted, padded map.
         """
-        check_images(images, self.in_chans, self.dtype)
+        check_images(images, self.in_chans, self._first_param)
         found, x = [], images
         for name, layer in self.trunk:
             if isinstance(layer, SwinTransformerBlock):
@@ -326,7 +331,8 @@ class SwinTransformer(Layer):
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the parameters to a safetensors file, with `config` in its metadata."""
-        save_tensors(path, self.params, {"config": json.dumps(self.config)})
+        params = {name: to_host(param) for name, param in self.params.items()}
+        save_tensors(path, params, {"config": json.dumps(self.config)})
 
 
 def _pair(size: int | Sequence[int]) -> tuple[int, int]:

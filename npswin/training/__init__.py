@@ -1,6 +1,6 @@
 """Learning: optimizers, schedule, average of weights, the trainer and its pictures."""
 
-from npswin.training.config import TrainConfig
+from npswin.training.config import PRECISIONS, TrainConfig
 from npswin.training.ema import Ema
 from npswin.training.evaluate import Evaluation, evaluate
 from npswin.training.finite import NonFiniteError
@@ -14,6 +14,7 @@ from npswin.training.threads import set_threads
 from npswin.training.trainer import Trainer
 
 __all__ = [
+    "PRECISIONS",
     "SGD",
     "AdamW",
     "Ema",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 OPTIMIZERS = ("adamw", "sgd")
+PRECISIONS = ("full", "tf32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class TrainConfig:
         cutmix: α of the same for cutmix; 0 for none. Where both are on, each batch gets one of them.
         erasing: probability that a rectangle of an image is erased.
         rand_augment: number of RandAugment's operations on each image; 0 for none.
+        precision: what matrix products see of the numbers: "full" for all of the model's dtype; on a GPU also "tf32"
+            for 10 bits of the fractions, or "bfloat16" or "float16", with maps of 16 bits. Weights, sums and
+            statistics stay in float32; with float16 the loss is scaled.
         seed: of the order of the images, of their augmentation and of what the model drops.
         checkpoint_every: steps between checkpoints; None for one an epoch.
 
@@ -54,6 +58,7 @@ class TrainConfig:
     cutmix: float = 0.0
     erasing: float = 0.0
     rand_augment: int = 0
+    precision: str = "full"
     seed: int = 0
     checkpoint_every: int | None = None
 
@@ -72,6 +77,8 @@ class TrainConfig:
                 raise ValueError(f"{name}: got {value!r}, expected {expected}")
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer: got {self.optimizer!r}, expected one of {', '.join(map(repr, OPTIMIZERS))}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision: got {self.precision!r}, expected one of {', '.join(map(repr, PRECISIONS))}")
         if not isinstance(self.flip, bool):
             raise ValueError(f"flip: got {self.flip!r}, expected True or False")
         if self.micro_batches > self.batch_size:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from npswin.backends import words
+from npswin.devices import beside
 from npswin.training.trainable import Trainable
 from npswin.types import Array
 
@@ -45,7 +46,7 @@ class Ema:
     def load(self, average: Mapping[str, Array]) -> None:
         """Go on from an average that was saved; copied."""
         for name, array in self.average.items():
-            array[...] = average[name]
+            array[...] = beside(average[name], array)
 
     def settle(self) -> None:
         """Give the model the averaged weights for good."""

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.data import ImageDataset, normalize
+from npswin.devices import to_host
 from npswin.layers.loss import cross_entropy
 from npswin.training.finite import require_finite, require_finite_forward
-from npswin.training.trainable import Trainable
+from npswin.training.trainable import Trainable, as_input
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ def evaluate(
     std: Sequence[float],
     batch_size: int = 100,
     each_batch: Callable[[int], None] | None = None,
+    precision: str = "full",
 ) -> Evaluation:
     """Loss and accuracy over a whole data set.
 
@@ -43,6 +45,7 @@ def evaluate(
         std: the same.
         batch_size: images at a time.
         each_batch: called after each batch with the number of its images.
+        precision: see `npswin.TrainConfig`.
 
     Raises:
         NonFiniteError: a forward pass came to NaN or infinity.
@@ -55,11 +58,12 @@ def evaluate(
             images = normalize(dataset.images[start : start + batch_size], mean, std, model.dtype)
             labels = dataset.labels[start : start + batch_size]
             require_finite("the input batch's", [("images", images)])
+            images = as_input(model, images, precision)
             logits = model(images)
             loss, _ = cross_entropy(logits, labels)
             require_finite_forward(model, images, logits, loss)
             total_loss += loss * len(labels)
-            correct += int((logits.argmax(axis=1) == labels).sum())
+            correct += int((to_host(logits.argmax(axis=1)) == labels).sum())
             if each_batch is not None:
                 each_batch(len(labels))
     return Evaluation(total_loss / len(dataset), correct / len(dataset), len(dataset))

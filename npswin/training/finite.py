@@ -25,7 +25,7 @@ def require_finite(kind: str, tensors: Iterable[tuple[str, Array]]) -> None:
         finite = np.isfinite(tensor)
         if not finite.all():
             kinds = "NaN" if np.isnan(tensor).any() else "Inf"
-            bad = tensor.size - np.count_nonzero(finite)
+            bad = tensor.size - int(np.count_nonzero(finite))
             raise NonFiniteError(f"{kinds} in {kind} {name}: {bad} of {tensor.size} entries")
 
 

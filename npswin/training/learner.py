@@ -1,13 +1,16 @@
 """A model while it learns: everything that one step changes, and that a checkpoint has to hold."""
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from npswin.backends import words
+from npswin.devices import beside
 from npswin.training.config import TrainConfig
 from npswin.training.ema import Ema
 from npswin.training.finite import require_finite_gradients, require_finite_weights
+from npswin.training.loss_scale import LossScale
 from npswin.training.optimizers import SGD, AdamW, clip_gradients
 from npswin.training.schedule import warmup_cosine
 from npswin.training.step import compute_gradients
@@ -37,13 +40,14 @@ class Learner:
         self._warmup_steps = min(round(config.warmup_epochs * steps_per_epoch), self.total_steps - 1)
         optimizer: type[AdamW | SGD] = AdamW if config.optimizer == "adamw" else SGD
         self.optimizer = optimizer(model, config.lr, weight_decay=config.weight_decay)
+        self.loss_scale = LossScale(adapts=config.precision == "float16")
         self.ema = None if config.ema_decay is None else Ema(model, config.ema_decay)
 
     def learn(self, images: Array, targets: Array, seed: int) -> dict[str, Any]:
         """One step: gradients, clipping, update, average.
 
         Args:
-            images: (B, c, H, W) of the model's dtype.
+            images: (B, c, H, W), see `as_input`.
             targets: labels (B,) or soft targets (B, K).
             seed: of what the model drops.
 
@@ -53,13 +57,14 @@ class Learner:
         Raises:
             NonFiniteError: NaN or infinity anywhere; `step` then still is the number of good steps.
         """
-        config, model = self.config, self.model
-        loss = compute_gradients(model, images, targets, config.label_smoothing, config.micro_batches, seed)
-        if config.clip_norm is None:
-            norm = words.global_norm(model.grads.values())
-        else:
-            norm = clip_gradients(model, config.clip_norm)
+        model = self.model
+        loss, norm = self._compute_gradients(images, targets, seed)
+        while self.loss_scale.can_halve() and not math.isfinite(norm):
+            self.loss_scale.halve()
+            loss, norm = self._compute_gradients(images, targets, seed)
         require_finite_gradients(model, norm)
+        self.loss_scale.count_good_step()
+        config = self.config
         self.optimizer.lr = warmup_cosine(self.step, self.total_steps, config.lr, self._warmup_steps, config.min_lr)
         self.optimizer.step()
         require_finite_weights(model)
@@ -67,6 +72,17 @@ class Learner:
         if self.ema is not None:
             self.ema.update(self.step)
         return {"step": self.step, "loss": loss, "lr": self.optimizer.lr, "gradient_norm": norm}
+
+    def _compute_gradients(self, images: Array, targets: Array, seed: int) -> tuple[float, float]:
+        """Loss, and norm of the gradients before they are clipped."""
+        config, model, scale = self.config, self.model, self.loss_scale.value
+        loss = compute_gradients(model, images, targets, config.label_smoothing, config.micro_batches, seed, scale)
+        if scale != 1:
+            for grad in model.grads.values():
+                grad /= scale
+        if config.clip_norm is None:
+            return loss, words.global_norm(model.grads.values())
+        return loss, clip_gradients(model, config.clip_norm)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -80,6 +96,7 @@ class Learner:
     def memory(self) -> dict[str, Array]:
         """All tensors beside the weights that the next step depends on; not copies."""
         tensors = {_OPTIMIZER + name: array for name, array in self.optimizer.state().items()}
+        tensors.update(self.loss_scale.state())
         if self.ema is not None:
             tensors.update({_EMA + name: array for name, array in self.ema.average.items()})
         return tensors
@@ -95,6 +112,9 @@ class Learner:
         Raises:
             ValueError: a tensor is missing, unexpected or misshapen. Nothing is changed then.
         """
+        memory = {**self.loss_scale.state(), **memory}
+        if not self.loss_scale.adapts:
+            memory.pop("loss_scale", None)  # of a run that went on in another precision
         own = {**self.model.params, **self.memory()}
         given = {**weights, **memory}
         if wrong := sorted(own.keys() ^ given.keys()):
@@ -104,8 +124,9 @@ class Learner:
         ]:
             raise ValueError(f"tensors of another shape or dtype: {', '.join(wrong)}")
         for name, param in self.model.params.items():
-            param[...] = weights[name]
+            param[...] = beside(weights[name], param)
         self.optimizer.load_state(_under(_OPTIMIZER, memory))
+        self.loss_scale.load_state(memory)
         if self.ema is not None:
             self.ema.load(_under(_EMA, memory))
         self.step = step

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import words
+from npswin.devices import beside
 from npswin.training.trainable import Trainable
 from npswin.types import Array
 
@@ -110,7 +111,8 @@ class _Optimizer:
                 )
         self._steps = int(state["step"])
         for key, array in own.items():
-            array[...] = state[key]
+            if key != "step":
+                array[...] = beside(state[key], array)
 
 
 class AdamW(_Optimizer):

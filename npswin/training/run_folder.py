@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from npswin.devices import to_host
 from npswin.training.learner import Learner
 from npswin.types import Array
 from npswin.weights import WeightFileError, load_tensors, save_tensors
@@ -74,7 +75,7 @@ class RunFolder:
             found = json.loads(text)
         except ValueError as error:
             raise RunFolderError(f"{self.config}: not JSON ({error})") from error
-        if differences := _differences(found, json.loads(json.dumps(description))):
+        if differences := _differences(_comparable(found), _comparable(json.loads(json.dumps(description)))):
             way = "give its settings, or choose another folder (--out, or out=)"
             raise RunFolderError(f"{self.path}: holds a run that differs in {'; '.join(differences)}; {way}")
         tensors, metadata = load_tensors(self.last)
@@ -126,17 +127,24 @@ class RunFolder:
         assert self._log is not None
         os.fsync(self._log.fileno())  # the metrics never lag behind the checkpoint, even if the power fails
         memory = {_MEMORY + name: tensor for name, tensor in learner.memory().items()}
-        save_tensors(self.last, {**learner.model.params, **memory}, {**metadata, "training": json.dumps(state)})
+        tensors = {name: to_host(tensor) for name, tensor in {**learner.model.params, **memory}.items()}
+        save_tensors(self.last, tensors, {**metadata, "training": json.dumps(state)})
 
     def save_best(self, weights: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
         """Write best.safetensors, weights alone."""
-        save_tensors(self.best, weights, metadata)
+        save_tensors(self.best, {name: to_host(tensor) for name, tensor in weights.items()}, metadata)
 
     def close(self) -> None:
         """Close metrics.jsonl."""
         if self._log is not None:
             self._log.close()
             self._log = None
+
+
+def _comparable(description: Mapping[str, Any]) -> dict[str, Any]:
+    """What two descriptions of one run have in common: it may go on on another device, with other rounding."""
+    training = {name: value for name, value in description.get("training", {}).items() if name != "precision"}
+    return {**description, "training": training, "backend": None}
 
 
 def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> list[str]:

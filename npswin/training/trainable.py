@@ -4,6 +4,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from npswin.devices import SHORT_DTYPES, beside, short_dtype
 from npswin.types import Array
 
 
@@ -41,3 +42,15 @@ class Trainable(Protocol):
 
     def zero_grad(self) -> None:
         """Set all gradients to zero."""
+
+
+def as_input(model: Trainable, images: Array, precision: str = "full") -> Array:
+    """Images where the model is, in the dtype that its products are to be computed in.
+
+    Args:
+        model: its parameters' place and dtype count.
+        images: (B, c, H, W) of the model's dtype.
+        precision: see `npswin.TrainConfig`.
+    """
+    images = beside(images, next(iter(model.params.values())))
+    return images.astype(short_dtype(precision)) if precision in SHORT_DTYPES else images

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends import get_backend
+from npswin.backends import allow_tf32, get_backend
 from npswin.data import ImageDataset, batch_rng, channel_statistics, epoch_batches, steps_per_epoch
+from npswin.devices import on_gpu
 from npswin.training.augment import augment
 from npswin.training.config import TrainConfig
 from npswin.training.evaluate import Evaluation, evaluate
@@ -18,7 +19,7 @@ from npswin.training.learner import Learner
 from npswin.training.pictures import draw_curves
 from npswin.training.progress import progress, say
 from npswin.training.run_folder import RunFolder
-from npswin.training.trainable import Trainable
+from npswin.training.trainable import Trainable, as_input
 from npswin.types import Array
 
 
@@ -64,6 +65,11 @@ class Trainer:
         out: str | os.PathLike[str],
     ) -> None:
         check_data(model, train_data, test_data)
+        is_on_gpu = on_gpu(next(iter(model.params.values())))
+        if config.precision != "full" and not (is_on_gpu and model.dtype == np.float32):
+            raise ValueError(
+                f"precision: got {config.precision!r}, which takes a model in float32 on a GPU: model.to('cuda')"
+            )
         self.model, self.train_data, self.test_data, self.config = model, train_data, test_data, config
         self.mean, self.std = channel_statistics(train_data.images)
         self.best_accuracy: float | None = None
@@ -76,7 +82,7 @@ class Trainer:
             "class_names": list(train_data.class_names),
             "mean": list(self.mean),
             "std": list(self.std),
-            "backend": get_backend(),
+            "backend": "cuda" if is_on_gpu else get_backend(),
         }
         self._steps_per_epoch = steps_per_epoch(len(train_data), config.batch_size)
         self._learner = Learner(model, config, self._steps_per_epoch)
@@ -102,6 +108,8 @@ class Trainer:
             OSError: a file could not be written; the last checkpoint is kept.
         """
         learner = self._learner
+        if self._description["backend"] == "cuda":
+            allow_tf32(self.config.precision == "tf32")
         try:
             if resume:
                 state = self._folder.reopen(self._description, learner)
@@ -168,6 +176,7 @@ class Trainer:
             self.model.dtype,
             rng,
         )
+        inputs = as_input(self.model, inputs, self.config.precision)
         return {"epoch": epoch + 1, **self._learner.learn(inputs, targets, seed=int(rng.integers(2**63)))}
 
     def _finish_epoch(self) -> Evaluation:
@@ -198,7 +207,14 @@ class Trainer:
             self._stop_if_asked()
 
         with self._learner.averaged(), progress("evaluation", len(self.test_data)) as shown:
-            return evaluate(self.model, self.test_data, self.mean, self.std, each_batch=each_batch)
+            return evaluate(
+                self.model,
+                self.test_data,
+                self.mean,
+                self.std,
+                each_batch=each_batch,
+                precision=self.config.precision,
+            )
 
     def _stop_if_asked(self) -> None:
         if self._interrupts.requested is not None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from npswin.devices import beside
 from npswin.ops.resize import resize_bicubic_forward
 from npswin.types import Array
 from npswin.weights.files import WeightFileError, load_tensors
@@ -127,7 +128,7 @@ def _set(params: dict[str, Array], tensors: Mapping[str, Array], origin: str, st
             f"(strict=False loads what fits)\n{report}"
         )
     for name, value in values.items():
-        params[name][...] = value
+        params[name][...] = beside(value, params[name])
     return report
 
 

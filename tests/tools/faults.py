@@ -352,7 +352,7 @@ FAULTS = [
         DEFINITIONS,
         (
             "no dropout at the end",
-            '"output_drop_mask": draw_mask(rng, x.shape, self.drop, x.dtype)',
+            '"output_drop_mask": draw_mask(rng, x.shape, self.drop, x)',
             '"output_drop_mask": None',
         ),
     ),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from npswin.training import compute_gradients
-from npswin.training.step import SliceOfBatch
+from npswin.training.step import slice_of_batch
 from tests.training.tiny import tiny_model
 
 
@@ -44,8 +44,10 @@ def test_old_gradients_are_gone():
 
 
 def test_slices_are_parts_of_one_draw():
-    whole = SliceOfBatch(3, 0, 6, 6).random((12, 5))
+    like = np.zeros(1)
+    whole = slice_of_batch(3, 0, 6, 6, like).random((12, 5))
     parts = [
-        SliceOfBatch(3, start, stop, 6).random((2 * (stop - start), 5)) for start, stop in ((0, 1), (1, 4), (4, 6))
+        slice_of_batch(3, start, stop, 6, like).random((2 * (stop - start), 5))
+        for start, stop in ((0, 1), (1, 4), (4, 6))
     ]
     np.testing.assert_array_equal(np.concatenate(parts), whole)

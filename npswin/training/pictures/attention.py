@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from npswin.data import ImageDataset, normalize
+from npswin.devices import to_host
 from npswin.training.pictures.style import ORANGE, SKY, new_figure, save_figure, show_image
+from npswin.training.trainable import as_input
 from npswin.types import Array
 
 _HEADS = 3
@@ -39,7 +41,9 @@ def draw_attention(
         OSError: the file could not be written.
     """
     image = dataset.images[index]
-    maps = model.attention_maps(normalize(image[None], mean, std, model.dtype))
+    maps = model.attention_maps(as_input(model, normalize(image[None], mean, std, model.dtype)))
+    for block in maps:
+        block["probabilities"] = to_host(block["probabilities"])
     shifted = max((place for place, found in enumerate(maps) if found["shift"]), default=None)
     blocks = [maps[0]] if shifted is None else [maps[shifted - 1], maps[shifted]]
     patch = model.config["patch_size"] * 2 ** int(blocks[0]["name"].split(".")[1])  # pixels to a token

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from npswin.data import ImageDataset, normalize
+from npswin.devices import to_host
 from npswin.ops.softmax import softmax_forward
 from npswin.training.pictures.style import BLUE, GREY, RED, new_figure, save_figure, show_image
-from npswin.training.trainable import Trainable
+from npswin.training.trainable import Trainable, as_input
 from npswin.types import Array
 
 _COLUMNS, _ROWS, _SEARCHED = 8, 3, 500
@@ -33,7 +34,8 @@ def draw_predictions(
     """
     images, labels = dataset.images[:_SEARCHED], dataset.labels[:_SEARCHED]
     logits = [
-        model(normalize(images[start : start + 100], mean, std, model.dtype)) for start in range(0, len(images), 100)
+        to_host(model(as_input(model, normalize(images[start : start + 100], mean, std, model.dtype))))
+        for start in range(0, len(images), 100)
     ]
     probabilities = softmax_forward(np.concatenate(logits))[0]
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)

@@ -1,0 +1,308 @@
+"""Models and training on a GPU, or on what stands for one: the same numbers as on the CPU, and clear refusals."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import npswin
+from npswin import backends, devices
+from npswin.devices import on_gpu, to_gpu, to_host
+from npswin.layers import SwinTransformerBlock
+from npswin.training import NonFiniteError, TrainConfig, Trainer, compute_gradients, draw_attention, draw_predictions
+from npswin.training import trainer as trainer_module
+from npswin.training.loss_scale import LossScale
+from tests.training.tiny import tiny_config, tiny_data, tiny_model, tiny_trainer
+
+
+@pytest.fixture(autouse=True)
+def _no_curves(monkeypatch):
+    monkeypatch.setattr(trainer_module, "draw_curves", lambda *_: None)
+
+
+RNG = np.random.default_rng
+VARIANTS = [
+    {},
+    {"ape": True, "position_bias": "shared"},
+    {"position_bias": "full", "qkv_bias": False, "img_size": None},
+    {"position_bias": "none", "norm_after_pool": True, "patch_norm": False},
+    {"drop_rate": 0.2, "attn_drop_rate": 0.2, "drop_path_rate": 0.5},
+]
+
+
+def small_model(**overrides):
+    """Two stages, with a shift and padding."""
+    stages = {"depths": (2, 1), "num_heads": (2, 3), "embed_dim": 12, "window_size": 3, "img_size": 14}
+    return tiny_model(**{**stages, "dtype": "float64", **overrides})
+
+
+def batch(model, count=3, side=14):
+    rng = RNG(0)
+    return rng.standard_normal((count, 3, side, side)).astype(model.dtype), rng.integers(3, size=count)
+
+
+def learned(model, images, labels, scale=1.0):
+    """Logits, loss, dx, gradients and the parameters after a step, as NumPy arrays."""
+    logits, cache = model.forward(images, rng=RNG(1))
+    loss, dlogits = npswin.cross_entropy(logits, labels, label_smoothing=0.1, scale=scale)
+    dx = model.backward(dlogits, cache)
+    gradients = {name: to_host(grad) / grad.dtype.type(scale) for name, grad in model.grads.items()}
+    npswin.AdamW(model, lr=1e-2).step()
+    return {"logits": to_host(logits), "loss": loss, "dx": to_host(dx), **gradients}, model.params
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_model_learns_the_same_on_a_gpu(cuda, variant):
+    model = small_model(**variant)
+    images, labels = batch(model)
+    wanted, wanted_params = learned(small_model(**variant), images, labels)
+    assert model.to("cuda") is model
+    found, params = learned(model, to_gpu(images), labels)
+    for name, value in wanted.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-9, atol=1e-12, err_msg=name)
+    for name, param in wanted_params.items():
+        assert on_gpu(params[name])
+        np.testing.assert_allclose(to_host(params[name]), param, rtol=1e-7, atol=1e-7, err_msg=name)
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [("bfloat16", 5e-2), ("float16", 1e-2)])
+def test_maps_of_16_bits_leave_parameters_and_gradients_in_float32(cuda, dtype, limit):
+    images, labels = batch(small_model(dtype="float32"))
+    wanted, _ = learned(small_model(dtype="float32"), images, labels)
+    model = small_model(dtype="float32").to("cuda")
+    short = to_gpu(images).astype(devices.short_dtype(dtype))
+    found, params = learned(model, short, labels, scale=1024.0)
+    assert found["logits"].dtype == found["dx"].dtype == devices.short_dtype(dtype)
+    for name, param in params.items():
+        assert param.dtype == found[name].dtype == np.float32, name
+        error = np.linalg.norm(found[name] - wanted[name]) / np.linalg.norm(wanted[name])
+        assert error < limit, name
+
+
+def test_a_model_goes_there_and_back(cuda):
+    model = tiny_model()
+    before = {name: param.copy() for name, param in model.params.items()}
+    images, _ = batch(model, side=8)
+    logits = model(images)
+    model.to("cuda").to("cuda").to("cpu")
+    for name, param in model.params.items():
+        assert isinstance(param, np.ndarray)
+        np.testing.assert_array_equal(param, before[name])
+    np.testing.assert_array_equal(model(images), logits)
+
+
+def test_gradients_go_along(cuda):
+    model = tiny_model()
+    images, labels = batch(model, side=8)
+    compute_gradients(model, images, labels)
+    before = {name: grad.copy() for name, grad in model.grads.items()}
+    model.to("cuda")
+    for name, grad in model.grads.items():
+        np.testing.assert_array_equal(to_host(grad), before[name])
+
+
+def test_weight_files_know_no_device(cuda, tmp_path):
+    on_cpu, there = tiny_model(seed=1), tiny_model(seed=2).to("cuda")
+    on_cpu.save(tmp_path / "cpu.safetensors")
+    assert npswin.load_weights(there, tmp_path / "cpu.safetensors").complete
+    there.save(tmp_path / "gpu.safetensors")
+    assert (tmp_path / "gpu.safetensors").read_bytes().endswith((tmp_path / "cpu.safetensors").read_bytes()[-4000:])
+
+
+def test_maps_for_dense_tasks_and_attention_maps(cuda):
+    model = small_model()
+    images, _ = batch(model)
+    features, looks = model.forward_features(images), model.attention_maps(images)
+    model.to("cuda")
+    for wanted, found in zip(features, model.forward_features(to_gpu(images)), strict=True):
+        np.testing.assert_allclose(to_host(found), wanted, rtol=1e-10, atol=1e-12)
+    for wanted, found in zip(looks, model.attention_maps(to_gpu(images)), strict=True):
+        np.testing.assert_allclose(to_host(found["probabilities"]), wanted["probabilities"], rtol=1e-9, atol=1e-12)
+
+
+def test_what_is_dropped_may_be_drawn_on_the_gpu(cuda):
+    library = devices.cupy().random
+    model = tiny_model(drop_rate=0.3, attn_drop_rate=0.3).to("cuda")
+    images = to_gpu(batch(model, side=8)[0])
+    draws = [to_host(model.forward(images, rng=library.Generator(library.Philox4x3210(seed)))[0]) for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert (draws[0] != draws[2]).any()
+
+
+@pytest.mark.parametrize("pieces", [2, 3])
+def test_micro_batches_on_a_gpu_give_the_same_gradients(cuda, pieces):
+    model = small_model(drop_path_rate=0.5, drop_rate=0.2).to("cuda")
+    images, labels = batch(model, count=5)
+    compute_gradients(model, to_gpu(images), labels, seed=3)
+    whole = {name: to_host(grad).copy() for name, grad in model.grads.items()}
+    compute_gradients(model, to_gpu(images), labels, seed=3, micro_batches=pieces)
+    for name, grad in model.grads.items():
+        np.testing.assert_allclose(to_host(grad), whole[name], rtol=1e-8, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("precision", ["full", "tf32", "bfloat16", "float16"])
+def test_training_on_a_gpu(cuda, tmp_path, precision):
+    data = tiny_data(), tiny_data(10, "test")
+    model = tiny_model().to("cuda")
+    run = Trainer(model, *data, tiny_config(precision=precision), tmp_path / "there")
+    run.fit()
+    tiny_trainer(tmp_path / "here").fit()
+    losses = [
+        [json.loads(line)["loss"] for line in (tmp_path / place / "metrics.jsonl").read_text().splitlines()]
+        for place in ("there", "here")
+    ]
+    np.testing.assert_allclose(losses[0][0], losses[1][0], rtol=0.2)  # another generator draws what is dropped
+    assert losses[0][-1] < losses[0][0]
+    draw_predictions(model, data[1], run.mean, run.std, tmp_path / "predictions.png")
+    draw_attention(model, data[1], run.mean, run.std, tmp_path / "attention.png")
+
+
+@pytest.mark.parametrize("to", ["cpu", "cuda"])
+def test_a_run_may_go_on_on_another_device(cuda, tmp_path, to):
+    first, second = ("cpu", "cuda") if to == "cuda" else ("cuda", "cpu")
+    precision = {"cpu": "full", "cuda": "float16"}
+    data = tiny_data(), tiny_data(10, "test")
+
+    def trainer(device):
+        config = tiny_config(precision=precision[device], optimizer="sgd" if to == "cpu" else "adamw")
+        return Trainer(tiny_model().to(device), *data, config, tmp_path / "run")
+
+    begun = trainer(first)
+    begun._run = lambda: begun._train_epoch() or begun._finish_epoch()
+    begun.fit()
+    result = trainer(second).fit(resume=True)
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, 10))
+    assert result.images == 10
+
+
+def test_the_loss_scale_is_halved_until_nothing_overflows(cuda, tmp_path):
+    run = Trainer(
+        tiny_model().to("cuda"), tiny_data(), tiny_data(10, "test"), tiny_config(precision="float16"), tmp_path / "run"
+    )
+    learner = run._learner
+    learner.loss_scale.value = 2.0**24
+    images, labels = batch(tiny_model(), side=8)
+    record = learner.learn(to_gpu(images).astype(np.float16), labels, seed=0)
+    assert np.isfinite(record["gradient_norm"])
+    assert 1 < learner.loss_scale.value < 2.0**24
+    assert np.log2(learner.loss_scale.value) % 1 == 0
+    for param in learner.model.params.values():
+        param[...] = np.inf
+    with pytest.raises(NonFiniteError):
+        learner.learn(to_gpu(images).astype(np.float16), labels, seed=0)
+
+
+def test_the_loss_scale_grows_after_many_good_steps():
+    scale = LossScale(adapts=True)
+    first = scale.value
+    for _ in range(2000):
+        scale.count_good_step()
+    assert (scale.value, scale.good_steps) == (2 * first, 0)
+    other = LossScale(adapts=True)
+    other.load_state(scale.state())
+    assert other.value == scale.value
+    assert LossScale(adapts=False).state() == {}
+
+
+def test_arrays_in_the_wrong_place_are_refused(cuda):
+    model = tiny_model()
+    images, _ = batch(model, side=8)
+    with pytest.raises(ValueError, match=r"images is on 'cuda', the parameters on 'cpu'.*x\.get\(\)"):
+        model(to_gpu(images))
+    logits, cache = model.forward(images, rng=RNG(0))
+    with pytest.raises(ValueError, match=r"dlogits.*on 'cpu'"):
+        model.backward(to_gpu(np.ones_like(logits)), cache)
+    model.to("cuda")
+    with pytest.raises(ValueError, match=r"images is on 'cpu', the parameters on 'cuda'.*cupy\.asarray\(x\)"):
+        model(images)
+    with pytest.raises(ValueError, match="got dtype float64, expected the model's float32"):
+        model(to_gpu(images.astype(np.float64)))
+    block = SwinTransformerBlock(4, 2, 2, RNG(0)).to("cuda")
+    with pytest.raises(ValueError, match="SwinTransformerBlock: x is on 'cpu'"):
+        block(np.ones((1, 2, 2, 4), np.float32))
+
+
+def test_short_maps_take_float32_parameters_on_a_gpu(cuda):
+    images, _ = batch(tiny_model(), side=8)
+    with pytest.raises(ValueError, match="got dtype float16, expected the model's float64"):
+        tiny_model(dtype="float64").to("cuda")(to_gpu(images).astype(np.float16))
+    with pytest.raises(ValueError, match="dtype float16"):
+        tiny_model()(images.astype(np.float16))
+
+
+def test_a_device_that_there_is_not():
+    with pytest.raises(ValueError, match="device: got 'tpu', expected one of 'cpu', 'cuda'"):
+        tiny_model().to("tpu")
+    with pytest.raises(ValueError, match=r"backend: got 'cuda'.*model\.to\('cuda'\)"):
+        npswin.set_backend("cuda")
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16", "float16"])
+def test_precision_takes_a_gpu(tmp_path, precision):
+    with pytest.raises(ValueError, match=rf"precision: got '{precision}'.*model\.to\('cuda'\)"):
+        tiny_trainer(tmp_path / "run", precision=precision)
+    with pytest.raises(ValueError, match="precision: got 'half', expected one of 'full', 'tf32'"):
+        TrainConfig(precision="half")
+
+
+class _Missing:
+    """What CuPy says where something is missing."""
+
+    class CUDARuntimeError(RuntimeError):
+        pass
+
+    def __init__(self, count):
+        self.count = count
+
+    def getDeviceCount(self):
+        if self.count is None:
+            raise self.CUDARuntimeError("cudaErrorInsufficientDriver")
+        return self.count
+
+
+@pytest.mark.parametrize(
+    ("count", "message"), [(None, "no NVIDIA GPU with a working driver"), (0, "there is no NVIDIA GPU")]
+)
+def test_no_driver_or_no_gpu_is_told(monkeypatch, count, message):
+    runtime = _Missing(count)
+    cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime), ndarray=np.memmap)
+    cupy.random = SimpleNamespace(Generator=_Missing)
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    devices.cupy.cache_clear()
+    model = tiny_model()
+    with pytest.raises(RuntimeError, match=message):
+        model.to("cuda")
+    assert all(isinstance(param, np.ndarray) for param in model.params.values())
+
+
+def test_no_cupy_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    devices.cupy.cache_clear()
+    with pytest.raises(RuntimeError, match=r"no CuPy.*npswin\[cuda12\].*npswin\[cuda13\]"):
+        tiny_model().to("cuda")
+
+
+def test_too_little_memory_is_told(cuda, monkeypatch):
+    class Full(MemoryError):
+        pass
+
+    def full(_):
+        raise Full("out of memory allocating 1,000 bytes")
+
+    monkeypatch.setattr(devices.cupy().cuda.memory, "OutOfMemoryError", Full)
+    monkeypatch.setattr(devices.cupy(), "asarray", full)
+    model = tiny_model()
+    with pytest.raises(RuntimeError, match=r"too little memory for the parameters.*1,000 bytes"):
+        model.to("cuda")
+    assert all(isinstance(param, np.ndarray) for param in model.params.values())
+
+
+def test_a_word_of_numbers_on_the_cpu_stays_there(cuda):
+    x = np.ones((2, 3), np.float32)
+    assert isinstance(backends.words.gelu(x), np.ndarray)
+    assert isinstance(backends.words.global_norm([x]), float)
+    assert isinstance(backends.words.global_norm([to_gpu(x)]), float)
+    assert on_gpu(backends.words.gelu(to_gpu(x)))
