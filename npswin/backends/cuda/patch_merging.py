@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from npswin.backends.cuda.composed import composed
 from npswin.backends.cuda.launch import blocks, launch
+from npswin.backends.cuda.layer_norm import group_norm_backward, group_norm_forward
+from npswin.backends.cuda.linear import linear_backward, linear_forward
 from npswin.devices import cupy
 
 
@@ -25,11 +26,21 @@ def patch_concat_backward(dy: Any, cache: Any) -> Any:
     return dx
 
 
-def patch_merging_forward(x: Any, *parameters: Any, **named: Any) -> tuple[Any, Any]:
+def patch_merging_forward(
+    x: Any, norm_weight: Any, norm_bias: Any, reduction_weight: Any, reduction_bias: Any = None
+) -> tuple[Any, Any]:
     """See `npswin.ops.patch_merging_forward`."""
-    return composed("patch_merging_forward")(x, *parameters, **named)
+    if norm_weight is None or norm_bias is None:
+        merged, cache = patch_concat_forward(x)
+    else:
+        merged, cache = group_norm_forward(x, norm_weight, norm_bias)
+    y, linear_cache = linear_forward(merged, reduction_weight, reduction_bias)
+    return y, (norm_weight is not None and norm_bias is not None, cache, linear_cache)
 
 
 def patch_merging_backward(dy: Any, cache: Any) -> tuple[Any, ...]:
     """See `npswin.ops.patch_merging_backward`."""
-    return composed("patch_merging_backward")(dy, cache)
+    has_norm, cache, linear_cache = cache
+    dmerged, dweight, dbias = linear_backward(dy, linear_cache)
+    gradients = group_norm_backward(dmerged, cache) if has_norm else (patch_concat_backward(dmerged, cache), None, None)
+    return *gradients, dweight, dbias

@@ -1,79 +1,128 @@
-// LayerNorm over the channels of each token; the mathematics is in npswin/ops/layer_norm.py.
+// LayerNorm over the channels of each token, or of each 2×2 group of tokens; see npswin/ops/layer_norm.py.
 //
-// A warp takes a token: its lanes go along the channels side by side, so that the warp reads whole lines of memory. The
-// token is read three times, from memory once and then from the first cache.
+// A warp takes a row: its lanes go along the channels side by side, so that the warp reads whole lines of memory. The row
+// is read three times, from memory once and then from the first cache.
 
 #include "common.cuh"
+#include "rows.cuh"
 
-// y = (x − μ) rstd · weight + bias; stats (tokens, 2) gets μ and rstd = 1/√(σ² + eps).
-KERNEL layer_norm_forward(
-    const Scalar* x, const Sum* weight, const Sum* bias, Scalar* y, Sum* stats, Index tokens, int channels, Sum eps
+// y = (x − μ) rstd · weight + bias; stats (rows, 2) gets μ and rstd = 1/√(σ² + eps).
+template <class Rows>
+__device__ inline void normalize(
+    const Rows& rows, const Scalar* x, const Sum* weight, const Sum* bias, Scalar* y, Sum* stats, Index count,
+    int channels, Sum eps
 ) {
     int lane = threadIdx.x % WARP;
-    for (Index token = thread_number() / WARP; token < tokens; token += thread_count() / WARP) {
-        const Scalar* row = x + token * channels;
+    for (Index row = thread_number() / WARP; row < count; row += thread_count() / WARP) {
         Sum mean = 0, variance = 0;
-        for (int c = lane; c < channels; c += WARP) mean += (Sum)row[c];
+        for (int c = lane; c < channels; c += WARP) mean += read(rows, x, row, c);
         mean = warp_sum(mean) / channels;
-        for (int c = lane; c < channels; c += WARP) variance += ((Sum)row[c] - mean) * ((Sum)row[c] - mean);
+        for (int c = lane; c < channels; c += WARP) {
+            Sum centred = read(rows, x, row, c) - mean;
+            variance += centred * centred;
+        }
         Sum rstd = 1 / sqrt(warp_sum(variance) / channels + eps);
         for (int c = lane; c < channels; c += WARP)
-            y[token * channels + c] = (Scalar)(((Sum)row[c] - mean) * rstd * weight[c] + bias[c]);
+            y[row * channels + c] = (Scalar)((read(rows, x, row, c) - mean) * rstd * weight[c] + bias[c]);
         if (lane == 0) {
-            stats[2 * token] = mean;
-            stats[2 * token + 1] = rstd;
+            stats[2 * row] = mean;
+            stats[2 * row + 1] = rstd;
         }
     }
 }
 
-// dx = rstd (g − ⟨g⟩ − x̂ ⟨g x̂⟩) + shortcut, with g = dy · weight; shortcut may be null.
-KERNEL layer_norm_backward(
-    const Scalar* dy, const Scalar* x, const Sum* weight, const Sum* stats, const Scalar* shortcut, Scalar* dx,
-    Index tokens, int channels
+// dx = rstd (g − ⟨g⟩ − x̂ ⟨g x̂⟩) + shortcut, with g = dy · weight; shortcut, which lies as dx does, may be null.
+template <class Rows>
+__device__ inline void normalize_backward(
+    const Rows& rows, const Scalar* dy, const Scalar* x, const Sum* weight, const Sum* stats, const Scalar* shortcut,
+    Scalar* dx, Index count, int channels
 ) {
     int lane = threadIdx.x % WARP;
-    for (Index token = thread_number() / WARP; token < tokens; token += thread_count() / WARP) {
-        const Scalar *up = dy + token * channels, *row = x + token * channels;
-        Sum mean = stats[2 * token], rstd = stats[2 * token + 1], mean_g = 0, mean_gx = 0;
+    for (Index row = thread_number() / WARP; row < count; row += thread_count() / WARP) {
+        const Scalar* up = dy + row * channels;
+        Sum mean = stats[2 * row], rstd = stats[2 * row + 1], mean_g = 0, mean_gx = 0;
         for (int c = lane; c < channels; c += WARP) {
             Sum g = (Sum)up[c] * weight[c];
             mean_g += g;
-            mean_gx += g * ((Sum)row[c] - mean) * rstd;
+            mean_gx += g * (read(rows, x, row, c) - mean) * rstd;
         }
         mean_g = warp_sum(mean_g) / channels;
         mean_gx = warp_sum(mean_gx) / channels;
         for (int c = lane; c < channels; c += WARP) {
-            Sum xhat = ((Sum)row[c] - mean) * rstd;
+            if (rows.is_padding(row, c)) continue;
+            Index place = rows.place(row, c);
+            Sum xhat = ((Sum)x[place] - mean) * rstd;
             Sum value = rstd * ((Sum)up[c] * weight[c] - mean_g - xhat * mean_gx);
-            if (shortcut) value += (Sum)shortcut[token * channels + c];
-            dx[token * channels + c] = (Scalar)value;
+            if (shortcut) value += (Sum)shortcut[place];
+            dx[place] = (Scalar)value;
         }
     }
 }
 
-// dweight = Σ dy x̂ and dbias = Σ dy over a block's share of the tokens; block (32, 8), grid (channels / 32, shares).
+// dweight = Σ dy x̂ and dbias = Σ dy over a block's share of the rows; block (32, 8), grid (channels / 32, shares).
 //
-// A column of threads takes every eighth token. sums is (shares, 2, channels), to be added up by sum_rows.
+// A column of threads takes every eighth row. sums is (shares, 2, channels), to be added up by sum_rows.
+template <class Rows>
+__device__ inline void parameter_sums(
+    const Rows& rows, const Scalar* dy, const Scalar* x, const Sum* stats, Sum* sums, Index count, int channels
+) {
+    __shared__ Sum room[2][8][WARP];
+    int c = blockIdx.x * WARP + threadIdx.x, own = threadIdx.y;
+    Index share = (count + gridDim.y - 1) / gridDim.y, first = blockIdx.y * share;
+    Index stop = first + share < count ? first + share : count;
+    Sum dweight = 0, dbias = 0;
+    if (c < channels)
+        for (Index row = first + own; row < stop; row += 8) {
+            Sum up = (Sum)dy[row * channels + c];
+            dbias += up;
+            dweight += up * (read(rows, x, row, c) - stats[2 * row]) * stats[2 * row + 1];
+        }
+    room[0][own][threadIdx.x] = dweight;
+    room[1][own][threadIdx.x] = dbias;
+    __syncthreads();
+    if (own < 2 && c < channels) {
+        Sum total = 0;
+        for (int other = 0; other < 8; other++) total += room[own][other][threadIdx.x];
+        sums[((Index)blockIdx.y * 2 + own) * channels + c] = total;
+    }
+}
+
+KERNEL layer_norm_forward(
+    const Scalar* x, const Sum* weight, const Sum* bias, Scalar* y, Sum* stats, Index tokens, int channels, Sum eps
+) {
+    normalize(Tokens{channels}, x, weight, bias, y, stats, tokens, channels, eps);
+}
+
+KERNEL layer_norm_backward(
+    const Scalar* dy, const Scalar* x, const Sum* weight, const Sum* stats, const Scalar* shortcut, Scalar* dx,
+    Index tokens, int channels
+) {
+    normalize_backward(Tokens{channels}, dy, x, weight, stats, shortcut, dx, tokens, channels);
+}
+
 KERNEL layer_norm_parameter_sums(
     const Scalar* dy, const Scalar* x, const Sum* stats, Sum* sums, Index tokens, int channels
 ) {
-    __shared__ Sum room[2][8][WARP];
-    int c = blockIdx.x * WARP + threadIdx.x, row = threadIdx.y;
-    Index share = (tokens + gridDim.y - 1) / gridDim.y, first = blockIdx.y * share;
-    Index stop = first + share < tokens ? first + share : tokens;
-    Sum dweight = 0, dbias = 0;
-    if (c < channels)
-        for (Index token = first + row; token < stop; token += 8) {
-            Sum up = (Sum)dy[token * channels + c];
-            dbias += up;
-            dweight += up * ((Sum)x[token * channels + c] - stats[2 * token]) * stats[2 * token + 1];
-        }
-    room[0][row][threadIdx.x] = dweight;
-    room[1][row][threadIdx.x] = dbias;
-    __syncthreads();
-    if (row < 2 && c < channels) {
-        Sum total = 0;
-        for (int other = 0; other < 8; other++) total += room[row][other][threadIdx.x];
-        sums[((Index)blockIdx.y * 2 + row) * channels + c] = total;
-    }
+    parameter_sums(Tokens{channels}, dy, x, stats, sums, tokens, channels);
+}
+
+// The same of 2×2 groups of tokens of a map (images, height, width, channels).
+KERNEL group_norm_forward(
+    const Scalar* x, const Sum* weight, const Sum* bias, Scalar* y, Sum* stats, Index groups, int height, int width,
+    int channels, Sum eps
+) {
+    normalize(Groups{height, width, channels}, x, weight, bias, y, stats, groups, 4 * channels, eps);
+}
+
+KERNEL group_norm_backward(
+    const Scalar* dy, const Scalar* x, const Sum* weight, const Sum* stats, Scalar* dx, Index groups, int height,
+    int width, int channels
+) {
+    normalize_backward(Groups{height, width, channels}, dy, x, weight, stats, 0, dx, groups, 4 * channels);
+}
+
+KERNEL group_norm_parameter_sums(
+    const Scalar* dy, const Scalar* x, const Sum* stats, Sum* sums, Index groups, int height, int width, int channels
+) {
+    parameter_sums(Groups{height, width, channels}, dy, x, stats, sums, groups, 4 * channels);
 }

@@ -1,6 +1,7 @@
 // Words that only move numbers: image patches as rows, 2×2 groups of tokens side by side, and back.
 
 #include "common.cuh"
+#include "rows.cuh"
 
 // Images (images, channels, height, width) -> rows (images·R·S, channels·p·p), zeros beyond the right and lower edge.
 KERNEL patches_forward(
@@ -29,24 +30,15 @@ KERNEL patches_backward(
     }
 }
 
-// A map (images, height, width, channels) -> (images, R, S, 4 channels): even row and column first, then odd row and even
-// column, even and odd, odd and odd; zeros beyond odd sides. With `back`, the transpose, x being filled.
-KERNEL patch_concat(
-    Scalar* x, Scalar* groups, Index size, int height, int width, int channels, int back
-) {
-    int down = (height + 1) / 2, across = (width + 1) / 2;
+// The 2×2 groups of a map side by side, see `Groups`. With `back`, the transpose, x being filled.
+KERNEL patch_concat(Scalar* x, Scalar* groups, Index size, int height, int width, int channels, int back) {
+    Groups rows = {height, width, channels};
     for (Index i = thread_number(); i < size; i += thread_count()) {
-        int inside = (int)(i % (4 * channels)), quarter = inside / channels, c = inside % channels;
-        Index token = i / (4 * channels);
-        int y = 2 * (int)(token / across % down) + quarter % 2, x_ = 2 * (int)(token % across) + quarter / 2;
-        if (y >= height || x_ >= width) {
-            if (!back) groups[i] = (Scalar)(Sum)0;
-            continue;
-        }
-        Index at = ((token / ((Index)down * across) * height + y) * width + x_) * channels + c;
-        if (back)
-            x[at] = groups[i];
-        else
-            groups[i] = x[at];
+        Index group = i / (4 * channels);
+        int c = (int)(i % (4 * channels));
+        if (!back)
+            groups[i] = (Scalar)read(rows, x, group, c);
+        else if (!rows.is_padding(group, c))
+            x[rows.place(group, c)] = groups[i];
     }
 }
