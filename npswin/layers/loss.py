@@ -45,9 +45,7 @@ def target_distribution(labels: Array, num_classes: int, label_smoothing: float,
     return targets
 
 
-def cross_entropy(
-    logits: Array, labels: Array, label_smoothing: float = 0.0, scale: float = 1.0
-) -> tuple[float, Array]:
+def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0, scale: float = 1.0) -> tuple[Any, Array]:
     """The mean cross-entropy of a batch and its derivative by the logits.
 
     Args:
@@ -57,7 +55,7 @@ def cross_entropy(
         scale: by which the derivative is multiplied, before it is rounded to the logits' dtype.
 
     Returns:
-        loss, a float in nats; dlogits (B, K).
+        loss, a float in nats, or on a GPU an array without axes, so that nobody has to wait for it; dlogits (B, K).
 
     Raises:
         ValueError: shapes that do not fit, labels out of range, an empty batch.
@@ -73,4 +71,4 @@ def cross_entropy(
     dtype = logits.dtype if logits.dtype == np.float64 or not on_gpu(logits) else np.float32
     targets = target_distribution(labels, logits.shape[1], label_smoothing, dtype)
     loss, cache = words.cross_entropy_forward(logits, beside(targets, logits))
-    return float(loss), words.cross_entropy_backward(np.full_like(loss, scale), cache)
+    return loss if on_gpu(loss) else float(loss), words.cross_entropy_backward(np.full_like(loss, scale), cache)

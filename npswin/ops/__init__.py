@@ -48,6 +48,7 @@ from npswin.ops.optimizer import (
     adamw_update,
     adamw_update_all,
     ema_update,
+    ema_update_all,
     global_norm,
     sgd_update,
 )
@@ -110,6 +111,7 @@ __all__ = [
     "dropout_backward",
     "dropout_forward",
     "ema_update",
+    "ema_update_all",
     "gelu_backward",
     "gelu_forward",
     "global_norm",

@@ -73,6 +73,7 @@ def adamw_update_all(
     eps: float,
     weight_decays: Sequence[float],
     step: int,
+    grad_scale: float = 1.0,
 ) -> None:
     """`adamw_update` of many parameters, in place: a chain that is worth fusing, since most of them are small.
 
@@ -80,9 +81,11 @@ def adamw_update_all(
         params, grads, ms, vs: θ, g, m and v of each parameter.
         lr, beta1, beta2, eps, step: as in `adamw_update`, of all of them.
         weight_decays: λ of each.
+        grad_scale: by which all g are multiplied first, as clipping does. Where it is not finite, nothing is changed.
     """
-    for param, grad, m, v, weight_decay in zip(params, grads, ms, vs, weight_decays, strict=True):
-        adamw_update(param, grad, m, v, lr, beta1, beta2, eps, weight_decay, step)
+    if math.isfinite(grad_scale):
+        for param, grad, m, v, weight_decay in zip(params, grads, ms, vs, weight_decays, strict=True):
+            adamw_update(param, grad_scale * grad, m, v, lr, beta1, beta2, eps, weight_decay, step)
 
 
 def sgd_update(param: Array, grad: Array, velocity: Array, lr: float, momentum: float, weight_decay: float) -> None:
@@ -119,6 +122,17 @@ def ema_update(average: Array, param: Array, decay: float) -> None:
     scratch = param - average
     scratch *= 1 - decay
     average += scratch
+
+
+def ema_update_all(averages: Sequence[Array], params: Sequence[Array], decay: float) -> None:
+    """`ema_update` of many parameters, in place.
+
+    Args:
+        averages, params: a and θ of each.
+        decay: δ of all of them.
+    """
+    for average, param in zip(averages, params, strict=True):
+        ema_update(average, param, decay)
 
 
 def global_norm(grads: Iterable[Array]) -> float:

@@ -40,8 +40,7 @@ class Ema:
             step: number of this update, from 1.
         """
         decay = min(self.decay, (1 + step) / (10 + step))
-        for name, param in self._params.items():
-            words.ema_update(self.average[name], param, decay)
+        words.ema_update_all(list(self.average.values()), list(self._params.values()), decay)
 
     def load(self, average: Mapping[str, Array]) -> None:
         """Go on from an average that was saved; copied."""

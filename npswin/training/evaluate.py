@@ -62,7 +62,7 @@ def evaluate(
             logits = model(images)
             loss, _ = cross_entropy(logits, labels)
             require_finite_forward(model, images, logits, loss)
-            total_loss += loss * len(labels)
+            total_loss += float(loss) * len(labels)
             correct += int((to_host(logits.argmax(axis=1)) == labels).sum())
             if each_batch is not None:
                 each_batch(len(labels))

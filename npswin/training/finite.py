@@ -1,4 +1,8 @@
-"""NaN and infinity: found where they first appear, and named."""
+"""NaN and infinity: found where they first appear, and named.
+
+On a GPU nobody waits to look at the numbers of each step: these functions then let everything pass but
+`require_finite`. The loss and the gradients' norm tell, see `npswin.training.learner.settled`.
+"""
 
 import math
 from collections.abc import Iterable
@@ -6,6 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from npswin.backends import words
+from npswin.devices import on_gpu
 from npswin.training.trainable import Trainable
 from npswin.types import Array
 
@@ -41,7 +46,7 @@ def require_finite_forward(model: Trainable, images: Array, logits: Array, loss:
     Raises:
         NonFiniteError: for the first parameter, activation, logits or loss that is not finite.
     """
-    if math.isfinite(loss) and np.isfinite(logits).all():
+    if on_gpu(logits) or (math.isfinite(loss) and np.isfinite(logits).all()):
         return
     require_finite("parameter", model.params.items())
     activations = getattr(model, "activations", None)
@@ -61,7 +66,7 @@ def require_finite_gradients(model: Trainable, norm: float) -> None:
     Raises:
         NonFiniteError: for the first of them that is not finite.
     """
-    if not math.isfinite(norm):
+    if not on_gpu(norm) and not math.isfinite(norm):
         require_finite("the gradient of", reversed(model.grads.items()))
         raise NonFiniteError(f"the norm of all gradients is {norm}, though each of them is finite")
 
@@ -75,6 +80,7 @@ def require_finite_weights(model: Trainable) -> None:
     Raises:
         NonFiniteError: for the first of them that is not finite.
     """
-    if not math.isfinite(words.global_norm(model.params.values())):
+    norm = words.global_norm(model.params.values())
+    if not on_gpu(norm) and not math.isfinite(norm):
         require_finite("the updated parameter", model.params.items())
         raise NonFiniteError("the norm of all parameters is infinite, though each of them is finite")

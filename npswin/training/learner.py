@@ -6,18 +6,37 @@ from contextlib import contextmanager
 from typing import Any
 
 from npswin.backends import words
-from npswin.devices import beside
+from npswin.devices import beside, on_gpu
 from npswin.training.config import TrainConfig
 from npswin.training.ema import Ema
-from npswin.training.finite import require_finite_gradients, require_finite_weights
+from npswin.training.finite import (
+    NonFiniteError,
+    require_finite,
+    require_finite_gradients,
+    require_finite_weights,
+)
 from npswin.training.loss_scale import LossScale
-from npswin.training.optimizers import SGD, AdamW, clip_gradients
+from npswin.training.optimizers import SGD, AdamW, gradient_scale
 from npswin.training.schedule import warmup_cosine
 from npswin.training.step import compute_gradients
 from npswin.training.trainable import Trainable
 from npswin.types import Array
 
 _OPTIMIZER, _EMA = "optimizer.", "ema."
+
+
+def settled(record: dict[str, Any], model: Trainable) -> dict[str, Any]:
+    """What `Learner.learn` returned as plain numbers, once a GPU has computed them.
+
+    Raises:
+        NonFiniteError: one of them is NaN or infinite; the step has changed nothing.
+    """
+    plain = {name: float(value) if on_gpu(value) else value for name, value in record.items()}
+    if not (math.isfinite(plain["loss"]) and math.isfinite(plain["gradient_norm"])):
+        require_finite("parameter", model.params.items())
+        numbers = f"the loss is {plain['loss']} and the norm of all gradients {plain['gradient_norm']}"
+        raise NonFiniteError(f"{numbers}; on a CPU the message would name the tensor")
+    return plain
 
 
 class Learner:
@@ -52,37 +71,33 @@ class Learner:
             seed: of what the model drops.
 
         Returns:
-            "step" (from 1), "loss", "lr" and "gradient_norm" (before clipping).
+            "step" (from 1), "loss", "lr" and "gradient_norm" (before clipping). On a GPU loss and norm are arrays
+            without axes, which may still be being computed.
 
         Raises:
-            NonFiniteError: NaN or infinity anywhere; `step` then still is the number of good steps.
+            NonFiniteError: NaN or infinity anywhere; `step` then still is the number of good steps. On a GPU a step
+                that comes to NaN changes nothing, and `settled` finds out.
         """
-        model = self.model
+        model, config = self.model, self.config
         loss, norm = self._compute_gradients(images, targets, seed)
         while self.loss_scale.can_halve() and not math.isfinite(norm):
             self.loss_scale.halve()
             loss, norm = self._compute_gradients(images, targets, seed)
         require_finite_gradients(model, norm)
-        self.loss_scale.count_good_step()
-        config = self.config
         self.optimizer.lr = warmup_cosine(self.step, self.total_steps, config.lr, self._warmup_steps, config.min_lr)
-        self.optimizer.step()
+        self.optimizer.step(gradient_scale(norm, config.clip_norm, self.loss_scale.value))
+        self.loss_scale.count_good_step()
         require_finite_weights(model)
         self.step += 1
         if self.ema is not None:
             self.ema.update(self.step)
         return {"step": self.step, "loss": loss, "lr": self.optimizer.lr, "gradient_norm": norm}
 
-    def _compute_gradients(self, images: Array, targets: Array, seed: int) -> tuple[float, float]:
-        """Loss, and norm of the gradients before they are clipped."""
+    def _compute_gradients(self, images: Array, targets: Array, seed: int) -> tuple[Any, Any]:
+        """Loss, and norm of the gradients; these are too large by the scale of the loss."""
         config, model, scale = self.config, self.model, self.loss_scale.value
         loss = compute_gradients(model, images, targets, config.label_smoothing, config.micro_batches, seed, scale)
-        if scale != 1:
-            for grad in model.grads.values():
-                grad /= scale
-        if config.clip_norm is None:
-            return loss, words.global_norm(model.grads.values())
-        return loss, clip_gradients(model, config.clip_norm)
+        return loss, words.global_norm(model.grads.values()) / scale
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

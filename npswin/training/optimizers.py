@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import words
-from npswin.devices import beside
+from npswin.devices import beside, on_gpu
 from npswin.training.trainable import Trainable
 from npswin.types import Array
 
@@ -43,12 +43,28 @@ def clip_gradients(model: Trainable, max_norm: float) -> float:
     if not max_norm > 0:
         raise ValueError(f"max_norm: got {max_norm}, expected a positive number")
     grads = model.grads
-    norm = words.global_norm(grads.values())
+    norm = float(words.global_norm(grads.values()))
     factor = max_norm / (norm + 1e-6)
     if factor < 1 and math.isfinite(norm):
         for grad in grads.values():
             grad *= factor
     return norm
+
+
+def gradient_scale(norm: Any, max_norm: float | None, loss_scale: float = 1.0) -> Any:
+    """By what an optimizer has to multiply gradients to clip them, and to take the scale of the loss out of them.
+
+    Args:
+        norm: of all gradients without that scale; on a GPU an array without axes, and the result is one, too.
+        max_norm: as in `clip_gradients`, or None for no clipping.
+        loss_scale: by which the gradients are too large.
+
+    Returns:
+        The factor; not finite where the norm is not, by which an optimizer knows to change nothing.
+    """
+    share = 1.0 if max_norm is None else np.minimum(1.0, max_norm / (norm + 1e-6))
+    factor = (share + 0 * norm) / loss_scale  # 0 · inf is NaN
+    return factor if on_gpu(norm) else float(factor)
 
 
 class _Optimizer:
@@ -72,15 +88,21 @@ class _Optimizer:
             kind: {name: np.zeros_like(param) for name, param in self._params.items()} for kind in self._remembered
         }
 
-    def step(self) -> None:
-        """Change all parameters in place by the gradients that `model.grads` holds."""
+    def step(self, grad_scale: Any = 1.0) -> None:
+        """Change all parameters in place by the gradients that `model.grads` holds.
+
+        Args:
+            grad_scale: by which the gradients are multiplied first, see `gradient_scale`. Where it is not finite,
+                nothing changes.
+        """
         self._steps += 1
         grads = self._model.grads
         remembered = [list(arrays.values()) for arrays in self._memory.values()]
         weight_decays = [self.weight_decay if decays(name, param) else 0.0 for name, param in self._params.items()]
-        self._update(list(self._params.values()), [grads[name] for name in self._params], *remembered, weight_decays)
+        ordered = [grads[name] for name in self._params]
+        self._update(list(self._params.values()), ordered, grad_scale, *remembered, weight_decays)
 
-    def _update(self, params: list[Array], grads: list[Array], *others: Any) -> None:
+    def _update(self, params: list[Array], grads: list[Array], grad_scale: Any, *others: Any) -> None:
         raise NotImplementedError
 
     def state(self) -> dict[str, Array]:
@@ -147,9 +169,10 @@ class AdamW(_Optimizer):
         self.betas = betas
         self.eps = eps
 
-    def _update(self, params: list[Array], grads: list[Array], *others: Any) -> None:
+    def _update(self, params: list[Array], grads: list[Array], grad_scale: Any, *others: Any) -> None:
         ms, vs, weight_decays = others
-        words.adamw_update_all(params, grads, ms, vs, self.lr, *self.betas, self.eps, weight_decays, self._steps)
+        hyper = self.lr, *self.betas, self.eps, weight_decays, self._steps, grad_scale
+        words.adamw_update_all(params, grads, ms, vs, *hyper)
 
 
 class SGD(_Optimizer):
@@ -173,9 +196,11 @@ class SGD(_Optimizer):
             raise ValueError(f"momentum: got {momentum}, expected a number in [0, 1)")
         self.momentum = momentum
 
-    def _update(self, params: list[Array], grads: list[Array], *others: Any) -> None:
-        for param, grad, velocity, weight_decay in zip(params, grads, *others, strict=True):
-            words.sgd_update(param, grad, velocity, self.lr, self.momentum, weight_decay)
+    def _update(self, params: list[Array], grads: list[Array], grad_scale: Any, *others: Any) -> None:
+        factor = float(grad_scale)
+        if math.isfinite(factor):
+            for param, grad, velocity, weight_decay in zip(params, grads, *others, strict=True):
+                words.sgd_update(param, factor * grad, velocity, self.lr, self.momentum, weight_decay)
 
 
 def _check_at_least_zero(name: str, value: Any) -> None:

@@ -15,7 +15,7 @@ from npswin.training.evaluate import Evaluation, evaluate
 from npswin.training.finite import NonFiniteError
 from npswin.training.inputs import check_data, describe_data
 from npswin.training.interrupts import Interrupts, TrainingInterrupted
-from npswin.training.learner import Learner
+from npswin.training.learner import Learner, settled
 from npswin.training.pictures import draw_curves
 from npswin.training.progress import progress, say
 from npswin.training.run_folder import RunFolder
@@ -152,17 +152,26 @@ class Trainer:
         epoch, first = divmod(learner.step, self._steps_per_epoch)
         batches = list(epoch_batches(len(self.train_data), config.batch_size, config.seed, epoch))
         total, done = sum(map(len, batches)), sum(map(len, batches[:first]))
+        waiting: list[dict[str, Any]] = []  # records of steps that a GPU may not have done yet
+        values: dict[str, str] = {}
         with progress(f"epoch {epoch + 1}/{config.epochs}", total, done) as shown:
             for within, indices in enumerate(batches[first:], start=first):
-                record = self._train_step(indices, epoch, within)
-                shown.advance(len(indices), loss=f"{record['loss']:.3f}", rate=f"{record['lr']:.1e}")
-                if within == len(batches) - 1:
-                    self._pending = record
-                else:
-                    self._folder.append(record)
-                    if config.checkpoint_every and learner.step % config.checkpoint_every == 0:
-                        self._save()
-                self._stop_if_asked()
+                waiting.append(self._train_step(indices, epoch, within))
+                is_last, asked = within == len(batches) - 1, self._interrupts.requested is not None
+                is_due = not is_last and config.checkpoint_every and learner.step % config.checkpoint_every == 0
+                may_wait = on_gpu(waiting[-1]["loss"]) and not (is_last or is_due or asked)
+                while len(waiting) > may_wait:
+                    record = settled(waiting.pop(0), self.model)
+                    values = {"loss": f"{record['loss']:.3f}", "rate": f"{record['lr']:.1e}"}
+                    if is_last and not waiting:
+                        self._pending = record
+                    else:
+                        self._folder.append(record)
+                shown.advance(len(indices), **values)
+                if is_due:
+                    self._save()
+                if asked:
+                    raise _Stop
 
     def _train_step(self, indices: Array, epoch: int, within: int) -> dict[str, Any]:
         rng = batch_rng(self.config.seed, epoch, within)

@@ -337,7 +337,8 @@ def adamw_update_all(draw, large):
     if step == 1:
         columns[2:] = [[np.zeros_like(array) for array in column] for column in columns[2:]]
     decays = [draw(st.sampled_from([0.0, 0.05])) for _ in cases]
-    return Case([*columns, draw(st.sampled_from([1e-3, 0.1])), 0.9, 0.999, 1e-8, decays, step], _rng(draw))
+    hyper = [draw(st.sampled_from([1e-3, 0.1])), 0.9, 0.999, 1e-8, decays, step]
+    return Case([*columns, *hyper, *draw(st.sampled_from([[], [1.0], [0.3], [float("nan")]]))], _rng(draw))
 
 
 def sgd_update(draw, large):
@@ -348,6 +349,12 @@ def sgd_update(draw, large):
 def ema_update(draw, large):
     rng, arrays = _parameters(draw, large, 2)
     return Case([*arrays, draw(st.sampled_from([0.0, 0.9, 1.0]))], rng)
+
+
+def ema_update_all(draw, large):
+    cases = [ema_update(draw, large and place == 1) for place in range(draw(st.integers(1, 3)))]
+    columns = [list(column) for column in zip(*(case.args[:2] for case in cases), strict=True)]
+    return Case([*columns, draw(st.sampled_from([0.0, 0.9, 1.0]))], _rng(draw))
 
 
 def global_norm(draw, large):
@@ -392,6 +399,7 @@ WORDS = {
             draw_mask,
             dropout,
             ema_update,
+            ema_update_all,
             gelu,
             global_norm,
             layer_norm,
@@ -406,5 +414,6 @@ WORDS = {
         *(window_attention, window_partition, window_reverse),
     )
 }
-UPDATES = {"adamw_update", "adamw_update_all", "ema_update", "sgd_update"}  # change their arrays; all else leaves them
+# These change their arrays; all else leaves them.
+UPDATES = {"adamw_update", "adamw_update_all", "ema_update", "ema_update_all", "sgd_update"}
 DRAWING = {"draw_mask"}  # take numbers from a generator

@@ -60,7 +60,14 @@ from npswin.backends.cpu.moves import (
     window_reverse_backward,
     window_reverse_forward,
 )
-from npswin.backends.cpu.optimizer import adamw_update, adamw_update_all, ema_update, global_norm, sgd_update
+from npswin.backends.cpu.optimizer import (
+    adamw_update,
+    adamw_update_all,
+    ema_update,
+    ema_update_all,
+    global_norm,
+    sgd_update,
+)
 from npswin.backends.cpu.position import (
     position_bias_backward,
     position_bias_forward,
@@ -87,6 +94,7 @@ __all__ = [
     "dropout_backward",
     "dropout_forward",
     "ema_update",
+    "ema_update_all",
     "gelu_backward",
     "gelu_forward",
     "global_norm",

@@ -35,7 +35,7 @@ def _adamw(
     factors: tuple[float, ...],
 ) -> None:
     """`places` are those of all parameters, then gradients, m, v; `keeps` is 1 − ηλ for each."""
-    take_m, keep_v, take_v, step_size, root_scale, eps = factors
+    take_m, keep_v, take_v, step_size, root_scale, eps, grad_scale = factors
     for piece in range(first, stop):
         tensor, start, count = pieces[3 * piece], pieces[3 * piece + 1], pieces[3 * piece + 2]
         theta = numbers_at(places[tensor], start, count, keeps)
@@ -44,8 +44,9 @@ def _adamw(
         square = numbers_at(places[3 * tensors + tensor], start, count, keeps)
         keep = keeps[tensor]
         for i in range(count):
-            mean[i] += take_m * (g[i] - mean[i])
-            square[i] = keep_v * square[i] + take_v * g[i] * g[i]
+            scaled = grad_scale * g[i]
+            mean[i] += take_m * (scaled - mean[i])
+            square[i] = keep_v * square[i] + take_v * scaled * scaled
             theta[i] = keep * theta[i] - step_size * mean[i] / (np.sqrt(square[i]) * root_scale + eps)
 
 
@@ -76,15 +77,18 @@ def adamw_update_all(
     eps: float,
     weight_decays: Sequence[float],
     step: int,
+    grad_scale: float = 1.0,
 ) -> None:
     """See `npswin.ops.adamw_update_all`."""
+    if not math.isfinite(grad_scale):
+        return None
     columns = params, ms, vs, grads, weight_decays
     alike = len({len(column) for column in columns}) == 1 and are_floats(*params)
     if not alike or not all(_in_place((param, m, v), (grad,)) for param, m, v, grad, _ in zip(*columns, strict=True)):
-        return ops.adamw_update_all(params, grads, ms, vs, lr, beta1, beta2, eps, weight_decays, step)
+        return ops.adamw_update_all(params, grads, ms, vs, lr, beta1, beta2, eps, weight_decays, step, grad_scale)
     dtype = params[0].dtype
     step_size, root_scale = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
-    factors = 1 - beta1, beta2, 1 - beta2, step_size, root_scale, eps
+    factors = 1 - beta1, beta2, 1 - beta2, step_size, root_scale, eps, grad_scale
     read = [flat(grad) for grad in grads]
     work, places = pieces(tuple(param.size for param in params)), addresses([*params, *read, *ms, *vs])
     keeps = np.array([1 - lr * weight_decay for weight_decay in weight_decays], dtype)
@@ -126,19 +130,40 @@ def sgd_update(param: Array, grad: Array, velocity: Array, lr: float, momentum: 
 
 
 @kernel
-def _ema(first: int, stop: int, part: int, scratch: Array, average: Array, param: Array, take: float) -> None:
-    start, count = first * PIECE, min(stop * PIECE, param.size) - first * PIECE
-    mean, theta = view(average, start, count), view(param, start, count)
-    for i in range(count):
-        mean[i] += take * (theta[i] - mean[i])
+def _ema(
+    first: int,
+    stop: int,
+    part: int,
+    scratch: Array,
+    pieces: Array,
+    places: Array,
+    tensors: int,
+    like: Array,
+    take: float,
+) -> None:
+    """`places` are those of all averages, then parameters."""
+    for piece in range(first, stop):
+        tensor, start, count = pieces[3 * piece], pieces[3 * piece + 1], pieces[3 * piece + 2]
+        mean = numbers_at(places[tensor], start, count, like)
+        theta = numbers_at(places[tensors + tensor], start, count, like)
+        for i in range(count):
+            mean[i] += take * (theta[i] - mean[i])
 
 
 def ema_update(average: Array, param: Array, decay: float) -> None:
     """See `npswin.ops.ema_update`."""
-    if not _in_place((average,), (param,)):
-        return ops.ema_update(average, param, decay)
-    take, pieces = param.dtype.type(1 - decay), -(-param.size // PIECE)
-    run_parallel(_ema, pieces, 0, param.dtype, average.reshape(-1), flat(param), take)
+    ema_update_all([average], [param], decay)
+
+
+def ema_update_all(averages: Sequence[Array], params: Sequence[Array], decay: float) -> None:
+    """See `npswin.ops.ema_update_all`."""
+    pairs = list(zip(averages, params, strict=True))
+    if not are_floats(*params) or not all(_in_place((average,), (param,)) for average, param in pairs):
+        return ops.ema_update_all(averages, params, decay)
+    dtype, read = params[0].dtype, [flat(param) for param in params]
+    work, places = pieces(tuple(param.size for param in params)), addresses([*averages, *read])
+    args = work, places, len(params), np.empty(0, dtype), dtype.type(1 - decay)
+    run_parallel(_ema, len(work) // 3, 0, dtype, *args)
     return None
 
 

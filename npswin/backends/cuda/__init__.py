@@ -27,7 +27,13 @@ from npswin.backends.cuda.mlp import (
     mlp_branch_forward,
     mlp_forward,
 )
-from npswin.backends.cuda.optimizer import adamw_update, adamw_update_all, global_norm
+from npswin.backends.cuda.optimizer import (
+    adamw_update,
+    adamw_update_all,
+    ema_update,
+    ema_update_all,
+    global_norm,
+)
 from npswin.backends.cuda.patch_merging import (
     patch_concat_backward,
     patch_concat_forward,
@@ -66,6 +72,8 @@ __all__ = [
     "draw_mask",
     "dropout_backward",
     "dropout_forward",
+    "ema_update",
+    "ema_update_all",
     "gelu_backward",
     "gelu_forward",
     "global_norm",

@@ -1,22 +1,46 @@
-"""What an optimizer does to all parameters at once; the mathematics is in `npswin.ops.optimizer`."""
+"""What an optimizer does to all parameters at once; the mathematics is in `npswin.ops.optimizer`.
+
+Addresses are copied to the GPU when they are new. From one step to the next they hardly are, as memory that is given
+back is handed out again in the same order.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from npswin.backends.cuda.launch import blocks, launch, sum_dtype
-from npswin.devices import cupy
+from npswin.devices import cupy, to_gpu
+
+
+@lru_cache(maxsize=64)
+def _integers(values: tuple[int, ...], dtype: str) -> Any:
+    return to_gpu(np.array(values, dtype))
+
+
+@lru_cache(maxsize=64)
+def _numbers(values: tuple[float, ...], dtype: Any) -> Any:
+    return to_gpu(np.array(values, dtype))
 
 
 def _starts(arrays: Sequence[Any]) -> Any:
     """Where each array begins if all lie in a row, and where the last one ends."""
-    return cupy().asarray(np.cumsum([0, *(array.size for array in arrays)], dtype=np.int64))
+    return _integers((0, *np.cumsum([array.size for array in arrays]).tolist()), "int64")
 
 
-def _places(arrays: Iterable[Any]) -> Any:
-    return cupy().asarray(np.array([array.data.ptr for array in arrays], np.uint64))
+def _places(*columns: Sequence[Any]) -> Any:
+    """The addresses of all arrays, a column after the other.
+
+    Raises:
+        ValueError: arrays that belong together are of different shapes or dtypes, or one is not contiguous.
+    """
+    for arrays in zip(*columns, strict=True):
+        kinds = {(array.shape, array.dtype) for array in arrays}
+        if len(kinds) != 1 or not all(array.flags.c_contiguous for array in arrays):
+            raise ValueError(f"got arrays of {sorted(map(str, kinds))}, expected one shape and dtype, contiguous")
+    return _integers(tuple(array.data.ptr for arrays in columns for array in arrays), "uint64")
 
 
 def adamw_update_all(
@@ -30,18 +54,17 @@ def adamw_update_all(
     eps: float,
     weight_decays: Sequence[float],
     step: int,
+    grad_scale: Any = 1.0,
 ) -> None:
-    """See `npswin.ops.adamw_update_all`."""
-    for columns in zip(params, grads, ms, vs, weight_decays, strict=True):
-        shapes = {array.shape for array in columns[:4]}
-        if len(shapes) != 1 or not all(array.flags.c_contiguous for array in columns[:4]):
-            raise ValueError(f"arrays of shapes {sorted(shapes)}: expected θ, g, m and v of one shape, contiguous")
-    sums = sum_dtype(params[0].dtype)
-    keeps = cupy().asarray(np.array([1 - lr * weight_decay for weight_decay in weight_decays], sums))
+    """See `npswin.ops.adamw_update_all`; the scale of the gradients may be on the GPU."""
+    dtype = params[0].dtype
     step_size, root_scale = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
-    factors = map(sums.type, (1 - beta1, beta2, 1 - beta2, step_size, root_scale, eps))
-    args = _places([*params, *grads, *ms, *vs]), _starts(params), keeps, len(params), *factors
-    launch("optimizer", "adamw", grads[0].dtype, blocks(sum(param.size for param in params)), args)
+    scale = _numbers((grad_scale,), dtype) if isinstance(grad_scale, float) else grad_scale.astype(dtype)
+    args = (
+        *(_places(params, grads, ms, vs), _starts(params), _numbers(tuple(weight_decays), dtype), len(params)),
+        *(lr, 1 - beta1, beta2, 1 - beta2, step_size, root_scale, eps, scale),
+    )
+    launch("optimizer", "adamw", dtype, blocks(sum(param.size for param in params)), args)
 
 
 def adamw_update(
@@ -60,13 +83,28 @@ def adamw_update(
     adamw_update_all([param], [grad], [m], [v], lr, beta1, beta2, eps, [weight_decay], step)
 
 
-def global_norm(grads: Iterable[Any]) -> float:
-    """See `npswin.ops.global_norm`."""
-    total, grads = 0.0, list(grads)
-    for dtype in {grad.dtype for grad in grads}:
-        alike = [cupy().ascontiguousarray(grad) for grad in grads if grad.dtype == dtype]
+def ema_update_all(averages: Sequence[Any], params: Sequence[Any], decay: float) -> None:
+    """See `npswin.ops.ema_update_all`."""
+    dtype = params[0].dtype
+    args = _places(averages, params), _starts(params), len(params), 1 - decay
+    launch("optimizer", "ema", dtype, blocks(sum(param.size for param in params)), args)
+
+
+def ema_update(average: Any, param: Any, decay: float) -> None:
+    """See `npswin.ops.ema_update`."""
+    ema_update_all([average], [param], decay)
+
+
+def global_norm(grads: Iterable[Any]) -> Any:
+    """See `npswin.ops.global_norm`; an array without axes, in the dtype of sums of the first of them, on the GPU."""
+    grads = [cupy().ascontiguousarray(grad) for grad in grads]
+    if not grads:
+        return 0.0
+    total: Any = 0.0
+    for dtype in sorted({grad.dtype for grad in grads}, key=str):
+        alike = [grad for grad in grads if grad.dtype == dtype]
         grid = blocks(sum(grad.size for grad in alike))
         sums = cupy().empty(grid[0], np.float64)
         launch("sums", "square_sums", dtype, grid, (_places(alike), _starts(alike), len(alike), sums))
-        total += float(sums.sum())
-    return math.sqrt(total)
+        total = total + sums.sum()
+    return np.sqrt(total).astype(sum_dtype(grads[0].dtype))

@@ -13,6 +13,7 @@ from npswin.devices import on_gpu, to_gpu, to_host
 from npswin.layers import SwinTransformerBlock
 from npswin.training import NonFiniteError, TrainConfig, Trainer, compute_gradients, draw_attention, draw_predictions
 from npswin.training import trainer as trainer_module
+from npswin.training.learner import settled
 from npswin.training.loss_scale import LossScale
 from tests.training.tiny import tiny_config, tiny_data, tiny_model, tiny_trainer
 
@@ -50,7 +51,7 @@ def learned(model, images, labels, scale=1.0):
     dx = model.backward(dlogits, cache)
     gradients = {name: to_host(grad) / grad.dtype.type(scale) for name, grad in model.grads.items()}
     npswin.AdamW(model, lr=1e-2).step()
-    return {"logits": to_host(logits), "loss": loss, "dx": to_host(dx), **gradients}, model.params
+    return {"logits": to_host(logits), "loss": float(loss), "dx": to_host(dx), **gradients}, model.params
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -186,13 +187,32 @@ def test_the_loss_scale_is_halved_until_nothing_overflows(cuda, tmp_path):
     learner.loss_scale.value = 2.0**24
     images, labels = batch(tiny_model(), side=8)
     record = learner.learn(to_gpu(images).astype(np.float16), labels, seed=0)
-    assert np.isfinite(record["gradient_norm"])
+    assert np.isfinite(float(record["gradient_norm"]))
     assert 1 < learner.loss_scale.value < 2.0**24
     assert np.log2(learner.loss_scale.value) % 1 == 0
-    for param in learner.model.params.values():
-        param[...] = np.inf
-    with pytest.raises(NonFiniteError):
-        learner.learn(to_gpu(images).astype(np.float16), labels, seed=0)
+
+
+@pytest.mark.parametrize("precision", ["full", "float16"])
+def test_a_step_that_comes_to_nan_changes_nothing_and_is_told(cuda, tmp_path, precision):
+    run = Trainer(
+        tiny_model().to("cuda"), tiny_data(), tiny_data(10, "test"), tiny_config(precision=precision), tmp_path / "run"
+    )
+    images, labels = batch(tiny_model(), side=8)
+    images[1, 2, 3, 4] = np.nan
+    params = run.model.params
+    before = {name: to_host(param).copy() for name, param in params.items()}
+    dtype = devices.short_dtype("float16") if precision == "float16" else np.float32
+    with pytest.raises(NonFiniteError, match="the loss is nan and the norm of all gradients nan"):
+        settled(run._learner.learn(to_gpu(images).astype(dtype), labels, seed=0), run.model)
+    for name, param in params.items():
+        np.testing.assert_array_equal(to_host(param), before[name])
+
+
+def test_an_epoch_that_meets_nan_ends_with_its_name(cuda, tmp_path):
+    run = Trainer(tiny_model().to("cuda"), tiny_data(), tiny_data(10, "test"), tiny_config(), tmp_path / "run")
+    run.model.params["head.bias"][...] = np.nan
+    with pytest.raises(NonFiniteError, match=r"NaN in parameter head.bias.*last.safetensors"):
+        run.fit()
 
 
 def test_the_loss_scale_grows_after_many_good_steps():
@@ -304,5 +324,5 @@ def test_a_word_of_numbers_on_the_cpu_stays_there(cuda):
     x = np.ones((2, 3), np.float32)
     assert isinstance(backends.words.gelu(x), np.ndarray)
     assert isinstance(backends.words.global_norm([x]), float)
-    assert isinstance(backends.words.global_norm([to_gpu(x)]), float)
+    assert on_gpu(backends.words.global_norm([to_gpu(x)]))
     assert on_gpu(backends.words.gelu(to_gpu(x)))
