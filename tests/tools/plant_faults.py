@@ -16,11 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.tools.cuda_faults import CUDA_FAULTS
 from tests.tools.faults import FAULTS, Fault
 from tests.tools.kernel_faults import KERNEL_FAULTS
 
 ROOT = Path(__file__).resolve().parents[2]
-ALL = [*FAULTS, *KERNEL_FAULTS]
+ALL = [*FAULTS, *KERNEL_FAULTS, *CUDA_FAULTS]
 
 
 def planted(text: str, fault: Fault) -> str:

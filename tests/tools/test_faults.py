@@ -11,7 +11,9 @@ from tests.tools.plant_faults import ALL, ROOT, planted
 def test_the_fault_can_be_planted(fault):
     text = (ROOT / fault.file).read_text(encoding="utf-8")
     wrong = planted(text, fault)
-    assert ast.dump(ast.parse(wrong)) != ast.dump(ast.parse(text))
+    assert wrong != text
+    if fault.file.endswith(".py"):
+        assert ast.dump(ast.parse(wrong)) != ast.dump(ast.parse(text))
 
 
 def test_there_are_enough_and_no_two_are_the_same():

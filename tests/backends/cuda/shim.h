@@ -1,7 +1,8 @@
 // CUDA's threads on a CPU, so that a kernel's own source can be executed and its results looked at.
 //
-// A block's threads are fibers: one runs until it waits for others, at a barrier or in a shuffle, then the next. Blocks run
-// one after the other. A barrier that not all of its threads reach is an error, as it would be undefined on a GPU.
+// A block's threads are fibers: one runs until it waits for others, at a barrier or in a shuffle, then the next. A warp
+// runs as far as it can, then the next, in one order in even blocks and in the other in odd ones. Blocks run one after the
+// other. A barrier that not all of its threads reach is an error, as it would be undefined on a GPU.
 
 #include <setjmp.h>
 #include <ucontext.h>
@@ -86,8 +87,25 @@ inline bool release(size_t first, size_t stop, State barrier) {
     return true;
 }
 
+// A warp runs until each of its threads is at the end or waits for other warps; returns whether it got any further.
+//
+// It runs as far as it can before another one begins: what a missing barrier would have kept it from shows.
+inline bool run_warp(size_t first, size_t stop, bool backwards) {
+    bool progress = false;
+    do {
+        for (size_t step = first; step < stop; step++) {
+            size_t i = backwards ? first + stop - 1 - step : step;
+            if (fibers[i].state == READY) {
+                resume(fibers[i]);
+                progress = true;
+            }
+        }
+    } while (release(first, stop, AT_WARP));
+    return progress;
+}
+
 // 0, or 1 if some threads wait for others that never come.
-inline int run_block(size_t threads) {
+inline int run_block(size_t threads, bool backwards) {
     if (fibers.size() < threads) fibers = std::vector<Fiber>(threads);
     for (size_t i = 0; i < threads; i++) {
         unsigned number = i;
@@ -95,18 +113,15 @@ inline int run_block(size_t threads) {
         fibers[i].state = READY;
         fibers[i].started = false;
     }
+    size_t warps = (threads + WARP_SIZE - 1) / WARP_SIZE;
     for (;;) {
-        bool finished = true, progress = false;
-        for (size_t i = 0; i < threads; i++) {
-            if (fibers[i].state == READY) {
-                resume(fibers[i]);
-                progress = true;
-            }
-            finished &= fibers[i].state == FINISHED;
+        bool progress = false, finished = true;
+        for (size_t step = 0; step < warps; step++) {
+            size_t first = (backwards ? warps - 1 - step : step) * WARP_SIZE;
+            progress |= run_warp(first, std::min(threads, first + WARP_SIZE), backwards);
         }
+        for (size_t i = 0; i < threads; i++) finished &= fibers[i].state == FINISHED;
         if (finished) return 0;
-        for (size_t i = 0; i < threads; i += WARP_SIZE)
-            progress |= release(i, std::min(threads, i + WARP_SIZE), AT_WARP);
         progress |= release(0, threads, AT_BLOCK);
         if (!progress) return 1;
     }
@@ -140,7 +155,7 @@ int launch(void (*kernel)(Args...), void** args, std::index_sequence<Places...>)
         for (unsigned y = 0; y < grid.y; y++)
             for (unsigned x = 0; x < grid.x; x++) {
                 block_index = {x, y, z};
-                if (run_block(threads)) return 1;
+                if (run_block(threads, (x + y + z) % 2)) return 1;
             }
     return 0;
 }

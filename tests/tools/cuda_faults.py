@@ -1,0 +1,97 @@
+"""Single faults in the CUDA sources, missing barriers among them.
+
+Nothing but the comparison with the definitions, in tests/backends/cuda, is asked to notice them.
+"""
+
+from tests.tools.faults import Fault, faults
+
+
+def comparison(words: str) -> tuple[str, ...]:
+    """These words beside their definitions, the kernels executed on the CPU in the dtype that shows most."""
+    return "tests/backends/cuda/test_cuda_words.py", "-k", f"equals_its_definition and float64 and ({words})"
+
+
+CUDA_FAULTS: list[Fault] = [
+    *faults(
+        "backends/cuda/kernels/window_attention.cu",
+        comparison("window_attention"),
+        (
+            "the mask is added where regions agree",
+            "regions[i] == regions[j] ? (Sum)0 : mask_value",
+            "regions[i] != regions[j] ? (Sum)0 : mask_value",
+        ),
+        (
+            "no barrier between the keys' arrival and their use",
+            "    }\n    __syncthreads();\n    for (int i = warp; i < tokens; i += warps) {\n        Index token",
+            "    }\n    for (int i = warp; i < tokens; i += warps) {\n        Index token",
+        ),
+        ("softmax's derivative without its sum", "inverse * (dp[j] - dot)", "inverse * dp[j]"),
+        (
+            "the bias's gradient overwritten",
+            "own_dbias[i * tokens + j] += dscore",
+            "own_dbias[i * tokens + j] = dscore",
+        ),
+        ("columns shifted the other way", "t % g.window + g.shift) %", "t % g.window + padded_width - g.shift) %"),
+        ("dk not scaled by 1/√d", "(Scalar)(dk * scale)", "(Scalar)dk"),
+        (
+            "the relative position is key − query",
+            "dx = i % g.window - j % g.window +",
+            "dx = j % g.window - i % g.window +",
+        ),
+        ("padding of all images in one place", "image * (beside + below) + number", "number"),
+        ("a shared column read for each head", "(kind == 1 ? head : 0)", "head"),
+        ("warps share their scores", "+ warps * g.dim + warp * tokens", "+ warps * g.dim"),
+    ),
+    *faults(
+        "backends/cuda/kernels/layer_norm.cu",
+        comparison("layer_norm or patch_merging"),
+        ("unbiased variance", "warp_sum(variance) / channels + eps", "warp_sum(variance) / (channels - 1) + eps"),
+        ("LayerNorm's derivative without the mean's term", " - mean_g - xhat", " - xhat"),
+        (
+            "no barrier before the parameters' sums",
+            "[threadIdx.x] = dbias;\n    __syncthreads();",
+            "[threadIdx.x] = dbias;",
+        ),
+    ),
+    *faults(
+        "backends/cuda/kernels/rows.cuh",
+        comparison("patch_concat or patch_merging"),
+        ("rows before columns in a group", "c / channels % 2; }", "c / channels / 2; }"),
+        ("padding is read", "return rows.is_padding(row, c) ? (Sum)0 : (Sum)x", "return (Sum)x"),
+    ),
+    *faults(
+        "backends/cuda/kernels/elementwise.cu",
+        comparison("gelu or branch or residual"),
+        ("GELU's derivative without the density", " + value * normal_density(value)", ""),
+        ("drop path's factor left out", "        if (scale) value *= (Sum)scale[i / per_image];\n", ""),
+    ),
+    *faults(
+        "backends/cuda/kernels/ends.cu",
+        comparison("cross_entropy or mean_pool"),
+        ("the targets' sum taken for 1", "exp(log_p[i]) * total - t[k]", "exp(log_p[i]) - t[k]"),
+        ("the pool's derivative not divided", "+ i % channels] / places);\n}", "+ i % channels]);\n}"),
+    ),
+    *faults(
+        "backends/cuda/kernels/optimizer.cu",
+        comparison("adamw or ema"),
+        ("no weight decay", "(1 - lr * decays[array]) * ", ""),
+        ("an infinite scale changes parameters", "    if (!isfinite(scale)) return;\n", ""),
+        ("the average moves the other way", "*average += take", "*average -= take"),
+    ),
+    *faults(
+        "backends/cuda/kernels/sums.cu",
+        comparison("linear or norm"),
+        ("a share of rows begins one late", "row = first + threadIdx.y", "row = first + threadIdx.y + 1"),
+        ("sums over a warp alone", "distance > 0; distance /= 2) sum +=", "distance > 4; distance /= 2) sum +="),
+    ),
+    *faults(
+        "backends/cuda/kernels/softmax.cu",
+        comparison("softmax"),
+        ("softmax's derivative without its sum", "(Sum)dp[first + j] - dot)", "(Sum)dp[first + j])"),
+    ),
+    *faults(
+        "backends/cuda/product.py",
+        comparison("linear"),
+        ("operands swapped", "_TRANSPOSED if transpose_right else", "_TRANSPOSED if transpose_left else"),
+    ),
+]
