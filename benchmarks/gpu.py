@@ -1,0 +1,267 @@
+"""Everything that takes a GPU, in one go: the tests of the CUDA dialect, a table of speeds, a run on CIFAR-10.
+
+    python benchmarks/gpu.py                                  under 25 minutes; CIFAR-10 is downloaded
+    python benchmarks/gpu.py --data-dir DIR >> docs/benchmarks.md
+    python benchmarks/gpu.py --parts table --rounds 3
+    python benchmarks/gpu.py --device cpu --parts table       does it all run? A small model, without a GPU
+
+It takes pip install 'npswin[cuda13,test,peers]' (or cuda12) and PyTorch's CUDA build. The peer is transformers' Swin,
+eager and with torch.compile, with the same weights and images, under autocast where numbers are short. All live in one
+process and take turns; a turn is one untimed call, then as many as fill a second, waited for at the end. The table has
+the medians of the turns. Before anything is timed, logits are compared.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+import npswin
+from benchmarks.peers.workloads import LR, WEIGHT_DECAY, make_batch, make_model
+from npswin.devices import cupy, short_dtype, to_gpu, to_host
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTS = ("tests", "table", "cifar")
+SWIN_T, SMALL = "swin_tiny_patch4_window7_224", "swin_tiny_patch2_window4_32"
+TRY = "swin_nano_patch2_window4_32"
+# How far logits may be apart, as a share of the largest.
+TOLERANCES = {"float32": 1e-4, "tf32": 1e-2, "bfloat16": 5e-2, "float16": 1e-2}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one line of the table is about."""
+
+    model: str
+    batch: int
+    training: bool
+    precision: str
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        what = "training step" if self.training else "inference"
+        return f"{self.model}, batch {self.batch}, {what}, {self.precision}"
+
+
+ROWS = [
+    *(Row(SWIN_T, batch, False, precision) for precision in ("bfloat16", "float16") for batch in (32, 128)),
+    *(Row(SWIN_T, 128, True, precision) for precision in ("bfloat16", "float16", "tf32", "float32")),
+    *(Row(SMALL, 128, True, precision) for precision in ("bfloat16", "tf32", "float32")),
+]
+TRIES = [Row(TRY, 8, training, "float32") for training in (False, True)]
+
+
+def say(line: str) -> None:
+    """A line on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def job_of(row: Row) -> dict[str, Any]:
+    """As `make_model` and `make_batch` take it."""
+    return {"config": {**npswin.CONFIGS[row.model], "drop_path_rate": 0.0}, "batch": row.batch}
+
+
+def npswin_call(row: Row, device: str) -> Callable[[], Any]:
+    """A call of npswin's model."""
+    model = make_model(job_of(row)).to(device)
+    images, labels = make_batch(job_of(row))
+    if device == "cuda":
+        images = to_gpu(images)
+        npswin.allow_tf32(row.precision == "tf32")
+    if row.precision in ("bfloat16", "float16"):
+        images = images.astype(short_dtype(row.precision))
+    if not row.training:
+        return lambda: model(images)
+    optimizer = npswin.AdamW(model, lr=LR, weight_decay=WEIGHT_DECAY)
+
+    def step() -> Any:
+        npswin.allow_tf32(row.precision == "tf32")
+        model.zero_grad()
+        logits, cache = model.forward(images)
+        _, dlogits = npswin.cross_entropy(logits, labels)
+        model.backward(dlogits, cache)
+        optimizer.step()
+        return logits
+
+    return step
+
+
+def torch_call(row: Row, device: str, compiled: bool) -> Callable[[], Any]:
+    """A call of transformers' model."""
+    import torch
+
+    from benchmarks.training_parity import make_peer
+
+    peer = make_peer(make_model(job_of(row)))[0].to(device).train(row.training)
+    images, labels = (torch.from_numpy(array).to(device) for array in make_batch(job_of(row)))
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = row.precision == "tf32"
+    dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(row.precision)
+    run = torch.compile(peer) if compiled else peer
+
+    def forward() -> Any:
+        torch.backends.cuda.matmul.allow_tf32 = row.precision == "tf32"
+        with torch.autocast(device, dtype=dtype, enabled=dtype is not None):
+            return run(images).logits
+
+    if not row.training:
+
+        def infer() -> Any:
+            with torch.inference_mode():
+                return forward()
+
+        return infer
+    optimizer = torch.optim.AdamW(peer.parameters(), lr=LR, weight_decay=WEIGHT_DECAY, fused=True)
+    scaler = torch.amp.GradScaler(device, enabled=row.precision == "float16")
+
+    def step() -> Any:
+        optimizer.zero_grad()
+        logits = forward()
+        scaler.scale(torch.nn.functional.cross_entropy(logits.float(), labels)).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        return logits.detach()
+
+    return step
+
+
+def numbers(logits: Any) -> np.ndarray[Any, Any]:
+    """In float32, on the CPU."""
+    return logits.float().cpu().numpy() if hasattr(logits, "cpu") else to_host(logits).astype(np.float32)
+
+
+def wait(device: str) -> None:
+    """Until all that was asked of the GPU is done."""
+    if device == "cuda":
+        cupy().cuda.Device().synchronize()
+
+
+def turn(call: Callable[[], Any], device: str, seconds: float) -> float:
+    """Milliseconds of a call."""
+    call()
+    wait(device)
+    started, count = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        for _ in range(5):
+            call()
+        count += 5
+        wait(device)
+    return 1000 * (time.perf_counter() - started) / count
+
+
+def measure(row: Row, device: str, rounds: int, seconds: float) -> list[str]:
+    """The row's lines of the table."""
+    makers: dict[str, Callable[[], Any]] = {
+        "npswin": lambda: npswin_call(row, device),
+        "PyTorch": lambda: torch_call(row, device, compiled=False),
+        "PyTorch, torch.compile": lambda: torch_call(row, device, compiled=True),
+    }
+    calls, left_out, first = {}, {}, None
+    for name, make in makers.items():
+        try:
+            call = make()
+            logits = numbers(call())
+        except Exception as error:
+            if name == "npswin":
+                raise
+            left_out[name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            continue
+        first = logits if first is None else first
+        apart = np.abs(logits - first).max() / np.abs(first).max()
+        if not apart < TOLERANCES[row.precision]:
+            raise SystemExit(f"gpu.py: error: {row.title}: logits of {name} and npswin are {apart:.1e} apart")
+        calls[name] = call
+    turns: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            turns[name].append(turn(call, device, seconds))
+    medians = {name: statistics.median(values) for name, values in turns.items()}
+    lines = []
+    for name, ms in medians.items():
+        spread = f"{min(turns[name]):.2f}–{max(turns[name]):.2f}"
+        ratio = "" if name == "npswin" else f"{ms / medians['npswin']:.2f} ×"
+        title = row.title if name == "npswin" else ""
+        lines.append(f"| {title} | {name} | {ms:.2f} ({spread}) | {1000 * row.batch / ms:,.0f} | {ratio} |")
+    lines += [f"|  | {name} | left out: {why} | | |" for name, why in left_out.items()]
+    say("\n".join(lines))
+    return lines
+
+
+def describe(device: str) -> list[str]:
+    """The GPU, its driver, and the versions."""
+    found = []
+    if device == "cuda":
+        query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+        found.append(f"- GPU: {subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip()}")
+    names = ("npswin", "numpy", "cupy-cuda12x", "cupy-cuda13x", "torch", "transformers")
+    installed = {name: metadata.version(name) for name in names if _is_installed(name)}
+    return [*found, f"- versions: {', '.join(f'{name} {version}' for name, version in installed.items())}"]
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def last_lines(command: list[str], count: int) -> str:
+    """Of what a command prints; it fails if the command does."""
+    say("$ " + " ".join(command))
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"gpu.py: error: {' '.join(command)} ended with {done.returncode}\n{done.stdout[-3000:]}")
+    return "\n".join(done.stdout.strip().splitlines()[-count:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    add = parser.add_argument
+    add("--parts", nargs="+", choices=PARTS, default=PARTS, help="default: all")
+    add("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: a try of the table without a GPU")
+    add("--rounds", type=int, default=5, help="turns of each competitor (default: %(default)s)")
+    add("--data-dir", type=Path, help="folder that has CIFAR-10's binary version")
+    add("--epochs", type=int, default=100, help="on CIFAR-10 (default: %(default)s)")
+    add("--batch-size", type=int, default=256, help="on CIFAR-10 (default: %(default)s)")
+    add("--out", type=Path, default=Path("runs/gpu"), help="folder of the run on CIFAR-10 (default: %(default)s)")
+    arguments = parser.parse_args()
+    device = arguments.device
+    if device == "cuda":
+        try:
+            cupy()
+        except RuntimeError as error:
+            raise SystemExit(f"gpu.py: error: {error}") from error
+    started = time.monotonic()
+    print("## On a GPU\n\n    python benchmarks/gpu.py\n\n" + "\n".join(describe(device)))
+    if "tests" in arguments.parts:
+        print("- tests: " + last_lines([sys.executable, "-m", "pytest", "-q", "tests/backends/cuda"], 1))
+    if "table" in arguments.parts:
+        print(
+            "\n| workload | implementation | ms | images/s | npswin is |\n| --- | --- | --: | --: | --: |", flush=True
+        )
+        for row in TRIES if device == "cpu" else ROWS:
+            print("\n".join(measure(row, device, arguments.rounds, 0.2 if device == "cpu" else 1.0)), flush=True)
+    if "cifar" in arguments.parts:
+        command = [sys.executable, "examples/train_cifar.py", "--device", device, "--preset", SMALL]
+        command += ["--epochs", str(arguments.epochs), "--batch-size", str(arguments.batch_size)]
+        command += ["--precision", "bfloat16"] if device == "cuda" else []
+        command += ["--data-dir", str(arguments.data_dir)] if arguments.data_dir else []
+        print("\n" + last_lines([*command, "--out", str(arguments.out)], 5))
+    say(f"{time.monotonic() - started:.0f} s in all")
+
+
+if __name__ == "__main__":
+    main()
