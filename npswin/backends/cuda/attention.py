@@ -3,7 +3,7 @@
 from typing import Any
 
 from npswin.backends.cuda.composed import composed
-from npswin.backends.cuda.launch import blocks, launch, sum_dtype
+from npswin.backends.cuda.launch import blocks, check_shape, launch, sum_dtype
 from npswin.devices import cupy
 
 _ROWS = 8  # of a block: a warp each
@@ -19,6 +19,7 @@ def softmax_forward(x: Any) -> tuple[Any, Any]:
 
 def softmax_backward(dp: Any, cache: Any) -> Any:
     """See `npswin.ops.softmax_backward`."""
+    check_shape("dp", dp, cache.shape)
     dp, rows = cupy().ascontiguousarray(dp), dp.size // dp.shape[-1]
     dx = cupy().empty(dp.shape, dp.dtype)
     launch("softmax", "softmax_backward", dp.dtype, blocks(rows, _ROWS), (dp, cache, dx, rows, dp.shape[-1]))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from npswin.backends.cuda.launch import blocks, launch, sum_dtype
+from npswin.backends.cuda.launch import blocks, check_shape, launch, sum_dtype
 from npswin.devices import cupy, to_gpu
 
 _ROWS = 8  # of a block: a warp each
@@ -19,7 +19,8 @@ def mean_pool_forward(x: Any) -> tuple[Any, Any]:
 
 def mean_pool_backward(dy: Any, cache: Any) -> Any:
     """See `npswin.ops.mean_pool_backward`."""
-    cp, (_, height, width, channels) = cupy(), cache
+    cp, (batch, height, width, channels) = cupy(), cache
+    check_shape("dy", dy, (batch, channels))
     dx = cp.empty(cache, dy.dtype)
     args = cp.ascontiguousarray(dy), dx, dx.size, height * width, channels
     launch("ends", "mean_pool_backward", dy.dtype, blocks(dx.size), args)
@@ -29,8 +30,7 @@ def mean_pool_backward(dy: Any, cache: Any) -> Any:
 def cross_entropy_forward(logits: Any, targets: Any) -> tuple[Any, Any]:
     """See `npswin.ops.cross_entropy_forward`; the loss stays on the GPU."""
     cp, (rows, classes) = cupy(), logits.shape
-    if targets.shape != logits.shape:
-        raise ValueError(f"targets: got shape {targets.shape}, expected that of the logits, {logits.shape}")
+    check_shape("targets", targets, logits.shape)
     sums = sum_dtype(logits.dtype)
     targets = cp.ascontiguousarray(targets.astype(sums, copy=False))
     log_p, losses = cp.empty((rows, classes), sums), cp.empty(rows, sums)

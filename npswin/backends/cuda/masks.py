@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from npswin.backends.cuda.launch import blocks, launch, sum_dtype
+from npswin.backends.cuda.launch import blocks, check_shape, launch, sum_dtype
 from npswin.devices import cupy
 
 
@@ -15,6 +15,8 @@ def draw_mask(rng: Any, shape: tuple[int, ...], rate: float, dtype: Any) -> Any:
 
 def _multiplied(x: Any, factor: Any, repeat: int) -> Any:
     y = cupy().empty(x.shape, x.dtype)
+    if factor.size * repeat != x.size:
+        raise ValueError(f"got a factor of shape {factor.shape} for an array of {x.shape}")
     launch("elementwise", "multiply", x.dtype, blocks(x.size), (x, factor, y, x.size, repeat))
     return y
 
@@ -37,6 +39,8 @@ def dropout_backward(dy: Any, cache: Any) -> Any:
 def residual_forward(shortcut: Any, branch: Any, path_scale: Any = None) -> tuple[Any, Any]:
     """See `npswin.ops.residual_forward`."""
     cp = cupy()
+    check_shape("shortcut", shortcut, branch.shape)
+    check_shape("path_scale", path_scale, branch.shape[:1])
     shortcut, branch = cp.ascontiguousarray(shortcut), cp.ascontiguousarray(branch)
     y = cp.empty(branch.shape, branch.dtype)
     sizes = y.size, 1, y.size // max(1, len(y))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from npswin.backends.cuda.composed import composed
-from npswin.backends.cuda.launch import blocks, launch, sum_columns
+from npswin.backends.cuda.launch import blocks, check_shape, launch, sum_columns
 from npswin.backends.cuda.layer_norm import layer_norm_backward, layer_norm_forward
 from npswin.backends.cuda.linear import add_bias, matrix_product, matrix_product_backward
 from npswin.backends.cuda.masks import scaled
@@ -12,6 +12,7 @@ from npswin.devices import cupy
 
 def _gelu(h: Any, bias: Any = None) -> Any:
     """GELU(h + bias); h gets its bias in place."""
+    check_shape("bias", bias, h.shape[-1:])
     y = cupy().empty(h.shape, h.dtype)
     launch("elementwise", "gelu_forward", h.dtype, blocks(h.size), (h, bias, y, h.size, h.shape[-1]))
     return y
@@ -26,6 +27,7 @@ def gelu_forward(x: Any) -> tuple[Any, Any]:
 def gelu_backward(dy: Any, cache: Any) -> Any:
     """See `npswin.ops.gelu_backward`."""
     cp = cupy()
+    check_shape("dy", dy, cache.shape)
     dx = cp.empty(dy.shape, dy.dtype)
     launch("elementwise", "gelu_backward", dy.dtype, blocks(dy.size), (cp.ascontiguousarray(dy), cache, dx, dy.size))
     return dx

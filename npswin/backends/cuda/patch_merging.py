@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from npswin.backends.cuda.launch import blocks, launch
+from npswin.backends.cuda.launch import blocks, check_shape, launch
 from npswin.backends.cuda.layer_norm import group_norm_backward, group_norm_forward
 from npswin.backends.cuda.linear import linear_backward, linear_forward
 from npswin.devices import cupy
@@ -19,7 +19,8 @@ def patch_concat_forward(x: Any) -> tuple[Any, Any]:
 
 def patch_concat_backward(dy: Any, cache: Any) -> Any:
     """See `npswin.ops.patch_concat_backward`."""
-    cp = cupy()
+    cp, (batch, height, width, channels) = cupy(), cache
+    check_shape("dy", dy, (batch, -(-height // 2), -(-width // 2), 4 * channels))
     dx = cp.empty(cache, dy.dtype)
     args = dx, cp.ascontiguousarray(dy), dy.size, *cache[1:], 1
     launch("moves", "patch_concat", dy.dtype, blocks(dy.size), args)

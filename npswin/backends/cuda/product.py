@@ -29,6 +29,8 @@ def product(left: Any, right: Any, dtype: Any, *, transpose_left: bool = False, 
     left, right = cp.ascontiguousarray(left), cp.ascontiguousarray(right)
     rows, inner = left.shape[::-1] if transpose_left else left.shape
     columns = right.shape[0] if transpose_right else right.shape[1]
+    if inner != right.shape[1 if transpose_right else 0]:
+        raise ValueError(f"got matrices of {left.shape} and {right.shape}, whose sides do not fit")
     out, sums = cp.empty((rows, columns), dtype), sum_dtype(left.dtype)
     one, zero = np.ones(1, sums), np.zeros(1, sums)
     compute = _IN_FLOAT64 if sums == np.float64 else _IN_TF32 if tf32_allowed else _IN_FLOAT32

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npswin.backends.cuda.composed import composed
-from npswin.backends.cuda.launch import BLOCK, WARP, blocks, launch, sum_columns, sum_dtype, sum_rows
+from npswin.backends.cuda.launch import BLOCK, WARP, blocks, check_shape, launch, sum_columns, sum_dtype, sum_rows
 from npswin.backends.cuda.layer_norm import layer_norm_backward, layer_norm_forward
 from npswin.backends.cuda.linear import add_bias, matrix_product, matrix_product_backward
 from npswin.backends.cuda.masks import scaled
@@ -102,6 +102,10 @@ def _forward(x: Any, weights: tuple[Any, ...], shortcut: Any, scale: Any, **geom
     qkv_weight, qkv_bias, proj_weight, proj_bias, table = weights
     mask_value = geometry.pop("mask_value", -100.0)
     cut = _geometry(x.shape, proj_weight.shape[1], **geometry)
+    inside = cut.heads * cut.dim
+    check_shape("qkv_weight", qkv_weight, (3 * inside, x.shape[-1]))
+    check_shape("qkv_bias", qkv_bias, (3 * inside,))
+    check_shape("proj_weight", proj_weight, (len(proj_weight), inside))
     qkv = matrix_product(x, qkv_weight)
     attended = _attend(qkv, qkv_bias, table, cut, mask_value)
     y = matrix_product(attended, proj_weight)
