@@ -11,15 +11,12 @@ def comparison(words: str) -> tuple[str, ...]:
     return "tests/backends/cuda/test_cuda_words.py", "-k", f"equals_its_definition and float64 and ({words})"
 
 
+TENSOR_CORES = "tests/backends/cuda/test_cuda_words.py", "-k", "tensor_cores and bfloat16"
+
 CUDA_FAULTS: list[Fault] = [
     *faults(
         "backends/cuda/kernels/window_attention.cu",
         comparison("window_attention"),
-        (
-            "the mask is added where regions agree",
-            "regions[i] == regions[j] ? (Sum)0 : mask_value",
-            "regions[i] != regions[j] ? (Sum)0 : mask_value",
-        ),
         (
             "no barrier between the keys' arrival and their use",
             "    }\n    __syncthreads();\n    for (int i = warp; i < tokens; i += warps) {\n        Index token",
@@ -31,8 +28,18 @@ CUDA_FAULTS: list[Fault] = [
             "own_dbias[i * tokens + j] += dscore",
             "own_dbias[i * tokens + j] = dscore",
         ),
-        ("columns shifted the other way", "t % g.window + g.shift) %", "t % g.window + padded_width - g.shift) %"),
         ("dk not scaled by 1/√d", "(Scalar)(dk * scale)", "(Scalar)dk"),
+        ("warps share their scores", "+ warps * g.dim + warp * tokens", "+ warps * g.dim"),
+    ),
+    *faults(
+        "backends/cuda/kernels/windows.cuh",
+        comparison("window_attention"),
+        (
+            "the mask is added where regions agree",
+            "regions[i] == regions[j] ? (Sum)0 : mask_value",
+            "regions[i] != regions[j] ? (Sum)0 : mask_value",
+        ),
+        ("columns shifted the other way", "t % g.window + g.shift) %", "t % g.window + padded_width - g.shift) %"),
         (
             "the relative position is key − query",
             "dx = i % g.window - j % g.window +",
@@ -40,7 +47,29 @@ CUDA_FAULTS: list[Fault] = [
         ),
         ("padding of all images in one place", "image * (beside + below) + number", "number"),
         ("a shared column read for each head", "(kind == 1 ? head : 0)", "head"),
-        ("warps share their scores", "+ warps * g.dim + warp * tokens", "+ warps * g.dim"),
+    ),
+    *faults(
+        "backends/cuda/kernels/window_attention_16bit.cu",
+        TENSOR_CORES,
+        ("dk not scaled by 1/√d", "(Scalar)(dk[e] * scale)", "(Scalar)dk[e]"),
+        ("keys beyond the window get a share", "if (i >= tokens || j >= tokens) return LOWEST;\n", ""),
+        ("softmax's derivative without its sum", "(ds[tile][e] - dot[e / 2])", "ds[tile][e]"),
+        ("the largest score of the key", "expf(score - largest[i])", "expf(score - largest[j])"),
+        (
+            "no barrier between queries and keys",
+            "        __syncthreads();\n\n        // By keys",
+            "\n        // By keys",
+        ),
+    ),
+    *faults(
+        "backends/cuda/kernels/mma.cuh",
+        TENSOR_CORES,
+        (
+            "rows 8 further taken for columns",
+            "left.pair(row + g + 8, k + t), left.pair(row + g, k + t + 8)",
+            "left.pair(row + g, k + t + 8), left.pair(row + g + 8, k + t)",
+        ),
+        ("the maximum of a pair, not of a row", "fmaxf(value, __shfl_xor_sync(0xffffffff, value, 2))", "value"),
     ),
     *faults(
         "backends/cuda/kernels/layer_norm.cu",

@@ -18,6 +18,7 @@ from npswin.ops.windows import padded_size
 
 _NO_TABLE, _COLUMN_A_HEAD, _ONE_COLUMN, _ROW_A_PAIR = range(4)
 _WARPS = BLOCK // WARP
+_TOKENS, _DIMS = (16, 64, 144), 32  # of a window and a head, filled up for tensor cores
 _SHARES = 512  # blocks that share the windows in the backward pass, for all heads together
 
 
@@ -65,14 +66,30 @@ def _kind(table: Any, geometry: _Geometry) -> Any:
     return kinds[table.shape]
 
 
+def _tensor_core_tokens(dtype: Any, geometry: _Geometry) -> int:
+    """To how many tokens the kernels of `window_attention_16bit.cu` fill a window up; 0 where they do not serve."""
+    fits = dtype.itemsize == 2 and geometry.dim <= _DIMS and geometry.tokens <= _TOKENS[-1] and _has_tensor_cores()
+    return next(count for count in _TOKENS if geometry.tokens <= count) if fits else 0
+
+
+@lru_cache(maxsize=1)
+def _has_tensor_cores() -> bool:
+    return int(cupy().cuda.Device().compute_capability) >= 80
+
+
 def _attend(qkv: Any, qkv_bias: Any, table: Any, geometry: _Geometry, mask_value: float) -> Any:
     """The heads' outputs, (B, H, W, hd), from the map of q, k and v without their bias."""
     sums, tokens, dim = sum_dtype(qkv.dtype), geometry.tokens, geometry.dim
     out = cupy().empty((*qkv.shape[:3], geometry.heads * dim), qkv.dtype)
-    shared = (2 * tokens * (dim + 1) + _WARPS * (dim + tokens)) * sums.itemsize + 4 * tokens
     grid = geometry.images * geometry.rows * geometry.columns, geometry.heads
     args = qkv, qkv_bias, table, _kind(table, geometry), out, _on_device(geometry), mask_value
-    launch("window_attention", "window_attention_forward", qkv.dtype, grid, args, shared=shared)
+    if filled := _tensor_core_tokens(qkv.dtype, geometry):
+        shared = 2 * (2 * filled * (_DIMS + 8) + _DIMS * (filled + 8)) + 4 * filled
+        name, block = f"attention_forward_{filled}", (2 * filled,)
+        launch("window_attention_16bit", name, qkv.dtype, grid, args, block, shared)
+    else:
+        shared = (2 * tokens * (dim + 1) + _WARPS * (dim + tokens)) * sums.itemsize + 4 * tokens
+        launch("window_attention", "window_attention_forward", qkv.dtype, grid, args, shared=shared)
     return out
 
 
@@ -86,9 +103,14 @@ def _attend_backward(
     dqkv = cp.empty((qkv.size // qkv.shape[-1] + geometry.padding, qkv.shape[-1]), qkv.dtype)
     shares = max(1, min(windows, _SHARES // heads))
     dbias = None if table is None else cp.empty((shares, heads, tokens, tokens), sums)
-    shared = (4 * tokens * (dim + 1) + 3 * tokens + _WARPS * 2 * tokens) * sums.itemsize + 4 * tokens
     args = dout, qkv, qkv_bias, table, kind, dqkv, dbias, on_device, mask_value
-    launch("window_attention", "window_attention_backward", qkv.dtype, (shares, heads), args, shared=shared)
+    if filled := _tensor_core_tokens(qkv.dtype, geometry):
+        shared = 2 * (4 * filled * (_DIMS + 8) + 3 * _DIMS * (filled + 8)) + 16 * filled
+        name, block = f"attention_backward_{filled}", (2 * filled,)
+        launch("window_attention_16bit", name, qkv.dtype, (shares, heads), args, block, shared)
+    else:
+        shared = (4 * tokens * (dim + 1) + 3 * tokens + _WARPS * 2 * tokens) * sums.itemsize + 4 * tokens
+        launch("window_attention", "window_attention_backward", qkv.dtype, (shares, heads), args, shared=shared)
     if table is None:
         return dqkv, None
     dtable = cp.empty(table.shape, table.dtype)

@@ -213,6 +213,7 @@ def module():
         runtime=runtime,
         cublas=SimpleNamespace(gemmEx=gemm),
         device=SimpleNamespace(get_cublas_handle=lambda: 1),
+        Device=lambda: SimpleNamespace(compute_capability="90"),
         memory=SimpleNamespace(OutOfMemoryError=type("OutOfMemoryError", (MemoryError,), {})),
     )
     return cupy

@@ -177,6 +177,8 @@ int launch(void (*kernel)(Args...), const unsigned* shape, void** args) {
 inline void __syncthreads() { shim::wait(shim::AT_BLOCK); }
 inline void __syncwarp() { shim::wait(shim::AT_WARP); }
 
+inline float rsqrtf(float value) { return 1 / std::sqrt(value); }
+
 template <class T>
 T __shfl_xor_sync(unsigned, T value, int distance) {
     return shim::exchange(value, shim::lane() ^ distance);
@@ -231,3 +233,34 @@ struct __half {
         return float_of(sign | (size + (112 << 10)) << 13);
     }
 };
+
+// Tensor cores; where each lane has which numbers is told in mma.cuh.
+#define MMA_IS_EMULATED
+#if defined(SCALAR_HALF)
+typedef __half Short;
+#else
+typedef __nv_bfloat16 Short;
+#endif
+
+inline float short_of(unsigned pair, int which) {
+    Short value;
+    value.bits = pair >> 16 * which;
+    return value;
+}
+
+inline void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    static unsigned operands[1024][6];
+    unsigned thread = shim::running - shim::fibers.data(), lane = shim::lane(), warp = thread - lane;
+    memcpy(operands[thread], a, sizeof a);
+    memcpy(operands[thread] + 4, b, sizeof b);
+    shim::wait(shim::AT_WARP);
+    for (int e = 0; e < 4; e++) {
+        int row = lane / 4 + e / 2 * 8, column = lane % 4 * 2 + e % 2;
+        for (int k = 0; k < 16; k++) {
+            const unsigned* left = operands[warp + row % 8 * 4 + k % 8 / 2];
+            const unsigned* right = operands[warp + column * 4 + k % 8 / 2];
+            d[e] += short_of(left[k / 8 * 2 + row / 8], k % 2) * short_of(right[4 + k / 8], k % 2);
+        }
+    }
+    shim::wait(shim::AT_WARP);
+}
