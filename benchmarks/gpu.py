@@ -192,6 +192,9 @@ def measure(row: Row, device: str, rounds: int, seconds: float) -> list[str]:
         ratio = "" if name == "npswin" else f"{ms / medians['npswin']:.2f} ×"
         title = row.title if name == "npswin" else ""
         lines.append(f"| {title} | {name} | {ms:.2f} ({spread}) | {1000 * row.batch / ms:,.0f} | {ratio} |")
+    calls.clear()
+    if device == "cuda":
+        cupy().get_default_memory_pool().free_all_blocks()
     lines += [f"|  | {name} | left out: {why} | | |" for name, why in left_out.items()]
     say("\n".join(lines))
     return lines

@@ -14,7 +14,7 @@ keep nothing.
 
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -41,7 +41,7 @@ class Words:
         return own if "cupy" not in sys.modules else partial(self._by_place, word, own)
 
     def _by_place(self, word: str, own: Callable[..., Any], first: Any, *others: Any, **named: Any) -> Any:
-        if isinstance(first, Collection) and not is_array(first):
+        if isinstance(first, Iterable) and not is_array(first):
             first = list(first)
         deciding = next(iter(first), None) if isinstance(first, list) else first
         return (self._in(_GPU, word) if on_gpu(deciding) else own)(first, *others, **named)

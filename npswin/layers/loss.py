@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import words
-from npswin.devices import beside, is_array, on_gpu, to_host
+from npswin.devices import SHORT_DTYPES, beside, is_array, on_gpu, to_host
 from npswin.types import Array
 
 
@@ -62,6 +62,7 @@ def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0, sc
     """
     logits = logits if is_array(logits) else np.asarray(logits)
     labels = np.asarray(to_host(labels))
+    labels = labels.astype(np.float32) if labels.dtype.name in SHORT_DTYPES else labels
     if not np.issubdtype(logits.dtype, np.floating) and not on_gpu(logits):
         raise ValueError(f"logits: got dtype {logits.dtype}, expected floating point")
     if logits.ndim != 2 or logits.size == 0:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from npswin.backends import words
 from npswin.devices import beside
-from npswin.training.trainable import Trainable
+from npswin.training.trainable import Trainable, require_same_arrays
 from npswin.types import Array
 
 
@@ -30,7 +30,7 @@ class Ema:
         if not 0 <= decay < 1:
             raise ValueError(f"decay: got {decay}, expected a number in [0, 1)")
         self.decay = decay
-        self._params = model.params
+        self._model, self._params = model, model.params
         self.average: dict[str, Array] = {name: param.copy() for name, param in self._params.items()}
 
     def update(self, step: int) -> None:
@@ -39,6 +39,7 @@ class Ema:
         Args:
             step: number of this update, from 1.
         """
+        require_same_arrays(self._model.params, self._params, "the average")
         decay = min(self.decay, (1 + step) / (10 + step))
         words.ema_update_all(list(self.average.values()), list(self._params.values()), decay)
 

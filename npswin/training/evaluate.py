@@ -61,9 +61,10 @@ def evaluate(
             images = as_input(model, images, precision)
             logits = model(images)
             loss, _ = cross_entropy(logits, labels)
-            require_finite_forward(model, images, logits, loss)
+            require_finite_forward(model, images, logits, loss, waits=True)
+            logits = to_host(logits).astype(np.float32, copy=False)
             total_loss += float(loss) * len(labels)
-            correct += int((to_host(logits.argmax(axis=1)) == labels).sum())
+            correct += int((logits.argmax(axis=1) == labels).sum())
             if each_batch is not None:
                 each_batch(len(labels))
     return Evaluation(total_loss / len(dataset), correct / len(dataset), len(dataset))

@@ -1,7 +1,7 @@
 """NaN and infinity: found where they first appear, and named.
 
-On a GPU nobody waits to look at the numbers of each step: these functions then let everything pass but
-`require_finite`. The loss and the gradients' norm tell, see `npswin.training.learner.settled`.
+On a GPU nobody waits to look at the numbers of each step: these functions then let everything pass, unless they are
+told to wait. The loss and the gradients' norm tell, see `npswin.training.learner.settled`.
 """
 
 import math
@@ -34,7 +34,7 @@ def require_finite(kind: str, tensors: Iterable[tuple[str, Array]]) -> None:
             raise NonFiniteError(f"{kinds} in {kind} {name}: {bad} of {tensor.size} entries")
 
 
-def require_finite_forward(model: Trainable, images: Array, logits: Array, loss: float) -> None:
+def require_finite_forward(model: Trainable, images: Array, logits: Array, loss: float, waits: bool = False) -> None:
     """Where logits or loss are not finite, look for what went wrong before them, in the order of computation.
 
     Args:
@@ -42,11 +42,12 @@ def require_finite_forward(model: Trainable, images: Array, logits: Array, loss:
         images: (B, c, H, W), finite.
         logits: (B, K), the model's answer.
         loss: of the logits.
+        waits: whether to look on a GPU, too.
 
     Raises:
         NonFiniteError: for the first parameter, activation, logits or loss that is not finite.
     """
-    if on_gpu(logits) or (math.isfinite(loss) and np.isfinite(logits).all()):
+    if (on_gpu(logits) and not waits) or (math.isfinite(loss) and np.isfinite(logits).all()):
         return
     require_finite("parameter", model.params.items())
     activations = getattr(model, "activations", None)
@@ -71,16 +72,19 @@ def require_finite_gradients(model: Trainable, norm: float) -> None:
         raise NonFiniteError(f"the norm of all gradients is {norm}, though each of them is finite")
 
 
-def require_finite_weights(model: Trainable) -> None:
+def require_finite_weights(model: Trainable, waits: bool = False) -> None:
     """Look at the weights that an update left.
 
     Args:
         model: its `params` are looked at.
+        waits: whether to do so on a GPU, too.
 
     Raises:
         NonFiniteError: for the first of them that is not finite.
     """
-    norm = words.global_norm(model.params.values())
-    if not on_gpu(norm) and not math.isfinite(norm):
+    params = model.params
+    if on_gpu(next(iter(params.values()))) and not waits:
+        return
+    if not math.isfinite(words.global_norm(params.values())):
         require_finite("the updated parameter", model.params.items())
         raise NonFiniteError("the norm of all parameters is infinite, though each of them is finite")

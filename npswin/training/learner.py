@@ -25,15 +25,16 @@ from npswin.types import Array
 _OPTIMIZER, _EMA = "optimizer.", "ema."
 
 
-def settled(record: dict[str, Any], model: Trainable) -> dict[str, Any]:
+def settled(record: dict[str, Any], learner: "Learner") -> dict[str, Any]:
     """What `Learner.learn` returned as plain numbers, once a GPU has computed them.
 
     Raises:
-        NonFiniteError: one of them is NaN or infinite; the step has changed nothing.
+        NonFiniteError: one of them is NaN or infinite. The step has changed nothing, and `learner.step` is set back.
     """
-    plain = {name: float(value) if on_gpu(value) else value for name, value in record.items()}
+    plain: dict[str, Any] = {name: float(value) if on_gpu(value) else value for name, value in record.items()}
     if not (math.isfinite(plain["loss"]) and math.isfinite(plain["gradient_norm"])):
-        require_finite("parameter", model.params.items())
+        learner.step = plain["step"] - 1
+        require_finite("parameter", learner.model.params.items())
         numbers = f"the loss is {plain['loss']} and the norm of all gradients {plain['gradient_norm']}"
         raise NonFiniteError(f"{numbers}; on a CPU the message would name the tensor")
     return plain

@@ -8,7 +8,7 @@ import numpy as np
 
 from npswin.backends import words
 from npswin.devices import beside, on_gpu
-from npswin.training.trainable import Trainable
+from npswin.training.trainable import Trainable, require_same_arrays
 from npswin.types import Array
 
 
@@ -95,6 +95,7 @@ class _Optimizer:
             grad_scale: by which the gradients are multiplied first, see `gradient_scale`. Where it is not finite,
                 nothing changes.
         """
+        require_same_arrays(self._model.params, self._params, "the optimizer")
         self._steps += 1
         grads = self._model.grads
         remembered = [list(arrays.values()) for arrays in self._memory.values()]

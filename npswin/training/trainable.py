@@ -1,5 +1,6 @@
 """What training asks of a model."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -54,3 +55,9 @@ def as_input(model: Trainable, images: Array, precision: str = "full") -> Array:
     """
     images = beside(images, next(iter(model.params.values())))
     return images.astype(short_dtype(precision)) if precision in SHORT_DTYPES else images
+
+
+def require_same_arrays(params: Mapping[str, Array], before: Mapping[str, Array], whose: str) -> None:
+    """Raise a ValueError unless a model's parameters are the arrays that they were."""
+    if any(params[name] is not array for name, array in before.items()):
+        raise ValueError(f"the model's parameters are other arrays than when {whose} was made; do model.to(...) before")

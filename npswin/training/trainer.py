@@ -12,7 +12,7 @@ from npswin.devices import on_gpu
 from npswin.training.augment import augment
 from npswin.training.config import TrainConfig
 from npswin.training.evaluate import Evaluation, evaluate
-from npswin.training.finite import NonFiniteError
+from npswin.training.finite import NonFiniteError, require_finite_weights
 from npswin.training.inputs import check_data, describe_data
 from npswin.training.interrupts import Interrupts, TrainingInterrupted
 from npswin.training.learner import Learner, settled
@@ -161,7 +161,7 @@ class Trainer:
                 is_due = not is_last and config.checkpoint_every and learner.step % config.checkpoint_every == 0
                 may_wait = on_gpu(waiting[-1]["loss"]) and not (is_last or is_due or asked)
                 while len(waiting) > may_wait:
-                    record = settled(waiting.pop(0), self.model)
+                    record = settled(waiting.pop(0), learner)
                     values = {"loss": f"{record['loss']:.3f}", "rate": f"{record['lr']:.1e}"}
                     if is_last and not waiting:
                         self._pending = record
@@ -230,6 +230,8 @@ class Trainer:
             raise _Stop
 
     def _save(self) -> None:
+        if self._learner.step:
+            require_finite_weights(self.model, waits=True)
         state = {"step": self._learner.step, "best_accuracy": self.best_accuracy, "pending": self._pending}
         self._folder.save_last(self._learner, state, self._metadata())
 

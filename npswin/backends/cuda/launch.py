@@ -36,6 +36,18 @@ _KINDS = {
 }
 
 
+@lru_cache(maxsize=1)
+def capability() -> int:
+    """Of the GPU: 80 for an A100, 90 for an H100."""
+    return int(cupy().cuda.Device().compute_capability)
+
+
+@lru_cache(maxsize=1)
+def most_shared_memory() -> int:
+    """Bytes that a block may have."""
+    return int(cupy().cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"])
+
+
 def sum_dtype(dtype: Any) -> Any:
     """In which dtype sums, statistics and elementary functions are computed: float64 for float64, else float32."""
     return np.dtype(np.float64 if np.dtype(dtype) == np.float64 else np.float32)
@@ -75,6 +87,8 @@ def _as_given(parameter: tuple[str, Any], arg: Any) -> Any:
         return dtype.type(arg)
     if arg is None:
         return np.intp(0)
+    if not isinstance(arg, cupy().ndarray):
+        raise ValueError(f"{name}: got a {type(arg).__name__}, expected an array on the GPU")
     if arg.dtype != dtype[0]:
         raise ValueError(f"{name}: got dtype {arg.dtype}, expected {dtype[0]}")
     if not arg.flags.c_contiguous:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends.cuda.launch import blocks, launch, sum_dtype
-from npswin.devices import cupy, to_gpu
+from npswin.devices import cupy, on_gpu, to_gpu
 
 
 @lru_cache(maxsize=64)
@@ -38,8 +38,10 @@ def _places(*columns: Sequence[Any]) -> Any:
     """
     for arrays in zip(*columns, strict=True):
         kinds = {(array.shape, array.dtype) for array in arrays}
-        if len(kinds) != 1 or not all(array.flags.c_contiguous for array in arrays):
-            raise ValueError(f"got arrays of {sorted(map(str, kinds))}, expected one shape and dtype, contiguous")
+        alike = kinds == {(arrays[0].shape, columns[0][0].dtype)}
+        if not alike or not all(array.flags.c_contiguous for array in arrays):
+            wanted = "one shape, and one dtype for all, contiguous"
+            raise ValueError(f"got arrays of {sorted(map(str, kinds))}, expected {wanted}")
     return _integers(tuple(array.data.ptr for arrays in columns for array in arrays), "uint64")
 
 
@@ -59,7 +61,7 @@ def adamw_update_all(
     """See `npswin.ops.adamw_update_all`; the scale of the gradients may be on the GPU."""
     dtype = params[0].dtype
     step_size, root_scale = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
-    scale = _numbers((grad_scale,), dtype) if isinstance(grad_scale, float) else grad_scale.astype(dtype)
+    scale = grad_scale.astype(dtype) if on_gpu(grad_scale) else _numbers((float(grad_scale),), dtype)
     args = (
         *(_places(params, grads, ms, vs), _starts(params), _numbers(tuple(weight_decays), dtype), len(params)),
         *(lr, 1 - beta1, beta2, 1 - beta2, step_size, root_scale, eps, scale),

@@ -7,6 +7,7 @@ import numpy as np
 
 from npswin import ops
 from npswin.backends.cuda.composed import composed
+from npswin.backends.cuda.launch import sum_dtype
 from npswin.devices import cupy, to_gpu
 from npswin.ops import position_bias, resize, windows
 
@@ -38,13 +39,15 @@ def position_bias_backward(dbias: Any, cache: Any) -> Any:
 
 
 def resize_bicubic_forward(x: Any, size: tuple[int, int]) -> tuple[Any, Any]:
-    """See `npswin.ops.resize_bicubic_forward`."""
-    return composed("resize_bicubic_forward")(x, size)
+    """See `npswin.ops.resize_bicubic_forward`; in the dtype of sums, which CuPy multiplies more than two axes of."""
+    y, cache = composed("resize_bicubic_forward")(x.astype(sum_dtype(x.dtype), copy=False), size)
+    return y.astype(x.dtype, copy=False), cache
 
 
 def resize_bicubic_backward(dy: Any, cache: Any) -> Any:
     """See `npswin.ops.resize_bicubic_backward`."""
-    return ops.resize_bicubic_backward(dy, cache)
+    dx = ops.resize_bicubic_backward(dy.astype(sum_dtype(dy.dtype), copy=False), cache)
+    return dx.astype(dy.dtype, copy=False)
 
 
 def position_embed_forward(x: Any, table: Any, grid: tuple[int, int]) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""Matrix products, by cuBLAS: sums are in float32 for numbers of 16 bits, and the result may be in another dtype.
+"""Matrix products, by cuBLAS: numbers of 16 bits are summed in float32, and the result may be in another dtype.
 
 CuPy's `@` gives no choice of either, nor of the tensor cores' short float32.
 """
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends.cuda.launch import sum_dtype
+from npswin.backends.cuda.launch import capability, sum_dtype
 from npswin.devices import cupy
 
 # Of cuBLAS: names of dtypes (`cudaDataType`), of operations, and of what is summed in (`cublasComputeType_t`).
@@ -33,7 +33,10 @@ def product(left: Any, right: Any, dtype: Any, *, transpose_left: bool = False, 
         raise ValueError(f"got matrices of {left.shape} and {right.shape}, whose sides do not fit")
     out, sums = cp.empty((rows, columns), dtype), sum_dtype(left.dtype)
     one, zero = np.ones(1, sums), np.zeros(1, sums)
-    compute = _IN_FLOAT64 if sums == np.float64 else _IN_TF32 if tf32_allowed else _IN_FLOAT32
+    if left.dtype.name == "bfloat16" and capability() < 80:
+        raise ValueError("bfloat16 takes a GPU of compute capability 8.0 or more; take float16")
+    short = tf32_allowed and left.dtype == np.float32
+    compute = _IN_FLOAT64 if sums == np.float64 else _IN_TF32 if short else _IN_FLOAT32
     cublas.gemmEx(
         cp.cuda.device.get_cublas_handle(),
         _TRANSPOSED if transpose_right else _AS_IT_IS,

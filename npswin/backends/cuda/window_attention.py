@@ -9,7 +9,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npswin.backends.cuda.composed import composed
-from npswin.backends.cuda.launch import BLOCK, WARP, blocks, check_shape, launch, sum_columns, sum_dtype, sum_rows
+from npswin.backends.cuda.launch import (
+    BLOCK,
+    WARP,
+    blocks,
+    capability,
+    check_shape,
+    launch,
+    most_shared_memory,
+    sum_columns,
+    sum_dtype,
+    sum_rows,
+)
 from npswin.backends.cuda.layer_norm import layer_norm_backward, layer_norm_forward
 from npswin.backends.cuda.linear import add_bias, matrix_product, matrix_product_backward
 from npswin.backends.cuda.masks import scaled
@@ -68,27 +79,38 @@ def _kind(table: Any, geometry: _Geometry) -> Any:
 
 def _tensor_core_tokens(dtype: Any, geometry: _Geometry) -> int:
     """To how many tokens the kernels of `window_attention_16bit.cu` fill a window up; 0 where they do not serve."""
-    fits = dtype.itemsize == 2 and geometry.dim <= _DIMS and geometry.tokens <= _TOKENS[-1] and _has_tensor_cores()
+    fits = dtype.itemsize == 2 and geometry.dim <= _DIMS and geometry.tokens <= _TOKENS[-1] and capability() >= 80
     return next(count for count in _TOKENS if geometry.tokens <= count) if fits else 0
 
 
-@lru_cache(maxsize=1)
-def _has_tensor_cores() -> bool:
-    return int(cupy().cuda.Device().compute_capability) >= 80
+def _shared_bytes(dtype: Any, geometry: _Geometry) -> tuple[int, int]:
+    """Shared memory of the forward and the backward kernel."""
+    tokens, dim = geometry.tokens, geometry.dim
+    if filled := _tensor_core_tokens(dtype, geometry):
+        rows, turned = 2 * filled * (_DIMS + 8), 2 * _DIMS * (filled + 8)
+        return 2 * rows + turned + 4 * filled, 4 * rows + 3 * turned + 16 * filled
+    forward, backward = 2 * tokens * (dim + 1) + _WARPS * (dim + tokens), 4 * tokens * (dim + 1) + 3 * tokens
+    size = sum_dtype(dtype).itemsize
+    return forward * size + 4 * tokens, (backward + _WARPS * 2 * tokens) * size + 4 * tokens
+
+
+def _is_fused(x: Any, proj_weight: Any, masks: tuple[Any, ...], geometry: dict[str, Any]) -> bool:
+    """Whether there are kernels for it: nothing is dropped, and a window fits into a block's shared memory."""
+    sizes = {name: geometry[name] for name in ("num_heads", "window_size", "shift")}
+    cut = _geometry(x.shape, proj_weight.shape[1], **sizes)
+    return all(mask is None for mask in masks) and max(_shared_bytes(x.dtype, cut)) <= most_shared_memory()
 
 
 def _attend(qkv: Any, qkv_bias: Any, table: Any, geometry: _Geometry, mask_value: float) -> Any:
     """The heads' outputs, (B, H, W, hd), from the map of q, k and v without their bias."""
-    sums, tokens, dim = sum_dtype(qkv.dtype), geometry.tokens, geometry.dim
-    out = cupy().empty((*qkv.shape[:3], geometry.heads * dim), qkv.dtype)
+    out = cupy().empty((*qkv.shape[:3], geometry.heads * geometry.dim), qkv.dtype)
+    shared, _ = _shared_bytes(qkv.dtype, geometry)
     grid = geometry.images * geometry.rows * geometry.columns, geometry.heads
     args = qkv, qkv_bias, table, _kind(table, geometry), out, _on_device(geometry), mask_value
     if filled := _tensor_core_tokens(qkv.dtype, geometry):
-        shared = 2 * (2 * filled * (_DIMS + 8) + _DIMS * (filled + 8)) + 4 * filled
         name, block = f"attention_forward_{filled}", (2 * filled,)
         launch("window_attention_16bit", name, qkv.dtype, grid, args, block, shared)
     else:
-        shared = (2 * tokens * (dim + 1) + _WARPS * (dim + tokens)) * sums.itemsize + 4 * tokens
         launch("window_attention", "window_attention_forward", qkv.dtype, grid, args, shared=shared)
     return out
 
@@ -97,7 +119,8 @@ def _attend_backward(
     dout: Any, qkv: Any, qkv_bias: Any, table: Any, geometry: _Geometry, mask_value: float
 ) -> tuple[Any, Any]:
     """dqkv, rows of the map and after them of the padding, and dtable."""
-    cp, sums, tokens, dim = cupy(), sum_dtype(qkv.dtype), geometry.tokens, geometry.dim
+    cp, sums, tokens = cupy(), sum_dtype(qkv.dtype), geometry.tokens
+    _, shared = _shared_bytes(qkv.dtype, geometry)
     heads, windows = geometry.heads, geometry.images * geometry.rows * geometry.columns
     kind, on_device = _kind(table, geometry), _on_device(geometry)
     dqkv = cp.empty((qkv.size // qkv.shape[-1] + geometry.padding, qkv.shape[-1]), qkv.dtype)
@@ -105,11 +128,9 @@ def _attend_backward(
     dbias = None if table is None else cp.empty((shares, heads, tokens, tokens), sums)
     args = dout, qkv, qkv_bias, table, kind, dqkv, dbias, on_device, mask_value
     if filled := _tensor_core_tokens(qkv.dtype, geometry):
-        shared = 2 * (4 * filled * (_DIMS + 8) + 3 * _DIMS * (filled + 8)) + 16 * filled
         name, block = f"attention_backward_{filled}", (2 * filled,)
         launch("window_attention_16bit", name, qkv.dtype, (shares, heads), args, block, shared)
     else:
-        shared = (4 * tokens * (dim + 1) + 3 * tokens + _WARPS * 2 * tokens) * sums.itemsize + 4 * tokens
         launch("window_attention", "window_attention_backward", qkv.dtype, (shares, heads), args, shared=shared)
     if table is None:
         return dqkv, None
@@ -159,9 +180,9 @@ def window_attention_forward(
     proj_drop_mask: Any = None,
     **geometry: Any,
 ) -> tuple[Any, Any]:
-    """See `npswin.ops.window_attention_forward`; with dropout, it is not fused."""
+    """See `npswin.ops.window_attention_forward`; with dropout or a very large window, it is not fused."""
     weights = qkv_weight, qkv_bias, proj_weight, proj_bias, bias_table
-    if attn_drop_mask is not None or proj_drop_mask is not None:
+    if not _is_fused(x, proj_weight, (attn_drop_mask, proj_drop_mask), geometry):
         masks = {"attn_drop_mask": attn_drop_mask, "proj_drop_mask": proj_drop_mask}
         y, cache = composed("window_attention_forward")(x, *weights, **masks, **geometry)
         return y, (None, cache)
@@ -192,9 +213,9 @@ def attention_branch_forward(
     proj_drop_mask: Any = None,
     **geometry: Any,
 ) -> tuple[Any, Any]:
-    """See `npswin.ops.attention_branch_forward`; with dropout, it is not fused."""
+    """See `npswin.ops.attention_branch_forward`; with dropout or a very large window, it is not fused."""
     weights = qkv_weight, qkv_bias, proj_weight, proj_bias, bias_table
-    if attn_drop_mask is not None or proj_drop_mask is not None:
+    if not _is_fused(x, proj_weight, (attn_drop_mask, proj_drop_mask), geometry):
         masks = {"attn_drop_mask": attn_drop_mask, "proj_drop_mask": proj_drop_mask}
         definition = composed("attention_branch_forward")
         y, cache = definition(x, norm_weight, norm_bias, *weights, path_scale=path_scale, **masks, **geometry)

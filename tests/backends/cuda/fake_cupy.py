@@ -39,12 +39,16 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return _on_device(function(*_mapped(_inside, args), **_mapped(_inside, kwargs)))
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
+        if ufunc is np.matmul and any(one.ndim > 2 and one.dtype.name == "bfloat16" for one in inputs):
+            raise TypeError("CuPy multiplies no more than two axes of bfloat16")
         if out is not None:
             kwargs["out"] = _mapped(_inside, out)
         with np.errstate(all="ignore"):  # a GPU does not warn
             return _on_device(getattr(ufunc, method)(*_mapped(_inside, inputs), **kwargs))
 
     def __getattr__(self, name):
+        if name in ("ctypes", "__array_interface__", "__array_struct__"):
+            raise AttributeError(f"{name}: what is on the GPU has no place on the CPU")
         value = getattr(self._array, name)
         if not callable(value):
             return _on_device(value)
@@ -193,6 +197,8 @@ def _columns_first(address, dtype, rows, columns, lead):
 def gemm(_, op_a, op_b, m, n, k, alpha, a, a_type, lda, b, b_type, ldb, beta, c, c_type, ldc, compute, algorithm):
     """C = op(A) op(B), with sums in float32 or float64."""
     sums = {68: np.float32, 77: np.float32, 70: np.float64}[compute]
+    assert a_type == b_type
+    assert compute != 77 or a_type == b_type == c_type == 0, "TF32 is for float32 alone"
     assert [_columns_first(scalar, int(sums == np.float64), 1, 1, 1).item() for scalar in (alpha, beta)] == [1, 0]
     left = _columns_first(a, a_type, *((k, m) if op_a else (m, k)), lda).astype(sums)
     right = _columns_first(b, b_type, *((n, k) if op_b else (k, n)), ldb).astype(sums)
@@ -213,7 +219,7 @@ def module():
         runtime=runtime,
         cublas=SimpleNamespace(gemmEx=gemm),
         device=SimpleNamespace(get_cublas_handle=lambda: 1),
-        Device=lambda: SimpleNamespace(compute_capability="90"),
+        Device=lambda: SimpleNamespace(compute_capability="90", attributes={"MaxSharedMemoryPerBlockOptin": 232448}),
         memory=SimpleNamespace(OutOfMemoryError=type("OutOfMemoryError", (MemoryError,), {})),
     )
     return cupy

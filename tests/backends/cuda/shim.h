@@ -24,6 +24,7 @@ using std::sqrt;
 
 #define __global__
 #define __device__
+#define __launch_bounds__(...)
 #define __shared__ thread_local  // of a block, and only one runs at a time
 
 struct dim3 {

@@ -14,7 +14,7 @@ SOURCES = sorted(path.stem for path in KERNELS.glob("*.cu"))
 
 
 def nvidia_files(pattern):
-    """Files of NVIDIA's packages from the registry."""
+    """Files of NVIDIA's packages for CUDA 13."""
     spec = find_spec("nvidia")
     folders = [] if spec is None else spec.submodule_search_locations
     return [path for folder in folders for path in Path(folder).glob(pattern)]
@@ -22,9 +22,9 @@ def nvidia_files(pattern):
 
 @pytest.fixture(scope="session")
 def nvrtc():
-    libraries = nvidia_files("cu*/lib/libnvrtc.so.*")
+    libraries = nvidia_files("cu13/lib/libnvrtc.so.*")
     if not libraries:
-        pytest.skip("NVIDIA's compiler is not installed (pip install 'npswin[test]', on Linux with x86-64)")
+        pytest.skip("NVIDIA's compiler is not installed (pip install 'npswin[nvrtc]', on Linux with x86-64)")
     return ctypes.CDLL(str(libraries[0]))
 
 
@@ -47,7 +47,7 @@ def compiled(nvrtc, source, options):
 
 
 def options(dtype, architecture):
-    folders = {KERNELS, *(path.parent for path in nvidia_files("cu*/include/cuda_fp16.h"))}
+    folders = {KERNELS, *(path.parent for path in nvidia_files("cu13/include/cuda_fp16.h"))}
     return [
         "-std=c++17",
         f"-arch={architecture}",

@@ -16,7 +16,9 @@ def test_other_dtypes_and_layouts(cuda):
         cuda.layer_norm_forward(x, weight.astype(np.float64), weight)
     with pytest.raises(ValueError, match="bias: expected a contiguous array"):
         cuda.layer_norm_forward(x, weight, ones(8)[::2])
-    with pytest.raises(ValueError, match="one shape and dtype"):
+    with pytest.raises(ValueError, match="bias: got a ndarray, expected an array on the GPU"):
+        cuda.layer_norm_forward(x, weight, np.ones(4, np.float32))
+    with pytest.raises(ValueError, match="one shape, and one dtype"):
         cuda.ema_update_all([x], [weight], 0.5)
 
 

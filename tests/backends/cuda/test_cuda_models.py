@@ -9,12 +9,23 @@ import pytest
 
 import npswin
 from npswin import backends, devices
+from npswin.backends.cuda import window_attention
 from npswin.devices import on_gpu, to_gpu, to_host
 from npswin.layers import SwinTransformerBlock
-from npswin.training import NonFiniteError, TrainConfig, Trainer, compute_gradients, draw_attention, draw_predictions
+from npswin.training import (
+    Ema,
+    NonFiniteError,
+    TrainConfig,
+    Trainer,
+    compute_gradients,
+    draw_attention,
+    draw_predictions,
+    evaluate,
+)
 from npswin.training import trainer as trainer_module
 from npswin.training.learner import settled
 from npswin.training.loss_scale import LossScale
+from npswin.weights import load_tensors
 from tests.training.tiny import tiny_config, tiny_data, tiny_model, tiny_trainer
 
 
@@ -203,7 +214,7 @@ def test_a_step_that_comes_to_nan_changes_nothing_and_is_told(cuda, tmp_path, pr
     before = {name: to_host(param).copy() for name, param in params.items()}
     dtype = devices.short_dtype("float16") if precision == "float16" else np.float32
     with pytest.raises(NonFiniteError, match="the loss is nan and the norm of all gradients nan"):
-        settled(run._learner.learn(to_gpu(images).astype(dtype), labels, seed=0), run.model)
+        settled(run._learner.learn(to_gpu(images).astype(dtype), labels, seed=0), run._learner)
     for name, param in params.items():
         np.testing.assert_array_equal(to_host(param), before[name])
 
@@ -326,3 +337,58 @@ def test_a_word_of_numbers_on_the_cpu_stays_there(cuda):
     assert isinstance(backends.words.global_norm([x]), float)
     assert on_gpu(backends.words.global_norm([to_gpu(x)]))
     assert on_gpu(backends.words.gelu(to_gpu(x)))
+
+
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_what_was_made_before_the_model_moved_says_so(cuda, device):
+    model = tiny_model().to("cpu" if device == "cuda" else "cuda")
+    optimizer, average = npswin.AdamW(model), Ema(model, 0.9)
+    model.to(device)
+    with pytest.raises(ValueError, match=r"other arrays than when the optimizer was made; do model.to\(...\) before"):
+        optimizer.step()
+    with pytest.raises(ValueError, match="other arrays than when the average was made"):
+        average.update(1)
+
+
+def test_weights_that_are_not_finite_are_not_saved(cuda, tmp_path):
+    run = Trainer(
+        tiny_model().to("cuda"), tiny_data(), tiny_data(10, "test"), tiny_config(checkpoint_every=1), tmp_path / "run"
+    )
+    learn = run._learner.learn
+
+    def spoil(*args, **kwargs):
+        record = learn(*args, **kwargs)
+        run.model.params["head.bias"][...] = np.inf
+        return record
+
+    run._learner.learn = spoil
+    with pytest.raises(NonFiniteError, match=r"Inf in the updated parameter head.bias.*is from before"):
+        run.fit()
+    tensors, _ = load_tensors(tmp_path / "run" / "last.safetensors")
+    assert all(np.isfinite(tensor).all() for tensor in tensors.values())
+
+
+def test_an_evaluation_that_overflows_is_told(cuda):
+    model = tiny_model().to("cuda")
+    model.params["head.weight"][...] = np.inf
+    with pytest.raises(NonFiniteError):
+        evaluate(model, tiny_data(10, "test"), (0.5,) * 3, (1e-3,) * 3)
+
+
+@pytest.mark.parametrize("precision", ["full", "bfloat16"])
+def test_tf32_is_for_float32_alone(cuda, precision):
+    model = tiny_model().to("cuda")
+    images = to_gpu(batch(model, side=8)[0])
+    npswin.allow_tf32(True)
+    try:
+        model(images if precision == "full" else images.astype(devices.short_dtype(precision)))
+    finally:
+        npswin.allow_tf32(False)
+
+
+def test_a_window_that_no_block_holds_is_not_fused(cuda, monkeypatch):
+    model, images = small_model(), batch(small_model())[0]
+    wanted = model(images)
+    monkeypatch.setattr(window_attention, "most_shared_memory", lambda: 100)
+    found = model.to("cuda")(to_gpu(images))
+    np.testing.assert_allclose(to_host(found), wanted, rtol=1e-9)

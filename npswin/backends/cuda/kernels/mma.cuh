@@ -40,6 +40,7 @@ struct Matrix {
 template <int DEPTH>
 __device__ inline void multiply_rows(float (&d)[4], const Matrix& left, int row, const Matrix& right, int column) {
     int g = group_of_lane(), t = pair_of_lane();
+#pragma unroll
     for (int k = 0; k < DEPTH; k += 16) {
         unsigned a[4] = {
             left.pair(row + g, k + t), left.pair(row + g + 8, k + t), left.pair(row + g, k + t + 8),
@@ -54,6 +55,7 @@ __device__ inline void multiply_rows(float (&d)[4], const Matrix& left, int row,
 template <int TILES>
 __device__ inline void multiply_results(float (&d)[4], const float (&left)[TILES][4], const Matrix& right, int column) {
     int g = group_of_lane(), t = pair_of_lane();
+#pragma unroll
     for (int k = 0; k < TILES; k += 2) {
         unsigned a[4] = {
             packed((Scalar)left[k][0], (Scalar)left[k][1]), packed((Scalar)left[k][2], (Scalar)left[k][3]),

@@ -1,7 +1,8 @@
 // (S)W-MSA as in window_attention.cu, for numbers of 16 bits on tensor cores (from sm_80 on).
 //
 // A block takes a window and a head, its warps 16 queries each: scores and probabilities never leave the registers. Tokens
-// and channels are filled up with zeros to TOKENS and DIMS, and kernels are compiled for a few of these.
+// and channels are filled up with zeros to TOKENS and DIMS, and kernels are compiled for a few of these. Loops over tiles
+// are unrolled: registers have no index.
 
 #include "common.cuh"
 #include "windows.cuh"
@@ -56,6 +57,7 @@ __device__ inline void attend(
     __syncthreads();
     int first = threadIdx.x / WARP * 16, row = first + group_of_lane(), column = pair_of_lane();
     float p[TOKENS / 8][4] = {}, largest[2] = {LOWEST, LOWEST}, total[2] = {0, 0};
+#pragma unroll
     for (int tile = 0; tile < TOKENS / 8; tile++) {
         multiply_rows<DIMS>(p[tile], q, first, k, 8 * tile);
         for (int e = 0; e < 4; e++) {
@@ -64,13 +66,17 @@ __device__ inline void attend(
             largest[e / 2] = fmaxf(largest[e / 2], p[tile][e]);
         }
     }
+#pragma unroll
     for (int half = 0; half < 2; half++) largest[half] = row_max(largest[half]);
+#pragma unroll
     for (int tile = 0; tile < TOKENS / 8; tile++)
         for (int e = 0; e < 4; e++) {
             p[tile][e] = expf(p[tile][e] - largest[e / 2]);
             total[e / 2] += p[tile][e];
         }
+#pragma unroll
     for (int half = 0; half < 2; half++) total[half] = row_sum(total[half]);
+#pragma unroll
     for (int tile = 0; tile < DIMS / 8; tile++) {
         float o[4] = {};
         multiply_results(o, p, v_turned, 8 * tile);
@@ -121,6 +127,7 @@ __device__ inline void attend_backward(
 
         // By queries: dS, and dq = dS k / √d.
         float p[TOKENS / 8][4] = {}, ds[TOKENS / 8][4] = {}, top[2] = {LOWEST, LOWEST}, total[2] = {0, 0}, dot[2] = {0, 0};
+#pragma unroll
         for (int tile = 0; tile < TOKENS / 8; tile++) {
             multiply_rows<DIMS>(p[tile], q, first, k, 8 * tile);
             multiply_rows<DIMS>(ds[tile], up, first, v, 8 * tile);
@@ -130,13 +137,16 @@ __device__ inline void attend_backward(
                 top[e / 2] = fmaxf(top[e / 2], p[tile][e]);
             }
         }
+#pragma unroll
         for (int half = 0; half < 2; half++) top[half] = row_max(top[half]);
+#pragma unroll
         for (int tile = 0; tile < TOKENS / 8; tile++)
             for (int e = 0; e < 4; e++) {
                 p[tile][e] = expf(p[tile][e] - top[e / 2]);
                 total[e / 2] += p[tile][e];
                 dot[e / 2] += p[tile][e] * ds[tile][e];
             }
+#pragma unroll
         for (int half = 0; half < 2; half++) {
             total[half] = 1 / row_sum(total[half]);
             dot[half] = row_sum(dot[half]) * total[half];
@@ -146,12 +156,14 @@ __device__ inline void attend_backward(
                 dots[row + 8 * half] = dot[half];
             }
         }
+#pragma unroll
         for (int tile = 0; tile < TOKENS / 8; tile++)
             for (int e = 0; e < 4; e++) {
                 int i = row + e / 2 * 8, j = 8 * tile + column + e % 2;
                 ds[tile][e] = p[tile][e] * total[e / 2] * (ds[tile][e] - dot[e / 2]);
                 if (own_dbias && i < tokens && j < tokens) own_dbias[i * tokens + j] += ds[tile][e];
             }
+#pragma unroll
         for (int tile = 0; tile < DIMS / 8; tile++) {
             float dq[4] = {};
             multiply_results(dq, ds, k_turned, 8 * tile);
@@ -165,6 +177,7 @@ __device__ inline void attend_backward(
         __syncthreads();
 
         // By keys: dv = Pᵀ do and dk = dSᵀ q / √d, from the same products the other way round.
+#pragma unroll
         for (int tile = 0; tile < TOKENS / 8; tile++) {
             for (int e = 0; e < 4; e++) p[tile][e] = ds[tile][e] = 0;
             multiply_rows<DIMS>(p[tile], k, first, q, 8 * tile);
@@ -177,6 +190,7 @@ __device__ inline void attend_backward(
                 ds[tile][e] = p[tile][e] * (ds[tile][e] - dots[i]);
             }
         }
+#pragma unroll
         for (int tile = 0; tile < DIMS / 8; tile++) {
             float dk[4] = {}, dv[4] = {};
             multiply_results(dk, ds, q_turned, 8 * tile);
@@ -192,7 +206,10 @@ __device__ inline void attend_backward(
     }
 }
 
-// Windows of up to 16, 64 or 144 tokens, heads of up to 32 channels; 2 threads a token.
+// Windows of up to 16, 64 or 144 tokens, heads of up to 32 channels; 2 threads a token, for which there must be registers.
+#undef KERNEL
+#define KERNEL extern "C" __global__ void __launch_bounds__(288, 1)
+
 KERNEL attention_forward_16(
     const Scalar* qkv, const Sum* qkv_bias, const Sum* table, int kind, Scalar* out, const Geometry* geometry, Sum mask_value
 ) {
