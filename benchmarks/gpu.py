@@ -82,7 +82,8 @@ def npswin_call(row: Row, device: str) -> Callable[[], Any]:
     if row.precision in ("bfloat16", "float16"):
         images = images.astype(short_dtype(row.precision))
     if not row.training:
-        return lambda: model(images)
+        infer = npswin.capture(model, images) if device == "cuda" else model
+        return lambda: infer(images)
     optimizer = npswin.AdamW(model, lr=LR, weight_decay=WEIGHT_DECAY)
 
     def step() -> Any:

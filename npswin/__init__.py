@@ -1,7 +1,7 @@
 """Swin Transformer in NumPy, with every derivative written by hand."""
 
 from npswin import data
-from npswin.backends import allow_tf32, get_backend, set_backend
+from npswin.backends import allow_tf32, capture, get_backend, set_backend
 from npswin.layers.loss import cross_entropy
 from npswin.models import CONFIGS, OTHER_READING, SwinTransformer, create_model, warmup
 from npswin.training import SGD, AdamW, TrainConfig, Trainer
@@ -20,6 +20,7 @@ __all__ = [
     "TrainConfig",
     "Trainer",
     "allow_tf32",
+    "capture",
     "create_model",
     "cross_entropy",
     "data",

@@ -144,6 +144,17 @@ def allow_tf32(allowed: bool) -> None:
     product.tf32_allowed = bool(allowed)
 
 
+def capture(function: Callable[..., Any], *examples: Any) -> Callable[..., Any]:
+    """A function of arrays on a GPU, a model for example, recorded as a CUDA graph: see `backends/cuda/graph.py`.
+
+    infer = npswin.capture(model, images)
+    logits = infer(images)                # of the same shape and dtype, as often as one likes
+    """
+    from npswin.backends.cuda.graph import Captured
+
+    return Captured(function, *examples)
+
+
 def get_backend() -> str:
     """The name of the dialect that runs.
 

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -36,15 +37,14 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         raise TypeError("an array on the GPU is not converted to one of NumPy's; use get()")
 
     def __array_function__(self, function, types, args, kwargs):
-        return _on_device(function(*_mapped(_inside, args), **_mapped(_inside, kwargs)))
+        return _computed(lambda: function(*_mapped(_inside, args), **_mapped(_inside, kwargs)))
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
         if ufunc is np.matmul and any(one.ndim > 2 and one.dtype.name == "bfloat16" for one in inputs):
             raise TypeError("CuPy multiplies no more than two axes of bfloat16")
         if out is not None:
             kwargs["out"] = _mapped(_inside, out)
-        with np.errstate(all="ignore"):  # a GPU does not warn
-            return _on_device(getattr(ufunc, method)(*_mapped(_inside, inputs), **kwargs))
+        return _computed(lambda: getattr(ufunc, method)(*_mapped(_inside, inputs), **kwargs))
 
     def __getattr__(self, name):
         if name in ("ctypes", "__array_interface__", "__array_struct__"):
@@ -52,13 +52,13 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         value = getattr(self._array, name)
         if not callable(value):
             return _on_device(value)
-        return lambda *args, **kwargs: _on_device(value(*_mapped(_inside, args), **_mapped(_inside, kwargs)))
+        return lambda *args, **kwargs: _computed(lambda: value(*_mapped(_inside, args), **_mapped(_inside, kwargs)))
 
     def __getitem__(self, place):
         return _on_device(self._array[_mapped(_inside, place)])
 
     def __setitem__(self, place, value):
-        self._array[_mapped(_inside, place)] = _inside(value)
+        _done(lambda: self._array.__setitem__(_mapped(_inside, place), _inside(value)))
 
     def __len__(self):
         return len(self._array)
@@ -67,6 +67,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return map(_on_device, self._array)
 
     def __float__(self):
+        assert Stream.recorded is None, "a recording does not wait for numbers"
         return float(self._array)
 
     def __int__(self):
@@ -77,6 +78,53 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __repr__(self):
         return f"on the GPU: {self._array!r}"
+
+
+class Stream:
+    """Does what it is asked for at once, or records it."""
+
+    recorded = None
+
+    def __init__(self, non_blocking=False):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def synchronize(self):
+        assert Stream.recorded is None
+
+    def begin_capture(self):
+        Stream.recorded = []
+
+    def end_capture(self):
+        recorded, Stream.recorded = Stream.recorded, None
+        return SimpleNamespace(launch=lambda: [step() for step in recorded])
+
+
+def _done(step):
+    """Do it, or record it."""
+    if Stream.recorded is None:
+        step()
+    else:
+        Stream.recorded.append(step)
+
+
+def _computed(compute):
+    """The result of what is computed now, and if it is recorded, in the same place again each time."""
+    with np.errstate(all="ignore"):  # a GPU does not warn
+        result = _on_device(compute())
+    if Stream.recorded is not None and isinstance(result, ndarray) and result._array.base is None:
+
+        def again():
+            with np.errstate(all="ignore"):
+                result._array[...] = compute()
+
+        Stream.recorded.append(again)
+    return result
 
 
 def _inside(value):
@@ -179,8 +227,12 @@ class _Kernel:
             assert isinstance(arg, np.generic), f"{self._name}: {type(arg).__name__} is no kernel's argument"
             values.append(np.array(arg))
         pointers = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
-        if self._launch(shape, pointers):
-            raise RuntimeError(f"{self._name}: some threads wait at a barrier that others never reach")
+
+        def start(_keep=(values, args)):
+            if self._launch(shape, pointers):
+                raise RuntimeError(f"{self._name}: some threads wait at a barrier that others never reach")
+
+        _done(start)
 
 
 _BLAS_DTYPES = {0: np.float32, 1: np.float64, 2: np.float16, 14: "bfloat16"}
@@ -200,10 +252,14 @@ def gemm(_, op_a, op_b, m, n, k, alpha, a, a_type, lda, b, b_type, ldb, beta, c,
     assert a_type == b_type
     assert compute != 77 or a_type == b_type == c_type == 0, "TF32 is for float32 alone"
     assert [_columns_first(scalar, int(sums == np.float64), 1, 1, 1).item() for scalar in (alpha, beta)] == [1, 0]
-    left = _columns_first(a, a_type, *((k, m) if op_a else (m, k)), lda).astype(sums)
-    right = _columns_first(b, b_type, *((n, k) if op_b else (k, n)), ldb).astype(sums)
-    with np.errstate(all="ignore"):
-        _columns_first(c, c_type, m, n, ldc)[...] = (left.T if op_a else left) @ (right.T if op_b else right)
+
+    def multiply():
+        left = _columns_first(a, a_type, *((k, m) if op_a else (m, k)), lda).astype(sums)
+        right = _columns_first(b, b_type, *((n, k) if op_b else (k, n)), ldb).astype(sums)
+        with np.errstate(all="ignore"):
+            _columns_first(c, c_type, m, n, ldc)[...] = (left.T if op_a else left) @ (right.T if op_b else right)
+
+    _done(multiply)
 
 
 def module():
@@ -219,7 +275,14 @@ def module():
         runtime=runtime,
         cublas=SimpleNamespace(gemmEx=gemm),
         device=SimpleNamespace(get_cublas_handle=lambda: 1),
-        Device=lambda: SimpleNamespace(compute_capability="90", attributes={"MaxSharedMemoryPerBlockOptin": 232448}),
+        Device=lambda: SimpleNamespace(
+            compute_capability="90",
+            attributes={"MaxSharedMemoryPerBlockOptin": 232448},
+            synchronize=lambda: None,
+        ),
+        Stream=Stream,
+        MemoryPool=lambda: SimpleNamespace(malloc=None),
+        using_allocator=lambda _: nullcontext(),
         memory=SimpleNamespace(OutOfMemoryError=type("OutOfMemoryError", (MemoryError,), {})),
     )
     return cupy
