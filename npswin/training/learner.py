@@ -7,6 +7,8 @@ from typing import Any
 
 from npswin.backends import words
 from npswin.devices import beside, on_gpu
+from npswin.layers import Layer
+from npswin.training.captured import CapturedGradients
 from npswin.training.config import TrainConfig
 from npswin.training.ema import Ema
 from npswin.training.finite import (
@@ -61,6 +63,10 @@ class Learner:
         optimizer: type[AdamW | SGD] = AdamW if config.optimizer == "adamw" else SGD
         self.optimizer = optimizer(model, config.lr, weight_decay=config.weight_decay)
         self.loss_scale = LossScale(adapts=config.precision == "float16")
+        is_captured = (
+            on_gpu(next(iter(model.params.values()))) and isinstance(model, Layer) and config.micro_batches == 1
+        )
+        self._captured = CapturedGradients(model) if is_captured else None
         self.ema = None if config.ema_decay is None else Ema(model, config.ema_decay)
 
     def learn(self, images: Array, targets: Array, seed: int) -> dict[str, Any]:
@@ -97,7 +103,10 @@ class Learner:
     def _compute_gradients(self, images: Array, targets: Array, seed: int) -> tuple[Any, Any]:
         """Loss, and norm of the gradients; these are too large by the scale of the loss."""
         config, model, scale = self.config, self.model, self.loss_scale.value
-        loss = compute_gradients(model, images, targets, config.label_smoothing, config.micro_batches, seed, scale)
+        if self._captured is not None and on_gpu(images):
+            loss = self._captured.compute(images, targets, config.label_smoothing, seed, scale)
+        else:
+            loss = compute_gradients(model, images, targets, config.label_smoothing, config.micro_batches, seed, scale)
         return loss, words.global_norm(model.grads.values()) / scale
 
     @contextmanager

@@ -18,7 +18,11 @@ def _real():
 
 
 def _forget():
-    for module in [name for name in sys.modules if name.startswith(("npswin.backends.cuda", "npswin.devices"))]:
+    for module in [
+        name
+        for name in sys.modules
+        if name.startswith(("npswin.backends.cuda", "npswin.devices", "npswin.training.captured"))
+    ]:
         for value in vars(sys.modules[module]).values():
             if hasattr(value, "cache_clear"):
                 value.cache_clear()

@@ -37,14 +37,14 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         raise TypeError("an array on the GPU is not converted to one of NumPy's; use get()")
 
     def __array_function__(self, function, types, args, kwargs):
-        return _computed(lambda: function(*_mapped(_inside, args), **_mapped(_inside, kwargs)))
+        return _computed(lambda: function(*_mapped(_inside, args), **_mapped(_inside, kwargs)), args)
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
         if ufunc is np.matmul and any(one.ndim > 2 and one.dtype.name == "bfloat16" for one in inputs):
             raise TypeError("CuPy multiplies no more than two axes of bfloat16")
         if out is not None:
             kwargs["out"] = _mapped(_inside, out)
-        return _computed(lambda: getattr(ufunc, method)(*_mapped(_inside, inputs), **kwargs))
+        return _computed(lambda: getattr(ufunc, method)(*_mapped(_inside, inputs), **kwargs), ())
 
     def __getattr__(self, name):
         if name in ("ctypes", "__array_interface__", "__array_struct__"):
@@ -52,7 +52,9 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         value = getattr(self._array, name)
         if not callable(value):
             return _on_device(value)
-        return lambda *args, **kwargs: _computed(lambda: value(*_mapped(_inside, args), **_mapped(_inside, kwargs)))
+        return lambda *args, **kwargs: _computed(
+            lambda: value(*_mapped(_inside, args), **_mapped(_inside, kwargs)), (self,)
+        )
 
     def __getitem__(self, place):
         return _on_device(self._array[_mapped(_inside, place)])
@@ -78,6 +80,11 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __repr__(self):
         return f"on the GPU: {self._array!r}"
+
+
+def _uploaded(array):
+    assert Stream.recorded is None, "a recording does not copy from the CPU"
+    return _on_device(np.array(array))
 
 
 class Stream:
@@ -113,11 +120,13 @@ def _done(step):
         Stream.recorded.append(step)
 
 
-def _computed(compute):
-    """The result of what is computed now, and if it is recorded, in the same place again each time."""
+def _computed(compute, sources):
+    """The result of what is computed now, and again each time if that is recorded and no view of a source."""
     with np.errstate(all="ignore"):  # a GPU does not warn
         result = _on_device(compute())
-    if Stream.recorded is not None and isinstance(result, ndarray) and result._array.base is None:
+    sources = [source._array for source in sources if isinstance(source, ndarray)]
+    is_new = isinstance(result, ndarray) and not any(np.may_share_memory(result._array, one) for one in sources)
+    if Stream.recorded is not None and is_new:
 
         def again():
             with np.errstate(all="ignore"):
@@ -267,8 +276,8 @@ def module():
     cupy = ModuleType("cupy")
     cupy.ndarray, cupy.RawModule = ndarray, RawModule
     cupy.empty = lambda shape, dtype: _on_device(_poisoned(shape, dtype))
-    cupy.asarray = lambda array: array if isinstance(array, ndarray) else _on_device(np.array(array))
-    cupy.ascontiguousarray = lambda array: _on_device(np.ascontiguousarray(array._array))
+    cupy.asarray = lambda array: array if isinstance(array, ndarray) else _uploaded(array)
+    cupy.ascontiguousarray = lambda array: _computed(lambda: np.ascontiguousarray(array._array), (array,))
     cupy.random = SimpleNamespace(Generator=Generator, Philox4x3210=lambda seed: SimpleNamespace(seed=seed))
     runtime = SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=type("CUDARuntimeError", (RuntimeError,), {}))
     cupy.cuda = SimpleNamespace(

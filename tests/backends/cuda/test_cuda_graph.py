@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 import npswin
+from npswin import devices
 from npswin.devices import short_dtype, to_gpu, to_host
+from npswin.training import compute_gradients
+from npswin.training.captured import CapturedGradients
 from tests.training.tiny import tiny_model
 
 
@@ -67,3 +70,49 @@ def test_what_fails_while_it_is_recorded_leaves_no_recording(cuda):
         npswin.capture(fails, images(0))
     model = tiny_model().to("cuda")
     assert np.isfinite(to_host(model(images(0)))).all()
+
+
+def test_captured_gradients_are_those_of_the_step(cuda, capsys):
+    model, labels = tiny_model(dtype="float64", drop_path_rate=0.0).to("cuda"), np.array([0, 2, 1])
+    captured = CapturedGradients(model)
+    for seed in (1, 2, 1):
+        loss = float(captured.compute(images(seed, np.float64), labels, 0.1, seed, 4.0))
+        found = {name: to_host(grad).copy() for name, grad in model.grads.items()}
+        wanted = float(compute_gradients(model, images(seed, np.float64), labels, 0.1, 1, seed, 4.0))
+        assert loss == pytest.approx(wanted, rel=1e-12)
+        for name, grad in model.grads.items():
+            np.testing.assert_allclose(found[name], to_host(grad), rtol=1e-9, atol=1e-13, err_msg=name)
+    assert not capsys.readouterr().err
+
+
+def test_the_seed_decides_what_a_captured_step_drops(cuda):
+    model = tiny_model(drop_path_rate=0.5, drop_rate=0.3, attn_drop_rate=0.1).to("cuda")
+    captured, other = CapturedGradients(model), CapturedGradients(model)
+    first, second, third = (float(captured.compute(images(0), np.zeros(3, int), 0.0, seed, 1.0)) for seed in (1, 2, 1))
+    assert first == third != second
+    assert np.isfinite([first, second]).all()
+    assert float(other.compute(images(0), np.zeros(3, int), 0.0, 2, 1.0)) == second
+
+
+def test_each_shape_of_a_batch_has_its_recording(cuda):
+    model = tiny_model(dtype="float64").to("cuda")
+    captured = CapturedGradients(model)
+    for count in (3, 2, 3):
+        captured.compute(images(0, np.float64, count), np.zeros(count, int), 0.0, 0, 1.0)
+        found = to_host(model.grads["head.weight"]).copy()
+        compute_gradients(model, images(0, np.float64, count), np.zeros(count, int), 0.0, 1, 0)
+        np.testing.assert_allclose(found, to_host(model.grads["head.weight"]), rtol=1e-9)
+
+
+def test_where_nothing_can_be_recorded_a_line_says_so(cuda, monkeypatch, capsys):
+    def refuse(self):
+        raise RuntimeError("cudaErrorStreamCaptureUnsupported")
+
+    monkeypatch.setattr(devices.cupy().cuda.Stream, "begin_capture", refuse)
+    model = tiny_model().to("cuda")
+    captured = CapturedGradients(model)
+    losses = [float(captured.compute(images(0), np.zeros(3, int), 0.0, 0, 1.0)) for _ in range(2)]
+    assert losses[0] == losses[1]
+    assert capsys.readouterr().err == (
+        "no CUDA graph, steps are started piece by piece: cudaErrorStreamCaptureUnsupported\n"
+    )
