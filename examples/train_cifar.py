@@ -18,6 +18,7 @@ from pathlib import Path
 
 import npswin
 from npswin.data import DataUnavailableError, ImageDataset, load_cifar10, load_shapes
+from npswin.devices import cupy
 from npswin.training import (
     PRECISIONS,
     NonFiniteError,
@@ -82,6 +83,10 @@ def train(arguments: argparse.Namespace) -> None:
     given = {**{name: value for name, value in asked.items() if value is not None}, "seed": arguments.seed}
     given["precision"] = arguments.precision
     TrainConfig(**{**COMMON, **given})  # a mistake is told before data are fetched
+    if arguments.device == "cuda":
+        cupy()  # so is a GPU that cannot be had
+    elif arguments.precision != "full":
+        raise ValueError(f"--precision: {arguments.precision} takes a GPU: --device cuda")
     train_data, test_data = load_data(arguments)
 
     config = TrainConfig(**{**COMMON, **RECIPES[train_data.name], **given})

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,20 @@ def test_help_names_every_option():
         *("--backend", "--dtype", "--data", "--data-dir"),
     ):
         assert f"  {option}" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--device", "cuda"), "error: no CuPy, which the GPU needs"),
+        (("--precision", "bfloat16"), "error: --precision: bfloat16 takes a GPU: --device cuda"),
+    ],
+)
+def test_a_gpu_that_cannot_be_had(tmp_path, arguments, message):
+    if find_spec("cupy") is not None:
+        pytest.skip("CuPy is installed")
+    status, _, err = _run(*SMALL, *arguments, "--out", tmp_path / "run")
+    assert status == 2
+    assert message in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "run").exists()
