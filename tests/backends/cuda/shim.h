@@ -1,8 +1,8 @@
 // CUDA's threads on a CPU, so that a kernel's own source can be executed and its results looked at.
 //
-// A block's threads are fibers: one runs until it waits for others, at a barrier or in a shuffle, then the next. A warp
-// runs as far as it can, then the next, in one order in even blocks and in the other in odd ones. Blocks run one after the
-// other. A barrier that not all of its threads reach is an error, as it would be undefined on a GPU.
+// A block's threads are fibers: one runs until it waits for others, at a barrier or in a shuffle, then the next. Blocks run
+// one after the other, in one of three orders of their warps. A barrier that not all of a block's threads reach is an
+// error, as it would be undefined on a GPU.
 
 #include <setjmp.h>
 #include <ucontext.h>
@@ -88,25 +88,27 @@ inline bool release(size_t first, size_t stop, State barrier) {
     return true;
 }
 
-// A warp runs until each of its threads is at the end or waits for other warps; returns whether it got any further.
-//
-// It runs as far as it can before another one begins: what a missing barrier would have kept it from shows.
-inline bool run_warp(size_t first, size_t stop, bool backwards) {
+// In which order a block's warps run: each as far as it can before another one begins, from the first or from the last, so
+// that what a missing barrier would have kept it from shows; or all together, so that what they wrongly share shows.
+enum Order { FIRST_TO_LAST, LAST_TO_FIRST, TOGETHER };
+
+// A warp runs until each of its threads is at the end or waits for others; returns whether it got any further.
+inline bool run_warp(size_t first, size_t stop, Order order) {
     bool progress = false;
     do {
         for (size_t step = first; step < stop; step++) {
-            size_t i = backwards ? first + stop - 1 - step : step;
+            size_t i = order == LAST_TO_FIRST ? first + stop - 1 - step : step;
             if (fibers[i].state == READY) {
                 resume(fibers[i]);
                 progress = true;
             }
         }
-    } while (release(first, stop, AT_WARP));
+    } while (release(first, stop, AT_WARP) && order != TOGETHER);
     return progress;
 }
 
 // 0, or 1 if some threads wait for others that never come.
-inline int run_block(size_t threads, bool backwards) {
+inline int run_block(size_t threads, Order order) {
     if (fibers.size() < threads) fibers = std::vector<Fiber>(threads);
     for (size_t i = 0; i < threads; i++) {
         unsigned number = i;
@@ -118,8 +120,8 @@ inline int run_block(size_t threads, bool backwards) {
     for (;;) {
         bool progress = false, finished = true;
         for (size_t step = 0; step < warps; step++) {
-            size_t first = (backwards ? warps - 1 - step : step) * WARP_SIZE;
-            progress |= run_warp(first, std::min(threads, first + WARP_SIZE), backwards);
+            size_t first = (order == LAST_TO_FIRST ? warps - 1 - step : step) * WARP_SIZE;
+            progress |= run_warp(first, std::min(threads, first + WARP_SIZE), order);
         }
         for (size_t i = 0; i < threads; i++) finished &= fibers[i].state == FINISHED;
         if (finished) return 0;
@@ -156,7 +158,7 @@ int launch(void (*kernel)(Args...), void** args, std::index_sequence<Places...>)
         for (unsigned y = 0; y < grid.y; y++)
             for (unsigned x = 0; x < grid.x; x++) {
                 block_index = {x, y, z};
-                if (run_block(threads, (x + y + z) % 2)) return 1;
+                if (run_block(threads, Order((x + y + z) % 3))) return 1;
             }
     return 0;
 }
