@@ -44,8 +44,8 @@ def clip_gradients(model: Trainable, max_norm: float) -> float:
         raise ValueError(f"max_norm: got {max_norm}, expected a positive number")
     grads = model.grads
     norm = float(words.global_norm(grads.values()))
-    factor = max_norm / (norm + 1e-6)
-    if factor < 1 and math.isfinite(norm):
+    factor = gradient_scale(norm, max_norm)
+    if factor < 1:  # which NaN is not
         for grad in grads.values():
             grad *= factor
     return norm
