@@ -1,4 +1,4 @@
-// What all kernels share: the types of numbers, and sums over a warp and a block.
+// What all kernels share: the types of numbers, and sums over a warp.
 //
 // Compiled once for each dtype. `Scalar` is what arrays hold: float, double, __half or __nv_bfloat16; `Sum` is what sums,
 // statistics and elementary functions are computed in: double for double, else float.
@@ -41,16 +41,4 @@ __device__ inline Sum warp_max(Sum value) {
         value = other > value ? other : value;
     }
     return value;
-}
-
-// The sum of a block's numbers, in all of its threads. All must call it; `room` holds a number a warp.
-__device__ inline Sum block_sum(Sum value, Sum* room) {
-    int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = (blockDim.x + WARP - 1) / WARP;
-    value = warp_sum(value);
-    __syncthreads();  // the room may still be read from the last time
-    if (lane == 0) room[warp] = value;
-    __syncthreads();
-    Sum total = 0;
-    for (int other = 0; other < warps; other++) total += room[other];
-    return total;
 }
