@@ -133,15 +133,19 @@ def thread_count() -> int:
     return kernel_threads()
 
 
-def allow_tf32(allowed: bool) -> None:
+def allow_tf32(allowed: bool) -> bool:
     """Whether float32 matrices on a GPU may be multiplied by tensor cores, which see 10 bits of each number's fraction.
 
     Args:
         allowed: False at first. Sums are in float32 either way.
+
+    Returns:
+        What was allowed before.
     """
     from npswin.backends.cuda import product
 
-    product.tf32_allowed = bool(allowed)
+    before, product.tf32_allowed = product.tf32_allowed, bool(allowed)
+    return before
 
 
 def capture(function: Callable[..., Any], *examples: Any) -> Callable[..., Any]:

@@ -108,8 +108,7 @@ class Trainer:
             OSError: a file could not be written; the last checkpoint is kept.
         """
         learner = self._learner
-        if self._description["backend"] == "cuda":
-            allow_tf32(self.config.precision == "tf32")
+        tf32_before = allow_tf32(self.config.precision == "tf32")
         try:
             if resume:
                 state = self._folder.reopen(self._description, learner)
@@ -130,6 +129,7 @@ class Trainer:
             ) from error
         finally:
             self._folder.close()
+            allow_tf32(tf32_before)
         if learner.ema is not None:
             learner.ema.settle()
         return result

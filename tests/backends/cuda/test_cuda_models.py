@@ -79,7 +79,7 @@ def test_a_model_learns_the_same_on_a_gpu(cuda, variant):
         np.testing.assert_allclose(to_host(params[name]), param, rtol=1e-7, atol=1e-7, err_msg=name)
 
 
-@pytest.mark.parametrize(("dtype", "limit"), [("bfloat16", 5e-2), ("float16", 1e-2)])
+@pytest.mark.parametrize(("dtype", "limit"), [("bfloat16", 3e-2), ("float16", 5e-3)])
 def test_maps_of_16_bits_leave_parameters_and_gradients_in_float32(cuda, dtype, limit):
     images, labels = batch(small_model(dtype="float32"))
     wanted, _ = learned(small_model(dtype="float32"), images, labels)
@@ -160,6 +160,7 @@ def test_training_on_a_gpu(cuda, tmp_path, precision):
     model = tiny_model().to("cuda")
     run = Trainer(model, *data, tiny_config(precision=precision), tmp_path / "there")
     run.fit()
+    assert not npswin.allow_tf32(False)  # it is what it was
     tiny_trainer(tmp_path / "here").fit()
     losses = [
         [json.loads(line)["loss"] for line in (tmp_path / place / "metrics.jsonl").read_text().splitlines()]
