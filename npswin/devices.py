@@ -64,6 +64,18 @@ def to_host(array: Any) -> Any:
     return array.get() if on_gpu(array) else array
 
 
+def library(array: Any) -> Any:
+    """The module whose functions make arrays where this one is: NumPy or CuPy."""
+    return cupy() if on_gpu(array) else np
+
+
+def generator_beside(array: Any, seed: int) -> Any:
+    """A new generator that draws where the array is: NumPy's, or CuPy's."""
+    if not on_gpu(array):
+        return np.random.default_rng(seed)
+    return cupy().random.Generator(cupy().random.Philox4x3210(seed))
+
+
 def beside(array: Any, other: Any) -> Any:
     """The array, or a copy of it where the other one is."""
     return to_gpu(array) if on_gpu(other) else to_host(array)

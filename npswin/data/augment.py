@@ -1,15 +1,19 @@
 """Random crops, flips and erasures of a batch: each image by its own draw, labels unchanged.
 
-Every function takes images (B, 3, H, W), uint8 or float, and returns a new array of that shape and dtype.
+Every function takes images (B, 3, H, W), uint8 or float, and returns a new array of that shape and dtype. Images and
+generator may also be CuPy's; then the numbers are drawn, and stay, on the GPU.
 """
+
+from typing import Any
 
 import numpy as np
 
 from npswin.data.dataset import check_batch
+from npswin.devices import library
 from npswin.types import Array
 
 
-def random_crop(images: Array, rng: np.random.Generator, padding: int = 4) -> Array:
+def random_crop(images: Array, rng: Any, padding: int = 4) -> Array:
     """Move each image by up to `padding` pixels along each axis; zeros come in at the edges.
 
     The crop of a zero-padded image in He et al. 2016, "Deep Residual Learning for Image Recognition", section 4.2.
@@ -28,14 +32,16 @@ def random_crop(images: Array, rng: np.random.Generator, padding: int = 4) -> Ar
     check_batch(images)
     if padding < 0:
         raise ValueError(f"padding: got {padding}, expected 0 or more pixels")
-    count, _, height, width = images.shape
+    count, channels, height, width = images.shape
     top, left = rng.integers(0, 2 * padding + 1, size=(2, count))
     padded = np.pad(images, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    crops = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
-    return crops[np.arange(count), :, top, left]
+    count_up, (down, across) = library(images).arange, padded.shape[2:]
+    corners = (count_up(count) * channels * down + top) * across + left
+    planes = (count_up(channels)[:, None, None] * down + count_up(height)[:, None]) * across + count_up(width)
+    return np.take(padded, corners[:, None, None, None] + planes)
 
 
-def random_flip(images: Array, rng: np.random.Generator) -> Array:
+def random_flip(images: Array, rng: Any) -> Array:
     """Mirror each image left to right with probability 1/2.
 
     Args:
@@ -55,7 +61,7 @@ def random_flip(images: Array, rng: np.random.Generator) -> Array:
 
 def random_erasing(
     images: Array,
-    rng: np.random.Generator,
+    rng: Any,
     probability: float = 0.25,
     area: tuple[float, float] = (0.02, 1 / 3),
     aspect: tuple[float, float] = (0.3, 3.3),
@@ -86,21 +92,31 @@ def random_erasing(
         raise ValueError(f"area: got {area}, expected two rising shares between 0 and 1")
     if not 0 < aspect[0] <= aspect[1] < np.inf:
         raise ValueError(f"aspect: got {aspect}, expected two rising ratios above 0")
-    erased = images.copy()
-    for index in np.flatnonzero(rng.random(len(images)) < probability):
-        _erase(erased[index], rng, area, aspect)
-    return erased
+    touched = rng.random(len(images)) < probability
+    boxes = _boxes(rng, len(images), images.shape[2:], area, aspect)
+    inside = (touched[:, None, None] & boxes)[:, None]
+    if images.dtype == np.uint8:
+        return np.where(inside, rng.integers(0, 256, images.shape).astype(np.uint8), images)
+    drawn = images.dtype if images.dtype == np.float64 else np.float32
+    return np.where(inside, rng.standard_normal(images.shape, dtype=drawn).astype(images.dtype, copy=False), images)
 
 
-def _erase(image: Array, rng: np.random.Generator, area: tuple[float, float], aspect: tuple[float, float]) -> None:
-    """Fill one rectangle of image (3, H, W), in place."""
-    height, width = image.shape[1:]
-    for _ in range(10):
-        pixels = rng.uniform(*area) * height * width
-        ratio = np.exp(rng.uniform(*np.log(aspect)))
-        rows, columns = round(np.sqrt(pixels * ratio)), round(np.sqrt(pixels / ratio))
-        if 0 < rows <= height and 0 < columns <= width:
-            top, left = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)
-            box = image[:, top : top + rows, left : left + columns]
-            box[...] = rng.integers(0, 256, box.shape) if image.dtype == np.uint8 else rng.standard_normal(box.shape)
-            return
+def _boxes(
+    rng: Any, count: int, size: tuple[int, ...], area: tuple[float, float], aspect: tuple[float, float]
+) -> Array:
+    """(count, H, W), True inside of a rectangle that is drawn for each image; nowhere, if none of ten fits."""
+    tries, (height, width) = 10, size
+    pixels = (area[0] + (area[1] - area[0]) * rng.random((tries, count))) * (height * width)
+    low, high = np.log(aspect).tolist()
+    ratio = np.exp(low + (high - low) * rng.random((tries, count)))
+    rows, columns = np.rint(np.sqrt(pixels * ratio)), np.rint(np.sqrt(pixels / ratio))
+    fits = (rows > 0) & (rows <= height) & (columns > 0) & (columns <= width)
+    chosen = fits & (np.cumsum(fits, axis=0) == 1)  # the first of them
+    rows, columns = (rows * chosen).sum(axis=0), (columns * chosen).sum(axis=0)
+    top, left = (
+        np.floor(rng.random(count) * (length - taken + 1)) for length, taken in ((height, rows), (width, columns))
+    )
+    lines, places = (library(rows).arange(length) for length in (height, width))
+    vertical = (lines >= top[:, None]) & (lines < (top + rows)[:, None])
+    horizontal = (places >= left[:, None]) & (places < (left + columns)[:, None])
+    return vertical[:, :, None] & horizontal[:, None, :]

@@ -84,7 +84,7 @@ def normalize(images: Array, mean: Sequence[float], std: Sequence[float], dtype:
     """Turn pixels into a model's input, (x / 255 - mean) / std for each colour.
 
     Args:
-        images: (B, 3, H, W), uint8 or float, 0 to 255.
+        images: (B, 3, H, W), uint8 or float, 0 to 255; one of CuPy's arrays, too.
         mean: of each colour, on the scale where white is 1.
         std: likewise; above zero.
         dtype: of the result, a float.
@@ -104,9 +104,8 @@ def normalize(images: Array, mean: Sequence[float], std: Sequence[float], dtype:
         raise ValueError(f"mean: got {mean}, expected three finite numbers")
     if len(std) != 3 or not np.isfinite(std).all() or min(std) <= 0:
         raise ValueError(f"std: got {std}, expected three numbers above zero")
-    scale = (1 / (255 * np.asarray(std, np.float64))).astype(dtype).reshape(3, 1, 1)
-    shift = (-np.asarray(mean, np.float64) / np.asarray(std, np.float64)).astype(dtype).reshape(3, 1, 1)
     result = images.astype(dtype)
-    result *= scale
-    result += shift
+    for channel, (centre, spread) in enumerate(zip(mean, std, strict=True)):
+        result[:, channel] *= float(1 / (255 * np.float64(spread)))
+        result[:, channel] += float(-np.float64(centre) / np.float64(spread))
     return result

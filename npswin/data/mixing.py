@@ -1,9 +1,15 @@
-"""Two images in one, and the soft targets that go with it."""
+"""Two images in one, and the soft targets that go with it.
+
+Arrays and generator may also be CuPy's; then the numbers are drawn, and stay, on the GPU.
+"""
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from npswin.data.dataset import check_batch
+from npswin.devices import library, on_gpu
 from npswin.types import Array
 
 
@@ -16,21 +22,21 @@ def one_hot(labels: Array, num_classes: int, dtype: DTypeLike = np.float32) -> A
         dtype: of the result.
 
     Returns:
-        (B, K), a 1 in each row and zeros elsewhere.
+        (B, K), a 1 in each row and zeros elsewhere. On a GPU, where nobody waits to look at the labels, a label out of
+        range makes a row of NaN.
 
     Raises:
         ValueError: `labels` is no vector of integers, or one of them is out of range.
     """
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"labels: got {labels.dtype} of shape {labels.shape}, expected integers of shape (B,)")
-    if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
+    if not on_gpu(labels) and labels.size and (labels.min() < 0 or labels.max() >= num_classes):
         raise ValueError(f"labels: got values from {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}")
-    targets = np.zeros((len(labels), num_classes), dtype)
-    targets[np.arange(len(labels)), labels] = 1
-    return targets
+    targets = (labels[:, None] == library(labels).arange(num_classes)).astype(dtype)
+    return targets / targets.sum(axis=1, keepdims=True)  # 0 / 0 is NaN
 
 
-def mixup(images: Array, targets: Array, rng: np.random.Generator, alpha: float) -> tuple[Array, Array]:
+def mixup(images: Array, targets: Array, rng: Any, alpha: float) -> tuple[Array, Array]:
     """Blend each image with another of the batch, and their targets alike.
 
     λ x + (1 - λ) x', λ from Beta(α, α), one λ a batch (Zhang et al. 2018, "mixup: Beyond Empirical Risk
@@ -49,15 +55,19 @@ def mixup(images: Array, targets: Array, rng: np.random.Generator, alpha: float)
         ValueError: an array is of another shape or dtype, or `alpha` is not above 0.
     """
     _check(images, targets, alpha)
-    share = float(rng.beta(alpha, alpha))
-    partner = rng.permutation(len(images))
-    blend = share * images + (1 - share) * images[partner]
-    if images.dtype == np.uint8:
-        blend = np.rint(blend)
-    return blend.astype(images.dtype, copy=False), share * targets + (1 - share) * targets[partner]
+    share = rng.beta(alpha, alpha, size=1)
+    partner = np.argsort(rng.random(len(images)))
+    return _blended(images, images[partner], share), _blended(targets, targets[partner], share)
 
 
-def cutmix(images: Array, targets: Array, rng: np.random.Generator, alpha: float) -> tuple[Array, Array]:
+def _blended(one: Array, other: Array, share: Array) -> Array:
+    """share · one + (1 − share) · other, in the dtype of both; the share is an array of one number."""
+    share = share.astype(one.dtype if np.issubdtype(one.dtype, np.floating) else np.float64)
+    blend = share * one + (1 - share) * other
+    return np.rint(blend).astype(one.dtype) if one.dtype == np.uint8 else blend
+
+
+def cutmix(images: Array, targets: Array, rng: Any, alpha: float) -> tuple[Array, Array]:
     """Paste a rectangle of another image of the batch into each image, and mix their targets by area.
 
     The rectangle has the image's proportions, an area of 1 - λ with λ from Beta(α, α), and its centre anywhere; it
@@ -78,21 +88,19 @@ def cutmix(images: Array, targets: Array, rng: np.random.Generator, alpha: float
     """
     _check(images, targets, alpha)
     height, width = images.shape[2:]
-    side = np.sqrt(1 - rng.beta(alpha, alpha))
-    partner = rng.permutation(len(images))
-    rows = _span(rng, height, side)
-    columns = _span(rng, width, side)
-    patched = images.copy()
-    patched[:, :, rows, columns] = images[partner][:, :, rows, columns]
-    share = 1 - (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
-    return patched, share * targets + (1 - share) * targets[partner]
+    side = np.sqrt(1 - rng.beta(alpha, alpha, size=1))
+    partner = np.argsort(rng.random(len(images)))
+    rows, columns = _span(rng, height, side), _span(rng, width, side)
+    patched = np.where(rows[:, None] & columns, images[partner], images)
+    share = 1 - rows.sum() * columns.sum() / (height * width)
+    return patched, _blended(targets, targets[partner], share.reshape(1))
 
 
-def _span(rng: np.random.Generator, length: int, side: float) -> slice:
-    """A stretch of `side` (0..1) times `length` pixels around a centre in 0..length - 1, clipped to the image."""
-    stretch, centre = round(side * length), int(rng.integers(length))
-    start = centre - stretch // 2
-    return slice(max(start, 0), min(start + stretch, length))
+def _span(rng: Any, length: int, side: Array) -> Array:
+    """Which of `length` pixels are in a stretch of `side` (0..1) times the length around a centre, anywhere."""
+    stretch, centre = np.rint(side * length).astype(np.int64), rng.integers(0, length, size=1)
+    start, places = centre - stretch // 2, library(side).arange(length)
+    return (start <= places) & (places < start + stretch)
 
 
 def _check(images: Array, targets: Array, alpha: float) -> None:

@@ -4,7 +4,7 @@ Its fourteen operations, through Pillow. An operation takes an image and a stren
 -1 to 1 where it has two.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _GREY = (128, 128, 128)
 
 
-def rand_augment(images: Array, rng: np.random.Generator, num_ops: int = 2, magnitude: float = 9) -> Array:
+def rand_augment(images: Array, rng: Any, num_ops: int = 2, magnitude: float = 9) -> Array:
     """Apply to each image some of the fourteen operations, drawn with equal chances.
 
     Args:
@@ -33,6 +33,12 @@ def rand_augment(images: Array, rng: np.random.Generator, num_ops: int = 2, magn
         ValueError: `images` is of another shape or dtype, `num_ops` is negative, or `magnitude` is out of range.
         ImportError: Pillow is not installed.
     """
+    check_arguments(images, num_ops, magnitude)
+    return apply_operations(images, *draw_operations(rng, len(images), num_ops), magnitude)
+
+
+def check_arguments(images: Array, num_ops: int, magnitude: float) -> None:
+    """Raise a ValueError for what `rand_augment` does not take."""
     check_batch(images)
     if images.dtype != np.uint8:
         raise ValueError(f"images: got dtype {images.dtype}, expected uint8 (augment before normalizing)")
@@ -40,16 +46,32 @@ def rand_augment(images: Array, rng: np.random.Generator, num_ops: int = 2, magn
         raise ValueError(f"num_ops: got {num_ops}, expected 0 or more")
     if not 0 <= magnitude <= 10:
         raise ValueError(f"magnitude: got {magnitude}, expected 0 to 10")
+
+
+def draw_operations(rng: Any, count: int, num_ops: int) -> tuple[Array, Array]:
+    """For each image some places in OPERATIONS and their signs, 1 or -1: both (count, num_ops) int64."""
+    return rng.integers(0, len(OPERATIONS), size=(count, num_ops)), 2 * rng.integers(0, 2, size=(count, num_ops)) - 1
+
+
+def apply_operations(images: Array, operations: Array, signs: Array, magnitude: float) -> Array:
+    """These operations on these images, one after the other.
+
+    Args:
+        images: (B, 3, H, W) uint8.
+        operations, signs: (B, N), from `draw_operations`.
+        magnitude: see `rand_augment`.
+
+    Returns:
+        (B, 3, H, W) uint8.
+    """
     try:
         from PIL import Image
     except ImportError as error:
         raise ImportError("rand_augment needs Pillow: pip install 'npswin[train]'") from error
-    chosen = rng.integers(len(OPERATIONS), size=(len(images), num_ops))
-    signs = rng.choice((-1, 1), size=chosen.shape)
     result = np.empty_like(images)
     for index, pixels in enumerate(images):
         image = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-        for operation, sign in zip(chosen[index], signs[index], strict=True):
+        for operation, sign in zip(operations[index], signs[index], strict=True):
             apply, signed = OPERATIONS[operation]
             image = apply(image, magnitude / 10 * (int(sign) if signed else 1))
         result[index] = np.asarray(image).transpose(2, 0, 1)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import words
+from npswin.data.mixing import one_hot
 from npswin.devices import SHORT_DTYPES, beside, is_array, on_gpu, to_host
 from npswin.types import Array
 
@@ -12,7 +13,8 @@ from npswin.types import Array
 def target_distribution(labels: Array, num_classes: int, label_smoothing: float, dtype: Any) -> Array:
     """Targets (B, K) from labels (B,) or from soft targets (B, K), smoothed.
 
-    t ← (1 − ε) t + ε/K (Szegedy et al. 2016, section 7).
+    t ← (1 − ε) t + ε/K (Szegedy et al. 2016, section 7). What is on a GPU is not looked at, for which everybody would
+    have to wait: a label that is out of range makes a row of NaN, and so a loss that is NaN.
 
     Raises:
         ValueError: labels out of 0 … K − 1 or of another type than integer, targets of another width or
@@ -23,18 +25,13 @@ def target_distribution(labels: Array, num_classes: int, label_smoothing: float,
     if labels.ndim == 1:
         if not np.issubdtype(labels.dtype, np.integer):
             raise ValueError(f"labels: got dtype {labels.dtype}, expected integers (or soft targets of shape (B, K))")
-        if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
-            raise ValueError(
-                f"labels: got values from {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}"
-            )
-        targets = np.zeros((len(labels), num_classes), dtype)
-        targets[np.arange(len(labels)), labels] = 1
+        targets = one_hot(labels, num_classes, dtype)
     elif labels.ndim == 2 and labels.shape[1] == num_classes:
         if not np.issubdtype(labels.dtype, np.floating):
             raise ValueError(
                 f"labels: got dtype {labels.dtype} of shape {labels.shape}, expected soft targets as floats"
             )
-        if not (labels >= 0).all() or not np.allclose(labels.sum(axis=1), 1, atol=1e-3):
+        if not on_gpu(labels) and not _are_distributions(labels):
             raise ValueError("labels: got soft targets that are no distributions, expected rows >= 0 that sum to 1")
         targets = labels.astype(dtype)
     else:
@@ -43,6 +40,10 @@ def target_distribution(labels: Array, num_classes: int, label_smoothing: float,
         targets *= 1 - label_smoothing
         targets += label_smoothing / num_classes
     return targets
+
+
+def _are_distributions(rows: Array) -> bool:
+    return bool((rows >= 0).all()) and np.allclose(rows.sum(axis=1), 1, atol=1e-3)
 
 
 def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0, scale: float = 1.0) -> tuple[Any, Array]:
@@ -58,10 +59,11 @@ def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0, sc
         loss, a float in nats, or on a GPU an array without axes, so that nobody has to wait for it; dlogits (B, K).
 
     Raises:
-        ValueError: shapes that do not fit, labels out of range, an empty batch.
+        ValueError: shapes that do not fit, labels out of range, an empty batch. Labels on a GPU are not looked at: one
+            that is out of range makes the loss NaN.
     """
     logits = logits if is_array(logits) else np.asarray(logits)
-    labels = np.asarray(to_host(labels))
+    labels = labels if on_gpu(labels) and on_gpu(logits) else np.asarray(to_host(labels))
     labels = labels.astype(np.float32) if labels.dtype.name in SHORT_DTYPES else labels
     if not np.issubdtype(logits.dtype, np.floating) and not on_gpu(logits):
         raise ValueError(f"logits: got dtype {logits.dtype}, expected floating point")

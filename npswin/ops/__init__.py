@@ -51,6 +51,7 @@ from npswin.ops.optimizer import (
     ema_update_all,
     global_norm,
     sgd_update,
+    sgd_update_all,
 )
 from npswin.ops.patch_embed import (
     patch_embed_backward,
@@ -140,6 +141,7 @@ __all__ = [
     "resize_bicubic_backward",
     "resize_bicubic_forward",
     "sgd_update",
+    "sgd_update_all",
     "softmax_backward",
     "softmax_forward",
     "window_attention_backward",

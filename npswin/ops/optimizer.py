@@ -111,6 +111,28 @@ def sgd_update(param: Array, grad: Array, velocity: Array, lr: float, momentum: 
     param -= lr * velocity
 
 
+def sgd_update_all(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    velocities: Sequence[Array],
+    lr: float,
+    momentum: float,
+    weight_decays: Sequence[float],
+    grad_scale: float = 1.0,
+) -> None:
+    """`sgd_update` of many parameters, in place.
+
+    Args:
+        params, grads, velocities: θ, g and u of each parameter.
+        lr, momentum: as in `sgd_update`, of all of them.
+        weight_decays: λ of each.
+        grad_scale: by which all g are multiplied first. Where it is not finite, nothing is changed.
+    """
+    if math.isfinite(grad_scale):
+        for param, grad, velocity, weight_decay in zip(params, grads, velocities, weight_decays, strict=True):
+            sgd_update(param, grad_scale * grad, velocity, lr, momentum, weight_decay)
+
+
 def ema_update(average: Array, param: Array, decay: float) -> None:
     """a ← δ a + (1 − δ) θ, in place.
 

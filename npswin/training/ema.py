@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from npswin.backends import words
 from npswin.devices import beside
@@ -39,8 +40,15 @@ class Ema:
         Args:
             step: number of this update, from 1.
         """
+        self.apply(self.decay_at(step))
+
+    def decay_at(self, step: int) -> float:
+        """δ_t of an update's number, from 1."""
+        return min(self.decay, (1 + step) / (10 + step))
+
+    def apply(self, decay: Any) -> None:
+        """Take the weights in with this δ_t, which may be on the GPU."""
         require_same_arrays(self._model.params, self._params, "the average")
-        decay = min(self.decay, (1 + step) / (10 + step))
         words.ema_update_all(list(self.average.values()), list(self._params.values()), decay)
 
     def load(self, average: Mapping[str, Array]) -> None:

@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from npswin.backends import words
 from npswin.devices import beside, on_gpu
 from npswin.layers import Layer
-from npswin.training.captured import CapturedGradients
+from npswin.training.captured import CapturedSteps, Rates
 from npswin.training.config import TrainConfig
 from npswin.training.ema import Ema
 from npswin.training.finite import (
@@ -63,11 +65,11 @@ class Learner:
         optimizer: type[AdamW | SGD] = AdamW if config.optimizer == "adamw" else SGD
         self.optimizer = optimizer(model, config.lr, weight_decay=config.weight_decay)
         self.loss_scale = LossScale(adapts=config.precision == "float16")
+        self.ema = None if config.ema_decay is None else Ema(model, config.ema_decay)
         is_captured = (
             on_gpu(next(iter(model.params.values()))) and isinstance(model, Layer) and config.micro_batches == 1
         )
-        self._captured = CapturedGradients(model) if is_captured else None
-        self.ema = None if config.ema_decay is None else Ema(model, config.ema_decay)
+        self._captured = CapturedSteps(model, self._update) if is_captured else None
 
     def learn(self, images: Array, targets: Array, seed: int) -> dict[str, Any]:
         """One step: gradients, clipping, update, average.
@@ -85,29 +87,40 @@ class Learner:
             NonFiniteError: NaN or infinity anywhere; `step` then still is the number of good steps. On a GPU a step
                 that comes to NaN changes nothing, and `settled` finds out.
         """
-        model, config = self.model, self.config
-        loss, norm = self._compute_gradients(images, targets, seed)
-        while self.loss_scale.can_halve() and not math.isfinite(norm):
+        self.optimizer.lr = warmup_cosine(
+            self.step, self.total_steps, self.config.lr, self._warmup_steps, self.config.min_lr
+        )
+        loss, norm = self._try(images, targets, seed)
+        while self.loss_scale.can_halve() and not math.isfinite(norm):  # then nothing was changed
             self.loss_scale.halve()
-            loss, norm = self._compute_gradients(images, targets, seed)
-        require_finite_gradients(model, norm)
-        self.optimizer.lr = warmup_cosine(self.step, self.total_steps, config.lr, self._warmup_steps, config.min_lr)
-        self.optimizer.step(gradient_scale(norm, config.clip_norm, self.loss_scale.value))
+            loss, norm = self._try(images, targets, seed)
         self.loss_scale.count_good_step()
-        require_finite_weights(model)
+        self.optimizer.steps += 1
+        require_finite_weights(self.model)
         self.step += 1
-        if self.ema is not None:
-            self.ema.update(self.step)
         return {"step": self.step, "loss": loss, "lr": self.optimizer.lr, "gradient_norm": norm}
 
-    def _compute_gradients(self, images: Array, targets: Array, seed: int) -> tuple[Any, Any]:
-        """Loss, and norm of the gradients; these are too large by the scale of the loss."""
-        config, model, scale = self.config, self.model, self.loss_scale.value
-        if self._captured is not None and on_gpu(images):
-            loss = self._captured.compute(images, targets, config.label_smoothing, seed, scale)
-        else:
-            loss = compute_gradients(model, images, targets, config.label_smoothing, config.micro_batches, seed, scale)
-        return loss, words.global_norm(model.grads.values()) / scale
+    def _try(self, images: Array, targets: Array, seed: int) -> tuple[Any, Any]:
+        """Gradients and update; the loss, and the norm of the gradients without the scale of the loss."""
+        model, config, number = self.model, self.config, self.step + 1
+        decay = 1.0 if self.ema is None else self.ema.decay_at(number)
+        rates = Rates(self.optimizer.lr, self.optimizer.steps + 1, self.loss_scale.value, decay)
+        if self._captured is not None:
+            return self._captured.run(images, targets, config.label_smoothing, seed, rates)
+        loss = compute_gradients(
+            model, images, targets, config.label_smoothing, config.micro_batches, seed, rates.loss_scale
+        )
+        return loss, self._update(rates)
+
+    def _update(self, rates: Rates) -> Any:
+        """From the gradients to new weights and a new average of them; returns the norm of the gradients."""
+        norm = words.global_norm(self.model.grads.values()) / rates.loss_scale
+        require_finite_gradients(self.model, norm)
+        scale = gradient_scale(norm, self.config.clip_norm, rates.loss_scale)
+        self.optimizer.apply(rates.lr, rates.step, scale)
+        if self.ema is not None:
+            self.ema.apply(np.where(np.isfinite(scale), rates.decay, 1.0) if on_gpu(scale) else rates.decay)
+        return norm
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

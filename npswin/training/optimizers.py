@@ -72,6 +72,7 @@ class _Optimizer:
 
     Attributes:
         lr: the learning rate of the next step; set it as a schedule says.
+        steps: done so far.
     """
 
     _remembered: tuple[str, ...]
@@ -81,7 +82,7 @@ class _Optimizer:
         _check_at_least_zero("weight_decay", weight_decay)
         self.lr = lr
         self.weight_decay = weight_decay
-        self._steps = 0
+        self.steps = 0
         self._params = model.params
         self._model = model
         self._memory = {
@@ -95,15 +96,25 @@ class _Optimizer:
             grad_scale: by which the gradients are multiplied first, see `gradient_scale`. Where it is not finite,
                 nothing changes.
         """
+        self.steps += 1
+        self.apply(self.lr, self.steps, grad_scale)
+
+    def apply(self, lr: Any, step: Any, grad_scale: Any) -> None:
+        """What `step` does to the arrays, and no more; its numbers may be on the GPU.
+
+        Args:
+            lr: η.
+            step: t, from 1.
+            grad_scale: as in `step`.
+        """
         require_same_arrays(self._model.params, self._params, "the optimizer")
-        self._steps += 1
         grads = self._model.grads
         remembered = [list(arrays.values()) for arrays in self._memory.values()]
         weight_decays = [self.weight_decay if decays(name, param) else 0.0 for name, param in self._params.items()]
         ordered = [grads[name] for name in self._params]
-        self._update(list(self._params.values()), ordered, grad_scale, *remembered, weight_decays)
+        self._update(lr, step, grad_scale, list(self._params.values()), ordered, *remembered, weight_decays)
 
-    def _update(self, params: list[Array], grads: list[Array], grad_scale: Any, *others: Any) -> None:
+    def _update(self, lr: Any, step: Any, grad_scale: Any, *arrays: Any) -> None:
         raise NotImplementedError
 
     def state(self) -> dict[str, Array]:
@@ -113,7 +124,7 @@ class _Optimizer:
             "step" (a 0-dimensional int64), and "KIND.NAME" for each parameter. The arrays are the optimizer's own.
         """
         flat = {f"{kind}.{name}": array for kind, arrays in self._memory.items() for name, array in arrays.items()}
-        return {"step": np.array(self._steps, np.int64), **flat}
+        return {"step": np.array(self.steps, np.int64), **flat}
 
     def load_state(self, state: Mapping[str, Array]) -> None:
         """Go on from what `state()` returned.
@@ -132,7 +143,7 @@ class _Optimizer:
                 raise ValueError(
                     f"state: {key} has {state[key].dtype} {state[key].shape}, expected {array.dtype} {array.shape}"
                 )
-        self._steps = int(state["step"])
+        self.steps = int(state["step"])
         for key, array in own.items():
             if key != "step":
                 array[...] = beside(state[key], array)
@@ -170,10 +181,9 @@ class AdamW(_Optimizer):
         self.betas = betas
         self.eps = eps
 
-    def _update(self, params: list[Array], grads: list[Array], grad_scale: Any, *others: Any) -> None:
-        ms, vs, weight_decays = others
-        hyper = self.lr, *self.betas, self.eps, weight_decays, self._steps, grad_scale
-        words.adamw_update_all(params, grads, ms, vs, *hyper)
+    def _update(self, lr: Any, step: Any, grad_scale: Any, *arrays: Any) -> None:
+        params, grads, ms, vs, weight_decays = arrays
+        words.adamw_update_all(params, grads, ms, vs, lr, *self.betas, self.eps, weight_decays, step, grad_scale)
 
 
 class SGD(_Optimizer):
@@ -197,11 +207,9 @@ class SGD(_Optimizer):
             raise ValueError(f"momentum: got {momentum}, expected a number in [0, 1)")
         self.momentum = momentum
 
-    def _update(self, params: list[Array], grads: list[Array], grad_scale: Any, *others: Any) -> None:
-        factor = float(grad_scale)
-        if math.isfinite(factor):
-            for param, grad, velocity, weight_decay in zip(params, grads, *others, strict=True):
-                words.sgd_update(param, factor * grad, velocity, self.lr, self.momentum, weight_decay)
+    def _update(self, lr: Any, step: Any, grad_scale: Any, *arrays: Any) -> None:
+        params, grads, velocities, weight_decays = arrays
+        words.sgd_update_all(params, grads, velocities, lr, self.momentum, weight_decays, grad_scale)
 
 
 def _check_at_least_zero(name: str, value: Any) -> None:

@@ -12,6 +12,7 @@ from npswin.devices import on_gpu
 from npswin.training.augment import augment
 from npswin.training.config import TrainConfig
 from npswin.training.evaluate import Evaluation, evaluate
+from npswin.training.feed import feed
 from npswin.training.finite import NonFiniteError, require_finite_weights
 from npswin.training.inputs import check_data, describe_data
 from npswin.training.interrupts import Interrupts, TrainingInterrupted
@@ -154,9 +155,10 @@ class Trainer:
         total, done = sum(map(len, batches)), sum(map(len, batches[:first]))
         waiting: list[dict[str, Any]] = []  # records of steps that a GPU may not have done yet
         values: dict[str, str] = {}
+        coming = feed(self.train_data, batches[first:], next(iter(self.model.params.values())))
         with progress(f"epoch {epoch + 1}/{config.epochs}", total, done) as shown:
-            for within, indices in enumerate(batches[first:], start=first):
-                waiting.append(self._train_step(indices, epoch, within))
+            for within, (images, labels) in enumerate(coming, start=first):
+                waiting.append(self._train_step(images, labels, epoch, within))
                 is_last, asked = within == len(batches) - 1, self._interrupts.requested is not None
                 is_due = not is_last and config.checkpoint_every and learner.step % config.checkpoint_every == 0
                 may_wait = on_gpu(waiting[-1]["loss"]) and not (is_last or is_due or asked)
@@ -167,17 +169,17 @@ class Trainer:
                         self._pending = record
                     else:
                         self._folder.append(record)
-                shown.advance(len(indices), **values)
+                shown.advance(len(labels), **values)
                 if is_due:
                     self._save()
                 if asked:
                     raise _Stop
 
-    def _train_step(self, indices: Array, epoch: int, within: int) -> dict[str, Any]:
+    def _train_step(self, images: Array, labels: Array, epoch: int, within: int) -> dict[str, Any]:
         rng = batch_rng(self.config.seed, epoch, within)
         inputs, targets = augment(
-            self.train_data.images[indices],
-            self.train_data.labels[indices],
+            images,
+            labels,
             self.model.num_classes,
             self.config,
             self.mean,

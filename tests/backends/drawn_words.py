@@ -346,6 +346,14 @@ def sgd_update(draw, large):
     return Case([*arrays, 0.1, draw(st.sampled_from([0.0, 0.9])), draw(st.sampled_from([0.0, 0.05]))], rng)
 
 
+def sgd_update_all(draw, large):
+    cases = [sgd_update(draw, large and place == 1) for place in range(draw(st.integers(1, 3)))]
+    columns = [list(column) for column in zip(*(case.args[:3] for case in cases), strict=True)]
+    decays = [draw(st.sampled_from([0.0, 0.05])) for _ in cases]
+    scale = draw(st.sampled_from([[], [0.3], [float("nan")]]))
+    return Case([*columns, 0.1, draw(st.sampled_from([0.0, 0.9])), decays, *scale], _rng(draw))
+
+
 def ema_update(draw, large):
     rng, arrays = _parameters(draw, large, 2)
     return Case([*arrays, draw(st.sampled_from([0.0, 0.9, 1.0]))], rng)
@@ -410,10 +418,11 @@ WORDS = {
             patch_concat,
             patch_embed,
         ),
-        *(patch_merging, position_bias, position_embed, residual, resize_bicubic, sgd_update, softmax),
+        *(patch_merging, position_bias, position_embed, residual, resize_bicubic, sgd_update),
+        *(sgd_update_all, softmax),
         *(window_attention, window_partition, window_reverse),
     )
 }
 # These change their arrays; all else leaves them.
-UPDATES = {"adamw_update", "adamw_update_all", "ema_update", "ema_update_all", "sgd_update"}
+UPDATES = {"adamw_update", "adamw_update_all", "ema_update", "ema_update_all", "sgd_update", "sgd_update_all"}
 DRAWING = {"draw_mask"}  # take numbers from a generator

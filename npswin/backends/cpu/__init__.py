@@ -67,6 +67,7 @@ from npswin.backends.cpu.optimizer import (
     ema_update_all,
     global_norm,
     sgd_update,
+    sgd_update_all,
 )
 from npswin.backends.cpu.position import (
     position_bias_backward,
@@ -128,6 +129,7 @@ __all__ = [
     "resize_bicubic_backward",
     "resize_bicubic_forward",
     "sgd_update",
+    "sgd_update_all",
     "softmax_backward",
     "softmax_forward",
     "window_attention",

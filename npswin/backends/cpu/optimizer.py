@@ -129,6 +129,22 @@ def sgd_update(param: Array, grad: Array, velocity: Array, lr: float, momentum: 
     return None
 
 
+def sgd_update_all(
+    params: Sequence[Array],
+    grads: Sequence[Array],
+    velocities: Sequence[Array],
+    lr: float,
+    momentum: float,
+    weight_decays: Sequence[float],
+    grad_scale: float = 1.0,
+) -> None:
+    """See `npswin.ops.sgd_update_all`."""
+    if math.isfinite(grad_scale):
+        for param, grad, velocity, weight_decay in zip(params, grads, velocities, weight_decays, strict=True):
+            scaled = grad if grad_scale == 1 else grad_scale * grad
+            sgd_update(param, scaled, velocity, lr, momentum, weight_decay)
+
+
 @kernel
 def _ema(
     first: int,

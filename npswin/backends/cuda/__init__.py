@@ -33,6 +33,8 @@ from npswin.backends.cuda.optimizer import (
     ema_update,
     ema_update_all,
     global_norm,
+    sgd_update,
+    sgd_update_all,
 )
 from npswin.backends.cuda.patch_merging import (
     patch_concat_backward,
@@ -102,6 +104,8 @@ __all__ = [
     "residual_forward",
     "resize_bicubic_backward",
     "resize_bicubic_forward",
+    "sgd_update",
+    "sgd_update_all",
     "shift_mask",
     "softmax_backward",
     "softmax_forward",

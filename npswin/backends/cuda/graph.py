@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from npswin.backends.cuda.constants import kept_for_recording
 from npswin.devices import cupy, on_gpu
 
 
@@ -38,7 +39,11 @@ class Captured:
         self._inputs = [example.copy() for example in examples]
         self._memory = cp.cuda.MemoryPool()
         cp.cuda.Device().synchronize()
-        with cp.cuda.using_allocator(self._memory.malloc), cp.cuda.Stream(non_blocking=True) as stream:
+        with (
+            kept_for_recording() as self._constants,
+            cp.cuda.using_allocator(self._memory.malloc),
+            cp.cuda.Stream(non_blocking=True) as stream,
+        ):
             function(*self._inputs)  # compiles, copies tables, and gets the memory that recording may not ask for
             stream.synchronize()
             stream.begin_capture()

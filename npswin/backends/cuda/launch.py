@@ -32,20 +32,25 @@ _KINDS = {
     "int": np.dtype(np.int32),
     "double": np.dtype(np.float64),
     "unsigned long long": np.dtype(np.uint64),
+    "Byte": np.dtype(np.uint8),
     "Geometry": np.dtype(np.int32),
 }
 
 
-@lru_cache(maxsize=1)
 def capability() -> int:
-    """Of the GPU: 80 for an A100, 90 for an H100."""
-    return int(cupy().cuda.Device().compute_capability)
+    """Of the current GPU: 80 for an A100, 90 for an H100."""
+    return _limits(cupy().cuda.runtime.getDevice())[0]
 
 
-@lru_cache(maxsize=1)
 def most_shared_memory() -> int:
-    """Bytes that a block may have."""
-    return int(cupy().cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"])
+    """Bytes that a block may have on the current GPU."""
+    return _limits(cupy().cuda.runtime.getDevice())[1]
+
+
+@lru_cache
+def _limits(gpu: int) -> tuple[int, int]:
+    device = cupy().cuda.Device(gpu)
+    return int(device.compute_capability), int(device.attributes["MaxSharedMemoryPerBlockOptin"])
 
 
 def sum_dtype(dtype: Any) -> Any:

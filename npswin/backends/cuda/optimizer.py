@@ -1,33 +1,32 @@
 """What an optimizer does to all parameters at once; the mathematics is in `npswin.ops.optimizer`.
 
 Addresses are copied to the GPU when they are new. From one step to the next they hardly are, as memory that is given
-back is handed out again in the same order.
+back is handed out again in the same order. Rates, decays and the number of the step may be on the GPU, so that a
+recorded step can be given new ones.
 """
 
-import math
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from npswin.backends.cuda.constants import constant
 from npswin.backends.cuda.launch import blocks, launch, sum_dtype
 from npswin.devices import cupy, on_gpu, to_gpu
 
 
-@lru_cache(maxsize=64)
-def _integers(values: tuple[int, ...], dtype: str) -> Any:
-    return to_gpu(np.array(values, dtype))
+def _row(values: tuple[float, ...], dtype: str) -> Any:
+    return np.array(values, dtype)
 
 
-@lru_cache(maxsize=64)
-def _numbers(values: tuple[float, ...], dtype: Any) -> Any:
-    return to_gpu(np.array(values, dtype))
+def _number(value: Any, dtype: Any) -> Any:
+    """The number where kernels read it."""
+    return value.astype(dtype, copy=False) if on_gpu(value) else to_gpu(np.array(value, dtype))
 
 
 def _starts(arrays: Sequence[Any]) -> Any:
     """Where each array begins if all lie in a row, and where the last one ends."""
-    return _integers((0, *np.cumsum([array.size for array in arrays]).tolist()), "int64")
+    return constant(_row, (0, *np.cumsum([array.size for array in arrays]).tolist()), "int64")
 
 
 def _places(*columns: Sequence[Any]) -> Any:
@@ -42,7 +41,7 @@ def _places(*columns: Sequence[Any]) -> Any:
         if not alike or not all(array.flags.c_contiguous for array in arrays):
             wanted = "one shape, and one dtype for all, contiguous"
             raise ValueError(f"got arrays of {sorted(map(str, kinds))}, expected {wanted}")
-    return _integers(tuple(array.data.ptr for arrays in columns for array in arrays), "uint64")
+    return constant(_row, tuple(array.data.ptr for arrays in columns for array in arrays), "uint64")
 
 
 def adamw_update_all(
@@ -50,21 +49,19 @@ def adamw_update_all(
     grads: Sequence[Any],
     ms: Sequence[Any],
     vs: Sequence[Any],
-    lr: float,
+    lr: Any,
     beta1: float,
     beta2: float,
     eps: float,
     weight_decays: Sequence[float],
-    step: int,
+    step: Any,
     grad_scale: Any = 1.0,
 ) -> None:
-    """See `npswin.ops.adamw_update_all`; the scale of the gradients may be on the GPU."""
+    """See `npswin.ops.adamw_update_all`."""
     dtype = params[0].dtype
-    step_size, root_scale = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
-    scale = grad_scale.astype(dtype) if on_gpu(grad_scale) else _numbers((float(grad_scale),), dtype)
     args = (
-        *(_places(params, grads, ms, vs), _starts(params), _numbers(tuple(weight_decays), dtype), len(params)),
-        *(lr, 1 - beta1, beta2, 1 - beta2, step_size, root_scale, eps, scale),
+        *(_places(params, grads, ms, vs), _starts(params), constant(_row, tuple(weight_decays), dtype.name)),
+        *(len(params), _number(lr, dtype), _number(step, dtype), beta1, beta2, eps, _number(grad_scale, dtype)),
     )
     launch("optimizer", "adamw", dtype, blocks(sum(param.size for param in params)), args)
 
@@ -85,10 +82,33 @@ def adamw_update(
     adamw_update_all([param], [grad], [m], [v], lr, beta1, beta2, eps, [weight_decay], step)
 
 
-def ema_update_all(averages: Sequence[Any], params: Sequence[Any], decay: float) -> None:
+def sgd_update_all(
+    params: Sequence[Any],
+    grads: Sequence[Any],
+    velocities: Sequence[Any],
+    lr: Any,
+    momentum: float,
+    weight_decays: Sequence[float],
+    grad_scale: Any = 1.0,
+) -> None:
+    """See `npswin.ops.sgd_update_all`."""
+    dtype = params[0].dtype
+    args = (
+        *(_places(params, grads, velocities), _starts(params), constant(_row, tuple(weight_decays), dtype.name)),
+        *(len(params), _number(lr, dtype), momentum, _number(grad_scale, dtype)),
+    )
+    launch("optimizer", "sgd", dtype, blocks(sum(param.size for param in params)), args)
+
+
+def sgd_update(param: Any, grad: Any, velocity: Any, lr: float, momentum: float, weight_decay: float) -> None:
+    """See `npswin.ops.sgd_update`."""
+    sgd_update_all([param], [grad], [velocity], lr, momentum, [weight_decay])
+
+
+def ema_update_all(averages: Sequence[Any], params: Sequence[Any], decay: Any) -> None:
     """See `npswin.ops.ema_update_all`."""
     dtype = params[0].dtype
-    args = _places(averages, params), _starts(params), len(params), 1 - decay
+    args = _places(averages, params), _starts(params), len(params), _number(decay, dtype)
     launch("optimizer", "ema", dtype, blocks(sum(param.size for param in params)), args)
 
 

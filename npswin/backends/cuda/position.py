@@ -1,26 +1,26 @@
 """Tables that `npswin.ops` keeps on the CPU, copied to the GPU once, and the words that read them."""
 
-from functools import lru_cache
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from npswin import ops
 from npswin.backends.cuda.composed import composed
+from npswin.backends.cuda.constants import constant
 from npswin.backends.cuda.launch import sum_dtype
-from npswin.devices import cupy, to_gpu
+from npswin.devices import cupy
 from npswin.ops import position_bias, resize, windows
 
-shift_mask = lru_cache(maxsize=64)(lambda *args: to_gpu(windows.shift_mask(*args)))
-bicubic_matrix = lru_cache(maxsize=64)(lambda *sizes: to_gpu(resize.bicubic_matrix(*sizes)))
-relative_position_index = lru_cache(maxsize=64)(lambda side: to_gpu(position_bias.relative_position_index(side)))
+shift_mask = partial(constant, windows.shift_mask)
+bicubic_matrix = partial(constant, resize.bicubic_matrix)
+relative_position_index = partial(constant, position_bias.relative_position_index)
 
 
-@lru_cache(maxsize=64)
 def _readers(window_size: int) -> Any:
     """(rows of the table, pairs): 1 where the pair reads the row."""
     index = position_bias.relative_position_index(window_size).reshape(-1)
-    return to_gpu((np.arange((2 * window_size - 1) ** 2)[:, None] == index).astype(np.float64))
+    return (np.arange((2 * window_size - 1) ** 2)[:, None] == index).astype(np.float64)
 
 
 def position_bias_forward(table: Any, window_size: int) -> tuple[Any, Any]:
@@ -35,7 +35,7 @@ def position_bias_backward(dbias: Any, cache: Any) -> Any:
     if table.shape == (window_size**2,) * 2:
         return dbias[0]
     pairs = dbias.reshape(len(dbias), -1).astype(np.float64)
-    return (_readers(window_size) @ pairs.T).astype(table.dtype)
+    return (constant(_readers, window_size) @ pairs.T).astype(table.dtype)
 
 
 def resize_bicubic_forward(x: Any, size: tuple[int, int]) -> tuple[Any, Any]:

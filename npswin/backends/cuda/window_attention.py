@@ -3,12 +3,12 @@
 The map is never cut into windows in memory: `kernels/window_attention.cu` reads and writes its tokens where they are.
 """
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from npswin.backends.cuda.composed import composed
+from npswin.backends.cuda.constants import constant
 from npswin.backends.cuda.launch import (
     BLOCK,
     WARP,
@@ -56,9 +56,8 @@ class _Geometry(NamedTuple):
         return self.images * (self.rows * self.columns * self.tokens - self.height * self.width)
 
 
-@lru_cache(maxsize=256)
-def _on_device(geometry: _Geometry) -> Any:
-    return cupy().asarray(np.array(geometry, np.int32))
+def _integers(geometry: _Geometry) -> Any:
+    return np.array(geometry, np.int32)
 
 
 def _geometry(shape: tuple[int, ...], inside: int, num_heads: int, window_size: int, shift: int) -> _Geometry:
@@ -106,7 +105,7 @@ def _attend(qkv: Any, qkv_bias: Any, table: Any, geometry: _Geometry, mask_value
     out = cupy().empty((*qkv.shape[:3], geometry.heads * geometry.dim), qkv.dtype)
     shared, _ = _shared_bytes(qkv.dtype, geometry)
     grid = geometry.images * geometry.rows * geometry.columns, geometry.heads
-    args = qkv, qkv_bias, table, _kind(table, geometry), out, _on_device(geometry), mask_value
+    args = qkv, qkv_bias, table, _kind(table, geometry), out, constant(_integers, geometry), mask_value
     if filled := _tensor_core_tokens(qkv.dtype, geometry):
         name, block = f"attention_forward_{filled}", (2 * filled,)
         launch("window_attention_16bit", name, qkv.dtype, grid, args, block, shared)
@@ -122,7 +121,7 @@ def _attend_backward(
     cp, sums, tokens = cupy(), sum_dtype(qkv.dtype), geometry.tokens
     _, shared = _shared_bytes(qkv.dtype, geometry)
     heads, windows = geometry.heads, geometry.images * geometry.rows * geometry.columns
-    kind, on_device = _kind(table, geometry), _on_device(geometry)
+    kind, on_device = _kind(table, geometry), constant(_integers, geometry)
     dqkv = cp.empty((qkv.size // qkv.shape[-1] + geometry.padding, qkv.shape[-1]), qkv.dtype)
     shares = max(1, min(windows, _SHARES // heads))
     dbias = None if table is None else cp.empty((shares, heads, tokens, tokens), sums)

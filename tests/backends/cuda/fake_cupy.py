@@ -57,7 +57,10 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         )
 
     def __getitem__(self, place):
-        return _on_device(self._array[_mapped(_inside, place)])
+        place = _mapped(_inside, place)
+        if isinstance(place, int):
+            place = (place, ...)  # a view without axes, where NumPy would give a number
+        return _computed(lambda: self._array[place], (self,))
 
     def __setitem__(self, place, value):
         _done(lambda: self._array.__setitem__(_mapped(_inside, place), _inside(value)))
@@ -65,8 +68,12 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
     def __len__(self):
         return len(self._array)
 
+    def set(self, array, stream):
+        assert isinstance(stream, Stream), "a copy of its own stream"
+        self._array[...] = array
+
     def __iter__(self):
-        return map(_on_device, self._array)
+        return map(self.__getitem__, range(len(self._array)))
 
     def __float__(self):
         assert Stream.recorded is None, "a recording does not wait for numbers"
@@ -110,6 +117,22 @@ class Stream:
     def end_capture(self):
         recorded, Stream.recorded = Stream.recorded, None
         return SimpleNamespace(launch=lambda: [step() for step in recorded])
+
+    def wait_event(self, event):
+        assert isinstance(event, Event)
+
+
+class Event:
+    """What was asked for is done at once, so there is nothing to wait for."""
+
+    def __init__(self, disable_timing):
+        pass
+
+    def record(self, stream):
+        pass
+
+    def synchronize(self):
+        pass
 
 
 def _done(step):
@@ -167,6 +190,15 @@ class Generator:
 
     def random(self, size=None, dtype=np.float64):
         return _on_device(self._generator.random(size, dtype))
+
+    def standard_normal(self, size=None, dtype=np.float64):
+        return _on_device(self._generator.standard_normal(size, dtype))
+
+    def integers(self, low, high, size):
+        return _on_device(self._generator.integers(low, high, size))
+
+    def beta(self, a, b, size):
+        return _on_device(self._generator.beta(a, b, size))
 
 
 def _kernels(source):
@@ -276,20 +308,26 @@ def module():
     cupy = ModuleType("cupy")
     cupy.ndarray, cupy.RawModule = ndarray, RawModule
     cupy.empty = lambda shape, dtype: _on_device(_poisoned(shape, dtype))
+    cupy.arange = lambda *bounds: _on_device(np.arange(*bounds))
     cupy.asarray = lambda array: array if isinstance(array, ndarray) else _uploaded(array)
     cupy.ascontiguousarray = lambda array: _computed(lambda: np.ascontiguousarray(array._array), (array,))
     cupy.random = SimpleNamespace(Generator=Generator, Philox4x3210=lambda seed: SimpleNamespace(seed=seed))
-    runtime = SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=type("CUDARuntimeError", (RuntimeError,), {}))
+    runtime = SimpleNamespace(
+        getDeviceCount=lambda: 1, getDevice=lambda: 0, CUDARuntimeError=type("CUDARuntimeError", (RuntimeError,), {})
+    )
     cupy.cuda = SimpleNamespace(
         runtime=runtime,
         cublas=SimpleNamespace(gemmEx=gemm),
         device=SimpleNamespace(get_cublas_handle=lambda: 1),
-        Device=lambda: SimpleNamespace(
+        Device=lambda gpu=0: SimpleNamespace(
             compute_capability="90",
             attributes={"MaxSharedMemoryPerBlockOptin": 232448},
             synchronize=lambda: None,
         ),
         Stream=Stream,
+        Event=Event,
+        get_current_stream=Stream,
+        alloc_pinned_memory=bytearray,
         MemoryPool=lambda: SimpleNamespace(malloc=None),
         using_allocator=lambda _: nullcontext(),
         memory=SimpleNamespace(OutOfMemoryError=type("OutOfMemoryError", (MemoryError,), {})),

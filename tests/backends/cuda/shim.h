@@ -20,6 +20,7 @@ using std::erfc;
 using std::exp;
 using std::isfinite;
 using std::log;
+using std::pow;
 using std::sqrt;
 
 #define __global__
@@ -179,6 +180,13 @@ int launch(void (*kernel)(Args...), const unsigned* shape, void** args) {
 
 inline void __syncthreads() { shim::wait(shim::AT_BLOCK); }
 inline void __syncwarp() { shim::wait(shim::AT_WARP); }
+
+template <class T>
+T atomicAdd(T* place, T value) {  // threads take turns anyway
+    T before = *place;
+    *place += value;
+    return before;
+}
 
 inline float rsqrtf(float value) { return 1 / std::sqrt(value); }
 

@@ -1,13 +1,19 @@
 """Models as CUDA graphs."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
 import npswin
 from npswin import devices
+from npswin.backends import words
+from npswin.backends.cuda import constants
 from npswin.devices import short_dtype, to_gpu, to_host
-from npswin.training import compute_gradients
-from npswin.training.captured import CapturedGradients
+from npswin.training import TrainConfig, compute_gradients
+from npswin.training.captured import CapturedSteps, Rates
+from npswin.training.learner import Learner
 from tests.training.tiny import tiny_model
 
 
@@ -72,47 +78,111 @@ def test_what_fails_while_it_is_recorded_leaves_no_recording(cuda):
     assert np.isfinite(to_host(model(images(0)))).all()
 
 
+def recorded(model):
+    """Steps that change nothing, and tell the norm of the gradients."""
+    return CapturedSteps(model, lambda rates: words.global_norm(model.grads.values()) / rates.loss_scale)
+
+
+def rates(loss_scale=1.0):
+    return Rates(1e-3, 1, loss_scale, 0.9)
+
+
 def test_captured_gradients_are_those_of_the_step(cuda, capsys):
     model, labels = tiny_model(dtype="float64", drop_path_rate=0.0).to("cuda"), np.array([0, 2, 1])
-    captured = CapturedGradients(model)
+    captured = recorded(model)
     for seed in (1, 2, 1):
-        loss = float(captured.compute(images(seed, np.float64), labels, 0.1, seed, 4.0))
+        given = labels if seed == 1 else to_gpu(labels)
+        loss, norm = map(float, captured.run(images(seed, np.float64), given, 0.1, seed, rates(4.0)))
         found = {name: to_host(grad).copy() for name, grad in model.grads.items()}
         wanted = float(compute_gradients(model, images(seed, np.float64), labels, 0.1, 1, seed, 4.0))
         assert loss == pytest.approx(wanted, rel=1e-12)
+        assert 4 * norm == pytest.approx(np.sqrt(sum((grad**2).sum() for grad in found.values())), rel=1e-12)
         for name, grad in model.grads.items():
             np.testing.assert_allclose(found[name], to_host(grad), rtol=1e-9, atol=1e-13, err_msg=name)
     assert not capsys.readouterr().err
 
 
+def loss_of(captured, seed):
+    return float(captured.run(images(0), np.zeros(3, int), 0.0, seed, rates())[0])
+
+
 def test_the_seed_decides_what_a_captured_step_drops(cuda):
     model = tiny_model(drop_path_rate=0.5, drop_rate=0.3, attn_drop_rate=0.1).to("cuda")
-    captured, other = CapturedGradients(model), CapturedGradients(model)
-    first, second, third = (float(captured.compute(images(0), np.zeros(3, int), 0.0, seed, 1.0)) for seed in (1, 2, 1))
+    captured, other = recorded(model), recorded(model)
+    first, second, third = (loss_of(captured, seed) for seed in (1, 2, 1))
     assert first == third != second
     assert np.isfinite([first, second]).all()
-    assert float(other.compute(images(0), np.zeros(3, int), 0.0, 2, 1.0)) == second
+    assert loss_of(other, 2) == second
 
 
 def test_each_shape_of_a_batch_has_its_recording(cuda):
     model = tiny_model(dtype="float64").to("cuda")
-    captured = CapturedGradients(model)
+    captured = recorded(model)
     for count in (3, 2, 3):
-        captured.compute(images(0, np.float64, count), np.zeros(count, int), 0.0, 0, 1.0)
+        captured.run(images(0, np.float64, count), np.zeros(count, int), 0.0, 0, rates())
         found = to_host(model.grads["head.weight"]).copy()
         compute_gradients(model, images(0, np.float64, count), np.zeros(count, int), 0.0, 1, 0)
         np.testing.assert_allclose(found, to_host(model.grads["head.weight"]), rtol=1e-9)
+
+
+def learner(optimizer, device="cuda", micro_batches=1):
+    model = tiny_model(dtype="float64", drop_path_rate=0.0).to(device)
+    switches = {"warmup_epochs": 1, "clip_norm": 0.1, "ema_decay": 0.9, "lr": 1e-2, "epochs": 4}
+    return Learner(model, TrainConfig(optimizer=optimizer, micro_batches=micro_batches, **switches), 2)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_recorded_steps_learn_what_steps_on_the_cpu_learn(cuda, optimizer, capsys):
+    """Rates, clipping, update and average change from step to step, though the step is recorded once."""
+    there, here, pieces = learner(optimizer), learner(optimizer, "cpu"), learner(optimizer, micro_batches=2)
+    for step in range(5):
+        labels = np.array([0, 2, 1])
+        batch = images(step, np.float64)
+        record, wanted = there.learn(batch, labels, step), here.learn(to_host(batch), labels, step)
+        pieces.learn(batch, labels, step)
+        assert {name: float(value) for name, value in record.items()} == pytest.approx(wanted, rel=1e-9)
+    for other in (there, pieces):
+        for name, param in here.model.params.items():
+            np.testing.assert_allclose(to_host(other.model.params[name]), param, rtol=1e-8, atol=1e-9, err_msg=name)
+        for name, average in here.ema.average.items():
+            np.testing.assert_allclose(to_host(other.ema.average[name]), average, rtol=1e-8, atol=1e-9, err_msg=name)
+    assert there.optimizer.steps == here.optimizer.steps == 5
+    assert not capsys.readouterr().err
 
 
 def test_where_nothing_can_be_recorded_a_line_says_so(cuda, monkeypatch, capsys):
     def refuse(self):
         raise RuntimeError("cudaErrorStreamCaptureUnsupported")
 
-    monkeypatch.setattr(devices.cupy().cuda.Stream, "begin_capture", refuse)
     model = tiny_model().to("cuda")
-    captured = CapturedGradients(model)
-    losses = [float(captured.compute(images(0), np.zeros(3, int), 0.0, 0, 1.0)) for _ in range(2)]
-    assert losses[0] == losses[1]
+    wanted = [loss_of(recorded(model), seed) for seed in (0, 0)]
+    monkeypatch.setattr(devices.cupy().cuda.Stream, "begin_capture", refuse)
+    captured = recorded(model)
+    assert [loss_of(captured, seed) for seed in (0, 0)] == pytest.approx(wanted)
     assert capsys.readouterr().err == (
         "no CUDA graph, steps are started piece by piece: cudaErrorStreamCaptureUnsupported\n"
     )
+
+
+def test_a_recording_keeps_the_constants_that_it_reads(cuda):
+    """Forgotten by the cache, their memory would be given to others."""
+    model = tiny_model().to("cuda")
+    infer = npswin.capture(model, images(0))
+    kept = [weakref.ref(array) for array in infer._constants]
+    assert kept
+    constants._kept.cache_clear()
+    gc.collect()
+    assert all(one() is not None for one in kept)
+    del infer
+    gc.collect()
+    assert all(one() is None for one in kept)
+
+
+def test_constants_belong_to_a_gpu(cuda, monkeypatch):
+    def make(number):
+        return np.array([number])
+
+    first = constants.constant(make, 3)
+    assert constants.constant(make, 3) is first
+    monkeypatch.setattr(devices.cupy().cuda.runtime, "getDevice", lambda: 1)
+    assert constants.constant(make, 3) is not first

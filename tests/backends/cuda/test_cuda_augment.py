@@ -1,0 +1,89 @@
+"""Augmentation where the images are: RandAugment's kernel beside Pillow, and the rest on arrays of the GPU."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from npswin.data.rand_augment import OPERATIONS, apply_operations
+from npswin.devices import on_gpu, to_gpu, to_host
+from npswin.training import TrainConfig
+from npswin.training.augment import augment
+from tests.data.drawn import BYTE_BATCHES, SEEDS
+
+pytest.importorskip("PIL.Image")
+
+
+def apart(images, operations, signs, magnitude):
+    """How far the kernel's bytes are from Pillow's, at most and on average."""
+    from npswin.backends.cuda import rand_augment
+
+    wanted = apply_operations(images, operations, signs, magnitude).astype(int)
+    found = rand_augment.apply_operations(*map(to_gpu, (images, operations, signs)), magnitude)
+    difference = np.abs(to_host(found).astype(int) - wanted)
+    return difference.max(initial=0), difference.mean() if difference.size else 0.0
+
+
+@pytest.mark.parametrize("operation", range(len(OPERATIONS)), ids=[apply.__name__ for apply, _ in OPERATIONS])
+@settings(max_examples=20)
+@given(BYTE_BATCHES, SEEDS, st.sampled_from([0.0, 2.5, 7.3, 9.0, 10.0]), st.booleans())
+def test_an_operation_is_pillows(cuda, operation, images, seed, magnitude, dull):
+    rng = np.random.default_rng(seed)
+    if dull:  # few levels, as in pictures with plain surfaces
+        images = images // 64 * 40
+    operations = np.full((len(images), 1), operation)
+    largest, mean = apart(images, operations, 2 * rng.integers(0, 2, operations.shape) - 1, magnitude)
+    assert largest <= 1  # where a fraction that is cut off differs in its last bit
+    assert mean < 0.02
+
+
+EVERYTHING = {"crop_padding": 1, "flip": True, "rand_augment": 2, "erasing": 0.9}
+
+
+def augmented(dtype="float32", seed=0, count=12, **switches):
+    """Inputs and targets of flat images with their number in each pixel, made on the GPU."""
+    numbers = np.arange(count)
+    images = np.broadcast_to(numbers[:, None, None, None], (count, 3, 8, 8)).astype(np.uint8) * 20
+    given = to_gpu(images), to_gpu(numbers % 3)
+    results = augment(*given, 3, TrainConfig(**switches), (0.5,) * 3, (0.25,) * 3, dtype, np.random.default_rng(seed))
+    assert all(map(on_gpu, results))
+    return images, *map(to_host, results)
+
+
+@pytest.mark.parametrize("mixing", [{}, {"mixup": 0.8}, {"cutmix": 1.0}, {"mixup": 0.8, "cutmix": 1.0}])
+def test_all_of_it_stays_on_the_gpu(cuda, mixing):
+    images, inputs, targets = augmented(**EVERYTHING, **mixing)
+    assert (inputs.shape, inputs.dtype) == (images.shape, np.float32)
+    assert np.isfinite(inputs).all()
+    assert targets.shape == ((12, 3) if mixing else (12,))
+    if mixing:
+        np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_array_equal(augmented(**EVERYTHING, **mixing)[1], inputs)
+    assert (augmented(seed=1, **EVERYTHING, **mixing)[1] != inputs).any()
+
+
+def test_pixels_and_targets_are_mixed_alike_on_the_gpu(cuda):
+    for mixing in ({"mixup": 0.8}, {"cutmix": 1.0}):
+        _, inputs, targets = augmented("float64", count=3, **mixing)
+        values = (inputs * 0.25 + 0.5) * 255 / 20
+        np.testing.assert_allclose(values.mean(axis=(1, 2, 3)), targets @ np.arange(3), atol=1e-9)
+
+
+def test_each_image_is_cropped_flipped_and_erased_by_itself(cuda):
+    _, inputs, _ = augmented(count=12, crop_padding=2, flip=True)
+    pixels = np.rint((inputs * 0.25 + 0.5) * 255)
+    assert all(set(np.unique(pixel)) <= {0, 20 * number} for number, pixel in enumerate(pixels))
+    assert len({tuple((pixel[0] != 0).ravel()) for pixel in pixels[1:]}) > 5
+    _, erased, _ = augmented(count=12, erasing=0.5)
+    touched = (erased != augmented(count=12)[1]).any(axis=(1, 2, 3))
+    assert 1 < touched.sum() < 11
+
+
+@settings(max_examples=20)
+@given(SEEDS)
+def test_operations_follow_each_other(cuda, seed):
+    rng = np.random.default_rng(seed)
+    steep = np.sin(np.arange(20 * 24 * 9).reshape(3, 3, 20, 24) / 900 + rng.random((3, 3, 1, 1)))
+    images = (128 + 127 * steep).astype(np.uint8)
+    operations, signs = rng.integers(0, 14, (3, 3)), 2 * rng.integers(0, 2, (3, 3)) - 1
+    assert apart(images, operations, signs, 9)[1] < 0.3

@@ -1,0 +1,55 @@
+"""What goes between the computer's memory and the GPU's while a model learns: the batch, and what is shown."""
+
+import numpy as np
+import pytest
+
+from npswin import devices
+from npswin.data import ImageDataset
+from npswin.devices import on_gpu, to_host
+from npswin.training import TrainConfig
+from npswin.training.augment import augment
+from npswin.training.feed import feed
+from npswin.training.learner import Learner
+from tests.training.tiny import tiny_data, tiny_model
+
+pytest.importorskip("PIL.Image")
+RECIPE = {"crop_padding": 1, "flip": True, "rand_augment": 2, "erasing": 0.5, "mixup": 0.8, "cutmix": 1.0}
+STEPS = 6
+
+
+def test_a_step_uploads_its_rates_and_nothing_else(cuda, monkeypatch):
+    model = tiny_model(drop_path_rate=0.3).to("cuda")
+    learner = Learner(model, TrainConfig(epochs=STEPS, clip_norm=1.0, ema_decay=0.9, **RECIPE), 1)
+    data, batches = tiny_data(12), [np.arange(step % 3, 12, 3) for step in range(STEPS)]
+    upload, uploaded = devices.cupy().asarray, []
+
+    def counted(array):
+        if not on_gpu(array):
+            uploaded.append(np.asarray(array).nbytes)
+        return upload(array)
+
+    monkeypatch.setattr(devices.cupy(), "asarray", counted)
+    for step, (images, labels) in enumerate(feed(data, batches, model.params["head.bias"])):
+        if step == 2:
+            uploaded.clear()
+        rng = np.random.default_rng(step)
+        inputs, targets = augment(images, labels, 3, learner.config, (0.5,) * 3, (0.25,) * 3, model.dtype, rng)
+        record = learner.learn(inputs, targets, seed=step)
+        assert on_gpu(record["loss"])
+        assert on_gpu(record["gradient_norm"])
+    assert uploaded == [4 * 4] * (STEPS - 2)
+
+
+@pytest.mark.parametrize("sizes", [[], [3], [3, 3], [4, 4, 4, 4, 1], [2, 5, 3]])
+def test_batches_arrive_in_order(cuda, sizes):
+    images = np.arange(20 * 3 * 2 * 2, dtype=np.uint8).reshape(20, 3, 2, 2)
+    data = ImageDataset(images, np.arange(20) % 3, ("a", "b", "c"), "numbered", "train")
+    batches = [np.random.default_rng(number).integers(20, size=size) for number, size in enumerate(sizes)]
+    model = tiny_model().to("cuda")
+    found = [
+        tuple(to_host(array).copy() for array in arrived) for arrived in feed(data, batches, model.params["head.bias"])
+    ]
+    assert len(found) == len(batches)
+    for (pixels, labels), indices in zip(found, batches, strict=True):
+        np.testing.assert_array_equal(pixels, images[indices])
+        np.testing.assert_array_equal(labels, indices % 3)
