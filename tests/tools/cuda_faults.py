@@ -102,10 +102,44 @@ CUDA_FAULTS: list[Fault] = [
     ),
     *faults(
         "backends/cuda/kernels/optimizer.cu",
-        comparison("adamw or ema"),
-        ("no weight decay", "(1 - lr * decays[array]) * ", ""),
-        ("an infinite scale changes parameters", "    if (!isfinite(scale)) return;\n", ""),
+        comparison("adamw or sgd or ema"),
+        ("no weight decay", "(1 - rate * decays[array]) * ", ""),
+        (
+            "an infinite scale changes parameters",
+            "Sum scale = *grad_scale, rate = *lr, take_m",
+            "Sum scale = isfinite(*grad_scale) ? *grad_scale : 1, rate = *lr, take_m",
+        ),
+        ("the start of v is not taken out", "1 - pow(beta2, (double)*step)", "1 - beta2"),
+        ("the velocity is forgotten", "*u = momentum * *u + scale", "*u = scale"),
         ("the average moves the other way", "*average += take", "*average -= take"),
+    ),
+    *faults(
+        "backends/cuda/kernels/rand_augment.cu",
+        ("tests/backends/cuda/test_cuda_augment.py", "-k", "pillows or follow"),
+        ("turned the other way", "angle = -degrees", "angle = degrees"),
+        ("luminance not rounded", "(sum + 0x8000) >> 16", "sum >> 16"),
+        (
+            "no barrier before the levels are mapped",
+            "stretch(counts, map);\n                __syncthreads();",
+            "stretch(counts, map);",
+        ),
+        ("the edges are made smooth, too", "x > 0 && y > 0 && x < width - 1", "x > 0 && x < width - 1"),
+        ("rooms not exchanged", "        from = to;\n", ""),
+    ),
+    *faults(
+        "training/feed.py",
+        ("tests/backends/cuda/test_cuda_traffic.py",),
+        ("the next batch for this one", "yield slots[(number - 1) % 2]", "yield slots[number % 2]"),
+    ),
+    *faults(
+        "training/captured.py",
+        ("tests/backends/cuda/test_cuda_graph.py",),
+        (
+            "gradients of another scale",
+            'numbers[Rates._fields.index("loss_scale")]',
+            'numbers[Rates._fields.index("step")]',
+        ),
+        ("an update while it is recorded", "np.full(len(Rates._fields), np.nan, ", "np.full(len(Rates._fields), 1.0, "),
     ),
     *faults(
         "backends/cuda/kernels/sums.cu",

@@ -125,6 +125,18 @@ def test_each_shape_of_a_batch_has_its_recording(cuda):
         np.testing.assert_allclose(found, to_host(model.grads["head.weight"]), rtol=1e-9)
 
 
+def test_an_update_that_is_called_to_be_recorded_gets_rates_that_change_nothing(cuda):
+    model, seen = tiny_model().to("cuda"), []
+
+    def update(given):
+        if not seen:  # the first call, which is not recorded
+            seen.append(float(given.loss_scale))
+        return given.lr * 1
+
+    loss_of(CapturedSteps(model, update), 0)
+    assert np.isnan(seen)
+
+
 def learner(optimizer, device="cuda", micro_batches=1):
     model = tiny_model(dtype="float64", drop_path_rate=0.0).to(device)
     switches = {"warmup_epochs": 1, "clip_norm": 0.1, "ema_decay": 0.9, "lr": 1e-2, "epochs": 4}
