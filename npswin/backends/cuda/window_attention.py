@@ -87,10 +87,10 @@ def _shared_bytes(dtype: Any, geometry: _Geometry) -> tuple[int, int]:
     tokens, dim = geometry.tokens, geometry.dim
     if filled := _tensor_core_tokens(dtype, geometry):
         rows, turned = 2 * filled * (_DIMS + 8), 2 * _DIMS * (filled + 8)
-        return 2 * rows + turned + 4 * filled, 4 * rows + 3 * turned + 16 * filled
+        return 2 * rows + turned + 12 * filled, 4 * rows + 3 * turned + 24 * filled
     forward, backward = 2 * tokens * (dim + 1) + _WARPS * (dim + tokens), 4 * tokens * (dim + 1) + 3 * tokens
     size = sum_dtype(dtype).itemsize
-    return forward * size + 4 * tokens, (backward + _WARPS * 2 * tokens) * size + 4 * tokens
+    return forward * size + 12 * tokens, (backward + _WARPS * 2 * tokens) * size + 12 * tokens
 
 
 def _is_fused(x: Any, proj_weight: Any, masks: tuple[Any, ...], geometry: dict[str, Any]) -> bool:

@@ -13,15 +13,15 @@ extern __shared__ unsigned char shared_bytes[];
 
 // scores[j] ← exp(q·k_j/√d + added − the largest) for a warp's query i; returns 1/Σ. All lanes call it.
 __device__ inline Sum exponentials(
-    const Geometry& g, const Sum* q, const Sum* k, const Sum* table, int kind, int head, int i, const int* regions,
-    Sum mask_value, Sum* scores
+    const Geometry& g, const Sum* q, const Sum* k, const Sum* table, int kind, int head, int i,
+    const WindowTokens& at, Sum mask_value, Sum* scores
 ) {
     int lane = threadIdx.x % WARP, tokens = g.window * g.window;
     Sum scale = 1 / sqrt((Sum)g.dim), largest = LOWEST, total = 0;
     for (int j = lane; j < tokens; j += WARP) {
         Sum score = 0;
         for (int c = 0; c < g.dim; c++) score += q[c] * k[j * (g.dim + 1) + c];
-        score = score * scale + added(g, table, kind, head, i, j, regions, mask_value);
+        score = score * scale + added(g, table, kind, head, i, j, at, mask_value);
         scores[j] = score;
         largest = score > largest ? score : largest;
     }
@@ -35,7 +35,8 @@ __device__ inline Sum exponentials(
     return 1 / total;
 }
 
-// Grid: windows, heads. Shared: k and v (tokens, dim + 1), and for each warp a query and a row of scores; then regions.
+// Grid: windows, heads. Shared: k and v (tokens, dim + 1), and for each warp a query and a row of scores; then
+// the tokens' places.
 KERNEL window_attention_forward(
     const Scalar* qkv, const Sum* qkv_bias, const Sum* table, int kind, Scalar* out, const Geometry* geometry, Sum mask_value
 ) {
@@ -44,22 +45,22 @@ KERNEL window_attention_forward(
     int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
     Sum *k = (Sum*)shared_bytes, *v = k + tokens * stride, *queries = v + tokens * stride;
     Sum *q = queries + warp * g.dim, *scores = queries + warps * g.dim + warp * tokens;
-    int* regions = (int*)(queries + warps * (g.dim + tokens));
-    Window window = window_of(g, blockIdx.x);
+    WindowTokens at = window_tokens(queries + warps * (g.dim + tokens), tokens);
+    find(at, g, window_of(g, blockIdx.x));
+    __syncthreads();
     for (int i = threadIdx.x; i < tokens * g.dim; i += blockDim.x) {
         int t = i / g.dim, c = i % g.dim;
-        Index token = place(g, window.image, window.row, window.column, t);
+        Index token = at.places[t];
         k[t * stride + c] = qkv_at(g, qkv, qkv_bias, token, 1, head, c);
         v[t * stride + c] = qkv_at(g, qkv, qkv_bias, token, 2, head, c);
-        if (c == 0) regions[t] = region(g, window.row, window.column, t);
     }
     __syncthreads();
     for (int i = warp; i < tokens; i += warps) {
-        Index token = place(g, window.image, window.row, window.column, i);
+        Index token = at.places[i];
         if (token >= (Index)g.images * g.height * g.width) continue;  // what the padding attends to is cropped
         for (int c = lane; c < g.dim; c += WARP) q[c] = qkv_at(g, qkv, qkv_bias, token, 0, head, c);
         __syncwarp();
-        Sum inverse = exponentials(g, q, k, table, kind, head, i, regions, mask_value, scores);
+        Sum inverse = exponentials(g, q, k, table, kind, head, i, at, mask_value, scores);
         for (int c = lane; c < g.dim; c += WARP) {
             Sum total = 0;
             for (int j = 0; j < tokens; j++) total += scores[j] * v[j * stride + c];
@@ -73,8 +74,8 @@ KERNEL window_attention_forward(
 //
 // dqkv has a row for each token of the map and, after them, of the padding, whose gradient goes to the bias alone. First a
 // warp takes a query at a time: dq and dS; then a key at a time: dk and dv, with the probabilities computed once more.
-// Shared: q, k, v and do (tokens, dim + 1); for each query its largest score, 1/Σ and Σ p dp; a row of scores a warp;
-// regions.
+// Shared: q, k, v and do (tokens, dim + 1); for each query its largest score, 1/Σ and Σ p dp; two rows a warp; the
+// tokens' places.
 KERNEL window_attention_backward(
     const Scalar* dout, const Scalar* qkv, const Sum* qkv_bias, const Sum* table, int kind, Scalar* dqkv,
     Sum* dbias, const Geometry* geometry, Sum mask_value
@@ -85,23 +86,23 @@ KERNEL window_attention_backward(
     Sum *q = (Sum*)shared_bytes, *k = q + tokens * stride, *v = k + tokens * stride, *up = v + tokens * stride;
     Sum *largest = up + tokens * stride, *inverses = largest + tokens, *dots = inverses + tokens;
     Sum *p = dots + tokens + warp * 2 * tokens, *dp = p + tokens;
-    int* regions = (int*)(dots + tokens + warps * 2 * tokens);
+    WindowTokens at = window_tokens(dots + tokens + warps * 2 * tokens, tokens);
     Sum scale = 1 / sqrt((Sum)g.dim);
     Index windows = (Index)g.images * g.rows * g.columns, kept = (Index)g.images * g.height * g.width;
     Sum* own_dbias = dbias ? dbias + ((Index)blockIdx.x * g.heads + head) * tokens * tokens : 0;
     if (own_dbias)
         for (int i = threadIdx.x; i < tokens * tokens; i += blockDim.x) own_dbias[i] = 0;
     for (Index number = blockIdx.x; number < windows; number += gridDim.x) {
-        Window window = window_of(g, number);
+        __syncthreads();
+        find(at, g, window_of(g, number));
         __syncthreads();
         for (int i = threadIdx.x; i < tokens * g.dim; i += blockDim.x) {
             int t = i / g.dim, c = i % g.dim;
-            Index token = place(g, window.image, window.row, window.column, t);
+            Index token = at.places[t];
             q[t * stride + c] = qkv_at(g, qkv, qkv_bias, token, 0, head, c);
             k[t * stride + c] = qkv_at(g, qkv, qkv_bias, token, 1, head, c);
             v[t * stride + c] = qkv_at(g, qkv, qkv_bias, token, 2, head, c);
             up[t * stride + c] = token < kept ? (Sum)dout[token * inside + head * g.dim + c] : (Sum)0;
-            if (c == 0) regions[t] = region(g, window.row, window.column, t);
         }
         __syncthreads();
         for (int i = warp; i < tokens; i += warps) {
@@ -112,7 +113,7 @@ KERNEL window_attention_backward(
                     score += q[i * stride + c] * k[j * stride + c];
                     dprobability += up[i * stride + c] * v[j * stride + c];
                 }
-                p[j] = score * scale + added(g, table, kind, head, i, j, regions, mask_value);
+                p[j] = score * scale + added(g, table, kind, head, i, j, at, mask_value);
                 dp[j] = dprobability;
                 top = p[j] > top ? p[j] : top;
             }
@@ -135,7 +136,7 @@ KERNEL window_attention_backward(
                 dots[i] = dot;
             }
             __syncwarp();
-            Index token = place(g, window.image, window.row, window.column, i);
+            Index token = at.places[i];
             for (int c = lane; c < g.dim; c += WARP) {
                 Sum dq = 0;
                 for (int j = 0; j < tokens; j++) dq += dp[j] * k[j * stride + c];
@@ -151,12 +152,12 @@ KERNEL window_attention_backward(
                     score += q[i * stride + c] * k[j * stride + c];
                     dprobability += up[i * stride + c] * v[j * stride + c];
                 }
-                score = score * scale + added(g, table, kind, head, i, j, regions, mask_value);
+                score = score * scale + added(g, table, kind, head, i, j, at, mask_value);
                 p[i] = exp(score - largest[i]) * inverses[i];
                 dp[i] = p[i] * (dprobability - dots[i]);
             }
             __syncwarp();
-            Index token = place(g, window.image, window.row, window.column, j);
+            Index token = at.places[j];
             for (int c = lane; c < g.dim; c += WARP) {
                 Sum dk = 0, dv = 0;
                 for (int i = 0; i < tokens; i++) {

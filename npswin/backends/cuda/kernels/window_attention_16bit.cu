@@ -29,11 +29,12 @@ struct Room {
 
 // The score of query i and key j from their product; so low that its exponential is 0 where there is no such pair.
 __device__ inline float score_of(
-    const Geometry& g, const Sum* table, int kind, int head, int i, int j, const int* regions, Sum mask_value, float product
+    const Geometry& g, const Sum* table, int kind, int head, int i, int j, const WindowTokens& at, Sum mask_value,
+    float product
 ) {
     int tokens = g.window * g.window;
     if (i >= tokens || j >= tokens) return LOWEST;
-    return product * rsqrtf((float)g.dim) + added(g, table, kind, head, i, j, regions, mask_value);
+    return product * rsqrtf((float)g.dim) + added(g, table, kind, head, i, j, at, mask_value);
 }
 
 template <int TOKENS, int DIMS>
@@ -42,17 +43,18 @@ __device__ inline void attend(
 ) {
     Room<TOKENS, DIMS> room;
     Matrix q = room.rows(), k = room.rows(), v_turned = room.turned();
-    int *regions = (int*)room.next, tokens = g.window * g.window, head = blockIdx.y;
-    Window window = window_of(g, blockIdx.x);
+    int tokens = g.window * g.window, head = blockIdx.y;
+    WindowTokens at = window_tokens(room.next, TOKENS);
+    find(at, g, window_of(g, blockIdx.x));
+    __syncthreads();
     for (int i = threadIdx.x; i < TOKENS * DIMS; i += blockDim.x) {
         int t = i / DIMS, c = i % DIMS;
         bool is_there = t < tokens && c < g.dim;
-        Index token = is_there ? place(g, window.image, window.row, window.column, t) : 0;
+        Index token = is_there ? at.places[t] : 0;
         q.numbers[t * q.stride + c] = (Scalar)(is_there ? qkv_at(g, qkv, qkv_bias, token, 0, head, c) : 0.0f);
         k.numbers[t * k.stride + c] = (Scalar)(is_there ? qkv_at(g, qkv, qkv_bias, token, 1, head, c) : 0.0f);
         v_turned.numbers[c * v_turned.stride + t] =
             (Scalar)(is_there ? qkv_at(g, qkv, qkv_bias, token, 2, head, c) : 0.0f);
-        if (c == 0 && is_there) regions[t] = region(g, window.row, window.column, t);
     }
     __syncthreads();
     int first = threadIdx.x / WARP * 16, row = first + group_of_lane(), column = pair_of_lane();
@@ -62,7 +64,7 @@ __device__ inline void attend(
         multiply_rows<DIMS>(p[tile], q, first, k, 8 * tile);
         for (int e = 0; e < 4; e++) {
             int i = row + e / 2 * 8, j = 8 * tile + column + e % 2;
-            p[tile][e] = score_of(g, table, kind, head, i, j, regions, mask_value, p[tile][e]);
+            p[tile][e] = score_of(g, table, kind, head, i, j, at, mask_value, p[tile][e]);
             largest[e / 2] = fmaxf(largest[e / 2], p[tile][e]);
         }
     }
@@ -83,7 +85,7 @@ __device__ inline void attend(
         for (int e = 0; e < 4; e++) {
             int i = row + e / 2 * 8, c = 8 * tile + column + e % 2;
             if (i >= tokens || c >= g.dim) continue;
-            Index token = place(g, window.image, window.row, window.column, i);
+            Index token = at.places[i];
             if (token < (Index)g.images * g.height * g.width)
                 out[(token * g.heads + head) * g.dim + c] = (Scalar)(o[e] / total[e / 2]);
         }
@@ -99,7 +101,8 @@ __device__ inline void attend_backward(
     Matrix q = room.rows(), k = room.rows(), v = room.rows(), up = room.rows();
     Matrix q_turned = room.turned(), k_turned = room.turned(), up_turned = room.turned();
     float *largest = (float*)room.next, *inverses = largest + TOKENS, *dots = inverses + TOKENS;
-    int *regions = (int*)(dots + TOKENS), tokens = g.window * g.window, head = blockIdx.y, inside = g.heads * g.dim;
+    int tokens = g.window * g.window, head = blockIdx.y, inside = g.heads * g.dim;
+    WindowTokens at = window_tokens(dots + TOKENS, TOKENS);
     int first = threadIdx.x / WARP * 16, row = first + group_of_lane(), column = pair_of_lane();
     float scale = rsqrtf((float)g.dim);
     Index windows = (Index)g.images * g.rows * g.columns, kept = (Index)g.images * g.height * g.width;
@@ -107,12 +110,13 @@ __device__ inline void attend_backward(
     if (own_dbias)
         for (int i = threadIdx.x; i < tokens * tokens; i += blockDim.x) own_dbias[i] = 0;
     for (Index number = blockIdx.x; number < windows; number += gridDim.x) {
-        Window window = window_of(g, number);
+        __syncthreads();
+        find(at, g, window_of(g, number));
         __syncthreads();
         for (int i = threadIdx.x; i < TOKENS * DIMS; i += blockDim.x) {
             int t = i / DIMS, c = i % DIMS;
             bool is_there = t < tokens && c < g.dim;
-            Index token = is_there ? place(g, window.image, window.row, window.column, t) : 0;
+            Index token = is_there ? at.places[t] : 0;
             Scalar numbers[4];
             for (int part = 0; part < 3; part++)
                 numbers[part] = (Scalar)(is_there ? qkv_at(g, qkv, qkv_bias, token, part, head, c) : 0.0f);
@@ -121,8 +125,7 @@ __device__ inline void attend_backward(
             k.numbers[t * k.stride + c] = k_turned.numbers[c * k_turned.stride + t] = numbers[1];
             v.numbers[t * v.stride + c] = numbers[2];
             up.numbers[t * up.stride + c] = up_turned.numbers[c * up_turned.stride + t] = numbers[3];
-            if (c == 0 && is_there) regions[t] = region(g, window.row, window.column, t);
-        }
+            }
         __syncthreads();
 
         // By queries: dS, and dq = dS k / √d.
@@ -133,7 +136,7 @@ __device__ inline void attend_backward(
             multiply_rows<DIMS>(ds[tile], up, first, v, 8 * tile);
             for (int e = 0; e < 4; e++) {
                 int i = row + e / 2 * 8, j = 8 * tile + column + e % 2;
-                p[tile][e] = score_of(g, table, kind, head, i, j, regions, mask_value, p[tile][e]);
+                p[tile][e] = score_of(g, table, kind, head, i, j, at, mask_value, p[tile][e]);
                 top[e / 2] = fmaxf(top[e / 2], p[tile][e]);
             }
         }
@@ -170,7 +173,7 @@ __device__ inline void attend_backward(
             for (int e = 0; e < 4; e++) {
                 int i = row + e / 2 * 8, c = 8 * tile + column + e % 2;
                 if (i >= tokens || c >= g.dim) continue;
-                Index token = place(g, window.image, window.row, window.column, i);
+                Index token = at.places[i];
                 dqkv[token * 3 * inside + head * g.dim + c] = (Scalar)(dq[e] * scale);
             }
         }
@@ -185,7 +188,7 @@ __device__ inline void attend_backward(
             for (int e = 0; e < 4; e++) {
                 int j = row + e / 2 * 8, i = 8 * tile + column + e % 2;
                 bool is_there = i < tokens && j < tokens;
-                float score = score_of(g, table, kind, head, i, j, regions, mask_value, p[tile][e]);
+                float score = score_of(g, table, kind, head, i, j, at, mask_value, p[tile][e]);
                 p[tile][e] = is_there ? expf(score - largest[i]) * inverses[i] : 0.0f;
                 ds[tile][e] = p[tile][e] * (ds[tile][e] - dots[i]);
             }
@@ -198,7 +201,7 @@ __device__ inline void attend_backward(
             for (int e = 0; e < 4; e++) {
                 int j = row + e / 2 * 8, c = 8 * tile + column + e % 2;
                 if (j >= tokens || c >= g.dim) continue;
-                Index token = place(g, window.image, window.row, window.column, j);
+                Index token = at.places[j];
                 dqkv[(token * 3 + 1) * inside + head * g.dim + c] = (Scalar)(dk[e] * scale);
                 dqkv[(token * 3 + 2) * inside + head * g.dim + c] = (Scalar)dv[e];
             }

@@ -38,20 +38,6 @@ __device__ inline Sum qkv_at(
     return value;
 }
 
-// What is added to the score of query i and key j. `kind`: 0 no table, 1 a column a head, 2 one column, 3 a row a pair.
-__device__ inline Sum added(
-    const Geometry& g, const Sum* table, int kind, int head, int i, int j, const int* regions, Sum mask_value
-) {
-    Sum value = regions[i] == regions[j] ? (Sum)0 : mask_value;
-    if (kind == 3) return value + table[i * g.window * g.window + j];
-    if (kind) {
-        int side = 2 * g.window - 1;
-        int dy = i / g.window - j / g.window + g.window - 1, dx = i % g.window - j % g.window + g.window - 1;
-        value += table[(dy * side + dx) * (kind == 1 ? g.heads : 1) + (kind == 1 ? head : 0)];
-    }
-    return value;
-}
-
 // The window of a block: (image, row, column) from its number.
 struct Window {
     int image, row, column;
@@ -61,4 +47,38 @@ __device__ inline Window window_of(const Geometry& g, Index number) {
     int per_image = g.rows * g.columns, inside = (int)(number % per_image);
     Window window = {(int)(number / per_image), inside / g.columns, inside % g.columns};
     return window;
+}
+
+// What a block looks up of its window's tokens, in shared memory: divisions take longer than the products of a score.
+struct WindowTokens {
+    int *places, *regions, *rows;  // in the map; of the shift; of the bias table, up to the difference of two
+};
+
+// Room for them from here on.
+__device__ inline WindowTokens window_tokens(void* room, int count) {
+    int* first = (int*)room;
+    WindowTokens tokens = {first, first + count, first + 2 * count};
+    return tokens;
+}
+
+// Finds them; then a barrier has to come.
+__device__ inline void find(const WindowTokens& tokens, const Geometry& g, const Window& window) {
+    for (int t = threadIdx.x; t < g.window * g.window; t += blockDim.x) {
+        tokens.places[t] = (int)place(g, window.image, window.row, window.column, t);
+        tokens.regions[t] = region(g, window.row, window.column, t);
+        tokens.rows[t] = t / g.window * (2 * g.window - 1) + t % g.window;
+    }
+}
+
+// What is added to the score of query i and key j. `kind`: 0 no table, 1 a column a head, 2 one column, 3 a row a pair.
+__device__ inline Sum added(
+    const Geometry& g, const Sum* table, int kind, int head, int i, int j, const WindowTokens& tokens, Sum mask_value
+) {
+    Sum value = tokens.regions[i] == tokens.regions[j] ? (Sum)0 : mask_value;
+    if (kind == 3) return value + table[i * g.window * g.window + j];
+    if (kind) {
+        int row = tokens.rows[i] - tokens.rows[j] + 2 * g.window * (g.window - 1);  // Δy and Δx, each from 1 − M on
+        value += table[row * (kind == 1 ? g.heads : 1) + (kind == 1 ? head : 0)];
+    }
+    return value;
 }
