@@ -46,7 +46,7 @@ CUDA_FAULTS: list[Fault] = [
         ("a shared column read for each head", "(kind == 1 ? head : 0)", "head"),
     ),
     *faults(
-        "backends/cuda/kernels/window_attention_16bit.cu",
+        "backends/cuda/kernels/window_attention_tensor_cores.cu",
         TENSOR_CORES,
         ("dk not scaled by 1/√d", "(Scalar)(dk[e] * scale)", "(Scalar)dk[e]"),
         ("keys beyond the window get a share", "if (i >= tokens || j >= tokens) return LOWEST;\n", ""),
@@ -63,10 +63,19 @@ CUDA_FAULTS: list[Fault] = [
         TENSOR_CORES,
         (
             "rows 8 further taken for columns",
-            "left.pair(row + g + 8, k + t), left.pair(row + g, k + t + 8)",
-            "left.pair(row + g, k + t + 8), left.pair(row + g + 8, k + t)",
+            "left.at(row + group_of_lane() + e % 2 * 8, k + pair_of_lane() + e / 2 * 8)",
+            "left.at(row + group_of_lane() + e / 2 * 8, k + pair_of_lane() + e % 2 * 8)",
         ),
         ("the maximum of a pair, not of a row", "fmaxf(value, __shfl_xor_sync(0xffffffff, value, 2))", "value"),
+    ),
+    *faults(
+        "backends/cuda/kernels/mma.cuh",
+        ("tests/backends/cuda/test_cuda_words.py", "-k", "tensor_cores and float32"),
+        (
+            "TF32's columns in the manual's order",
+            "shortened(results[0][e / 2 + e % 2 * 2])",
+            "shortened(results[0][e])",
+        ),
     ),
     *faults(
         "backends/cuda/kernels/layer_norm.cu",

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from npswin.backends.cuda import product
 from npswin.backends.cuda.composed import composed
 from npswin.backends.cuda.constants import constant
 from npswin.backends.cuda.launch import (
@@ -77,8 +78,9 @@ def _kind(table: Any, geometry: _Geometry) -> Any:
 
 
 def _tensor_core_tokens(dtype: Any, geometry: _Geometry) -> int:
-    """To how many tokens the kernels of `window_attention_16bit.cu` fill a window up; 0 where they do not serve."""
-    fits = dtype.itemsize == 2 and geometry.dim <= _DIMS and geometry.tokens <= _TOKENS[-1] and capability() >= 80
+    """To how many tokens the kernels on tensor cores fill a window up; 0 where they do not serve."""
+    is_short = dtype.itemsize == 2 or (dtype == np.float32 and product.tf32_allowed)
+    fits = is_short and geometry.dim <= _DIMS and geometry.tokens <= _TOKENS[-1] and capability() >= 80
     return next(count for count in _TOKENS if geometry.tokens <= count) if fits else 0
 
 
@@ -86,7 +88,7 @@ def _shared_bytes(dtype: Any, geometry: _Geometry) -> tuple[int, int]:
     """Shared memory of the forward and the backward kernel."""
     tokens, dim = geometry.tokens, geometry.dim
     if filled := _tensor_core_tokens(dtype, geometry):
-        rows, turned = 2 * filled * (_DIMS + 8), 2 * _DIMS * (filled + 8)
+        rows, turned = (dtype.itemsize * size for size in (filled * (_DIMS + 8), _DIMS * (filled + 8)))
         return 2 * rows + turned + 12 * filled, 4 * rows + 3 * turned + 24 * filled
     forward, backward = 2 * tokens * (dim + 1) + _WARPS * (dim + tokens), 4 * tokens * (dim + 1) + 3 * tokens
     size = sum_dtype(dtype).itemsize
@@ -108,7 +110,7 @@ def _attend(qkv: Any, qkv_bias: Any, table: Any, geometry: _Geometry, mask_value
     args = qkv, qkv_bias, table, _kind(table, geometry), out, constant(_integers, geometry), mask_value
     if filled := _tensor_core_tokens(qkv.dtype, geometry):
         name, block = f"attention_forward_{filled}", (2 * filled,)
-        launch("window_attention_16bit", name, qkv.dtype, grid, args, block, shared)
+        launch("window_attention_tensor_cores", name, qkv.dtype, grid, args, block, shared)
     else:
         launch("window_attention", "window_attention_forward", qkv.dtype, grid, args, shared=shared)
     return out
@@ -128,7 +130,7 @@ def _attend_backward(
     args = dout, qkv, qkv_bias, table, kind, dqkv, dbias, on_device, mask_value
     if filled := _tensor_core_tokens(qkv.dtype, geometry):
         name, block = f"attention_backward_{filled}", (2 * filled,)
-        launch("window_attention_16bit", name, qkv.dtype, (shares, heads), args, block, shared)
+        launch("window_attention_tensor_cores", name, qkv.dtype, (shares, heads), args, block, shared)
     else:
         launch("window_attention", "window_attention_backward", qkv.dtype, (shares, heads), args, shared=shared)
     if table is None:

@@ -247,18 +247,31 @@ struct __half {
 
 // Tensor cores; where each lane has which numbers is told in mma.cuh.
 #define MMA_IS_EMULATED
+
+// A number with 10 bits of its fraction, rounded to the nearest, away from zero in the middle.
+inline unsigned shortened(float value) { return std::isnan(value) ? 0x7fffffff : (bits_of(value) + 0x1000) & ~0x1fffu; }
+
+#if defined(SCALAR_FLOAT)
+inline float operand(unsigned bits, int) {
+    if (bits & 0x1fff) abort();  // was not shortened
+    return float_of(bits);
+}
+const int DEPTH_OF_MMA = 8, NUMBERS = 1;
+#else
 #if defined(SCALAR_HALF)
 typedef __half Short;
 #else
 typedef __nv_bfloat16 Short;
 #endif
-
-inline float short_of(unsigned pair, int which) {
+inline float operand(unsigned pair, int which) {
     Short value;
     value.bits = pair >> 16 * which;
     return value;
 }
+const int DEPTH_OF_MMA = 16, NUMBERS = 2;
+#endif
 
+// Each of 4 neighbours has NUMBERS of a row of the left matrix, and then as many half its depth further on.
 inline void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
     static unsigned operands[1024][6];
     unsigned thread = shim::running - shim::fibers.data(), lane = shim::lane(), warp = thread - lane;
@@ -267,10 +280,11 @@ inline void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (
     shim::wait(shim::AT_WARP);
     for (int e = 0; e < 4; e++) {
         int row = lane / 4 + e / 2 * 8, column = lane % 4 * 2 + e % 2;
-        for (int k = 0; k < 16; k++) {
-            const unsigned* left = operands[warp + row % 8 * 4 + k % 8 / 2];
-            const unsigned* right = operands[warp + column * 4 + k % 8 / 2];
-            d[e] += short_of(left[k / 8 * 2 + row / 8], k % 2) * short_of(right[4 + k / 8], k % 2);
+        for (int k = 0; k < DEPTH_OF_MMA; k++) {
+            int half = k / (DEPTH_OF_MMA / 2), neighbour = k % (DEPTH_OF_MMA / 2) / NUMBERS, which = k % NUMBERS;
+            const unsigned* left = operands[warp + row % 8 * 4 + neighbour];
+            const unsigned* right = operands[warp + column * 4 + neighbour];
+            d[e] += operand(left[half * 2 + row / 8], which) * operand(right[4 + half], which);
         }
     }
     shim::wait(shim::AT_WARP);

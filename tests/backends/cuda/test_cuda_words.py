@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npswin import backends, ops
-from npswin.backends.cuda import window_attention
+from npswin.backends.cuda import product, window_attention
 from npswin.devices import to_gpu, to_host
 from tests.backends.comparison import arguments, called, expected, relative_errors, rounded
 from tests.backends.drawn_words import DRAWING, UPDATES, WORDS, drawn
@@ -84,9 +84,10 @@ def test_maps_may_have_16_bits_and_parameters_32(cuda, word, dtype, data, large)
 SIZES = [(4, 32, 16), (3, 7, 16), (7, 32, 64), (8, 24, 64), (12, 32, 144), (10, 32, 144), (7, 40, 0), (13, 16, 0)]
 
 
-@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, np.float16])
+@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, np.float16, np.float32])
 @pytest.mark.parametrize(("side", "dim", "filled"), SIZES)
-def test_attention_on_tensor_cores(cuda, side, dim, filled, dtype):
+def test_attention_on_tensor_cores(cuda, monkeypatch, side, dim, filled, dtype):
+    monkeypatch.setattr(product, "tf32_allowed", True)
     rng, heads, channels, shift = np.random.default_rng(side), 2, 6, side // 2
 
     def drawn(*shape):

@@ -1,4 +1,4 @@
-// (S)W-MSA as in window_attention.cu, for numbers of 16 bits on tensor cores (from sm_80 on).
+// (S)W-MSA as in window_attention.cu on tensor cores (from sm_80 on): for numbers of 16 bits, and for TF32.
 //
 // A block takes a window and a head, its warps 16 queries each: scores and probabilities never leave the registers. Tokens
 // and channels are filled up with zeros to TOKENS and DIMS, and kernels are compiled for a few of these. Loops over tiles
@@ -7,7 +7,7 @@
 #include "common.cuh"
 #include "windows.cuh"
 
-#if defined(SCALAR_HALF) || defined(SCALAR_BFLOAT16)
+#ifndef SCALAR_DOUBLE
 #include "mma.cuh"
 
 extern __shared__ unsigned char shared_bytes[];
