@@ -15,6 +15,7 @@ _DTYPES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
 _AS_IT_IS, _TRANSPOSED = 0, 1
 _IN_FLOAT32, _IN_FLOAT64, _IN_TF32 = 68, 70, 77
 _ALGORITHM = -1  # the library chooses
+_NO_SHORT_SUMS = 16  # `cublasMath_t`: parts of a sum are not rounded to 16 bits before they are added
 
 tf32_allowed = False  # see `npswin.allow_tf32`
 
@@ -37,8 +38,10 @@ def product(left: Any, right: Any, dtype: Any, *, transpose_left: bool = False, 
         raise ValueError("bfloat16 takes a GPU of compute capability 8.0 or more; take float16")
     short = tf32_allowed and left.dtype == np.float32
     compute = _IN_FLOAT64 if sums == np.float64 else _IN_TF32 if short else _IN_FLOAT32
+    handle = cp.cuda.device.get_cublas_handle()
+    cublas.setMathMode(handle, _NO_SHORT_SUMS)
     cublas.gemmEx(
-        cp.cuda.device.get_cublas_handle(),
+        handle,
         _TRANSPOSED if transpose_right else _AS_IT_IS,
         _TRANSPOSED if transpose_left else _AS_IT_IS,
         columns,

@@ -317,7 +317,7 @@ def module():
     )
     cupy.cuda = SimpleNamespace(
         runtime=runtime,
-        cublas=SimpleNamespace(gemmEx=gemm),
+        cublas=SimpleNamespace(gemmEx=gemm, setMathMode=lambda handle, mode: None),
         device=SimpleNamespace(get_cublas_handle=lambda: 1),
         Device=lambda gpu=0: SimpleNamespace(
             compute_capability="90",
