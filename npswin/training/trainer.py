@@ -105,6 +105,7 @@ class Trainer:
             RunFolderError: the folder is not as it should be, or holds a run with another recipe, model or data.
             TrainingInterrupted: Ctrl-C or SIGTERM; everything is saved.
             NonFiniteError: NaN or infinity; the last good checkpoint is kept.
+            RuntimeError: too little memory for a step; the last checkpoint is kept.
             WeightFileError: the checkpoint to resume from is damaged.
             OSError: a file could not be written; the last checkpoint is kept.
         """
@@ -127,6 +128,11 @@ class Trainer:
         except NonFiniteError as error:
             raise NonFiniteError(
                 f"after step {learner.step}: {error}; {self._folder.last} is from before it"
+            ) from error
+        except MemoryError as error:
+            raise RuntimeError(
+                f"after step {learner.step}: too little memory for batches of {self.config.batch_size} images "
+                f"({error}); take a smaller batch_size or more micro_batches; {self._folder.last} is from before it"
             ) from error
         finally:
             self._folder.close()

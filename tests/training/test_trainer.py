@@ -217,3 +217,21 @@ def test_a_batch_larger_than_the_data(tmp_path):
 def test_a_named_configuration_trains(tmp_path):
     model = create_model("swin_nano_patch2_window4_32", num_classes=3, img_size=8, embed_dim=8)
     assert Trainer(model, tiny_data(), tiny_data(10, "test"), tiny_config(epochs=1), tmp_path).fit().images == 10
+
+
+def test_too_little_memory_is_told_with_what_to_do(tmp_path, monkeypatch):
+    run = tiny_trainer(tmp_path / "run", checkpoint_every=1)
+    learn, steps = run._learner.learn, []
+
+    def full(*args, **kwargs):
+        if len(steps) == 2:
+            raise MemoryError("Unable to allocate 1.00 TiB")
+        steps.append(learn(*args, **kwargs))
+        return steps[-1]
+
+    monkeypatch.setattr(run._learner, "learn", full)
+    with pytest.raises(
+        RuntimeError, match=r"after step 2: too little memory for batches of 8 images.*1\.00 TiB.*batch_"
+    ):
+        run.fit()
+    assert tiny_trainer(tmp_path / "run", checkpoint_every=1).fit(resume=True).images == 10
