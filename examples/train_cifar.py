@@ -15,6 +15,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import npswin
 from npswin.data import DataUnavailableError, ImageDataset, load_cifar10, load_shapes
@@ -99,6 +100,12 @@ def load_data(arguments: argparse.Namespace) -> tuple[ImageDataset, ImageDataset
     return load_shapes(train=True), load_shapes(train=False)
 
 
+def within(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The recipe with a warmup and a lowest rate that fit a shorter run, or a lower rate, than it was made for."""
+    warmup = min(recipe.get("warmup_epochs", 0.0), recipe["epochs"] / 5)
+    return {**recipe, "warmup_epochs": warmup, "min_lr": min(recipe.get("min_lr", 0.0), recipe["lr"])}
+
+
 def train(arguments: argparse.Namespace) -> None:
     if arguments.threads is not None:
         set_threads(arguments.threads)
@@ -114,7 +121,7 @@ def train(arguments: argparse.Namespace) -> None:
     train_data, test_data = load_data(arguments)
 
     recipe = {**RECIPES, **(ON_GPU if arguments.device == "cuda" else {})}[train_data.name]
-    config = TrainConfig(**{**COMMON, **recipe, **given})
+    config = TrainConfig(**within({**COMMON, **recipe, **given}))
     model = npswin.create_model(
         arguments.preset, num_classes=len(train_data.class_names), dtype=arguments.dtype, seed=arguments.seed
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from npswin.data.dataset import check_batch
-from npswin.devices import library
+from npswin.devices import library, on_gpu
 from npswin.types import Array
 
 
@@ -94,11 +94,18 @@ def random_erasing(
         raise ValueError(f"aspect: got {aspect}, expected two rising ratios above 0")
     touched = rng.random(len(images)) < probability
     boxes = _boxes(rng, len(images), images.shape[2:], area, aspect)
-    inside = (touched[:, None, None] & boxes)[:, None]
-    if images.dtype == np.uint8:
-        return np.where(inside, rng.integers(0, 256, images.shape).astype(np.uint8), images)
-    drawn = images.dtype if images.dtype == np.float64 else np.float32
-    return np.where(inside, rng.standard_normal(images.shape, dtype=drawn).astype(images.dtype, copy=False), images)
+    inside = np.broadcast_to((touched[:, None, None] & boxes)[:, None], images.shape)
+    if on_gpu(images):  # which would have to tell how many pixels that are
+        return np.where(inside, _noise(rng, images.shape, images.dtype), images)
+    erased = images.copy()
+    erased[inside] = _noise(rng, int(np.count_nonzero(inside)), images.dtype)
+    return erased
+
+
+def _noise(rng: Any, shape: Any, dtype: Any) -> Array:
+    if dtype == np.uint8:
+        return rng.integers(0, 256, shape).astype(np.uint8)
+    return rng.standard_normal(shape, dtype=dtype if dtype == np.float64 else np.float32).astype(dtype, copy=False)
 
 
 def _boxes(

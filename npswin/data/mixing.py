@@ -55,7 +55,7 @@ def mixup(images: Array, targets: Array, rng: Any, alpha: float) -> tuple[Array,
         ValueError: an array is of another shape or dtype, or `alpha` is not above 0.
     """
     _check(images, targets, alpha)
-    share = rng.beta(alpha, alpha, size=1)
+    share = rng.beta(float(alpha), float(alpha), size=1)
     partner = np.argsort(rng.random(len(images)))
     return _blended(images, images[partner], share), _blended(targets, targets[partner], share)
 
@@ -88,7 +88,7 @@ def cutmix(images: Array, targets: Array, rng: Any, alpha: float) -> tuple[Array
     """
     _check(images, targets, alpha)
     height, width = images.shape[2:]
-    side = np.sqrt(1 - rng.beta(alpha, alpha, size=1))
+    side = np.sqrt(1 - rng.beta(float(alpha), float(alpha), size=1))
     partner = np.argsort(rng.random(len(images)))
     rows, columns = _span(rng, height, side), _span(rng, width, side)
     patched = np.where(rows[:, None] & columns, images[partner], images)

@@ -22,7 +22,7 @@ def feed(dataset: ImageDataset, batches: Sequence[Array], like: Array) -> Iterat
         like: a parameter of the model, for example.
 
     Yields:
-        images (B, 3, H, W) uint8 and labels (B,) int64. On a GPU they hold until the batch after the next is asked for.
+        images (B, 3, H, W) uint8 and labels (B,) int64. On a GPU they hold until the next batch is asked for.
     """
     if not on_gpu(like):
         yield from ((dataset.images[indices], dataset.labels[indices]) for indices in batches)
@@ -48,7 +48,7 @@ class _Slot:
         cuda = cupy().cuda
         self._sources, self._stream = (dataset.images, dataset.labels), stream
         shapes = [(largest, *source.shape[1:]) for source in self._sources]
-        self._here = [_pinned(shape, source.dtype) for shape, source in zip(shapes, self._sources, strict=True)]
+        self._here = [pinned(shape, source.dtype) for shape, source in zip(shapes, self._sources, strict=True)]
         self._there = [cupy().empty(here.shape, here.dtype) for here in self._here]
         self._copied, self._used = (cuda.Event(disable_timing=True) for _ in range(2))
         self._count = 0
@@ -60,7 +60,7 @@ class _Slot:
         self._stream.wait_event(self._used)
         self._count = len(indices)
         for source, here, there in zip(self._sources, self._here, self._there, strict=True):
-            np.take(source, indices, axis=0, out=here[: self._count])
+            np.take(source, indices, axis=0, out=here[: self._count], mode="clip")  # others are copied twice
             there[: self._count].set(here[: self._count], stream=self._stream)
         self._copied.record(self._stream)
 
@@ -75,7 +75,7 @@ class _Slot:
         self._used.record(cupy().cuda.get_current_stream())
 
 
-def _pinned(shape: tuple[int, ...], dtype: Any) -> Array:
+def pinned(shape: tuple[int, ...], dtype: Any) -> Array:
     """An array that stays where it is in the computer's memory, so that the GPU can read it by itself."""
     size = int(np.prod(shape))
     memory = cupy().cuda.alloc_pinned_memory(max(1, size * np.dtype(dtype).itemsize))

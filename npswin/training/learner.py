@@ -10,6 +10,7 @@ import numpy as np
 from npswin.backends import words
 from npswin.devices import beside, on_gpu
 from npswin.layers import Layer
+from npswin.training.arriving import Arriving
 from npswin.training.captured import CapturedSteps, Rates
 from npswin.training.config import TrainConfig
 from npswin.training.ema import Ema
@@ -33,10 +34,12 @@ def settled(record: dict[str, Any], learner: "Learner") -> dict[str, Any]:
     """What `Learner.learn` returned as plain numbers, once a GPU has computed them.
 
     Raises:
-        NonFiniteError: one of them is NaN or infinite. The step has changed nothing, and `learner.step` is set back.
+        NonFiniteError: one of them is NaN or infinite. The step has changed nothing, and the counts of steps are set
+            back to what they were before it.
     """
-    plain: dict[str, Any] = {name: float(value) if on_gpu(value) else value for name, value in record.items()}
+    plain = {**record, **{name: float(record[name]) for name in ("loss", "gradient_norm")}}
     if not (math.isfinite(plain["loss"]) and math.isfinite(plain["gradient_norm"])):
+        learner.optimizer.steps -= learner.step - (plain["step"] - 1)
         learner.step = plain["step"] - 1
         require_finite("parameter", learner.model.params.items())
         numbers = f"the loss is {plain['loss']} and the norm of all gradients {plain['gradient_norm']}"
@@ -80,8 +83,8 @@ class Learner:
             seed: of what the model drops.
 
         Returns:
-            "step" (from 1), "loss", "lr" and "gradient_norm" (before clipping). On a GPU loss and norm are arrays
-            without axes, which may still be being computed.
+            "step" (from 1), "loss", "lr" and "gradient_norm" (before clipping). On a GPU loss and norm may still be
+            being computed: `float()` waits for them.
 
         Raises:
             NonFiniteError: NaN or infinity anywhere; `step` then still is the number of good steps. On a GPU a step
@@ -98,6 +101,7 @@ class Learner:
         self.optimizer.steps += 1
         require_finite_weights(self.model)
         self.step += 1
+        loss, norm = (Arriving(number) if on_gpu(number) else number for number in (loss, norm))
         return {"step": self.step, "loss": loss, "lr": self.optimizer.lr, "gradient_norm": norm}
 
     def _try(self, images: Array, targets: Array, seed: int) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from npswin.backends import allow_tf32, get_backend
 from npswin.data import ImageDataset, batch_rng, channel_statistics, epoch_batches, steps_per_epoch
 from npswin.devices import on_gpu
+from npswin.training.arriving import Arriving
 from npswin.training.augment import augment
 from npswin.training.config import TrainConfig
 from npswin.training.evaluate import Evaluation, evaluate
@@ -167,7 +168,7 @@ class Trainer:
                 waiting.append(self._train_step(images, labels, epoch, within))
                 is_last, asked = within == len(batches) - 1, self._interrupts.requested is not None
                 is_due = not is_last and config.checkpoint_every and learner.step % config.checkpoint_every == 0
-                may_wait = on_gpu(waiting[-1]["loss"]) and not (is_last or is_due or asked)
+                may_wait = isinstance(waiting[-1]["loss"], Arriving) and not (is_last or is_due or asked)
                 while len(waiting) > may_wait:
                     record = settled(waiting.pop(0), learner)
                     values = {"loss": f"{record['loss']:.3f}", "rate": f"{record['lr']:.1e}"}

@@ -135,6 +135,7 @@ CUDA_FAULTS: list[Fault] = [
     *faults(
         "training/feed.py",
         ("tests/backends/cuda/test_cuda_traffic.py",),
+        ("nobody waits for a copy", "        cupy().cuda.get_current_stream().wait_event(self._copied)\n", ""),
         ("the next batch for this one", "yield slots[(number - 1) % 2]", "yield slots[number % 2]"),
     ),
     *faults(

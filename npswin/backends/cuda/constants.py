@@ -7,11 +7,24 @@ from typing import Any
 
 from npswin.devices import cupy, to_gpu
 
-_recordings: list[list[Any]] = []
+
+class Constants(list[Any]):
+    """Those that a recording reads.
+
+    Attributes:
+        are_complete: whether no other may come any more: from then on nothing can be copied.
+    """
+
+    are_complete = False
+
+
+_recordings: list[Constants] = []
 
 
 @lru_cache(maxsize=512)
 def _kept(gpu: int, make: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    if any(recording.are_complete for recording in _recordings):
+        raise RuntimeError(f"{make.__name__} of {args} is first needed in the middle of a recording")
     return to_gpu(make(*args))
 
 
@@ -21,6 +34,9 @@ def constant(make: Callable[..., Any], *args: Any) -> Any:
     Args:
         make: returns an array of NumPy's; the same one for the same arguments.
         *args: what can be a key of a dictionary.
+
+    Raises:
+        RuntimeError: it would have to be copied while a CUDA graph is recorded.
     """
     found = _kept(cupy().cuda.runtime.getDevice(), make, args)
     for recording in _recordings:
@@ -29,14 +45,14 @@ def constant(make: Callable[..., Any], *args: Any) -> Any:
 
 
 @contextmanager
-def kept_for_recording() -> Iterator[list[Any]]:
+def kept_for_recording() -> Iterator[Constants]:
     """Within this context, the constants that are asked for come into a list.
 
     A CUDA graph reads them wherever they were; whoever has the graph has to keep them from being forgotten.
     """
-    recording: list[Any] = []
+    recording = Constants()
     _recordings.append(recording)
     try:
         yield recording
     finally:
-        _recordings.remove(recording)
+        _recordings[:] = [other for other in _recordings if other is not recording]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from npswin.backends.cuda import cublas
 from npswin.backends.cuda.constants import kept_for_recording
 from npswin.devices import cupy, on_gpu
 
@@ -44,13 +45,17 @@ class Captured:
             cp.cuda.using_allocator(self._memory.malloc),
             cp.cuda.Stream(non_blocking=True) as stream,
         ):
-            function(*self._inputs)  # compiles, copies tables, and gets the memory that recording may not ask for
-            stream.synchronize()
-            stream.begin_capture()
             try:
-                self._result = function(*self._inputs)
+                function(*self._inputs)  # compiles, copies tables, and gets the memory that recording may not ask for
+                stream.synchronize()
+                stream.begin_capture()
+                self._constants.are_complete = True
+                try:
+                    self._result = function(*self._inputs)
+                finally:
+                    self._graph = stream.end_capture()
             finally:
-                self._graph = stream.end_capture()
+                self._workspace = cublas.take_workspace()
 
     def __call__(self, *arrays: Any) -> Any:
         """The function's result, a new array.

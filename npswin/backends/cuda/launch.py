@@ -26,6 +26,9 @@ _SCALARS = {
 }
 
 
+# A product and a sum are rounded one after the other where bytes are to be those of a CPU.
+_OPTIONS = {"rand_augment": ("--fmad=false",)}
+
 # What else they are declared as; a struct is an array of int.
 _KINDS = {
     "Index": np.dtype(np.int64),
@@ -68,7 +71,7 @@ class _Kernel(NamedTuple):
 @lru_cache(maxsize=256)
 def _kernel(file: str, name: str, dtype: Any) -> _Kernel:
     source = (KERNELS / f"{file}.cu").read_text(encoding="utf-8")
-    options = ("-std=c++17", f"-I{KERNELS}", f"-D{_SCALARS[dtype.name]}")
+    options = ("-std=c++17", f"-I{KERNELS}", f"-D{_SCALARS[dtype.name]}", *_OPTIONS.get(file, ()))
     function = cupy().RawModule(code=source, options=options).get_function(name)
     return _Kernel(function, _parameters(source, name, dtype))
 

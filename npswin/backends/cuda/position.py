@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from npswin import ops
 from npswin.backends.cuda.composed import composed
 from npswin.backends.cuda.constants import constant
 from npswin.backends.cuda.launch import sum_dtype
+from npswin.backends.cuda.product import product
 from npswin.devices import cupy
 from npswin.ops import position_bias, resize, windows
 
@@ -35,19 +35,32 @@ def position_bias_backward(dbias: Any, cache: Any) -> Any:
     if table.shape == (window_size**2,) * 2:
         return dbias[0]
     pairs = dbias.reshape(len(dbias), -1).astype(np.float64)
-    return (constant(_readers, window_size) @ pairs.T).astype(table.dtype)
+    return product(constant(_readers, window_size), pairs, np.float64, transpose_right=True).astype(table.dtype)
+
+
+def _along_both_axes(rows: Any, columns: Any, x: Any) -> Any:
+    """Σ_hw rows_oh columns_pw x_hwc for each o, p, c of the maps x (..., H, W, C), in the dtype of sums."""
+    *lead, height, width, channels = x.shape
+    sums = sum_dtype(x.dtype)
+    rows, columns = rows.astype(sums), columns.astype(sums)
+    maps = x.astype(sums, copy=False).reshape(-1, height, width, channels).transpose(1, 0, 2, 3)
+    count = maps.shape[1]
+    y = product(rows, maps.reshape(height, -1), sums).reshape(len(rows), count, width, channels).transpose(2, 0, 1, 3)
+    y = product(columns, y.reshape(width, -1), sums).reshape(len(columns), len(rows), count, channels)
+    return cupy().ascontiguousarray(y.transpose(2, 1, 0, 3)).reshape(*lead, len(rows), len(columns), channels)
 
 
 def resize_bicubic_forward(x: Any, size: tuple[int, int]) -> tuple[Any, Any]:
-    """See `npswin.ops.resize_bicubic_forward`; in the dtype of sums, which CuPy multiplies more than two axes of."""
-    y, cache = composed("resize_bicubic_forward")(x.astype(sum_dtype(x.dtype), copy=False), size)
-    return y.astype(x.dtype, copy=False), cache
+    """See `npswin.ops.resize_bicubic_forward`."""
+    height, width = x.shape[-3:-1]
+    rows, columns = bicubic_matrix(size[0], height), bicubic_matrix(size[1], width)
+    return _along_both_axes(rows, columns, x).astype(x.dtype, copy=False), (rows, columns)
 
 
 def resize_bicubic_backward(dy: Any, cache: Any) -> Any:
     """See `npswin.ops.resize_bicubic_backward`."""
-    dx = ops.resize_bicubic_backward(dy.astype(sum_dtype(dy.dtype), copy=False), cache)
-    return dx.astype(dy.dtype, copy=False)
+    rows, columns = cache
+    return _along_both_axes(rows.T, columns.T, dy).astype(dy.dtype, copy=False)
 
 
 def position_embed_forward(x: Any, table: Any, grid: tuple[int, int]) -> tuple[Any, Any]:

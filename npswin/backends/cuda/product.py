@@ -1,12 +1,13 @@
 """Matrix products, by cuBLAS: numbers of 16 bits are summed in float32, and the result may be in another dtype.
 
-CuPy's `@` gives no choice of either, nor of the tensor cores' short float32.
+CuPy's `@` gives no choice of either, nor of the tensor cores' short float32, and cannot be recorded in a CUDA graph.
 """
 
 from typing import Any
 
 import numpy as np
 
+from npswin.backends.cuda import cublas
 from npswin.backends.cuda.launch import capability, sum_dtype
 from npswin.devices import cupy
 
@@ -26,7 +27,7 @@ def product(left: Any, right: Any, dtype: Any, *, transpose_left: bool = False, 
     cuBLAS counts along columns first: what it takes for a matrix is the transpose of ours, so it is asked for
     (op(left) op(right))ᵀ = op(right)ᵀ op(left)ᵀ.
     """
-    cp, cublas = cupy(), cupy().cuda.cublas
+    cp = cupy()
     left, right = cp.ascontiguousarray(left), cp.ascontiguousarray(right)
     rows, inner = left.shape[::-1] if transpose_left else left.shape
     columns = right.shape[0] if transpose_right else right.shape[1]
@@ -38,10 +39,10 @@ def product(left: Any, right: Any, dtype: Any, *, transpose_left: bool = False, 
         raise ValueError("bfloat16 takes a GPU of compute capability 8.0 or more; take float16")
     short = tf32_allowed and left.dtype == np.float32
     compute = _IN_FLOAT64 if sums == np.float64 else _IN_TF32 if short else _IN_FLOAT32
-    handle = cp.cuda.device.get_cublas_handle()
-    cublas.setMathMode(handle, _NO_SHORT_SUMS)
-    cublas.gemmEx(
-        handle,
+    cublas.use_current_stream()
+    cublas.call("cublasSetMathMode", _NO_SHORT_SUMS)
+    cublas.call(
+        "cublasGemmEx",
         _TRANSPOSED if transpose_right else _AS_IT_IS,
         _TRANSPOSED if transpose_left else _AS_IT_IS,
         columns,

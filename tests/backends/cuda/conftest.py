@@ -38,8 +38,12 @@ def cuda():
         pytest.skip("neither a GPU nor g++, which would compile the kernels for the CPU")
     sys.modules["cupy"] = fake_cupy.module()
     _forget()
+    cublas = import_module("npswin.backends.cuda.cublas")
+    library, fake = cublas.library, fake_cupy.Cublas()
+    cublas.library = lambda: fake
     try:
         yield import_module("npswin.backends.cuda")
     finally:
+        cublas.library = library
         del sys.modules["cupy"]
         _forget()

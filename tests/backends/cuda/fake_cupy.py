@@ -7,6 +7,7 @@ Arrays on the "device" do not mix with NumPy's, as CuPy's do not.
 
 import ctypes
 import hashlib
+import itertools
 import os
 import re
 import subprocess
@@ -30,8 +31,12 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
     def data(self):
         return SimpleNamespace(ptr=self._array.ctypes.data)
 
-    def get(self):
-        return self._array.copy()
+    def get(self, out=None, blocking=True):
+        assert Stream.recorded is None, "a recording does not wait for numbers"
+        if blocking:
+            return self._array.copy()
+        now = self._array.copy()
+        return Stream.current.copies.append(lambda: out.__setitem__(..., now))
 
     def __array__(self, dtype=None, copy=None):
         raise TypeError("an array on the GPU is not converted to one of NumPy's; use get()")
@@ -40,6 +45,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return _computed(lambda: function(*_mapped(_inside, args), **_mapped(_inside, kwargs)), args)
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
+        if ufunc is np.matmul and Stream.recorded is not None:
+            raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
         if ufunc is np.matmul and any(one.ndim > 2 and one.dtype.name == "bfloat16" for one in inputs):
             raise TypeError("CuPy multiplies no more than two axes of bfloat16")
         if out is not None:
@@ -69,8 +76,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return len(self._array)
 
     def set(self, array, stream):
-        assert isinstance(stream, Stream), "a copy of its own stream"
-        self._array[...] = array
+        self._array.view(np.uint8)[...] = 0xFF  # not what was there before, until the copy is done
+        stream.copies.append(lambda: self._array.__setitem__(..., array))
 
     def __iter__(self):
         return map(self.__getitem__, range(len(self._array)))
@@ -95,21 +102,25 @@ def _uploaded(array):
 
 
 class Stream:
-    """Does what it is asked for at once, or records it."""
+    """Does what it is asked for at once, or records it; but copies from the CPU wait until somebody waits for them."""
 
     recorded = None
+    numbers = itertools.count(1)
 
     def __init__(self, non_blocking=False):
-        pass
+        self.ptr, self.copies = next(self.numbers), []
 
     def __enter__(self):
+        self.before, Stream.current = Stream.current, self
         return self
 
     def __exit__(self, *_):
-        pass
+        Stream.current = self.before
 
     def synchronize(self):
         assert Stream.recorded is None
+        while self.copies:
+            self.copies.pop(0)()
 
     def begin_capture(self):
         Stream.recorded = []
@@ -119,20 +130,30 @@ class Stream:
         return SimpleNamespace(launch=lambda: [step() for step in recorded])
 
     def wait_event(self, event):
-        assert isinstance(event, Event)
+        event.synchronize()
+
+
+Stream.current = Stream()
 
 
 class Event:
-    """What was asked for is done at once, so there is nothing to wait for."""
+    """All that a stream was asked for before."""
+
+    stream, count = None, 0
 
     def __init__(self, disable_timing):
-        pass
+        assert disable_timing
 
-    def record(self, stream):
-        pass
+    def record(self, stream=None):
+        self.stream = stream or Stream.current
+        self.copies = list(self.stream.copies)
 
     def synchronize(self):
-        pass
+        if self.stream is not None:
+            for copy in self.copies:
+                if copy in self.stream.copies:
+                    self.stream.copies.remove(copy)
+                    copy()
 
 
 def _done(step):
@@ -230,6 +251,7 @@ def build(source, options, folder):
             file.write_text(code, encoding="utf-8")
             for header in ("cuda_fp16.h", "cuda_bf16.h"):  # the shim has what is in them
                 file.with_name(header).touch()
+            options = [option for option in options if option != "--fmad=false"]  # which this compiler never does
             flags = ["-x", "c++", "-O1", "-U_FORTIFY_SOURCE", "-fPIC", "-shared", "-w", f"-I{scratch}", *options]
             command = ["g++", *flags, file, "-o", file.with_suffix(".so")]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -287,6 +309,31 @@ def _columns_first(address, dtype, rows, columns, lead):
     return np.ndarray((rows, columns), dtype, raw, strides=strides)
 
 
+class Cublas:
+    """The library, by its own names: what it is asked for on a stream that was set, with working memory of its own."""
+
+    stream = workspace = None
+
+    def cublasSetStream_v2(self, handle, stream):
+        self.stream, self.workspace = stream, None  # as the library forgets it then
+        return 0
+
+    def cublasSetWorkspace_v2(self, handle, address, size):
+        (ctypes.c_uint8 * size).from_address(address)[size - 1] = 0
+        self.workspace = address
+        return 0
+
+    def cublasSetMathMode(self, handle, mode):
+        assert mode == 16, "sums of 16 bits"
+        return 0
+
+    def cublasGemmEx(self, *args):
+        assert self.stream == Stream.current.ptr, "another stream's"
+        assert self.workspace, "memory that may not be asked for in a recording"
+        gemm(*args)
+        return 0
+
+
 def gemm(_, op_a, op_b, m, n, k, alpha, a, a_type, lda, b, b_type, ldb, beta, c, c_type, ldc, compute, algorithm):
     """C = op(A) op(B), with sums in float32 or float64."""
     sums = {68: np.float32, 77: np.float32, 70: np.float64}[compute]
@@ -317,7 +364,7 @@ def module():
     )
     cupy.cuda = SimpleNamespace(
         runtime=runtime,
-        cublas=SimpleNamespace(gemmEx=gemm, setMathMode=lambda handle, mode: None),
+        cublas=SimpleNamespace(),
         device=SimpleNamespace(get_cublas_handle=lambda: 1),
         Device=lambda gpu=0: SimpleNamespace(
             compute_capability="90",
@@ -326,7 +373,7 @@ def module():
         ),
         Stream=Stream,
         Event=Event,
-        get_current_stream=Stream,
+        get_current_stream=lambda: Stream.current,
         alloc_pinned_memory=bytearray,
         MemoryPool=lambda: SimpleNamespace(malloc=None),
         using_allocator=lambda _: nullcontext(),

@@ -106,13 +106,26 @@ def loss_of(captured, seed):
     return float(captured.run(images(0), np.zeros(3, int), 0.0, seed, rates())[0])
 
 
-def test_the_seed_decides_what_a_captured_step_drops(cuda):
-    model = tiny_model(drop_path_rate=0.5, drop_rate=0.3, attn_drop_rate=0.1).to("cuda")
+@pytest.mark.parametrize("attn_drop_rate", [0.0, 0.1])
+def test_the_seed_decides_what_a_captured_step_drops(cuda, capsys, attn_drop_rate):
+    """Attention with dropout is CuPy's products, which are not recorded."""
+    model = tiny_model(drop_path_rate=0.5, drop_rate=0.3, attn_drop_rate=attn_drop_rate).to("cuda")
     captured, other = recorded(model), recorded(model)
     first, second, third = (loss_of(captured, seed) for seed in (1, 2, 1))
     assert first == third != second
     assert np.isfinite([first, second]).all()
     assert loss_of(other, 2) == second
+    assert ("no CUDA graph" in capsys.readouterr().err) == (attn_drop_rate > 0)
+
+
+def test_a_constant_that_comes_too_late_is_refused(cuda):
+    def late(x):
+        late.calls += 1
+        return x * 1 if late.calls == 1 else x * constants.constant(np.ones, 3)
+
+    late.calls = 0
+    with pytest.raises(RuntimeError, match=r"ones of \(3,\) is first needed in the middle of a recording"):
+        npswin.capture(late, images(0))
 
 
 def test_each_shape_of_a_batch_has_its_recording(cuda):

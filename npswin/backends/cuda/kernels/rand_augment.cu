@@ -1,5 +1,6 @@
 // RandAugment's fourteen operations on images of bytes; what they do is told in npswin/data/rand_augment.py, whose numbers
-// these are: Pillow computes blends in float and cuts the fraction off, turns and shears in double.
+// these are: Pillow computes blends in float and cuts the fraction off, turns and shears in double. So
+// nothing may be fused: it is compiled with --fmad=false.
 
 #include "common.cuh"
 
@@ -16,11 +17,7 @@ enum Operation {
 
 __device__ inline Byte cut(float value) { return value <= 0 ? 0 : value >= 255 ? 255 : (Byte)value; }
 
-// from + amount · (to − from); rounded after each operation, as there is no fused one on the CPU.
-__device__ inline Byte blend(int from, int to, float amount) {
-    volatile float change = amount * (float)(to - from);
-    return cut((float)from + change);
-}
+__device__ inline Byte blend(int from, int to, float amount) { return cut((float)from + amount * (float)(to - from)); }
 
 // Luminance, (R, G, B) in 16 bits behind the point.
 __device__ inline int grey_of(const Byte* image, int pixel, int pixels) {
