@@ -44,7 +44,7 @@ ON_GPU = {
     "CIFAR-10": {
         "epochs": 100,
         "batch_size": 256,
-        "lr": 2e-3,
+        "lr": 1e-3,
         "warmup_epochs": 5,
         "min_lr": 1e-5,
         "label_smoothing": 0.1,
@@ -73,7 +73,7 @@ def parse_arguments() -> argparse.Namespace:
         "--epochs", type=int, help="passes over the training images (default: 5 on CIFAR-10, on a GPU 100; 2 on shapes)"
     )
     add("--batch-size", type=int, help="images a step (default: 64 on CIFAR-10, on a GPU 256; 32 on shapes)")
-    add("--lr", type=float, help="highest learning rate (default: 0.001; 0.002 on CIFAR-10 on a GPU)")
+    add("--lr", type=float, help="highest learning rate (default: 0.001)")
     add("--seed", type=int, default=0, help="of the weights, the order of images and all that is random (default: 0)")
     add("--dtype", choices=["float32", "float64"], default="float32", help="of all numbers (default: float32)")
     add("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: an NVIDIA GPU (default: %(default)s)")
