@@ -13,6 +13,7 @@ minutes that the table has left, by the speed that it has measured.
 """
 
 import argparse
+import gc
 import statistics
 import subprocess
 import sys
@@ -193,8 +194,8 @@ def measure(row: Row, device: str, rounds: int, seconds: float) -> tuple[list[st
         title = row.title if name == "npswin" else ""
         lines.append(f"| {title} | {name} | {ms:.2f} ({spread}) | {1000 * row.batch / ms:,.0f} | {ratio} |")
     calls.clear()
-    if device == "cuda":
-        cupy().get_default_memory_pool().free_all_blocks()
+    del call
+    free_memory(device)
     lines += [f"|  | {name} | left out: {why} | | |" for name, why in left_out.items()]
     say("\n".join(lines))
     return lines, 1000 * row.batch / medians["npswin"]
@@ -205,12 +206,24 @@ def epochs_within(seconds: float, images_a_second: float | None) -> int:
     return 100 if images_a_second is None else max(10, min(300, int(seconds * images_a_second / 1.5 / 50_000)))
 
 
+def free_memory(device: str) -> None:
+    """What the row's models had, for those of the next one."""
+    gc.collect()
+    if device == "cuda":
+        cupy().get_default_memory_pool().free_all_blocks()
+        if (torch := sys.modules.get("torch")) is not None:
+            torch._dynamo.reset()
+            torch.cuda.empty_cache()
+
+
 def describe(device: str) -> list[str]:
     """The GPU, its driver, and the versions."""
     found = []
     if device == "cuda":
-        query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
-        found.append(f"- GPU: {subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip()}")
+        runtime = cupy().cuda.runtime
+        about = runtime.getDeviceProperties(0)
+        name, memory = about["name"].decode(), about["totalGlobalMem"] / 2**30
+        found.append(f"- GPU: {name}, {memory:.0f} GiB, driver for CUDA {runtime.driverGetVersion()}")
     names = ("npswin", "numpy", "cupy-cuda12x", "cupy-cuda13x", "torch", "transformers")
     installed = {name: metadata.version(name) for name in names if _is_installed(name)}
     return [*found, f"- versions: {', '.join(f'{name} {version}' for name, version in installed.items())}"]

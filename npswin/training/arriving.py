@@ -1,11 +1,14 @@
 """Numbers on their way from a GPU."""
 
+from collections import deque
 from typing import Any
 
 import numpy as np
 
 from npswin.devices import cupy
 from npswin.training.feed import pinned
+
+_under_way: deque[tuple[Any, Any]] = deque()  # memory is not given back while the GPU may write to it
 
 
 class Arriving:
@@ -22,6 +25,9 @@ class Arriving:
         array.get(out=self._here, blocking=False)
         self._sent = cupy().cuda.Event(disable_timing=True)
         self._sent.record(cupy().cuda.get_current_stream())
+        _under_way.append((self._sent, self._here))
+        while _under_way and _under_way[0][0].done:
+            _under_way.popleft()
 
     def __float__(self) -> float:
         self._sent.synchronize()

@@ -11,6 +11,7 @@ from npswin.devices import on_gpu
 from npswin.layers.loss import cross_entropy
 from npswin.training.feed import feed
 from npswin.training.finite import require_finite_forward
+from npswin.training.progress import say
 from npswin.training.trainable import Trainable, as_input
 from npswin.types import Array
 
@@ -81,5 +82,6 @@ def _recorded(model: Trainable, images: Array) -> Callable[[Array], Array]:
     """The model as a CUDA graph, or itself where the GPU refuses to record."""
     try:
         return capture(model, images)
-    except (RuntimeError, MemoryError):
+    except (RuntimeError, MemoryError) as error:
+        say(f"no CUDA graph, the evaluation is started piece by piece: {error}")
         return model

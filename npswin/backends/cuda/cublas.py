@@ -12,7 +12,6 @@ import numpy as np
 
 from npswin.devices import cupy
 
-_NAMES = ("cublas64_13.dll", "cublas64_12.dll") if os.name == "nt" else ("libcublas.so.13", "libcublas.so.12")
 _WORKSPACE = 32 << 20  # bytes; what NVIDIA recommends for an H100
 _POINTER, _INT = ctypes.c_void_p, ctypes.c_int
 _TAKES = {
@@ -32,18 +31,18 @@ def library() -> Any:
     """The functions of the library that CuPy has loaded.
 
     Raises:
-        RuntimeError: it is none that is known here.
+        RuntimeError: it is of another version than CuPy.
     """
     cupy().cuda.device.get_cublas_handle()  # loads it
-    for name in _NAMES:
-        try:
-            found = ctypes.CDLL(name, mode=getattr(os, "RTLD_NOLOAD", 0) | getattr(os, "RTLD_NOW", 0))
-        except OSError:
-            continue
-        for function, kinds in _TAKES.items():
-            getattr(found, function).argtypes = kinds
-        return found
-    raise RuntimeError(f"CuPy has loaded none of {', '.join(_NAMES)}")
+    version = cupy().cuda.driver.get_build_version() // 1000  # that CuPy was built for; another one may be loaded, too
+    name = f"cublas64_{version}.dll" if os.name == "nt" else f"libcublas.so.{version}"
+    try:
+        found = ctypes.CDLL(name, mode=getattr(os, "RTLD_NOLOAD", 0) | getattr(os, "RTLD_NOW", 0))
+    except OSError as error:
+        raise RuntimeError(f"CuPy has loaded another cuBLAS than {name}: {error}") from error
+    for function, kinds in _TAKES.items():
+        getattr(found, function).argtypes = kinds
+    return found
 
 
 def call(function: str, *args: Any) -> None:

@@ -1,6 +1,7 @@
 """A function of arrays on a GPU, recorded once and then started as a whole."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from npswin.backends.cuda import cublas
@@ -52,8 +53,11 @@ class Captured:
                 self._constants.are_complete = True
                 try:
                     self._result = function(*self._inputs)
-                finally:
-                    self._graph = stream.end_capture()
+                except BaseException:
+                    with suppress(RuntimeError):  # which may say no more than that there was an error
+                        stream.end_capture()
+                    raise
+                self._graph = stream.end_capture()
             finally:
                 self._workspace = cublas.take_workspace()
 

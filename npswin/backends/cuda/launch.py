@@ -7,6 +7,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 
@@ -71,7 +72,10 @@ class _Kernel(NamedTuple):
 @lru_cache(maxsize=256)
 def _kernel(file: str, name: str, dtype: Any) -> _Kernel:
     source = (KERNELS / f"{file}.cu").read_text(encoding="utf-8")
-    options = ("-std=c++17", f"-I{KERNELS}", f"-D{_SCALARS[dtype.name]}", *_OPTIONS.get(file, ()))
+    headers = "".join(path.read_text(encoding="utf-8") for path in sorted(KERNELS.glob("*.cuh")))
+    # CuPy keeps what it compiled by source and options, and does not see that a header has changed.
+    key = f"-DHEADERS={crc32(headers.encode())}"
+    options = ("-std=c++17", f"-I{KERNELS}", f"-D{_SCALARS[dtype.name]}", key, *_OPTIONS.get(file, ()))
     function = cupy().RawModule(code=source, options=options).get_function(name)
     return _Kernel(function, _parameters(source, name, dtype))
 

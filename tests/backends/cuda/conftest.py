@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import warnings
 from importlib import import_module
 
 import pytest
@@ -31,7 +32,9 @@ def _forget():
 @pytest.fixture(scope="module")
 def cuda():
     """The dialect."""
-    if _real() is not None:
+    real = _real()
+    if real is not None:
+        warnings.simplefilter("ignore", real._util.PerformanceWarning)  # of RuntimeWarnings, which are errors here
         yield import_module("npswin.backends.cuda")
         return
     if shutil.which("g++") is None:

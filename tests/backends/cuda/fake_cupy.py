@@ -148,6 +148,10 @@ class Event:
         self.stream = stream or Stream.current
         self.copies = list(self.stream.copies)
 
+    @property
+    def done(self):
+        return not any(copy in self.stream.copies for copy in self.copies)
+
     def synchronize(self):
         if self.stream is not None:
             for copy in self.copies:
@@ -365,6 +369,7 @@ def module():
     cupy.cuda = SimpleNamespace(
         runtime=runtime,
         cublas=SimpleNamespace(),
+        driver=SimpleNamespace(get_build_version=lambda: 13000),
         device=SimpleNamespace(get_cublas_handle=lambda: 1),
         Device=lambda gpu=0: SimpleNamespace(
             compute_capability="90",
