@@ -20,6 +20,17 @@ def split_heads(qkv: Array, num_heads: int) -> tuple[Array, Array, Array]:
     return q, k, v
 
 
+def merge_heads(heads: Array) -> Array:
+    """(..., h, N, d) -> (..., N, hd): the heads of a token side by side."""
+    merged = heads.swapaxes(-3, -2)
+    return merged.reshape(*merged.shape[:-2], -1)
+
+
+def unmerge_heads(merged: Array, num_heads: int) -> Array:
+    """(..., N, hd) -> (..., h, N, d): the transpose of `merge_heads`."""
+    return merged.reshape(*merged.shape[:-1], num_heads, -1).swapaxes(-3, -2)
+
+
 def attention_probabilities(qkv: Array, bias: Array | None, mask: Array | None, num_heads: int) -> Array:
     """SoftMax(q kᵀ/√d + bias + mask): how much each query looks at each key.
 
@@ -59,11 +70,10 @@ def attention_forward(
     Returns:
         y (B·nW, N, hd) and the cache for the backward pass.
     """
-    windows, tokens, _ = qkv.shape
     probabilities = attention_probabilities(qkv, bias, mask, num_heads)
     kept, drop_cache = dropout_forward(probabilities, drop_mask)
     v = split_heads(qkv, num_heads)[2]
-    y = (kept @ v).transpose(0, 2, 1, 3).reshape(windows, tokens, -1)
+    y = merge_heads(kept @ v)
     bias_heads = None if bias is None else bias.shape[0]
     return y, (qkv, probabilities, kept, drop_cache, num_heads, bias_heads)
 
@@ -86,7 +96,7 @@ def attention_backward(dy: Array, cache: Any) -> tuple[Array, Array | None]:
     qkv, probabilities, kept, drop_cache, num_heads, bias_heads = cache
     q, k, v = split_heads(qkv, num_heads)
     scale = q.shape[-1] ** -0.5
-    do = dy.reshape(*dy.shape[:2], num_heads, -1).transpose(0, 2, 1, 3)
+    do = unmerge_heads(dy, num_heads)
 
     dqkv = np.empty_like(qkv)
     dq, dk, dv = split_heads(dqkv, num_heads)  # views: writing them fills dqkv

@@ -25,30 +25,49 @@ def count_windows(height: int, width: int, window_size: int) -> int:
     return (padded_height // window_size) * (padded_width // window_size)
 
 
-def _cut(x: Array, window_size: int, shift: int) -> Array:
-    """(B, H, W, C) -> (B·nW, N, C): pad, roll, cut."""
-    batch, height, width, channels = x.shape
+def pad_to_windows(x: Array, window_size: int) -> Array:
+    """(B, H, W, C) -> (B, Hp, Wp, C): zeros at the right and at the bottom."""
+    height, width = x.shape[1:3]
     padded_height, padded_width = padded_size(height, width, window_size)
-    if (padded_height, padded_width) != (height, width):
-        x = np.pad(x, ((0, 0), (0, padded_height - height), (0, padded_width - width), (0, 0)))
-    if shift:
-        x = np.roll(x, (-shift, -shift), axis=(1, 2))
-    x = x.reshape(batch, padded_height // window_size, window_size, padded_width // window_size, window_size, channels)
+    if (padded_height, padded_width) == (height, width):
+        return x
+    return np.pad(x, ((0, 0), (0, padded_height - height), (0, padded_width - width), (0, 0)))
+
+
+def crop_padding(x: Array, size: tuple[int, int]) -> Array:
+    """(B, Hp, Wp, C) -> (B, H, W, C): the transpose of `pad_to_windows`."""
+    height, width = size
+    return x[:, :height, :width]
+
+
+def cyclic_shift(x: Array, shift: int) -> Array:
+    """The map rolled up and left by so many rows and columns; the transpose is the shift by as many the other way."""
+    return np.roll(x, (-shift, -shift), axis=(1, 2)) if shift else x
+
+
+def cut_windows(x: Array, window_size: int) -> Array:
+    """(B, Hp, Wp, C) -> (B·nW, N, C), window after window, row by row."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height // window_size, window_size, width // window_size, window_size, channels)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(-1, window_size * window_size, channels)
 
 
-def _assemble(windows: Array, size: tuple[int, int], window_size: int, shift: int) -> Array:
-    """(B·nW, N, C) -> (B, H, W, C): put together, roll back, crop. The transpose of `_cut`."""
-    height, width = size
+def join_windows(windows: Array, padded: tuple[int, int], window_size: int) -> Array:
+    """(B·nW, N, C) -> (B, Hp, Wp, C): the transpose of `cut_windows`."""
+    height, width = padded
     channels = windows.shape[-1]
-    padded_height, padded_width = padded_size(height, width, window_size)
-    x = windows.reshape(
-        -1, padded_height // window_size, padded_width // window_size, window_size, window_size, channels
-    )
-    x = x.transpose(0, 1, 3, 2, 4, 5).reshape(-1, padded_height, padded_width, channels)
-    if shift:
-        x = np.roll(x, (shift, shift), axis=(1, 2))
-    return x[:, :height, :width]
+    x = windows.reshape(-1, height // window_size, width // window_size, window_size, window_size, channels)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(-1, height, width, channels)
+
+
+def _partition(x: Array, window_size: int, shift: int) -> Array:
+    """(B, H, W, C) -> (B·nW, N, C): pad, shift, cut."""
+    return cut_windows(cyclic_shift(pad_to_windows(x, window_size), shift), window_size)
+
+
+def _reverse(windows: Array, size: tuple[int, int], window_size: int, shift: int) -> Array:
+    """(B·nW, N, C) -> (B, H, W, C): join, shift back, crop. The transpose of `_partition`."""
+    return crop_padding(cyclic_shift(join_windows(windows, padded_size(*size, window_size), window_size), -shift), size)
 
 
 def window_partition_forward(x: Array, window_size: int, shift: int) -> tuple[Array, Any]:
@@ -62,13 +81,13 @@ def window_partition_forward(x: Array, window_size: int, shift: int) -> tuple[Ar
     Returns:
         windows (B·nW, N, C) and the cache for the backward pass.
     """
-    return _cut(x, window_size, shift), (x.shape[1:3], window_size, shift)
+    return _partition(x, window_size, shift), (x.shape[1:3], window_size, shift)
 
 
 def window_partition_backward(dwindows: Array, cache: Any) -> Array:
     """dx (B, H, W, C) from dwindows (B·nW, N, C): every token gets its own gradient back, padding's is dropped."""
     size, window_size, shift = cache
-    return _assemble(dwindows, size, window_size, shift)
+    return _reverse(dwindows, size, window_size, shift)
 
 
 def window_reverse_forward(windows: Array, size: tuple[int, int], window_size: int, shift: int) -> tuple[Array, Any]:
@@ -83,13 +102,13 @@ def window_reverse_forward(windows: Array, size: tuple[int, int], window_size: i
     Returns:
         x (B, H, W, C) and the cache for the backward pass.
     """
-    return _assemble(windows, size, window_size, shift), (window_size, shift)
+    return _reverse(windows, size, window_size, shift), (window_size, shift)
 
 
 def window_reverse_backward(dx: Array, cache: Any) -> Array:
     """dwindows (B·nW, N, C) from dx (B, H, W, C); the tokens that were cropped get zeros."""
     window_size, shift = cache
-    return _cut(dx, window_size, shift)
+    return _partition(dx, window_size, shift)
 
 
 def shift_regions(height: int, width: int, window_size: int, shift: int) -> Array:
@@ -114,7 +133,7 @@ def shift_regions(height: int, width: int, window_size: int, shift: int) -> Arra
         return (position >= length - window_size).astype(int) + (position >= length - shift)
 
     region = 3 * band(padded_height)[:, None] + band(padded_width)[None, :]
-    return _cut(region[None, :, :, None], window_size, 0)[..., 0]
+    return cut_windows(region[None, :, :, None], window_size)[..., 0]
 
 
 @lru_cache(maxsize=64)

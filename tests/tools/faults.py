@@ -110,7 +110,11 @@ FAULTS = [
             "np.roll(x, (-shift, -shift), axis=(1, 2))",
             "np.roll(x, (shift, shift), axis=(1, 2))",
         ),
-        ("not rolled back", "np.roll(x, (shift, shift), axis=(1, 2))", "x"),
+        (
+            "not rolled back",
+            "cyclic_shift(join_windows(windows, padded_size(*size, window_size), window_size), -shift)",
+            "join_windows(windows, padded_size(*size, window_size), window_size)",
+        ),
         ("rolled along rows only", "np.roll(x, (-shift, -shift), axis=(1, 2))", "np.roll(x, -shift, axis=1)"),
         (
             "windows column by column",
@@ -126,7 +130,7 @@ FAULTS = [
         (
             "crop from the far corner",
             "return x[:, :height, :width]",
-            "return x[:, padded_height - height :, padded_width - width :]",
+            "return x[:, x.shape[1] - height :, x.shape[2] - width :]",
         ),
         ("mask's last band off by one", "(position >= length - shift)", "(position > length - shift)"),
         (
@@ -201,7 +205,11 @@ FAULTS = [
             "qkv.reshape(windows, tokens, 3, num_heads, columns // (3 * num_heads)).transpose(2, 0, 3, 1, 4)",
             "qkv.reshape(windows, tokens, num_heads, 3, columns // (3 * num_heads)).transpose(3, 0, 2, 1, 4)",
         ),
-        ("heads not merged back in order", "(kept @ v).transpose(0, 2, 1, 3)", "(kept @ v)"),
+        (
+            "heads not merged back in order",
+            "merged = heads.swapaxes(-3, -2)",
+            "merged = heads.reshape(*heads.shape[:-3], heads.shape[-2], heads.shape[-3], -1)",
+        ),
         ("mask of another window", "scores += mask[:, None]", "scores += mask[::-1, None]"),
         ("bias gradient of one window", "dbias = dscores.sum(axis=0)", "dbias = dscores[0].copy()"),
         ("shared bias' gradient of one head", "dbias = dbias.sum(axis=0, keepdims=True)", "dbias = dbias[:1]"),
