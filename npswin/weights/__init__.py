@@ -2,10 +2,12 @@
 
 from npswin.weights.files import WeightFileError, load_tensors, save_tensors
 from npswin.weights.layouts import detect_layout, to_official
+from npswin.weights.lazy import TensorFile
 from npswin.weights.load import LoadReport, WeightMismatchError, load_weights
 
 __all__ = [
     "LoadReport",
+    "TensorFile",
     "WeightFileError",
     "WeightMismatchError",
     "detect_layout",

@@ -124,16 +124,17 @@ def load_tensors(path: str | PathLike[str]) -> tuple[dict[str, Array], dict[str,
     try:
         entries = sorted(safetensors.deserialize(content), key=lambda entry: entry[0])
     except safetensors.SafetensorError as error:
-        raise WeightFileError(f"{path}: {_diagnosis(path, content)} ({error})") from error
+        raise WeightFileError(f"{path}: {diagnosis(path, content)} ({error})") from error
     try:
-        tensors = {name: _decode(name, entry) for name, entry in entries}
+        tensors = {name: decode_tensor(name, entry) for name, entry in entries}
     except ValueError as error:
         raise WeightFileError(f"{path}: {error}") from error
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     return tensors, header.get("__metadata__") or {}
 
 
-def _decode(name: str, entry: dict[str, Any]) -> Array:
+def decode_tensor(name: str, entry: dict[str, Any]) -> Array:
+    """One tensor from its entry's "dtype", "shape" and "data"; a ValueError where NumPy lacks the dtype."""
     code, data, shape = entry["dtype"], entry["data"], entry["shape"]
     if code == "BF16":  # the upper half of a float32
         bits = np.frombuffer(data, "<u2").astype(np.uint32) << 16
@@ -144,7 +145,7 @@ def _decode(name: str, entry: dict[str, Any]) -> Array:
     return (array.astype(np.float32) if code == "F16" else array).reshape(shape)
 
 
-def _diagnosis(path: Path, content: bytes) -> str:
+def diagnosis(path: Path, content: bytes) -> str:
     """What kind of file this is, given that it is no safetensors file."""
     looks_like_safetensors = content[8:9] == b"{"
     if not looks_like_safetensors and (content[:4] == b"PK\x03\x04" or path.suffix.lower() in _PICKLE_SUFFIXES):

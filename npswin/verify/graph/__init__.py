@@ -1,0 +1,8 @@
+"""Swin as a graph whose every tensor, and every gradient, can be computed from any others that are given."""
+
+from npswin.verify.graph.node import GRADIENT, Graph, Node, Operation
+from npswin.verify.graph.precision import UNIT_ROUNDOFF, Arithmetic, holds
+from npswin.verify.graph.run import Run
+from npswin.verify.graph.swin import swin_graph
+
+__all__ = ["GRADIENT", "UNIT_ROUNDOFF", "Arithmetic", "Graph", "Node", "Operation", "Run", "holds", "swin_graph"]

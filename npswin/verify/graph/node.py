@@ -1,0 +1,125 @@
+"""A computation as a graph: which operation made which tensor from which."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from npswin.types import Array
+
+GRADIENT = "grad/"  # before a tensor's name: the derivative of the loss by it
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A pair of functions, as everywhere in `npswin.ops`.
+
+    Attributes:
+        name: such as "layer_norm".
+        forward: (*inputs, **settings) -> y, cache.
+        backward: (dy, cache) -> the derivative by each input in order; None for one that has none, such as labels.
+    """
+
+    name: str
+    forward: Callable[..., tuple[Array, Any]]
+    backward: Callable[[Array, Any], tuple[Array | None, ...]]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One tensor and how it comes about.
+
+    Attributes:
+        name: by the module's official path, such as "layers.0.blocks.1.attn.scores".
+        operation: what computes it; None for a source: pixels, labels, a parameter.
+        inputs: names of the tensors that it is computed from, parameters included.
+        settings: the operation's keyword arguments.
+        axes: the layout in words, such as "B, nW, heads, query, key".
+        formula: how it follows from its inputs.
+        source: where the paper says so.
+    """
+
+    name: str
+    operation: Operation | None
+    inputs: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    axes: str = ""
+    formula: str = ""
+    source: str = ""
+
+
+class Graph:
+    """Nodes by name, in an order in which they can be computed, sources first.
+
+    Attributes:
+        nodes: by name.
+        consumers: for each tensor the names of those that are computed from it.
+        differentiable: the names of those that have a gradient: between a parameter, or "input", and the loss.
+    """
+
+    def __init__(self, nodes: Iterable[Node]) -> None:
+        given = {node.name: node for node in nodes}
+        self.nodes = _ordered(given)
+        self.consumers: dict[str, list[str]] = {name: [] for name in self.nodes}
+        for name, node in self.nodes.items():
+            for read in dict.fromkeys(node.inputs):
+                self.consumers[read].append(name)
+        self.differentiable = self._differentiable()
+
+    def replaced(self, changes: Mapping[str, Node]) -> "Graph":
+        """The graph with some nodes made otherwise."""
+        return Graph({**self.nodes, **changes}.values())
+
+    @property
+    def parameters(self) -> list[str]:
+        """The names of the model's parameters."""
+        return [name for name, node in self.nodes.items() if node.operation is None and node.axes == "parameter"]
+
+    @property
+    def computed(self) -> list[str]:
+        """The names of the tensors that are computed, in order."""
+        return [name for name, node in self.nodes.items() if node.operation is not None]
+
+    def backward_order(self) -> list[str]:
+        """The tensors that have a gradient, in an order in which a backward pass finishes them: the loss first."""
+        differentiable = self.differentiable
+        waiting = {name: sum(use in differentiable for use in uses) for name, uses in self.consumers.items()}
+        order = []
+        for name in reversed(self.nodes):
+            if name not in differentiable or self.nodes[name].operation is None:
+                continue
+            if not order:
+                order.append(name)
+            for read in dict.fromkeys(self.nodes[name].inputs):
+                waiting[read] -= 1
+                if not waiting[read] and read in differentiable:
+                    order.append(read)
+        return order
+
+    def _differentiable(self) -> set[str]:
+        last = next(reversed(self.nodes))
+        leads, reached = {last}, set(self.parameters) | {"input"}
+        for name in reversed(self.nodes):
+            if name in leads:
+                leads.update(self.nodes[name].inputs)
+        for name, node in self.nodes.items():
+            if any(read in reached for read in node.inputs):
+                reached.add(name)
+        return leads & reached
+
+
+def _ordered(nodes: Mapping[str, Node]) -> dict[str, Node]:
+    """As given, but each node after what it reads."""
+    ordered: dict[str, Node] = {}
+    for start in nodes:
+        waiting = [start]
+        while waiting:
+            name = waiting[-1]
+            missing = [read for read in nodes[name].inputs if read not in ordered]
+            if name in ordered or not missing:
+                ordered.setdefault(name, nodes[name])
+                waiting.pop()
+            elif len(waiting) > len(nodes):
+                raise ValueError(f"{name}: is computed from itself")
+            else:
+                waiting += missing[::-1]
+    return ordered

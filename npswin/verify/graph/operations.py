@@ -1,0 +1,183 @@
+"""The operations that a graph of Swin is made of: words of `npswin.ops`, and the moves and products between them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from npswin.data.mixing import one_hot
+from npswin.ops import (
+    cross_entropy_backward,
+    cross_entropy_forward,
+    gelu_backward,
+    gelu_forward,
+    layer_norm_backward,
+    layer_norm_forward,
+    linear_backward,
+    linear_forward,
+    mean_pool_backward,
+    mean_pool_forward,
+    patch_embed_backward,
+    patch_embed_forward,
+    position_bias_backward,
+    position_bias_forward,
+    position_embed_backward,
+    position_embed_forward,
+    residual_backward,
+    residual_forward,
+    softmax_backward,
+    softmax_forward,
+)
+from npswin.ops.attention import merge_heads, split_heads, unmerge_heads
+from npswin.ops.patch_merging import patch_concat_backward, patch_concat_forward
+from npswin.ops.windows import crop_padding, cut_windows, cyclic_shift, join_windows, pad_to_windows, shift_mask
+from npswin.types import Array
+from npswin.verify.graph.node import Operation
+
+
+def one_input(backward: Callable[[Array, Any], Array]) -> Callable[[Array, Any], tuple[Array, ...]]:
+    """A backward function that returns dx alone, as one that returns a tuple."""
+    return lambda dy, cache: (backward(dy, cache),)
+
+
+def constant(name: str, compute: Callable[..., Array]) -> Operation:
+    """An operation whose inputs have no derivative."""
+    return Operation(name, lambda *inputs, **settings: (compute(*inputs, **settings), len(inputs)), _no_derivatives)
+
+
+def _no_derivatives(dy: Array, count: int) -> tuple[None, ...]:
+    return (None,) * count
+
+
+def _normalize(pixels: Array, mean: tuple[float, ...], std: tuple[float, ...]) -> Array:
+    return (pixels / 255 - np.reshape(mean, (-1, 1, 1))) / np.reshape(std, (-1, 1, 1))
+
+
+def _pad_forward(x: Array, window_size: int) -> tuple[Array, Any]:
+    return pad_to_windows(x, window_size), x.shape[1:3]
+
+
+def _crop_forward(x: Array, size: tuple[int, int]) -> tuple[Array, Any]:
+    return crop_padding(x, size), x.shape
+
+
+def _crop_backward(dy: Array, shape: Any) -> tuple[Array]:
+    dx = np.zeros(shape, dy.dtype)
+    dx[:, : dy.shape[1], : dy.shape[2]] = dy
+    return (dx,)
+
+
+def _shift_forward(x: Array, shift: int) -> tuple[Array, Any]:
+    return cyclic_shift(x, shift), shift
+
+
+def _cut_forward(x: Array, window_size: int) -> tuple[Array, Any]:
+    windows = cut_windows(x, window_size)
+    return windows.reshape(len(x), -1, *windows.shape[1:]), (x.shape[1:3], window_size)
+
+
+def _cut_backward(dy: Array, cache: Any) -> tuple[Array]:
+    return (join_windows(dy, *cache),)
+
+
+def _join_forward(windows: Array, size: tuple[int, int], window_size: int) -> tuple[Array, Any]:
+    return join_windows(windows, size, window_size), window_size
+
+
+def _join_backward(dy: Array, window_size: Any) -> tuple[Array]:
+    return (_cut_forward(dy, window_size)[0],)
+
+
+def _split_forward(qkv: Array, num_heads: int, part: int) -> tuple[Array, Any]:
+    heads = split_heads(qkv.reshape(-1, *qkv.shape[2:]), num_heads)[part]
+    return heads.reshape(*qkv.shape[:2], *heads.shape[1:]), (qkv.shape, part)
+
+
+def _split_backward(dy: Array, cache: Any) -> tuple[Array]:
+    shape, part = cache
+    dqkv = np.zeros(shape, dy.dtype)
+    split_heads(dqkv.reshape(-1, *shape[2:]), dy.shape[2])[part][...] = dy.reshape(-1, *dy.shape[2:])
+    return (dqkv,)
+
+
+def _scale_forward(x: Array, factor: float) -> tuple[Array, Any]:
+    return x * x.dtype.type(factor), factor
+
+
+def _scale_backward(dy: Array, factor: float) -> tuple[Array]:
+    return (dy * dy.dtype.type(factor),)
+
+
+def _scores_forward(q: Array, k: Array) -> tuple[Array, Any]:
+    return q @ k.swapaxes(-1, -2), (q, k)
+
+
+def _scores_backward(dy: Array, cache: Any) -> tuple[Array, Array]:
+    q, k = cache
+    return dy @ k, dy.swapaxes(-1, -2) @ q
+
+
+def _mix_forward(probabilities: Array, v: Array) -> tuple[Array, Any]:
+    return probabilities @ v, (probabilities, v)
+
+
+def _mix_backward(dy: Array, cache: Any) -> tuple[Array, Array]:
+    probabilities, v = cache
+    return dy @ v.swapaxes(-1, -2), probabilities.swapaxes(-1, -2) @ dy
+
+
+def _bias_forward(scores: Array, bias: Array) -> tuple[Array, Any]:
+    return scores + bias, bias.shape
+
+
+def _bias_backward(dy: Array, shape: Any) -> tuple[Array, Array]:
+    dbias = dy.sum(axis=(0, 1))
+    return dy, dbias if shape[0] == len(dbias) else dbias.sum(axis=0, keepdims=True)
+
+
+def _mask_forward(scores: Array, mask: Array) -> tuple[Array, Any]:
+    return scores + mask[:, None], None
+
+
+def _merge_forward(heads: Array) -> tuple[Array, Any]:
+    return merge_heads(heads), heads.shape[2]
+
+
+def _position_embed_forward(x: Array, table: Array, grid: tuple[int, int]) -> tuple[Array, Any]:
+    return position_embed_forward(x, table, grid)
+
+
+def _loss_forward(logits: Array, labels: Array) -> tuple[Array, Any]:
+    loss, cache = cross_entropy_forward(logits, one_hot(labels.astype(np.int64), logits.shape[1], logits.dtype))
+    return np.asarray(loss), cache
+
+
+def _loss_backward(dloss: Array, cache: Any) -> tuple[Array, None]:
+    return cross_entropy_backward(dloss, cache), None
+
+
+NORMALIZE = constant("normalize", _normalize)
+MASK = constant("shift_mask", lambda **settings: shift_mask(**settings, dtype="float64"))
+PATCH_EMBED = Operation("patch_embed", patch_embed_forward, patch_embed_backward)
+POSITION_EMBED = Operation("position_embed", _position_embed_forward, position_embed_backward)
+LAYER_NORM = Operation("layer_norm", layer_norm_forward, layer_norm_backward)
+LINEAR = Operation("linear", linear_forward, lambda dy, cache: linear_backward(dy, cache)[: 2 + cache[2]])
+GELU = Operation("gelu", gelu_forward, one_input(gelu_backward))
+PAD = Operation("pad", _pad_forward, one_input(crop_padding))
+CROP = Operation("crop", _crop_forward, _crop_backward)
+SHIFT = Operation("cyclic_shift", _shift_forward, lambda dy, shift: (cyclic_shift(dy, -shift),))
+CUT = Operation("cut_windows", _cut_forward, _cut_backward)
+JOIN = Operation("join_windows", _join_forward, _join_backward)
+SPLIT = Operation("split_heads", _split_forward, _split_backward)
+SCALE = Operation("scale", _scale_forward, _scale_backward)
+SCORES = Operation("scores", _scores_forward, _scores_backward)
+POSITION_BIAS = Operation("position_bias", position_bias_forward, one_input(position_bias_backward))
+ADD_BIAS = Operation("add_bias", _bias_forward, _bias_backward)
+ADD_MASK = Operation("add_mask", _mask_forward, lambda dy, _: (dy, None))
+SOFTMAX = Operation("softmax", softmax_forward, one_input(softmax_backward))
+MIX = Operation("mix", _mix_forward, _mix_backward)
+MERGE = Operation("merge_heads", _merge_forward, one_input(unmerge_heads))
+RESIDUAL = Operation("residual", residual_forward, residual_backward)
+CONCAT = Operation("patch_concat", patch_concat_forward, one_input(patch_concat_backward))
+POOL = Operation("mean_pool", mean_pool_forward, one_input(mean_pool_backward))
+LOSS = Operation("cross_entropy", _loss_forward, _loss_backward)

@@ -1,0 +1,71 @@
+"""Arithmetic of a given precision: what is stored is rounded, and with noise, rounded as luck has it.
+
+A port sums in another order than we do, and its compiler contracts other products. What that does to a tensor is what
+random roundings do to it (Vignes 1993: stochastic arithmetic): each stored number y becomes y (1 + u ξ), ξ uniform in
+(-1, 1), u the unit roundoff.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from npswin.types import Array
+
+UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+
+
+@dataclass
+class Arithmetic:
+    """How numbers are computed and kept.
+
+    Attributes:
+        precision: "float64", "float32", "float16" or "bfloat16"; the last two are computed in float32 and rounded when
+            they are stored, as tensor cores do.
+        rng: makes roundings random; None rounds to nearest.
+    """
+
+    precision: str
+    rng: np.random.Generator | None = None
+
+    @property
+    def dtype(self) -> Any:
+        """In which NumPy computes."""
+        return np.float64 if self.precision == "float64" else np.float32
+
+    def taken(self, array: Array) -> Array:
+        """An array from elsewhere, as this arithmetic reads it."""
+        return self.stored(array) if np.issubdtype(array.dtype, np.floating) else array
+
+    def stored(self, array: Array) -> Array:
+        """An array as this arithmetic keeps it."""
+        array = np.asarray(array, self.dtype)
+        if self.rng is not None:
+            noise = self.rng.uniform(-1, 1, array.shape).astype(self.dtype)
+            noise *= self.dtype(UNIT_ROUNDOFF[self.precision])
+            array = array + array * noise
+        return rounded(array, self.precision)
+
+
+def holds(precision: str, array: Array) -> bool:
+    """Whether each number of an array is one of this precision's."""
+    finite = array[np.isfinite(array)]
+    with np.errstate(over="ignore"):
+        short = finite.astype(np.float64 if precision == "float64" else np.float32)
+    return bool(np.array_equal(rounded(short, precision), finite))
+
+
+def rounded(array: Array, precision: str) -> Array:
+    """Float32 numbers to the nearest ones of 16 bits, as float32 still."""
+    if precision == "float16":
+        with np.errstate(over="ignore"):
+            return array.astype(np.float16).astype(np.float32)
+    if precision == "bfloat16":
+        bits = np.asarray(array, np.float32, order="C").view(np.uint32)
+        even = (bits >> 16) & 1
+        kept = ((bits + 0x7FFF + even) & np.uint32(0xFFFF0000)).view(np.float32)
+        return np.where(np.isfinite(array), kept, array)
+    return array
+
+
+FLOAT64 = Arithmetic("float64")

@@ -1,0 +1,103 @@
+"""A graph computed: any tensor or gradient, from what is given and from nothing that is not needed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify.graph.node import GRADIENT, Graph
+from npswin.verify.graph.precision import FLOAT64, Arithmetic
+
+
+class Run:
+    """Values of a graph's tensors, where those that are given take the place of those that would be computed.
+
+    Args:
+        graph: what is computed.
+        given: tensors by name, gradients by "grad/" + name; the sources among them.
+        arithmetic: in which precision.
+
+    With a port's tensors given, `predicted(name)` is what the operation makes of the *port's own* inputs: where that is
+    not what the port has, the error was born in this operation.
+    """
+
+    def __init__(self, graph: Graph, given: Mapping[str, Array], arithmetic: Arithmetic = FLOAT64) -> None:
+        self.graph, self.given, self.arithmetic = graph, given, arithmetic
+        self.known: dict[str, Array] = {}
+
+    def value(self, name: str) -> Array:
+        """What is given under this name; else what is predicted."""
+        if name not in self.known:
+            given = name in self.given
+            self.known[name] = self.arithmetic.taken(self.given[name]) if given else self.predicted(name)
+        return self.known[name]
+
+    def predicted(self, name: str) -> Array:
+        """What the tensor's operation makes of its inputs' values."""
+        for needed in self._order(name):
+            if needed != name and needed not in self.known:
+                self.known[needed] = self._predict(needed)
+        return self._predict(name)
+
+    def gradient(self, name: str) -> Array:
+        """What is given as the gradient by this tensor; else what is predicted."""
+        return self.value(GRADIENT + name)
+
+    def _order(self, name: str) -> list[str]:
+        """What has to be computed before this one can be, in order."""
+        order: list[str] = []
+        waiting, seen = [(name, False)], set()
+        while waiting:
+            each, ready = waiting.pop()
+            if ready:
+                order.append(each)
+                continue
+            if each in seen:
+                continue
+            seen.add(each)
+            waiting.append((each, True))
+            for read in self._reads(each):
+                if read not in self.known:
+                    if read in self.given:
+                        self.value(read)
+                    else:
+                        waiting.append((read, False))
+        return order
+
+    def _reads(self, name: str) -> list[str]:
+        if not name.startswith(GRADIENT):
+            node = self.graph.nodes[name]
+            if node.operation is None:
+                raise KeyError(name)
+            return list(node.inputs)
+        reads = []
+        for consumer in self.graph.consumers[name.removeprefix(GRADIENT)]:
+            if consumer in self.graph.differentiable:
+                reads += [GRADIENT + consumer, *self.graph.nodes[consumer].inputs]
+        return reads
+
+    def _predict(self, name: str) -> Array:
+        if name.startswith(GRADIENT):
+            return self._predict_gradient(name.removeprefix(GRADIENT))
+        return self.arithmetic.stored(self._forward(name)[0])
+
+    def _forward(self, name: str) -> tuple[Array, Any]:
+        node = self.graph.nodes[name]
+        assert node.operation is not None
+        return node.operation.forward(*(self.value(read) for read in node.inputs), **node.settings)
+
+    def _predict_gradient(self, name: str) -> Array:
+        total: Any = None
+        for consumer in self.graph.consumers[name]:
+            if consumer not in self.graph.differentiable:
+                continue
+            node = self.graph.nodes[consumer]
+            _, cache = self._forward(consumer)
+            derivatives = node.operation.backward(self.gradient(consumer), cache)  # type: ignore[union-attr]
+            for read, derivative in zip(node.inputs, derivatives, strict=True):
+                if read == name and derivative is not None:
+                    total = derivative if total is None else total + derivative
+        if total is None:  # the loss itself
+            total = np.ones((), self.arithmetic.dtype)
+        return self.arithmetic.stored(total)

@@ -1,0 +1,120 @@
+"""An answer key read: its graph, and its tensors one at a time."""
+
+import json
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from npswin.models import SwinTransformer
+from npswin.types import Array
+from npswin.verify.graph import GRADIENT, Graph, swin_graph
+from npswin.verify.key.write import FORMAT, POSITIONS, VERSION
+from npswin.weights import TensorFile, WeightFileError
+
+LONGEST_MANIFEST = 64 * 2**20  # bytes
+
+
+class AnswerKeyError(ValueError):
+    """A folder that is no answer key, or a damaged one; the message names the file and what is wrong in it."""
+
+
+class AnswerKey:
+    """The folder that `npswin golden` writes.
+
+    Args:
+        folder: with key.safetensors and manifest.json.
+
+    Attributes:
+        graph: what is made from what.
+        config: the model's arguments.
+        shapes: of every tensor that the manifest lists, gradients as "grad/" + name, in order.
+
+    Raises:
+        AnswerKeyError: one of the files is missing, damaged, or does not belong to the other.
+    """
+
+    def __init__(self, folder: str | PathLike[str]) -> None:
+        self.folder = Path(folder)
+        manifest = _manifest(self.folder / "manifest.json")
+        try:
+            self.config: dict[str, Any] = dict(manifest["config"])
+            self.graph = _graph(manifest)
+            self.shapes = {str(entry["name"]): tuple(entry["shape"]) for entry in manifest["tensors"]}
+            self.kinds = {str(entry["name"]): str(entry["kind"]) for entry in manifest["tensors"]}
+            stored = [str(entry["name"]) for entry in manifest["tensors"] if entry["stored"]]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise AnswerKeyError(f"{self.folder / 'manifest.json'}: not as npswin wrote it ({error!r})") from error
+        path = self.folder / "key.safetensors"
+        try:
+            self.file = TensorFile(path)
+        except FileNotFoundError as error:
+            raise AnswerKeyError(f"{path}: no such file; `npswin golden {self.folder}` writes one") from error
+        except (WeightFileError, OSError) as error:
+            raise AnswerKeyError(str(error)) from error
+        self._check(path, stored)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.file
+
+    def __getitem__(self, name: str) -> Array:
+        """The tensor; of a thinned one, the numbers at `positions`."""
+        return self.file[name]
+
+    def positions(self, name: str) -> Array | None:
+        """Where the numbers of a thinned tensor stand in it, counted in C order; None for a whole one."""
+        return self.file[POSITIONS + name] if POSITIONS + name in self.file else None
+
+    @property
+    def sources(self) -> dict[str, Array]:
+        """Pixels or input, labels, and the parameters."""
+        return {name: self.file[name] for name, node in self.graph.nodes.items() if node.operation is None}
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether the key was written with its backward pass."""
+        return any(kind == "gradient" for kind in self.kinds.values())
+
+    def _check(self, path: Path, stored: list[str]) -> None:
+        listed = set(self.shapes)
+        for name in self.graph.nodes:
+            if name not in listed:
+                raise AnswerKeyError(f"{self.folder / 'manifest.json'}: lacks the tensor {name}")
+        for name in listed:
+            if name.removeprefix(GRADIENT) not in self.graph.nodes:
+                raise AnswerKeyError(f"{self.folder / 'manifest.json'}: lists {name}, which no such model has")
+        for name in stored:
+            found = self.file.shapes.get(name)
+            thinned = self.file.shapes.get(POSITIONS + name)
+            if found != (self.shapes[name] if thinned is None else thinned):
+                raise AnswerKeyError(f"{path}: {name} has shape {found}, the manifest says {self.shapes[name]}")
+        missing = [name for name, node in self.graph.nodes.items() if node.operation is None and name not in self.file]
+        if missing:
+            raise AnswerKeyError(f"{path}: lacks {missing[0]}, without which nothing can be computed again")
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > LONGEST_MANIFEST:
+            raise AnswerKeyError(f"{path}: {path.stat().st_size} bytes, expected at most {LONGEST_MANIFEST}")
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        folder = path.parent
+        state = "no answer key in it" if folder.is_dir() else "no such folder"
+        raise AnswerKeyError(f"{folder}: {state}; `npswin golden {folder}` writes one") from error
+    except (OSError, UnicodeDecodeError, RecursionError, json.JSONDecodeError) as error:
+        raise AnswerKeyError(f"{path}: cannot be read as JSON ({error})") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise AnswerKeyError(f"{path}: no manifest of an answer key (its format is not {FORMAT!r})")
+    if manifest.get("version") != VERSION:
+        raise AnswerKeyError(f"{path}: version {manifest.get('version')}, this npswin reads version {VERSION}")
+    return manifest
+
+
+def _graph(manifest: dict[str, Any]) -> Graph:
+    config = {**manifest["config"], "dtype": "float64"}
+    scale = manifest["normalization"]
+    height, width = (int(side) for side in manifest["image_size"])
+    if min(height, width) < 1:
+        raise ValueError(f"image_size: got {height}, {width}")
+    normalization = None if scale is None else (tuple(scale["mean"]), tuple(scale["std"]))
+    return swin_graph(SwinTransformer(**config), (height, width), normalization)

@@ -1,0 +1,100 @@
+"""Every tensor of one forward and backward pass."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from npswin.devices import to_host
+from npswin.models import SwinTransformer
+from npswin.models.checks import check_images
+from npswin.types import Array
+from npswin.verify.graph import GRADIENT, Arithmetic, Graph, Run, swin_graph
+
+Normalization = tuple[Sequence[float], Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a model computes for a batch, tensor by tensor.
+
+    Attributes:
+        config: the model's arguments.
+        graph: in order of computation what is made from what: `graph.nodes[name].formula` and more.
+        tensors: by name: "input" (and "pixels"), "labels", parameters, every activation, "loss".
+        grads: the derivative of the loss by each of them, under the tensor's name; empty for a forward pass alone.
+        normalization: mean and deviation of each channel that made "input" of "pixels", or None.
+    """
+
+    config: dict[str, Any]
+    graph: Graph
+    tensors: dict[str, Array]
+    grads: dict[str, Array]
+    normalization: Normalization | None = None
+
+    @property
+    def loss(self) -> float:
+        """The mean cross-entropy."""
+        return float(self.tensors["loss"])
+
+
+def trace(
+    model: SwinTransformer,
+    x: Array,
+    labels: Array | Sequence[int],
+    *,
+    backward: bool = True,
+    normalization: Normalization | None = None,
+) -> Trace:
+    """Run a model step by step and keep everything.
+
+        t = npswin.trace(model, x, labels)
+        t.tensors["layers.0.blocks.1.attn.scores"]       (B, nW, heads, query, key)
+        t.grads["layers.0.blocks.1.attn.scores"]         the derivative of the loss by it
+
+    Nothing is dropped, as in inference. It runs in the model's dtype, by the definitions in `npswin.ops`; the model's
+    own gradients are left alone.
+
+    Args:
+        model: any `SwinTransformer` with a head.
+        x: (B, c, H, W) of the model's dtype; with `normalization`, pixels from 0 to 255.
+        labels: (B,) classes.
+        backward: whether gradients are wanted.
+        normalization: mean and deviation of each channel, on the scale where white is 1.
+
+    Returns:
+        The trace.
+
+    Raises:
+        ValueError: a model without a head, images or labels that do not fit.
+    """
+    if not model.num_classes:
+        raise ValueError("model: got num_classes=0, expected a head, since the loss is made of its logits")
+    params = {name: to_host(param) for name, param in model.params.items()}
+    images = np.asarray(to_host(x))
+    labels = np.asarray(labels)
+    _check_labels(labels, len(images), model.num_classes)
+    if normalization is None:
+        check_images(images, model.in_chans, params["patch_embed.proj.weight"])
+    elif images.ndim != 4 or images.shape[1] != model.in_chans or 0 in images.shape:
+        raise ValueError(f"x: got shape {images.shape}, expected pixels (B, {model.in_chans}, H, W) with nothing empty")
+    height, width = images.shape[2:]
+    graph = swin_graph(model, (height, width), normalization)
+    start = "input" if normalization is None else "pixels"
+    run = Run(graph, {**params, start: images, "labels": labels}, Arithmetic(model.dtype.name))
+    tensors = {name: run.value(name) for name in graph.nodes}
+    grads = {name: run.gradient(name) for name in graph.backward_order()} if backward else {}
+    return Trace(dict(model.config), graph, tensors, grads, normalization)
+
+
+def named(trace: Trace) -> dict[str, Array]:
+    """All tensors of a trace, gradients as "grad/" + name."""
+    return trace.tensors | {GRADIENT + name: gradient for name, gradient in trace.grads.items()}
+
+
+def _check_labels(labels: Array, batch: int, num_classes: int) -> None:
+    if labels.shape != (batch,) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels: got {labels.dtype} of shape {labels.shape}, expected {batch} integers")
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(f"labels: got {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}")

@@ -1,0 +1,140 @@
+"""An answer key as a folder: key.safetensors and manifest.json. docs/answer_key.md describes both."""
+
+import json
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify.graph import GRADIENT, Graph
+from npswin.verify.key.trace import Trace, named
+from npswin.weights import save_tensors
+from npswin.weights.files import write_aside
+
+FORMAT, VERSION = "npswin answer key", 1
+POSITIONS = "positions/"  # before a thinned tensor's name: which of its numbers are there
+DIGITS = 9  # of the statistics: as many as any machine that sums in float64 reproduces
+
+
+def write_key(
+    trace: Trace, folder: str | PathLike[str], only: Sequence[str] = (), sample: int | None = None, seed: int = 0
+) -> Path:
+    """Write a trace as an answer key.
+
+    Args:
+        trace: from `npswin.trace`.
+        folder: made if it is not there; a key in it is replaced.
+        only: patterns such as "layers.0.*" or "grad/head*": the values of other activations and gradients are left
+            out, though the manifest still lists them. Sources and parameters always stay, so that a key can be computed
+            again.
+        sample: how many numbers of each activation and gradient are kept at most, at places that are recorded.
+        seed: draws those places.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: a pattern that fits nothing; a sample of less than one number.
+        OSError: the folder cannot be made or written to.
+    """
+    tensors = named(trace)
+    sources = [name for name, node in trace.graph.nodes.items() if node.operation is None]
+    for pattern in only:
+        if not any(fnmatch(name, pattern) for name in tensors):
+            raise ValueError(f"only: {pattern!r} fits no tensor; such as layers.0.blocks.1.attn.* or grad/head*")
+    if sample is not None and sample < 1:
+        raise ValueError(f"sample: got {sample}, expected at least 1")
+    rng = np.random.default_rng(seed)
+    stored: dict[str, Array] = {}
+    for name, tensor in tensors.items():
+        if name in sources:
+            stored[name] = _compact(tensor)
+        elif not only or any(fnmatch(name, pattern) for pattern in only):
+            stored[name] = tensor
+            if sample is not None and tensor.size > sample:
+                places = np.sort(rng.choice(tensor.size, sample, replace=False))
+                stored[POSITIONS + name], stored[name] = places, tensor.reshape(-1)[places]
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_tensors(folder / "key.safetensors", stored, {"format": f"{FORMAT} {VERSION}"})
+    text = _json(_manifest(trace, tensors, stored))
+    write_aside(folder / "manifest.json", lambda file: file.write(text.encode()))
+    return folder
+
+
+def _json(manifest: dict[str, Any]) -> str:
+    """As JSON, one tensor a line."""
+    head = {name: value for name, value in manifest.items() if name != "tensors"}
+    lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in head.items()]
+    entries = ",\n".join(json.dumps(entry, ensure_ascii=False, allow_nan=False) for entry in manifest["tensors"])
+    return "{\n" + ",\n".join(lines) + ',\n"tensors": [\n' + entries + "\n]}\n"
+
+
+def _compact(tensor: Array) -> Array:
+    """A source in the shortest dtype that holds it exactly; weights mostly come from files in float32."""
+    if tensor.dtype == np.float64 and np.array_equal(tensor, tensor.astype(np.float32)):
+        return tensor.astype(np.float32)
+    return tensor
+
+
+def _manifest(trace: Trace, tensors: dict[str, Array], stored: dict[str, Array]) -> dict[str, Any]:
+    graph = trace.graph
+    start = "input" if trace.normalization is None else "pixels"
+    forward = [_entry(graph, name, tensors, stored) for name in graph.nodes]
+    backward = [_entry(graph, GRADIENT + name, tensors, stored) for name in trace.grads]
+    mean_std = None
+    if trace.normalization is not None:
+        mean_std = {"mean": list(trace.normalization[0]), "std": list(trace.normalization[1])}
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "config": trace.config,
+        "dtype": trace.tensors["loss"].dtype.name,
+        "batch": len(trace.tensors["labels"]),
+        "image_size": list(trace.tensors[start].shape[2:]),
+        "normalization": mean_std,
+        "loss": _digits(trace.loss),
+        "tensors": forward + backward,
+    }
+
+
+def _entry(graph: Graph, name: str, tensors: dict[str, Array], stored: dict[str, Array]) -> dict[str, Any]:
+    node = graph.nodes[name.removeprefix(GRADIENT)]
+    entry: dict[str, Any] = {"name": name, "shape": list(tensors[name].shape), "axes": node.axes}
+    if name.startswith(GRADIENT):
+        uses = [use for use in graph.consumers[node.name] if use in graph.differentiable]
+        entry |= {"kind": "gradient", "operation": "backward", "inputs": [GRADIENT + use for use in uses]}
+        entry["formula"] = f"d loss / d {node.name}: what the backward passes of {', '.join(uses) or 'it'} give, summed"
+    elif node.operation is None:
+        entry["kind"] = "parameter" if node.axes == "parameter" else "source"
+        if node.axes == "parameter":
+            entry["axes"] = ""
+    else:
+        entry |= {"kind": "activation", "operation": node.operation.name, "inputs": list(node.inputs)}
+        settings = {key: _digits(value) if isinstance(value, float) else value for key, value in node.settings.items()}
+        entry |= {"settings": settings, "formula": node.formula, "paper": node.source}
+    entry["stored"] = name in stored
+    if POSITIONS + name in stored:
+        entry["positions"] = POSITIONS + name
+    entry["statistics"] = _statistics(tensors[name])
+    return entry
+
+
+def _statistics(tensor: Array) -> dict[str, Any]:
+    flat = tensor.astype(np.float64).reshape(-1)
+    return {
+        "min": _digits(flat.min()),
+        "max": _digits(flat.max()),
+        "mean": _digits(flat.mean()),
+        "rms": _digits(np.sqrt((flat * flat).mean())),
+        "first": [_digits(number) for number in flat[:4]],
+    }
+
+
+def _digits(number: float) -> float | str:
+    """As many digits as are reproducible; infinity as text, for which JSON has no number."""
+    return float(f"{number:.{DIGITS}g}") if np.isfinite(number) else str(float(number))

@@ -1,0 +1,1 @@
+"""A port beside the answer key."""

@@ -1,0 +1,262 @@
+"""What a port dumped: safetensors, .npz, or a folder of .npy or raw files; any subset, any dtype, nothing trusted."""
+
+import json
+import math
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify.graph import holds
+from npswin.weights import TensorFile, WeightFileError
+from npswin.weights.lazy import dtype_name
+
+PRECISIONS = ("float64", "float32", "float16", "bfloat16")  # from fine to coarse
+RAW_DTYPES = {
+    **{name: f"<{np.dtype(name).str[1:]}" for name in ("float64", "float32", "float16", "int64", "int32", "uint8")},
+    "bfloat16": "<u2",
+}
+LIST = "shapes.json"
+LONGEST_LIST = 16 * 2**20  # bytes
+MUCH_LARGER = 8  # a tensor of so many times the key's size is not even read
+
+
+class CandidateError(ValueError):
+    """A dump that cannot be read; the message names the file and what is wrong in it."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor of a dump, not yet read."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    read: Callable[[], Array]
+
+
+class Candidate:
+    """The tensors that a port dumped, under the key's names.
+
+    Attributes:
+        tensors: by name, in the key's shape, float64 or float32.
+        misshapen: those whose shape cannot be the key's: as dumped.
+        unreadable: by name what is wrong with a tensor that could not be read.
+        unknown: names that the key does not have.
+        stored: by name the coarsest precision that a tensor's numbers fit into.
+    """
+
+    def __init__(self, found: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], origin: str) -> None:
+        self.tensors: dict[str, Array] = {}
+        self.misshapen: dict[str, Array] = {}
+        self.unreadable: dict[str, str] = {}
+        self.stored: dict[str, str] = {}
+        self.unknown = [name for name in found if name not in shapes]
+        if not set(found) & set(shapes):
+            names = ", ".join(list(found)[:3]) or "nothing"
+            wanted = ", ".join(list(shapes)[-3:])
+            raise CandidateError(f"{origin}: no tensor of the key's names; found {names}; the key has such as {wanted}")
+        for name, shape in shapes.items():
+            if name in found:
+                self._take(name, found[name], shape)
+
+    def _take(self, name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+        fits = regroups(tensor.shape, shape)
+        if not fits and math.prod(tensor.shape) > MUCH_LARGER * max(math.prod(shape), 1):
+            self.unreadable[name] = f"has shape {_text(tensor.shape)}, the key {_text(shape)}"
+            return
+        try:
+            array = tensor.read()
+        except CandidateError as error:
+            self.unreadable[name] = str(error)
+            return
+        if not np.issubdtype(array.dtype, np.floating):
+            array = array.astype(np.float64)
+        self.stored[name] = _precision(array, tensor.dtype)
+        array = array.astype(np.float32) if array.dtype == np.float16 else array
+        if fits:
+            self.tensors[name] = array.reshape(shape)
+        else:
+            self.misshapen[name] = array
+
+
+def regroups(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether two shapes are the same numbers in the same order, with neighbouring axes joined: (B·nW, N, C) for
+    (B, nW, N, C), (B, H·W, C) for (B, H, W, C)."""
+    if math.prod(shape) != math.prod(wanted):
+        return False
+    one, other = set(np.cumprod(shape).tolist()), set(np.cumprod(wanted).tolist())
+    return one - {1} <= other or other - {1} <= one
+
+
+def read_candidate(path: str | PathLike[str], shapes: Mapping[str, tuple[int, ...]]) -> Candidate:
+    """Read what a port dumped.
+
+    Args:
+        path: a safetensors or .npz file, or a folder: NAME.npy, or NAME.bin with their list `shapes.json`; gradients as
+            "grad/NAME", in a folder therefore in its subfolder grad.
+        shapes: of the key's tensors by name; what the key does not have is not read.
+
+    Returns:
+        The tensors.
+
+    Raises:
+        CandidateError: there is no such file, it is none of these, or not one name is the key's.
+    """
+    path = Path(path)
+    if path.is_dir():
+        found = _folder(path)
+    elif not path.exists():
+        raise CandidateError(f"{path}: no such file or folder")
+    elif path.suffix == ".npz":
+        found = _npz(path)
+    else:
+        found = _safetensors(path)
+    return Candidate(found, shapes, str(path))
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        file = TensorFile(path)
+    except (WeightFileError, OSError) as error:
+        raise CandidateError(f"{error}\n(a dump is a safetensors or .npz file, or a folder of .npy or .bin files)") from error
+
+    def reader(name: str) -> Callable[[], Array]:
+        def read() -> Array:
+            try:
+                return file[name]
+            except (WeightFileError, OSError) as error:
+                raise CandidateError(str(error)) from error
+
+        return read
+
+    return {name: Tensor(shape, dtype_name(file.codes[name]), reader(name)) for name, shape in file.shapes.items()}
+
+
+def _npz(path: Path) -> dict[str, Tensor]:
+    found = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if member.filename.endswith(".npy"):
+                    open_member = _member(path, member.filename)
+                    found[member.filename.removesuffix(".npy")] = _npy(f"{path}: {member.filename}", open_member)
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        raise CandidateError(f"{path}: no .npz file, or a damaged one ({error})") from error
+    return found
+
+
+def _member(path: Path, name: str) -> Callable[[], Any]:
+    return lambda: zipfile.ZipFile(path).open(name)
+
+
+def _npy(origin: str, open_file: Callable[[], Any]) -> Tensor:
+    """A .npy stream; its header is read now, its numbers when they are asked for."""
+    try:
+        with open_file() as file:
+            shape, _, dtype = _npy_header(file)
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+        return _broken(f"{origin}: no .npy file, or a damaged one ({error})")
+    if dtype.kind not in "fiub":
+        return _broken(f"{origin}: holds {dtype}, expected numbers")
+
+    def read() -> Array:
+        try:
+            with open_file() as file:
+                shape, fortran, dtype = _npy_header(file)
+                expected = math.prod(shape) * dtype.itemsize
+                data = file.read(expected + 1)
+        except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+            raise CandidateError(f"{origin}: damaged ({error})") from error
+        if len(data) != expected:
+            raise CandidateError(f"{origin}: {_amount(len(data), expected)} of numbers, its header says {expected}")
+        return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+
+    return Tensor(shape, dtype.name, read)
+
+
+def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, Any]:
+    version = np.lib.format.read_magic(file)
+    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return reader(file)
+
+
+def _broken(text: str) -> Tensor:
+    def read() -> Array:
+        raise CandidateError(text)
+
+    return Tensor((), "float32", read)
+
+
+def _folder(path: Path) -> dict[str, Tensor]:
+    found = {}
+    for file in sorted(path.rglob("*.npy")):
+        name = file.relative_to(path).with_suffix("").as_posix() if file.suffix == ".npy" else file.name
+        found[name] = _npy(str(file), _opener(file))
+    if (path / LIST).exists():
+        found |= _raw(path, path / LIST)
+    if not found:
+        raise CandidateError(f"{path}: holds no .npy file, and no {LIST} that lists raw .bin files")
+    return found
+
+
+def _opener(file: Path) -> Callable[[], Any]:
+    return lambda: open(file, "rb")
+
+
+def _raw(path: Path, listed: Path) -> dict[str, Tensor]:
+    try:
+        if listed.stat().st_size > LONGEST_LIST:
+            raise CandidateError(f"{listed}: more than {LONGEST_LIST} bytes")
+        entries = json.loads(listed.read_text(encoding="utf-8"))
+        entries = {str(name): (tuple(entry["shape"]), str(entry["dtype"])) for name, entry in entries.items()}
+    except (OSError, UnicodeDecodeError, RecursionError, ValueError, TypeError, KeyError, AttributeError) as error:
+        if isinstance(error, CandidateError):
+            raise
+        form = '{"NAME": {"shape": [2, 3], "dtype": "float32"}, ...}'
+        raise CandidateError(f"{listed}: expected {form} ({error!r})") from error
+    return {name: _raw_tensor(path, name, shape, dtype) for name, (shape, dtype) in entries.items()}
+
+
+def _raw_tensor(path: Path, name: str, shape: tuple[Any, ...], dtype: str) -> Tensor:
+    file = path / f"{name}.bin"
+    if not file.resolve().is_relative_to(path.resolve()):
+        return _broken(f"{LIST}: {name} lies outside the folder")
+    if dtype not in RAW_DTYPES:
+        return _broken(f"{LIST}: {name} has dtype {dtype!r}, expected one of {', '.join(RAW_DTYPES)}")
+    if not all(isinstance(side, int) and side >= 0 for side in shape):
+        return _broken(f"{LIST}: {name} has shape {list(shape)}, expected integers")
+    expected = math.prod(shape) * np.dtype(RAW_DTYPES[dtype]).itemsize
+
+    def read() -> Array:
+        try:
+            size = file.stat().st_size
+            if size != expected:
+                raise CandidateError(f"{file}: {size} bytes, {LIST} says {list(shape)} of {dtype}, {expected} bytes")
+            array = np.fromfile(file, RAW_DTYPES[dtype]).reshape(shape)
+        except OSError as error:
+            raise CandidateError(f"{file}: {error.strerror or error}") from error
+        if dtype == "bfloat16":
+            return (array.astype(np.uint32) << 16).view(np.float32)
+        return array
+
+    return Tensor(shape, dtype, read)
+
+
+def _amount(found: int, expected: int) -> str:
+    return f"more than {expected} bytes" if found > expected else f"{found} bytes"
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) or "a single number"
+
+
+def _precision(array: Array, dtype: str) -> str:
+    """The coarsest precision that holds all of these numbers exactly; of two that are equally coarse, the dtype's."""
+    order = [dtype] if dtype in ("float16", "bfloat16") else []
+    return next(name for name in [*order, *PRECISIONS[::-1], "float64"] if holds(name, array))

@@ -1,0 +1,240 @@
+"""A port beside the answer key, tensor by tensor: where an error shows, and where it was born."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify.graph import GRADIENT, Graph, Run, holds
+from npswin.verify.key.read import AnswerKey, AnswerKeyError
+from npswin.verify.port.candidate import PRECISIONS, Candidate
+from npswin.verify.port.measure import Distance, distance
+from npswin.verify.port.tolerance import Rounding, Tolerance
+
+AGREES, INHERITED, BORN = "agrees", "inherited", "BORN HERE"
+SHAPE, UNREADABLE, NOT_FINITE = "SHAPE", "UNREADABLE", "NOT FINITE"
+SELF_AGREEMENT = 1e-4  # of a key with itself, over its precision's roundoff times 2³²: damage, not another BLAS
+
+TELLING = 16  # different numbers in a tensor
+
+
+@dataclass(frozen=True)
+class Row:
+    """One tensor of the port.
+
+    Attributes:
+        name: as in the key.
+        verdict: "agrees"; "inherited": wrong, though the operation makes it of the port's own inputs; "BORN HERE": the
+            operation makes something else of the port's own inputs; "SHAPE", "UNREADABLE", "NOT FINITE".
+        found: its distance from the key.
+        tolerance: of that distance.
+        local: its distance from what the operation makes of the port's own inputs.
+        local_tolerance: of that.
+        note: what is wrong, where numbers do not say it.
+    """
+
+    name: str
+    verdict: str
+    found: Distance | None = None
+    tolerance: Tolerance | None = None
+    local: Distance | None = None
+    local_tolerance: Tolerance | None = None
+    note: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it agrees with the key, and with its own inputs."""
+        return self.verdict == AGREES
+
+    @property
+    def born(self) -> bool:
+        """Whether something goes wrong here that went right before."""
+        return self.verdict not in (AGREES, INHERITED)
+
+
+@dataclass
+class Comparison:
+    """All rows in order of computation, the backward pass after the forward pass.
+
+    Attributes:
+        rows: one for each tensor that the port has.
+        precision: the port's.
+        not_dumped: how many of the key's tensors the port does not have.
+        unknown: names that the key does not have.
+    """
+
+    rows: list[Row]
+    precision: str
+    not_dumped: int
+    unknown: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether all agree."""
+        return all(row.ok for row in self.rows)
+
+    def half(self, backward: bool) -> list[Row]:
+        """The rows of one pass."""
+        return [row for row in self.rows if row.name.startswith(GRADIENT) is backward]
+
+    def first(self, backward: bool = False) -> Row | None:
+        """The first row of a pass that does not agree."""
+        return next((row for row in self.half(backward) if not row.ok), None)
+
+    def births(self) -> list[Row]:
+        """The rows where something goes wrong by itself."""
+        return [row for row in self.rows if row.born]
+
+
+class Comparer:
+    """A key and a candidate, with what they share among several comparisons.
+
+    Args:
+        key: the answer key.
+        candidate: the port's tensors.
+        precision: the port's, where its numbers do not tell.
+
+    Raises:
+        AnswerKeyError: the key is not what its own sources come to.
+    """
+
+    def __init__(self, key: AnswerKey, candidate: Candidate, precision: str | None = None) -> None:
+        self.key, self.candidate = key, candidate
+        self.sources = key.sources
+        self.exact = Run(key.graph, self.sources)
+        self.precision = precision or self._precision()
+        self.reference = Rounding(key.graph, self.sources, self.precision)
+        self.given = self.sources | candidate.tensors
+        gradients = key.has_gradients
+        forward = [name for name in key.graph.nodes if name in key.shapes]
+        backward = [GRADIENT + name for name in key.graph.backward_order()] if gradients else []
+        self.order = [name for name in forward + backward if self._dumped(name)]
+        self.not_dumped = sum(
+            key.kinds[name] in ("activation", "gradient") and not self._dumped(name) for name in key.shapes
+        )
+
+    def _dumped(self, name: str) -> bool:
+        candidate = self.candidate
+        return name in candidate.tensors or name in candidate.misshapen or name in candidate.unreadable
+
+    def _precision(self) -> str:
+        """The coarsest precision that a tensor's numbers fit into, though the right ones would not: a mask's tell
+        nothing, and a few numbers fit by chance."""
+        tensors = {name: array for name, array in self.candidate.tensors.items() if name not in self.sources}
+        many = [name for name, array in tensors.items() if len(np.unique(array)) >= TELLING] or list(tensors)
+        stored = {name: self.candidate.stored[name] for name in many}
+        telling = [coarse for name, coarse in stored.items() if not holds(coarse, self.exact.value(name))]
+        return max(telling, key=PRECISIONS.index, default="float64")
+
+    def compare(self) -> Comparison:
+        """Every tensor beside the key, and beside what its own inputs come to."""
+        local = Local(self.key.graph, self.given, self.precision)
+        rows = [self.row(name, local) for name in self.order]
+        return Comparison(rows, self.precision, self.not_dumped, self.candidate.unknown)
+
+    def row(self, name: str, local: "Local") -> Row:
+        """One tensor beside the key, and beside what `local` makes of its own inputs."""
+        if name in self.candidate.unreadable:
+            return Row(name, UNREADABLE, note=self.candidate.unreadable[name])
+        if name in self.candidate.misshapen:
+            found, wanted = self.candidate.misshapen[name].shape, self.key.shapes[name]
+            return Row(name, SHAPE, note=f"shape {_shape(found)}, the key has {_shape(wanted)}")
+        array = self.candidate.tensors[name]
+        whole, tolerance = self.standard(name)
+        right, positions = self.right(name, whole)
+        found = distance(array if positions is None else array.reshape(-1)[positions], right)
+        born = local.born(name, array)
+        if not np.isfinite(array).all() and not found.finite:
+            note = f"{np.count_nonzero(~np.isfinite(array))} of {array.size} numbers are NaN or infinite"
+            own = local.exact_of(name)
+            inherited = own is not None and not np.isfinite(own).all()
+            return Row(name, INHERITED if inherited else NOT_FINITE, found, tolerance, note=note)
+        if born is not None and born.wrong:
+            verdict = BORN
+        elif tolerance.excess(found.relative, found.peak) <= 1:
+            verdict = AGREES
+        else:
+            verdict = INHERITED if born is not None else BORN
+        return Row(
+            name,
+            verdict,
+            found,
+            tolerance,
+            None if born is None else born.distance,
+            None if born is None else born.tolerance,
+        )
+
+    def standard(self, name: str) -> tuple[Array, Tolerance]:
+        """The tensor as the key's sources come to, and its tolerance in the port's precision."""
+        whole = self.exact.value(name)
+        return whole, self.reference.of(whole, lambda run: run.value(name))
+
+    def right(self, name: str, whole: Array) -> tuple[Array, Array | None]:
+        """The tensor as the key has it, and which of its numbers these are."""
+        if name not in self.key:
+            return whole, None
+        stored, positions = self.key[name], self.key.positions(name)
+        if positions is not None:
+            if positions.size and (positions.min() < 0 or positions.max() >= whole.size):
+                raise AnswerKeyError(f"{self.key.folder}: positions of {name} lie outside of it")
+            whole = whole.reshape(-1)[positions]
+        coarse = stored.dtype != np.float64 and name not in self.sources
+        if distance(stored, whole).relative > SELF_AGREEMENT * (2.0**32 * 2.0**-24 if coarse else 2.0**32 * 2.0**-53):
+            raise AnswerKeyError(
+                f"{self.key.folder}: {name} is not what the key's own weights and images come to; the files are "
+                "damaged, or of two keys"
+            )
+        return stored, positions
+
+
+@dataclass(frozen=True)
+class Birth:
+    """Whether a tensor is what its operation makes of the port's own inputs."""
+
+    distance: Distance
+    tolerance: Tolerance
+
+    @property
+    def excess(self) -> float:
+        """How many times the distance is the tolerance."""
+        return self.tolerance.excess(self.distance.relative, self.distance.peak)
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it is more than rounding explains."""
+        return not self.excess <= 1
+
+
+class Local:
+    """Each operation run on the port's own inputs."""
+
+    def __init__(self, graph: Graph, given: Mapping[str, Array], precision: str) -> None:
+        self.graph = graph
+        self.exact = Run(graph, given)
+        self.rounding = Rounding(graph, given, precision)
+
+    def exact_of(self, name: str) -> Array | None:
+        """What the operation makes of the port's inputs; None for a source."""
+        inner = name.removeprefix(GRADIENT)
+        if inner == name and self.graph.nodes[name].operation is None:
+            return None
+        with np.errstate(all="ignore"):
+            return self.exact.predicted(name)
+
+    def born(self, name: str, array: Array) -> Birth | None:
+        """The tensor beside what it should be, given the port's own inputs; None for a source."""
+        expected = self.exact_of(name)
+        if expected is None:
+            return None
+        if expected.shape != array.shape:
+            if expected.size != array.size:
+                return Birth(Distance(np.inf, np.inf, np.inf, np.nan, (), np.nan, np.nan), Tolerance(1.0, 1.0))
+            array = array.reshape(expected.shape)
+        with np.errstate(all="ignore"):
+            tolerance = self.rounding.of(expected, lambda run: run.predicted(name))
+        return Birth(distance(array, expected), tolerance)
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) or "()"

@@ -1,0 +1,61 @@
+"""How large a difference is still right: what the same computation, in the port's precision, comes to.
+
+The graph is computed in that precision with random roundings (`npswin.verify.graph.precision`), several times, and once
+in float64. A tensor's tolerance is `MARGIN` times the largest distance between them: it grows with depth as rounding
+does, is small where an operation only moves numbers, and large behind a cancellation. What float64 does is computed in
+float32 and scaled, since rounding errors are proportional to the unit roundoff as long as they are small.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify.graph import UNIT_ROUNDOFF, Arithmetic, Graph, Run
+from npswin.verify.port.measure import distance
+
+MARGIN = 4.0
+DRAWS = 4
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The largest `relative` and `peak` of a `Distance` that rounding explains."""
+
+    relative: float
+    peak: float
+
+    def excess(self, relative: float, peak: float) -> float:
+        """How many times a distance is the tolerance; up to 1 it agrees."""
+        return max(relative / self.relative, peak / self.peak)
+
+
+class Rounding:
+    """The tolerances of a graph's tensors, given some of them.
+
+    Args:
+        graph: the computation.
+        given: tensors from which it starts: the sources alone, or all that a port has.
+        precision: the port's.
+        draws: how often the roundings are drawn.
+    """
+
+    def __init__(self, graph: Graph, given: Mapping[str, Array], precision: str, draws: int = DRAWS) -> None:
+        self.precision = precision
+        self.scale = UNIT_ROUNDOFF["float64"] / UNIT_ROUNDOFF["float32"] if precision == "float64" else 1.0
+        computed = "float32" if precision == "float64" else precision
+        self.runs = [
+            Run(graph, given, Arithmetic(computed, np.random.default_rng([draw, 5]))) for draw in range(draws)
+        ]
+
+    def of(self, exact: Array, compute: Callable[[Run], Array]) -> Tolerance:
+        """The tolerance of a tensor whose exact value is known, and which `compute` gets from a run."""
+        found = [distance(compute(run), exact) for run in self.runs]
+        unit = UNIT_ROUNDOFF[self.precision]
+        relative = max(one.relative for one in found) * self.scale
+        peak = max(one.peak for one in found) * self.scale
+        top = float(np.abs(exact[np.isfinite(exact)]).max(initial=0))
+        usual = distance(np.zeros_like(exact), exact)
+        floor = unit * (usual.peak if np.isfinite(usual.peak) else top)  # one rounding of the largest number
+        return Tolerance(MARGIN * (relative + unit), MARGIN * (peak + floor + unit))
