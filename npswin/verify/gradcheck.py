@@ -42,7 +42,8 @@ def gradcheck(
     """Compare a backward pass with its forward pass, for each input and each parameter.
 
     A central difference calls the forward pass 4 times, or 12 where it disagrees; a complex step calls it once. So
-    along="joint", directions=1 checks a layer of any size, if it is right, with 1 + 4 calls or 1 + 1.
+    along="joint", directions=1 checks a layer of any size, if it is right, with 1 + 4 calls or 1 + 1. To tell what a
+    failure looks like takes one more pass each way, and after a complex step 12 forward for each element listed.
 
     The complex step puts complex arrays into a layer's `params` for the call: it has to be a dictionary that `forward`
     reads. The layers of this package make theirs anew at each access, and their compiled kernels take real numbers;
@@ -60,7 +61,7 @@ def gradcheck(
             tensors at once, which do not tell which one is wrong and miss one whose gradient is far below the others';
             None, coordinates or directions by the tensor's size.
         step: the longest step, 2e-5 or for the complex step 1e-30; it grows with numbers above 1, and where it
-            disagrees, a fifth and a twenty-fifth of it are tried.
+            disagrees, central differences are tried with a fifth and a twenty-fifth of it.
         tolerance: largest relative error that passes; 1e-6 for central differences, 1e-11 for the complex step.
         max_coordinates: where `along` is None, tensors of more numbers are checked along random directions.
         directions: how many.

@@ -15,8 +15,8 @@ from npswin.verify.gradcheck_measure import Evidence
 DOUBLE = float(np.finfo(float).eps)
 WITHIN_NOISE = 20  # standard deviations
 SMALLEST_JUMP = 1e-5  # of the output: float32 rounds by less
-COORDINATES_TELL = ", or see along='coordinates', where a bug cannot hide behind it"
 SMALLEST_NOISE, LARGEST_NOISE = 1e-12, 1e-3  # of the output: below, it may be float64's; above, it is none
+COORDINATES_TELL = ", or see along='coordinates', where a bug cannot hide behind it"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ class Failure:
     def backward_is_coarse(self) -> bool:
         """Whether the backward pass, or a dtype below float64, does not carry the digits that differ."""
         coarse = 100 * self.precision * self.scale if self.precision > DOUBLE else 0.0
-        return self.mismatch <= max(WITHIN_NOISE * self.doubt, coarse)
+        doubt = self.doubt if self.doubt <= LARGEST_NOISE * self.scale else 0.0  # above, another branch was taken
+        return self.mismatch <= max(WITHIN_NOISE * doubt, coarse)
 
     @property
     def is_not_analytic(self) -> bool:

@@ -6,8 +6,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from npswin.types import Array
 from npswin.weights.files import WeightFileError, decode_tensor, diagnosis
 

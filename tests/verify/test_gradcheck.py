@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import npswin
-from npswin import ops
+from npswin import layers, ops
 from npswin.verify import GradcheckError
 from tests.ops.drawn import normal
 
@@ -129,7 +129,7 @@ def test_the_report_is_a_table():
     ("target", "inputs", "arguments", "message"),
     [
         (Scale(), np.zeros((2, 3), "float32"), {}, r"inputs\[0\]: got dtype float32, expected float64"),
-        (Scale(), np.zeros((2, 3)), {"method": "complex"}, "method: got 'complex' with a layer"),
+        (layers.LayerNorm(3, "float64"), np.zeros((2, 3)), {"method": "complex"}, "method: got 'complex' with a layer"),
         (Scale(), np.zeros((2, 3)), {"method": "exact"}, "method: got 'exact'"),
         ((lambda x: (x, None), lambda dy, _: dy), np.zeros((0, 3)), {}, r"forward: got an output of shape \(0, 3\)"),
         ((lambda x: (x, None), lambda dy, _: dy), [np.arange(3)], {}, "inputs: got no floating-point array"),

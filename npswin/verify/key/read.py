@@ -62,7 +62,7 @@ class AnswerKey:
 
     def positions(self, name: str) -> Array | None:
         """Where the numbers of a thinned tensor stand in it, counted in C order; None for a whole one."""
-        return self.file[POSITIONS + name] if POSITIONS + name in self.file else None
+        return self.file.get(POSITIONS + name, None)
 
     @property
     def sources(self) -> dict[str, Array]:

@@ -124,7 +124,9 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
         file = TensorFile(path)
     except (WeightFileError, OSError) as error:
-        raise CandidateError(f"{error}\n(a dump is a safetensors or .npz file, or a folder of .npy or .bin files)") from error
+        raise CandidateError(
+            f"{error}\n(a dump is a safetensors or .npz file, or a folder of .npy or .bin files)"
+        ) from error
 
     def reader(name: str) -> Callable[[], Array]:
         def read() -> Array:

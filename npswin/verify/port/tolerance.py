@@ -45,9 +45,7 @@ class Rounding:
         self.precision = precision
         self.scale = UNIT_ROUNDOFF["float64"] / UNIT_ROUNDOFF["float32"] if precision == "float64" else 1.0
         computed = "float32" if precision == "float64" else precision
-        self.runs = [
-            Run(graph, given, Arithmetic(computed, np.random.default_rng([draw, 5]))) for draw in range(draws)
-        ]
+        self.runs = [Run(graph, given, Arithmetic(computed, np.random.default_rng([draw, 5]))) for draw in range(draws)]
 
     def of(self, exact: Array, compute: Callable[[Run], Array]) -> Tolerance:
         """The tolerance of a tensor whose exact value is known, and which `compute` gets from a run."""

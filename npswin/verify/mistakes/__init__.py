@@ -1,0 +1,14 @@
+"""The mistakes that ports make, each as a change of the graph that can be tried."""
+
+from npswin.verify.mistakes.attention import ATTENTION
+from npswin.verify.mistakes.blocks import BLOCKS
+from npswin.verify.mistakes.gradients import GRADIENTS
+from npswin.verify.mistakes.images import IMAGES
+from npswin.verify.mistakes.mistake import Changes, Mistake
+from npswin.verify.mistakes.norms import NORMS
+from npswin.verify.mistakes.position import POSITION
+from npswin.verify.mistakes.windows import WINDOWS
+
+CATALOGUE: tuple[Mistake, ...] = (*IMAGES, *NORMS, *WINDOWS, *ATTENTION, *POSITION, *BLOCKS, *GRADIENTS)
+
+__all__ = ["CATALOGUE", "Changes", "Mistake"]

@@ -1,0 +1,136 @@
+"""Mistakes with numbers of their own that have to be found first: a factor, a bias, who skipped a branch.
+
+Each looks at a tensor beside what it should be and, where the pattern is there, gives the changes that would make it.
+That these do make it is tested as for any other mistake.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from npswin.ops import residual_backward, residual_forward
+from npswin.types import Array
+from npswin.verify.graph import GRADIENT, Graph, Operation, Run
+from npswin.verify.mistakes.mistake import Changes, after, changed_derivative, is_made_by, otherwise, times
+
+NEAR = 1e-2  # of a number to the one that it is taken for, before the test proper
+Found = tuple[str, Changes]
+
+
+@dataclass(frozen=True)
+class FittedMistake:
+    """A mistake whose numbers are fitted.
+
+    Attributes:
+        name, says, mend: as in `Mistake`.
+        fit: (run of the graph on the port's tensors, a tensor's name, the port's tensor) -> detail and changes.
+    """
+
+    name: str
+    says: str
+    mend: str
+    fit: Callable[[Run, str, Array], Found | None]
+
+
+def _drop_path(run: Run, name: str, found: Array) -> Found | None:
+    node = run.graph.nodes.get(name)
+    if node is None or not is_made_by(node, "residual"):
+        return None
+    shortcut, branch = (run.value(read).reshape(len(found), -1) for read in node.inputs)
+    difference = found.reshape(len(found), -1) - shortcut
+    factors = (difference * branch).sum(1) / (branch * branch).sum(1)
+    kept = factors[np.abs(factors) > NEAR]
+    factor = float(kept.mean()) if kept.size else 0.0
+    scale = np.where(np.abs(factors) > NEAR, factor, 0.0)
+    if (
+        np.abs(factors - scale).max() > NEAR
+        or np.abs(scale - 1).max() <= 1e-5
+        or not (factor == 0 or factor > 1 - NEAR)
+    ):
+        return None
+    skipping = [str(image) for image in np.flatnonzero(scale == 0)]
+    detail = f"image {', '.join(skipping)} of the batch skips the branch" if skipping else ""
+    if factor > 1 + NEAR:
+        detail += f"{'; ' if detail else ''}the branch is multiplied by {factor:.4g}, a rate of {1 - 1 / factor:.3g}"
+
+    def forward(x: Array, y: Array) -> tuple[Array, object]:
+        return residual_forward(x, y, scale.astype(x.dtype))
+
+    return detail, otherwise(node, Operation("residual", forward, residual_backward))
+
+
+def _dropout(run: Run, name: str, found: Array) -> Found | None:
+    node = run.graph.nodes.get(name)
+    if node is None or node.operation is None or found.size < 32 or not is_made_by(node, "linear", "gelu", "softmax"):
+        return None
+    right = run.predicted(name)
+    dropped = (found == 0) & (right != 0)
+    share = dropped.mean()
+    if not 0.005 < share < 0.9:
+        return None
+    kept = ~dropped & (right != 0)
+    factor = float((found[kept] * right[kept]).sum() / (right[kept] ** 2).sum())
+    scale = np.where(dropped, 0.0, factor)
+    detail = f"{share:.0%} of the numbers are 0, the others are multiplied by {factor:.4g}"
+    pair = (lambda y: (y * scale.astype(y.dtype), None)), (lambda dy, _: dy * scale.astype(dy.dtype))
+    return detail, otherwise(node, after(node.operation, pair))
+
+
+def _extra_bias(run: Run, name: str, found: Array) -> Found | None:
+    node = run.graph.nodes.get(name)
+    if node is None or node.operation is None or not is_made_by(node, "linear", "patch_embed"):
+        return None
+    rows = (found - run.predicted(name)).reshape(-1, found.shape[-1])
+    bias = rows.mean(axis=0)
+    if len(rows) < 4 or np.abs(rows - bias).max() > NEAR * np.abs(bias).max():
+        return None
+    numbers = ", ".join(f"{number:.4g}" for number in bias[:3])
+    pair = (lambda y: (y + bias.astype(y.dtype), None)), (lambda dy, _: dy)
+    return f"{numbers}, ...", otherwise(node, after(node.operation, pair))
+
+
+def _factor(run: Run, name: str, found: Array) -> Found | None:
+    if found.size < 4:
+        return None
+    right = run.predicted(name)
+    squares = (right * right).sum()
+    if not squares or right.shape != found.shape:
+        return None
+    factor = float((found * right).sum() / squares)
+    if not np.isfinite(factor) or factor == 0:
+        return None
+    detail = f"by {factor:.6g}"
+    if name.startswith(GRADIENT):
+        return detail, _scaled_gradient(run.graph, name.removeprefix(GRADIENT), factor)
+    node = run.graph.nodes[name]
+    assert node.operation is not None
+    return detail, otherwise(node, after(node.operation, times(factor)))
+
+
+def _scaled_gradient(graph: Graph, name: str, factor: float) -> Changes:
+    changes: Changes = {}
+    for user in graph.consumers[name]:
+        node = graph.nodes[user]
+        operation = node.operation
+        assert operation is not None
+        for place, read in enumerate(node.inputs):
+            if read == name:
+                operation = changed_derivative(operation, place, lambda dx: dx * dx.dtype.type(factor))
+        changes |= otherwise(node, operation)
+    return changes
+
+
+FITTED = (
+    FittedMistake(
+        "drop-path",
+        "drop path is left on",
+        "in inference no branch is dropped, and none is scaled",
+        _drop_path,
+    ),
+    FittedMistake("dropout", "dropout is left on", "in inference nothing is dropped", _dropout),
+    FittedMistake(
+        "extra-bias", "a bias is added that should not be there", "y = x Wᵀ + b, b as in the weights", _extra_bias
+    ),
+    FittedMistake("factor", "all of it is multiplied", "leave out the factor", _factor),
+)

@@ -1,0 +1,110 @@
+"""Mistakes between the image's pixels and the first tokens."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from npswin.data import CIFAR10_MEAN, CIFAR10_STD, IMAGENET_MEAN, IMAGENET_STD
+from npswin.types import Array
+from npswin.verify.graph import Graph, Node
+from npswin.verify.mistakes.mistake import (
+    Changes,
+    Mistake,
+    before,
+    gather,
+    made_by,
+    otherwise,
+    replacing,
+)
+
+OTHER_SCALES = {
+    "mean 0.5 and deviation 0.5": ((0.5,) * 3, (0.5,) * 3),
+    "only divided by 255": ((0.0,) * 3, (1.0,) * 3),
+    "not even divided by 255": ((0.0,) * 3, (1 / 255,) * 3),
+    "ImageNet's mean and deviation": (IMAGENET_MEAN, IMAGENET_STD),
+    "CIFAR-10's mean and deviation": (CIFAR10_MEAN, CIFAR10_STD),
+}
+
+
+def _other_scale(_: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
+    mean, std = node.settings["mean"], node.settings["std"]
+    own = {"mean and deviation in the order blue, green, red": (mean[::-1], std[::-1])}
+    for detail, (other_mean, other_std) in (OTHER_SCALES | own).items():
+        if len(mean) == len(other_mean) and (tuple(mean), tuple(std)) != (tuple(other_mean), tuple(other_std)):
+            yield detail, otherwise(node, settings={"mean": tuple(other_mean), "std": tuple(other_std)})
+
+
+def _interleaved(pixels: Array) -> Array:
+    return pixels.reshape(len(pixels), *pixels.shape[2:], pixels.shape[1]).transpose(0, 3, 1, 2)
+
+
+def _kernel_read_channels_last(weight: Array) -> Array:
+    width, channels, side, _ = weight.shape
+    return weight.reshape(width, side, side, channels).transpose(0, 3, 1, 2)
+
+
+def _turned(x: Array) -> Array:
+    return x.swapaxes(-1, -2).reshape(x.shape)
+
+
+IMAGES = (
+    Mistake(
+        "bgr",
+        "the image's channels are in the order blue, green, red",
+        "red comes first",
+        replacing("normalize", {"": lambda op: before(op, 0, gather(lambda x: x[:, ::-1]))}),
+    ),
+    Mistake(
+        "normalization",
+        "pixels are brought to another scale",
+        "x = (pixel / 255 - mean) / deviation, with the key's mean and deviation for each channel (manifest.json)",
+        made_by("normalize", _other_scale),
+    ),
+    Mistake(
+        "image-layout",
+        "the image's memory is read in another layout",
+        "images are (B, channels, H, W)",
+        replacing(
+            "normalize",
+            {
+                "as (H, W, channels)": lambda op: before(op, 0, gather(_interleaved)),
+                "rows and columns exchanged": lambda op: before(op, 0, gather(_turned)),
+                "upside down": lambda op: before(op, 0, gather(lambda x: x[:, :, ::-1])),
+            },
+        ),
+    ),
+    Mistake(
+        "patch-channels-last",
+        "the patch embedding takes a patch's numbers with the channels last",
+        "the kernel is (C, channels, row, column): a patch is flattened channel by channel",
+        replacing(
+            "patch_embed",
+            {
+                "the kernel's memory read as (C, row, column, channels)": lambda op: before(
+                    op, 1, gather(_kernel_read_channels_last)
+                ),
+                "the patch flattened as (row, column, channels)": lambda op: before(
+                    op, 1, gather(lambda w: w.transpose(0, 2, 3, 1).reshape(w.shape))
+                ),
+            },
+        ),
+    ),
+    Mistake(
+        "patch-rows-columns",
+        "the patch embedding exchanges rows and columns",
+        "the kernel's third axis runs down the image, its fourth to the right",
+        replacing(
+            "patch_embed",
+            {
+                "inside each patch": lambda op: before(op, 1, gather(_turned)),
+                "in the whole image": lambda op: before(op, 0, gather(_turned)),
+            },
+        ),
+    ),
+    Mistake(
+        "patch-bias-missing",
+        "the patch embedding has no bias",
+        "add patch_embed.proj.bias",
+        replacing("patch_embed", {"": lambda op: before(op, 2, gather(np.zeros_like))}),
+    ),
+)

@@ -1,0 +1,136 @@
+"""Mistakes in layer normalization and in the activation between the two layers of an MLP."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from npswin.ops import layer_norm_backward, layer_norm_forward
+from npswin.types import Array
+from npswin.verify.graph import Graph, Node, Operation
+from npswin.verify.mistakes.mistake import (
+    Changes,
+    Mistake,
+    before,
+    elementwise,
+    gather,
+    made_by,
+    otherwise,
+    replacing,
+    times,
+    zeros,
+)
+
+OTHER_EPS = (1e-6, 1e-3, 1e-12, 1e-8, 1e-4, 1e-7, 0.0)
+
+
+def _other_eps(_: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
+    for eps in OTHER_EPS:
+        yield f"eps = {eps:g}", otherwise(node, settings={"eps": eps})
+
+
+def _unbiased(graph: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
+    """With C - 1 for C in the variance, (x - μ) / √(σ² C/(C - 1) + eps) is a norm of a smaller eps and gain:
+    √((C - 1)/C) (x - μ) / √(σ² + eps (C - 1)/C)."""
+    operation = node.operation
+    assert operation is not None
+
+    def forward(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Any]:
+        share = (x.shape[-1] - 1) / x.shape[-1]
+        smaller = before(operation, 1, times(math.sqrt(share)))
+        y, cache = smaller.forward(x, weight, bias, eps=eps * share)
+        return y, (smaller, cache)
+
+    def backward(dy: Array, cache: Any) -> tuple[Array | None, ...]:
+        smaller, inner = cache
+        return smaller.backward(dy, inner)
+
+    yield "", otherwise(node, Operation(operation.name, forward, backward))
+
+
+def _over(*axes: int) -> Any:
+    """A layer norm whose statistics run over these axes instead of the channels; gain and bias stay the channels'."""
+
+    def forward(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Any]:
+        last = np.moveaxis(x, axes, range(-len(axes), 0))
+        rows = last.reshape(*last.shape[: -len(axes)], -1)
+        plain, cache = layer_norm_forward(
+            rows, np.ones(rows.shape[-1], x.dtype), np.zeros(rows.shape[-1], x.dtype), eps
+        )
+        xhat = np.moveaxis(plain.reshape(last.shape), range(-len(axes), 0), axes)
+        return xhat * weight + bias, (xhat, weight, cache, last.shape)
+
+    def backward(dy: Array, caches: Any) -> tuple[Array, Array, Array]:
+        xhat, weight, cache, shape = caches
+        channels = dy.shape[-1]
+        dlast = np.moveaxis(dy * weight, axes, range(-len(axes), 0))
+        drows = layer_norm_backward(dlast.reshape(*dlast.shape[: -len(axes)], -1), cache)[0]
+        dx = np.moveaxis(drows.reshape(shape), range(-len(axes), 0), axes)
+        return dx, (dy * xhat).reshape(-1, channels).sum(0), dy.reshape(-1, channels).sum(0)
+
+    return lambda _: Operation("layer_norm", forward, backward)
+
+
+def _over_tokens(_: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
+    if node.axes.startswith("B, H"):
+        yield "over the places of the map, for each channel", otherwise(node, _over(1, 2)(None))
+        yield "over places and channels together", otherwise(node, _over(1, 2, 3)(None))
+    yield "over the batch", otherwise(node, _over(0)(None))
+
+
+def _tanh_gelu(x: Array) -> Array:
+    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+NORMS = (
+    Mistake(
+        "norm-eps",
+        "layer normalization has another eps",
+        "eps is 1e-5 in every norm",
+        made_by("layer_norm", _other_eps),
+    ),
+    Mistake(
+        "norm-unbiased",
+        "layer normalization divides the variance by C - 1",
+        "the variance is the biased one: divide by C",
+        made_by("layer_norm", _unbiased),
+    ),
+    Mistake(
+        "norm-over-tokens",
+        "layer normalization takes its statistics over the wrong axis",
+        "mean and variance are those of each token's channels",
+        made_by("layer_norm", _over_tokens),
+    ),
+    Mistake(
+        "norm-bias-missing",
+        "layer normalization does not add its bias",
+        "y = normalized · weight + bias",
+        replacing("layer_norm", {"": lambda op: before(op, 2, gather(zeros))}),
+    ),
+    Mistake(
+        "gelu-tanh",
+        "GELU is its tanh approximation",
+        "GELU is the exact one: x (1 + erf(x/√2)) / 2",
+        replacing("gelu", {"": lambda _: elementwise("gelu", _tanh_gelu)}),
+    ),
+    Mistake(
+        "gelu-sigmoid",
+        "GELU is its sigmoid approximation x σ(1.702 x)",
+        "GELU is the exact one: x (1 + erf(x/√2)) / 2",
+        replacing("gelu", {"": lambda _: elementwise("gelu", lambda x: x / (1 + np.exp(-1.702 * x)))}),
+    ),
+    Mistake(
+        "gelu-other",
+        "the MLP has another activation",
+        "the activation is GELU: x (1 + erf(x/√2)) / 2",
+        replacing(
+            "gelu",
+            {
+                "ReLU": lambda _: elementwise("gelu", lambda x: x * (x.real > 0)),
+                "SiLU": lambda _: elementwise("gelu", lambda x: x / (1 + np.exp(-x))),
+                "none": lambda _: elementwise("gelu", lambda x: x * 1),
+            },
+        ),
+    ),
+)

@@ -1,0 +1,284 @@
+"""What a port does wrong: each mistake of the catalogue is planted, and the one that makes the port's numbers named.
+
+The first tensor that is not what its operation makes of the port's own inputs is the symptom. It can come from its own
+operation, or, where the port did not dump what lies before, from any operation back to what it did dump. Each mistake
+that can be made in one of these is planted in the graph, which is run on the port's inputs again. If that makes the
+port's tensor, within rounding, the mistake is a cause; of several, the one that leaves the fewest symptoms. It stays
+planted, and the search goes on from the next symptom.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify.graph import GRADIENT, Graph, Run
+from npswin.verify.mistakes import CATALOGUE, Changes
+from npswin.verify.mistakes.fitted import FITTED
+from npswin.verify.port.compare import Birth, Comparer, Comparison, Local
+
+PROMISING = 50.0  # times the tolerance: a hypothesis so near gets a tolerance of its own
+MOST_CAUSES = 50
+MOST_PAIRS = 20_000
+LISTED = 5  # hypotheses of a report
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Hypothesis:
+    """A mistake at a place.
+
+    Attributes:
+        name, says, mend, detail: as in the catalogue; a pair's are joined.
+        place: the tensor whose operation is made wrongly.
+        changes: of the graph.
+        backward: whether only the backward pass is wrong.
+        excess: how many times the tolerance the port's tensor is from what the graph then makes; up to 1 it is made.
+        left: how many symptoms are left when it is planted.
+    """
+
+    name: str
+    says: str
+    mend: str
+    detail: str
+    place: str
+    changes: Changes
+    backward: bool = False
+    excess: float = np.inf
+    left: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.says}{f' ({self.detail})' if self.detail else ''}"
+
+
+@dataclass
+class Cause:
+    """A mistake that was found.
+
+    Attributes:
+        hypothesis: which.
+        symptom: the tensor that gave it away.
+        without: how many times the tolerance the symptom is off without the mistake.
+        explained: the symptoms that are gone when it is planted.
+        places: the tensors whose operations are made so wrongly; the first is the hypothesis'.
+        others: further hypotheses, the nearest first; those with an excess of up to 1 cannot be told apart from it.
+    """
+
+    hypothesis: Hypothesis
+    symptom: str
+    without: float
+    explained: list[str]
+    places: list[str]
+    others: list[Hypothesis] = field(default_factory=list)
+
+
+@dataclass
+class Diagnosis:
+    """What was found.
+
+    Attributes:
+        comparison: the port beside the key.
+        causes: the mistakes, in the order in which they were found.
+        unexplained: symptoms that no mistake of the catalogue makes, with the nearest hypotheses.
+        tried: how many hypotheses were tried.
+    """
+
+    comparison: Comparison
+    causes: list[Cause]
+    unexplained: dict[str, list[Hypothesis]]
+    tried: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is nothing to explain."""
+        return self.comparison.ok
+
+
+def diagnose(comparer: Comparer, progress: Progress | None = None) -> Diagnosis:
+    """Name the mistakes of a port.
+
+    Args:
+        comparer: the key and the candidate.
+        progress: called with a symptom, how many hypotheses were tried for it, and of how many.
+
+    Returns:
+        The diagnosis.
+    """
+    return _Search(comparer, progress or (lambda *_: None)).run()
+
+
+class _Search:
+    def __init__(self, comparer: Comparer, progress: Progress) -> None:
+        self.comparer, self.progress = comparer, progress
+        self.comparison = comparer.compare()
+        self.graph, self.given = comparer.key.graph, dict(comparer.given)
+        self.unreadable = comparer.candidate.unreadable
+        self.causes: list[Cause] = []
+        self.unexplained: dict[str, list[Hypothesis]] = {}
+        self.tried = 0
+
+    def run(self) -> Diagnosis:
+        births = self.births(self.graph)
+        while len(self.causes) < MOST_CAUSES:
+            symptom = next((name for name in births if name not in self.unexplained), None)
+            if symptom is None:
+                break
+            fitting, rest = self.search(symptom, births)
+            if not fitting:
+                self.unexplained[symptom] = rest[:LISTED]
+                continue
+            best = fitting[0]
+            self.graph = self.graph.replaced(best.changes)
+            after = self.births(self.graph)
+            gone = [name for name in births if name not in after]
+            self.add(Cause(best, symptom, births[symptom], gone, [best.place], (fitting[1:] + rest)[:LISTED]))
+            births = after
+        return Diagnosis(self.comparison, self.causes, self.unexplained, self.tried)
+
+    def add(self, cause: Cause) -> None:
+        """One more cause, or one more place of one that is known."""
+        for known in self.causes:
+            same = (known.hypothesis.name, known.hypothesis.detail) == (cause.hypothesis.name, cause.hypothesis.detail)
+            if same and cause.hypothesis.name not in ("factor", "extra-bias", "drop-path", "dropout"):
+                known.places += cause.places
+                known.explained += cause.explained
+                return
+        self.causes.append(cause)
+
+    def births(self, graph: Graph) -> dict[str, float]:
+        """The tensors that are not what the graph makes of the port's own inputs, and how far off they are."""
+        local = Local(graph, self.given, self.comparer.precision)
+        found: dict[str, float] = {}
+        for name in self.comparer.order:
+            array = self.dumped(name)
+            if name in self.unreadable or array is None:
+                continue
+            try:
+                birth = local.born(name, array)
+            except (ValueError, IndexError):  # what was planted does not fit the port's shapes here
+                found[name] = np.inf
+                continue
+            if birth is not None and birth.wrong and not self.made_of_unexplained(name):
+                found[name] = birth.excess
+        return found
+
+    def made_of_unexplained(self, name: str) -> bool:
+        """Whether it is a gradient that passes an operation of which nobody knows what it does."""
+        if not name.startswith(GRADIENT):
+            return False
+        return bool(set(self.backward_suspects(name)) & set(self.unexplained))
+
+    def dumped(self, name: str) -> Array | None:
+        candidate = self.comparer.candidate
+        return candidate.tensors.get(name, candidate.misshapen.get(name))
+
+    def search(self, symptom: str, births: dict[str, float]) -> tuple[list[Hypothesis], list[Hypothesis]]:
+        """The hypotheses that make the symptom, best first, and the others, nearest first."""
+        found = self.dumped(symptom)
+        assert found is not None
+        hypotheses = list(self.hypotheses(symptom, found))
+        for place, hypothesis in enumerate(hypotheses):
+            self.progress(symptom, place, len(hypotheses))
+            hypothesis.excess = self.excess(symptom, found, hypothesis.changes)
+        self.tried += len(hypotheses)
+        hypotheses.sort(key=lambda one: one.excess if np.isfinite(one.excess) else np.inf)
+        fitting = [one for one in hypotheses if one.excess <= 1]
+        if not fitting and len(self.suspects(symptom)) > 1:
+            fitting = self.pairs(symptom, found, hypotheses)
+        for hypothesis in fitting:
+            hypothesis.left = len(self.births(self.graph.replaced(hypothesis.changes)))
+        order = {id(one): place for place, one in enumerate(fitting)}
+        fitting.sort(key=lambda one: (one.left, one.name == "factor", order[id(one)]))
+        fitting = [one for one in fitting if one.left <= len(births)]
+        return fitting, [one for one in hypotheses if one not in fitting and np.isfinite(one.excess)]
+
+    def excess(self, symptom: str, found: Array, changes: Changes) -> float:
+        """How many times the tolerance the port's tensor is from what the changed graph makes."""
+        graph = self.graph.replaced(changes)
+        try:
+            with np.errstate(all="ignore"):
+                birth = self.birth(graph, symptom, found)
+        except (ValueError, IndexError):  # shapes that do not go together: it cannot be this
+            return np.inf
+        return birth.excess if birth is not None else np.inf
+
+    def birth(self, graph: Graph, symptom: str, found: Array) -> Birth | None:
+        exact = Run(graph, self.given).predicted(symptom)
+        if exact.shape != found.shape and exact.size != found.size:
+            return None
+        return Local(graph, self.given, self.comparer.precision).born(symptom, found)
+
+    def hypotheses(self, symptom: str, found: Array) -> Iterator[Hypothesis]:
+        """Every mistake that can be made where the symptom may come from."""
+        suspects = self.suspects(symptom)
+        for mistake in CATALOGUE:
+            places = self.backward_suspects(symptom) if mistake.backward else suspects
+            everywhere: dict[str, tuple[Changes, list[str]]] = {}
+            for place in places:
+                for detail, changes in mistake.plant(self.graph, place):
+                    yield Hypothesis(mistake.name, mistake.says, mistake.mend, detail, place, changes, mistake.backward)
+                    all_changes, all_places = everywhere.setdefault(detail, ({}, []))
+                    all_changes.update(changes)
+                    all_places.append(place)
+            for detail, (changes, all_places) in everywhere.items():
+                if len(all_places) > 1:
+                    where = f"{detail}{'; ' if detail else ''}in all of {len(all_places)} places"
+                    yield Hypothesis(
+                        mistake.name, mistake.says, mistake.mend, where, all_places[0], changes, mistake.backward
+                    )
+        run = Run(self.graph, self.given)
+        for fitted in FITTED:
+            if found.shape == self.comparer.key.shapes[symptom] and (fit := fitted.fit(run, symptom, found)):
+                yield Hypothesis(fitted.name, fitted.says, fitted.mend, fit[0], symptom, fit[1])
+
+    def pairs(self, symptom: str, found: Array, hypotheses: list[Hypothesis]) -> list[Hypothesis]:
+        """Two mistakes between what was dumped and the symptom, where one does not make it."""
+        single = [one for one in hypotheses if "in all of" not in one.detail]
+        fitting: list[Hypothesis] = []
+        for tried, (one, other) in enumerate(combinations(single, 2)):
+            if tried >= MOST_PAIRS or len(fitting) >= LISTED:
+                break
+            if set(one.changes) & set(other.changes):
+                continue
+            self.tried += 1
+            changes = one.changes | other.changes
+            excess = self.excess(symptom, found, changes)
+            if excess <= 1:
+                says, mend = f"{one}; and {other}", f"{one.mend}; and {other.mend}"
+                fitting.append(
+                    Hypothesis(f"{one.name} + {other.name}", says, mend, "", one.place, changes, False, excess)
+                )
+        return fitting
+
+    def suspects(self, symptom: str) -> list[str]:
+        """The nodes whose forward pass may be wrong: between the symptom and what the port dumped before it."""
+        start = [symptom]
+        if symptom.startswith(GRADIENT):
+            start = [read for user in self.backward_suspects(symptom) for read in self.graph.nodes[user].inputs]
+            start = [name for name in start if name not in self.given and self.graph.nodes[name].operation]
+        waiting, found = start, set()
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                reads = self.graph.nodes[name].inputs
+                waiting += [read for read in reads if read not in self.given and self.graph.nodes[read].operation]
+        return [name for name in self.graph.nodes if name in found]
+
+    def backward_suspects(self, symptom: str) -> list[str]:
+        """The nodes whose backward pass may be wrong: those through which the gradient came."""
+        if not symptom.startswith(GRADIENT):
+            return []
+        waiting, found = [symptom.removeprefix(GRADIENT)], set()
+        seen = set(waiting)
+        while waiting:
+            for user in self.graph.consumers[waiting.pop()]:
+                if user in self.graph.differentiable:
+                    found.add(user)
+                    if GRADIENT + user not in self.given and user not in seen:
+                        seen.add(user)
+                        waiting.append(user)
+        return [name for name in self.graph.nodes if name in found]
