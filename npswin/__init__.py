@@ -5,7 +5,7 @@ from npswin.backends import allow_tf32, capture, get_backend, set_backend
 from npswin.layers.loss import cross_entropy
 from npswin.models import CONFIGS, OTHER_READING, SwinTransformer, create_model, warmup
 from npswin.training import SGD, AdamW, TrainConfig, Trainer
-from npswin.verify import GradcheckError, gradcheck
+from npswin.verify import GradcheckError, gradcheck, trace
 from npswin.weights import load_weights
 
 __version__ = "0.1.0"
@@ -28,5 +28,6 @@ __all__ = [
     "gradcheck",
     "load_weights",
     "set_backend",
+    "trace",
     "warmup",
 ]

@@ -19,6 +19,8 @@ FLOORS = {
     "models": 4,
     "verify": 5,
     "training": 5,
+    "cli": 6,
+    "__main__": 7,
 }
 # weights resizes bias tables with an operation of ops, which it may read as a neighbour
 NEIGHBOURS = {("weights", "ops")}

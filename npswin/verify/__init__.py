@@ -1,5 +1,6 @@
-"""Proof that a backward pass is right."""
+"""Proof that a backward pass is right, and that a port is."""
 
 from npswin.verify.gradcheck import GradcheckError, GradcheckReport, gradcheck
+from npswin.verify.key import AnswerKey, AnswerKeyError, Trace, trace
 
-__all__ = ["GradcheckError", "GradcheckReport", "gradcheck"]
+__all__ = ["AnswerKey", "AnswerKeyError", "GradcheckError", "GradcheckReport", "Trace", "gradcheck", "trace"]

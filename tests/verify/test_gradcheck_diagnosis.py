@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 import npswin
 from npswin import ops
-from npswin.verify.gradcheck_diagnosis import summarize
-from npswin.verify.gradcheck_measure import central
-from npswin.verify.gradcheck_problem import Problem
+from npswin.verify.gradcheck.diagnosis import summarize
+from npswin.verify.gradcheck.measure import central
+from npswin.verify.gradcheck.problem import Problem
 from tests.ops.drawn import SEEDS, SIDES, normal
 
 METHODS = st.sampled_from(["central", "complex"])

@@ -83,7 +83,7 @@ class Graph:
         """The tensors that have a gradient, in an order in which a backward pass finishes them: the loss first."""
         differentiable = self.differentiable
         waiting = {name: sum(use in differentiable for use in uses) for name, uses in self.consumers.items()}
-        order = []
+        order: list[str] = []
         for name in reversed(self.nodes):
             if name not in differentiable or self.nodes[name].operation is None:
                 continue

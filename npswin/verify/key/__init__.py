@@ -1,7 +1,7 @@
 """The answer key: every tensor of a model's forward and backward pass, and the file that a port is compared with."""
 
-from npswin.verify.key.golden import make_key
 from npswin.verify.key.read import AnswerKey, AnswerKeyError
 from npswin.verify.key.trace import Trace, trace
+from npswin.verify.key.write import write_key
 
-__all__ = ["AnswerKey", "AnswerKeyError", "Trace", "make_key", "trace"]
+__all__ = ["AnswerKey", "AnswerKeyError", "Trace", "trace", "write_key"]

@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from npswin.data import IMAGENET_MEAN, IMAGENET_STD
 from npswin.models import SwinTransformer
 from npswin.types import Array
-from npswin.verify.key.trace import Normalization, Trace, trace
 
 # Every case that ports get wrong, in under a megabyte: maps that windows do not divide, an odd window, a shift, more
 # heads than one, a stage that is a single window.
@@ -24,18 +22,6 @@ MINIATURE: dict[str, Any] = {
     "mlp_ratio": 2.0,
     "drop_path_rate": 0.0,
 }
-
-
-def make_key(
-    model: SwinTransformer,
-    pixels: Array,
-    labels: Sequence[int] | Array,
-    *,
-    backward: bool = True,
-    normalization: Normalization | None = (IMAGENET_MEAN, IMAGENET_STD),
-) -> Trace:
-    """A trace from pixels, as `npswin golden` writes it; ImageNet's normalization unless said otherwise."""
-    return trace(model, pixels, labels, backward=backward, normalization=normalization)
 
 
 def redraw(model: SwinTransformer, seed: int) -> None:

@@ -138,8 +138,8 @@ class Comparer:
         if name in self.candidate.unreadable:
             return Row(name, UNREADABLE, note=self.candidate.unreadable[name])
         if name in self.candidate.misshapen:
-            found, wanted = self.candidate.misshapen[name].shape, self.key.shapes[name]
-            return Row(name, SHAPE, note=f"shape {_shape(found)}, the key has {_shape(wanted)}")
+            shape, wanted = self.candidate.misshapen[name].shape, self.key.shapes[name]
+            return Row(name, SHAPE, note=f"shape {_shape(shape)}, the key has {_shape(wanted)}")
         array = self.candidate.tensors[name]
         whole, tolerance = self.standard(name)
         right, positions = self.right(name, whole)

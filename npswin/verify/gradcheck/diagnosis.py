@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.gradcheck_measure import Evidence
+from npswin.verify.gradcheck.measure import Evidence
 
 DOUBLE = float(np.finfo(float).eps)
 WITHIN_NOISE = 20  # standard deviations

@@ -1,9 +1,9 @@
 """Is a backward pass the derivative of its forward pass? Numerically, with no framework to compare with.
 
 For random numbers r of the output's shape, the backward pass of r gives the gradient of L = Σ r·y. The same numbers
-follow from the forward pass alone (`gradcheck_measure.py`): along each coordinate, along a few random directions for
+follow from the forward pass alone (`measure.py`): along each coordinate, along a few random directions for
 tensors that have too many coordinates, or along one direction through all tensors at once. A wrong derivative agrees
-with none of them. A derivative that differs need not be wrong; what it looks like is told in `gradcheck_diagnosis.py`.
+with none of them. A derivative that differs need not be wrong; what it looks like is told in `diagnosis.py`.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.gradcheck_diagnosis import Failure, diagnose, explain, hint_at, summarize
-from npswin.verify.gradcheck_measure import SMALLEST_SHARE, STEPS, Evidence, central, complex_step
-from npswin.verify.gradcheck_paths import Path, paths
-from npswin.verify.gradcheck_problem import Move, Problem
-from npswin.verify.gradcheck_report import Element, GradcheckError, GradcheckReport, TensorCheck
+from npswin.verify.gradcheck.diagnosis import Failure, diagnose, explain, hint_at, summarize
+from npswin.verify.gradcheck.measure import SMALLEST_SHARE, STEPS, Evidence, central, complex_step
+from npswin.verify.gradcheck.paths import Path, paths
+from npswin.verify.gradcheck.problem import Move, Problem
+from npswin.verify.gradcheck.report import Element, GradcheckError, GradcheckReport, TensorCheck
 
 __all__ = ["GradcheckError", "GradcheckReport", "gradcheck"]
 

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.gradcheck_problem import Move
+from npswin.verify.gradcheck.problem import Move
 
 
 @dataclass(frozen=True)

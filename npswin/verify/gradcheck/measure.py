@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.gradcheck_problem import Move, Problem
+from npswin.verify.gradcheck.problem import Move, Problem
 
 STEPS = {"central": 2e-5, "complex": 1e-30}
 SHORTER = (1.0, 0.2, 0.04)  # of the step

@@ -1,0 +1,5 @@
+"""The command npswin."""
+
+from npswin.cli.main import main
+
+__all__ = ["main"]

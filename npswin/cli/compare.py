@@ -1,0 +1,51 @@
+"""npswin compare: a port beside the answer key."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from npswin.cli.shared import add_key_and_candidate, comparer, print_json, write_text
+from npswin.verify.port.report import comparison_json, comparison_summary, comparison_table
+
+DESCRIPTION = """Compare what a port dumped with the answer key, tensor by tensor, in order of computation.
+
+A tensor "agrees" if it is as near to the key as the port's precision allows; the tolerance is what the same computation
+comes to in that precision. If it does not, it is either "inherited": its operation is right for the port's own inputs,
+which were wrong already; or "BORN HERE": its operation makes something else of the port's own inputs.
+
+The exit status is 0 if all tensors agree, 1 if one does not, 2 if something cannot be read.
+"""
+
+
+def add(commands: Any) -> None:
+    """Tell the command line of it."""
+    parser = commands.add_parser(
+        "compare",
+        help="which tensors of a port agree, and where an error is born",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_key_and_candidate(parser)
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a page: the model as a graph, tensors as images"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare, print, and tell by the exit status."""
+    both = comparer(options)
+    comparison = both.compare()
+    if options.json:
+        print_json(comparison_json(comparison))
+    else:
+        print(comparison_table(comparison))
+        print()
+        print(comparison_summary(comparison))
+        if not comparison.ok:
+            print(f"npswin diagnose {options.key} {options.candidate} looks for the mistake")
+    if options.html is not None:
+        from npswin.verify.port.page import comparison_page
+
+        write_text(options.html, comparison_page(both, comparison))
+    return 0 if comparison.ok else 1

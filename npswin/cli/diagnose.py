@@ -1,0 +1,41 @@
+"""npswin diagnose: which mistake a port makes."""
+
+import argparse
+from typing import Any
+
+from npswin.cli.shared import add_key_and_candidate, comparer, print_json, told
+from npswin.verify.port.diagnose import diagnose
+from npswin.verify.port.report import comparison_summary, diagnosis_json, diagnosis_text
+
+DESCRIPTION = """Name the mistake that a port makes.
+
+For the first tensor that goes wrong, each mistake of a catalogue is planted in the computation, which is run again on
+the port's own inputs. The mistake that makes the port's numbers, to within rounding, is the cause. It stays planted,
+and the search goes on, so that several mistakes are found one after the other.
+
+The exit status is 0 if all tensors agree, 1 if one does not, 2 if something cannot be read.
+"""
+
+
+def add(commands: Any) -> None:
+    """Tell the command line of it."""
+    parser = commands.add_parser(
+        "diagnose",
+        help="which mistake a port makes",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_key_and_candidate(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Search, print, and tell by the exit status."""
+    diagnosis = diagnose(comparer(options), told("trying mistakes for"))
+    if options.json:
+        print_json(diagnosis_json(diagnosis))
+    else:
+        print(comparison_summary(diagnosis.comparison))
+        print()
+        print(diagnosis_text(diagnosis))
+    return 0 if diagnosis.ok else 1

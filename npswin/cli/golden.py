@@ -1,0 +1,135 @@
+"""npswin golden: write an answer key."""
+
+import argparse
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npswin.data import IMAGENET_MEAN, IMAGENET_STD
+from npswin.models import CONFIGS, SwinTransformer
+from npswin.verify.key.golden import MINIATURE, draw_labels, draw_pixels, read_images, redraw
+from npswin.verify.key.trace import trace
+from npswin.verify.key.write import write_key
+from npswin.weights import load_weights
+
+DESCRIPTION = """Write an answer key: the folder OUT with key.safetensors (weights, image, every intermediate tensor,
+and with --backward every gradient) and manifest.json (how each tensor is made of which). docs/answer_key.md describes
+them.
+
+    npswin golden key --backward
+        a miniature Swin that has every case that ports get wrong, in less than a megabyte
+    npswin golden key --model swin_tiny_patch4_window7_224 --weights model.safetensors --image cat.jpg --sample 1000
+        Swin-T with official weights; a thousand numbers of each tensor
+    npswin golden key --config mine.json --only 'layers.0.*' 'grad/layers.0.*' --backward
+        a model of your own, the first stage's tensors
+"""
+
+
+def add(commands: Any) -> None:
+    """Tell the command line of it."""
+    parser = commands.add_parser(
+        "golden",
+        help="write the answer key",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="the key's folder; a key in it is replaced")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--model", metavar="NAME", help=f"one of {', '.join(CONFIGS)}; a miniature if not given")
+    which.add_argument("--config", type=Path, metavar="FILE", help="JSON: the arguments of npswin.SwinTransformer")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="safetensors in any known layout; if not given, random weights of which each one counts",
+    )
+    parser.add_argument("--image", type=Path, nargs="+", metavar="FILE", help="images; random pixels if not given")
+    parser.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="of the images; the model's if not given")
+    parser.add_argument("--batch", type=int, default=2, metavar="N", help="random images (default 2)")
+    parser.add_argument("--labels", type=int, nargs="+", metavar="CLASS", help="a class an image; random if not given")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is random (default 0)")
+    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="(default float64)")
+    parser.add_argument("--backward", action="store_true", help="the gradient of the loss by each tensor as well")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=(),
+        metavar="PATTERN",
+        help="the values of these tensors alone, such as 'layers.0.*'",
+    )
+    parser.add_argument("--sample", type=int, metavar="N", help="at most N numbers of each tensor, at recorded places")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Make the key and say what is in it."""
+    model = _model(options)
+    if options.seed < 0:
+        raise ValueError(f"--seed: got {options.seed}, expected 0 or more")
+    if options.weights is None:
+        redraw(model, options.seed)
+    else:
+        print(load_weights(model, options.weights))
+    pixels = _pixels(options, model)
+    labels = draw_labels(options.seed, len(pixels), model.num_classes) if model.num_classes else np.zeros(0, int)
+    if options.labels is not None:
+        if len(options.labels) != len(pixels):
+            raise ValueError(f"--labels: got {len(options.labels)}, expected one for each of {len(pixels)} images")
+        labels = np.array(options.labels)
+    normalization = (IMAGENET_MEAN, IMAGENET_STD) if model.in_chans == 3 else ([0.5] * model.in_chans,) * 2
+    traced = trace(model, pixels, labels, backward=options.backward, normalization=normalization)
+    folder = write_key(traced, options.out, options.only, options.sample, options.seed)
+    size = sum(file.stat().st_size for file in (folder / "key.safetensors", folder / "manifest.json"))
+    halves = f"{len(traced.graph.computed)} tensors" + (f" and {len(traced.grads)} gradients" if traced.grads else "")
+    print(f"{folder}: {halves} of {len(pixels)} images, loss {traced.loss:.9g}, {size / 1e6:.2f} MB")
+    if not traced.grads:
+        print("without the backward pass; --backward adds it")
+    return 0
+
+
+def _model(options: argparse.Namespace) -> SwinTransformer:
+    arguments = dict(MINIATURE)
+    if options.model is not None:
+        if options.model not in CONFIGS:
+            raise ValueError(f"--model: got {options.model!r}, expected one of {', '.join(CONFIGS)}")
+        arguments = dict(CONFIGS[options.model])
+    elif options.config is not None:
+        arguments = _read_config(options.config)
+    return SwinTransformer(**{**arguments, "dtype": options.dtype})
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        arguments = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, RecursionError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read as JSON ({error})") from error
+    known = list(inspect.signature(SwinTransformer).parameters)
+    if not isinstance(arguments, dict):
+        raise ValueError(f'{path}: expected an object such as {{"embed_dim": 96, "depths": [2, 2, 6, 2]}}')
+    for name in arguments:
+        if name not in known:
+            raise ValueError(f"{path}: {name!r} is no argument of the model; there are {', '.join(known)}")
+    try:
+        SwinTransformer(**arguments)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    return arguments
+
+
+def _pixels(options: argparse.Namespace, model: SwinTransformer) -> np.ndarray:
+    size = options.size or model.config["img_size"]
+    if size is None:
+        raise ValueError("--size: got none, and the model has no img_size; expected H W")
+    height, width = (size, size) if isinstance(size, int) else size
+    if min(height, width) < 1:
+        raise ValueError(f"--size: got {height} {width}, expected at least 1 pixel")
+    if options.image:
+        if model.in_chans != 3:
+            raise ValueError(f"--image: the model takes {model.in_chans} channels, expected 3 for an image")
+        return read_images(options.image, (height, width))
+    if options.batch < 1:
+        raise ValueError(f"--batch: got {options.batch}, expected at least 1")
+    return draw_pixels(options.seed, options.batch, (height, width), model.in_chans)

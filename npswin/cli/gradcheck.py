@@ -1,0 +1,108 @@
+"""npswin gradcheck: is a layer's backward pass the derivative of its forward pass?"""
+
+import argparse
+import importlib.util
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify import gradcheck
+
+DESCRIPTION = """Check the gradient of a layer of your own, from its file.
+
+    npswin gradcheck layer.py:Swish --input 5x4
+    npswin gradcheck layer.py:swish_forward,swish_backward --input 5x4 --method complex
+
+NAME is an object, or a class that is made without arguments, with y, cache = forward(x) and dx = backward(dy, cache),
+parameters in a dictionary `params` and their gradients in `grads`, to which backward adds; or two functions, of which
+the second returns the derivatives by the first one's inputs. Inputs and parameters are float64. The file is run.
+
+The exit status is 0 if every gradient is right, 1 if one is not, 2 if it could not be checked.
+"""
+
+
+def add(commands: Any) -> None:
+    """Tell the command line of it."""
+    parser = commands.add_parser(
+        "gradcheck",
+        help="check the gradient of a layer of your own",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("layer", metavar="FILE.py:NAME", help="or FILE.py:FORWARD,BACKWARD")
+    parser.add_argument(
+        "--input",
+        action="append",
+        required=True,
+        metavar="SHAPE",
+        help="such as 5x4, drawn from a normal distribution; or a .npy file; once for each argument of forward",
+    )
+    parser.add_argument("--method", choices=("central", "complex"), default="central", help="(default central)")
+    parser.add_argument(
+        "--along",
+        choices=("coordinates", "directions", "joint"),
+        help="by a tensor's size if not given; joint is cheapest",
+    )
+    parser.add_argument("--directions", type=int, default=16, metavar="N", help="random ones (default 16)")
+    parser.add_argument("--step", type=float, help="the longest step")
+    parser.add_argument("--tolerance", type=float, help="the largest relative error that passes")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of inputs and directions (default 0)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check, print the report, and tell by the exit status."""
+    layer = _layer(options.layer)
+    rng = np.random.default_rng([options.seed, 6])
+    report = gradcheck(
+        layer,
+        [_input(text, rng) for text in options.input],
+        method=options.method,
+        along=options.along,
+        step=options.step,
+        tolerance=options.tolerance,
+        directions=options.directions,
+        seed=options.seed,
+        raise_on_failure=False,
+    )
+    print(report)
+    return 0 if report.ok else 1
+
+
+def _layer(text: str) -> Any:
+    path, _, names = text.rpartition(":")
+    if not path.endswith(".py") or not names:
+        raise ValueError(f"FILE.py:NAME: got {text!r}, expected such as layer.py:Swish")
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: no such file")
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(Path(path).resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.path[0]
+    found = []
+    for name in names.split(","):
+        if not hasattr(module, name):
+            raise ValueError(f"{path}: has no {name}; it has {', '.join(n for n in vars(module) if n[0] != '_')}")
+        found.append(getattr(module, name))
+    if len(found) == 1:
+        return found[0]() if inspect.isclass(found[0]) else found[0]
+    return tuple(found)
+
+
+def _input(text: str, rng: np.random.Generator) -> Array:
+    if text.endswith(".npy"):
+        return np.asarray(np.load(text, allow_pickle=False), np.float64)
+    try:
+        shape = tuple(int(side) for side in text.split("x"))
+    except ValueError:
+        raise ValueError(f"--input: got {text!r}, expected a shape such as 5x4, or a .npy file") from None
+    return rng.standard_normal(shape)

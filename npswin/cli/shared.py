@@ -1,0 +1,61 @@
+"""What compare and diagnose have in common."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from npswin.verify.key.read import AnswerKey
+from npswin.verify.port.candidate import PRECISIONS, read_candidate
+from npswin.verify.port.compare import Comparer
+from npswin.weights.files import write_aside
+
+
+def add_key_and_candidate(parser: argparse.ArgumentParser) -> None:
+    """KEY, CANDIDATE, --precision, --json."""
+    parser.add_argument("key", type=Path, metavar="KEY", help="the folder that npswin golden wrote")
+    parser.add_argument(
+        "candidate",
+        type=Path,
+        metavar="CANDIDATE",
+        help="what the port dumped: a safetensors or .npz file, or a folder of NAME.npy, or of raw NAME.bin with "
+        "shapes.json; any of the key's tensors, in any dtype",
+    )
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, help="in which the port computes; if not given, its numbers tell"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def comparer(options: argparse.Namespace) -> Comparer:
+    """The key and the candidate, read."""
+    key = AnswerKey(options.key)
+    return Comparer(key, read_candidate(options.candidate, key.shapes), options.precision)
+
+
+def print_json(value: Any) -> None:
+    """As JSON on standard output."""
+    print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, whole or not at all."""
+    write_aside(path, lambda file: file.write(text.encode()))
+
+
+def told(title: str) -> Callable[[str, int, int], None]:
+    """A function that shows progress on a terminal once the work takes more than two seconds."""
+    start = time.monotonic()
+
+    def show(what: str, done: int, total: int) -> None:
+        if sys.stderr.isatty() and time.monotonic() - start > 2:
+            print(
+                f"\r\033[K{title} {what}: {done} of {total}",
+                end="" if done < total - 1 else "\r\033[K",
+                file=sys.stderr,
+            )
+
+    return show

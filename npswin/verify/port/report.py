@@ -1,0 +1,182 @@
+"""What was found, as text for a terminal and as JSON for a program."""
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from npswin.verify.graph import GRADIENT
+from npswin.verify.port.compare import AGREES, INHERITED, Comparison, Row
+from npswin.verify.port.diagnose import Cause, Diagnosis, Hypothesis
+
+ALIKE = 1.0  # an excess up to which a hypothesis makes the symptom
+
+
+def comparison_table(comparison: Comparison) -> str:
+    """A line for each tensor, in order of computation."""
+    width = max(len(row.name) for row in comparison.rows)
+    lines = [f"{'tensor':{width}}  {'max error':>9}  {'relative':>9}  {'cosine':>12}  {'tolerance':>9}  verdict"]
+    for row in comparison.rows:
+        if row.found is None or row.tolerance is None:
+            lines.append(f"{row.name:{width}}  {'':9}  {'':9}  {'':12}  {'':9}  {row.verdict}: {row.note}")
+            continue
+        found = row.found
+        numbers = f"{found.largest:9.2e}  {found.relative:9.2e}  {found.cosine:12.9f}  {row.tolerance.relative:9.2e}"
+        lines.append(f"{row.name:{width}}  {numbers}  {row.verdict}{_why(row)}")
+    return "\n".join(lines)
+
+
+def _why(row: Row) -> str:
+    if row.note:
+        return f": {row.note}"
+    if row.born and row.local is not None and row.local_tolerance is not None:
+        size = f"off its own inputs by {row.local.relative:.2e}, {row.local_tolerance.relative:.2e} is allowed"
+        place = ", ".join(map(str, row.local.where))
+        return f": {size}; at ({place}): {row.local.wrong:.6g}, should be {row.local.right:.6g}"
+    return ""
+
+
+def comparison_summary(comparison: Comparison) -> str:
+    """What to take from the table."""
+    agreeing = sum(row.ok for row in comparison.rows)
+    lines = [f"{agreeing} of {len(comparison.rows)} tensors agree, as {comparison.precision} goes"]
+    for backward, title in ((False, "forward"), (True, "backward")):
+        rows = comparison.half(backward)
+        if not rows:
+            continue
+        first = comparison.first(backward)
+        if first is None:
+            lines.append(f"{title}: everything agrees, up to {rows[-1].name}")
+            continue
+        place = rows.index(first)
+        so_far = f"everything up to {rows[place - 1].name} agrees; " if place else ""
+        lines.append(f"{title}: {so_far}the first tensor that does not is {first.name}")
+        born = [row.name for row in rows if row.born]
+        inherited = sum(row.verdict == INHERITED for row in rows)
+        if born:
+            lines.append(f"  born at {_list(born)}; {inherited} more inherited it")
+        else:
+            lines.append(f"  all {inherited} inherited it: each is right for the port's own inputs")
+    if comparison.not_dumped:
+        lines.append(f"not dumped: {comparison.not_dumped} of the key's tensors")
+    if comparison.unknown:
+        lines.append(f"not the key's: {_list(comparison.unknown)}")
+    return "\n".join(lines)
+
+
+def diagnosis_text(diagnosis: Diagnosis) -> str:
+    """The causes, with the evidence for each."""
+    if diagnosis.ok:
+        return "nothing to explain: all tensors agree"
+    lines = []
+    for number, cause in enumerate(diagnosis.causes, 1):
+        lines += [f"{number}. {cause.hypothesis}", *(f"   {line}" for line in _evidence(cause))]
+    for symptom, nearest in diagnosis.unexplained.items():
+        lines.append(f"none of the catalogue makes {symptom} of the port's own inputs")
+        lines += [f"   {_off(one)}: {one}, at {one.place}" for one in nearest[:3]]
+    if not lines:
+        lines.append(
+            "each operation is right for the port's own inputs; what differs is what it started from, or rounding"
+        )
+    lines.append(f"({diagnosis.tried} hypotheses tried)")
+    return "\n".join(lines)
+
+
+def _evidence(cause: Cause) -> list[str]:
+    hypothesis = cause.hypothesis
+    more = len(cause.places) - 1
+    lines = [f"at {cause.places[0]}{f' and {more} other places: {_list(cause.places[1:])}' if more else ''}"]
+    made = f"so planted, the port's {cause.symptom} comes out ({_off(hypothesis)})"
+    lines.append(f"{made}; without, it is {_times(cause.without)} off")
+    if len(cause.explained) > 1:
+        lines.append(f"explains {len(cause.explained)} symptoms: {_list(cause.explained)}")
+    lines.append(f"right is: {hypothesis.mend}")
+    alike = [one for one in cause.others if one.excess <= ALIKE and one.left == hypothesis.left]
+    lines += [f"cannot be told apart from: {one}" for one in alike]
+    return lines
+
+
+def _off(hypothesis: Hypothesis) -> str:
+    if hypothesis.excess <= ALIKE:
+        return f"{hypothesis.excess:.2g} of the tolerance"
+    return f"still {_times(hypothesis.excess)} off"
+
+
+def _times(excess: float) -> str:
+    return f"{excess:.3g} times the tolerance" if math.isfinite(excess) else "beyond measure"
+
+
+def _list(names: list[str], most: int = 6) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def comparison_json(comparison: Comparison) -> dict[str, Any]:
+    """The same for a program; numbers that JSON does not have are null."""
+    first = {title: comparison.first(title == "backward") for title in ("forward", "backward")}
+    return _plain(
+        {
+            "agrees": comparison.ok,
+            "precision": comparison.precision,
+            "first_divergence": {title: None if row is None else row.name for title, row in first.items()},
+            "born": [row.name for row in comparison.births()],
+            "not_dumped": comparison.not_dumped,
+            "unknown": comparison.unknown,
+            "tensors": [_row_json(row) for row in comparison.rows],
+        }
+    )
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    parts = ("found", "tolerance", "local", "local_tolerance")
+    return {
+        "name": row.name,
+        "pass": "backward" if row.name.startswith(GRADIENT) else "forward",
+        "verdict": row.verdict.lower().replace(" ", "_") if row.verdict != AGREES else AGREES,
+        "note": row.note,
+        **{part: None if getattr(row, part) is None else asdict(getattr(row, part)) for part in parts},
+    }
+
+
+def diagnosis_json(diagnosis: Diagnosis) -> dict[str, Any]:
+    """The causes for a program, beside the comparison."""
+    return _plain(
+        {
+            "comparison": comparison_json(diagnosis.comparison),
+            "causes": [
+                {
+                    **_hypothesis_json(cause.hypothesis),
+                    "symptom": cause.symptom,
+                    "times_tolerance_without": cause.without,
+                    "explained": cause.explained,
+                    "places": cause.places,
+                    "others": [_hypothesis_json(other) for other in cause.others],
+                }
+                for cause in diagnosis.causes
+            ],
+            "unexplained": {
+                symptom: [_hypothesis_json(one) for one in nearest]
+                for symptom, nearest in diagnosis.unexplained.items()
+            },
+            "tried": diagnosis.tried,
+        }
+    )
+
+
+def _hypothesis_json(one: Hypothesis) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "says": one.says,
+        "detail": one.detail,
+        "right": one.mend,
+        "place": one.place,
+        "backward": one.backward,
+        "times_tolerance": one.excess,
+        "symptoms_left": one.left,
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
