@@ -1,0 +1,49 @@
+"""Arithmetic of 16 and 32 bits, and random rounding."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from npswin.verify.graph import UNIT_ROUNDOFF, Arithmetic, holds
+from npswin.verify.graph.precision import rounded
+
+NUMBERS = st.lists(st.floats(width=32, allow_nan=True), min_size=1, max_size=20)
+
+
+@given(NUMBERS)
+def test_bfloat16_is_that_of_ml_dtypes(numbers):
+    array = np.array(numbers, np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        expected = array.astype(ml_dtypes.bfloat16).astype(np.float32)
+    np.testing.assert_array_equal(rounded(array, "bfloat16"), expected)
+
+
+@given(NUMBERS, st.sampled_from(["float16", "bfloat16", "float32", "float64"]))
+def test_what_is_rounded_is_held(numbers, precision):
+    array = np.array(numbers, np.float32)
+    assert holds(precision, rounded(array, precision))
+
+
+def test_what_does_not_fit_is_not_held():
+    third = np.array([1 / 3])
+    assert [name for name in UNIT_ROUNDOFF if holds(name, third)] == ["float64"]
+    assert holds("bfloat16", np.array([1.5, np.inf]))
+    assert not holds("float16", np.array([1e6]))
+
+
+@pytest.mark.parametrize("precision", list(UNIT_ROUNDOFF))
+def test_random_roundings_are_of_the_unit_roundoffs_size(precision):
+    ones = np.ones(20000)
+    noisy = Arithmetic(precision, np.random.default_rng(0)).stored(ones).astype(np.float64)
+    unit = UNIT_ROUNDOFF[precision]
+    assert 0.3 * unit < np.sqrt(np.mean((noisy - 1) ** 2)) < 1.5 * unit
+    assert abs(np.mean(noisy - 1)) < 0.35 * unit
+
+
+def test_shapes_and_integers_stay():
+    arithmetic = Arithmetic("bfloat16")
+    assert arithmetic.stored(np.float64(1.001)).shape == ()
+    labels = np.array([1, 2])
+    assert arithmetic.taken(labels) is labels

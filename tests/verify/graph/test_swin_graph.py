@@ -1,0 +1,132 @@
+"""The graph of a model computes what the model computes, forward and backward."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import npswin
+from npswin.verify.graph import GRADIENT, Graph, Node, Run, swin_graph
+from tests.verify.keys import SCALE, lively, miniature_trace
+
+
+@st.composite
+def cases(draw):
+    """A model's arguments, and the size of its images."""
+    window = draw(st.integers(1, 4))
+    patch = draw(st.integers(1, 3))
+    size = tuple(draw(st.integers(1, 14)) for _ in range(2))
+    other = draw(st.booleans())
+    arguments = {
+        "img_size": None if other else draw(st.sampled_from([(16, 16), (12, 20)])),
+        "patch_size": patch,
+        "window_size": window,
+        "embed_dim": 4,
+        "depths": draw(st.sampled_from([(2,), (1, 2), (2, 1)])),
+        "num_heads": (2, 4),
+        "qkv_bias": draw(st.booleans()),
+        "ape": not other and draw(st.booleans()),
+        "patch_norm": draw(st.booleans()),
+        "position_bias": draw(st.sampled_from(["per_head", "shared", "full", "none"])),
+        "mask_value": draw(st.sampled_from([-100.0, -np.inf])),
+        "merge_norm": draw(st.booleans()),
+        "merge_bias": draw(st.booleans()),
+        "norm_after_pool": draw(st.booleans()),
+        "in_chans": draw(st.integers(1, 3)),
+        "num_classes": 3,
+    }
+    arguments["num_heads"] = arguments["num_heads"][: len(arguments["depths"])]
+    return arguments, size
+
+
+@settings(deadline=None, max_examples=40)
+@given(cases(), st.integers(1, 3), st.integers(0, 9))
+def test_every_gradient_is_the_models(case, batch, seed):
+    arguments, size = case
+    model = lively(seed, **arguments)
+    rng = np.random.default_rng(seed)
+    images = rng.standard_normal((batch, model.in_chans, *size))
+    labels = rng.integers(0, 3, batch)
+    run = Run(swin_graph(model, size), {**model.params, "input": images, "labels": labels})
+
+    logits, cache = model.forward(images)
+    loss, dlogits = npswin.cross_entropy(logits, labels)
+    model.zero_grad()
+    dimages = model.backward(dlogits, cache)
+    np.testing.assert_allclose(run.value("head"), logits, rtol=1e-9, atol=1e-10)
+    assert float(run.value("loss")) == pytest.approx(loss, rel=1e-9)
+    largest = max(np.abs(gradient).max() for gradient in model.grads.values())
+    for name, gradient in model.grads.items():
+        np.testing.assert_allclose(run.gradient(name), gradient, rtol=1e-8, atol=1e-10 * largest, err_msg=name)
+    np.testing.assert_allclose(run.gradient("input"), dimages, rtol=1e-8, atol=1e-10 * largest)
+
+
+def test_module_outputs_have_the_models_values():
+    trace = miniature_trace()
+    steps = dict(lively().activations(trace.tensors["input"]))
+    steps["avgpool"], steps["patch_embed.norm"] = steps.pop("pool"), steps.pop("patch_embed")
+    steps["layers.0.downsample.reduction"] = steps.pop("layers.0.downsample")
+    for name, value in steps.items():
+        np.testing.assert_allclose(trace.tensors[name], value, rtol=1e-12, atol=1e-13, err_msg=name)
+
+
+def test_a_given_tensor_takes_the_place_of_the_computed_one():
+    trace = miniature_trace()
+    graph, sources = trace.graph, {name: trace.tensors[name] for name in ("pixels", "labels", *trace.graph.parameters)}
+    doubled = 2 * trace.tensors["layers.0.blocks.0.attn.scores"]
+    run = Run(graph, sources | {"layers.0.blocks.0.attn.scores": doubled})
+    assert np.array_equal(run.value("layers.0.blocks.0.attn.scores"), doubled)
+    right = trace.tensors["layers.0.blocks.0.attn.scores"]
+    assert np.array_equal(run.predicted("layers.0.blocks.0.attn.scores"), right)
+    bias = trace.tensors["layers.0.blocks.0.attn.relative_position_bias"]
+    assert np.array_equal(run.value("layers.0.blocks.0.attn.biased_scores"), doubled + bias)
+
+
+def test_each_gradient_is_a_central_difference_of_the_loss():
+    """Along a random direction in each tensor, which is given in the place of the computed one."""
+    trace = miniature_trace()
+    sources = {name: trace.tensors[name] for name in ("pixels", "labels", *trace.graph.parameters)}
+    rng = np.random.default_rng(0)
+    names = [name for name in trace.graph.backward_order() if name != "loss"]
+    for name in names:
+        value, step = trace.tensors[name], 1e-5
+        direction = rng.standard_normal(value.shape)
+        losses = []
+        for sign in (1, -1):
+            run = Run(trace.graph, sources | {name: value + sign * step * direction})
+            losses.append(float(run.value("loss")))
+        slope = (losses[0] - losses[1]) / (2 * step)
+        assert slope == pytest.approx(float(np.vdot(trace.grads[name], direction)), rel=1e-5, abs=1e-8), name
+
+
+def test_only_what_is_needed_is_computed():
+    graph = miniature_trace().graph
+    run = Run(graph, {"layers.0.blocks.1.attn.scores": miniature_trace().tensors["layers.0.blocks.1.attn.scores"]})
+    with pytest.raises(KeyError):
+        run.value("layers.0.blocks.1.attn.q")  # its sources are not given
+
+
+def test_backward_order_starts_at_the_loss_and_has_every_gradient():
+    trace = miniature_trace()
+    order = trace.graph.backward_order()
+    assert order[0] == "loss"
+    assert order[1] == "head"
+    assert set(trace.graph.parameters) < set(order)
+    assert "layers.0.blocks.1.attn.mask" not in order
+    assert "labels" not in order
+    place = {name: number for number, name in enumerate(order)}
+    for name in order:
+        assert all(place[use] < place[name] for use in trace.graph.consumers[name] if use in place)
+
+
+def test_a_circle_is_refused():
+    with pytest.raises(ValueError, match="computed from itself"):
+        Graph([Node("a", None, ("b",)), Node("b", None, ("a",))])
+
+
+def test_names_are_those_of_the_manifest_and_gradients_are_prefixed():
+    trace = miniature_trace()
+    assert GRADIENT == "grad/"
+    assert trace.normalization == SCALE
+    assert "layers.0.blocks.1.attn.mask" in trace.tensors
+    assert "layers.0.blocks.0.attn.mask" not in trace.tensors

@@ -1,0 +1,41 @@
+"""Small models and keys for the tests of the answer key."""
+
+from functools import lru_cache
+
+import numpy as np
+
+from npswin.data import IMAGENET_MEAN, IMAGENET_STD
+from npswin.models import SwinTransformer
+from npswin.verify.graph import GRADIENT, Arithmetic, Graph, Run
+from npswin.verify.key.golden import MINIATURE, draw_labels, draw_pixels, redraw
+from npswin.verify.key.trace import Trace, trace
+from npswin.verify.port.candidate import Candidate, Tensor
+
+SCALE = (IMAGENET_MEAN, IMAGENET_STD)
+
+
+def lively(seed=0, dtype="float64", **changes) -> SwinTransformer:
+    """The miniature, or one of other arguments, with weights that all count."""
+    model = SwinTransformer(**{**MINIATURE, "dtype": dtype, **changes})
+    redraw(model, seed)
+    return model
+
+
+@lru_cache
+def miniature_trace() -> Trace:
+    """What `npswin golden --backward` traces if nothing else is said."""
+    return trace(lively(), draw_pixels(0, 2, (12, 10)), draw_labels(0, 2, 5), normalization=SCALE)
+
+
+def computed(graph: Graph, sources, precision="float64", seed=None) -> dict[str, np.ndarray]:
+    """Every tensor and gradient of a graph, as a port in that precision would dump them."""
+    rng = None if seed is None else np.random.default_rng(seed)
+    run = Run(graph, sources, Arithmetic(precision, rng))
+    found = {name: run.value(name) for name in graph.computed}
+    return found | {GRADIENT + name: run.gradient(name) for name in graph.backward_order()}
+
+
+def candidate_of(tensors, shapes) -> Candidate:
+    """A candidate that holds these arrays, without a file."""
+    found = {name: Tensor(array.shape, array.dtype.name, lambda array=array: array) for name, array in tensors.items()}
+    return Candidate(found, shapes, "these tensors")
