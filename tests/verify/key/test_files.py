@@ -1,0 +1,138 @@
+"""An answer key in a folder: written, read, thinned, damaged."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from npswin.verify.key import AnswerKey, AnswerKeyError, write_key
+from npswin.verify.port.compare import Comparer
+from npswin.weights import load_tensors
+from tests.verify.keys import candidate_of, miniature_trace
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_key(miniature_trace(), tmp_path_factory.mktemp("key") / "new" / "key")
+
+
+def test_every_tensor_comes_back(folder):
+    trace, key = miniature_trace(), AnswerKey(folder)
+    assert list(key.shapes) == [*trace.graph.nodes, *(f"grad/{name}" for name in trace.grads)]
+    for name, tensor in trace.tensors.items():
+        assert np.array_equal(key[name], tensor)
+    for name, gradient in trace.grads.items():
+        assert np.array_equal(key[f"grad/{name}"], gradient)
+    assert key.has_gradients
+    assert key["pixels"].dtype == np.uint8
+    assert key["head.weight"].dtype == np.float32  # exact, and half as long
+
+
+def test_a_small_key_is_under_a_megabyte(folder):
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 1e6
+    assert {file.name for file in folder.iterdir()} == {"key.safetensors", "manifest.json"}
+
+
+def test_the_manifest_tells_how_each_tensor_is_made(folder):
+    entries = {entry["name"]: entry for entry in json.loads((folder / "manifest.json").read_text())["tensors"]}
+    scores = entries["layers.0.blocks.1.attn.scores"]
+    assert scores["axes"] == "B, nW, heads, query, key"
+    assert scores["inputs"] == ["layers.0.blocks.1.attn.q_scaled", "layers.0.blocks.1.attn.k"]
+    assert scores["operation"] == "scores"
+    assert scores["paper"] == "Liu et al. 2021, equation 4"
+    assert entries["grad/layers.0.blocks.0"]["inputs"] == [
+        "grad/layers.0.blocks.1.norm1",
+        "grad/layers.0.blocks.1.residual",
+    ]
+    order = list(entries)
+    for entry in entries.values():
+        assert all(order.index(read) < order.index(entry["name"]) for read in entry.get("inputs", []))
+    tensor = miniature_trace().tensors["layers.0.blocks.1.attn.scores"]
+    assert scores["statistics"]["mean"] == pytest.approx(tensor.mean(), rel=1e-8)
+    assert scores["statistics"]["rms"] == pytest.approx(np.sqrt((tensor**2).mean()), rel=1e-8)
+
+
+def test_the_same_trace_gives_the_same_bytes(folder, tmp_path):
+    again = write_key(miniature_trace(), tmp_path / "again")
+    for file in folder.iterdir():
+        assert (again / file.name).read_bytes() == file.read_bytes()
+
+
+def test_thinned_tensors_tell_where_their_numbers_stand(tmp_path):
+    trace = miniature_trace()
+    folder = write_key(trace, tmp_path / "key", only=["layers.0.blocks.*", "grad/head*"], sample=10)
+    key = AnswerKey(folder)
+    name = "layers.0.blocks.1.attn.scores"
+    positions = key.positions(name)
+    assert positions.shape == (10,)
+    assert np.array_equal(key[name], trace.tensors[name].reshape(-1)[positions])
+    assert "norm" not in key
+    assert "grad/head" in key
+    assert "grad/norm" not in key
+    assert np.array_equal(key["head.weight"], trace.tensors["head.weight"])  # sources are always whole
+    tensors = {name: trace.tensors[name] for name in trace.graph.computed}
+    assert Comparer(key, candidate_of(tensors, key.shapes)).compare().ok
+    wrong = tensors | {"norm": tensors["norm"] + 1e-3, name: tensors[name] + 1e-3}
+    assert {row.name for row in Comparer(key, candidate_of(wrong, key.shapes)).compare().births()} >= {"norm", name}
+
+
+def test_a_pattern_that_fits_nothing_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"only: 'layer\.0' fits no tensor"):
+        write_key(miniature_trace(), tmp_path / "key", only=["layer.0"])
+    assert not (tmp_path / "key").exists()
+
+
+def _replaced(folder, **changes):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | changes))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "manifest.json").unlink(), "no answer key in it"),
+        (lambda f: shutil.rmtree(f), "no such folder"),
+        (lambda f: (f / "key.safetensors").unlink(), "no such file"),
+        (lambda f: (f / "manifest.json").write_text("{"), "cannot be read as JSON"),
+        (lambda f: (f / "manifest.json").write_bytes(b"\xff\xfe"), "cannot be read as JSON"),
+        (lambda f: (f / "manifest.json").write_text("[" * 100000), "cannot be read as JSON"),
+        (lambda f: (f / "manifest.json").write_text("[]"), "no manifest of an answer key"),
+        (lambda f: _replaced(f, version=99), "version 99, this npswin reads version 1"),
+        (lambda f: _replaced(f, config={"embed_dim": -1}), "not as npswin wrote it"),
+        (lambda f: _replaced(f, config=[]), "not as npswin wrote it"),
+        (lambda f: _replaced(f, image_size=[0, 3]), "not as npswin wrote it"),
+        (lambda f: _replaced(f, tensors=[]), "lacks the tensor"),
+        (lambda f: (f / "key.safetensors").write_bytes((f / "key.safetensors").read_bytes()[:-9]), "cut short"),
+        (lambda f: (f / "key.safetensors").write_bytes(b""), "not a safetensors file"),
+        (lambda f: (f / "key.safetensors").write_bytes(b"\xff" * 7 + b"\x7f{"), "header claims"),
+    ],
+)
+def test_a_damaged_key_is_named(folder, tmp_path, damage, message):
+    copy = tmp_path / "key"
+    shutil.copytree(folder, copy)
+    damage(copy)
+    with pytest.raises(AnswerKeyError, match=message) as error:
+        AnswerKey(copy)
+    assert str(copy) in str(error.value)
+
+
+def test_a_key_that_is_not_what_its_weights_come_to_is_refused(folder, tmp_path):
+    copy = tmp_path / "key"
+    shutil.copytree(folder, copy)
+    data = bytearray((copy / "key.safetensors").read_bytes())
+    begin = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:begin])
+    start, end = header["norm"]["data_offsets"]
+    data[begin + start : begin + end] = np.ones((end - start) // 8).tobytes()
+    (copy / "key.safetensors").write_bytes(data)
+    key = AnswerKey(copy)
+    tensors = {"norm": miniature_trace().tensors["norm"]}
+    with pytest.raises(AnswerKeyError, match="norm is not what the key's own weights"):
+        Comparer(key, candidate_of(tensors, key.shapes)).compare()
+
+
+def test_sources_are_exact_in_float32(folder):
+    tensors, _ = load_tensors(folder / "key.safetensors")
+    for name in miniature_trace().graph.parameters:
+        assert tensors[name].dtype == np.float32

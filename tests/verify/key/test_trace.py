@@ -1,0 +1,54 @@
+"""npswin.trace: the same as the key, as Python objects."""
+
+import numpy as np
+import pytest
+
+import npswin
+from tests.verify.keys import lively
+
+
+def images(batch=2, channels=3, size=(12, 10), dtype="float64"):
+    return np.random.default_rng(0).standard_normal((batch, channels, *size)).astype(dtype)
+
+
+def test_loss_and_gradients_are_the_models():
+    model, labels = lively(), np.array([1, 4])
+    before = {name: gradient.copy() for name, gradient in model.grads.items()}
+    traced = npswin.trace(model, images(), labels)
+    logits, cache = model.forward(images())
+    loss, dlogits = npswin.cross_entropy(logits, labels)
+    assert traced.loss == pytest.approx(loss, rel=1e-12)
+    assert all(np.array_equal(model.grads[name], before[name]) for name in before)  # left alone
+    dimages = model.backward(dlogits, cache)
+    np.testing.assert_allclose(traced.grads["input"], dimages, rtol=1e-9, atol=1e-12)
+    assert traced.tensors["layers.0.blocks.1.attn.scores"].shape == (2, 4, 2, 9, 9)
+    assert traced.grads["layers.0.blocks.1.attn.scores"].shape == (2, 4, 2, 9, 9)
+
+
+def test_float32_stays_float32():
+    model = lively(dtype="float32")
+    traced = npswin.trace(model, images(dtype="float32"), [0, 1])
+    floats = [name for name in traced.tensors if name != "labels"]
+    assert {traced.tensors[name].dtype for name in floats} == {np.dtype("float32")}
+    assert {gradient.dtype for gradient in traced.grads.values()} == {np.dtype("float32")}
+
+
+def test_forward_alone():
+    assert npswin.trace(lively(), images(), [0, 1], backward=False).grads == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": [0]}, "labels: got int64 of shape"),
+        ({"labels": [0, 5]}, "labels: got 0 to 5, expected 0 to 4"),
+        ({"labels": [0.5, 1]}, "labels: got float64"),
+        ({"x": images(channels=1)}, "images: got shape"),
+        ({"x": images(dtype="float32")}, "images: got dtype float32"),
+        ({"model": lively(num_classes=0)}, "model: got num_classes=0"),
+    ],
+)
+def test_what_does_not_fit_is_named(change, message):
+    arguments = {"model": lively(), "x": images(), "labels": [0, 1], **change}
+    with pytest.raises(ValueError, match=message):
+        npswin.trace(**arguments)

@@ -1,0 +1,258 @@
+"""Dumps of every kind, whole and damaged."""
+
+import io
+import json
+import tracemalloc
+import zipfile
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import save_file
+
+from npswin.verify.port.candidate import CandidateError, read_candidate, regroups
+
+SHAPES = {"a": (2, 3), "layers.0.b": (2, 2, 4), "grad/a": (2, 3), "scalar": ()}
+
+
+def tensors(dtype="float32"):
+    rng = np.random.default_rng(0)
+    return {name: rng.standard_normal(shape).astype(dtype) for name, shape in SHAPES.items()}
+
+
+def write_raw(folder, arrays, **listed):
+    entries = {}
+    for name, array in arrays.items():
+        (folder / f"{name}.bin").parent.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.bin").write_bytes(array.tobytes())
+        entries[name] = {"shape": list(array.shape), "dtype": array.dtype.name}
+    (folder / "shapes.json").write_text(json.dumps(entries | listed))
+    return folder
+
+
+def write_npy(folder, arrays):
+    for name, array in arrays.items():
+        (folder / f"{name}.npy").parent.mkdir(parents=True, exist_ok=True)
+        np.save(folder / f"{name}.npy", array)
+    return folder
+
+
+def write_safetensors(folder, arrays):
+    save_file(arrays, folder / "dump.safetensors")
+    return folder / "dump.safetensors"
+
+
+def write_npz(folder, arrays):
+    np.savez_compressed(folder / "dump.npz", **arrays)
+    return folder / "dump.npz"
+
+
+WRITERS = [write_raw, write_npy, write_safetensors, write_npz]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_every_format_and_dtype(tmp_path, write, dtype):
+    found = read_candidate(write(tmp_path, tensors(dtype)), SHAPES)
+    assert set(found.tensors) == set(SHAPES)
+    for name, array in tensors(dtype).items():
+        assert np.array_equal(found.tensors[name], array.astype(np.float64))
+    assert found.stored["layers.0.b"] == dtype
+    assert not found.unreadable
+    assert not found.unknown
+
+
+@pytest.mark.parametrize("write", [write_raw, write_safetensors])
+def test_bfloat16(tmp_path, write):
+    arrays = tensors(ml_dtypes.bfloat16)
+    found = read_candidate(write(tmp_path, arrays), SHAPES)
+    assert np.array_equal(found.tensors["a"], arrays["a"].astype(np.float32))
+    assert found.stored["a"] == "bfloat16"
+
+
+def test_fortran_order_and_integers(tmp_path):
+    arrays = {"a": np.asfortranarray(np.arange(6).reshape(2, 3)), "scalar": np.array(True)}
+    found = read_candidate(write_npy(tmp_path, arrays), SHAPES)
+    assert np.array_equal(found.tensors["a"], arrays["a"])
+    assert found.tensors["scalar"] == 1
+
+
+def test_precision_that_hides_in_a_longer_dtype(tmp_path):
+    arrays = {"layers.0.b": tensors()["layers.0.b"].astype(ml_dtypes.bfloat16).astype(np.float64)}
+    assert read_candidate(write_npy(tmp_path, arrays), SHAPES).stored["layers.0.b"] == "bfloat16"
+
+
+def test_neighbouring_axes_may_be_joined_or_split(tmp_path):
+    arrays = {"layers.0.b": np.arange(16.0).reshape(4, 4), "a": np.arange(6.0)}
+    found = read_candidate(write_npy(tmp_path, arrays), SHAPES)
+    assert np.array_equal(found.tensors["layers.0.b"], np.arange(16.0).reshape(2, 2, 4))
+    assert np.array_equal(found.tensors["a"], np.arange(6.0).reshape(2, 3))
+
+
+@given(st.lists(st.integers(1, 5), max_size=5), st.data())
+def test_a_regrouped_shape_is_known_and_a_transposed_one_is_not(shape, data):
+    if len(shape) > 1:
+        place = data.draw(st.integers(0, len(shape) - 2))
+        joined = [*shape[:place], shape[place] * shape[place + 1], *shape[place + 2 :]]
+        assert regroups(tuple(joined), tuple(shape))
+        assert regroups(tuple(shape), tuple(joined))
+    assert regroups((*shape, 1), tuple(shape))
+    assert not regroups((2, 5, 3), (2, 3, 5))
+    assert not regroups((2, 3), (2, 4))
+
+
+def test_another_shape_is_kept_apart(tmp_path):
+    found = read_candidate(write_npy(tmp_path, {"a": np.ones((3, 2)), "scalar": np.ones(())}), SHAPES)
+    assert found.misshapen["a"].shape == (3, 2)
+    assert "a" not in found.tensors
+
+
+def test_names_that_the_key_does_not_have(tmp_path):
+    found = read_candidate(write_npy(tmp_path, {"a": np.ones((2, 3)), "other": np.ones(3)}), SHAPES)
+    assert found.unknown == ["other"]
+    with pytest.raises(CandidateError, match=r"no tensor of the key's names; found c; the key has such as"):
+        read_candidate(write_npz(tmp_path, {"c": np.ones(2)}), SHAPES)
+
+
+def test_nan_is_read(tmp_path):
+    found = read_candidate(write_npz(tmp_path, {"a": np.full((2, 3), np.nan), "scalar": np.array(np.inf)}), SHAPES)
+    assert np.isnan(found.tensors["a"]).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: p / "nothing", "no such file or folder"),
+        (lambda p: p, "holds no .npy file, and no shapes.json"),
+        (lambda p: _bytes(p / "x.safetensors", b"junk"), "not a safetensors file"),
+        (lambda p: _bytes(p / "x.pt", b"PK\x03\x04 pickle"), "a PyTorch pickle"),
+        (lambda p: _bytes(p / "x.safetensors", b""), "not a safetensors file"),
+        (lambda p: _bytes(p / "x.safetensors", (2**62).to_bytes(8, "little") + b"{}"), "header claims"),
+        (lambda p: _bytes(p / "x.safetensors", _header({"a": [0, 2**60]})), "cut short or damaged"),
+        (lambda p: _bytes(p / "x.safetensors", _header({"a": [0, 24], "layers.0.b": [0, 24]})), "cut short or damaged"),
+        (lambda p: _bytes(p / "x.npz", b"PK\x03\x04"), "no .npz file, or a damaged one"),
+        (lambda p: _bytes(p / "shapes.json", b"[1]").parent, "expected {"),
+        (lambda p: _bytes(p / "shapes.json", b'{"a": {"shape": 3}}').parent, "expected {"),
+        (lambda p: _bytes(p / "shapes.json", b"[" * 100000).parent, "expected {"),
+    ],
+)
+def test_what_is_no_dump_is_named(tmp_path, make, message):
+    path = make(tmp_path)
+    with pytest.raises(CandidateError) as error:
+        read_candidate(path, SHAPES)
+    assert message in str(error.value)
+    assert str(tmp_path) in str(error.value)
+
+
+def _bytes(path, data):
+    path.write_bytes(data)
+    return path
+
+
+def _header(places):
+    header = {name: {"dtype": "F32", "shape": [2, 3], "data_offsets": place} for name, place in places.items()}
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + b"\0" * 24
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            lambda f: (f / "a.bin").write_bytes(b"123"),
+            r"a\.bin: 3 bytes, shapes.json says \[2, 3\] of float32, 24 bytes",
+        ),
+        (lambda f: (f / "a.bin").unlink(), "No such file"),
+        (lambda f: write_raw(f, {}, a={"shape": [2, 3], "dtype": "object"}), "has dtype 'object', expected one of"),
+        (lambda f: write_raw(f, {}, a={"shape": [2, -3], "dtype": "float32"}), "expected integers"),
+        (lambda f: write_raw(f, {}, a={"shape": [2**40, 2**40], "dtype": "float32"}), "has shape"),
+    ],
+)
+def test_one_damaged_raw_file_does_not_take_the_others_with_it(tmp_path, damage, message):
+    write_raw(tmp_path, tensors())
+    damage(tmp_path)
+    listed = json.loads((tmp_path / "shapes.json").read_text())
+    rest = {name: {"shape": list(array.shape), "dtype": "float32"} for name, array in tensors().items()}
+    (tmp_path / "shapes.json").write_text(json.dumps(rest | listed))
+    found = read_candidate(tmp_path, SHAPES)
+    assert list(found.unreadable) == ["a"]
+    with pytest.raises(AssertionError, match=message):
+        raise AssertionError(found.unreadable["a"])
+    assert len(found.tensors) == 3
+
+
+def test_a_name_cannot_lead_out_of_the_folder(tmp_path):
+    (tmp_path / "secret.bin").write_bytes(b"\0" * 24)
+    inside = tmp_path / "dump"
+    inside.mkdir()
+    write_raw(inside, {"scalar": np.ones((), "float32")}, **{"../secret": {"shape": [2, 3], "dtype": "float32"}})
+    found = read_candidate(inside, SHAPES | {"../secret": (2, 3)})
+    assert "outside the folder" in found.unreadable["../secret"]
+
+
+def _npy(header):
+    stream = io.BytesIO()
+    stream.write(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"junk",
+        b"\x93NUMPY\x01\x00\xff\xff",
+        b"\x93NUMPY\x09\x00\x00\x00",
+        _npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)}\n") + b"\0" * 23,
+        _npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)}\n") + b"\0" * 25,
+        _npy(b"{'descr': '|O', 'fortran_order': False, 'shape': (2, 3)}\n") + b"\0" * 48,
+        _npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999, 3)}\n"),
+        _npy(b"__import__('os').system('false')\n"),
+    ],
+)
+def test_a_damaged_npy_file_is_told_beside_the_others(tmp_path, data):
+    write_npy(tmp_path, {"scalar": np.ones(())})
+    (tmp_path / "a.npy").write_bytes(data)
+    found = read_candidate(tmp_path, SHAPES)
+    assert list(found.unreadable) == ["a"]
+    assert found.tensors["scalar"] == 1
+
+
+def test_a_bomb_in_an_npz_file_is_not_unpacked(tmp_path):
+    """Its header has the key's shape, and a gigabyte of zeros follows."""
+    path = tmp_path / "dump.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.npy", "w") as member:
+        member.write(_npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)}\n"))
+        for _ in range(256):
+            member.write(bytes(2**22))
+    tracemalloc.start()
+    found = read_candidate(path, SHAPES)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "a" in found.unreadable
+    assert peak < 2**26
+
+
+def test_a_file_of_two_gigabytes_is_read_where_it_has_to_be(tmp_path):
+    """A sparse file: two tensors of the key, and a huge one that the key does not have."""
+    huge = 2 * 2**30
+    header = {
+        "a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+        "huge": {"dtype": "F32", "shape": [huge // 4], "data_offsets": [24, 24 + huge]},
+        "layers.0.b": {"dtype": "F32", "shape": [2**20], "data_offsets": [24 + huge, 24 + huge + 2**22]},
+    }
+    text = json.dumps(header).encode()
+    path = tmp_path / "dump.safetensors"
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + 24 + huge + 2**22)
+    tracemalloc.start()
+    found = read_candidate(path, SHAPES)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.tensors["a"].shape == (2, 3)
+    assert found.unknown == ["huge"]
+    assert "has shape 1048576" in found.unreadable["layers.0.b"]
+    assert peak < 2**24
