@@ -1,12 +1,19 @@
 """A computation as a graph: which operation made which tensor from which."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from npswin.types import Array
 
+Shape = tuple[int, ...]
 GRADIENT = "grad/"  # before a tensor's name: the derivative of the loss by it
+
+
+def summed_where_repeated(y: Shape, *inputs: Shape) -> tuple[int, ...]:
+    """The `terms` of an operation that sums nothing, though its backward pass does where it repeated an input."""
+    return 1, *(max(1, math.prod(y) // max(1, math.prod(shape))) for shape in inputs)
 
 
 @dataclass(frozen=True)
@@ -17,11 +24,14 @@ class Operation:
         name: such as "layer_norm".
         forward: (*inputs, **settings) -> y, cache.
         backward: (dy, cache) -> the derivative by each input in order; None for one that has none, such as labels.
+        terms: (y's shape, *inputs' shapes) -> how many terms are summed for a number of y, and for one of the
+            derivative by each input. Sums in another order differ the more, the longer they are.
     """
 
     name: str
     forward: Callable[..., tuple[Array, Any]]
     backward: Callable[[Array, Any], tuple[Array | None, ...]]
+    terms: Callable[..., tuple[int, ...]] = summed_where_repeated
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The operations that a graph of Swin is made of: words of `npswin.ops`, and the moves and products between them."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,7 @@ from npswin.ops.attention import merge_heads, split_heads, unmerge_heads
 from npswin.ops.patch_merging import patch_concat_backward, patch_concat_forward
 from npswin.ops.windows import crop_padding, cut_windows, cyclic_shift, join_windows, pad_to_windows, shift_mask
 from npswin.types import Array
-from npswin.verify.graph.node import Operation
+from npswin.verify.graph.node import Operation, Shape
 
 
 def one_input(backward: Callable[[Array, Any], Array]) -> Callable[[Array, Any], tuple[Array, ...]]:
@@ -156,12 +157,37 @@ def _loss_backward(dloss: Array, cache: Any) -> tuple[Array, None]:
     return cross_entropy_backward(dloss, cache), None
 
 
+def _rows_summed(y: Shape, x: Shape, weight: Shape, *bias: Shape) -> tuple[int, ...]:
+    """Of y = x Wᵀ + b and of a norm: over the channels for y and dx, over all rows for the parameters."""
+    rows = math.prod(y) // y[-1]
+    terms_of_y = math.prod(weight[1:]) if len(weight) > 1 else y[-1]
+    return terms_of_y, weight[0], rows, *[rows] * len(bias)
+
+
+def _products_summed(y: Shape, a: Shape, b: Shape) -> tuple[int, ...]:
+    """Of a product a b or a bᵀ of many small matrices."""
+    multiply_adds = math.prod(y) * a[-1]
+    return a[-1], multiply_adds // math.prod(a), multiply_adds // math.prod(b)
+
+
+def _last_axis_summed(y: Shape, x: Shape) -> tuple[int, ...]:
+    return y[-1], y[-1]
+
+
+def _places_summed(y: Shape, x: Shape) -> tuple[int, ...]:
+    return x[1] * x[2], 1
+
+
+def _classes_summed(y: Shape, logits: Shape, labels: Shape) -> tuple[int, ...]:
+    return math.prod(logits), logits[-1], 1
+
+
 NORMALIZE = constant("normalize", _normalize)
 MASK = constant("shift_mask", lambda **settings: shift_mask(**settings, dtype="float64"))
-PATCH_EMBED = Operation("patch_embed", patch_embed_forward, patch_embed_backward)
+PATCH_EMBED = Operation("patch_embed", patch_embed_forward, patch_embed_backward, _rows_summed)
 POSITION_EMBED = Operation("position_embed", _position_embed_forward, position_embed_backward)
-LAYER_NORM = Operation("layer_norm", layer_norm_forward, layer_norm_backward)
-LINEAR = Operation("linear", linear_forward, lambda dy, cache: linear_backward(dy, cache)[: 2 + cache[2]])
+LAYER_NORM = Operation("layer_norm", layer_norm_forward, layer_norm_backward, _rows_summed)
+LINEAR = Operation("linear", linear_forward, lambda dy, cache: linear_backward(dy, cache)[: 2 + cache[2]], _rows_summed)
 GELU = Operation("gelu", gelu_forward, one_input(gelu_backward))
 PAD = Operation("pad", _pad_forward, one_input(crop_padding))
 CROP = Operation("crop", _crop_forward, _crop_backward)
@@ -170,14 +196,14 @@ CUT = Operation("cut_windows", _cut_forward, _cut_backward)
 JOIN = Operation("join_windows", _join_forward, _join_backward)
 SPLIT = Operation("split_heads", _split_forward, _split_backward)
 SCALE = Operation("scale", _scale_forward, _scale_backward)
-SCORES = Operation("scores", _scores_forward, _scores_backward)
+SCORES = Operation("scores", _scores_forward, _scores_backward, _products_summed)
 POSITION_BIAS = Operation("position_bias", position_bias_forward, one_input(position_bias_backward))
 ADD_BIAS = Operation("add_bias", _bias_forward, _bias_backward)
 ADD_MASK = Operation("add_mask", _mask_forward, lambda dy, _: (dy, None))
-SOFTMAX = Operation("softmax", softmax_forward, one_input(softmax_backward))
-MIX = Operation("mix", _mix_forward, _mix_backward)
+SOFTMAX = Operation("softmax", softmax_forward, one_input(softmax_backward), _last_axis_summed)
+MIX = Operation("mix", _mix_forward, _mix_backward, _products_summed)
 MERGE = Operation("merge_heads", _merge_forward, one_input(unmerge_heads))
 RESIDUAL = Operation("residual", residual_forward, residual_backward)
 CONCAT = Operation("patch_concat", patch_concat_forward, one_input(patch_concat_backward))
-POOL = Operation("mean_pool", mean_pool_forward, one_input(mean_pool_backward))
-LOSS = Operation("cross_entropy", _loss_forward, _loss_backward)
+POOL = Operation("mean_pool", mean_pool_forward, one_input(mean_pool_backward), _places_summed)
+LOSS = Operation("cross_entropy", _loss_forward, _loss_backward, _classes_summed)

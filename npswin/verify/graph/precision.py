@@ -3,6 +3,10 @@
 A port sums in another order than we do, and its compiler contracts other products. What that does to a tensor is what
 random roundings do to it (Vignes 1993: stochastic arithmetic): each stored number y becomes y (1 + u ξ), ξ uniform in
 (-1, 1), u the unit roundoff.
+
+A sum of n terms that are added one after the other is rounded n times, each time as large as it is by then. With terms
+of deviation σ the k-th partial sum is √k σ, a rounding of it has the deviation u √k σ/√3, and all together
+u σ √(Σ k / 3) = u σ n/√6: beside the sum's own size √n σ that is u √(n/6). So much noise is added as well.
 """
 
 from dataclasses import dataclass
@@ -37,14 +41,23 @@ class Arithmetic:
         """An array from elsewhere, as this arithmetic reads it."""
         return self.stored(array) if np.issubdtype(array.dtype, np.floating) else array
 
-    def stored(self, array: Array) -> Array:
-        """An array as this arithmetic keeps it."""
+    def stored(self, array: Array, terms: int = 1) -> Array:
+        """An array as this arithmetic keeps it, where each of its numbers is a sum of so many terms."""
         array = np.asarray(array, self.dtype)
         if self.rng is not None:
-            noise = self.rng.uniform(-1, 1, array.shape).astype(self.dtype)
-            noise *= self.dtype(UNIT_ROUNDOFF[self.precision])
-            array = array + array * noise
+            noise = self.rng.uniform(-1, 1, array.shape)
+            noisy = array * (1 + UNIT_ROUNDOFF[self.precision] * noise)
+            if terms > 1:
+                unit = np.finfo(self.dtype).eps / 2
+                noisy += unit * np.sqrt(terms / 6) * _usual(array) * self.rng.standard_normal(array.shape)
+            array = noisy.astype(self.dtype)
         return rounded(array, self.precision)
+
+
+def _usual(array: Array) -> float:
+    """The root mean square of the finite numbers."""
+    finite = array[np.isfinite(array)].astype(np.float64)
+    return float(np.sqrt(np.mean(finite * finite))) if finite.size else 0.0
 
 
 def holds(precision: str, array: Array) -> bool:

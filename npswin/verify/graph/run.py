@@ -80,24 +80,30 @@ class Run:
     def _predict(self, name: str) -> Array:
         if name.startswith(GRADIENT):
             return self._predict_gradient(name.removeprefix(GRADIENT))
-        return self.arithmetic.stored(self._forward(name)[0])
+        y, _, terms = self._forward(name)
+        return self.arithmetic.stored(y, terms[0])
 
-    def _forward(self, name: str) -> tuple[Array, Any]:
+    def _forward(self, name: str) -> tuple[Array, Any, tuple[int, ...]]:
+        """y, the cache, and how many terms were summed for y and will be for the derivative by each input."""
         node = self.graph.nodes[name]
         assert node.operation is not None
-        return node.operation.forward(*(self.value(read) for read in node.inputs), **node.settings)
+        inputs = [self.value(read) for read in node.inputs]
+        y, cache = node.operation.forward(*inputs, **node.settings)
+        return y, cache, node.operation.terms(y.shape, *(one.shape for one in inputs))
 
     def _predict_gradient(self, name: str) -> Array:
         total: Any = None
+        most = 1
         for consumer in self.graph.consumers[name]:
             if consumer not in self.graph.differentiable:
                 continue
             node = self.graph.nodes[consumer]
-            _, cache = self._forward(consumer)
+            _, cache, (_, *terms) = self._forward(consumer)
             derivatives = node.operation.backward(self.gradient(consumer), cache)  # type: ignore[union-attr]
-            for read, derivative in zip(node.inputs, derivatives, strict=True):
+            for read, derivative, count in zip(node.inputs, derivatives, terms, strict=True):
                 if read == name and derivative is not None:
                     total = derivative if total is None else total + derivative
+                    most = max(most, count)
         if total is None:  # the loss itself
             total = np.ones((), self.arithmetic.dtype)
-        return self.arithmetic.stored(total)
+        return self.arithmetic.stored(total, most)

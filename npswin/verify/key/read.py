@@ -40,7 +40,6 @@ class AnswerKey:
             self.config: dict[str, Any] = dict(manifest["config"])
             self.graph = _graph(manifest)
             self.shapes = {str(entry["name"]): tuple(entry["shape"]) for entry in manifest["tensors"]}
-            self.kinds = {str(entry["name"]): str(entry["kind"]) for entry in manifest["tensors"]}
             stored = [str(entry["name"]) for entry in manifest["tensors"] if entry["stored"]]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise AnswerKeyError(f"{self.folder / 'manifest.json'}: not as npswin wrote it ({error!r})") from error
@@ -68,11 +67,6 @@ class AnswerKey:
     def sources(self) -> dict[str, Array]:
         """Pixels or input, labels, and the parameters."""
         return {name: self.file[name] for name, node in self.graph.nodes.items() if node.operation is None}
-
-    @property
-    def has_gradients(self) -> bool:
-        """Whether the key was written with its backward pass."""
-        return any(kind == "gradient" for kind in self.kinds.values())
 
     def _check(self, path: Path, stored: list[str]) -> None:
         listed = set(self.shapes)

@@ -38,6 +38,26 @@ class Trace:
         """The mean cross-entropy."""
         return float(self.tensors["loss"])
 
+    @property
+    def sources(self) -> dict[str, Array]:
+        """Pixels or input, labels, and the parameters."""
+        return {name: self.tensors[name] for name, node in self.graph.nodes.items() if node.operation is None}
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of every tensor in order of computation, gradients as "grad/" + name."""
+        return {name: array.shape for name, array in named(self).items()}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.tensors or name.removeprefix(GRADIENT) in self.grads
+
+    def __getitem__(self, name: str) -> Array:
+        """A tensor, or a gradient as "grad/" + name."""
+        return self.grads[name.removeprefix(GRADIENT)] if name.startswith(GRADIENT) else self.tensors[name]
+
+    def positions(self, name: str) -> None:
+        """Of a thinned tensor's numbers; a trace's are whole."""
+
 
 def trace(
     model: SwinTransformer,

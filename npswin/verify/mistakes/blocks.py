@@ -1,6 +1,7 @@
 """Mistakes in linear layers, residual connections, patch merging and the model's end."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -110,7 +111,7 @@ def _sum_of_places(graph: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
     def backward(dy: Array, cache: Any) -> tuple[Array | None, ...]:
         return operation.backward(dy * (cache[1] * cache[2]), cache)
 
-    yield "", otherwise(node, type(operation)(operation.name, forward, backward))
+    yield "", otherwise(node, replace(operation, forward=forward, backward=backward))
 
 
 def _sum_of_images(graph: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
@@ -125,7 +126,7 @@ def _sum_of_images(graph: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
         cache, batch = caches
         return operation.backward(dloss * batch, cache)
 
-    yield "", otherwise(node, type(operation)(operation.name, forward, backward))
+    yield "", otherwise(node, replace(operation, forward=forward, backward=backward))
 
 
 BLOCKS = (

@@ -10,6 +10,7 @@ from npswin.verify.graph import Graph, Node
 from npswin.verify.mistakes.mistake import (
     Changes,
     Mistake,
+    after,
     before,
     gather,
     made_by,
@@ -52,7 +53,13 @@ IMAGES = (
         "bgr",
         "the image's channels are in the order blue, green, red",
         "red comes first",
-        replacing("normalize", {"": lambda op: before(op, 0, gather(lambda x: x[:, ::-1]))}),
+        replacing(
+            "normalize",
+            {
+                "before normalization": lambda op: before(op, 0, gather(lambda x: x[:, ::-1])),
+                "after normalization": lambda op: after(op, gather(lambda x: x[:, ::-1])),
+            },
+        ),
     ),
     Mistake(
         "normalization",

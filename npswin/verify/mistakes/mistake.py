@@ -80,7 +80,7 @@ def before(operation: Operation, place: int, pair: Pair) -> Operation:
         derivatives[place] = None if derivative is None else pair[1](derivative, move_cache)
         return tuple(derivatives)
 
-    return Operation(operation.name, forward, backward)
+    return replace(operation, forward=forward, backward=backward)
 
 
 def after(operation: Operation, pair: Pair) -> Operation:
@@ -95,7 +95,7 @@ def after(operation: Operation, pair: Pair) -> Operation:
         cache, move_cache = caches
         return operation.backward(pair[1](dy, move_cache), cache)
 
-    return Operation(operation.name, forward, backward)
+    return replace(operation, forward=forward, backward=backward)
 
 
 def moving(name: str, move: Move) -> Operation:
@@ -119,7 +119,7 @@ def elementwise(name: str, function: Callable[[Array], Array]) -> Operation:
 
 def backward_only(operation: Operation, backward: Callable[[Array, Any], tuple[Array | None, ...]]) -> Operation:
     """The right forward pass with another backward pass."""
-    return Operation(operation.name, operation.forward, backward)
+    return replace(operation, backward=backward)
 
 
 def changed_derivative(operation: Operation, place: int, change: Callable[[Array], Array]) -> Operation:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def _unbiased(graph: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
         smaller, inner = cache
         return smaller.backward(dy, inner)
 
-    yield "", otherwise(node, Operation(operation.name, forward, backward))
+    yield "", otherwise(node, replace(operation, forward=forward, backward=backward))
 
 
 def _over(*axes: int) -> Any:

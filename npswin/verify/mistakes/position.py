@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from npswin.ops.windows import cut_windows, padded_size, shift_mask, shift_regions
 from npswin.types import Array
-from npswin.verify.graph import Graph, Node, Operation
+from npswin.verify.graph import Graph, Node
 from npswin.verify.graph.operations import constant
 from npswin.verify.mistakes.mistake import (
     Changes,
@@ -65,7 +66,7 @@ def _mask_scaled(graph: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
     def forward(scores: Array, mask: Array) -> tuple[Array, Any]:
         return operation.forward(scores, mask * mask.dtype.type(factor))
 
-    yield "", otherwise(node, Operation(operation.name, forward, operation.backward))
+    yield "", otherwise(node, replace(operation, forward=forward))
 
 
 def _mask_missing(_: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
@@ -75,7 +76,7 @@ def _mask_missing(_: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
     def forward(scores: Array, mask: Array) -> tuple[Array, Any]:
         return operation.forward(scores, np.zeros_like(mask))
 
-    yield "", otherwise(node, Operation(operation.name, forward, operation.backward))
+    yield "", otherwise(node, replace(operation, forward=forward))
 
 
 def _mask_of_other_window(_: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
@@ -89,7 +90,7 @@ def _mask_of_other_window(_: Graph, node: Node) -> Iterator[tuple[str, Changes]]
 
     yield (
         "window i of the batch takes mask i // B rather than i modulo nW",
-        otherwise(node, Operation(operation.name, forward, operation.backward)),
+        otherwise(node, replace(operation, forward=forward)),
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT, Graph, Run, holds
-from npswin.verify.key.read import AnswerKey, AnswerKeyError
+from npswin.verify.key import AnswerKey, AnswerKeyError, Trace
 from npswin.verify.port.candidate import PRECISIONS, Candidate
 from npswin.verify.port.measure import Distance, distance
 from npswin.verify.port.tolerance import Rounding, Tolerance
@@ -91,7 +91,7 @@ class Comparer:
     """A key and a candidate, with what they share among several comparisons.
 
     Args:
-        key: the answer key.
+        key: the answer key, or the trace of which one would be made.
         candidate: the port's tensors.
         precision: the port's, where its numbers do not tell.
 
@@ -99,20 +99,15 @@ class Comparer:
         AnswerKeyError: the key is not what its own sources come to.
     """
 
-    def __init__(self, key: AnswerKey, candidate: Candidate, precision: str | None = None) -> None:
+    def __init__(self, key: AnswerKey | Trace, candidate: Candidate, precision: str | None = None) -> None:
         self.key, self.candidate = key, candidate
         self.sources = key.sources
         self.exact = Run(key.graph, self.sources)
         self.precision = precision or self._precision()
         self.reference = Rounding(key.graph, self.sources, self.precision)
         self.given = self.sources | candidate.tensors
-        gradients = key.has_gradients
-        forward = [name for name in key.graph.nodes if name in key.shapes]
-        backward = [GRADIENT + name for name in key.graph.backward_order()] if gradients else []
-        self.order = [name for name in forward + backward if self._dumped(name)]
-        self.not_dumped = sum(
-            key.kinds[name] in ("activation", "gradient") and not self._dumped(name) for name in key.shapes
-        )
+        self.order = [name for name in key.shapes if self._dumped(name)]
+        self.not_dumped = sum(name not in self.sources and not self._dumped(name) for name in key.shapes)
 
     def _dumped(self, name: str) -> bool:
         candidate = self.candidate
@@ -177,13 +172,12 @@ class Comparer:
         stored, positions = self.key[name], self.key.positions(name)
         if positions is not None:
             if positions.size and (positions.min() < 0 or positions.max() >= whole.size):
-                raise AnswerKeyError(f"{self.key.folder}: positions of {name} lie outside of it")
+                raise AnswerKeyError(f"the key's positions of {name} lie outside of it")
             whole = whole.reshape(-1)[positions]
         coarse = stored.dtype != np.float64 and name not in self.sources
         if distance(stored, whole).relative > SELF_AGREEMENT * (2.0**32 * 2.0**-24 if coarse else 2.0**32 * 2.0**-53):
             raise AnswerKeyError(
-                f"{self.key.folder}: {name} is not what the key's own weights and images come to; the files are "
-                "damaged, or of two keys"
+                f"{name} is not what the key's own weights and images come to: its files are damaged, or of two keys"
             )
         return stored, positions
 

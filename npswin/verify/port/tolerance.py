@@ -43,7 +43,8 @@ class Rounding:
 
     def __init__(self, graph: Graph, given: Mapping[str, Array], precision: str, draws: int = DRAWS) -> None:
         self.precision = precision
-        self.scale = UNIT_ROUNDOFF["float64"] / UNIT_ROUNDOFF["float32"] if precision == "float64" else 1.0
+        # In float64 the key itself is rounded as much as the port is, hence twice.
+        self.scale = 2 * UNIT_ROUNDOFF["float64"] / UNIT_ROUNDOFF["float32"] if precision == "float64" else 1.0
         computed = "float32" if precision == "float64" else precision
         self.runs = [Run(graph, given, Arithmetic(computed, np.random.default_rng([draw, 5]))) for draw in range(draws)]
 

@@ -1,0 +1,34 @@
+"""Which entry of the relative position bias table goes to which head, query and key (equation 4)."""
+
+import torch
+from torch import Tensor
+
+WRONG_READINGS = ("bias-xy", "bias-sign", "bias-table-transposed", "bias-heads-positions")
+
+
+def entries(side: int, heads: int, reading: str | None = None) -> Tensor:
+    """Places in the memory of the table ((2M - 1)², h).
+
+    Args:
+        side: M.
+        heads: h.
+        reading: one of WRONG_READINGS.
+
+    Returns:
+        (h, N, N) of integers.
+    """
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    dy, dx = (place.flatten()[:, None] - place.flatten()[None, :] for place in (y, x))
+    if reading == "bias-sign":
+        dy, dx = -dy, -dx
+    if reading == "bias-xy":
+        dy, dx = dx, dy
+    span = 2 * side - 1
+    position = (dy + side - 1) * span + dx + side - 1
+    head = torch.arange(heads)
+    if reading == "bias-table-transposed":
+        return head[:, None, None] * span**2 + position
+    place = position[:, :, None] * heads + head
+    if reading == "bias-heads-positions":
+        return place.reshape(heads, side**2, side**2)
+    return place.permute(2, 0, 1)

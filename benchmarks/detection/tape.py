@@ -1,0 +1,55 @@
+"""What the port computes is kept under its name; what it is to do wrong is looked up by the name."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.detection.mistakes import Planted
+from benchmarks.detection.order import Order
+
+
+class Tape:
+    """A run of the port: its parameters, its mistakes, and every tensor so far.
+
+    Args:
+        params: leaves by name.
+        dtype: in which tensors are stored. Bfloat16 is computed in float32 and rounded when it is stored.
+        mistakes: to make.
+        order: of sums.
+
+    Attributes:
+        tensors: by name, in the order of computation.
+    """
+
+    def __init__(
+        self, params: Mapping[str, Tensor], dtype: torch.dtype, mistakes: Iterable[Planted], order: Order
+    ) -> None:
+        self.params, self.dtype, self.order = params, dtype, order
+        self.wide = torch.float32 if dtype == torch.bfloat16 else dtype
+        self.mistakes = {(planted.id, planted.place): planted for planted in mistakes}
+        self.tensors: dict[str, Tensor] = {}
+
+    def makes(self, mistake: str, place: str) -> bool:
+        """Whether this mistake is to be made here."""
+        return (mistake, place) in self.mistakes
+
+    def detail(self, mistake: str, place: str, otherwise: Any = None) -> Any:
+        """What was drawn for this mistake; `otherwise` where it is not to be made here."""
+        return self.mistakes[mistake, place].detail if self.makes(mistake, place) else otherwise
+
+    def first(self, mistakes: Iterable[str], place: str) -> str | None:
+        """Which of several mistakes is to be made here, if any."""
+        return next((mistake for mistake in mistakes if self.makes(mistake, place)), None)
+
+    def keep(self, name: str, x: Tensor) -> Tensor:
+        """x, which goes by this name from now on, and whose gradient will be kept."""
+        if x.requires_grad:
+            x.retain_grad()
+        self.tensors[name] = x
+        return x
+
+    def compute(self, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """function(*inputs), rounded once."""
+        return function(*(x.to(self.wide) for x in inputs)).to(self.dtype)
