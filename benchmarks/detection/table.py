@@ -10,6 +10,7 @@ pairs, and there was no false alarm.
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,8 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.detection.port import MISTAKES, Planted, compatible, draw, places, run_port
 from npswin.models import SwinTransformer
-from npswin.verify.key.golden import draw_labels, draw_pixels, redraw
+from npswin.verify.graph import Graph
 from npswin.verify.key import trace
+from npswin.verify.key.golden import draw_labels, draw_pixels, redraw
 from npswin.verify.port.candidate import Candidate, Tensor
 from npswin.verify.port.compare import Comparer
 from npswin.verify.port.diagnose import Diagnosis, diagnose
@@ -64,6 +66,13 @@ DETAILS = {
     "qkv-per-head": "(head, q|k|v, d)",
 }
 
+_ENDS = r"norm|norm1|norm2|proj|qkv|probabilities|fc1|act|fc2|blocks\.\d+|reduction|avgpool|head|loss|input"
+DUMPS = {
+    "all": "",
+    "modules": rf"^(grad/)?(.*\.)?({_ENDS}|.*(weight|bias|table))$",  # what hooks on the official modules give
+    "blocks": r"^(grad/)?(layers\.\d+\.blocks\.\d+|layers\.\d+\.downsample\.reduction|head|.*(weight|bias|table))$",
+}
+
 
 @dataclass
 class Score:
@@ -87,10 +96,13 @@ class Case:
         self.labels = draw_labels(seed, batch, self.model.num_classes)
         self.key = trace(self.model, self.pixels, self.labels, normalization=(MEAN, STD))
 
-    def diagnose(self, precision: str, mistakes: Iterable[Planted] = (), order: int | None = None) -> Diagnosis:
-        """Run the port and diagnose it."""
+    def diagnose(
+        self, precision: str, mistakes: Iterable[Planted] = (), order: int | None = None, dumps: str = "all"
+    ) -> Diagnosis:
+        """Run the port and diagnose what it dumps."""
         arguments = (self.config, self.model.params, self.pixels, self.labels, MEAN, STD)
-        dumped = run_port(*arguments, precision, mistakes, order)
+        results = run_port(*arguments, precision, mistakes, order)
+        dumped = {name: array for name, array in results.items() if re.search(DUMPS[dumps], name)}
         tensors = {name: Tensor(array.shape, array.dtype.name, _reader(array)) for name, array in dumped.items()}
         return diagnose(Comparer(self.key, Candidate(tensors, self.key.shapes, "the port")))
 
@@ -99,23 +111,25 @@ def _reader(array: np.ndarray) -> Any:
     return lambda: array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
-def is_named(planted: Planted, diagnosis: Diagnosis) -> bool:
-    """Whether the mistake is among the causes, at its place."""
+def is_named(planted: Planted, diagnosis: Diagnosis, graph: Graph) -> bool:
+    """Whether the mistake is among the causes, at its place: a tensor, or the derivative by what it is made of."""
     wanted = NAMES.get(planted.id, planted.id)
     for cause in diagnosis.causes:
         one = cause.hypothesis
         right = wanted in one.name.split(" + ") and DETAILS.get(planted.id, "") in str(one)
-        if right and (
-            planted.place == cause.symptom or planted.place in cause.explained or planted.place in cause.places
-        ):
+        seen = {cause.symptom, *cause.explained, *cause.places}
+        seen |= {f"grad/{read}" for place in cause.places for read in graph.nodes[place].inputs}
+        if right and planted.place in seen:
             return True
     return False
 
 
 def first_is_right(planted: Planted, diagnosis: Diagnosis) -> bool:
     """Whether the first wrong tensor of its pass is the one at which the mistake is made."""
-    first = diagnosis.comparison.first(planted.place.startswith("grad/"))
-    return first is not None and first.name == planted.place
+    rows = diagnosis.comparison.half(planted.place.startswith("grad/"))
+    names = [row.name for row in rows]
+    first = next((row.name for row in rows if not row.ok), None)
+    return first == planted.place or (planted.place not in names and first is not None)
 
 
 def draw_case(mistake: str, rng: np.random.Generator) -> tuple[Case, Planted]:
@@ -125,7 +139,7 @@ def draw_case(mistake: str, rng: np.random.Generator) -> tuple[Case, Planted]:
     return case, draw(mistake, case.config, case.size, rng, case.batch)
 
 
-def singles(precision: str, count: int, seed: int, only: list[str]) -> dict[str, Score]:
+def singles(precision: str, count: int, seed: int, only: list[str], dumps: str) -> dict[str, Score]:
     """Each mistake by itself, at random places of random models."""
     scores = {}
     for number, mistake in enumerate(MISTAKES):
@@ -135,8 +149,12 @@ def singles(precision: str, count: int, seed: int, only: list[str]) -> dict[str,
         score = scores[mistake] = Score()
         for _ in range(count):
             case, planted = draw_case(mistake, rng)
-            diagnosis = case.diagnose(precision, [planted])
-            named = is_named(planted, diagnosis) and len(diagnosis.causes) == 1 and not diagnosis.unexplained
+            diagnosis = case.diagnose(precision, [planted], dumps=dumps)
+            named = (
+                is_named(planted, diagnosis, case.key.graph)
+                and len(diagnosis.causes) == 1
+                and not diagnosis.unexplained
+            )
             score.tried += 1
             score.detected += not diagnosis.ok
             score.first += first_is_right(planted, diagnosis)
@@ -160,7 +178,7 @@ def pairs(precision: str, count: int, seed: int) -> int:
             if compatible(first, second, case.config, case.size):
                 break
         diagnosis = case.diagnose(precision, [first, second])
-        named = [is_named(planted, diagnosis) for planted in (first, second)]
+        named = [is_named(planted, diagnosis, case.key.graph) for planted in (first, second)]
         both += all(named)
         print(f"| {first.id} | {second.id} | {named[0]:d} | {named[1]:d} |", flush=True)
         if not all(named):
@@ -202,6 +220,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0, help="of places, weights and images (default 0)")
     parser.add_argument("--precision", choices=("float64", "float32", "bfloat16"), default="float32")
+    parser.add_argument(
+        "--dumps",
+        choices=list(DUMPS),
+        default="all",
+        help="what the port dumps: modules' outputs, or blocks' (default all)",
+    )
     parser.add_argument("--places", type=int, default=3, metavar="N", help="for each mistake (default 3)")
     parser.add_argument("--pairs", type=int, default=20, metavar="N", help="(default 20)")
     parser.add_argument("--correct", type=int, default=50, metavar="N", help="(default 50)")
@@ -211,7 +235,7 @@ def main() -> int:
     options = parser.parse_args()
     print(f"seed {options.seed}, {options.precision}\n")
     print("| mistake | planted | detected | first tensor right | cause right |\n| --- | --- | --- | --- | --- |")
-    scores = singles(options.precision, options.places, options.seed, options.only)
+    scores = singles(options.precision, options.places, options.seed, options.only, options.dumps)
     tried, detected, first, named = (
         sum(getattr(score, part) for score in scores.values()) for part in ("tried", "detected", "first", "named")
     )

@@ -14,6 +14,7 @@ from npswin.types import Array
 from npswin.verify.graph import GRADIENT, Graph, Operation, Run
 from npswin.verify.mistakes.mistake import Changes, after, changed_derivative, is_made_by, otherwise, times
 
+NEWTON_STEPS = 4
 NEAR = 1e-2  # of a number to the one that it is taken for, before the test proper
 Found = tuple[str, Changes]
 
@@ -24,45 +25,65 @@ class FittedMistake:
 
     Attributes:
         name, says, mend: as in `Mistake`.
-        fit: (run of the graph on the port's tensors, a tensor's name, the port's tensor) -> detail and changes.
+        fit: (run of the graph on the port's tensors, the symptom, the port's tensor, the tensor whose operation is
+            suspected) -> detail and changes.
     """
 
     name: str
     says: str
     mend: str
-    fit: Callable[[Run, str, Array], Found | None]
+    fit: Callable[[Run, str, Array, str], Found | None]
 
 
-def _drop_path(run: Run, name: str, found: Array) -> Found | None:
-    node = run.graph.nodes.get(name)
-    if node is None or not is_made_by(node, "residual"):
+def _drop_path(run: Run, symptom: str, found: Array, place: str) -> Found | None:
+    """Each image's factor of the branch, by Newton's method on what the symptom would be with it."""
+    node = run.graph.nodes[place]
+    if not is_made_by(node, "residual") or symptom.startswith(GRADIENT):
         return None
-    shortcut, branch = (run.value(read).reshape(len(found), -1) for read in node.inputs)
-    difference = found.reshape(len(found), -1) - shortcut
-    factors = (difference * branch).sum(1) / (branch * branch).sum(1)
+    batch = len(run.value(node.inputs[0]))
+    if found.shape[:1] != (batch,):
+        return None
+    factors = _factors_of_branch(run, symptom, found, place, batch)
     kept = factors[np.abs(factors) > NEAR]
     factor = float(kept.mean()) if kept.size else 0.0
     scale = np.where(np.abs(factors) > NEAR, factor, 0.0)
-    if (
-        np.abs(factors - scale).max() > NEAR
-        or np.abs(scale - 1).max() <= 1e-5
-        or not (factor == 0 or factor > 1 - NEAR)
-    ):
+    possible = factor == 0 or factor > 1 - NEAR
+    if not possible or np.abs(factors - scale).max() > NEAR or np.abs(scale - 1).max() <= 1e-5:
         return None
     skipping = [str(image) for image in np.flatnonzero(scale == 0)]
     detail = f"image {', '.join(skipping)} of the batch skips the branch" if skipping else ""
     if factor > 1 + NEAR:
         detail += f"{'; ' if detail else ''}the branch is multiplied by {factor:.4g}, a rate of {1 - 1 / factor:.3g}"
+    return detail, _with_factors(run.graph, place, scale)
 
+
+def _factors_of_branch(run: Run, symptom: str, found: Array, place: str, batch: int) -> Array:
+    def made(factors: Array) -> Array:
+        graph = run.graph.replaced(_with_factors(run.graph, place, factors))
+        return Run(graph, run.given).predicted(symptom).reshape(batch, -1)
+
+    wanted, step = found.reshape(batch, -1), 1e-6
+    tried = np.linspace(0, 2, 9)
+    errors = [((made(np.full(batch, one)) - wanted) ** 2).sum(axis=1) for one in tried]
+    factors = tried[np.argmin(errors, axis=0)]
+    for _ in range(NEWTON_STEPS):
+        now = made(factors)
+        slope = (made(factors + step) - now) / step
+        squares = (slope * slope).sum(axis=1)
+        factors = factors + ((wanted - now) * slope).sum(axis=1) / np.where(squares, squares, 1)
+    return factors
+
+
+def _with_factors(graph: Graph, place: str, factors: Array) -> Changes:
     def forward(x: Array, y: Array) -> tuple[Array, object]:
-        return residual_forward(x, y, scale.astype(x.dtype))
+        return residual_forward(x, y, factors.astype(x.dtype))
 
-    return detail, otherwise(node, Operation("residual", forward, residual_backward))
+    return otherwise(graph.nodes[place], Operation("residual", forward, residual_backward))
 
 
-def _dropout(run: Run, name: str, found: Array) -> Found | None:
-    node = run.graph.nodes.get(name)
-    if node is None or node.operation is None or found.size < 32 or not is_made_by(node, "linear", "gelu", "softmax"):
+def _dropout(run: Run, name: str, found: Array, place: str) -> Found | None:
+    node = run.graph.nodes[place]
+    if place != name or node.operation is None or found.size < 32 or not is_made_by(node, "linear", "gelu", "softmax"):
         return None
     right = run.predicted(name)
     dropped = (found == 0) & (right != 0)
@@ -77,9 +98,9 @@ def _dropout(run: Run, name: str, found: Array) -> Found | None:
     return detail, otherwise(node, after(node.operation, pair))
 
 
-def _extra_bias(run: Run, name: str, found: Array) -> Found | None:
-    node = run.graph.nodes.get(name)
-    if node is None or node.operation is None or not is_made_by(node, "linear", "patch_embed"):
+def _extra_bias(run: Run, name: str, found: Array, place: str) -> Found | None:
+    node = run.graph.nodes[place]
+    if place != name or node.operation is None or not is_made_by(node, "linear", "patch_embed"):
         return None
     rows = (found - run.predicted(name)).reshape(-1, found.shape[-1])
     bias = rows.mean(axis=0)
@@ -90,8 +111,8 @@ def _extra_bias(run: Run, name: str, found: Array) -> Found | None:
     return f"{numbers}, ...", otherwise(node, after(node.operation, pair))
 
 
-def _factor(run: Run, name: str, found: Array) -> Found | None:
-    if found.size < 4:
+def _factor(run: Run, name: str, found: Array, place: str) -> Found | None:
+    if found.size < 4 or not (place == name or name.startswith(GRADIENT)):
         return None
     right = run.predicted(name)
     squares = (right * right).sum()

@@ -18,8 +18,11 @@ from npswin.verify.graph import GRADIENT, Graph, Run
 from npswin.verify.mistakes import CATALOGUE, Changes
 from npswin.verify.mistakes.fitted import FITTED
 from npswin.verify.port.compare import Birth, Comparer, Comparison, Local
+from npswin.verify.port.measure import distance
+from npswin.verify.port.tolerance import Tolerance
 
-PROMISING = 50.0  # times the tolerance: a hypothesis so near gets a tolerance of its own
+LOOSEST = 0.5  # a relative tolerance beyond which rounding would explain anything
+FAR = 1e6  # times the tolerance that a hypothesis is said to be off, at least, without computing its tolerance
 MOST_CAUSES = 50
 MOST_PAIRS = 20_000
 LISTED = 5  # hypotheses of a report
@@ -196,19 +199,22 @@ class _Search:
         return fitting, [one for one in hypotheses if one not in fitting and np.isfinite(one.excess)]
 
     def excess(self, symptom: str, found: Array, changes: Changes) -> float:
-        """How many times the tolerance the port's tensor is from what the changed graph makes."""
+        """How many times the tolerance the port's tensor is from what the changed graph makes; infinite where rounding
+        would explain anything."""
         graph = self.graph.replaced(changes)
         try:
             with np.errstate(all="ignore"):
                 birth = self.birth(graph, symptom, found)
         except (ValueError, IndexError):  # shapes that do not go together: it cannot be this
             return np.inf
-        return birth.excess if birth is not None else np.inf
+        return birth.excess if birth is not None and birth.tolerance.relative <= LOOSEST else np.inf
 
     def birth(self, graph: Graph, symptom: str, found: Array) -> Birth | None:
         exact = Run(graph, self.given).predicted(symptom)
-        if exact.shape != found.shape and exact.size != found.size:
+        if exact.size != found.size:
             return None
+        if distance(found.reshape(exact.shape), exact).relative > LOOSEST:  # far off: no need to know how far
+            return Birth(distance(found.reshape(exact.shape), exact), Tolerance(LOOSEST / FAR, LOOSEST / FAR))
         return Local(graph, self.given, self.comparer.precision).born(symptom, found)
 
     def hypotheses(self, symptom: str, found: Array) -> Iterator[Hypothesis]:
@@ -229,10 +235,18 @@ class _Search:
                     yield Hypothesis(
                         mistake.name, mistake.says, mistake.mend, where, all_places[0], changes, mistake.backward
                     )
+        if found.shape == self.comparer.key.shapes[symptom]:
+            yield from self.fitted(symptom, found, suspects or self.backward_suspects(symptom)[-1:])
+
+    def fitted(self, symptom: str, found: Array, places: list[str]) -> Iterator[Hypothesis]:
+        """The mistakes whose numbers have to be found."""
         run = Run(self.graph, self.given)
-        for fitted in FITTED:
-            if found.shape == self.comparer.key.shapes[symptom] and (fit := fitted.fit(run, symptom, found)):
-                yield Hypothesis(fitted.name, fitted.says, fitted.mend, fit[0], symptom, fit[1])
+        for mistake in FITTED:
+            for place in places:
+                with np.errstate(all="ignore"):
+                    fit = mistake.fit(run, symptom, found, place)
+                if fit is not None:
+                    yield Hypothesis(mistake.name, mistake.says, mistake.mend, fit[0], place, fit[1])
 
     def pairs(self, symptom: str, found: Array, hypotheses: list[Hypothesis]) -> list[Hypothesis]:
         """Two mistakes between what was dumped and the symptom, where one does not make it."""
