@@ -1,6 +1,22 @@
 """Proof that a backward pass is right, and that a port is."""
 
 from npswin.verify.gradcheck import GradcheckError, GradcheckReport, gradcheck
-from npswin.verify.key import AnswerKey, AnswerKeyError, Trace, trace
+from npswin.verify.key import AnswerKey, AnswerKeyError, Trace, trace, write_key
+from npswin.verify.port import CandidateError, Comparison, Diagnosis, compare, diagnose, watch
 
-__all__ = ["AnswerKey", "AnswerKeyError", "GradcheckError", "GradcheckReport", "Trace", "gradcheck", "trace"]
+__all__ = [
+    "AnswerKey",
+    "AnswerKeyError",
+    "CandidateError",
+    "Comparison",
+    "Diagnosis",
+    "GradcheckError",
+    "GradcheckReport",
+    "Trace",
+    "compare",
+    "diagnose",
+    "gradcheck",
+    "trace",
+    "watch",
+    "write_key",
+]

@@ -30,7 +30,15 @@ _TORCHVISION: list[Rule] = [
     (r"features\.(\d*[02468])\.((?:norm|reduction)\..+)", lambda m: f"{_stage(m)}.downsample.{m[2]}"),
 ]
 
-_RULES: dict[str, list[Rule]] = {"official": [], "timm": _TIMM, "torchvision": _TORCHVISION}
+RULES: dict[str, list[Rule]] = {"official": [], "timm": _TIMM, "torchvision": _TORCHVISION}
+
+
+def renamed(key: str, rules: Iterable[Rule]) -> str:
+    """The name that the first matching rule gives, or the key itself where none matches."""
+    for pattern, official in rules:
+        if match := re.fullmatch(pattern, key):
+            return match.expand(official) if isinstance(official, str) else official(match)
+    return key
 
 
 def rename(tensors: Mapping[str, Array], rules: Iterable[Rule]) -> dict[str, Array]:
@@ -39,20 +47,16 @@ def rename(tensors: Mapping[str, Array], rules: Iterable[Rule]) -> dict[str, Arr
     Raises:
         ValueError: two tensors would get the same name.
     """
-    renamed: dict[str, Array] = {}
+    found: dict[str, Array] = {}
     origin: dict[str, str] = {}
     for key, tensor in tensors.items():
-        name = key
-        for pattern, official in rules:
-            if match := re.fullmatch(pattern, key):
-                name = match.expand(official) if isinstance(official, str) else official(match)
-                break
-        if name in renamed:
+        name = renamed(key, rules)
+        if name in found:
             raise ValueError(f"both {origin[name]} and {key} are {name}")
-        renamed[name], origin[name] = tensor, key
-    return renamed
+        found[name], origin[name] = tensor, key
+    return found
 
 
 def convert(tensors: Mapping[str, Array], layout: str) -> dict[str, Array]:
     """Official names for the tensors of a layout that keeps the official array layouts."""
-    return rename(tensors, _RULES[layout])
+    return rename(tensors, RULES[layout])

@@ -11,7 +11,7 @@ _BLOCK = r"(?:swin\.)?encoder\.layers\.(\d+)\.blocks\.(\d+)\."
 _OFFICIAL_BLOCK = r"layers.\1.blocks.\2."
 
 # The names of the files on the hub, and where they differ, those of the modules in transformers 5.
-_RULES: list[Rule] = [
+RULES: list[Rule] = [
     (r"(?:swin\.)?embeddings\.patch_embeddings\.projection\.(.+)", r"patch_embed.proj.\1"),
     (r"(?:swin\.)?embeddings\.norm\.(.+)", r"patch_embed.norm.\1"),
     (r"(?:swin\.)?embeddings\.position_embeddings", "absolute_pos_embed"),
@@ -39,7 +39,7 @@ def convert(tensors: Mapping[str, Array]) -> dict[str, Array]:
     Raises:
         ValueError: the three do not fit together.
     """
-    official = rename(tensors, _RULES)
+    official = rename(tensors, RULES)
     for q in [name for name in official if ".attn.q." in name]:
         parts = [q.replace(".attn.q.", f".attn.{letter}.") for letter in "qkv"]
         if all(part in official for part in parts):

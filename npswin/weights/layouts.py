@@ -80,6 +80,12 @@ def to_official(
     return layout, layout_renames.convert(inner, layout)
 
 
+def official_names(names: Iterable[str], layout: str) -> list[str]:
+    """The official name of each parameter of a layout in order; the name itself where the layout does not know it."""
+    rules = layout_transformers.RULES if layout == "transformers" else layout_renames.RULES.get(layout, [])
+    return [layout_renames.renamed(name, rules) for name in names]
+
+
 def _inner_names(keys: Iterable[str]) -> dict[str, str]:
     """Each weight's key, and the same without what a wrapper put before every key."""
     names = {key: key for key in keys if not key.startswith(OWN_STATE)}

@@ -6,7 +6,8 @@ random roundings do to it (Vignes 1993: stochastic arithmetic): each stored numb
 
 A sum of n terms that are added one after the other is rounded n times, each time as large as it is by then. With terms
 of deviation σ the k-th partial sum is √k σ, a rounding of it has the deviation u √k σ/√3, and all together
-u σ √(Σ k / 3) = u σ n/√6: beside the sum's own size √n σ that is u √(n/6). So much noise is added as well.
+u σ √(Σ k / 3) = u σ n/√6: beside the sum's own size √n σ that is u √(n/6). So much noise is added as well. Products
+of 16 bits are summed in float32; the rows of a parameter's gradient are not everywhere (PyTorch's norms on a CPU).
 """
 
 from dataclasses import dataclass
@@ -41,14 +42,14 @@ class Arithmetic:
         """An array from elsewhere, as this arithmetic reads it."""
         return self.stored(array) if np.issubdtype(array.dtype, np.floating) else array
 
-    def stored(self, array: Array, terms: int = 1) -> Array:
-        """An array as this arithmetic keeps it, where each of its numbers is a sum of so many terms."""
+    def stored(self, array: Array, terms: int = 1, rows: bool = False) -> Array:
+        """An array as this arithmetic keeps it, each of its numbers a sum of so many terms, or of so many rows."""
         array = np.asarray(array, self.dtype)
         if self.rng is not None:
             noise = self.rng.uniform(-1, 1, array.shape)
             noisy = array * (1 + UNIT_ROUNDOFF[self.precision] * noise)
             if terms > 1:
-                unit = np.finfo(self.dtype).eps / 2
+                unit = UNIT_ROUNDOFF[self.precision] if rows else np.finfo(self.dtype).eps / 2
                 noisy += unit * np.sqrt(terms / 6) * _usual(array) * self.rng.standard_normal(array.shape)
             array = noisy.astype(self.dtype)
         return rounded(array, self.precision)

@@ -106,4 +106,4 @@ class Run:
                     most = max(most, count)
         if total is None:  # the loss itself
             total = np.ones((), self.arithmetic.dtype)
-        return self.arithmetic.stored(total, most)
+        return self.arithmetic.stored(total, most, rows=self.graph.nodes[name].axes == "parameter")

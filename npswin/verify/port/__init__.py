@@ -1,1 +1,51 @@
-"""A port beside the answer key."""
+"""A port beside the answer key: where it goes wrong, and which mistake that is."""
+
+from collections.abc import Mapping
+from os import PathLike
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify.key import AnswerKey, Trace
+from npswin.verify.port import diagnose as _diagnose
+from npswin.verify.port.candidate import Candidate, CandidateError, Tensor, read_candidate
+from npswin.verify.port.compare import Comparer, Comparison
+from npswin.verify.port.diagnose import Diagnosis
+from npswin.verify.port.watch import Seen, watch
+
+__all__ = ["Candidate", "CandidateError", "Comparison", "Diagnosis", "Seen", "compare", "diagnose", "watch"]
+
+Key = str | PathLike[str] | AnswerKey | Trace
+Dump = str | PathLike[str] | Mapping[str, Array]
+
+
+def compare(key: Key, dump: Dump, precision: str | None = None) -> Comparison:
+    """What `npswin compare` does; `print` the result.
+
+    Args:
+        key: the folder of an answer key, or a trace.
+        dump: what the port computed: a file, a folder, or arrays by name.
+        precision: in which the port computes; its numbers tell if it is not given.
+
+    Returns:
+        A row for each tensor, and where the first error is.
+
+    Raises:
+        AnswerKeyError: the key is damaged.
+        CandidateError: the dump cannot be read, or has none of the key's names.
+    """
+    return _comparer(key, dump, precision).compare()
+
+
+def diagnose(key: Key, dump: Dump, precision: str | None = None) -> Diagnosis:
+    """What `npswin diagnose` does; arguments and errors are those of `compare`; `print` the result."""
+    return _diagnose.diagnose(_comparer(key, dump, precision))
+
+
+def _comparer(key: Key, dump: Dump, precision: str | None) -> Comparer:
+    key = key if isinstance(key, AnswerKey | Trace) else AnswerKey(key)
+    if not isinstance(dump, Mapping):
+        return Comparer(key, read_candidate(dump, key.shapes), precision)
+    arrays = {name: np.asarray(array) for name, array in dump.items()}
+    found = {name: Tensor(array.shape, array.dtype.name, lambda array=array: array) for name, array in arrays.items()}
+    return Comparer(key, Candidate(found, key.shapes, "the arrays"), precision)

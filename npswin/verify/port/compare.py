@@ -74,6 +74,11 @@ class Comparison:
         """Whether all agree."""
         return all(row.ok for row in self.rows)
 
+    def __str__(self) -> str:
+        from npswin.verify.port.report import comparison_summary, comparison_table
+
+        return f"{comparison_table(self)}\n\n{comparison_summary(self)}"
+
     def half(self, backward: bool) -> list[Row]:
         """The rows of one pass."""
         return [row for row in self.rows if row.name.startswith(GRADIENT) is backward]

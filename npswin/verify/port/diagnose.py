@@ -99,6 +99,11 @@ class Diagnosis:
         """Whether there is nothing to explain."""
         return self.comparison.ok
 
+    def __str__(self) -> str:
+        from npswin.verify.port.report import diagnosis_text
+
+        return diagnosis_text(self)
+
 
 def diagnose(comparer: Comparer, progress: Progress | None = None) -> Diagnosis:
     """Name the mistakes of a port.

@@ -1,0 +1,249 @@
+"""What a PyTorch or JAX module computes, module by module, under the key's names.
+
+Neither framework is imported here: whoever passes one of their modules has it.
+"""
+
+import contextlib
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify.graph import GRADIENT
+from npswin.weights import detect_layout, save_tensors, to_official
+from npswin.weights.layouts import official_names
+
+Naming = Mapping[str, str] | Callable[[str], str | None] | None
+
+# The modules of the official code whose output is a tensor of the key.
+_KNOWN = re.compile(
+    r"patch_embed\.(proj|norm)|pos_drop|norm|avgpool|head|layers\.\d+\.(downsample\.(norm|reduction)|blocks\.\d+"
+    r"(\.(norm1|norm2|attn\.(qkv|q|k|v|proj|probabilities)|mlp\.(fc1|act|fc2)))?)"
+)
+# What modules without parameters are called; those with some are named as their weights are.
+_ACTIVATIONS = (
+    (r"(?:swin\.)?encoder\.(layers\.\d+\.blocks\.\d+)", r"\1"),
+    (
+        r"(?:swin\.)?encoder\.(layers\.\d+\.blocks\.\d+)\.(?:mlp\.activation_fn|intermediate\.intermediate_act_fn)",
+        r"\1.mlp.act",
+    ),
+    (r"(?:swin\.)?pooler", "avgpool"),
+    (r"(layers\.\d+\.blocks\.\d+\.attn)\.softmax", r"\1.probabilities"),
+    (r"features\.(\d*[13579])\.(\d+)", lambda m: f"layers.{(int(m[1]) - 1) // 2}.blocks.{m[2]}"),
+    (r"features\.(\d*[13579])\.(\d+)\.mlp\.1", lambda m: f"layers.{(int(m[1]) - 1) // 2}.blocks.{m[2]}.mlp.act"),
+)
+_HEAP_TYPE = 1 << 9  # a class that was made in Python, and can be changed
+
+
+class Seen:
+    """What was seen of a module.
+
+    Attributes:
+        tensors: by the key's name, gradients as "grad/" + name; add to them what you know besides.
+    """
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, Array] = {}
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write them to a safetensors file, for `npswin compare`."""
+        save_tensors(path, self.tensors)
+
+
+def watch(module: Any, names: Naming = None) -> AbstractContextManager[Seen]:
+    """Record the output of every submodule, and in PyTorch its gradient and the parameters'.
+
+        with npswin.verify.watch(model) as seen:
+            cross_entropy(model(images), labels).backward()
+        print(npswin.verify.compare("key", seen.tensors))
+
+    Args:
+        module: a PyTorch module; or a JAX one, of flax.linen, flax.nnx or equinox, called without jit.
+        names: from a submodule's path, such as "encoder.layer.0", to the key's name, or None for one of no interest: a
+            dictionary or a function. Without it, PyTorch modules of the layouts that `load_weights` knows are named as
+            their weights are; other modules by their path.
+
+    Returns:
+        A context manager; what was seen is complete when it is left.
+
+    Raises:
+        TypeError: it is no module that can be watched.
+    """
+    if hasattr(module, "named_modules") and hasattr(module, "register_forward_hook"):
+        return _watch_torch(module, _torch_naming(module, names), names is not None)
+    linen = sys.modules.get("flax.linen")
+    if linen is not None and isinstance(module, linen.Module):
+        return _watch_linen(linen, _naming(names))
+    if callable(module) and hasattr(module, "__dict__"):
+        return _watch_calls(module, _naming(names))
+    raise TypeError(f"module: got {type(module).__name__}, expected a PyTorch or JAX module")
+
+
+def _naming(names: Naming) -> Callable[[str], str | None]:
+    if names is None:
+        return lambda path: path
+    return names.get if isinstance(names, Mapping) else names
+
+
+def _torch_naming(module: Any, names: Naming) -> Callable[[str], str | None]:
+    if names is not None:
+        return _naming(names)
+    try:
+        layout = detect_layout(module.state_dict())
+    except ValueError:
+        return lambda path: path
+    official: dict[str, str] = {}
+    for path, _ in module.named_modules():
+        name = next((re.sub(pattern, new, path) for pattern, new in _ACTIVATIONS if re.fullmatch(pattern, path)), None)
+        name = name or official_names([f"{path}.weight"], layout)[0].removesuffix(".weight")
+        if _KNOWN.fullmatch(name):
+            official[path] = name
+    return official.get
+
+
+@contextmanager
+def _watch_torch(module: Any, naming: Callable[[str], str | None], named: bool) -> Iterator[Seen]:
+    seen, outputs, hooks = Seen(), {}, []
+
+    def record(name: str) -> Callable[..., None]:
+        def hook(_module: Any, _inputs: Any, output: Any) -> None:
+            tensor = _tensor_of(output)
+            if tensor is not None:
+                if tensor.requires_grad:
+                    tensor.retain_grad()
+                outputs[name] = tensor
+
+        return hook
+
+    for path, part in module.named_modules():
+        if path and (name := naming(path)):
+            hooks.append(part.register_forward_hook(record(name)))
+    before = {name: None if p.grad is None else p.grad.clone() for name, p in module.named_parameters()}
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for name, tensor in outputs.items():
+        seen.tensors[name] = _numbers(tensor)
+        if tensor.grad is not None:
+            seen.tensors[GRADIENT + name] = _numbers(tensor.grad)
+    _join_qkv(seen.tensors)
+    for name in ("patch_embed.proj", GRADIENT + "patch_embed.proj"):
+        if not named and name in seen.tensors and seen.tensors[name].ndim == 4:
+            seen.tensors[name] = seen.tensors[name].transpose(0, 2, 3, 1)  # a convolution's channels come second
+    gradients = {
+        name: _numbers(p.grad if before[name] is None else p.grad - before[name])
+        for name, p in module.named_parameters()
+        if p.grad is not None
+    }
+    seen.tensors |= {
+        GRADIENT + name: array for name, array in _named_gradients(module, gradients, naming, named).items()
+    }
+
+
+def _named_gradients(
+    module: Any, gradients: dict[str, Array], naming: Callable[[str], str | None], named: bool
+) -> dict[str, Array]:
+    if not named and gradients:
+        with contextlib.suppress(ValueError):
+            state = {name: _numbers(value) for name, value in module.state_dict().items()}
+            return to_official(gradients, like=state)[1]
+    found = {}
+    for name, gradient in gradients.items():
+        path, _, last = name.rpartition(".")
+        if official := naming(path):
+            found[f"{official}.{last}"] = gradient
+    return found
+
+
+def _join_qkv(tensors: dict[str, Array]) -> None:
+    """q, k and v of three linear layers as the columns of one."""
+    for q in [name for name in tensors if name.endswith(".attn.q")]:
+        parts = [f"{q[:-1]}{letter}" for letter in "qkv"]
+        if all(part in tensors for part in parts):
+            tensors[f"{q}kv"] = np.concatenate([tensors.pop(part) for part in parts], axis=-1)
+
+
+@contextmanager
+def _watch_linen(linen: Any, naming: Callable[[str], str | None]) -> Iterator[Seen]:
+    seen = Seen()
+
+    def record(call: Any, arguments: Any, keywords: Any, context: Any) -> Any:
+        output = call(*arguments, **keywords)
+        if context.method_name == "__call__" and (name := naming(".".join(context.module.path))):
+            _keep(seen, name, output)
+        return output
+
+    with linen.intercept_methods(record):
+        yield seen
+
+
+@contextmanager
+def _watch_calls(module: Any, naming: Callable[[str], str | None]) -> Iterator[Seen]:
+    """Modules that are plain objects: their classes' __call__ is watched for as long as it takes."""
+    seen = Seen()
+    paths = {id(part): path for path, part in _parts(module)}
+    classes = {type(part) for _, part in _parts(module)}
+    originals = {kind: kind.__call__ for kind in classes if "__call__" in vars(kind) and kind.__flags__ & _HEAP_TYPE}
+
+    def watched(original: Any) -> Any:
+        def call(self: Any, *arguments: Any, **keywords: Any) -> Any:
+            output = original(self, *arguments, **keywords)
+            path = paths.get(id(self))
+            if path and (name := naming(path)):
+                _keep(seen, name, output)
+            return output
+
+        return call
+
+    try:
+        for kind, original in originals.items():
+            kind.__call__ = watched(original)
+        yield seen
+    finally:
+        for kind, original in originals.items():
+            kind.__call__ = original
+
+
+def _parts(module: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The callable objects inside an object, by the path of attributes, places and keys that leads there."""
+    yield prefix, module
+    waiting = [(f"{prefix}.{name}" if prefix else name, value) for name, value in vars(module).items()]
+    while waiting:
+        path, value = waiting.pop(0)
+        if isinstance(value, dict):
+            waiting += [(f"{path}.{key}", one) for key, one in value.items()]
+        elif isinstance(value, list | tuple):
+            waiting += [(f"{path}.{place}", one) for place, one in enumerate(value)]
+        elif callable(value) and hasattr(value, "__dict__") and "__call__" in vars(type(value)):
+            yield from _parts(value, path)
+
+
+def _keep(seen: Seen, name: str, output: Any) -> None:
+    output = output[0] if isinstance(output, tuple) else output
+    if "Tracer" in type(output).__name__:
+        raise TypeError(f"{name}: got a tracer, expected numbers: call the module without jit or grad around it")
+    if hasattr(output, "__array__"):
+        seen.tensors[name] = _short(np.asarray(output))
+
+
+def _tensor_of(output: Any) -> Any:
+    if isinstance(output, tuple | list) and output:
+        output = output[0]
+    return output if hasattr(output, "requires_grad") else None
+
+
+def _numbers(tensor: Any) -> Array:
+    tensor = tensor.detach().cpu()
+    return np.asarray(tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor)
+
+
+def _short(array: Array) -> Array:
+    """bfloat16, which NumPy does not know, as float32, which holds it."""
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

@@ -1,0 +1,183 @@
+"""Modules of PyTorch and JAX, watched and compared with the key."""
+
+import numpy as np
+import pytest
+
+import npswin
+from npswin.verify import compare, diagnose, trace, watch
+from npswin.weights import load_weights
+from tests.verify.keys import SCALE
+
+
+def swin_in_transformers(dtype, seed=0, **changes):
+    """transformers' Swin with weights that all count, a npswin model with the same, and images of a batch."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    arguments = {"patch_size": 2, "embed_dim": 8, "depths": [2, 2], "num_heads": [2, 4], "window_size": 3}
+    config = transformers.SwinConfig(
+        **arguments, image_size=24, num_labels=5, mlp_ratio=2.0, attn_implementation="sdpa", **changes
+    )
+    torch.manual_seed(seed)
+    module = transformers.SwinForImageClassification(config).double().eval()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(torch.randn_like(parameter) * (0.5 if parameter.ndim < 2 else 0.3)).copy_(parameter.float())
+    model = npswin.SwinTransformer(
+        **arguments, img_size=24, num_classes=5, mlp_ratio=2.0, dtype="float64", drop_path_rate=0.0
+    )
+    load_weights(model, {name: value.numpy() for name, value in module.state_dict().items()})
+    pixels = np.random.default_rng(seed).integers(0, 256, (2, 3, 20, 22), dtype=np.uint8)
+    return module.to(getattr(torch, dtype)), model, pixels
+
+
+def seen_of(module, images, labels):
+    """What a watched forward and backward pass of transformers' Swin gives."""
+    import torch
+
+    x = torch.tensor(images).to(next(module.parameters()).dtype).requires_grad_()
+    with watch(module) as seen:
+        logits = module(x, always_partition=True).logits
+        torch.nn.functional.cross_entropy(
+            logits.float() if x.dtype == torch.bfloat16 else logits, torch.tensor(labels)
+        ).backward()
+    seen.tensors["grad/input"] = np.asarray(x.grad.float() if x.dtype == torch.bfloat16 else x.grad)
+    return seen
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_transformers_agrees_forward_and_backward(dtype):
+    module, model, pixels = swin_in_transformers(dtype)
+    labels = np.array([3, 0])
+    key = trace(model, pixels, labels, normalization=SCALE)
+    comparison = compare(key, seen_of(module, key["input"], labels).tensors)
+    assert comparison.precision == dtype
+    assert comparison.ok, str(comparison)
+    names = {row.name for row in comparison.rows}
+    gradients = {f"grad/{name}" for name in model.params}
+    assert gradients <= names  # every parameter's gradient
+    for part in (
+        "patch_embed.proj",
+        "layers.0.blocks.1.attn.qkv",
+        "layers.1.blocks.0.mlp.act",
+        "layers.0.blocks.1",
+        "avgpool",
+        "head",
+    ):
+        assert {part, f"grad/{part}"} <= names
+
+
+@pytest.mark.parametrize(
+    ("break_it", "cause", "place"),
+    [
+        (lambda m: setattr(_block(m), "shift_size", 2), "shift-size", "layers.0.blocks.1"),
+        (lambda m: setattr(_block(m).layernorm_before, "eps", 1e-3), "norm-eps", "layers.0.blocks.1.norm1"),
+        (lambda m: setattr(_block(m).mlp, "activation_fn", _tanh_gelu()), "gelu-tanh", "layers.0.blocks.1.mlp.act"),
+        (lambda m: _transpose(_block(m).attention.o_proj), "weight-transposed", "layers.0.blocks.1.attn.proj"),
+        (lambda m: _zero(_block(m).mlp.fc1.bias), "linear-bias-missing", "layers.0.blocks.1.mlp.fc1"),
+    ],
+)
+def test_a_mistake_in_transformers_is_named(break_it, cause, place):
+    module, model, pixels = swin_in_transformers("float32")
+    labels = np.array([3, 0])
+    key = trace(model, pixels, labels, normalization=SCALE)
+    break_it(module)
+    diagnosis = diagnose(key, seen_of(module, key["input"], labels).tensors)
+    assert diagnosis.causes, str(diagnosis)
+    found = diagnosis.causes[0]
+    assert found.hypothesis.name == cause
+    assert found.hypothesis.place.startswith(place)
+
+
+def _block(module):
+    return module.swin.encoder.layers[0].blocks[1]
+
+
+def _tanh_gelu():
+    import torch
+
+    return torch.nn.GELU(approximate="tanh")
+
+
+def _transpose(linear):
+    import torch
+
+    with torch.no_grad():
+        linear.weight.copy_(linear.weight.T.clone())
+
+
+def _zero(parameter):
+    import torch
+
+    with torch.no_grad():
+        parameter.zero_()
+
+
+def test_names_of_ones_own_in_torch():
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.GELU(), torch.nn.Linear(4, 2))
+    x = torch.ones(2, 3)
+    with watch(module, {"0": "mlp.fc1", "2": "mlp.fc2"}) as seen:
+        module(x).sum().backward()
+    names = {"mlp.fc1", "mlp.fc2"}
+    parameters = {f"grad/{name}.{part}" for name in names for part in ("weight", "bias")}
+    assert set(seen.tensors) == names | {f"grad/{name}" for name in names} | parameters
+    assert np.array_equal(seen.tensors["grad/mlp.fc2"], np.ones((2, 2)))
+    assert not module[0]._forward_hooks
+
+
+def test_gradients_of_earlier_passes_are_left_out():
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Sequential(torch.nn.Linear(2, 1))
+    module(torch.ones(1, 2)).sum().backward()
+    with watch(module) as seen:
+        module(torch.ones(1, 2)).sum().backward()
+    assert np.array_equal(seen.tensors["grad/0.weight"], np.ones((1, 2)))
+
+
+def test_flax_linen():
+    linen, jax = pytest.importorskip("flax.linen"), pytest.importorskip("jax")
+
+    class Mlp(linen.Module):
+        @linen.compact
+        def __call__(self, x):
+            return linen.Dense(2, name="fc2")(linen.gelu(linen.Dense(4, name="fc1")(x)))
+
+    module, x = Mlp(), jax.numpy.ones((2, 3))
+    variables = module.init(jax.random.key(0), x)
+    with watch(module, {"fc1": "mlp.fc1", "fc2": "mlp.fc2"}) as seen:
+        y = module.apply(variables, x)
+    assert set(seen.tensors) == {"mlp.fc1", "mlp.fc2"}
+    assert np.array_equal(seen.tensors["mlp.fc2"], np.asarray(y))
+    with pytest.raises(TypeError, match="call the module without jit"), watch(module):
+        jax.jit(module.apply)(variables, x)
+
+
+def test_flax_nnx():
+    nnx, jax = pytest.importorskip("flax.nnx"), pytest.importorskip("jax")
+
+    class Mlp(nnx.Module):
+        def __init__(self, rngs):
+            self.fc1, self.fc2 = nnx.Linear(3, 4, rngs=rngs), nnx.Linear(4, 2, rngs=rngs)
+
+        def __call__(self, x):
+            return self.fc2(nnx.gelu(self.fc1(x)))
+
+    module, before = Mlp(nnx.Rngs(0)), nnx.Linear.__call__
+    with watch(module) as seen:
+        y = module(jax.numpy.ones((2, 3)))
+    assert set(seen.tensors) == {"fc1", "fc2"}
+    assert np.array_equal(seen.tensors["fc2"], np.asarray(y))
+    assert nnx.Linear.__call__ is before
+
+
+def test_what_is_no_module():
+    with pytest.raises(TypeError, match="expected a PyTorch or JAX module"):
+        watch(3)
+
+
+def test_what_was_seen_can_be_saved(tmp_path):
+    torch = pytest.importorskip("torch")
+    with watch(torch.nn.Sequential(torch.nn.Linear(2, 1))) as seen:
+        pass
+    seen.tensors["head"] = np.ones((2, 3), np.float32)
+    seen.save(tmp_path / "dump.safetensors")
+    assert npswin.weights.load_tensors(tmp_path / "dump.safetensors")[0]["head"].shape == (2, 3)
