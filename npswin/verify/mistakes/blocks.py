@@ -31,7 +31,13 @@ def _transposed(weight: Array) -> Array:
 def _bias_missing(_: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
     if len(node.inputs) == 3:
         assert node.operation is not None
-        yield "", otherwise(node, before(node.operation, 2, gather(zeros)))
+        operation = node.operation
+
+        def forward(x: Array, weight: Array, bias: Array) -> tuple[Array, Any]:
+            return operation.forward(x, weight, np.zeros_like(bias))
+
+        yield "", otherwise(node, before(operation, 2, gather(zeros)))
+        yield "it is 0: was it loaded?", otherwise(node, replace(operation, forward=forward))
 
 
 def _after_norm(graph: Graph, node: Node) -> Iterator[tuple[str, Changes]]:

@@ -41,6 +41,7 @@ class Hypothesis:
         backward: whether only the backward pass is wrong.
         excess: how many times the tolerance the port's tensor is from what the graph then makes; up to 1 it is made.
         left: how many symptoms are left when it is planted.
+        fitted: whether it has numbers that were fitted: then it makes the symptom more easily than one without.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Hypothesis:
     backward: bool = False
     excess: float = np.inf
     left: int = 0
+    fitted: bool = False
 
     def __str__(self) -> str:
         return f"{self.says}{f' ({self.detail})' if self.detail else ''}"
@@ -150,7 +152,7 @@ class _Search:
         """One more cause, or one more place of one that is known."""
         for known in self.causes:
             same = (known.hypothesis.name, known.hypothesis.detail) == (cause.hypothesis.name, cause.hypothesis.detail)
-            if same and cause.hypothesis.name not in ("factor", "extra-bias", "drop-path", "dropout"):
+            if same and not cause.hypothesis.fitted:
                 known.places += cause.places
                 known.explained += cause.explained
                 return
@@ -199,7 +201,7 @@ class _Search:
         for hypothesis in fitting:
             hypothesis.left = len(self.births(self.graph.replaced(hypothesis.changes)))
         order = {id(one): place for place, one in enumerate(fitting)}
-        fitting.sort(key=lambda one: (one.left, one.name == "factor", order[id(one)]))
+        fitting.sort(key=lambda one: (one.left, one.fitted, order[id(one)]))
         fitting = [one for one in fitting if one.left <= len(births)]
         return fitting, [one for one in hypotheses if one not in fitting and np.isfinite(one.excess)]
 
@@ -251,7 +253,7 @@ class _Search:
                 with np.errstate(all="ignore"):
                     fit = mistake.fit(run, symptom, found, place)
                 if fit is not None:
-                    yield Hypothesis(mistake.name, mistake.says, mistake.mend, fit[0], place, fit[1])
+                    yield Hypothesis(mistake.name, mistake.says, mistake.mend, fit[0], place, fit[1], fitted=True)
 
     def pairs(self, symptom: str, found: Array, hypotheses: list[Hypothesis]) -> list[Hypothesis]:
         """Two mistakes between what was dumped and the symptom, where one does not make it."""
