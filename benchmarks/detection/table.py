@@ -26,9 +26,9 @@ from npswin.models import SwinTransformer
 from npswin.verify.graph import Graph
 from npswin.verify.key import trace
 from npswin.verify.key.golden import draw_labels, draw_pixels, redraw
-from npswin.verify.port.candidate import Candidate, Tensor
-from npswin.verify.port.compare import Comparer
-from npswin.verify.port.diagnose import Diagnosis, diagnose
+from npswin.verify.port.candidate import Candidate, in_memory
+from npswin.verify.port.comparison import Comparer
+from npswin.verify.port.diagnosis import Diagnosis, diagnose
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SMALL = {"patch_size": 2, "embed_dim": 8, "depths": (2, 2), "num_heads": (2, 4), "num_classes": 5, "mlp_ratio": 2.0}
@@ -103,12 +103,8 @@ class Case:
         arguments = (self.config, self.model.params, self.pixels, self.labels, MEAN, STD)
         results = run_port(*arguments, precision, mistakes, order)
         dumped = {name: array for name, array in results.items() if re.search(DUMPS[dumps], name)}
-        tensors = {name: Tensor(array.shape, array.dtype.name, _reader(array)) for name, array in dumped.items()}
+        tensors = {name: in_memory(array) for name, array in dumped.items()}
         return diagnose(Comparer(self.key, Candidate(tensors, self.key.shapes, "the port")))
-
-
-def _reader(array: np.ndarray) -> Any:
-    return lambda: array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
 def is_named(planted: Planted, diagnosis: Diagnosis, graph: Graph) -> bool:

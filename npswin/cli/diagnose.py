@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from npswin.cli.shared import add_key_and_candidate, comparer, print_json, told
-from npswin.verify.port.diagnose import diagnose
+from npswin.verify.port.diagnosis import diagnose
 from npswin.verify.port.report import comparison_summary, diagnosis_json, diagnosis_text
 
 DESCRIPTION = """Name the mistake that a port makes.

@@ -10,7 +10,7 @@ from typing import Any
 
 from npswin.verify.key.read import AnswerKey
 from npswin.verify.port.candidate import PRECISIONS, read_candidate
-from npswin.verify.port.compare import Comparer
+from npswin.verify.port.comparison import Comparer
 from npswin.weights.files import write_aside
 
 

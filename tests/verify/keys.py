@@ -9,7 +9,7 @@ from npswin.models import SwinTransformer
 from npswin.verify.graph import GRADIENT, Arithmetic, Graph, Run
 from npswin.verify.key.golden import MINIATURE, draw_labels, draw_pixels, redraw
 from npswin.verify.key.trace import Trace, trace
-from npswin.verify.port.candidate import Candidate, Tensor
+from npswin.verify.port.candidate import Candidate, in_memory
 
 SCALE = (IMAGENET_MEAN, IMAGENET_STD)
 
@@ -37,5 +37,5 @@ def computed(graph: Graph, sources, precision="float64", seed=None) -> dict[str,
 
 def candidate_of(tensors, shapes) -> Candidate:
     """A candidate that holds these arrays, without a file."""
-    found = {name: Tensor(array.shape, array.dtype.name, lambda array=array: array) for name, array in tensors.items()}
+    found = {name: in_memory(array) for name, array in tensors.items()}
     return Candidate(found, shapes, "these tensors")

@@ -46,19 +46,22 @@ class Arithmetic:
         """An array as this arithmetic keeps it, each of its numbers a sum of so many terms, or of so many rows."""
         array = np.asarray(array, self.dtype)
         if self.rng is not None:
-            noise = self.rng.uniform(-1, 1, array.shape)
-            noisy = array * (1 + UNIT_ROUNDOFF[self.precision] * noise)
+            noise = self.rng.random(array.shape, np.float32) * 2 - 1
+            noise *= UNIT_ROUNDOFF[self.precision] * array
             if terms > 1:
                 unit = UNIT_ROUNDOFF[self.precision] if rows else np.finfo(self.dtype).eps / 2
-                noisy += unit * np.sqrt(terms / 6) * _usual(array) * self.rng.standard_normal(array.shape)
-            array = noisy.astype(self.dtype)
+                sums = self.rng.standard_normal(array.shape, np.float32)
+                noise += unit * np.sqrt(terms / 6) * _usual(array) * sums
+            array = (array + noise).astype(self.dtype)
         return rounded(array, self.precision)
 
 
 def _usual(array: Array) -> float:
     """The root mean square of the finite numbers."""
-    finite = array[np.isfinite(array)].astype(np.float64)
-    return float(np.sqrt(np.mean(finite * finite))) if finite.size else 0.0
+    flat = array.reshape(-1)
+    if not np.isfinite(flat).all():
+        flat = flat[np.isfinite(flat)]
+    return float(np.sqrt(np.vdot(flat, flat) / flat.size)) if flat.size else 0.0
 
 
 def holds(precision: str, array: Array) -> bool:

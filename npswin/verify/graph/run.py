@@ -9,6 +9,8 @@ from npswin.types import Array
 from npswin.verify.graph.node import GRADIENT, Graph
 from npswin.verify.graph.precision import FLOAT64, Arithmetic
 
+KEPT = 4  # nodes whose derivatives are not computed again
+
 
 class Run:
     """Values of a graph's tensors, where those that are given take the place of those that would be computed.
@@ -25,6 +27,7 @@ class Run:
     def __init__(self, graph: Graph, given: Mapping[str, Array], arithmetic: Arithmetic = FLOAT64) -> None:
         self.graph, self.given, self.arithmetic = graph, given, arithmetic
         self.known: dict[str, Array] = {}
+        self._derivatives: dict[str, tuple[tuple[Array | None, ...], tuple[int, ...]]] = {}
 
     def value(self, name: str) -> Array:
         """What is given under this name; else what is predicted."""
@@ -91,16 +94,26 @@ class Run:
         y, cache = node.operation.forward(*inputs, **node.settings)
         return y, cache, node.operation.terms(y.shape, *(one.shape for one in inputs))
 
+    def _backward(self, name: str) -> tuple[tuple[Array | None, ...], tuple[int, ...]]:
+        """The derivatives by each input of a node, and how many terms each sums; the last few are kept, since the
+        inputs of a node follow each other in a backward pass."""
+        if name not in self._derivatives:
+            _, cache, (_, *terms) = self._forward(name)
+            operation = self.graph.nodes[name].operation
+            assert operation is not None
+            self._derivatives[name] = operation.backward(self.gradient(name), cache), tuple(terms)
+            if len(self._derivatives) > KEPT:
+                del self._derivatives[next(iter(self._derivatives))]
+        return self._derivatives[name]
+
     def _predict_gradient(self, name: str) -> Array:
         total: Any = None
         most = 1
         for consumer in self.graph.consumers[name]:
             if consumer not in self.graph.differentiable:
                 continue
-            node = self.graph.nodes[consumer]
-            _, cache, (_, *terms) = self._forward(consumer)
-            derivatives = node.operation.backward(self.gradient(consumer), cache)  # type: ignore[union-attr]
-            for read, derivative, count in zip(node.inputs, derivatives, terms, strict=True):
+            inputs = self.graph.nodes[consumer].inputs
+            for read, derivative, count in zip(inputs, *self._backward(consumer), strict=True):
                 if read == name and derivative is not None:
                     total = derivative if total is None else total + derivative
                     most = max(most, count)

@@ -7,10 +7,10 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.key import AnswerKey, Trace
-from npswin.verify.port import diagnose as _diagnose
-from npswin.verify.port.candidate import Candidate, CandidateError, Tensor, read_candidate
-from npswin.verify.port.compare import Comparer, Comparison
-from npswin.verify.port.diagnose import Diagnosis
+from npswin.verify.port import diagnosis as _diagnosis
+from npswin.verify.port.candidate import Candidate, CandidateError, in_memory, read_candidate
+from npswin.verify.port.comparison import Comparer, Comparison
+from npswin.verify.port.diagnosis import Diagnosis
 from npswin.verify.port.watch import Seen, watch
 
 __all__ = ["Candidate", "CandidateError", "Comparison", "Diagnosis", "Seen", "compare", "diagnose", "watch"]
@@ -39,13 +39,12 @@ def compare(key: Key, dump: Dump, precision: str | None = None) -> Comparison:
 
 def diagnose(key: Key, dump: Dump, precision: str | None = None) -> Diagnosis:
     """What `npswin diagnose` does; arguments and errors are those of `compare`; `print` the result."""
-    return _diagnose.diagnose(_comparer(key, dump, precision))
+    return _diagnosis.diagnose(_comparer(key, dump, precision))
 
 
 def _comparer(key: Key, dump: Dump, precision: str | None) -> Comparer:
     key = key if isinstance(key, AnswerKey | Trace) else AnswerKey(key)
     if not isinstance(dump, Mapping):
         return Comparer(key, read_candidate(dump, key.shapes), precision)
-    arrays = {name: np.asarray(array) for name, array in dump.items()}
-    found = {name: Tensor(array.shape, array.dtype.name, lambda array=array: array) for name, array in arrays.items()}
+    found = {name: in_memory(np.asarray(array)) for name, array in dump.items()}
     return Comparer(key, Candidate(found, key.shapes, "the arrays"), precision)

@@ -14,7 +14,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT, Graph, Node
-from npswin.verify.port.compare import AGREES, INHERITED, Comparer, Comparison, Row
+from npswin.verify.port.comparison import AGREES, INHERITED, Comparer, Comparison, Row
 from npswin.verify.port.measure import Distance
 from npswin.verify.port.page_groups import Group, Windows, model_groups
 from npswin.verify.port.page_planes import full_cost, tensor_planes

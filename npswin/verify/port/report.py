@@ -5,8 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from npswin.verify.graph import GRADIENT
-from npswin.verify.port.compare import AGREES, INHERITED, Comparison, Row
-from npswin.verify.port.diagnose import Cause, Diagnosis, Hypothesis
+from npswin.verify.port.comparison import AGREES, INHERITED, Comparison, Row
+from npswin.verify.port.diagnosis import Cause, Diagnosis, Hypothesis
 
 ALIKE = 1.0  # an excess up to which a hypothesis makes the symptom
 

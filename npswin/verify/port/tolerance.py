@@ -17,6 +17,7 @@ from npswin.verify.port.measure import distance
 
 MARGIN = 4.0
 DRAWS = 4
+LARGE = 2**22  # numbers; the more there are, the less does chance matter, and the longer does a draw take
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,14 @@ class Rounding:
         graph: the computation.
         given: tensors from which it starts: the sources alone, or all that a port has.
         precision: the port's.
-        draws: how often the roundings are drawn.
     """
 
-    def __init__(self, graph: Graph, given: Mapping[str, Array], precision: str, draws: int = DRAWS) -> None:
+    def __init__(self, graph: Graph, given: Mapping[str, Array], precision: str) -> None:
         self.precision = precision
         # In float64 the key itself is rounded as much as the port is, hence twice.
         self.scale = 2 * UNIT_ROUNDOFF["float64"] / UNIT_ROUNDOFF["float32"] if precision == "float64" else 1.0
         computed = "float32" if precision == "float64" else precision
+        draws = DRAWS if sum(array.size for array in given.values()) < LARGE else 2
         self.runs = [Run(graph, given, Arithmetic(computed, np.random.default_rng([draw, 5]))) for draw in range(draws)]
 
     def of(self, exact: Array, compute: Callable[[Run], Array]) -> Tolerance:

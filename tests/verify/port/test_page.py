@@ -19,7 +19,7 @@ from npswin.verify.key.write import write_key
 from npswin.verify.mistakes import CATALOGUE
 from npswin.verify.port import page
 from npswin.verify.port.candidate import Candidate, CandidateError, Tensor
-from npswin.verify.port.compare import Comparer
+from npswin.verify.port.comparison import Comparer
 from npswin.verify.port.page_groups import model_groups
 from npswin.verify.port.page_planes import RMS, decode, encode
 from npswin.verify.port.page_views import tensor_view

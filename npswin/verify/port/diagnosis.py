@@ -17,7 +17,7 @@ from npswin.types import Array
 from npswin.verify.graph import GRADIENT, Graph, Run
 from npswin.verify.mistakes import CATALOGUE, Changes
 from npswin.verify.mistakes.fitted import FITTED
-from npswin.verify.port.compare import Birth, Comparer, Comparison, Local
+from npswin.verify.port.comparison import Birth, Comparer, Comparison, Local
 from npswin.verify.port.measure import distance
 from npswin.verify.port.tolerance import Tolerance
 
