@@ -5,199 +5,132 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const Dtype DTYPES[] = {{"F64", 8}, {"F32", 4}, {"I64", 8}, {"U8", 1}};
-
-// A place in the header. A zero byte stands behind it, which is no character of JSON: everything below stops there.
-typedef struct {
-    const char *path, *begin;
-    char *at;
-} Scanner;
-
-static void damaged(const Scanner *s, const char *expected) {
-    fail("%s: the header is damaged: byte %zu is not %s", s->path, (size_t)(s->at - s->begin), expected);
+static void damaged(const Key *key, const char *expected) {
+    fail("%s: damaged: byte %zu is not %s", key->path, 8 + (size_t)(key->at - key->header), expected);
 }
 
-static void skip_blanks(Scanner *s) {
-    while (*s->at == ' ' || *s->at == '\n' || *s->at == '\t' || *s->at == '\r') s->at++;
-}
-
-static int next_is(Scanner *s, char wanted) {
-    skip_blanks(s);
-    if (*s->at != wanted) return 0;
-    s->at++;
+// A zero stands behind the header. JSON has none, so that nothing here steps over it.
+static int next_is(Key *key, char wanted) {
+    key->at += strspn(key->at, " \n\t\r");
+    if (*key->at != wanted) return 0;
+    key->at++;
     return 1;
 }
 
-static void expect(Scanner *s, char wanted) {
-    if (!next_is(s, wanted)) damaged(s, (char[]){'\'', wanted, '\'', '\0'});
+static void expect(Key *key, char wanted) {
+    if (!next_is(key, wanted)) damaged(key, (char[]){'\'', wanted, '\'', '\0'});
 }
 
-// Ends the string with a zero where its closing quote was. Escapes stay as they are: no name of a key has any.
-static const char *scan_string(Scanner *s) {
-    expect(s, '"');
-    const char *begin = s->at;
-    for (; *s->at != '"'; s->at++) {
-        if (*s->at == '\\' && s->at[1]) s->at++;
-        if ((unsigned char)*s->at < ' ') damaged(s, "the end of a string");
+// Where there is no room for it, the string is skipped. Escapes stay as they are: no name of a key has any.
+static void scan_string(Key *key, char *to, size_t room) {
+    expect(key, '"');
+    const char *begin = key->at;
+    for (; *key->at != '"'; key->at++) {
+        if (*key->at == '\\' && key->at[1]) key->at++;
+        if ((unsigned char)*key->at < ' ') damaged(key, "the end of a string");
     }
-    *s->at++ = '\0';
-    return begin;
+    size_t length = (size_t)(key->at++ - begin);
+    if (room && length >= room) damaged(key, "where so long a string may end");
+    if (room) memcpy(to, begin, length);  // the rest of it is zeros
 }
 
-static size_t scan_numbers(Scanner *s, size_t *numbers, size_t most) {
+// Here and in scan_entry a missing comma is forgiven: it changes no number.
+static size_t scan_numbers(Key *key, size_t *numbers, size_t most) {
     size_t count = 0;
-    expect(s, '[');
-    if (next_is(s, ']')) return 0;
-    do {
-        skip_blanks(s);
-        if (count == most) damaged(s, "the end of the list");
-        if (*s->at < '0' || *s->at > '9') damaged(s, "a whole number");
-        size_t value = 0;
-        for (; *s->at >= '0' && *s->at <= '9'; s->at++) {
-            size_t digit = (size_t)(*s->at - '0');
-            if (value > (SIZE_MAX - digit) / 10) damaged(s, "in a number that fits");
-            value = 10 * value + digit;
+    for (expect(key, '['); !next_is(key, ']'); next_is(key, ',')) {
+        if (count == most || *key->at < '0' || *key->at > '9') damaged(key, "a number or the list's end");
+        size_t number = 0;
+        for (; *key->at >= '0' && *key->at <= '9'; key->at++) {
+            if (number > SIZE_MAX / 10 - 1) damaged(key, "in a number that fits");
+            number = 10 * number + (size_t)(*key->at - '0');
         }
-        numbers[count++] = value;
-    } while (next_is(s, ','));
-    expect(s, ']');
+        numbers[count++] = number;
+    }
     return count;
 }
 
-// {"dtype": "F64", "shape": [2, 3], "data_offsets": [0, 48]}, with `data` bytes of numbers in the file
-static KeyTensor scan_tensor(Scanner *s, const char *name, size_t data) {
-    KeyTensor tensor = {.name = name, .ndim = SIZE_MAX};
-    const char *dtype = "";
-    size_t offsets[2] = {SIZE_MAX, 0};
-    expect(s, '{');
-    do {
-        const char *field = scan_string(s);
-        expect(s, ':');
-        if (strcmp(field, "dtype") == 0) dtype = scan_string(s);
-        else if (strcmp(field, "shape") == 0) tensor.ndim = scan_numbers(s, tensor.shape, KEY_MAX_NDIM);
-        else if (strcmp(field, "data_offsets") != 0 || scan_numbers(s, offsets, 2) != 2)
-            damaged(s, "behind a dtype, a shape or two data_offsets");
-    } while (next_is(s, ','));
-    expect(s, '}');
-
-    for (size_t i = 0; i < sizeof DTYPES / sizeof DTYPES[0]; i++)
-        if (strcmp(dtype, DTYPES[i].name) == 0) tensor.dtype = &DTYPES[i];
-    if (!tensor.dtype) fail("%s: %.99s: unknown dtype \"%.20s\"", s->path, name, dtype);
-    if (tensor.ndim > KEY_MAX_NDIM) fail("%s: %.99s: has no shape", s->path, name);
-    tensor.count = 1;
-    for (size_t i = 0; i < tensor.ndim; i++) {
-        if (tensor.shape[i] > SIZE_MAX / tensor.dtype->size / tensor.count)
-            fail("%s: %.99s: its shape is too large", s->path, name);
-        tensor.count *= tensor.shape[i];
-        if (tensor.count == 0) break;
+// "NAME": {"dtype": "F64", "shape": [2, 3], "data_offsets": [0, 48]}; what it lacks stays impossible
+static void scan_entry(Key *key, KeyTensor *t, size_t offsets[2]) {
+    *t = (KeyTensor){.ndim = 1, .shape = {SIZE_MAX}, .count = 1};
+    offsets[0] = offsets[1] = SIZE_MAX;
+    scan_string(key, t->name, sizeof t->name);
+    expect(key, ':');
+    for (expect(key, '{'); !next_is(key, '}'); next_is(key, ',')) {
+        char field[sizeof t->name] = "";
+        scan_string(key, field, sizeof field);
+        expect(key, ':');
+        if (strcmp(t->name, "__metadata__") == 0) scan_string(key, NULL, 0);
+        else if (strcmp(field, "shape") == 0) t->ndim = scan_numbers(key, t->shape, KEY_MAX_NDIM);
+        else if (strcmp(field, "data_offsets") == 0) scan_numbers(key, offsets, 2);
+        else if (strcmp(field, "dtype") == 0) scan_string(key, t->dtype, sizeof t->dtype);
+        else damaged(key, "behind a dtype, a shape or data_offsets");
     }
-    tensor.begin = offsets[0];
-    if (offsets[0] > offsets[1] || offsets[1] > data)
-        fail("%s: %.99s: its data_offsets are not in the file; is that truncated?", s->path, name);
-    if (tensor.count * tensor.dtype->size != offsets[1] - offsets[0])
-        fail("%s: %.99s: its shape and its data_offsets disagree", s->path, name);
-    return tensor;
+    next_is(key, ',');
 }
 
-// {"format": "pt", ...}: strings, which say nothing about the tensors
-static void skip_metadata(Scanner *s) {
-    expect(s, '{');
-    if (next_is(s, '}')) return;
+int key_next(Key *key, KeyTensor *t) {
+    size_t offsets[2];
+    if (key->at == key->header) expect(key, '{');
     do {
-        scan_string(s);
-        expect(s, ':');
-        scan_string(s);
-    } while (next_is(s, ','));
-    expect(s, '}');
-}
-
-static void scan_header(Key *key, Scanner *s, size_t data) {
-    expect(s, '{');
-    if (next_is(s, '}')) return;
-    do {
-        const char *name = scan_string(s);
-        expect(s, ':');
-        if (strcmp(name, "__metadata__") == 0) {
-            skip_metadata(s);
-            continue;
+        if (next_is(key, '}')) {
+            if (key->at + strspn(key->at, " ") != key->header + key->data - 8) damaged(key, "the header's last one");
+            key->at = key->header;
+            return 0;
         }
-        key->tensors = realloc(key->tensors, (key->count + 1) * sizeof *key->tensors);
-        if (!key->tensors) fail("%s: no memory for its header", key->path);
-        key->tensors[key->count++] = scan_tensor(s, name, data);
-    } while (next_is(s, ','));
-    expect(s, '}');
+        scan_entry(key, t, offsets);
+    } while (strcmp(t->name, "__metadata__") == 0);
+
+    if (strcmp(t->dtype, "F64") == 0 || strcmp(t->dtype, "I64") == 0) t->size = 8;
+    else if (strcmp(t->dtype, "F32") == 0) t->size = 4;
+    else if (strcmp(t->dtype, "U8") == 0) t->size = 1;
+    else fail("%s: %s: unknown dtype \"%s\"", key->path, t->name, t->dtype);
+    for (size_t i = 0; i < t->ndim; i++) {
+        if (t->count && t->shape[i] > SIZE_MAX / 8 / t->count) fail("%s: %s: its shape is too large", key->path, t->name);
+        t->count *= t->shape[i];
+    }
+    if (offsets[0] > offsets[1] || offsets[1] > key->size)
+        fail("%s: %s: its data_offsets are not in the file; is that truncated?", key->path, t->name);
+    if (t->count * t->size != offsets[1] - offsets[0])
+        fail("%s: %s: its shape and its data_offsets disagree", key->path, t->name);
+    t->begin = key->data + offsets[0];
+    return 1;
 }
 
-// Built from its bytes, so that it does not matter which end of a number this machine puts first.
-static uint64_t little_endian(const unsigned char *bytes, size_t size) {
-    uint64_t bits = 0;
-    while (size-- > 0) bits = bits << 8 | bytes[size];
-    return bits;
+int key_find(Key *key, const char *name, KeyTensor *tensor) {
+    for (key->at = key->header; key_next(key, tensor);)
+        if (strcmp(tensor->name, name) == 0) return 1;
+    return 0;
 }
 
-Key *key_open(const char *path) {
-    Key *key = allocate(1, sizeof *key);
-    key->path = path;
-    key->file = fopen(path, "rb");
-    if (!key->file) fail("%s: %s", path, strerror(errno));
-    long size = fseek(key->file, 0, SEEK_END) == 0 ? ftell(key->file) : -1;
-    if (size < 0 || fseek(key->file, 0, SEEK_SET) != 0) fail("%s: not a file of known size", path);
+Key key_open(const char *path) {
+    Key key = {.path = path, .file = fopen(path, "rb")};
+    if (!key.file) fail("%s: %s", path, strerror(errno));
+    long size = fseek(key.file, 0, SEEK_END) == 0 ? ftell(key.file) : -1;
+    uint64_t length;
+    if (size < 8 || fseek(key.file, 0, SEEK_SET) != 0 || fread(&length, 8, 1, key.file) != 1 || length > (uint64_t)size - 8)
+        fail("%s: truncated, or no safetensors: it ends before its header does", path);
+    key.data = 8 + (size_t)length;
+    key.size = (size_t)size - key.data;
+    key.at = key.header = allocate((size_t)length + 1, 1);
+    if (fread(key.header, 1, (size_t)length, key.file) != length) fail("%s: cannot be read", path);
 
-    unsigned char bytes[8];
-    if (fread(bytes, 1, 8, key->file) != 8) fail("%s: truncated: it ends before its header's length", path);
-    uint64_t length = little_endian(bytes, 8);
-    if (length > (uint64_t)size - 8) fail("%s: truncated, or no safetensors: it ends before its header does", path);
-    key->header = allocate((size_t)length + 1, 1);  // + 1 for the zero behind it
-    if (fread(key->header, 1, (size_t)length, key->file) != length) fail("%s: cannot be read", path);
-    key->data = 8 + (size_t)length;
-
-    Scanner s = {path, key->header, key->header};
-    scan_header(key, &s, (size_t)size - key->data);
-    skip_blanks(&s);  // safetensors fills the header up with them
-    if (s.at != key->header + length) damaged(&s, "its end");
+    KeyTensor tensor;
+    while (key_next(&key, &tensor)) {}  // fails here, if at all: nothing is computed of a damaged key
     return key;
 }
 
 void key_close(Key *key) {
     fclose(key->file);
     free(key->header);
-    free(key->tensors);
-    free(key);
 }
 
-const KeyTensor *key_find(const Key *key, const char *name) {
-    for (size_t i = 0; i < key->count; i++)
-        if (strcmp(key->tensors[i].name, name) == 0) return &key->tensors[i];
-    return NULL;
-}
-
-const KeyTensor *key_get(const Key *key, const char *name) {
-    const KeyTensor *tensor = key_find(key, name);
-    if (!tensor) fail("%s: has no tensor %s", key->path, name);
-    return tensor;
-}
-
-// The same bytes in each of their readings; the dtype says which one is meant.
-static real number(const unsigned char *bytes, const Dtype *dtype) {
-    uint64_t u64 = little_endian(bytes, dtype->size);
-    uint32_t u32 = (uint32_t)u64;
-    double f64;
-    float f32;
-    int64_t i64;
-    memcpy(&f64, &u64, sizeof f64);
-    memcpy(&f32, &u32, sizeof f32);
-    memcpy(&i64, &u64, sizeof i64);
-    if (strcmp(dtype->name, "F64") == 0) return (real)f64;
-    if (strcmp(dtype->name, "F32") == 0) return (real)f32;
-    return (real)i64;  // I64, and U8, whose upper bytes are zeros
-}
-
-void key_read(const Key *key, const KeyTensor *tensor, real *values) {
-    size_t size = tensor->dtype->size;
-    unsigned char *bytes = allocate(tensor->count, size);
-    if (fseek(key->file, (long)(key->data + tensor->begin), SEEK_SET) != 0 ||
-        fread(bytes, size, tensor->count, key->file) != tensor->count)
-        fail("%s: %s cannot be read", key->path, tensor->name);
-    for (size_t i = 0; i < tensor->count; i++) values[i] = number(bytes + i * size, tensor->dtype);
-    free(bytes);
+// The numbers are little-endian, as nearly every machine's are; on another one, key_open has found no such header.
+void key_read(const Key *key, const KeyTensor *t, real *values) {
+    if (fseek(key->file, (long)t->begin, SEEK_SET) != 0) fail("%s: %s cannot be read", key->path, t->name);
+    for (size_t i = 0; i < t->count; i++) {
+        union { double f64; float f32; int64_t i64; uint8_t u8; } number;
+        if (fread(&number, t->size, 1, key->file) != 1) fail("%s: %s cannot be read", key->path, t->name);
+        if (t->dtype[0] == 'F') values[i] = (real)(t->size == 8 ? number.f64 : number.f32);
+        else values[i] = (real)(t->size == 8 ? number.i64 : number.u8);
+    }
 }

@@ -13,32 +13,25 @@
 #define KEY_MAX_NDIM 8
 
 typedef struct {
-    const char *name;  // as in the file: "F64", "F32", "I64" or "U8"
-    size_t size;       // bytes of a number
-} Dtype;
-
-typedef struct {
-    const char *name;
-    const Dtype *dtype;
+    char name[256], dtype[16];  // as in the file; the dtype is F64, F32, I64 or U8
     size_t ndim, shape[KEY_MAX_NDIM];
-    size_t count;  // of numbers: the product of the shape, 1 for a scalar
-    size_t begin;  // place of the first byte, counted from the end of the header
+    size_t count, size;  // how many numbers: the product of the shape, 1 for a scalar; bytes of each
+    size_t begin;        // place of the first byte, counted from the end of the header
 } KeyTensor;
 
 typedef struct {
     const char *path;
     FILE *file;
-    char *header;  // the tensors' names lie in it
-    size_t data;   // place in the file where the header ends
-    size_t count;
-    KeyTensor *tensors;  // in the header's order
+    char *header;
+    const char *at;     // the place in the header where key_next goes on
+    size_t data, size;  // place in the file where the header ends; bytes behind it
 } Key;
 
-Key *key_open(const char *path);
+Key key_open(const char *path);
 void key_close(Key *key);
 
-const KeyTensor *key_find(const Key *key, const char *name);  // NULL where the key has none of this name
-const KeyTensor *key_get(const Key *key, const char *name);   // fails where the key has none of this name
+int key_next(Key *key, KeyTensor *tensor);                    // each tensor in turn; 0 behind the last one
+int key_find(Key *key, const char *name, KeyTensor *tensor);  // 0 where the key has none of this name
 void key_read(const Key *key, const KeyTensor *tensor, real *values);
 
 #endif

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from npswin.cli.shared import add_key_and_candidate, comparer, print_json, write_text
+from npswin.cli.shared import Told, add_key_and_candidate, comparer, print_json, write_text
 from npswin.verify.port.report import comparison_json, comparison_summary, comparison_table
 
 DESCRIPTION = """Compare what a port dumped with the answer key, tensor by tensor, in order of computation.
@@ -35,7 +35,9 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compare, print, and tell by the exit status."""
     both = comparer(options)
-    comparison = both.compare()
+    told = Told()
+    comparison = both.compare(told)
+    told.clear()
     if options.json:
         print_json(comparison_json(comparison))
     else:

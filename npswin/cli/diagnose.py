@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from npswin.cli.shared import add_key_and_candidate, comparer, print_json, told
+from npswin.cli.shared import Told, add_key_and_candidate, comparer, print_json
 from npswin.verify.port.diagnosis import diagnose
 from npswin.verify.port.report import comparison_summary, diagnosis_json, diagnosis_text
 
@@ -31,7 +31,9 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Search, print, and tell by the exit status."""
-    diagnosis = diagnose(comparer(options), told("trying mistakes for"))
+    told = Told()
+    diagnosis = diagnose(comparer(options), told)
+    told.clear()
     if options.json:
         print_json(diagnosis_json(diagnosis))
     else:

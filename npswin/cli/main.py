@@ -40,7 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ValueError, OSError, RuntimeError) as error:
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename and error.strerror else ""
+        print(f"npswin {options.command}: {where}{error.strerror or error}", file=sys.stderr)
+        return 2
+    except (ValueError, TypeError, RuntimeError) as error:
         print(f"npswin {options.command}: {error}", file=sys.stderr)
         return 2
     except MemoryError:

@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +45,19 @@ def write_text(path: Path, text: str) -> None:
     write_aside(path, lambda file: file.write(text.encode()))
 
 
-def told(title: str) -> Callable[[str, int, int], None]:
-    """A function that shows progress on a terminal once the work takes more than two seconds."""
-    start = time.monotonic()
+class Told:
+    """Progress on a terminal, once the work takes more than two seconds; call it with what, how far, of how many."""
 
-    def show(what: str, done: int, total: int) -> None:
-        if sys.stderr.isatty() and time.monotonic() - start > 2:
-            print(
-                f"\r\033[K{title} {what}: {done} of {total}",
-                end="" if done < total - 1 else "\r\033[K",
-                file=sys.stderr,
-            )
+    def __init__(self) -> None:
+        self.start = self.shown = time.monotonic()
 
-    return show
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if sys.stderr.isatty() and now - self.start > 2 and now - self.shown > 0.1:
+            self.shown = now
+            print(f"\r\033[K{what}: {done} of {total}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self.shown > self.start:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)

@@ -134,6 +134,18 @@ def changed_derivative(operation: Operation, place: int, change: Callable[[Array
     return backward_only(operation, backward)
 
 
+def with_backward_of(planted: Node, right: Node) -> Node:
+    """A node with the forward pass of one and the backward pass of another, of the same inputs."""
+    wrong, other = planted.operation, right.operation
+    assert wrong is not None
+    assert other is not None
+
+    def forward(*inputs: Array, **_: Any) -> tuple[Array, Any]:
+        return wrong.forward(*inputs, **planted.settings)[0], other.forward(*inputs, **right.settings)[1]
+
+    return replace(planted, operation=replace(other, forward=forward))
+
+
 def otherwise(node: Node, operation: Operation | None = None, **changes: Any) -> Changes:
     """A node with another operation, other inputs, or other settings, as changes of a graph."""
     settings = {**node.settings, **changes.pop("settings", {})}

@@ -1,6 +1,6 @@
 """A port beside the answer key, tensor by tensor: where an error shows, and where it was born."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +12,7 @@ from npswin.verify.port.candidate import PRECISIONS, Candidate
 from npswin.verify.port.measure import Distance, distance
 from npswin.verify.port.tolerance import Rounding, Tolerance
 
+Progress = Callable[[str, int, int], None]
 AGREES, INHERITED, BORN = "agrees", "inherited", "BORN HERE"
 SHAPE, UNREADABLE, NOT_FINITE = "SHAPE", "UNREADABLE", "NOT FINITE"
 SELF_AGREEMENT = 1e-4  # of a key with itself, over its precision's roundoff times 2³²: damage, not another BLAS
@@ -127,10 +128,14 @@ class Comparer:
         telling = [coarse for name, coarse in stored.items() if not holds(coarse, self.exact.value(name))]
         return max(telling, key=PRECISIONS.index, default="float64")
 
-    def compare(self) -> Comparison:
-        """Every tensor beside the key, and beside what its own inputs come to."""
+    def compare(self, progress: Progress = lambda *_: None) -> Comparison:
+        """Every tensor beside the key, and beside what its own inputs come to; `progress` is told what, and how far."""
         local = Local(self.key.graph, self.given, self.precision)
-        rows = [self.row(name, local) for name in self.order]
+        rows: list[Row] = []
+        for name in self.order:
+            progress("comparing", len(rows), len(self.order))
+            rows.append(self.row(name, local))
+        progress("comparing", len(self.order), len(self.order))
         return Comparison(rows, self.precision, self.not_dumped, self.candidate.unknown)
 
     def row(self, name: str, local: "Local") -> Row:

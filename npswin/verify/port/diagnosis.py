@@ -7,7 +7,7 @@ port's tensor, within rounding, the mistake is a cause; of several, the one that
 planted, and the search goes on from the next symptom.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -17,7 +17,8 @@ from npswin.types import Array
 from npswin.verify.graph import GRADIENT, Graph, Run
 from npswin.verify.mistakes import CATALOGUE, Changes
 from npswin.verify.mistakes.fitted import FITTED
-from npswin.verify.port.comparison import Birth, Comparer, Comparison, Local
+from npswin.verify.mistakes.mistake import with_backward_of
+from npswin.verify.port.comparison import Birth, Comparer, Comparison, Local, Progress
 from npswin.verify.port.measure import distance
 from npswin.verify.port.tolerance import Tolerance
 
@@ -26,8 +27,6 @@ FAR = 1e6  # times the tolerance that a hypothesis is said to be off, at least, 
 MOST_CAUSES = 50
 MOST_PAIRS = 20_000
 LISTED = 5  # hypotheses of a report
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass
@@ -112,7 +111,7 @@ def diagnose(comparer: Comparer, progress: Progress | None = None) -> Diagnosis:
 
     Args:
         comparer: the key and the candidate.
-        progress: called with a symptom, how many hypotheses were tried for it, and of how many.
+        progress: called with what is done, how far it is, and of how many steps.
 
     Returns:
         The diagnosis.
@@ -123,7 +122,7 @@ def diagnose(comparer: Comparer, progress: Progress | None = None) -> Diagnosis:
 class _Search:
     def __init__(self, comparer: Comparer, progress: Progress) -> None:
         self.comparer, self.progress = comparer, progress
-        self.comparison = comparer.compare()
+        self.comparison = comparer.compare(progress)
         self.graph, self.given = comparer.key.graph, dict(comparer.given)
         self.unreadable = comparer.candidate.unreadable
         self.causes: list[Cause] = []
@@ -162,7 +161,8 @@ class _Search:
         """The tensors that are not what the graph makes of the port's own inputs, and how far off they are."""
         local = Local(graph, self.given, self.comparer.precision)
         found: dict[str, float] = {}
-        for name in self.comparer.order:
+        for place, name in enumerate(self.comparer.order, 1):
+            self.progress("looking for symptoms", place, len(self.comparer.order))
             array = self.dumped(name)
             if name in self.unreadable or array is None:
                 continue
@@ -190,8 +190,8 @@ class _Search:
         found = self.dumped(symptom)
         assert found is not None
         hypotheses = list(self.hypotheses(symptom, found))
-        for place, hypothesis in enumerate(hypotheses):
-            self.progress(symptom, place, len(hypotheses))
+        for place, hypothesis in enumerate(hypotheses, 1):
+            self.progress(f"trying mistakes for {symptom}", place, len(hypotheses))
             hypothesis.excess = self.excess(symptom, found, hypothesis.changes)
         self.tried += len(hypotheses)
         hypotheses.sort(key=lambda one: one.excess if np.isfinite(one.excess) else np.inf)
@@ -242,8 +242,20 @@ class _Search:
                     yield Hypothesis(
                         mistake.name, mistake.says, mistake.mend, where, all_places[0], changes, mistake.backward
                     )
+        yield from self.rightly_backward(symptom)
         if found.shape == self.comparer.key.shapes[symptom]:
             yield from self.fitted(symptom, found, suspects or self.backward_suspects(symptom)[-1:])
+
+    def rightly_backward(self, symptom: str) -> Iterator[Hypothesis]:
+        """A mistake of the forward pass that is known by now, which the backward pass does not make: it was written by
+        hand."""
+        for place in self.backward_suspects(symptom):
+            planted, right = self.graph.nodes[place], self.comparer.key.graph.nodes[place]
+            if planted is not right and planted.inputs == right.inputs:
+                says = "the backward pass is the right one, though the forward pass makes a mistake"
+                mend = "mend the forward pass: this backward pass belongs to it"
+                changes = {place: with_backward_of(planted, right)}
+                yield Hypothesis("right-backward", says, mend, "", place, changes, backward=True)
 
     def fitted(self, symptom: str, found: Array, places: list[str]) -> Iterator[Hypothesis]:
         """The mistakes whose numbers have to be found."""
@@ -262,6 +274,7 @@ class _Search:
         for tried, (one, other) in enumerate(combinations(single, 2)):
             if tried >= MOST_PAIRS or len(fitting) >= LISTED:
                 break
+            self.progress(f"trying pairs for {symptom}", tried, min(MOST_PAIRS, len(single) * (len(single) - 1) // 2))
             if set(one.changes) & set(other.changes):
                 continue
             self.tried += 1
