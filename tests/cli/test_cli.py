@@ -1,0 +1,225 @@
+"""The command npswin, as a person types it."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import npswin
+from npswin.cli import main
+from npswin.verify.graph import Arithmetic, Run
+from npswin.verify.key import AnswerKey
+from npswin.verify.mistakes import CATALOGUE
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "key"
+    assert main(["golden", str(folder), "--backward"]) == 0
+    return folder
+
+
+def write_port(key, path, mistake=None, place=None):
+    """A port's dump in float32, right or with a mistake."""
+    key = AnswerKey(key)
+    graph = key.graph
+    if mistake:
+        planted = next(one for one in CATALOGUE if one.name == mistake)
+        graph = graph.replaced(next(iter(planted.plant(graph, place)))[1])
+    run = Run(graph, key.sources, Arithmetic("float32"))
+    tensors = {name: run.value(name) for name in graph.computed}
+    tensors |= {f"grad/{name}": run.gradient(name) for name in graph.backward_order()}
+    save_file({name: np.asarray(array, order="C") for name, array in tensors.items()}, path)
+    return path
+
+
+def test_golden_says_what_it_wrote(tmp_path, capsys):
+    assert main(["golden", str(tmp_path / "key")]) == 0
+    out = capsys.readouterr().out
+    assert "102 tensors of 2 images, loss" in out
+    assert "--backward adds it" in out
+    assert not [name for name in AnswerKey(tmp_path / "key").shapes if name.startswith("grad/")]
+
+
+def test_golden_is_deterministic(key, tmp_path):
+    assert main(["golden", str(tmp_path / "again"), "--backward", "--seed", "0"]) == 0
+    assert main(["golden", str(tmp_path / "other"), "--backward", "--seed", "1"]) == 0
+    same, other = ((tmp_path / name / "key.safetensors").read_bytes() for name in ("again", "other"))
+    assert same == (key / "key.safetensors").read_bytes() != other
+
+
+def test_golden_of_a_model_with_weights_and_an_image(tmp_path, capsys):
+    image = pytest.importorskip("PIL.Image")
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    image.fromarray(pixels).save(tmp_path / "cat.png")
+    npswin.create_model("swin_nano_patch2_window4_32", seed=3).save(tmp_path / "weights.safetensors")
+    arguments = ["--model", "swin_nano_patch2_window4_32", "--weights", str(tmp_path / "weights.safetensors")]
+    more = ["--image", str(tmp_path / "cat.png"), "--labels", "7", "--sample", "50", "--dtype", "float32"]
+    assert main(["golden", str(tmp_path / "key"), *arguments, *more]) == 0
+    assert "layout: official" in capsys.readouterr().out
+    key = AnswerKey(tmp_path / "key")
+    assert key["pixels"].shape == (1, 3, 32, 32)
+    assert key["labels"].tolist() == [7]
+    assert key["head"].dtype == np.float32
+    assert len(key["layers.0.blocks.0"]) == 50
+    saved = load_file(tmp_path / "weights.safetensors")
+    assert np.array_equal(key["head.weight"], saved["head.weight"])
+
+
+def test_golden_of_a_configuration(tmp_path):
+    (tmp_path / "mine.json").write_text(json.dumps({"img_size": None, "embed_dim": 4, "depths": [1], "num_heads": [1]}))
+    size = ["--size", "9", "13", "--batch", "1"]
+    assert main(["golden", str(tmp_path / "key"), "--config", str(tmp_path / "mine.json"), *size]) == 0
+    assert AnswerKey(tmp_path / "key").shapes["pixels"] == (1, 3, 9, 13)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "swin"], "--model: got 'swin', expected one of swin_tiny"),
+        (["--config", "missing.json"], "missing.json: No such file"),
+        (["--config", "junk.json"], "junk.json: cannot be read as JSON"),
+        (["--config", "list.json"], "list.json: expected an object"),
+        (["--config", "unknown.json"], "unknown.json: 'dim' is no argument of the model"),
+        (["--config", "wrong.json"], "wrong.json: embed_dim: got -3"),
+        (["--weights", "junk.json"], "junk.json: not a safetensors file"),
+        (["--image", "junk.json"], "junk.json: no image that Pillow reads"),
+        (["--labels", "1"], "--labels: got 1, expected one for each of 2 images"),
+        (["--labels", "1", "9"], "labels: got 1 to 9, expected 0 to 4"),
+        (["--batch", "0"], "--batch: got 0"),
+        (["--size", "0", "3"], "--size: got 0 3"),
+        (["--seed", "-1"], "--seed: got -1"),
+        (["--only", "nothing.*"], "only: 'nothing.*' fits no tensor"),
+        (["--sample", "0"], "sample: got 0"),
+    ],
+)
+def test_golden_tells_what_is_wrong(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    for name, text in {"junk": "{", "list": "[]", "unknown": '{"dim": 3}', "wrong": '{"embed_dim": -3}'}.items():
+        (tmp_path / f"{name}.json").write_text(text)
+    assert main(["golden", "key", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"npswin golden: {message}")
+    assert error.count("\n") == 1 or "safetensors" in error
+    assert not (tmp_path / "key").exists()
+
+
+def test_golden_does_not_write_over_a_file(tmp_path, capsys):
+    (tmp_path / "key").write_text("mine")
+    assert main(["golden", str(tmp_path / "key")]) == 2
+    assert f"{tmp_path / 'key'}: File exists" in capsys.readouterr().err
+    assert (tmp_path / "key").read_text() == "mine"
+
+
+def test_compare_and_diagnose_a_right_port(key, tmp_path, capsys):
+    port = str(write_port(key, tmp_path / "port.safetensors"))
+    assert main(["compare", str(key), port]) == 0
+    out = capsys.readouterr().out
+    assert "266 of 266 tensors agree, as float32 goes" in out
+    assert main(["diagnose", str(key), port]) == 0
+    assert "nothing to explain: all tensors agree" in capsys.readouterr().out
+
+
+def test_compare_and_diagnose_a_wrong_port(key, tmp_path, capsys):
+    place = "layers.0.blocks.1.attn.shifted"
+    port = str(write_port(key, tmp_path / "port.safetensors", "roll-direction", place))
+    page = tmp_path / "page.html"
+    assert main(["compare", str(key), port, "--html", str(page)]) == 1
+    out = capsys.readouterr().out
+    assert f"everything up to layers.0.blocks.1.attn.padded agrees; the first tensor that does not is {place}" in out
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert main(["diagnose", str(key), port]) == 1
+    out = capsys.readouterr().out
+    assert "1. the cyclic shift rolls the other way (there and back)" in out
+    assert "explains 4 symptoms" in out
+
+
+def test_json_for_programs(key, tmp_path, capsys):
+    place = "layers.1.blocks.0.mlp.act"
+    port = str(write_port(key, tmp_path / "port.safetensors", "gelu-tanh", place))
+    assert main(["compare", str(key), port, "--json"]) == 1
+    comparison = json.loads(capsys.readouterr().out)
+    assert comparison["first_divergence"]["forward"] == place
+    assert comparison["born"][0] == place
+    assert {row["name"]: row["verdict"] for row in comparison["tensors"]}[place] == "born_here"
+    assert main(["diagnose", str(key), port, "--json"]) == 1
+    causes = json.loads(capsys.readouterr().out)["causes"]
+    assert [(cause["name"], cause["places"]) for cause in causes] == [("gelu-tanh", [place])]
+
+
+@pytest.mark.parametrize("command", ["compare", "diagnose"])
+def test_what_cannot_be_read_is_told_in_a_line(key, tmp_path, capsys, command):
+    for arguments, message in (
+        ([str(tmp_path / "no"), str(tmp_path)], "no such folder"),
+        ([str(key), str(tmp_path / "no")], "no such file or folder"),
+        ([str(key), str(key / "manifest.json")], "not a safetensors file"),
+    ):
+        assert main([command, *arguments]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"npswin {command}: ")
+        assert message in error
+
+
+LAYER = """
+import numpy as np
+
+class Square:
+    def forward(self, x):
+        return x * x, x
+
+    def backward(self, dy, x):
+        return FACTOR * x * dy
+
+def double_forward(x):
+    return 2 * x, None
+
+def double_backward(dy, _):
+    return 2 * dy
+"""
+
+
+def test_gradcheck_of_a_layer_in_a_file(tmp_path, capsys):
+    path = tmp_path / "layer.py"
+    path.write_text(LAYER.replace("FACTOR", "2"))
+    assert main(["gradcheck", f"{path}:Square", "--input", "5x4"]) == 0
+    assert "gradient check, central: passed" in capsys.readouterr().out
+    functions = f"{path}:double_forward,double_backward"
+    assert main(["gradcheck", functions, "--input", "3", "--method", "complex", "--along", "joint"]) == 0
+    path.write_text(LAYER.replace("FACTOR", "-2"))
+    assert main(["gradcheck", f"{path}:Square", "--input", "5x4"]) == 1
+    assert "looks like a bug" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "message"),
+    [
+        ("layer.py", "3", "FILE.py:NAME: got 'layer.py'"),
+        ("missing.py:Square", "3", "missing.py: no such file"),
+        ("layer.py:Cube", "3", "has no Cube; it has np, Square"),
+        ("layer.py:Square", "3,4", "--input: got '3,4', expected a shape such as 5x4"),
+    ],
+)
+def test_gradcheck_tells_what_is_wrong(tmp_path, monkeypatch, capsys, layer, shape, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "layer.py").write_text(LAYER)
+    assert main(["gradcheck", layer, "--input", shape]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["golden"], ["compare"], ["diagnose"], ["gradcheck"]])
+def test_help_teaches(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([*command, "--help"])
+    assert stopped.value.code == 0
+    assert "npswin" in capsys.readouterr().out
+
+
+def test_it_runs_as_a_module_and_survives_a_closed_pipe(key, tmp_path):
+    port = write_port(key, tmp_path / "port.safetensors")
+    command = f"{sys.executable} -m npswin compare {key} {port} | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("tensor")
+    assert "Traceback" not in done.stderr
