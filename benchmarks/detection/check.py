@@ -3,7 +3,7 @@
     python benchmarks/detection/check.py              every mistake at one place of each model
     python benchmarks/detection/check.py --thorough   at every place, and 60 pairs of mistakes in each
 
-Needs pip install 'npswin[peers]' ml_dtypes. Without mistakes every tensor and gradient is compared with npswin's. With
+Needs pip install 'npswin[peers]'. Without mistakes every tensor and gradient is compared with npswin's. With
 one, its place has to differ from the run without it, and nothing that comes before its place: for a forward mistake no
 tensor, for a backward one no tensor and no gradient that the backward pass has finished by then. Of two, each has to
 change its place where only the other one is made.

@@ -4,7 +4,7 @@
     python benchmarks/detection/table.py --seed 7             at other places, with other weights and images
     python benchmarks/detection/table.py --precision float64
 
-Needs pip install 'npswin[peers]' ml_dtypes. Nothing of the port (`port.py`, in PyTorch) is npswin's. The exit status is
+Needs pip install 'npswin[peers]'. Nothing of the port (`port.py`, in PyTorch) is npswin's. The exit status is
 0 if every mistake was detected with the right first tensor, 95 % of the causes are right, both of a pair in 80 % of the
 pairs, and there was no false alarm.
 """
