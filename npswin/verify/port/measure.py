@@ -41,28 +41,50 @@ def distance(found: Array, right: Array) -> Distance:
     Infinity where infinity should be is no difference. NaN, and infinity elsewhere, make every measure infinite.
     """
     found, right = np.asarray(found, np.float64), np.asarray(right, np.float64)
-    with np.errstate(invalid="ignore", over="ignore"):
-        difference = np.where(found == right, 0.0, np.abs(found - right))
-        difference = np.where(np.isfinite(difference), difference, np.inf)
+    difference = _difference(found, right)
     place = int(difference.argmax()) if difference.size else 0
     where = tuple(int(i) for i in np.unravel_index(place, difference.shape)) if difference.size else ()
-    wrong, should = float(found[where]), float(right[where])
     largest = float(difference.max(initial=0))
-    if not np.isfinite(largest):
-        return Distance(np.inf, np.inf, np.inf, np.nan, where, wrong, should)
-    usual = np.where(np.isfinite(right), right, 0.0)
-    scale = _rms(usual)
-    error = _rms(difference)
-    if scale == 0:
-        relative = peak = 0.0 if largest == 0 else np.inf
-        return Distance(largest, relative, peak, 1.0 if largest == 0 else 0.0, where, wrong, should)
-    other = np.where(np.isfinite(found), found, 0.0)
-    norm = _rms(other)
-    cosine = float(np.mean((other / norm) * (usual / scale))) if norm else 0.0
-    return Distance(largest, error / scale, largest / scale, cosine, where, wrong, should)
+    relative, peak = _over(difference, right)
+    norms = _rms(_finite(found)), _rms(_finite(right))
+    cosine = (
+        float(np.mean((_finite(found) / norms[0]) * (_finite(right) / norms[1]))) if all(norms) else float(not largest)
+    )
+    return Distance(largest, relative, peak, cosine, where, float(found[where]), float(right[where]))
+
+
+def spread(found: Array, right: Array) -> tuple[float, float]:
+    """The `relative` and `peak` of a distance, by themselves."""
+    return _over(_difference(found, right), right)
+
+
+def _difference(found: Array, right: Array) -> Array:
+    """|found - right|, infinite where one of them is no number."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        difference = np.abs(np.subtract(found, right, dtype=np.float64))
+    if not np.isfinite(difference).all():
+        difference = np.where(found == right, 0.0, np.where(np.isfinite(difference), difference, np.inf))
+    return difference
+
+
+def _over(difference: Array, right: Array) -> tuple[float, float]:
+    """Root mean square and maximum of the differences, over the root mean square of the right numbers."""
+    largest, usual = float(difference.max(initial=0)), _rms(_finite(right))
+    if not np.isfinite(largest) or not usual:
+        share = 0.0 if largest == 0 else np.inf
+        return share, share
+    return _rms(difference) / usual, largest / usual
+
+
+def _finite(array: Array) -> Array:
+    return array if np.isfinite(array).all() else np.where(np.isfinite(array), array, 0.0)
 
 
 def _rms(array: Array) -> float:
     """Root mean square, without overflow or underflow of the squares."""
-    top = float(np.abs(array).max(initial=0))
-    return top * float(np.sqrt(np.mean((array / top) ** 2))) if top else 0.0
+    flat = array.reshape(-1)
+    square = float(np.vdot(flat, flat)) if flat.size else 0.0
+    if 1e-250 < square < 1e250:
+        return float(np.sqrt(square / flat.size))
+    top = float(np.abs(flat).max(initial=0))
+    return top * float(np.sqrt(np.mean((flat / top) ** 2))) if top else 0.0

@@ -13,7 +13,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import UNIT_ROUNDOFF, Arithmetic, Graph, Run
-from npswin.verify.port.measure import distance
+from npswin.verify.port.measure import spread
 
 MARGIN = 4.0
 DRAWS = 4
@@ -51,11 +51,9 @@ class Rounding:
 
     def of(self, exact: Array, compute: Callable[[Run], Array]) -> Tolerance:
         """The tolerance of a tensor whose exact value is known, and which `compute` gets from a run."""
-        found = [distance(compute(run), exact) for run in self.runs]
+        found = [spread(compute(run), exact) for run in self.runs]
         unit = UNIT_ROUNDOFF[self.precision]
-        relative = max(one.relative for one in found) * self.scale
-        peak = max(one.peak for one in found) * self.scale
-        top = float(np.abs(exact[np.isfinite(exact)]).max(initial=0))
-        usual = distance(np.zeros_like(exact), exact)
-        floor = unit * (usual.peak if np.isfinite(usual.peak) else top)  # one rounding of the largest number
-        return Tolerance(MARGIN * (relative + unit), MARGIN * (peak + floor + unit))
+        relative = max(one for one, _ in found) * self.scale
+        peak = max(one for _, one in found) * self.scale
+        _, top = spread(np.zeros_like(exact), exact)  # of the largest number one rounding
+        return Tolerance(MARGIN * (relative + unit), MARGIN * (peak + unit * top + unit))
