@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         if not comparison.ok:
             print(f"npswin diagnose {options.key} {options.candidate} looks for the mistake")
     if options.html is not None:
-        from npswin.verify.port.page import comparison_page
+        from npswin.verify.page import comparison_page
 
         write_text(options.html, comparison_page(both, comparison))
     return 0 if comparison.ok else 1

@@ -19,9 +19,10 @@ from pathlib import Path
 from tests.tools.cuda_faults import CUDA_FAULTS
 from tests.tools.faults import FAULTS, Fault
 from tests.tools.kernel_faults import KERNEL_FAULTS
+from tests.tools.verify_faults import VERIFY_FAULTS
 
 ROOT = Path(__file__).resolve().parents[2]
-ALL = [*FAULTS, *KERNEL_FAULTS, *CUDA_FAULTS]
+ALL = [*FAULTS, *KERNEL_FAULTS, *CUDA_FAULTS, *VERIFY_FAULTS]
 
 
 def planted(text: str, fault: Fault) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.port.page_views import View
+from npswin.verify.page.views import View
 
 RMS = -1  # the slice that is the root mean square over all slices
 COMMENT = 280  # bytes of a plane beside its numbers

@@ -8,7 +8,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import Node
-from npswin.verify.port.page_groups import Windows
+from npswin.verify.page.groups import Windows
 
 WRAPPED = 16  # a vector that is longer is drawn in several rows
 

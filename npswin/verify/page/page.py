@@ -1,6 +1,7 @@
 """A comparison as one page: the model drawn as a graph, agreement coloured, each tensor's pictures beside the key's.
 
-The page is `page.html` with the data in it as JSON. It loads nothing: it opens from a disk, without a network.
+The page is `page.html` with its style, its scripts, and the data as JSON in it. It loads nothing: it opens from a disk,
+without a network.
 """
 
 import json
@@ -14,15 +15,15 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT, Graph, Node
+from npswin.verify.page.groups import Group, Windows, model_groups
+from npswin.verify.page.planes import full_cost, tensor_planes
+from npswin.verify.page.views import View, tensor_view
 from npswin.verify.port.comparison import AGREES, INHERITED, Comparer, Comparison, Row
 from npswin.verify.port.measure import Distance
-from npswin.verify.port.page_groups import Group, Windows, model_groups
-from npswin.verify.port.page_planes import full_cost, tensor_planes
-from npswin.verify.port.page_views import View, tensor_view
 from npswin.verify.port.report import comparison_summary
 from npswin.verify.port.tolerance import Tolerance
 
-PLACE = "{{ DATA }}"
+SCRIPTS = ("model.js", "graph.js", "details.js", "pictures.js", "start.js")
 LARGEST = 8_000_000  # bytes of a page: what its words and numbers leave is for pictures
 LONGEST = 400  # letters of a name or note that is not npswin's own
 
@@ -37,11 +38,16 @@ def comparison_page(comparer: Comparer, comparison: Comparison) -> str:
     Returns:
         HTML, self-contained: at most about eight megabytes, however large the model.
     """
-    template = files("npswin.verify.port").joinpath("page.html").read_text(encoding="utf-8")
-    before, after = template.split(PLACE)
+    template = _part("page.html").replace("{{ STYLE }}", _part("page.css"))
+    template = template.replace("{{ SCRIPT }}", "\n".join(_part(name) for name in SCRIPTS))
+    before, after = template.split("{{ DATA }}")
     data = page_data(comparer, comparison)
     room = LARGEST - len(template) - len(script_json(data))
     return before + script_json({**data, "planes": page_planes(comparer, comparison, room)}) + after
+
+
+def _part(name: str) -> str:
+    return files("npswin.verify.page").joinpath(name).read_text(encoding="utf-8")
 
 
 def script_json(data: Any) -> str:

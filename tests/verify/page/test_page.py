@@ -17,12 +17,12 @@ from npswin.verify.key.golden import MINIATURE, draw_labels, draw_pixels, redraw
 from npswin.verify.key.trace import trace
 from npswin.verify.key.write import write_key
 from npswin.verify.mistakes import CATALOGUE
-from npswin.verify.port import page
+from npswin.verify.page import page
+from npswin.verify.page.groups import model_groups
+from npswin.verify.page.planes import RMS, decode, encode
+from npswin.verify.page.views import tensor_view
 from npswin.verify.port.candidate import Candidate, CandidateError, Tensor
 from npswin.verify.port.comparison import Comparer
-from npswin.verify.port.page_groups import model_groups
-from npswin.verify.port.page_planes import RMS, decode, encode
-from npswin.verify.port.page_views import tensor_view
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SHIFTED = "layers.0.blocks.1.attn.shifted"

@@ -1,0 +1,121 @@
+"""Single faults in the answer key and in the comparison of a port with it."""
+
+from tests.tools.faults import faults
+
+GRAPH = ("tests/verify/graph",)
+PORT = ("tests/verify/port/test_comparison.py", "tests/verify/key")
+DIAGNOSIS = ("tests/verify/port/test_comparison.py",)
+CATALOGUE = ("tests/verify/mistakes",)
+FILES = ("tests/verify/port/test_candidate.py", "tests/verify/key")
+
+VERIFY_FAULTS = [
+    *faults(
+        "verify/graph/swin.py",
+        GRAPH,
+        (
+            "the shortcut of the MLP branch is the block's input",
+            'do.RESIDUAL, (x, branch), MAP, "residual +',
+            'do.RESIDUAL, (name, branch), MAP, "residual +',
+        ),
+        ("v is k", "qkv, layer.num_heads, 2)", "qkv, layer.num_heads, 1)"),
+        ("the way back is not shifted back", "shift=-shift", "shift=shift"),
+        ("scaled by the width of all heads", 'proj.weight"].shape[1] // layer.num_heads', 'proj.weight"].shape[1]'),
+        ("the mask of the padded map's size alone", "height=size[0], width=size[1]", "height=size[1], width=size[0]"),
+    ),
+    *faults(
+        "verify/graph/operations.py",
+        GRAPH,
+        ("q's derivative is k's", "return dy @ k, dy.swapaxes(-1, -2) @ q", "return dy @ k, dy @ q"),
+        (
+            "padding gets the crop's gradient",
+            "dx[:, : dy.shape[1], : dy.shape[2]] = dy",
+            "dx[:, -dy.shape[1] :, -dy.shape[2] :] = dy",
+        ),
+        ("the bias' gradient of one image", "dbias = dy.sum(axis=(0, 1))", "dbias = dy[:1].sum(axis=(0, 1))"),
+    ),
+    *faults(
+        "verify/graph/run.py",
+        GRAPH,
+        ("a gradient of one consumer alone", "derivative if total is None else total + derivative", "derivative"),
+        ("what is given is computed all the same", "given = name in self.given", "given = False"),
+    ),
+    *faults(
+        "verify/graph/precision.py",
+        GRAPH,
+        ("bfloat16 cut off rather than rounded", "0x7FFF + even", "0"),
+        (
+            "roundings that are not random",
+            "noise = self.rng.random(array.shape, np.float32) * 2 - 1",
+            "noise = np.zeros(array.shape, np.float32)",
+        ),
+    ),
+    *faults(
+        "verify/port/tolerance.py",
+        PORT,
+        ("a tolerance without margin", "MARGIN = 4.0", "MARGIN = 0.3"),
+        ("a tolerance that forgives anything", "MARGIN = 4.0", "MARGIN = 4e5"),
+        ("float64 judged as float32", 'if precision == "float64" else 1.0', 'if precision == "" else 1.0'),
+    ),
+    *faults(
+        "verify/port/comparison.py",
+        PORT,
+        ("inherited whatever is born", "if born is not None and born.wrong:", "if born is None:"),
+        ("the key damaged, and nobody notices", "SELF_AGREEMENT = 1e-4", "SELF_AGREEMENT = 1e9"),
+        (
+            "precision taken for the finest",
+            "return max(telling, key=PRECISIONS.index",
+            "return min(telling, key=PRECISIONS.index",
+        ),
+    ),
+    *faults(
+        "verify/port/measure.py",
+        PORT,
+        ("NaN is no difference", "np.where(np.isfinite(difference), difference, np.inf)", "np.nan_to_num(difference)"),
+        (
+            "differences over the wrong numbers' size",
+            "_over(difference, right)\n    norms",
+            "_over(difference, found)\n    norms",
+        ),
+    ),
+    *faults(
+        "verify/port/diagnosis.py",
+        DIAGNOSIS,
+        ("one cause, and no further search", "MOST_CAUSES = 50", "MOST_CAUSES = 1"),
+        ("no pairs", "MOST_PAIRS = 20_000", "MOST_PAIRS = 0"),
+        (
+            "what is explained stays unexplained",
+            "self.graph = self.graph.replaced(best.changes)",
+            "self.graph = self.graph.replaced({})",
+        ),
+    ),
+    *faults(
+        "verify/mistakes/mistake.py",
+        CATALOGUE,
+        (
+            "a move's derivative forgets what is taken twice",
+            "sums = np.bincount(places.reshape(-1), dy.reshape(-1).astype(np.float64), int(np.prod(shape)) + 1)",
+            "sums = np.zeros(int(np.prod(shape)) + 1)\n        sums[places.reshape(-1)] = dy.reshape(-1)",
+        ),
+        ("zeros from nowhere are the first number", "np.arange(1, x.size + 1)", "np.arange(x.size)"),
+    ),
+    *faults(
+        "verify/port/candidate.py",
+        FILES,
+        ("any shape of the same size will do", "return one - {1} <= other or other - {1} <= one", "return True"),
+        ("a .npy file of any length", "if len(data) != expected:", "if len(data) < expected:"),
+        ("a name leads out of the folder", "if not file.resolve().is_relative_to(path.resolve()):", "if False:"),
+        ("Fortran order read as C", 'order="F" if fortran else "C"', 'order="C"'),
+    ),
+    *faults(
+        "weights/lazy.py",
+        FILES,
+        ("a header of any length", "length > LONGEST_HEADER", "length < 0"),
+        ("numbers from the header on", "file.seek(self._begin + start)", "file.seek(start)"),
+    ),
+    *faults(
+        "verify/key/write.py",
+        FILES,
+        ("numbers at other positions", "tensor.reshape(-1)[places]", "tensor.reshape(-1)[: len(places)]"),
+        ("weights cut to float32", "np.array_equal(tensor, tensor.astype(np.float32))", "True"),
+    ),
+]
