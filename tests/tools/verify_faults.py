@@ -81,7 +81,7 @@ VERIFY_FAULTS = [
         "verify/port/diagnosis.py",
         DIAGNOSIS,
         ("one cause, and no further search", "MOST_CAUSES = 50", "MOST_CAUSES = 1"),
-        ("no pairs", "MOST_PAIRS = 20_000", "MOST_PAIRS = 0"),
+        ("no pairs", "MOST_PAIRS = 4000", "MOST_PAIRS = 0"),
         (
             "what is explained stays unexplained",
             "self.graph = self.graph.replaced(best.changes)",

@@ -9,7 +9,6 @@ planted, and the search goes on from the next symptom.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import combinations
 
 import numpy as np
 
@@ -25,7 +24,8 @@ from npswin.verify.port.tolerance import Tolerance
 LOOSEST = 0.5  # a relative tolerance beyond which rounding would explain anything
 FAR = 1e6  # times the tolerance that a hypothesis is said to be off, at least, without computing its tolerance
 MOST_CAUSES = 50
-MOST_PAIRS = 20_000
+NEAREST = 20  # hypotheses that are tried together with each other one
+MOST_PAIRS = 4000
 LISTED = 5  # hypotheses of a report
 
 
@@ -268,23 +268,27 @@ class _Search:
                     yield Hypothesis(mistake.name, mistake.says, mistake.mend, fit[0], place, fit[1], fitted=True)
 
     def pairs(self, symptom: str, found: Array, hypotheses: list[Hypothesis]) -> list[Hypothesis]:
-        """Two mistakes between what was dumped and the symptom, where one does not make it."""
+        """Two mistakes between what was dumped and the symptom, where one does not make it: one of those that bring it
+        nearest, and any other."""
         single = [one for one in hypotheses if "in all of" not in one.detail]
+        pairs = [
+            (one, other)
+            for place, one in enumerate(single[:NEAREST])
+            for other in single[place + 1 :]
+            if not set(one.changes) & set(other.changes)
+        ][:MOST_PAIRS]
         fitting: list[Hypothesis] = []
-        for tried, (one, other) in enumerate(combinations(single, 2)):
-            if tried >= MOST_PAIRS or len(fitting) >= LISTED:
-                break
-            self.progress(f"trying pairs for {symptom}", tried, min(MOST_PAIRS, len(single) * (len(single) - 1) // 2))
-            if set(one.changes) & set(other.changes):
-                continue
-            self.tried += 1
+        for tried, (one, other) in enumerate(pairs, 1):
+            self.progress(f"trying pairs for {symptom}", tried, len(pairs))
             changes = one.changes | other.changes
             excess = self.excess(symptom, found, changes)
             if excess <= 1:
                 says, mend = f"{one}; and {other}", f"{one.mend}; and {other.mend}"
-                fitting.append(
-                    Hypothesis(f"{one.name} + {other.name}", says, mend, "", one.place, changes, False, excess)
-                )
+                name = f"{one.name} + {other.name}"
+                fitting.append(Hypothesis(name, says, mend, "", one.place, changes, False, excess))
+                if len(fitting) == LISTED:
+                    break
+        self.tried += len(pairs)
         return fitting
 
     def suspects(self, symptom: str) -> list[str]:
