@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 static void print_tensor(const KeyTensor *tensor) {
-    printf("%-60s %-3s (", tensor->name, tensor->dtype->name);
+    printf("%-60s %-3s (", tensor->name, tensor->dtype);
     for (size_t i = 0; i < tensor->ndim; i++) printf(i ? ", %zu" : "%zu", tensor->shape[i]);
     printf(")\n");
 }
@@ -19,13 +19,15 @@ static void print_numbers(const Key *key, const KeyTensor *tensor, size_t most) 
 
 int main(int argc, char **argv) {
     if (argc != 2 && argc != 3) fail("usage: list_key KEY/key.safetensors [NAME]");
-    Key *key = key_open(argv[1]);
+    Key key = key_open(argv[1]);
+    KeyTensor tensor;
     if (argc == 3) {
-        print_tensor(key_get(key, argv[2]));
-        print_numbers(key, key_get(key, argv[2]), 8);
+        if (!key_find(&key, argv[2], &tensor)) fail("%s: has no tensor %s", argv[1], argv[2]);
+        print_tensor(&tensor);
+        print_numbers(&key, &tensor, 8);
     } else {
-        for (size_t i = 0; i < key->count; i++) print_tensor(&key->tensors[i]);
+        while (key_next(&key, &tensor)) print_tensor(&tensor);
     }
-    key_close(key);
+    key_close(&key);
     return 0;
 }

@@ -10,26 +10,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int has(const Key *key, const char *first, const char *second) {
+static int has(Key *key, const char *first, const char *second) {
+    KeyTensor tensor;
     char *name = text("%s%s", first, second);
-    int found = key_find(key, name) != NULL;
+    int found = key_find(key, name, &tensor);
     free(name);
     return found;
 }
 
 // The tensor `first` + `second` of the key, with so many axes.
-static const KeyTensor *get(const Key *key, const char *first, const char *second, size_t ndim) {
+static KeyTensor get(Key *key, const char *first, const char *second, size_t ndim) {
+    KeyTensor tensor;
     char *name = text("%s%s", first, second);
-    const KeyTensor *tensor = key_get(key, name);
+    if (!key_find(key, name, &tensor)) fail("%s: has no tensor %s", key->path, name);
     if (has(key, "positions/", name)) fail("%s: the key has only a sample of its numbers", name);
-    if (tensor->ndim != ndim) fail("%s: has %zu axes, expected %zu", name, tensor->ndim, ndim);
+    if (tensor.ndim != ndim) fail("%s: has %zu axes, expected %zu", name, tensor.ndim, ndim);
     free(name);
     return tensor;
 }
 
 // What comes before the block: the block before it, or the merging that its stage begins with, or the patch embedding,
 // whose last step has different names in different models.
-static char *input_name(const Key *key, const char *block) {
+static char *input_name(Key *key, const char *block) {
     size_t stage, place;
     char rest;
     if (sscanf(block, "layers.%zu.blocks.%zu%c", &stage, &place, &rest) != 2)
@@ -42,25 +44,25 @@ static char *input_name(const Key *key, const char *block) {
 
 // The shapes tell it all but the shift, which is there where the key has a shifted map. A key from which the block's
 // activations were left out would not tell it: this one must at least have the windows that are cut from that map.
-static Geometry geometry_of(const Key *key, const char *block, const char *input) {
-    const KeyTensor *x = get(key, input, "", 4);
-    const KeyTensor *table = get(key, block, ".attn.relative_position_bias_table", 2);
-    Geometry g = {.B = x->shape[0], .H = x->shape[1], .W = x->shape[2], .C = x->shape[3], .M = 1, .h = table->shape[1]};
-    while ((2 * g.M - 1) * (2 * g.M - 1) < table->shape[0]) g.M++;
+static Geometry geometry_of(Key *key, const char *block, const char *input) {
+    KeyTensor x = get(key, input, "", 4);
+    KeyTensor table = get(key, block, ".attn.relative_position_bias_table", 2);
+    Geometry g = {.B = x.shape[0], .H = x.shape[1], .W = x.shape[2], .C = x.shape[3], .M = 1, .h = table.shape[1]};
+    while ((2 * g.M - 1) * (2 * g.M - 1) < table.shape[0]) g.M++;
     get(key, block, ".attn.windows", 4);
     if (has(key, block, ".attn.shifted")) g.shift = g.M / 2;
-    if (g.h) g.d = get(key, block, ".attn.proj.weight", 2)->shape[1] / g.h;
-    g.hidden = get(key, block, ".mlp.fc1.weight", 2)->shape[0];
+    if (g.h) g.d = get(key, block, ".attn.proj.weight", 2).shape[1] / g.h;
+    g.hidden = get(key, block, ".mlp.fc1.weight", 2).shape[0];
     g.qkv_bias = has(key, block, ".attn.qkv.bias");
     return g;
 }
 
-static void load(const Key *key, const char *prefix, const Tensor *tensor, real *numbers) {
-    const KeyTensor *source = get(key, prefix, tensor->name, tensor->ndim);
+static void load(Key *key, const char *prefix, const Tensor *tensor, real *numbers) {
+    KeyTensor source = get(key, prefix, tensor->name, tensor->ndim);
     for (size_t i = 0; i < tensor->ndim; i++)
-        if (source->shape[i] != tensor->shape[i])
-            fail("%s: axis %zu has length %zu, expected %zu", source->name, i, source->shape[i], tensor->shape[i]);
-    key_read(key, source, numbers);
+        if (source.shape[i] != tensor->shape[i])
+            fail("%s: axis %zu has length %zu, expected %zu", source.name, i, source.shape[i], tensor->shape[i]);
+    key_read(key, &source, numbers);
 }
 
 static void dump_block(const Block *block, const char *folder) {
@@ -80,20 +82,20 @@ static void dump_block(const Block *block, const char *folder) {
 int main(int argc, char **argv) {
     if (argc != 4) fail("usage: port KEY_FOLDER BLOCK_NAME OUT_FOLDER");
     char *path = text("%s/key.safetensors", argv[1]);
-    Key *key = key_open(path);
-    char *input = input_name(key, argv[2]);
-    Block *block = block_create(geometry_of(key, argv[2], input), argv[2], input);
+    Key key = key_open(path);
+    char *input = input_name(&key, argv[2]);
+    Block *block = block_create(geometry_of(&key, argv[2], input), argv[2], input);
 
     for (int i = 0; i <= INPUT; i++)
-        if (block->tensor[i].name) load(key, "", &block->tensor[i], block->tensor[i].value);
+        if (block->tensor[i].name) load(&key, "", &block->tensor[i], block->tensor[i].value);
     block_forward(block);
-    load(key, "grad/", &block->tensor[OUTPUT], block->tensor[OUTPUT].grad);
+    load(&key, "grad/", &block->tensor[OUTPUT], block->tensor[OUTPUT].grad);
     block_backward(block);
     dump_block(block, argv[3]);
 
     block_free(block);
     free(input);
-    key_close(key);
+    key_close(&key);
     free(path);
     return 0;
 }

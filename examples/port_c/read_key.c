@@ -21,17 +21,17 @@ static void expect(Key *key, char wanted) {
     if (!next_is(key, wanted)) damaged(key, (char[]){'\'', wanted, '\'', '\0'});
 }
 
-// Where there is no room for it, the string is skipped. Escapes stay as they are: no name of a key has any.
+// With a room of 0 the string is skipped. Escapes stay as they are: no name of a key has any.
 static void scan_string(Key *key, char *to, size_t room) {
     expect(key, '"');
     const char *begin = key->at;
     for (; *key->at != '"'; key->at++) {
-        if (*key->at == '\\' && key->at[1]) key->at++;
+        if (*key->at == '\\') key->at++;
         if ((unsigned char)*key->at < ' ') damaged(key, "the end of a string");
     }
     size_t length = (size_t)(key->at++ - begin);
     if (room && length >= room) damaged(key, "where so long a string may end");
-    if (room) memcpy(to, begin, length);  // the rest of it is zeros
+    if (room) memcpy(to, begin, length);  // into zeros, of which one is left behind it
 }
 
 // Here and in scan_entry a missing comma is forgiven: it changes no number.
@@ -39,12 +39,7 @@ static size_t scan_numbers(Key *key, size_t *numbers, size_t most) {
     size_t count = 0;
     for (expect(key, '['); !next_is(key, ']'); next_is(key, ',')) {
         if (count == most || *key->at < '0' || *key->at > '9') damaged(key, "a number or the list's end");
-        size_t number = 0;
-        for (; *key->at >= '0' && *key->at <= '9'; key->at++) {
-            if (number > SIZE_MAX / 10 - 1) damaged(key, "in a number that fits");
-            number = 10 * number + (size_t)(*key->at - '0');
-        }
-        numbers[count++] = number;
+        numbers[count++] = strtoull(key->at, &key->at, 10);  // the largest there is, where it does not fit
     }
     return count;
 }
@@ -85,13 +80,11 @@ int key_next(Key *key, KeyTensor *t) {
     else if (strcmp(t->dtype, "U8") == 0) t->size = 1;
     else fail("%s: %s: unknown dtype \"%s\"", key->path, t->name, t->dtype);
     for (size_t i = 0; i < t->ndim; i++) {
-        if (t->count && t->shape[i] > SIZE_MAX / 8 / t->count) fail("%s: %s: its shape is too large", key->path, t->name);
+        if (t->count && t->shape[i] > SIZE_MAX / 8 / t->count) fail("%s: %s: too large", key->path, t->name);
         t->count *= t->shape[i];
     }
-    if (offsets[0] > offsets[1] || offsets[1] > key->size)
-        fail("%s: %s: its data_offsets are not in the file; is that truncated?", key->path, t->name);
-    if (t->count * t->size != offsets[1] - offsets[0])
-        fail("%s: %s: its shape and its data_offsets disagree", key->path, t->name);
+    if (offsets[0] > offsets[1] || offsets[1] > key->size || t->count * t->size != offsets[1] - offsets[0])
+        fail("%s: %s: truncated, or its shape and its data_offsets do not fit", key->path, t->name);
     t->begin = key->data + offsets[0];
     return 1;
 }
@@ -106,8 +99,9 @@ Key key_open(const char *path) {
     Key key = {.path = path, .file = fopen(path, "rb")};
     if (!key.file) fail("%s: %s", path, strerror(errno));
     long size = fseek(key.file, 0, SEEK_END) == 0 ? ftell(key.file) : -1;
+    rewind(key.file);
     uint64_t length;
-    if (size < 8 || fseek(key.file, 0, SEEK_SET) != 0 || fread(&length, 8, 1, key.file) != 1 || length > (uint64_t)size - 8)
+    if (size < 8 || fread(&length, 8, 1, key.file) != 1 || length > (uint64_t)size - 8)
         fail("%s: truncated, or no safetensors: it ends before its header does", path);
     key.data = 8 + (size_t)length;
     key.size = (size_t)size - key.data;

@@ -16,14 +16,13 @@ typedef struct {
     char name[256], dtype[16];  // as in the file; the dtype is F64, F32, I64 or U8
     size_t ndim, shape[KEY_MAX_NDIM];
     size_t count, size;  // how many numbers: the product of the shape, 1 for a scalar; bytes of each
-    size_t begin;        // place of the first byte, counted from the end of the header
+    size_t begin;        // place of its first byte in the file
 } KeyTensor;
 
 typedef struct {
     const char *path;
     FILE *file;
-    char *header;
-    const char *at;     // the place in the header where key_next goes on
+    char *header, *at;  // `at` is where key_next goes on
     size_t data, size;  // place in the file where the header ends; bytes behind it
 } Key;
 

@@ -129,6 +129,16 @@ def _factor(run: Run, name: str, found: Array, place: str) -> Found | None:
     return detail, otherwise(node, after(node.operation, times(factor)))
 
 
+def _never_written(run: Run, name: str, found: Array, place: str) -> Found | None:
+    if found.any() or not (place == name or name.startswith(GRADIENT)):
+        return None
+    if name.startswith(GRADIENT):
+        return "", _scaled_gradient(run.graph, name.removeprefix(GRADIENT), 0.0)
+    node = run.graph.nodes[name]
+    assert node.operation is not None
+    return "", otherwise(node, after(node.operation, times(0.0)))
+
+
 def _scaled_gradient(graph: Graph, name: str, factor: float) -> Changes:
     changes: Changes = {}
     for user in graph.consumers[name]:
@@ -143,6 +153,7 @@ def _scaled_gradient(graph: Graph, name: str, factor: float) -> Changes:
 
 
 FITTED = (
+    FittedMistake("never-written", "all of it is 0: it was never written", "write it", _never_written),
     FittedMistake(
         "drop-path",
         "drop path is left on",

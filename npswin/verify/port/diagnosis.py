@@ -171,7 +171,9 @@ class _Search:
             except (ValueError, IndexError):  # what was planted does not fit the port's shapes here
                 found[name] = np.inf
                 continue
-            if birth is not None and birth.wrong and not self.made_of_unexplained(name):
+            if birth is None or not birth.wrong or self.made_of_unexplained(name):
+                continue
+            if not self.comparer.is_the_keys(name, array, local):
                 found[name] = birth.excess
         return found
 

@@ -84,7 +84,8 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
 def _evidence(cause: Cause) -> list[str]:
     hypothesis = cause.hypothesis
     more = len(cause.places) - 1
-    lines = [f"at {cause.places[0]}{f' and {more} other places: {_list(cause.places[1:])}' if more else ''}"]
+    rest = f", and at {more} other place{'s' * (more > 1)}: {_list(cause.places[1:])}" if more else ""
+    lines = [f"at {cause.places[0]}{rest}"]
     made = f"so planted, the port's {cause.symptom} comes out ({_off(hypothesis)})"
     lines.append(f"{made}; without, it is {_times(cause.without)} off")
     if len(cause.explained) > 1:
