@@ -23,7 +23,7 @@ def test_the_gradient_check_passes(capsys):
 
 def test_a_port_beside_the_key(capsys):
     exec(compile(block("watch"), "README.md", "exec"), {})
-    assert "1 of 1 tensors agree, as float32 goes" in capsys.readouterr().out
+    assert "1 of 1 tensors agree, by what float32 allows" in capsys.readouterr().out
 
 
 def test_training_on_own_images(tmp_path, monkeypatch):

@@ -13,7 +13,8 @@ A tensor "agrees" if it is as near to the key as the port's precision allows; th
 comes to in that precision. If it does not, it is either "inherited": its operation is right for the port's own inputs,
 which were wrong already; or "BORN HERE": its operation makes something else of the port's own inputs.
 
-The exit status is 0 if all tensors agree, 1 if one does not, 2 if something cannot be read.
+The exit status is 0 if all tensors agree, 1 if one does not or has a name that the key does not know, 2 if something
+cannot be read.
 """
 
 
@@ -44,10 +45,10 @@ def run(options: argparse.Namespace) -> int:
         print(comparison_table(comparison))
         print()
         print(comparison_summary(comparison))
-        if not comparison.ok:
+        if comparison.births():
             print(f"npswin diagnose {options.key} {options.candidate} looks for the mistake")
     if options.html is not None:
         from npswin.verify.page import comparison_page
 
         write_text(options.html, comparison_page(both, comparison))
-    return 0 if comparison.ok else 1
+    return 2 if comparison.unread else 0 if comparison.ok else 1

@@ -13,7 +13,8 @@ For the first tensor that goes wrong, each mistake of a catalogue is planted in 
 the port's own inputs. The mistake that makes the port's numbers, to within rounding, is the cause. It stays planted,
 and the search goes on, so that several mistakes are found one after the other.
 
-The exit status is 0 if all tensors agree, 1 if one does not, 2 if something cannot be read.
+The exit status is 0 if all tensors agree, 1 if one does not or has a name that the key does not know, 2 if something
+cannot be read.
 """
 
 
@@ -40,4 +41,4 @@ def run(options: argparse.Namespace) -> int:
         print(comparison_summary(diagnosis.comparison))
         print()
         print(diagnosis_text(diagnosis))
-    return 0 if diagnosis.ok else 1
+    return 2 if diagnosis.comparison.unread else 0 if diagnosis.ok else 1

@@ -12,8 +12,8 @@ from npswin.data import IMAGENET_MEAN, IMAGENET_STD
 from npswin.models import CONFIGS, SwinTransformer
 from npswin.verify.key.golden import MINIATURE, draw_labels, draw_pixels, read_images, redraw
 from npswin.verify.key.trace import trace
-from npswin.verify.key.write import write_key
-from npswin.weights import load_weights
+from npswin.verify.key.write import FORMAT, write_key
+from npswin.weights import TensorFile, load_weights
 
 DESCRIPTION = """Write an answer key: the folder OUT with key.safetensors (weights, image, every intermediate tensor,
 and with --backward every gradient) and manifest.json (how each tensor is made of which). docs/answer_key.md describes
@@ -46,7 +46,9 @@ def add(commands: Any) -> None:
         metavar="FILE",
         help="safetensors in any known layout; if not given, random weights of which each one counts",
     )
-    parser.add_argument("--image", type=Path, nargs="+", metavar="FILE", help="images; random pixels if not given")
+    parser.add_argument(
+        "--image", type=Path, nargs="+", metavar="FILE", help="images, read by Pillow; random pixels if not given"
+    )
     parser.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="of the images; the model's if not given")
     parser.add_argument("--batch", type=int, default=2, metavar="N", help="random images (default 2)")
     parser.add_argument("--labels", type=int, nargs="+", metavar="CLASS", help="a class an image; random if not given")
@@ -72,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     if options.weights is None:
         redraw(model, options.seed)
     else:
-        print(load_weights(model, options.weights))
+        print(load_weights(model, _weights(options.weights)))
     pixels = _pixels(options, model)
     labels = draw_labels(options.seed, len(pixels), model.num_classes) if model.num_classes else np.zeros(0, int)
     if options.labels is not None:
@@ -99,6 +101,18 @@ def _model(options: argparse.Namespace) -> SwinTransformer:
     elif options.config is not None:
         arguments = _read_config(options.config)
     return SwinTransformer(**{**arguments, "dtype": options.dtype})
+
+
+def _weights(path: Path) -> Any:
+    """The file; of an answer key's, the parameters."""
+    tensors = TensorFile(path)
+    if not tensors.metadata.get("format", "").startswith(FORMAT):
+        return path
+    return {
+        name: tensors[name]
+        for name in tensors
+        if name.endswith((".weight", ".bias", "_table", "_embed")) and "/" not in name
+    }
 
 
 def _read_config(path: Path) -> dict[str, Any]:

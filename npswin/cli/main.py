@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 
 from npswin.cli import compare, diagnose, golden, gradcheck
 
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="npswin", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--version", action="version", version=f"npswin {version('npswin')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for command in (golden, compare, diagnose, gradcheck):
         command.add(commands)

@@ -31,6 +31,8 @@ def add_key_and_candidate(parser: argparse.ArgumentParser) -> None:
 
 def comparer(options: argparse.Namespace) -> Comparer:
     """The key and the candidate, read."""
+    if not (options.key / "manifest.json").exists() and (options.candidate / "manifest.json").exists():
+        raise ValueError(f"{options.candidate} is the answer key: it comes first, then the dump")
     key = AnswerKey(options.key)
     return Comparer(key, read_candidate(options.candidate, key.shapes), options.precision)
 

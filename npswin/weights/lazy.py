@@ -71,7 +71,9 @@ class TensorFile(Mapping[str, Array]):
 
 
 def dtype_name(code: str) -> str:
-    """The usual name of a safetensors dtype: "bfloat16" for "BF16"."""
+    """The usual name of a safetensors dtype, "bfloat16" for "BF16"; a name that is usual already stays."""
+    if code != code.upper():
+        return code
     if code == "BF16":
         return "bfloat16"
     kind = {"F": "float", "I": "int", "U": "uint"}.get(code[:1], "")

@@ -118,7 +118,7 @@ def test_compare_and_diagnose_a_right_port(key, tmp_path, capsys):
     port = str(write_port(key, tmp_path / "port.safetensors"))
     assert main(["compare", str(key), port]) == 0
     out = capsys.readouterr().out
-    assert "266 of 266 tensors agree, as float32 goes" in out
+    assert "266 of 266 tensors agree, by what float32 allows" in out
     assert main(["diagnose", str(key), port]) == 0
     assert "nothing to explain: all tensors agree" in capsys.readouterr().out
 
@@ -161,6 +161,53 @@ def test_what_cannot_be_read_is_told_in_a_line(key, tmp_path, capsys, command):
         error = capsys.readouterr().err
         assert error.startswith(f"npswin {command}: ")
         assert message in error
+
+
+def test_unknown_names_and_missing_gradients_are_no_agreement(tmp_path, key, capsys):
+    assert main(["golden", str(tmp_path / "forward")]) == 0
+    port = write_port(key, tmp_path / "port.safetensors")
+    assert main(["compare", str(tmp_path / "forward"), str(port)]) == 1
+    assert "the dump has gradients and the key has none: write the key with npswin golden --backward" in (
+        capsys.readouterr().out
+    )
+    tensors = load_file(port)
+    tensors["layers.0.blocks.0.attn.score"] = tensors.pop("layers.0.blocks.0.attn.scores")
+    save_file(tensors, port)
+    assert main(["compare", str(key), str(port)]) == 1
+    out = capsys.readouterr().out
+    assert (
+        "NOT COMPARED, since the key has no such names: layers.0.blocks.0.attn.score (layers.0.blocks.0.attn.scores?)"
+        in out
+    )
+    assert main(["diagnose", str(key), str(port)]) == 1
+    assert "what was compared agrees; the key does not have the other names" in capsys.readouterr().out
+
+
+def test_what_cannot_be_read_has_an_exit_status_of_its_own(key, tmp_path, capsys):
+    (tmp_path / "shapes.json").write_text(json.dumps({"head": {"shape": [2, 5], "dtype": "F32"}}))
+    (tmp_path / "head.bin").write_bytes(b"short")
+    for command in ("compare", "diagnose"):
+        assert main([command, str(key), str(tmp_path)]) == 2
+        assert "5 bytes, shapes.json says [2, 5] of float32, 40 bytes" in capsys.readouterr().out
+
+
+def test_a_dump_of_another_key_and_arguments_in_the_wrong_order(key, tmp_path, capsys):
+    assert main(["golden", str(tmp_path / "other"), "--size", "20", "20", "--backward"]) == 0
+    port = str(write_port(tmp_path / "other", tmp_path / "port.safetensors"))
+    tensors = {name: array for name, array in load_file(port).items() if name in ("input", "layers.0.blocks.1")}
+    save_file(tensors, port)
+    assert main(["diagnose", str(key), port]) == 1
+    assert "compare the dump with the key that it was made from" in capsys.readouterr().out
+    assert main(["compare", str(tmp_path), str(key)]) == 2
+    assert "is the answer key: it comes first, then the dump" in capsys.readouterr().err
+
+
+def test_a_key_can_be_made_of_another_keys_weights(key, tmp_path):
+    weights = ["--weights", str(key / "key.safetensors")]
+    assert main(["golden", str(tmp_path / "key"), *weights, "--seed", "5"]) == 0
+    one, other = AnswerKey(key), AnswerKey(tmp_path / "key")
+    assert np.array_equal(one["head.weight"], other["head.weight"])
+    assert not np.array_equal(one["pixels"], other["pixels"])
 
 
 LAYER = """

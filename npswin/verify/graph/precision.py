@@ -52,7 +52,7 @@ class Arithmetic:
                 unit = UNIT_ROUNDOFF[self.precision] if rows else np.finfo(self.dtype).eps / 2
                 sums = self.rng.standard_normal(array.shape, np.float32)
                 noise += unit * np.sqrt(terms / 6) * _usual(array) * sums
-            array = (array + noise).astype(self.dtype)
+            array = np.where(np.isfinite(array), array + noise, array).astype(self.dtype)
         return rounded(array, self.precision)
 
 

@@ -61,7 +61,9 @@ def read_images(paths: Sequence[str | PathLike[str]], size: tuple[int, int]) -> 
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
-        raise RuntimeError("images are read by Pillow: pip install pillow (or pass a seed instead)") from error
+        raise RuntimeError(
+            "images are read by Pillow: pip install pillow (or leave --image out: random pixels will do)"
+        ) from error
     images = []
     for path in paths:
         try:

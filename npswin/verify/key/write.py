@@ -45,7 +45,12 @@ def write_key(
     sources = [name for name, node in trace.graph.nodes.items() if node.operation is None]
     for pattern in only:
         if not any(fnmatch(name, pattern) for name in tensors):
-            raise ValueError(f"only: {pattern!r} fits no tensor; such as layers.0.blocks.1.attn.* or grad/head*")
+            hint = (
+                "gradients need --backward"
+                if pattern.startswith(GRADIENT) and not trace.grads
+                else "such as layers.0.*"
+            )
+            raise ValueError(f"only: {pattern!r} fits no tensor; {hint}")
     if sample is not None and sample < 1:
         raise ValueError(f"sample: got {sample}, expected at least 1")
     rng = np.random.default_rng(seed)

@@ -1,6 +1,7 @@
 """Mistakes between the image's pixels and the first tokens."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,9 @@ OTHER_SCALES = {
 
 def _other_scale(_: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
     mean, std = node.settings["mean"], node.settings["std"]
-    own = {"mean and deviation in the order blue, green, red": (mean[::-1], std[::-1])}
+    own: dict[str, Any] = {"mean and deviation in the order blue, green, red": (mean[::-1], std[::-1])}
+    small = tuple(value / 255 for value in mean), tuple(value / 255 for value in std)
+    own["mean and deviation applied to pixels that were not divided by 255"] = small
     for detail, (other_mean, other_std) in (OTHER_SCALES | own).items():
         if len(mean) == len(other_mean) and (tuple(mean), tuple(std)) != (tuple(other_mean), tuple(other_std)):
             yield detail, otherwise(node, settings={"mean": tuple(other_mean), "std": tuple(other_std)})

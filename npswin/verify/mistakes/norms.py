@@ -84,6 +84,15 @@ def _tanh_gelu(x: Array) -> Array:
     return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
+def _rough_gelu(x: Array) -> Array:
+    """With erf by the rational approximation 7.1.26 of Abramowitz and Stegun, whose error is 1.5e-7."""
+    sign = np.sign(x.real)
+    z = sign * x / math.sqrt(2)
+    t = 1 / (1 + 0.3275911 * z)
+    series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
+    return 0.5 * x * (1 + sign * (1 - series * np.exp(-z * z)))
+
+
 NORMS = (
     Mistake(
         "norm-eps",
@@ -120,6 +129,14 @@ NORMS = (
         "GELU is its sigmoid approximation x σ(1.702 x)",
         "GELU is the exact one: x (1 + erf(x/√2)) / 2",
         replacing("gelu", {"": lambda _: elementwise("gelu", lambda x: x / (1 + np.exp(-1.702 * x)))}),
+    ),
+    Mistake(
+        "gelu-erf",
+        "GELU's erf is an approximation",
+        "erf to the last digits: C99 and later has it in math.h",
+        replacing(
+            "gelu", {"Abramowitz and Stegun 7.1.26, right to 1.5e-7": lambda _: elementwise("gelu", _rough_gelu)}
+        ),
     ),
     Mistake(
         "gelu-other",

@@ -141,6 +141,38 @@ def _moved(node: Node, operation: str, move: Any) -> Changes:
     return {node.name: replace(node, operation=moving(operation, move), settings={})}
 
 
+def _pad_amount(graph: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
+    """Maps of another size, through padding, mask, windows and back."""
+    side, join = node.settings["window_size"], graph.nodes[sibling(node.name, "joined")]
+    crop, mask = graph.nodes[sibling(node.name, "cropped")], graph.nodes.get(sibling(node.name, "mask"))
+    height, width = crop.settings["size"]
+    sizes = {
+        "a map that is whole windows gets one more": ((height // side + 1) * side, (width // side + 1) * side),
+        "not at all: rows and columns that fill no window are left out": (
+            max(height // side, 1) * side,
+            max(width // side, 1) * side,
+        ),
+    }
+    for detail, (rows, columns) in sizes.items():
+        changes = _moved(node, "pad", _resized(rows, columns)) | otherwise(join, settings={"size": (rows, columns)})
+        changes |= _moved(crop, "crop", _resized(height, width))
+        if mask is not None:
+            changes |= otherwise(mask, settings={"height": rows, "width": columns})
+        yield detail, changes
+
+
+def _resized(rows: int, columns: int) -> Any:
+    """The map cut off, or continued with zeros, at the right and at the bottom."""
+
+    def move(x: Array) -> Array:
+        y = np.zeros((len(x), rows, columns, x.shape[3]), x.dtype)
+        part = x[:, :rows, :columns]
+        y[:, : part.shape[1], : part.shape[2]] = part
+        return y
+
+    return move
+
+
 def _shifted_padding(rows: int, columns: int, top: int, left: int) -> Any:
     return lambda x: np.pad(x, ((0, 0), (top, rows - top), (left, columns - left), (0, 0)))
 
@@ -246,6 +278,12 @@ WINDOWS = (
         "the map is padded elsewhere",
         "zeros go to the right and to the bottom",
         made_by("pad", _pad_other_side),
+    ),
+    Mistake(
+        "pad-amount",
+        "the map is padded to another size",
+        "by (M - H mod M) mod M rows and (M - W mod M) mod M columns",
+        made_by("pad", _pad_amount),
     ),
     Mistake(
         "pad-value",

@@ -221,7 +221,9 @@ def _raw(path: Path, listed: Path) -> dict[str, Tensor]:
         if listed.stat().st_size > LONGEST_LIST:
             raise CandidateError(f"{listed}: more than {LONGEST_LIST} bytes")
         entries = json.loads(listed.read_text(encoding="utf-8"))
-        entries = {str(name): (tuple(entry["shape"]), str(entry["dtype"])) for name, entry in entries.items()}
+        entries = {
+            str(name): (tuple(entry["shape"]), dtype_name(str(entry["dtype"]))) for name, entry in entries.items()
+        }
     except (OSError, UnicodeDecodeError, RecursionError, ValueError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, CandidateError):
             raise

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 import numpy as np
 
@@ -17,6 +18,7 @@ AGREES, INHERITED, BORN = "agrees", "inherited", "BORN HERE"
 SHAPE, UNREADABLE, NOT_FINITE = "SHAPE", "UNREADABLE", "NOT FINITE"
 SELF_AGREEMENT = 1e-4  # of a key with itself, over its precision's roundoff times 2³²: damage, not another BLAS
 
+MOST_MEANT = 50  # unknown names for which a known one is looked for
 TELLING = 16  # different numbers in a tensor
 
 
@@ -62,18 +64,27 @@ class Comparison:
         rows: one for each tensor that the port has.
         precision: the port's.
         not_dumped: how many of the key's tensors the port does not have.
-        unknown: names that the key does not have.
+        unknown: names that the key does not have, each with the name that may be meant, or "".
+        lacks_gradients: whether some of these are gradients, and the key has none.
+        of_another_key: whether the port's image has another size than the key's.
     """
 
     rows: list[Row]
     precision: str
     not_dumped: int
-    unknown: list[str] = field(default_factory=list)
+    unknown: dict[str, str] = field(default_factory=dict)
+    lacks_gradients: bool = False
+    of_another_key: bool = False
 
     @property
     def ok(self) -> bool:
-        """Whether all agree."""
-        return all(row.ok for row in self.rows)
+        """Whether all agree; what the key does not know cannot."""
+        return not self.unknown and all(row.ok for row in self.rows)
+
+    @property
+    def unread(self) -> list[Row]:
+        """The rows of what could not be read."""
+        return [row for row in self.rows if row.verdict == UNREADABLE]
 
     def __str__(self) -> str:
         from npswin.verify.port.report import comparison_summary, comparison_table
@@ -137,7 +148,14 @@ class Comparer:
             progress("comparing", len(rows), len(self.order))
             rows.append(self.row(name, local))
         progress("comparing", len(self.order), len(self.order))
-        return Comparison(rows, self.precision, self.not_dumped, self.candidate.unknown)
+        names = [name for name in self.key.shapes if not self._dumped(name)]
+        unknown = {
+            name: next(iter(get_close_matches(name, names, 1)), "") for name in self.candidate.unknown[:MOST_MEANT]
+        }
+        unknown |= dict.fromkeys(self.candidate.unknown[MOST_MEANT:], "")
+        gradients = any(name.startswith(GRADIENT) for name in self.key.shapes)
+        lacking = not gradients and any(name.startswith(GRADIENT) for name in unknown)
+        return Comparison(rows, self.precision, self.not_dumped, unknown, lacking, self.of_another_key())
 
     def row(self, name: str, local: "Local") -> Row:
         """One tensor beside the key, and beside what `local` makes of its own inputs."""
@@ -145,7 +163,8 @@ class Comparer:
             return Row(name, UNREADABLE, note=self.candidate.unreadable[name])
         if name in self.candidate.misshapen:
             shape, wanted = self.candidate.misshapen[name].shape, self.key.shapes[name]
-            return Row(name, SHAPE, note=f"shape {_shape(shape)}, the key has {_shape(wanted)}")
+            axes = self.key.graph.nodes[name.removeprefix(GRADIENT)].axes
+            return Row(name, SHAPE, note=f"shape {_shape(shape)}, the key has {_shape(wanted)}: {axes}")
         array = self.candidate.tensors[name]
         whole, tolerance = self.standard(name)
         right, positions = self.right(name, whole)
@@ -180,6 +199,17 @@ class Comparer:
         if name not in self.tolerances:
             self.tolerances[name] = self.reference.of(whole, lambda run: run.value(name))
         return whole, self.tolerances[name]
+
+    def is_standard(self, name: str, array: Array) -> bool:
+        """Whether an array is the key's tensor of this name."""
+        whole, tolerance = self.standard(name)
+        return array.shape == whole.shape and tolerance.excess(*spread(array, whole)) <= 1
+
+    def of_another_key(self) -> bool:
+        """Whether the port's image has another size than the key's: then nothing can be compared."""
+        return any(name in self.candidate.misshapen for name in ("pixels", "input")) and not any(
+            name in self.candidate.tensors for name in ("layers.0.blocks.0", "patch_embed.proj", "patch_embed.norm")
+        )
 
     def is_the_keys(self, name: str, array: Array, local: "Local") -> bool:
         """Whether the port has the right tensor though its own inputs make a wrong one: then it took the key's, as a

@@ -7,7 +7,7 @@ port's tensor, within rounding, the mistake is a cause; of several, the one that
 planted, and the search goes on from the next symptom.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,14 +19,18 @@ from npswin.verify.mistakes.fitted import FITTED
 from npswin.verify.mistakes.mistake import with_backward_of
 from npswin.verify.port.comparison import Birth, Comparer, Comparison, Local, Progress
 from npswin.verify.port.measure import distance
+from npswin.verify.port.misread import readings, same_pass
 from npswin.verify.port.tolerance import Tolerance
 
 LOOSEST = 0.5  # a relative tolerance beyond which rounding would explain anything
 FAR = 1e6  # times the tolerance that a hypothesis is said to be off, at least, without computing its tolerance
 MOST_CAUSES = 50
+MOST_UNEXPLAINED = 5  # symptoms: so many that nothing makes, and the port is something else altogether
+HOPELESS = 1e4  # times the tolerance that a hypothesis may be off to be worth a line
 NEAREST = 20  # hypotheses that are tried together with each other one
 MOST_PAIRS = 4000
 LISTED = 5  # hypotheses of a report
+FEW = 8  # numbers that may be another tensor's by chance
 
 
 @dataclass
@@ -128,16 +132,25 @@ class _Search:
         self.causes: list[Cause] = []
         self.unexplained: dict[str, list[Hypothesis]] = {}
         self.tried = 0
+        self.read: dict[str, Array] = {}  # what was dumped wrongly, as it should have been
+        self.dropped: set[str] = set()
 
     def run(self) -> Diagnosis:
+        if self.comparer.of_another_key():
+            return Diagnosis(self.comparison, [], {}, 0)
         births = self.births(self.graph)
         while len(self.causes) < MOST_CAUSES:
             symptom = next((name for name in births if name not in self.unexplained), None)
             if symptom is None:
                 break
+            if self.read_otherwise(symptom, births):
+                births = self.births(self.graph)
+                continue
+            if len(self.unexplained) == MOST_UNEXPLAINED:
+                break
             fitting, rest = self.search(symptom, births)
             if not fitting:
-                self.unexplained[symptom] = rest[:LISTED]
+                self.unexplained[symptom] = [one for one in rest if one.excess < HOPELESS][:LISTED]
                 continue
             best = fitting[0]
             self.graph = self.graph.replaced(best.changes)
@@ -146,6 +159,50 @@ class _Search:
             self.add(Cause(best, symptom, births[symptom], gone, [best.place], (fitting[1:] + rest)[:LISTED]))
             births = after
         return Diagnosis(self.comparison, self.causes, self.unexplained, self.tried)
+
+    def read_otherwise(self, symptom: str, births: dict[str, float]) -> bool:
+        """Whether the symptom is one of the dump, not of the computation; then it is read rightly from now on."""
+        found, key = self.dumped(symptom), self.comparer.key
+        assert found is not None
+        axes = key.graph.nodes[symptom.removeprefix(GRADIENT)].axes
+        for words, reading in readings(found, key.shapes[symptom], axes):
+            places = [name for name in births if self.fits(name, reading)]
+            if symptom in places:
+                for name in places:
+                    array = self.dumped(name)
+                    assert array is not None
+                    self.given[name] = self.read[name] = reading(array)
+                self.causes.append(self.of_dump("layout", words, symptom, places, births))
+                return True
+        if found.size < FEW:
+            return False
+        for other, shape in key.shapes.items():
+            if shape == found.shape and same_pass(symptom, other) and self.comparer.is_standard(other, found):
+                self.given.pop(symptom, None)
+                self.dropped.add(symptom)
+                says = f"it holds the numbers of {other}"
+                self.causes.append(self.of_dump("mislabelled", says, symptom, [symptom], births))
+                return True
+        return False
+
+    def fits(self, name: str, reading: Callable[[Array], Array]) -> bool:
+        """Whether a dumped tensor, read so, is what the port's own inputs come to."""
+        found = self.dumped(name)
+        if found is None:
+            return False
+        try:
+            with np.errstate(all="ignore"):
+                array = reading(found)
+                birth = Local(self.graph, self.given, self.comparer.precision).born(name, array)
+        except (ValueError, IndexError):
+            return False
+        return array.shape == self.comparer.key.shapes[name] and birth is not None and not birth.wrong
+
+    def of_dump(self, name: str, says: str, symptom: str, places: list[str], births: dict[str, float]) -> Cause:
+        """A cause that lies in the dump."""
+        mend = "dump each tensor under its name, in the key's layout, little-endian (docs/answer_key.md)"
+        hypothesis = Hypothesis(name, f"{symptom} is dumped wrongly: {says}", mend, "", symptom, {}, excess=0.0)
+        return Cause(hypothesis, symptom, births[symptom], places, places)
 
     def add(self, cause: Cause) -> None:
         """One more cause, or one more place of one that is known."""
@@ -164,7 +221,7 @@ class _Search:
         for place, name in enumerate(self.comparer.order, 1):
             self.progress("looking for symptoms", place, len(self.comparer.order))
             array = self.dumped(name)
-            if name in self.unreadable or array is None:
+            if name in self.unreadable or name in self.dropped or array is None:
                 continue
             try:
                 birth = local.born(name, array)
@@ -185,7 +242,7 @@ class _Search:
 
     def dumped(self, name: str) -> Array | None:
         candidate = self.comparer.candidate
-        return candidate.tensors.get(name, candidate.misshapen.get(name))
+        return self.read.get(name, candidate.tensors.get(name, candidate.misshapen.get(name)))
 
     def search(self, symptom: str, births: dict[str, float]) -> tuple[list[Hypothesis], list[Hypothesis]]:
         """The hypotheses that make the symptom, best first, and the others, nearest first."""
@@ -198,7 +255,8 @@ class _Search:
         self.tried += len(hypotheses)
         hypotheses.sort(key=lambda one: one.excess if np.isfinite(one.excess) else np.inf)
         fitting = [one for one in hypotheses if one.excess <= 1]
-        if not fitting and len(self.suspects(symptom)) > 1:
+        right_shape = found.shape == self.comparer.key.shapes[symptom]
+        if not fitting and right_shape and len(self.suspects(symptom)) > 1 and not self.unexplained:
             fitting = self.pairs(symptom, found, hypotheses)
         for hypothesis in fitting:
             hypothesis.left = len(self.births(self.graph.replaced(hypothesis.changes)))

@@ -5,9 +5,10 @@ from dataclasses import asdict
 from typing import Any
 
 from npswin.verify.graph import GRADIENT
-from npswin.verify.port.comparison import AGREES, INHERITED, Comparison, Row
+from npswin.verify.port.comparison import AGREES, INHERITED, SHAPE, Comparison, Row
 from npswin.verify.port.diagnosis import Cause, Diagnosis, Hypothesis
 
+SHOWN = 3  # symptoms of which each has lines of its own
 ALIKE = 1.0  # an excess up to which a hypothesis makes the symptom
 
 
@@ -28,17 +29,27 @@ def comparison_table(comparison: Comparison) -> str:
 def _why(row: Row) -> str:
     if row.note:
         return f": {row.note}"
-    if row.born and row.local is not None and row.local_tolerance is not None:
-        size = f"off its own inputs by {row.local.relative:.2e}, {row.local_tolerance.relative:.2e} is allowed"
+    if row.born and row.local is not None and row.local_tolerance is not None and row.local.finite:
+        size = (
+            f"{row.local.relative:.2e} from what your own inputs come to, {row.local_tolerance.relative:.2e} is allowed"
+        )
         place = ", ".join(map(str, row.local.where))
-        return f": {size}; at ({place}): {row.local.wrong:.6g}, should be {row.local.right:.6g}"
+        return f": {size}; at ({place}): {_apart(row.local.wrong, row.local.right)}"
     return ""
+
+
+def _apart(wrong: float, right: float) -> str:
+    """Two numbers with as many digits as tell them apart."""
+    digits = next((count for count in range(6, 17) if f"{wrong:.{count}g}" != f"{right:.{count}g}"), 17)
+    return f"{wrong:.{digits}g}, should be {right:.{digits}g}"
 
 
 def comparison_summary(comparison: Comparison) -> str:
     """What to take from the table."""
     agreeing = sum(row.ok for row in comparison.rows)
-    lines = [f"{agreeing} of {len(comparison.rows)} tensors agree, as {comparison.precision} goes"]
+    lines = [f"{agreeing} of {len(comparison.rows)} tensors agree, by what {comparison.precision} allows"]
+    if comparison.of_another_key:
+        lines.append("the image has another size than the key's: this dump was not made from this key")
     for backward, title in ((False, "forward"), (True, "backward")):
         rows = comparison.half(backward)
         if not rows:
@@ -53,13 +64,16 @@ def comparison_summary(comparison: Comparison) -> str:
         born = [row.name for row in rows if row.born]
         inherited = sum(row.verdict == INHERITED for row in rows)
         if born:
-            lines.append(f"  born at {_list(born)}; {inherited} more inherited it")
+            lines.append(f"  born at {_list(born)}{f'; {inherited} more inherited it' if inherited else ''}")
         else:
             lines.append(f"  all {inherited} inherited it: each is right for the port's own inputs")
     if comparison.not_dumped:
         lines.append(f"not dumped: {comparison.not_dumped} of the key's tensors")
-    if comparison.unknown:
-        lines.append(f"not the key's: {_list(comparison.unknown)}")
+    if comparison.lacks_gradients:
+        lines.append("the dump has gradients and the key has none: write the key with npswin golden --backward")
+    elif comparison.unknown:
+        meant = [f"{name} ({other}?)" if other else name for name, other in comparison.unknown.items()]
+        lines.append(f"NOT COMPARED, since the key has no such names: {_list(meant)}")
     return "\n".join(lines)
 
 
@@ -67,13 +81,20 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
     """The causes, with the evidence for each."""
     if diagnosis.ok:
         return "nothing to explain: all tensors agree"
-    lines = []
+    if diagnosis.comparison.of_another_key:
+        return "the image has another size than the key's: compare the dump with the key that it was made from"
+    lines = [f"{row.name} could not be read: {row.note}" for row in diagnosis.comparison.unread[:SHOWN]]
     for number, cause in enumerate(diagnosis.causes, 1):
         lines += [f"{number}. {cause.hypothesis}", *(f"   {line}" for line in _evidence(cause))]
-    for symptom, nearest in diagnosis.unexplained.items():
-        lines.append(f"none of the catalogue makes {symptom} of the port's own inputs")
+    rows = {row.name: row for row in diagnosis.comparison.rows}
+    for symptom, nearest in list(diagnosis.unexplained.items())[:SHOWN]:
+        lines.append(f"none of the catalogue makes {symptom} of the port's own inputs{_shape_note(rows[symptom])}")
         lines += [f"   {_off(one)}: {one}, at {one.place}" for one in nearest[:3]]
-    if not lines:
+    if len(diagnosis.unexplained) > SHOWN:
+        lines.append(f"nor {_list(list(diagnosis.unexplained)[SHOWN:])}")
+    if not lines and diagnosis.comparison.unknown:
+        lines.append("what was compared agrees; the key does not have the other names")
+    elif not lines:
         lines.append(
             "each operation is right for the port's own inputs; what differs is what it started from, or rounding"
         )
@@ -81,18 +102,23 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
     return "\n".join(lines)
 
 
+def _shape_note(row: Row) -> str:
+    return f": {row.note}" if row.verdict == SHAPE else ""
+
+
 def _evidence(cause: Cause) -> list[str]:
     hypothesis = cause.hypothesis
     more = len(cause.places) - 1
     rest = f", and at {more} other place{'s' * (more > 1)}: {_list(cause.places[1:])}" if more else ""
     lines = [f"at {cause.places[0]}{rest}"]
-    made = f"so planted, the port's {cause.symptom} comes out ({_off(hypothesis)})"
-    lines.append(f"{made}; without, it is {_times(cause.without)} off")
+    if hypothesis.changes:
+        made = f"so planted, the port's {cause.symptom} comes out ({_off(hypothesis)})"
+        lines.append(f"{made}; without, it is {_times(cause.without)} off")
     if len(cause.explained) > 1:
         lines.append(f"explains {len(cause.explained)} symptoms: {_list(cause.explained)}")
     lines.append(f"right is: {hypothesis.mend}")
     alike = [one for one in cause.others if one.excess <= ALIKE and one.left == hypothesis.left]
-    lines += [f"cannot be told apart from: {one}" for one in alike]
+    lines += [f"cannot be told apart from: {one}" for one in alike if str(one) != str(hypothesis)]
     return lines
 
 
@@ -103,7 +129,7 @@ def _off(hypothesis: Hypothesis) -> str:
 
 
 def _times(excess: float) -> str:
-    return f"{excess:.3g} times the tolerance" if math.isfinite(excess) else "beyond measure"
+    return f"{excess:.3g} times the tolerance" if math.isfinite(excess) else "by any measure"
 
 
 def _list(names: list[str], most: int = 6) -> str:
@@ -141,7 +167,6 @@ def diagnosis_json(diagnosis: Diagnosis) -> dict[str, Any]:
     """The causes for a program, beside the comparison."""
     return _plain(
         {
-            "comparison": comparison_json(diagnosis.comparison),
             "causes": [
                 {
                     **_hypothesis_json(cause.hypothesis),
@@ -158,6 +183,7 @@ def diagnosis_json(diagnosis: Diagnosis) -> dict[str, Any]:
                 for symptom, nearest in diagnosis.unexplained.items()
             },
             "tried": diagnosis.tried,
+            "comparison": comparison_json(diagnosis.comparison),
         }
     )
 

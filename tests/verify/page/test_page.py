@@ -252,7 +252,7 @@ def test_what_cannot_be_drawn_is_left_out(key, tensors):
     bent = {**tensors, SHIFTED: tensors[SHIFTED][:, :-1]}
     data = embedded(page.comparison_page(*compared(key, bent, **{PROBABILITIES: "broken"})))
     assert not {SHIFTED, PROBABILITIES} & set(data["planes"])
-    assert data["rows"][SHIFTED]["note"] == "shape 2×5×6×6, the key has 2×6×6×6"
+    assert data["rows"][SHIFTED]["note"] == "shape 2×5×6×6, the key has 2×6×6×6: B, Hp, Wp, C"
 
 
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed")
