@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from npswin.cli.shared import Told, add_key_and_candidate, comparer, print_json
-from npswin.verify.port.diagnosis import diagnose
+from npswin.verify.port.diagnosis import SECONDS, diagnose
 from npswin.verify.port.report import comparison_summary, diagnosis_json, diagnosis_text
 
 DESCRIPTION = """Name the mistake that a port makes.
@@ -27,13 +27,16 @@ def add(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_key_and_candidate(parser)
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, metavar="S", help=f"to search at most (default {SECONDS:g})"
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Search, print, and tell by the exit status."""
     told = Told()
-    diagnosis = diagnose(comparer(options), told)
+    diagnosis = diagnose(comparer(options), told, options.seconds)
     told.clear()
     if options.json:
         print_json(diagnosis_json(diagnosis))

@@ -12,12 +12,13 @@ of 16 bits are summed in float32; the rows of a parameter's gradient are not eve
 
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
 from npswin.types import Array
 
-UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "tf32": 2.0**-11, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 
 
 @dataclass
@@ -25,42 +26,52 @@ class Arithmetic:
     """How numbers are computed and kept.
 
     Attributes:
-        precision: "float64", "float32", "float16" or "bfloat16"; the last two are computed in float32 and rounded when
-            they are stored, as tensor cores do.
-        rng: makes roundings random; None rounds to nearest.
+        precision: "float64", "float32", "tf32", "float16" or "bfloat16"; the last two are computed in float32 and
+            rounded when they are stored, as tensor cores do; tf32 is float32 whose products have float16's digits.
+        seed: makes roundings random, the same for the same tensor whatever was computed before; None rounds to nearest.
     """
 
     precision: str
-    rng: np.random.Generator | None = None
+    seed: int | None = None
 
     @property
     def dtype(self) -> Any:
         """In which NumPy computes."""
         return np.float64 if self.precision == "float64" else np.float32
 
-    def taken(self, array: Array) -> Array:
-        """An array from elsewhere, as this arithmetic reads it."""
-        return self.stored(array) if np.issubdtype(array.dtype, np.floating) else array
+    def taken(self, array: Array, name: str = "", precision: str | None = None) -> Array:
+        """An array from elsewhere, whose numbers are of that precision, as this arithmetic reads it."""
+        if not np.issubdtype(array.dtype, np.floating):
+            return array
+        return self.stored(array, name, unit=UNIT_ROUNDOFF[precision or self.precision])
 
-    def stored(self, array: Array, terms: int = 1, rows: bool = False) -> Array:
-        """An array as this arithmetic keeps it, each of its numbers a sum of so many terms, or of so many rows."""
+    def stored(self, array: Array, name: str = "", terms: int = 1, rows: bool = False, unit: float = 0.0) -> Array:
+        """An array as this arithmetic keeps it.
+
+        Args:
+            array: what was computed.
+            name: of the tensor, which draws its roundings.
+            terms: how many were summed for each number.
+            rows: whether these are the rows of a parameter's gradient.
+            unit: roundoff of the numbers, where it is coarser than the arithmetic's.
+        """
         array = np.asarray(array, self.dtype)
-        if self.rng is not None:
-            noise = self.rng.random(array.shape, np.float32) * 2 - 1
-            noise *= UNIT_ROUNDOFF[self.precision] * array
+        if self.seed is not None:
+            own = UNIT_ROUNDOFF[self.precision]
+            rng = np.random.default_rng([self.seed, crc32(name.encode())])
+            noise = rng.random(array.shape, np.float32) * 2 - 1
+            finite = np.where(np.isfinite(array), array, 0)
+            noise *= max(unit, own) * finite
             if terms > 1:
-                unit = UNIT_ROUNDOFF[self.precision] if rows else np.finfo(self.dtype).eps / 2
-                sums = self.rng.standard_normal(array.shape, np.float32)
-                noise += unit * np.sqrt(terms / 6) * _usual(array) * sums
+                sums = rng.standard_normal(array.shape, np.float32)
+                noise += (own if rows else np.finfo(self.dtype).eps / 2) * np.sqrt(terms / 6) * _usual(finite) * sums
             array = np.where(np.isfinite(array), array + noise, array).astype(self.dtype)
         return rounded(array, self.precision)
 
 
 def _usual(array: Array) -> float:
-    """The root mean square of the finite numbers."""
+    """The root mean square."""
     flat = array.reshape(-1)
-    if not np.isfinite(flat).all():
-        flat = flat[np.isfinite(flat)]
     return float(np.sqrt(np.vdot(flat, flat) / flat.size)) if flat.size else 0.0
 
 

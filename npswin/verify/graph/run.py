@@ -19,21 +19,30 @@ class Run:
         graph: what is computed.
         given: tensors by name, gradients by "grad/" + name; the sources among them.
         arithmetic: in which precision.
+        stored: the precisions of given tensors that were kept in a coarser one.
 
     With a port's tensors given, `predicted(name)` is what the operation makes of the *port's own* inputs: where that is
     not what the port has, the error was born in this operation.
     """
 
-    def __init__(self, graph: Graph, given: Mapping[str, Array], arithmetic: Arithmetic = FLOAT64) -> None:
-        self.graph, self.given, self.arithmetic = graph, given, arithmetic
+    def __init__(
+        self,
+        graph: Graph,
+        given: Mapping[str, Array],
+        arithmetic: Arithmetic = FLOAT64,
+        stored: Mapping[str, str] | None = None,
+    ) -> None:
+        self.graph, self.given, self.arithmetic, self.stored = graph, given, arithmetic, stored or {}
         self.known: dict[str, Array] = {}
         self._derivatives: dict[str, tuple[tuple[Array | None, ...], tuple[int, ...]]] = {}
 
     def value(self, name: str) -> Array:
         """What is given under this name; else what is predicted."""
         if name not in self.known:
-            given = name in self.given
-            self.known[name] = self.arithmetic.taken(self.given[name]) if given else self.predicted(name)
+            if name in self.given:
+                self.known[name] = self.arithmetic.taken(self.given[name], name, self.stored.get(name))
+            else:
+                self.known[name] = self.predicted(name)
         return self.known[name]
 
     def predicted(self, name: str) -> Array:
@@ -84,7 +93,7 @@ class Run:
         if name.startswith(GRADIENT):
             return self._predict_gradient(name.removeprefix(GRADIENT))
         y, _, terms = self._forward(name)
-        return self.arithmetic.stored(y, terms[0])
+        return self.arithmetic.stored(y, name, terms[0])
 
     def _forward(self, name: str) -> tuple[Array, Any, tuple[int, ...]]:
         """y, the cache, and how many terms were summed for y and will be for the derivative by each input."""
@@ -119,4 +128,4 @@ class Run:
                     most = max(most, count)
         if total is None:  # the loss itself
             total = np.ones((), self.arithmetic.dtype)
-        return self.arithmetic.stored(total, most, rows=self.graph.nodes[name].axes == "parameter")
+        return self.arithmetic.stored(total, GRADIENT + name, most, rows=self.graph.nodes[name].axes == "parameter")

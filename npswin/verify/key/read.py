@@ -1,9 +1,13 @@
 """An answer key read: its graph, and its tensors one at a time."""
 
 import json
+from collections.abc import Mapping
+from math import prod
 from os import PathLike
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from npswin.models import SwinTransformer
 from npswin.types import Array
@@ -12,6 +16,7 @@ from npswin.verify.key.write import FORMAT, POSITIONS, VERSION
 from npswin.weights import TensorFile, WeightFileError
 
 LONGEST_MANIFEST = 64 * 2**20  # bytes
+LARGEST_WINDOW = 128
 
 
 class AnswerKeyError(ValueError):
@@ -35,21 +40,22 @@ class AnswerKey:
 
     def __init__(self, folder: str | PathLike[str]) -> None:
         self.folder = Path(folder)
-        manifest = _manifest(self.folder / "manifest.json")
-        try:
-            self.config: dict[str, Any] = dict(manifest["config"])
-            self.graph = _graph(manifest)
-            self.shapes = {str(entry["name"]): tuple(entry["shape"]) for entry in manifest["tensors"]}
-            stored = [str(entry["name"]) for entry in manifest["tensors"] if entry["stored"]]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise AnswerKeyError(f"{self.folder / 'manifest.json'}: not as npswin wrote it ({error!r})") from error
         path = self.folder / "key.safetensors"
+        manifest = _manifest(self.folder / "manifest.json")
         try:
             self.file = TensorFile(path)
         except FileNotFoundError as error:
             raise AnswerKeyError(f"{path}: no such file; `npswin golden {self.folder}` writes one") from error
         except (WeightFileError, OSError) as error:
             raise AnswerKeyError(str(error)) from error
+        try:
+            self.config: dict[str, Any] = dict(manifest["config"])
+            check_config(self.config, manifest["image_size"], self.file.shapes)
+            self.graph = _graph(manifest)
+            self.shapes = {str(entry["name"]): tuple(entry["shape"]) for entry in manifest["tensors"]}
+            stored = [str(entry["name"]) for entry in manifest["tensors"] if entry["stored"]]
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            raise AnswerKeyError(f"{self.folder / 'manifest.json'}: not as npswin wrote it ({error!r})") from error
         self._check(path, stored)
 
     def __contains__(self, name: str) -> bool:
@@ -61,7 +67,13 @@ class AnswerKey:
 
     def positions(self, name: str) -> Array | None:
         """Where the numbers of a thinned tensor stand in it, counted in C order; None for a whole one."""
-        return self.file.get(POSITIONS + name, None)
+        positions = self.file.get(POSITIONS + name)
+        if positions is None:
+            return None
+        whole = positions.ndim == 1 and np.issubdtype(positions.dtype, np.integer) and positions.size
+        if not whole or positions.min() < 0 or positions.max() >= prod(self.shapes[name]):
+            raise AnswerKeyError(f"{self.file.path}: {POSITIONS}{name} are no places in it")
+        return positions
 
     @property
     def sources(self) -> dict[str, Array]:
@@ -86,6 +98,35 @@ class AnswerKey:
             raise AnswerKeyError(f"{path}: lacks {missing[0]}, without which nothing can be computed again")
 
 
+def check_config(config: dict[str, Any], image_size: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise a ValueError unless the file holds the parameters of such a model, before one is made of any size."""
+    height, width = (int(side) for side in image_size)
+    images = next((shapes[name] for name in ("pixels", "input") if name in shapes), ())
+    if images[2:] != (height, width) or images[1] != config["in_chans"]:
+        raise ValueError(f"images of {config['in_chans']}×{height}×{width}, the file has {images}")
+    blocks = sum(name.startswith("layers.") and name.endswith(".norm1.weight") for name in shapes)
+    if sum(config["depths"]) != blocks:
+        raise ValueError(f"depths {str(config['depths'])[:80]}, the file has {blocks} blocks")
+    widest, patch = config["embed_dim"] * 2 ** (len(config["depths"]) - 1), config["patch_size"]
+    expected = {
+        "patch_embed.proj.weight": (config["embed_dim"], config["in_chans"], patch, patch),
+        "head.weight": (config["num_classes"], widest),
+    }
+    inner = config["num_heads"][0] * (config["head_dim"] or config["embed_dim"] // config["num_heads"][0])
+    expected["layers.0.blocks.0.attn.proj.weight"] = (config["embed_dim"], inner)
+    expected["layers.0.blocks.0.mlp.fc1.weight"] = (int(config["embed_dim"] * config["mlp_ratio"]), config["embed_dim"])
+    for name, shape in expected.items():
+        if shapes.get(name) != shape:
+            raise ValueError(f"{name} of shape {shape}, the file has {shapes.get(name)}")
+    if not 0 < config["window_size"] <= LARGEST_WINDOW:
+        raise ValueError(f"window_size {config['window_size']}")
+    if config["ape"]:
+        size = config["img_size"]
+        grid = [-(-int(side) // patch) for side in (size if isinstance(size, list) else [size, size])]
+        if shapes.get("absolute_pos_embed") != (1, prod(grid), config["embed_dim"]):
+            raise ValueError(f"absolute_pos_embed for {grid} places, the file has {shapes.get('absolute_pos_embed')}")
+
+
 def _manifest(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LONGEST_MANIFEST:
@@ -95,7 +136,7 @@ def _manifest(path: Path) -> dict[str, Any]:
         folder = path.parent
         state = "no answer key in it" if folder.is_dir() else "no such folder"
         raise AnswerKeyError(f"{folder}: {state}; `npswin golden {folder}` writes one") from error
-    except (OSError, UnicodeDecodeError, RecursionError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise AnswerKeyError(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise AnswerKeyError(f"{path}: no manifest of an answer key (its format is not {FORMAT!r})")

@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-import numpy as np
-
-from npswin.types import Array
 from npswin.verify.graph import GRADIENT, Graph, Node
 from npswin.verify.page.groups import Group, Windows, model_groups
 from npswin.verify.page.planes import full_cost, tensor_planes
@@ -71,7 +68,7 @@ def page_data(comparer: Comparer, comparison: Comparison) -> dict[str, Any]:
         "first": first,
         "groups": [_group(group, graph, shapes) for group in groups],
         "views": {name: _view(view) for name, view in _views(comparer).items()},
-        "rows": {row.name: _row(row, comparer) for row in comparison.rows},
+        "rows": {row.name: _row(row) for row in comparison.rows},
     }
 
 
@@ -121,17 +118,12 @@ def _view(view: View) -> dict[str, Any]:
     return {"kind": view.kind, "shape": view.shape, "cuts": cuts, "tile": view.tile[0]}
 
 
-def _row(row: Row, comparer: Comparer) -> dict[str, Any]:
+def _row(row: Row) -> dict[str, Any]:
     """What was found of one tensor; a number that JSON does not have is a word."""
-    found = _distance(row.found, row.tolerance)
-    positions = comparer.key.positions(row.name) if row.name in comparer.key else None
-    if found is not None and positions is not None:  # counted among the numbers that the key has
-        place = np.unravel_index(int(positions[found["where"][0]]), comparer.key.shapes[row.name])
-        found["where"] = [int(index) for index in place]
     return {
         "verdict": row.verdict,
         "note": _short(row.note),
-        "found": found,
+        "found": _distance(row.found, row.tolerance),
         "local": _distance(row.local, row.local_tolerance),
     }
 
@@ -176,17 +168,9 @@ def page_planes(comparer: Comparer, comparison: Comparison, room: int) -> dict[s
     planes = {}
     for wish in wishes:
         port = comparer.candidate.tensors[wish.name]
-        planes[wish.name] = tensor_planes(
-            view[wish.name], _key_tensor(comparer, wish.name), port, wish.bits, rooms[wish.name]
-        )
+        key = comparer.exact.value(wish.name)  # of a thinned tensor, too, all of it
+        planes[wish.name] = tensor_planes(view[wish.name], key, port, wish.bits, rooms[wish.name])
     return planes
-
-
-def _key_tensor(comparer: Comparer, name: str) -> Array:
-    """The key's own numbers; of a thinned tensor, or one that is not stored, what the key's sources come to."""
-    whole = comparer.exact.value(name)
-    right, positions = comparer.right(name, whole)
-    return right if positions is None else whole
 
 
 def _thinned(row: Row, view: View, parameter: bool) -> _Wish:

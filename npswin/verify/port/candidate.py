@@ -4,8 +4,12 @@ import json
 import math
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from itertools import accumulate
+from operator import mul
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,7 @@ RAW_DTYPES = {
 }
 LIST = "shapes.json"
 LONGEST_LIST = 16 * 2**20  # bytes
+LONGEST_NPY_HEADER = 10_000  # bytes
 MUCH_LARGER = 8  # a tensor of so many times the key's size is not even read
 
 
@@ -38,6 +43,12 @@ class Tensor:
     shape: tuple[int, ...]
     dtype: str
     read: Callable[[], Array]
+
+
+def shown(text: str, most: int = 80) -> str:
+    """Foreign text for a terminal: short, and nothing in it but what can be printed."""
+    text = text if len(text) <= most else f"{text[:most]}..."
+    return "".join(letter if letter.isprintable() or letter == "\n" else f"\\x{ord(letter):02x}" for letter in text)
 
 
 def in_memory(array: Array) -> Tensor:
@@ -61,9 +72,9 @@ class Candidate:
         self.misshapen: dict[str, Array] = {}
         self.unreadable: dict[str, str] = {}
         self.stored: dict[str, str] = {}
-        self.unknown = [name for name in found if name not in shapes]
+        self.unknown = [shown(name) for name in found if name not in shapes]
         if not set(found) & set(shapes):
-            names = ", ".join(list(found)[:3]) or "nothing"
+            names = ", ".join(map(shown, list(found)[:3])) or "nothing"
             wanted = ", ".join(list(shapes)[-3:])
             raise CandidateError(f"{origin}: no tensor of the key's names; found {names}; the key has such as {wanted}")
         for name, shape in shapes.items():
@@ -77,13 +88,14 @@ class Candidate:
             return
         try:
             array = tensor.read()
-        except CandidateError as error:
-            self.unreadable[name] = str(error)
+        except (CandidateError, ValueError, TypeError, OverflowError, MemoryError, OSError) as error:
+            self.unreadable[name] = shown(str(error), 400)
             return
         if not np.issubdtype(array.dtype, np.floating):
             array = array.astype(np.float64)
         self.stored[name] = _precision(array, tensor.dtype)
-        array = array.astype(np.float32) if array.dtype == np.float16 else array
+        if array.dtype not in (np.float32, np.float64):
+            array = array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
         if fits:
             self.tensors[name] = array.reshape(shape)
         else:
@@ -95,7 +107,7 @@ def regroups(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
     (B, nW, N, C), (B, H·W, C) for (B, H, W, C)."""
     if math.prod(shape) != math.prod(wanted):
         return False
-    one, other = set(np.cumprod(shape).tolist()), set(np.cumprod(wanted).tolist())
+    one, other = set(accumulate(shape, mul)), set(accumulate(wanted, mul))
     return one - {1} <= other or other - {1} <= one
 
 
@@ -119,7 +131,7 @@ def read_candidate(path: str | PathLike[str], shapes: Mapping[str, tuple[int, ..
     elif not path.exists():
         raise CandidateError(f"{path}: no such file or folder")
     elif path.suffix == ".npz":
-        found = _npz(path)
+        found = _npz(path, shapes)
     else:
         found = _safetensors(path)
     return Candidate(found, shapes, str(path))
@@ -145,21 +157,19 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     return {name: Tensor(shape, dtype_name(file.codes[name]), reader(name)) for name, shape in file.shapes.items()}
 
 
-def _npz(path: Path) -> dict[str, Tensor]:
+def _npz(path: Path, names: Collection[str]) -> dict[str, Tensor]:
     found = {}
     try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                if member.filename.endswith(".npy"):
-                    open_member = _member(path, member.filename)
-                    found[member.filename.removesuffix(".npy")] = _npy(f"{path}: {member.filename}", open_member)
+        archive = zipfile.ZipFile(path)
+        for member in archive.namelist():
+            name = member.removesuffix(".npy")
+            if name != member and name in names:
+                found[name] = _npy(f"{path}: {member}", partial(archive.open, member))
+            elif name != member:
+                found[name] = _broken("the key does not have it")
     except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
         raise CandidateError(f"{path}: no .npz file, or a damaged one ({error})") from error
     return found
-
-
-def _member(path: Path, name: str) -> Callable[[], Any]:
-    return lambda: zipfile.ZipFile(path).open(name)
 
 
 def _npy(origin: str, open_file: Callable[[], Any]) -> Tensor:
@@ -188,9 +198,18 @@ def _npy(origin: str, open_file: Callable[[], Any]) -> Tensor:
 
 
 def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, Any]:
+    """Shape, order and dtype; the header's length is looked at before it is read."""
     version = np.lib.format.read_magic(file)
-    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return reader(file)
+    size = 2 if version == (1, 0) else 4
+    length = file.read(size)
+    if int.from_bytes(length, "little") > LONGEST_NPY_HEADER:
+        raise ValueError(f"its header claims {int.from_bytes(length, 'little')} bytes")
+    header = BytesIO(length + file.read(int.from_bytes(length, "little")))
+    reader = np.lib.format.read_array_header_1_0 if size == 2 else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = reader(header)
+    if any(side < 0 for side in shape):
+        raise ValueError(f"its shape is {shape}")
+    return shape, fortran, dtype
 
 
 def _broken(text: str) -> Tensor:
@@ -202,7 +221,7 @@ def _broken(text: str) -> Tensor:
 
 def _folder(path: Path) -> dict[str, Tensor]:
     found = {}
-    for file in sorted(path.rglob("*.npy")):
+    for file in sorted(file for file in path.rglob("*.npy") if file.is_file()):
         name = file.relative_to(path).with_suffix("").as_posix() if file.suffix == ".npy" else file.name
         found[name] = _npy(str(file), _opener(file))
     if (path / LIST).exists():
@@ -234,16 +253,18 @@ def _raw(path: Path, listed: Path) -> dict[str, Tensor]:
 
 def _raw_tensor(path: Path, name: str, shape: tuple[Any, ...], dtype: str) -> Tensor:
     file = path / f"{name}.bin"
-    if not file.resolve().is_relative_to(path.resolve()):
+    if "\0" in name or not file.resolve().is_relative_to(path.resolve()):
         return _broken(f"{LIST}: {name} lies outside the folder")
     if dtype not in RAW_DTYPES:
         return _broken(f"{LIST}: {name} has dtype {dtype!r}, expected one of {', '.join(RAW_DTYPES)}")
-    if not all(isinstance(side, int) and side >= 0 for side in shape):
+    if len(shape) > 32 or not all(type(side) is int and 0 <= side < 2**40 for side in shape):
         return _broken(f"{LIST}: {name} has shape {list(shape)}, expected integers")
     expected = math.prod(shape) * np.dtype(RAW_DTYPES[dtype]).itemsize
 
     def read() -> Array:
         try:
+            if not file.is_file():
+                raise CandidateError(f"{file}: no such file")
             size = file.stat().st_size
             if size != expected:
                 raise CandidateError(f"{file}: {size} bytes, {LIST} says {list(shape)} of {dtype}, {expected} bytes")

@@ -1,5 +1,6 @@
 """A port beside the answer key, tensor by tensor: where an error shows, and where it was born."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -7,16 +8,18 @@ from difflib import get_close_matches
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph import GRADIENT, Graph, Run, holds
+from npswin.verify.graph import GRADIENT, UNIT_ROUNDOFF, Graph, Run, holds
 from npswin.verify.key import AnswerKey, AnswerKeyError, Trace
 from npswin.verify.port.candidate import PRECISIONS, Candidate
 from npswin.verify.port.measure import Distance, distance, spread
-from npswin.verify.port.tolerance import Rounding, Tolerance
+from npswin.verify.port.tolerance import MARGIN, Rounding, Tolerance
 
 Progress = Callable[[str, int, int], None]
+TAKEN = "taken from the key"  # begins the note of a tensor that is right though its inputs are wrong
 AGREES, INHERITED, BORN = "agrees", "inherited", "BORN HERE"
 SHAPE, UNREADABLE, NOT_FINITE = "SHAPE", "UNREADABLE", "NOT FINITE"
-SELF_AGREEMENT = 1e-4  # of a key with itself, over its precision's roundoff times 2³²: damage, not another BLAS
+SELF_AGREEMENT = {8: 1e-6, 4: 1e-3}  # of a key with itself, by the bytes of its numbers: what is beyond is damage
+COMMON = 0.1  # of a port's tensors have to be in a precision for it to be the port's
 
 MOST_MEANT = 50  # unknown names for which a known one is looked for
 TELLING = 16  # different numbers in a tensor
@@ -67,6 +70,7 @@ class Comparison:
         unknown: names that the key does not have, each with the name that may be meant, or "".
         lacks_gradients: whether some of these are gradients, and the key has none.
         of_another_key: whether the port's image has another size than the key's.
+        computed: how many of the rows are something that the port computed: not weights, labels or pixels.
     """
 
     rows: list[Row]
@@ -75,11 +79,12 @@ class Comparison:
     unknown: dict[str, str] = field(default_factory=dict)
     lacks_gradients: bool = False
     of_another_key: bool = False
+    computed: int = 1
 
     @property
     def ok(self) -> bool:
-        """Whether all agree; what the key does not know cannot."""
-        return not self.unknown and all(row.ok for row in self.rows)
+        """Whether all agree; what the key does not know cannot, and weights alone are no computation."""
+        return not self.unknown and self.computed > 0 and all(row.ok for row in self.rows)
 
     @property
     def unread(self) -> list[Row]:
@@ -120,10 +125,13 @@ class Comparer:
         self.key, self.candidate = key, candidate
         self.sources = key.sources
         self.exact = Run(key.graph, self.sources)
-        self.precision = precision or self._precision()
+        found, self.coarser = self._precisions()
+        self.precision = precision or found
         self.reference = Rounding(key.graph, self.sources, self.precision)
         self.tolerances: dict[str, Tolerance] = {}
-        self.given = self.sources | candidate.tensors
+        # Labels and pixels are whole numbers: what a dump in floats has of them is compared, not computed with.
+        dumped = {name: array for name, array in candidate.tensors.items() if name not in ("labels", "pixels")}
+        self.given = self.sources | dumped
         self.order = [name for name in key.shapes if self._dumped(name)]
         self.not_dumped = sum(name not in self.sources and not self._dumped(name) for name in key.shapes)
 
@@ -131,18 +139,30 @@ class Comparer:
         candidate = self.candidate
         return name in candidate.tensors or name in candidate.misshapen or name in candidate.unreadable
 
-    def _precision(self) -> str:
-        """The coarsest precision that a tensor's numbers fit into, though the right ones would not: a mask's tell
-        nothing, and a few numbers fit by chance."""
-        tensors = {name: array for name, array in self.candidate.tensors.items() if name not in self.sources}
-        many = [name for name, array in tensors.items() if len(np.unique(array)) >= TELLING] or list(tensors)
-        stored = {name: self.candidate.stored[name] for name in many}
-        telling = [coarse for name, coarse in stored.items() if not holds(coarse, self.exact.value(name))]
-        return max(telling, key=PRECISIONS.index, default="float64")
+    def _precisions(self) -> tuple[str, dict[str, str]]:
+        """In which the port computes, and the tensors that it kept in a coarser one.
+
+        A tensor tells by the coarsest precision that its numbers fit into, if the right ones would not, as those of a
+        mask do; whole numbers and a few numbers tell nothing. The port's is the coarsest of a tenth of its tensors.
+        """
+        dumped = {**self.candidate.tensors, **self.candidate.misshapen}
+        telling: dict[str, str] = {}
+        for name, array in dumped.items():
+            stored = self.candidate.stored[name]
+            whole = np.array_equal(array, np.rint(array))
+            if name in self.sources or whole or len(np.unique(array)) < TELLING:
+                continue
+            if stored == "float64" or not holds(stored, self.exact.value(name)):
+                telling[name] = stored
+        counts = Counter(telling.values())
+        common = [precision for precision in counts if counts[precision] >= COMMON * len(telling)]
+        own = max(common, key=PRECISIONS.index, default="float32")
+        coarser = {name: one for name, one in telling.items() if PRECISIONS.index(one) > PRECISIONS.index(own)}
+        return own, coarser
 
     def compare(self, progress: Progress = lambda *_: None) -> Comparison:
         """Every tensor beside the key, and beside what its own inputs come to; `progress` is told what, and how far."""
-        local = Local(self.key.graph, self.given, self.precision)
+        local = self.local(self.key.graph, self.given)
         rows: list[Row] = []
         for name in self.order:
             progress("comparing", len(rows), len(self.order))
@@ -155,7 +175,12 @@ class Comparer:
         unknown |= dict.fromkeys(self.candidate.unknown[MOST_MEANT:], "")
         gradients = any(name.startswith(GRADIENT) for name in self.key.shapes)
         lacking = not gradients and any(name.startswith(GRADIENT) for name in unknown)
-        return Comparison(rows, self.precision, self.not_dumped, unknown, lacking, self.of_another_key())
+        computed = sum(name not in self.sources for name in self.order)
+        return Comparison(rows, self.precision, self.not_dumped, unknown, lacking, self.of_another_key(), computed)
+
+    def local(self, graph: Graph, given: Mapping[str, Array]) -> "Local":
+        """Each operation of a graph on the port's own inputs."""
+        return Local(graph, given, self.precision, self.coarser)
 
     def row(self, name: str, local: "Local") -> Row:
         """One tensor beside the key, and beside what `local` makes of its own inputs."""
@@ -167,8 +192,13 @@ class Comparer:
             return Row(name, SHAPE, note=f"shape {_shape(shape)}, the key has {_shape(wanted)}: {axes}")
         array = self.candidate.tensors[name]
         whole, tolerance = self.standard(name)
-        right, positions = self.right(name, whole)
-        found = distance(array if positions is None else array.reshape(-1)[positions], right)
+        self.check(name, whole)
+        if name in self.coarser:  # it was rounded once more
+            unit = MARGIN * UNIT_ROUNDOFF[self.coarser[name]]
+            tolerance = Tolerance(
+                tolerance.relative + unit, tolerance.peak + unit * spread(np.zeros_like(whole), whole)[1]
+            )
+        found = distance(array, whole)
         born = local.born(name, array)
         if not np.isfinite(array).all() and not found.finite:
             note = f"{np.count_nonzero(~np.isfinite(array))} of {array.size} numbers are NaN or infinite"
@@ -177,7 +207,7 @@ class Comparer:
             return Row(name, INHERITED if inherited else NOT_FINITE, found, tolerance, note=note)
         agrees = tolerance.excess(found.relative, found.peak) <= 1
         if agrees and born is not None and born.wrong and self.is_the_keys(name, array, local):
-            return Row(name, AGREES, found, tolerance, note="taken from the key: the port's own inputs make another")
+            return Row(name, AGREES, found, tolerance, note=f"{TAKEN}: the port's own inputs make another")
         if born is not None and born.wrong:
             verdict = BORN
         elif agrees:
@@ -197,7 +227,7 @@ class Comparer:
         """The tensor as the key's sources come to, and its tolerance in the port's precision."""
         whole = self.exact.value(name)
         if name not in self.tolerances:
-            self.tolerances[name] = self.reference.of(whole, lambda run: run.value(name))
+            self.tolerances[name] = self.reference.of(name, whole, lambda run: run.value(name))
         return whole, self.tolerances[name]
 
     def is_standard(self, name: str, array: Array) -> bool:
@@ -220,21 +250,18 @@ class Comparer:
             return False
         return tolerance.excess(*spread(array, whole)) <= 1 < tolerance.excess(*spread(own, whole))
 
-    def right(self, name: str, whole: Array) -> tuple[Array, Array | None]:
-        """The tensor as the key has it, and which of its numbers these are."""
+    def check(self, name: str, whole: Array) -> None:
+        """Raise an AnswerKeyError unless the key's numbers are what its own weights and images come to."""
         if name not in self.key:
-            return whole, None
+            return
         stored, positions = self.key[name], self.key.positions(name)
         if positions is not None:
-            if positions.size and (positions.min() < 0 or positions.max() >= whole.size):
-                raise AnswerKeyError(f"the key's positions of {name} lie outside of it")
             whole = whole.reshape(-1)[positions]
-        coarse = stored.dtype != np.float64 and name not in self.sources
-        if distance(stored, whole).relative > SELF_AGREEMENT * (2.0**32 * 2.0**-24 if coarse else 2.0**32 * 2.0**-53):
+        far = stored.shape != whole.shape or spread(stored, whole)[0] > SELF_AGREEMENT.get(stored.itemsize, 0.0)
+        if far and name not in self.sources:
             raise AnswerKeyError(
                 f"{name} is not what the key's own weights and images come to: its files are damaged, or of two keys"
             )
-        return stored, positions
 
 
 @dataclass(frozen=True)
@@ -258,10 +285,12 @@ class Birth:
 class Local:
     """Each operation run on the port's own inputs."""
 
-    def __init__(self, graph: Graph, given: Mapping[str, Array], precision: str) -> None:
+    def __init__(
+        self, graph: Graph, given: Mapping[str, Array], precision: str, stored: Mapping[str, str] | None = None
+    ) -> None:
         self.graph = graph
         self.exact = Run(graph, given)
-        self.rounding = Rounding(graph, given, precision)
+        self.rounding = Rounding(graph, given, precision, stored)
 
     def exact_of(self, name: str) -> Array | None:
         """What the operation makes of the port's inputs; None for a source."""
@@ -281,7 +310,7 @@ class Local:
                 return Birth(Distance(np.inf, np.inf, np.inf, np.nan, (), np.nan, np.nan), Tolerance(1.0, 1.0))
             array = array.reshape(expected.shape)
         with np.errstate(all="ignore"):
-            tolerance = self.rounding.of(expected, lambda run: run.predicted(name))
+            tolerance = self.rounding.of(name, expected, lambda run: run.predicted(name))
         return Birth(distance(array, expected), tolerance)
 
 

@@ -7,6 +7,7 @@ port's tensor, within rounding, the mistake is a cause; of several, the one that
 planted, and the search goes on from the next symptom.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -17,14 +18,15 @@ from npswin.verify.graph import GRADIENT, Graph, Run
 from npswin.verify.mistakes import CATALOGUE, Changes
 from npswin.verify.mistakes.fitted import FITTED
 from npswin.verify.mistakes.mistake import with_backward_of
-from npswin.verify.port.comparison import Birth, Comparer, Comparison, Local, Progress
+from npswin.verify.port.comparison import TAKEN, Birth, Comparer, Comparison, Progress
 from npswin.verify.port.measure import distance
 from npswin.verify.port.misread import readings, same_pass
 from npswin.verify.port.tolerance import Tolerance
 
 LOOSEST = 0.5  # a relative tolerance beyond which rounding would explain anything
 FAR = 1e6  # times the tolerance that a hypothesis is said to be off, at least, without computing its tolerance
-MOST_CAUSES = 50
+MOST_ROUNDS = 100
+SECONDS = 600.0
 MOST_UNEXPLAINED = 5  # symptoms: so many that nothing makes, and the port is something else altogether
 HOPELESS = 1e4  # times the tolerance that a hypothesis may be off to be worth a line
 NEAREST = 20  # hypotheses that are tried together with each other one
@@ -92,12 +94,14 @@ class Diagnosis:
         causes: the mistakes, in the order in which they were found.
         unexplained: symptoms that no mistake of the catalogue makes, with the nearest hypotheses.
         tried: how many hypotheses were tried.
+        late: whether the time was over before all symptoms were looked into.
     """
 
     comparison: Comparison
     causes: list[Cause]
     unexplained: dict[str, list[Hypothesis]]
     tried: int
+    late: bool = False
 
     @property
     def ok(self) -> bool:
@@ -110,23 +114,37 @@ class Diagnosis:
         return diagnosis_text(self)
 
 
-def diagnose(comparer: Comparer, progress: Progress | None = None) -> Diagnosis:
+def diagnose(comparer: Comparer, progress: Progress | None = None, seconds: float = SECONDS) -> Diagnosis:
     """Name the mistakes of a port.
 
     Args:
         comparer: the key and the candidate.
+        seconds: after which no further hypothesis is tried.
         progress: called with what is done, how far it is, and of how many steps.
 
     Returns:
         The diagnosis.
     """
-    return _Search(comparer, progress or (lambda *_: None)).run()
+    return _Search(comparer, progress or (lambda *_: None), seconds).run()
+
+
+@dataclass
+class _Reading:
+    """A dump read otherwise: the cause, what is then given, and how many symptoms are left."""
+
+    cause: Cause
+    given: dict[str, Array]
+    read: dict[str, Array]
+    dropped: set[str]
+    left: int
 
 
 class _Search:
-    def __init__(self, comparer: Comparer, progress: Progress) -> None:
+    def __init__(self, comparer: Comparer, progress: Progress, seconds: float) -> None:
         self.comparer, self.progress = comparer, progress
         self.comparison = comparer.compare(progress)
+        self.end, self.late = time.monotonic() + seconds, False
+        self.from_key = {row.name for row in self.comparison.rows if row.note.startswith(TAKEN)}
         self.graph, self.given = comparer.key.graph, dict(comparer.given)
         self.unreadable = comparer.candidate.unreadable
         self.causes: list[Cause] = []
@@ -139,51 +157,54 @@ class _Search:
         if self.comparer.of_another_key():
             return Diagnosis(self.comparison, [], {}, 0)
         births = self.births(self.graph)
-        while len(self.causes) < MOST_CAUSES:
+        for _ in range(MOST_ROUNDS):
             symptom = next((name for name in births if name not in self.unexplained), None)
-            if symptom is None:
+            if symptom is None or time.monotonic() > self.end:
+                self.late = symptom is not None
                 break
-            if self.read_otherwise(symptom, births):
+            reading = self.reading(symptom, births)
+            if len(self.unexplained) == MOST_UNEXPLAINED and reading is None:
+                break
+            misshapen = symptom in self.comparer.candidate.misshapen
+            fitting, rest = ([], []) if reading and misshapen else self.search(symptom, births)
+            if reading and (not fitting or reading.left < fitting[0].left):
+                self.add(reading.cause)
+                self.given, self.read, self.dropped = reading.given, reading.read, reading.dropped
                 births = self.births(self.graph)
                 continue
-            if len(self.unexplained) == MOST_UNEXPLAINED:
-                break
-            fitting, rest = self.search(symptom, births)
             if not fitting:
                 self.unexplained[symptom] = [one for one in rest if one.excess < HOPELESS][:LISTED]
                 continue
             best = fitting[0]
             self.graph = self.graph.replaced(best.changes)
             after = self.births(self.graph)
-            gone = [name for name in births if name not in after]
+            if symptom in after:  # it is on the edge of the tolerance: once within, once not
+                self.unexplained[symptom] = [best]
+            gone = [symptom, *(name for name in births if name not in after and name != symptom)]
             self.add(Cause(best, symptom, births[symptom], gone, [best.place], (fitting[1:] + rest)[:LISTED]))
             births = after
-        return Diagnosis(self.comparison, self.causes, self.unexplained, self.tried)
+        return Diagnosis(self.comparison, self.causes, self.unexplained, self.tried, self.late)
 
-    def read_otherwise(self, symptom: str, births: dict[str, float]) -> bool:
-        """Whether the symptom is one of the dump, not of the computation; then it is read rightly from now on."""
+    def reading(self, symptom: str, births: dict[str, float]) -> "_Reading | None":
+        """How the symptom could be one of the dump rather than of the computation. Then what was computed from it is
+        right for the tensor as it should have been dumped, and fewer symptoms are left."""
         found, key = self.dumped(symptom), self.comparer.key
         assert found is not None
         axes = key.graph.nodes[symptom.removeprefix(GRADIENT)].axes
         for words, reading in readings(found, key.shapes[symptom], axes):
-            places = [name for name in births if self.fits(name, reading)]
-            if symptom in places:
-                for name in places:
+            if self.fits(symptom, reading):
+                right = {symptom: reading(found)}
+                for name in births:
                     array = self.dumped(name)
-                    assert array is not None
-                    self.given[name] = self.read[name] = reading(array)
-                self.causes.append(self.of_dump("layout", words, symptom, places, births))
-                return True
+                    if name != symptom and array is not None and self.fits(name, reading):
+                        right[name] = reading(array)
+                return self.of_dump("layout", words, births, right)
         if found.size < FEW:
-            return False
+            return None
         for other, shape in key.shapes.items():
             if shape == found.shape and same_pass(symptom, other) and self.comparer.is_standard(other, found):
-                self.given.pop(symptom, None)
-                self.dropped.add(symptom)
-                says = f"it holds the numbers of {other}"
-                self.causes.append(self.of_dump("mislabelled", says, symptom, [symptom], births))
-                return True
-        return False
+                return self.of_dump("mislabelled", f"it holds the numbers of {other}", births, {}, symptom)
+        return None
 
     def fits(self, name: str, reading: Callable[[Array], Array]) -> bool:
         """Whether a dumped tensor, read so, is what the port's own inputs come to."""
@@ -193,30 +214,43 @@ class _Search:
         try:
             with np.errstate(all="ignore"):
                 array = reading(found)
-                birth = Local(self.graph, self.given, self.comparer.precision).born(name, array)
+                birth = self.comparer.local(self.graph, self.given).born(name, array)
         except (ValueError, IndexError):
             return False
         return array.shape == self.comparer.key.shapes[name] and birth is not None and not birth.wrong
 
-    def of_dump(self, name: str, says: str, symptom: str, places: list[str], births: dict[str, float]) -> Cause:
-        """A cause that lies in the dump."""
+    def of_dump(
+        self, name: str, says: str, births: dict[str, float], right: dict[str, Array], dropped: str = ""
+    ) -> "_Reading":
+        """A cause that lies in the dump, with the tensors as they should have been, or without one."""
+        places = [dropped] if dropped else list(right)
         mend = "dump each tensor under its name, in the key's layout, little-endian (docs/answer_key.md)"
-        hypothesis = Hypothesis(name, f"{symptom} is dumped wrongly: {says}", mend, "", symptom, {}, excess=0.0)
-        return Cause(hypothesis, symptom, births[symptom], places, places)
+        hypothesis = Hypothesis(
+            name, "it is computed rightly and dumped wrongly", mend, says, places[0], {}, excess=0.0
+        )
+        cause = Cause(hypothesis, places[0], births[places[0]], places, places)
+        before = self.given, self.read, self.dropped
+        self.given, self.read = {**self.given, **right}, {**self.read, **right}
+        if dropped:
+            self.given.pop(dropped, None)
+            self.dropped = self.dropped | {dropped}
+        reading = _Reading(cause, self.given, self.read, self.dropped, len(self.births(self.graph)))
+        self.given, self.read, self.dropped = before
+        return reading
 
     def add(self, cause: Cause) -> None:
         """One more cause, or one more place of one that is known."""
         for known in self.causes:
             same = (known.hypothesis.name, known.hypothesis.detail) == (cause.hypothesis.name, cause.hypothesis.detail)
             if same and not cause.hypothesis.fitted:
-                known.places += cause.places
+                known.places += [place for place in cause.places if place not in known.places]
                 known.explained += cause.explained
                 return
         self.causes.append(cause)
 
     def births(self, graph: Graph) -> dict[str, float]:
         """The tensors that are not what the graph makes of the port's own inputs, and how far off they are."""
-        local = Local(graph, self.given, self.comparer.precision)
+        local = self.comparer.local(graph, self.given)
         found: dict[str, float] = {}
         for place, name in enumerate(self.comparer.order, 1):
             self.progress("looking for symptoms", place, len(self.comparer.order))
@@ -230,7 +264,7 @@ class _Search:
                 continue
             if birth is None or not birth.wrong or self.made_of_unexplained(name):
                 continue
-            if not self.comparer.is_the_keys(name, array, local):
+            if name not in self.from_key:
                 found[name] = birth.excess
         return found
 
@@ -250,6 +284,9 @@ class _Search:
         assert found is not None
         hypotheses = list(self.hypotheses(symptom, found))
         for place, hypothesis in enumerate(hypotheses, 1):
+            if time.monotonic() > self.end:
+                self.late = True
+                break
             self.progress(f"trying mistakes for {symptom}", place, len(hypotheses))
             hypothesis.excess = self.excess(symptom, found, hypothesis.changes)
         self.tried += len(hypotheses)
@@ -263,7 +300,7 @@ class _Search:
         order = {id(one): place for place, one in enumerate(fitting)}
         fitting.sort(key=lambda one: (one.left, one.fitted, order[id(one)]))
         fitting = [one for one in fitting if one.left <= len(births)]
-        return fitting, [one for one in hypotheses if one not in fitting and np.isfinite(one.excess)]
+        return fitting, [one for one in hypotheses if one not in fitting and 1 < one.excess < np.inf]
 
     def excess(self, symptom: str, found: Array, changes: Changes) -> float:
         """How many times the tolerance the port's tensor is from what the changed graph makes; infinite where rounding
@@ -282,11 +319,14 @@ class _Search:
             return None
         if distance(found.reshape(exact.shape), exact).relative > LOOSEST:  # far off: no need to know how far
             return Birth(distance(found.reshape(exact.shape), exact), Tolerance(LOOSEST / FAR, LOOSEST / FAR))
-        return Local(graph, self.given, self.comparer.precision).born(symptom, found)
+        return self.comparer.local(graph, self.given).born(symptom, found)
 
     def hypotheses(self, symptom: str, found: Array) -> Iterator[Hypothesis]:
         """Every mistake that can be made where the symptom may come from."""
         suspects = self.suspects(symptom)
+        if not found.any():
+            yield from self.fitted(symptom, found, suspects or self.backward_suspects(symptom)[-1:])
+            return
         for mistake in CATALOGUE:
             places = self.backward_suspects(symptom) if mistake.backward else suspects
             everywhere: dict[str, tuple[Changes, list[str]]] = {}
@@ -339,6 +379,9 @@ class _Search:
         ][:MOST_PAIRS]
         fitting: list[Hypothesis] = []
         for tried, (one, other) in enumerate(pairs, 1):
+            if time.monotonic() > self.end:
+                self.late = True
+                break
             self.progress(f"trying pairs for {symptom}", tried, len(pairs))
             changes = one.changes | other.changes
             excess = self.excess(symptom, found, changes)

@@ -69,6 +69,8 @@ def comparison_summary(comparison: Comparison) -> str:
             lines.append(f"  all {inherited} inherited it: each is right for the port's own inputs")
     if comparison.not_dumped:
         lines.append(f"not dumped: {comparison.not_dumped} of the key's tensors")
+    if not comparison.computed:
+        lines.append("nothing that the port computed was compared: weights, labels and pixels come from the key")
     if comparison.lacks_gradients:
         lines.append("the dump has gradients and the key has none: write the key with npswin golden --backward")
     elif comparison.unknown:
@@ -98,7 +100,8 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
         lines.append(
             "each operation is right for the port's own inputs; what differs is what it started from, or rounding"
         )
-    lines.append(f"({diagnosis.tried} hypotheses tried)")
+    late = "; the time was over before all symptoms were looked into" if diagnosis.late else ""
+    lines.append(f"({diagnosis.tried} hypotheses tried{late})")
     return "\n".join(lines)
 
 

@@ -39,20 +39,23 @@ class Rounding:
         graph: the computation.
         given: tensors from which it starts: the sources alone, or all that a port has.
         precision: the port's.
+        stored: by name the precision of a given tensor that the port kept in a coarser one.
     """
 
-    def __init__(self, graph: Graph, given: Mapping[str, Array], precision: str) -> None:
-        self.precision = precision
+    def __init__(
+        self, graph: Graph, given: Mapping[str, Array], precision: str, stored: Mapping[str, str] | None = None
+    ) -> None:
+        self.precision, self.stored = precision, stored or {}
         # In float64 the key itself is rounded as much as the port is, hence twice.
         self.scale = 2 * UNIT_ROUNDOFF["float64"] / UNIT_ROUNDOFF["float32"] if precision == "float64" else 1.0
         computed = "float32" if precision == "float64" else precision
         draws = DRAWS if sum(array.size for array in given.values()) < LARGE else 2
-        self.runs = [Run(graph, given, Arithmetic(computed, np.random.default_rng([draw, 5]))) for draw in range(draws)]
+        self.runs = [Run(graph, given, Arithmetic(computed, draw), stored) for draw in range(draws)]
 
-    def of(self, exact: Array, compute: Callable[[Run], Array]) -> Tolerance:
-        """The tolerance of a tensor whose exact value is known, and which `compute` gets from a run."""
+    def of(self, name: str, exact: Array, compute: Callable[[Run], Array]) -> Tolerance:
+        """The tolerance of a tensor of this name, whose exact value is known, and which `compute` gets from a run."""
         found = [spread(compute(run), exact) for run in self.runs]
-        unit = UNIT_ROUNDOFF[self.precision]
+        unit = max(UNIT_ROUNDOFF[self.precision], UNIT_ROUNDOFF[self.stored.get(name, self.precision)])
         relative = max(one for one, _ in found) * self.scale
         peak = max(one for _, one in found) * self.scale
         _, top = spread(np.zeros_like(exact), exact)  # of the largest number one rounding

@@ -72,6 +72,10 @@ def test_thinned_tensors_tell_where_their_numbers_stand(tmp_path):
     assert np.array_equal(key["head.weight"], trace.tensors["head.weight"])  # sources are always whole
     tensors = {name: trace.tensors[name] for name in trace.graph.computed}
     assert Comparer(key, candidate_of(tensors, key.shapes)).compare().ok
+    key.file.codes[f"positions/{name}"] = "F64"
+    with pytest.raises(AnswerKeyError, match="are no places in it"):
+        key.positions(name)
+    key = AnswerKey(folder)
     wrong = tensors | {"norm": tensors["norm"] + 1e-3, name: tensors[name] + 1e-3}
     assert {row.name for row in Comparer(key, candidate_of(wrong, key.shapes)).compare().births()} >= {"norm", name}
 
@@ -85,6 +89,10 @@ def test_a_pattern_that_fits_nothing_is_refused(tmp_path):
 def _replaced(folder, **changes):
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | changes))
+
+
+def _changed(folder, **config):
+    _replaced(folder, config={**json.loads((folder / "manifest.json").read_text())["config"], **config})
 
 
 @pytest.mark.parametrize(
@@ -101,6 +109,15 @@ def _replaced(folder, **changes):
         (lambda f: _replaced(f, config={"embed_dim": -1}), "not as npswin wrote it"),
         (lambda f: _replaced(f, config=[]), "not as npswin wrote it"),
         (lambda f: _replaced(f, image_size=[0, 3]), "not as npswin wrote it"),
+        (lambda f: _replaced(f, image_size=[float("inf"), 3]), "not as npswin wrote it"),
+        (lambda f: _changed(f, embed_dim=6_000_000), "patch_embed.proj.weight of shape"),
+        (lambda f: _changed(f, num_classes=10**10), "head.weight of shape"),
+        (lambda f: _changed(f, in_chans=10**9), "images of 1000000000×12×10"),
+        (lambda f: _changed(f, head_dim=10**9), "attn.proj.weight of shape"),
+        (lambda f: _changed(f, window_size=10**9), "window_size 1000000000"),
+        (lambda f: _changed(f, depths=[10**6, 2]), "the file has 4 blocks"),
+        (lambda f: _changed(f, mlp_ratio=1e9), "mlp.fc1.weight of shape"),
+        (lambda f: _changed(f, ape=True, img_size=[10**6, 10**6]), "absolute_pos_embed for"),
         (lambda f: _replaced(f, tensors=[]), "lacks the tensor"),
         (lambda f: (f / "key.safetensors").write_bytes((f / "key.safetensors").read_bytes()[:-9]), "cut short"),
         (lambda f: (f / "key.safetensors").write_bytes(b""), "not a safetensors file"),

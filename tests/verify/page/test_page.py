@@ -116,9 +116,9 @@ def test_names_and_notes_cannot_leave_their_place(key, tensors, text):
     for sign in ("</script", "<script", "<img", "<!--"):
         assert found.count(sign) == text.count(sign)
     data = embedded(found)
-    readable = HOSTILE.replace("\ud800", "?")
+    readable = HOSTILE.replace("\ud800", "\\xd800")
     assert data["rows"][PROBABILITIES]["note"] == readable
-    assert readable in data["summary"][-1]
+    assert readable[:80] in data["summary"][-1]
     assert len(found) < len(text) + 10_000
     found.encode("utf-8")
 

@@ -164,7 +164,7 @@ def _header(places):
             lambda f: (f / "a.bin").write_bytes(b"123"),
             r"a\.bin: 3 bytes, shapes.json says \[2, 3\] of float32, 24 bytes",
         ),
-        (lambda f: (f / "a.bin").unlink(), "No such file"),
+        (lambda f: (f / "a.bin").unlink(), "no such file"),
         (lambda f: write_raw(f, {}, a={"shape": [2, 3], "dtype": "object"}), "has dtype 'object', expected one of"),
         (lambda f: write_raw(f, {}, a={"shape": [2, -3], "dtype": "float32"}), "expected integers"),
         (lambda f: write_raw(f, {}, a={"shape": [2**40, 2**40], "dtype": "float32"}), "has shape"),
