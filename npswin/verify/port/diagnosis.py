@@ -146,6 +146,7 @@ class _Search:
         self.end, self.late = time.monotonic() + seconds, False
         self.from_key = {row.name for row in self.comparison.rows if row.note.startswith(TAKEN)}
         self.graph, self.given = comparer.key.graph, dict(comparer.given)
+        self.current = comparer.local(self.graph, self.given)  # each operation on the port's own inputs
         self.unreadable = comparer.candidate.unreadable
         self.causes: list[Cause] = []
         self.unexplained: dict[str, list[Hypothesis]] = {}
@@ -214,7 +215,7 @@ class _Search:
         try:
             with np.errstate(all="ignore"):
                 array = reading(found)
-                birth = self.comparer.local(self.graph, self.given).born(name, array)
+                birth = self.current.born(name, array)
         except (ValueError, IndexError):
             return False
         return array.shape == self.comparer.key.shapes[name] and birth is not None and not birth.wrong
@@ -229,13 +230,13 @@ class _Search:
             name, "it is computed rightly and dumped wrongly", mend, says, places[0], {}, excess=0.0
         )
         cause = Cause(hypothesis, places[0], births[places[0]], places, places)
-        before = self.given, self.read, self.dropped
+        before, current = (self.given, self.read, self.dropped), self.current
         self.given, self.read = {**self.given, **right}, {**self.read, **right}
         if dropped:
             self.given.pop(dropped, None)
             self.dropped = self.dropped | {dropped}
         reading = _Reading(cause, self.given, self.read, self.dropped, len(self.births(self.graph)))
-        self.given, self.read, self.dropped = before
+        (self.given, self.read, self.dropped), self.current = before, current
         return reading
 
     def add(self, cause: Cause) -> None:
@@ -251,6 +252,8 @@ class _Search:
     def births(self, graph: Graph) -> dict[str, float]:
         """The tensors that are not what the graph makes of the port's own inputs, and how far off they are."""
         local = self.comparer.local(graph, self.given)
+        if graph is self.graph:
+            self.current = local
         found: dict[str, float] = {}
         for place, name in enumerate(self.comparer.order, 1):
             self.progress("looking for symptoms", place, len(self.comparer.order))
