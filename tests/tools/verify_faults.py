@@ -37,7 +37,11 @@ VERIFY_FAULTS = [
         "verify/graph/run.py",
         GRAPH,
         ("a gradient of one consumer alone", "derivative if total is None else total + derivative", "derivative"),
-        ("what is given is computed all the same", "given = name in self.given", "given = False"),
+        (
+            "what is given is computed all the same",
+            "if name in self.given:\n                self.known",
+            "if False:\n                self.known",
+        ),
     ),
     *faults(
         "verify/graph/precision.py",
@@ -45,7 +49,7 @@ VERIFY_FAULTS = [
         ("bfloat16 cut off rather than rounded", "0x7FFF + even", "0"),
         (
             "roundings that are not random",
-            "noise = self.rng.random(array.shape, np.float32) * 2 - 1",
+            "noise = rng.random(array.shape, np.float32) * 2 - 1",
             "noise = np.zeros(array.shape, np.float32)",
         ),
     ),
@@ -60,11 +64,15 @@ VERIFY_FAULTS = [
         "verify/port/comparison.py",
         PORT,
         ("inherited whatever is born", "if born is not None and born.wrong:", "if born is None:"),
-        ("the key damaged, and nobody notices", "SELF_AGREEMENT = 1e-4", "SELF_AGREEMENT = 1e9"),
+        (
+            "the key damaged, and nobody notices",
+            "SELF_AGREEMENT = {8: 1e-6, 4: 1e-3}",
+            "SELF_AGREEMENT = {8: 1e9, 4: 1e9}",
+        ),
         (
             "precision taken for the finest",
-            "return max(telling, key=PRECISIONS.index",
-            "return min(telling, key=PRECISIONS.index",
+            "own = max(common, key=PRECISIONS.index",
+            "own = min(common, key=PRECISIONS.index",
         ),
     ),
     *faults(
@@ -80,7 +88,7 @@ VERIFY_FAULTS = [
     *faults(
         "verify/port/diagnosis.py",
         DIAGNOSIS,
-        ("one cause, and no further search", "MOST_CAUSES = 50", "MOST_CAUSES = 1"),
+        ("one cause, and no further search", "MOST_ROUNDS = 100", "MOST_ROUNDS = 1"),
         ("no pairs", "MOST_PAIRS = 4000", "MOST_PAIRS = 0"),
         (
             "what is explained stays unexplained",
@@ -103,7 +111,7 @@ VERIFY_FAULTS = [
         FILES,
         ("any shape of the same size will do", "return one - {1} <= other or other - {1} <= one", "return True"),
         ("a .npy file of any length", "if len(data) != expected:", "if len(data) < expected:"),
-        ("a name leads out of the folder", "if not file.resolve().is_relative_to(path.resolve()):", "if False:"),
+        ("a name leads out of the folder", "not file.resolve().is_relative_to(path.resolve()):", "if False:"),
         ("Fortran order read as C", 'order="F" if fortran else "C"', 'order="C"'),
     ),
     *faults(
