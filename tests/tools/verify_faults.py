@@ -110,8 +110,7 @@ VERIFY_FAULTS = [
         "verify/port/candidate.py",
         FILES,
         ("any shape of the same size will do", "return one - {1} <= other or other - {1} <= one", "return True"),
-        ("a .npy file of any length", "if len(data) != expected:", "if len(data) < expected:"),
-        ("a name leads out of the folder", "not file.resolve().is_relative_to(path.resolve()):", "if False:"),
+        ("a name leads out of the folder", "not file.resolve().is_relative_to(path.resolve()):", "False:"),
         ("Fortran order read as C", 'order="F" if fortran else "C"', 'order="C"'),
     ),
     *faults(

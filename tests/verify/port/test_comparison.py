@@ -143,6 +143,61 @@ def test_bfloat16_arrays_are_taken_as_they_are():
     assert comparison.ok
 
 
+def test_a_port_of_mixed_precision_is_judged_by_the_coarser_one():
+    """As under autocast: norms and softmax in float32, products in bfloat16."""
+    tensors = right("bfloat16", 1)
+    fine = right("float32", 1)
+    mixed = {name: fine[name] if "norm" in name else array for name, array in tensors.items() if "grad/" not in name}
+    assert compare(miniature_trace(), mixed).precision == "bfloat16"
+
+
+def test_one_coarse_tensor_does_not_loosen_the_others():
+    key = miniature_trace()
+    planted = next(mistake for mistake in CATALOGUE if mistake.name == "gelu-tanh")
+    _, changes = next(iter(planted.plant(key.graph, "layers.0.blocks.0.mlp.act")))
+    tensors = computed(key.graph.replaced(changes), key.sources, "float32", seed=0)
+    tensors["patch_embed.norm"] = tensors["patch_embed.norm"].astype(np.float16)
+    comparison = compare(key, tensors)
+    assert comparison.precision == "float32"
+    assert comparison.first().name == "layers.0.blocks.0.mlp.act"
+    assert comparison.births()[0].name.endswith("mlp.act")
+
+
+def test_a_wrong_port_of_a_model_whose_mask_is_infinite_does_not_agree():
+    model = lively(mask_value=float("-inf"))
+    key = trace(model, np.random.default_rng(0).standard_normal((2, 3, 12, 10)), np.array([0, 1]))
+    tensors = computed(key.graph, key.sources, "float32", seed=0)
+    assert compare(key, tensors).ok
+    rows = compare(key, {"head": tensors["head"] * np.float32(-2)}).rows
+    assert not rows[0].ok
+    assert np.isfinite(rows[0].tolerance.relative)
+
+
+def test_labels_in_a_dump_do_not_move_the_loss():
+    tensors = {"labels": miniature_trace()["labels"].astype(np.float32), **right("float32")}
+    tensors["loss"] = tensors["loss"] * np.float32(1.01)
+    comparison = compare(miniature_trace(), tensors)
+    assert [row.name for row in comparison.births()] == ["loss"]
+
+
+def test_a_tensor_on_the_edge_of_its_tolerance_ends_the_search():
+    key = miniature_trace()
+    planted = next(mistake for mistake in CATALOGUE if mistake.name == "linear-bias-missing")
+    _, changes = next(iter(planted.plant(key.graph, "head")))
+    tensors = computed(key.graph.replaced(changes), key.sources, "float32", seed=0)
+    noise = np.random.default_rng(0).standard_normal(tensors["head"].shape)
+    for size in (3e-7, 6e-7, 1e-6, 2e-6, 4e-6):
+        moved = tensors | {"head": (tensors["head"] * (1 + size * noise)).astype(np.float32)}
+        diagnosis = diagnose(key, {name: array for name, array in moved.items() if "grad/" not in name})
+        assert len(diagnosis.causes) <= 2
+
+
+def test_weights_alone_are_no_computation():
+    comparison = compare(miniature_trace(), {"head.weight": miniature_trace()["head.weight"]})
+    assert not comparison.ok
+    assert "nothing that the port computed was compared" in str(comparison)
+
+
 def test_a_precision_that_is_given_is_taken():
     tensors = {name: array.astype(np.float64) + 0 for name, array in right("float32").items()}
     assert compare(miniature_trace(), tensors, "bfloat16").precision == "bfloat16"
