@@ -24,7 +24,9 @@ def add_key_and_candidate(parser: argparse.ArgumentParser) -> None:
         "shapes.json; any of the key's tensors, in any dtype",
     )
     parser.add_argument(
-        "--precision", choices=PRECISIONS, help="in which the port computes; if not given, its numbers tell"
+        "--precision",
+        choices=(*PRECISIONS, "tf32"),
+        help="in which the port computes; if not given, its numbers tell, but for tf32, which PyTorch takes on GPUs",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 

@@ -204,6 +204,13 @@ def test_a_precision_that_is_given_is_taken():
     assert not compare(miniature_trace(), tensors, "float64").ok
 
 
+def test_a_port_whose_products_have_the_digits_of_tf32():
+    key = miniature_trace()
+    tensors = {name: array for name, array in right("tf32", 1).items() if "grad/" not in name}
+    assert not compare(key, tensors, "float32").ok
+    assert compare(key, tensors, "tf32").ok
+
+
 def test_a_scaled_tensor_is_none_of_the_catalogue_but_its_factor_is_told():
     key = miniature_trace()
     tensors = right("float32")
