@@ -6,10 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
-from npswin.verify.key import AnswerKey, AnswerKeyError, write_key
+from npswin.verify.key import AnswerKey, AnswerKeyError, trace, write_key
 from npswin.verify.port.comparison import Comparer
 from npswin.weights import load_tensors
-from tests.verify.keys import candidate_of, miniature_trace
+from tests.verify.keys import candidate_of, lively, miniature_trace
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +152,13 @@ def test_sources_are_exact_in_float32(folder):
     tensors, _ = load_tensors(folder / "key.safetensors")
     for name in miniature_trace().graph.parameters:
         assert tensors[name].dtype == np.float32
+
+
+def test_weights_that_float32_does_not_hold_stay_as_they_are(tmp_path):
+    model = lively()
+    model.params["head.bias"][...] = np.pi
+    images = np.random.default_rng(0).standard_normal((1, 3, 12, 10))
+    key = AnswerKey(write_key(trace(model, images, [0]), tmp_path / "key"))
+    assert key["head.bias"].dtype == np.float64
+    assert np.array_equal(key["head.bias"], model.params["head.bias"])
+    assert key["head.weight"].dtype == np.float32
