@@ -15,7 +15,6 @@ from npswin.verify.port.measure import Distance, distance, spread
 from npswin.verify.port.tolerance import MARGIN, Rounding, Tolerance
 
 Progress = Callable[[str, int, int], None]
-TAKEN = "taken from the key"  # begins the note of a tensor that is right though its inputs are wrong
 AGREES, INHERITED, BORN = "agrees", "inherited", "BORN HERE"
 SHAPE, UNREADABLE, NOT_FINITE = "SHAPE", "UNREADABLE", "NOT FINITE"
 SELF_AGREEMENT = {8: 1e-6, 4: 1e-3}  # of a key with itself, by the bytes of its numbers: what is beyond is damage
@@ -38,6 +37,7 @@ class Row:
         local: its distance from what the operation makes of the port's own inputs.
         local_tolerance: of that.
         note: what is wrong, where numbers do not say it.
+        taken: whether it is the key's, though the port's own inputs make another.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Row:
     local: Distance | None = None
     local_tolerance: Tolerance | None = None
     note: str = ""
+    taken: bool = False
 
     @property
     def ok(self) -> bool:
@@ -207,7 +208,14 @@ class Comparer:
             return Row(name, INHERITED if inherited else NOT_FINITE, found, tolerance, note=note)
         agrees = tolerance.excess(found.relative, found.peak) <= 1
         if agrees and born is not None and born.wrong and self.is_the_keys(name, array, local):
-            return Row(name, AGREES, found, tolerance, note=f"{TAKEN}: the port's own inputs make another")
+            return Row(
+                name,
+                AGREES,
+                found,
+                tolerance,
+                note="taken from the key: the port's own inputs make another",
+                taken=True,
+            )
         if born is not None and born.wrong:
             verdict = BORN
         elif agrees:

@@ -18,19 +18,19 @@ from npswin.verify.graph import GRADIENT, Graph, Run
 from npswin.verify.mistakes import CATALOGUE, Changes
 from npswin.verify.mistakes.fitted import FITTED
 from npswin.verify.mistakes.mistake import with_backward_of
-from npswin.verify.port.comparison import TAKEN, Birth, Comparer, Comparison, Progress
+from npswin.verify.port.comparison import Birth, Comparer, Comparison, Progress
 from npswin.verify.port.measure import distance
 from npswin.verify.port.misread import readings, same_pass
 from npswin.verify.port.tolerance import Tolerance
 
 LOOSEST = 0.5  # a relative tolerance beyond which rounding would explain anything
 FAR = 1e6  # times the tolerance that a hypothesis is said to be off, at least, without computing its tolerance
-MOST_ROUNDS = 100
-SECONDS = 600.0
+MOST_ROUNDS = 100  # of the search, each of which explains a symptom or gives it up
+SECONDS = 600.0  # of the search, unless said otherwise
 MOST_UNEXPLAINED = 5  # symptoms: so many that nothing makes, and the port is something else altogether
 HOPELESS = 1e4  # times the tolerance that a hypothesis may be off to be worth a line
 NEAREST = 20  # hypotheses that are tried together with each other one
-MOST_PAIRS = 4000
+MOST_PAIRS = 4000  # for a symptom
 LISTED = 5  # hypotheses of a report
 FEW = 8  # numbers that may be another tensor's by chance
 
@@ -144,7 +144,7 @@ class _Search:
         self.comparer, self.progress = comparer, progress
         self.comparison = comparer.compare(progress)
         self.end, self.late = time.monotonic() + seconds, False
-        self.from_key = {row.name for row in self.comparison.rows if row.note.startswith(TAKEN)}
+        self.from_key = {row.name for row in self.comparison.rows if row.taken}
         self.graph, self.given = comparer.key.graph, dict(comparer.given)
         self.current = comparer.local(self.graph, self.given)  # each operation on the port's own inputs
         self.unreadable = comparer.candidate.unreadable
