@@ -65,7 +65,9 @@ class Arithmetic:
             if terms > 1:
                 sums = rng.standard_normal(array.shape, np.float32)
                 noise += (own if rows else np.finfo(self.dtype).eps / 2) * np.sqrt(terms / 6) * _usual(finite) * sums
-            array = np.where(np.isfinite(array), array + noise, array).astype(self.dtype)
+            with np.errstate(over="ignore"):
+                noisy = array + noise
+            array = np.where(np.isfinite(noisy), noisy, array).astype(self.dtype)
         return rounded(array, self.precision)
 
 

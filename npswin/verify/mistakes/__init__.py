@@ -4,11 +4,25 @@ from npswin.verify.mistakes.attention import ATTENTION
 from npswin.verify.mistakes.blocks import BLOCKS
 from npswin.verify.mistakes.gradients import GRADIENTS
 from npswin.verify.mistakes.images import IMAGES
+from npswin.verify.mistakes.mask import MASK
 from npswin.verify.mistakes.mistake import Changes, Mistake
 from npswin.verify.mistakes.norms import NORMS
+from npswin.verify.mistakes.padding import PADDING
 from npswin.verify.mistakes.position import POSITION
+from npswin.verify.mistakes.shift import SHIFT
 from npswin.verify.mistakes.windows import WINDOWS
 
-CATALOGUE: tuple[Mistake, ...] = (*IMAGES, *NORMS, *WINDOWS, *ATTENTION, *POSITION, *BLOCKS, *GRADIENTS)
+CATALOGUE: tuple[Mistake, ...] = (
+    *IMAGES,
+    *NORMS,
+    *SHIFT,
+    *PADDING,
+    *WINDOWS,
+    *ATTENTION,
+    *POSITION,
+    *MASK,
+    *BLOCKS,
+    *GRADIENTS,
+)
 
 __all__ = ["CATALOGUE", "Changes", "Mistake"]

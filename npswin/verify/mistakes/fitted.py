@@ -16,6 +16,7 @@ from npswin.verify.mistakes.mistake import Changes, after, changed_derivative, i
 
 NEWTON_STEPS = 4
 NEAR = 1e-2  # of a number to the one that it is taken for, before the test proper
+LEAST = 1e-3  # that a factor differs from 1: what is nearer is another small error of the whole tensor
 Found = tuple[str, Changes]
 
 
@@ -119,7 +120,7 @@ def _factor(run: Run, name: str, found: Array, place: str) -> Found | None:
     if not squares or right.shape != found.shape:
         return None
     factor = float((found * right).sum() / squares)
-    if not np.isfinite(factor) or factor == 0:
+    if not np.isfinite(factor) or factor == 0 or abs(factor - 1) < LEAST:
         return None
     detail = f"by {factor:.6g}"
     if name.startswith(GRADIENT):

@@ -104,6 +104,11 @@ def moving(name: str, move: Move) -> Operation:
     return Operation(name, forward, lambda dy, cache: (backward(dy, cache),))
 
 
+def moved(node: Node, operation: str, move: Move) -> Changes:
+    """The node as a mere move of its input, under the operation's name."""
+    return {node.name: replace(node, operation=moving(operation, move), settings={})}
+
+
 def elementwise(name: str, function: Callable[[Array], Array]) -> Operation:
     """y = f(x) number by number, for an analytic f: its derivative is Im f(x + ih)/h, to the last digit."""
     step = 1e-30
@@ -183,3 +188,8 @@ def replacing(operation: str, variants: Mapping[str, Callable[[Operation], Opera
 def sibling(name: str, part: str) -> str:
     """The tensor of that last name in the same module: sibling("layers.0.blocks.0.attn.q", "mask")."""
     return f"{name.rpartition('.')[0]}.{part}"
+
+
+def scale_of(graph: Graph, node: Node) -> float:
+    """d^-0.5 of the attention that a node belongs to."""
+    return float(graph.nodes[sibling(node.name, "q_scaled")].settings["factor"])

@@ -3,15 +3,112 @@
 They are looked for before any mistake of the computation, since they are what a port's first dump gets wrong.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 
 import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT
+from npswin.verify.port.candidate import Candidate
+from npswin.verify.port.comparison import Comparer, Local
 
 MOST_AXES = 5
+FEW = 8  # numbers that may be another tensor's by chance
+
+
+@dataclass(frozen=True)
+class Dump:
+    """A port's tensors as they are taken to be meant.
+
+    Attributes:
+        candidate: as they are in the files.
+        given: what the port computes with: the key's sources, and all that was dumped.
+        read: of these, what has to be read otherwise than it was dumped.
+        dropped: names under which something else was dumped.
+    """
+
+    candidate: Candidate
+    given: dict[str, Array]
+    read: dict[str, Array] = field(default_factory=dict)
+    dropped: frozenset[str] = frozenset()
+
+    def tensor(self, name: str) -> Array | None:
+        """What stands under this name, of the right shape or not."""
+        return self.read.get(name, self.candidate.tensors.get(name, self.candidate.misshapen.get(name)))
+
+    def is_readable(self, name: str) -> bool:
+        """Whether something stands under this name that is meant to be this tensor."""
+        return name not in self.candidate.unreadable and name not in self.dropped and self.tensor(name) is not None
+
+    def reread(self, right: Mapping[str, Array]) -> "Dump":
+        """With some tensors as they should have been dumped."""
+        return replace(self, given={**self.given, **right}, read={**self.read, **right})
+
+    def without(self, name: str) -> "Dump":
+        """Without a tensor that is another's."""
+        given = {other: array for other, array in self.given.items() if other != name}
+        return replace(self, given=given, dropped=self.dropped | {name})
+
+
+@dataclass(frozen=True)
+class Misreading:
+    """How a tensor was dumped wrongly.
+
+    Attributes:
+        name: "layout" or "mislabelled".
+        says: how.
+        places: the tensors that are dumped so.
+        dump: with them as they should have been.
+    """
+
+    name: str
+    says: str
+    places: list[str]
+    dump: Dump
+
+
+def misreading(symptom: str, births: Iterable[str], dump: Dump, comparer: Comparer, local: Local) -> Misreading | None:
+    """How the symptom could be one of the dump rather than of the computation.
+
+    Args:
+        symptom: a tensor that is not what the port's own inputs come to.
+        births: all of these.
+        dump: what the port has.
+        comparer: the key and the candidate.
+        local: each operation on the port's own inputs.
+    """
+    found, key = dump.tensor(symptom), comparer.key
+    assert found is not None
+    axes = key.graph.nodes[symptom.removeprefix(GRADIENT)].axes
+    for words, reading in readings(found, key.shapes[symptom], axes):
+        right = {}
+        for name in (symptom, *births):
+            array = dump.tensor(name)
+            if array is not None and _fits(array, reading, name, key.shapes[name], local):
+                right[name] = reading(array)
+            elif name == symptom:
+                break
+        if right:
+            return Misreading("layout", words, list(right), dump.reread(right))
+    if found.size < FEW or comparer.is_standard(symptom, found):
+        return None
+    for other, shape in key.shapes.items():
+        if shape == found.shape and same_pass(symptom, other) and comparer.is_standard(other, found):
+            return Misreading("mislabelled", f"it holds the numbers of {other}", [symptom], dump.without(symptom))
+    return None
+
+
+def _fits(array: Array, reading: Callable[[Array], Array], name: str, shape: tuple[int, ...], local: Local) -> bool:
+    """Whether a dumped tensor, read so, is what the port's own inputs come to."""
+    try:
+        with np.errstate(all="ignore"):
+            read = reading(array)
+            birth = local.born(name, read)
+    except (ValueError, IndexError):
+        return False
+    return read.shape == shape and birth is not None and not birth.wrong
 
 
 def readings(found: Array, wanted: tuple[int, ...], axes: str) -> Iterator[tuple[str, Callable[[Array], Array]]]:

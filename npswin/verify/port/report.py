@@ -6,7 +6,8 @@ from typing import Any
 
 from npswin.verify.graph import GRADIENT
 from npswin.verify.port.comparison import AGREES, INHERITED, SHAPE, Comparison, Row
-from npswin.verify.port.diagnosis import Cause, Diagnosis, Hypothesis
+from npswin.verify.port.diagnosis import Cause, Diagnosis
+from npswin.verify.port.hypotheses import Hypothesis
 
 SHOWN = 3  # symptoms of which each has lines of its own
 ALIKE = 1.0  # an excess up to which a hypothesis makes the symptom
