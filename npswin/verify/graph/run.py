@@ -1,6 +1,6 @@
 """A graph computed: any tensor or gradient, from what is given and from nothing that is not needed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,15 @@ class Run:
         self.graph, self.given, self.arithmetic, self.stored = graph, given, arithmetic, stored or {}
         self.known: dict[str, Array] = {}
         self._derivatives: dict[str, tuple[tuple[Array | None, ...], tuple[int, ...]]] = {}
+
+    def on(self, graph: Graph, changed: Iterable[str]) -> "Run":
+        """The run of a graph that differs in some nodes; values that do not depend on these are taken over."""
+        run = Run(graph, self.given, self.arithmetic, self.stored)
+        depending = graph.made_of(changed)
+        for name, value in self.known.items():
+            if name in self.given or not (name.startswith(GRADIENT) or name in depending):
+                run.known[name] = value
+        return run
 
     def value(self, name: str) -> Array:
         """What is given under this name; else what is predicted."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph import Graph, Run
+from npswin.verify.graph import Graph
 from npswin.verify.mistakes import Changes
 from npswin.verify.port.comparison import Comparer, Comparison, Local, Progress
 from npswin.verify.port.hypotheses import Hypothesis, Suspects
@@ -101,16 +101,19 @@ class _State:
     """What is assumed of the port, and what that leaves to be explained.
 
     Attributes:
-        graph: with the mistakes that are known by now.
         dump: the port's tensors, as they are taken to be meant.
-        local: each operation of the graph on the port's own inputs.
+        local: each operation, the mistakes planted that are known by now, on the port's own inputs.
         births: the tensors that are not what these come to, and how far off they are.
     """
 
-    graph: Graph
     dump: Dump
     local: Local
     births: dict[str, float]
+
+    @property
+    def graph(self) -> Graph:
+        """With the mistakes that are known by now."""
+        return self.local.exact.graph
 
 
 class _Search:
@@ -126,14 +129,17 @@ class _Search:
     def run(self) -> Diagnosis:
         if self.comparer.of_another_key():
             return Diagnosis(self.comparison, [], {}, 0)
-        now = self.state(self.comparer.key.graph, Dump(self.comparer.candidate, dict(self.comparer.given)))
+        start = self.comparer.local(self.comparer.key.graph, self.comparer.given)
+        now = self.state(start, Dump(self.comparer.candidate, dict(self.comparer.given)))
         for _ in range(MOST_ROUNDS):
             symptom = next((name for name in now.births if name not in self.unexplained), None)
             if symptom is None or time.monotonic() > self.end:
                 self.late = symptom is not None
                 break
             misread = misreading(symptom, now.births, now.dump, self.comparer, now.local)
-            reread = None if misread is None else self.state(now.graph, misread.dump)
+            reread = None
+            if misread is not None:
+                reread = self.state(self.comparer.local(now.graph, misread.dump.given), misread.dump)
             if len(self.unexplained) == MOST_UNEXPLAINED and reread is None:
                 break
             misshapen = symptom in now.dump.candidate.misshapen
@@ -146,7 +152,7 @@ class _Search:
                 self.unexplained[symptom] = [one for one in rest if one.excess < HOPELESS][:LISTED]
                 continue
             best = fitting[0]
-            then = self.state(now.graph.replaced(best.changes), now.dump)
+            then = self.state(now.local.replaced(best.changes), now.dump)
             if symptom in then.births:  # it is on the edge of the tolerance: once within, once not
                 self.unexplained[symptom] = [best]
             gone = [symptom, *(name for name in now.births if name not in then.births and name != symptom)]
@@ -154,9 +160,9 @@ class _Search:
             now = then
         return Diagnosis(self.comparison, self.causes, self.unexplained, self.tried, self.late)
 
-    def state(self, graph: Graph, dump: Dump) -> _State:
+    def state(self, local: Local, dump: Dump) -> _State:
         """What is left to be explained if the port is assumed to be so."""
-        local, suspects = self.comparer.local(graph, dump.given), self.suspects(graph, dump)
+        suspects = self.suspects(local.exact.graph, dump)
         births: dict[str, float] = {}
         for place, name in enumerate(self.comparer.order, 1):
             self.progress("looking for symptoms", place, len(self.comparer.order))
@@ -172,7 +178,7 @@ class _Search:
                 continue
             if not self.unexplained.keys() & set(suspects.backward(name)):  # nobody knows what these do to a gradient
                 births[name] = birth.excess
-        return _State(graph, dump, local, births)
+        return _State(dump, local, births)
 
     def suspects(self, graph: Graph, dump: Dump) -> Suspects:
         return Suspects(graph, dump.given, self.comparer.key.graph)
@@ -205,7 +211,7 @@ class _Search:
         if not fitting and found.shape == shape and len(suspects.between(symptom)) > 1 and not self.unexplained:
             fitting = self.pairs(symptom, found, now, hypotheses)
         for hypothesis in fitting:
-            hypothesis.left = len(self.state(now.graph.replaced(hypothesis.changes), now.dump).births)
+            hypothesis.left = len(self.state(now.local.replaced(hypothesis.changes), now.dump).births)
         order = {id(one): place for place, one in enumerate(fitting)}
         fitting.sort(key=lambda one: (one.left, one.fitted, order[id(one)]))
         fitting = [one for one in fitting if one.left <= len(now.births)]
@@ -214,16 +220,16 @@ class _Search:
     def excess(self, symptom: str, found: Array, now: _State, changes: Changes) -> float:
         """How many times the tolerance the port's tensor is from what the changed graph makes; infinite where rounding
         would explain anything."""
-        graph, given = now.graph.replaced(changes), now.dump.given
+        local = now.local.replaced(changes)
         try:
             with np.errstate(all="ignore"):
-                exact = Run(graph, given).predicted(symptom)
+                exact = local.exact.predicted(symptom)
                 if exact.size != found.size:
                     return np.inf
                 far = distance(found.reshape(exact.shape), exact)
                 if far.relative > LOOSEST:  # no need to know what rounding would explain
                     return Tolerance(LOOSEST / FAR, LOOSEST / FAR).excess(far.relative, far.peak)
-                birth = self.comparer.local(graph, given).born(symptom, found)
+                birth = local.born(symptom, found)
         except (ValueError, IndexError):  # shapes that do not go together: it cannot be this
             return np.inf
         return birth.excess if birth is not None and birth.tolerance.relative <= LOOSEST else np.inf

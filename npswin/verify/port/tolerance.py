@@ -6,7 +6,8 @@ does, is small where an operation only moves numbers, and large behind a cancell
 float32 and scaled, since rounding errors are proportional to the unit roundoff as long as they are small.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,9 +53,22 @@ class Rounding:
         draws = DRAWS if sum(array.size for array in given.values()) < LARGE else 2
         self.runs = [Run(graph, given, Arithmetic(computed, draw), stored) for draw in range(draws)]
 
-    def of(self, name: str, exact: Array, compute: Callable[[Run], Array]) -> Tolerance:
-        """The tolerance of a tensor of this name, whose exact value is known, and which `compute` gets from a run."""
-        found = [spread(compute(run), exact) for run in self.runs]
+    def on(self, graph: Graph, changed: Iterable[str]) -> "Rounding":
+        """Of a graph that differs in some nodes."""
+        rounding = copy(self)
+        rounding.runs = [run.on(graph, changed) for run in self.runs]
+        return rounding
+
+    def of(self, name: str, exact: Array, compute: Callable[[Run], Array], draws: int | None = None) -> Tolerance:
+        """The tolerance of a tensor.
+
+        Args:
+            name: the tensor's.
+            exact: its exact value.
+            compute: gets its value from a run.
+            draws: how many runs are made; all if not given.
+        """
+        found = [spread(compute(run), exact) for run in self.runs[:draws]]
         unit = max(UNIT_ROUNDOFF[self.precision], UNIT_ROUNDOFF[self.stored.get(name, self.precision)])
         relative = max(one for one, _ in found) * self.scale
         peak = max(one for _, one in found) * self.scale
