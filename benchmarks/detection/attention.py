@@ -41,8 +41,11 @@ def _pad(tape: Tape, block: Block, x: Tensor) -> Tensor:
     if not block.pads:
         return x
     wrong = first_tokens if tape.makes("padding-gradient", f"grad/{block.name}.norm1") else None
-    pad = with_backward(lambda x: windows.pad(x, *block.padded), wrong)
-    return tape.keep(f"{block.name}.attn.padded", pad(x))
+    padded = with_backward(lambda x: windows.pad(x, *block.padded), wrong)(x)
+    if tape.makes("pad-before-norm", f"{block.name}.attn.padded"):
+        inside = windows.pad(torch.ones_like(x[:1, :, :, :1]), *block.padded).bool()
+        padded = torch.where(inside, padded, tape.params[f"{block.name}.norm1.bias"])
+    return tape.keep(f"{block.name}.attn.padded", padded)
 
 
 def _crop(tape: Tape, block: Block, x: Tensor) -> Tensor:
@@ -55,7 +58,13 @@ def _shift(tape: Tape, block: Block) -> int:
     return tape.detail("shift-size", f"{block.name}.attn.shifted", otherwise=block.shift)
 
 
+def _shifts_wrongly(tape: Tape, block: Block) -> bool:
+    return not block.shift and tape.makes("shift-where-none", f"{block.name}.attn.windows")
+
+
 def _roll(tape: Tape, block: Block, x: Tensor) -> Tensor:
+    if _shifts_wrongly(tape, block):
+        return windows.roll(x, -(block.side // 2))
     if not block.shift:
         return x
     name, by = f"{block.name}.attn.shifted", -_shift(tape, block)
@@ -66,6 +75,8 @@ def _roll(tape: Tape, block: Block, x: Tensor) -> Tensor:
 
 
 def _roll_back(tape: Tape, block: Block, x: Tensor) -> Tensor:
+    if _shifts_wrongly(tape, block):
+        return windows.roll(x, block.side // 2)
     if not block.shift:
         return x
     name, by = f"{block.name}.attn.unshifted", _shift(tape, block)
@@ -125,7 +136,7 @@ def _masked(tape: Tape, block: Block, scores: Tensor) -> Tensor:
     """(B, nW, h, N, N) -> the same."""
     name = f"{block.name}.attn"
     if not block.shift:
-        if tape.makes("mask-on-unshifted", f"{name}.probabilities"):
+        if _shifts_wrongly(tape, block) or tape.makes("mask-on-unshifted", f"{name}.probabilities"):
             mask = windows.right_mask(block, block.side // 2).to(tape.wide)
             return tape.compute(lambda scores: scores + mask[:, None], scores)
         return scores

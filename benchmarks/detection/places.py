@@ -70,6 +70,8 @@ def _hides(first: Planted, second: Planted, plan: Layout) -> bool:
         return same_block
     if first.id in _ROLLS and second.id in _ROLLS:
         return same_block
+    if {first.id, second.id} == {"shift-where-none", "mask-on-unshifted"}:
+        return same_block
     if first.id == "bias-missing" and second.id == "bias-overwritten":
         return same_block
     if first.id == "residual-after-norm" and second.id == "shortcut-gradient":

@@ -107,6 +107,10 @@ def _shifted(block: Block) -> bool:
     return block.shift > 0
 
 
+def _could_be_shifted(block: Block) -> bool:
+    return not block.shift and block.side > 1
+
+
 def _several_heads(block: Block) -> bool:
     return block.heads > 1
 
@@ -124,10 +128,12 @@ SITES: dict[str, Sites] = {
     "norm-unbiased": lambda plan: list(_norms(plan)),
     "norm-over-tokens": lambda plan: list(_norms(plan)),
     "pad-after-shift": _in_blocks("{block}.attn.padded", _rolls_otherwise_unpadded),
+    "pad-before-norm": _in_blocks("{block}.attn.padded", lambda block: block.pads),
     "roll-direction": _in_blocks("{block}.attn.shifted", _turns),
     "roll-back-missing": _in_blocks("{block}.attn.unshifted", _shifted),
     "roll-back-direction": _in_blocks("{block}.attn.unshifted", _turns),
     "shift-size": _in_blocks("{block}.attn.shifted", lambda block: _shifted(block) and other_shifts(block) != []),
+    "shift-where-none": _in_blocks("{block}.attn.windows", _could_be_shifted),
     "qkv-per-head": _in_blocks("{block}.attn.q", _several_heads),
     "scale-missing": _in_blocks("{block}.attn.q_scaled", _wide_heads),
     "scale-twice": _in_blocks("{block}.attn.q_scaled", _wide_heads),
@@ -140,8 +146,9 @@ SITES: dict[str, Sites] = {
     "mask-missing": _in_blocks("{block}.attn.masked_scores", _shifted),
     "mask-transposed": _masks_differ("mask-transposed"),
     "mask-unpadded": _masks_differ("mask-unpadded"),
+    "mask-bands": _masks_differ("mask-bands"),
     "mask-before-scale": _in_blocks("{block}.attn.masked_scores", lambda block: _shifted(block) and _wide_heads(block)),
-    "mask-on-unshifted": _in_blocks("{block}.attn.probabilities", lambda block: not block.shift and block.side > 1),
+    "mask-on-unshifted": _in_blocks("{block}.attn.probabilities", _could_be_shifted),
     "softmax-over-queries": _in_blocks("{block}.attn.probabilities", lambda block: block.side > 1),
     "heads-not-merged": _in_blocks("{block}.attn.merged_heads", lambda block: _several_heads(block) and block.side > 1),
     "weight-transposed": _linears,

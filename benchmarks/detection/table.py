@@ -48,6 +48,7 @@ NAMES = {
     "scale-by-width": "scale-other",
     "mask-transposed": "mask-wrong",
     "mask-unpadded": "mask-wrong",
+    "mask-bands": "mask-wrong",
     "softmax-over-queries": "softmax-axis",
     "merge-bias": "extra-bias",
     "norm-direct": "norm-term",
@@ -58,6 +59,7 @@ NAMES = {
 DETAILS = {
     "mask-transposed": "rows and columns exchanged",
     "mask-unpadded": "without the padding",
+    "mask-bands": "regions of M",
     "scale-by-width": "width of all heads",
     "softmax-over-queries": "over the queries",
     "norm-direct": "the direct one",

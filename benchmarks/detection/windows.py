@@ -70,7 +70,13 @@ def unpadded_mask(block: Block, shift: int) -> Tensor:
     return mask_of(numbers, block.side)
 
 
+def mask_of_other_bands(block: Block, shift: int) -> Tensor:
+    """(nW, N, N), of regions that end where those of a shift by M - shift do."""
+    return mask_of(regions(*block.padded, block.side, block.side - shift), block.side)
+
+
 WRONG_MASKS: dict[str, Callable[[Block, int], Tensor]] = {
     "mask-transposed": transposed_mask,
     "mask-unpadded": unpadded_mask,
+    "mask-bands": mask_of_other_bands,
 }

@@ -10,7 +10,6 @@ from npswin.verify.mistakes.mask import with_mask
 from npswin.verify.mistakes.mistake import (
     Changes,
     Mistake,
-    after,
     before,
     gather,
     is_made_by,
@@ -96,11 +95,13 @@ def _where_none(graph: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
     side = node.settings["window_size"]
     if side == 1 or sibling(node.name, "shifted") in graph.nodes:
         return
-    join = graph.nodes[sibling(node.name, "joined")]
+    joined = sibling(node.name, "joined")
+    (user,) = (graph.nodes[name] for name in graph.consumers[joined])  # what gets the map after the roll back
     assert node.operation is not None
-    assert join.operation is not None
-    there = otherwise(node, before(node.operation, 0, gather(_roll(-(side // 2), (1, 2)))))
-    rolls = there | otherwise(join, after(join.operation, gather(_roll(side // 2, (1, 2)))))
+    assert user.operation is not None
+    there, back = (gather(_roll(by, (1, 2))) for by in (-(side // 2), side // 2))
+    rolls = otherwise(node, before(node.operation, 0, there))
+    rolls |= otherwise(user, before(user.operation, user.inputs.index(joined), back))
     yield "and masked", rolls | with_mask(graph, graph.nodes[sibling(node.name, "probabilities")])
     yield "without a mask", rolls
 
