@@ -1,6 +1,7 @@
 """npswin compare: a port beside the answer key."""
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,8 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compare, print, and tell by the exit status."""
     both = comparer(options)
-    told = Told()
-    comparison = both.compare(told)
-    told.clear()
+    with Told() as told:
+        comparison = both.compare(told)
     if options.json:
         print_json(comparison_json(comparison))
     else:
@@ -46,7 +46,9 @@ def run(options: argparse.Namespace) -> int:
         print()
         print(comparison_summary(comparison))
         if comparison.births():
-            print(f"npswin diagnose {options.key} {options.candidate} looks for the mistake")
+            paths = shlex.join([str(options.key), str(options.candidate)])
+            precision = f" --precision {options.precision}" if options.precision else ""
+            print(f"npswin diagnose {paths}{precision} looks for the mistake")
     if options.html is not None:
         from npswin.verify.page import comparison_page
 

@@ -35,9 +35,8 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Search, print, and tell by the exit status."""
-    told = Told()
-    diagnosis = diagnose(comparer(options), told, options.seconds)
-    told.clear()
+    with Told() as told:
+        diagnosis = diagnose(comparer(options), told, options.seconds)
     if options.json:
         print_json(diagnosis_json(diagnosis))
     else:

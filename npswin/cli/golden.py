@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from npswin.cli.shared import Told
 from npswin.data import IMAGENET_MEAN, IMAGENET_STD
 from npswin.models import CONFIGS, SwinTransformer
 from npswin.verify.key.golden import MINIATURE, draw_labels, draw_pixels, read_images, redraw
@@ -50,7 +51,7 @@ def add(commands: Any) -> None:
         "--image", type=Path, nargs="+", metavar="FILE", help="images, read by Pillow; random pixels if not given"
     )
     parser.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="of the images; the model's if not given")
-    parser.add_argument("--batch", type=int, default=2, metavar="N", help="random images (default 2)")
+    parser.add_argument("--batch", type=int, metavar="N", help="random images (default 2)")
     parser.add_argument("--labels", type=int, nargs="+", metavar="CLASS", help="a class an image; random if not given")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is random (default 0)")
     parser.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="(default float64)")
@@ -82,7 +83,8 @@ def run(options: argparse.Namespace) -> int:
             raise ValueError(f"--labels: got {len(options.labels)}, expected one for each of {len(pixels)} images")
         labels = np.array(options.labels)
     normalization = (IMAGENET_MEAN, IMAGENET_STD) if model.in_chans == 3 else ([0.5] * model.in_chans,) * 2
-    traced = trace(model, pixels, labels, backward=options.backward, normalization=normalization)
+    with Told() as told:
+        traced = trace(model, pixels, labels, backward=options.backward, normalization=normalization, progress=told)
     folder = write_key(traced, options.out, options.only, options.sample, options.seed)
     size = sum(file.stat().st_size for file in (folder / "key.safetensors", folder / "manifest.json"))
     halves = f"{len(traced.graph.computed)} tensors" + (f" and {len(traced.grads)} gradients" if traced.grads else "")
@@ -93,13 +95,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _model(options: argparse.Namespace) -> SwinTransformer:
-    arguments = dict(MINIATURE)
-    if options.model is not None:
-        if options.model not in CONFIGS:
-            raise ValueError(f"--model: got {options.model!r}, expected one of {', '.join(CONFIGS)}")
-        arguments = dict(CONFIGS[options.model])
-    elif options.config is not None:
-        arguments = _read_config(options.config)
+    if options.config is not None:
+        return _model_of(options.config, options.dtype)
+    if options.model is not None and options.model not in CONFIGS:
+        raise ValueError(f"--model: got {options.model!r}, expected one of {', '.join(CONFIGS)}")
+    arguments = MINIATURE if options.model is None else CONFIGS[options.model]
     return SwinTransformer(**{**arguments, "dtype": options.dtype})
 
 
@@ -115,7 +115,7 @@ def _weights(path: Path) -> Any:
     }
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _model_of(path: Path, dtype: str) -> SwinTransformer:
     try:
         arguments = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, RecursionError, json.JSONDecodeError) as error:
@@ -127,10 +127,9 @@ def _read_config(path: Path) -> dict[str, Any]:
         if name not in known:
             raise ValueError(f"{path}: {name!r} is no argument of the model; there are {', '.join(known)}")
     try:
-        SwinTransformer(**arguments)
+        return SwinTransformer(**{**arguments, "dtype": dtype})
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
-    return arguments
 
 
 def _pixels(options: argparse.Namespace, model: SwinTransformer) -> np.ndarray:
@@ -141,9 +140,12 @@ def _pixels(options: argparse.Namespace, model: SwinTransformer) -> np.ndarray:
     if min(height, width) < 1:
         raise ValueError(f"--size: got {height} {width}, expected at least 1 pixel")
     if options.image:
+        if options.batch is not None:
+            raise ValueError("--batch: goes with random images; with --image there are as many as there are files")
         if model.in_chans != 3:
             raise ValueError(f"--image: the model takes {model.in_chans} channels, expected 3 for an image")
         return read_images(options.image, (height, width))
-    if options.batch < 1:
-        raise ValueError(f"--batch: got {options.batch}, expected at least 1")
-    return draw_pixels(options.seed, options.batch, (height, width), model.in_chans)
+    batch = 2 if options.batch is None else options.batch
+    if batch < 1:
+        raise ValueError(f"--batch: got {batch}, expected at least 1")
+    return draw_pixels(options.seed, batch, (height, width), model.in_chans)

@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import inspect
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -56,29 +57,44 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Check, print the report, and tell by the exit status."""
-    layer = _layer(options.layer)
+    path, _, names = options.layer.rpartition(":")
+    if not path.endswith(".py") or not names:
+        raise ValueError(f"FILE.py:NAME: got {options.layer!r}, expected such as layer.py:Swish")
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: no such file")
     rng = np.random.default_rng([options.seed, 6])
-    report = gradcheck(
-        layer,
-        [_input(text, rng) for text in options.input],
-        method=options.method,
-        along=options.along,
-        step=options.step,
-        tolerance=options.tolerance,
-        directions=options.directions,
-        seed=options.seed,
-        raise_on_failure=False,
-    )
+    inputs = [_input(text, rng) for text in options.input]
+    try:
+        report = gradcheck(
+            _layer(path, names),
+            inputs,
+            method=options.method,
+            along=options.along,
+            step=options.step,
+            tolerance=options.tolerance,
+            directions=options.directions,
+            seed=options.seed,
+            raise_on_failure=False,
+        )
+    except Exception as error:
+        where = _raised_at(error, path)
+        if where is None:
+            raise
+        raise ValueError(f"{where}: {type(error).__name__}: {error}") from error
     print(report)
     return 0 if report.ok else 1
 
 
-def _layer(text: str) -> Any:
-    path, _, names = text.rpartition(":")
-    if not path.endswith(".py") or not names:
-        raise ValueError(f"FILE.py:NAME: got {text!r}, expected such as layer.py:Swish")
-    if not Path(path).is_file():
-        raise ValueError(f"{path}: no such file")
+def _raised_at(error: Exception, path: str) -> str | None:
+    """The line of the user's file where the error comes from; None if it comes from elsewhere."""
+    if isinstance(error, SyntaxError):
+        return f"{path}, line {error.lineno}"
+    own = Path(path).resolve()
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).resolve() == own]
+    return f"{path}, line {frames[-1].lineno}, in {frames[-1].name}" if frames else None
+
+
+def _layer(path: str, names: str) -> Any:
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -91,7 +107,8 @@ def _layer(text: str) -> Any:
     found = []
     for name in names.split(","):
         if not hasattr(module, name):
-            raise ValueError(f"{path}: has no {name}; it has {', '.join(n for n in vars(module) if n[0] != '_')}")
+            own = [key for key, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+            raise ValueError(f"{path}: has no {name}; it has {', '.join(own) or 'neither functions nor classes'}")
         found.append(getattr(module, name))
     if len(found) == 1:
         return found[0]() if inspect.isclass(found[0]) else found[0]

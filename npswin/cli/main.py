@@ -2,8 +2,11 @@
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 
 from npswin.cli import compare, diagnose, golden, gradcheck
@@ -24,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: instead of the command line's.
 
     Returns:
-        0 for success and agreement, 1 for what does not agree, 2 for a mistake of the user's, 130 after Ctrl-C.
+        0 for success and agreement, 1 for what does not agree, 2 for a mistake of the user's, 130 after Ctrl-C, 143
+        after SIGTERM.
     """
     parser = argparse.ArgumentParser(
         prog="npswin", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -35,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add(commands)
     options = parser.parse_args(arguments)
     try:
-        return int(options.run(options))
+        with _tidy_when_terminated():
+            return int(options.run(options))
     except KeyboardInterrupt:
         print("\nnpswin: stopped", file=sys.stderr)
         return 130
@@ -52,3 +57,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         print(f"npswin {options.command}: too little memory: take a smaller model or batch", file=sys.stderr)
         return 2
+
+
+@contextmanager
+def _tidy_when_terminated() -> Iterator[None]:
+    """Let SIGTERM end the process as an exception does, so that no half-written file is left."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -2,10 +2,10 @@
 
 import argparse
 import json
-import sys
-import time
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from npswin.verify.key.read import AnswerKey
 from npswin.verify.port.candidate import PRECISIONS, read_candidate
@@ -50,18 +50,21 @@ def write_text(path: Path, text: str) -> None:
 
 
 class Told:
-    """Progress on a terminal, once the work takes more than two seconds; call it with what, how far, of how many."""
+    """Progress on a terminal, for each piece of work that takes more than two seconds; call it with what it is, how
+    much is done, of how much."""
 
     def __init__(self) -> None:
-        self.start = self.shown = time.monotonic()
+        self.what, self.bar = "", tqdm(disable=True)
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if sys.stderr.isatty() and now - self.start > 2 and now - self.shown > 0.1:
-            self.shown = now
-            print(f"\r\033[K{what}: {done} of {total}", end="", file=sys.stderr, flush=True)
+        if (what, total) != (self.what, self.bar.total):
+            self.bar.close()
+            self.what = what
+            self.bar = tqdm(desc=what, total=total, delay=2, leave=False, dynamic_ncols=True, disable=None)
+        self.bar.update(done - self.bar.n)
 
-    def clear(self) -> None:
-        """Take the line away."""
-        if self.shown > self.start:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+    def __enter__(self) -> "Told":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()

@@ -29,15 +29,14 @@ def fetch_cifar10(cache: Path) -> None:
         cache: a folder, made where it is missing.
 
     Raises:
-        DataUnavailableError: pooch or tqdm is not installed, the server cannot be reached or is silent for 10 seconds,
+        DataUnavailableError: pooch is not installed, the server cannot be reached or is silent for 10 seconds,
             what came has another checksum, or the folder cannot be written. The message is one line.
     """
     try:
         import pooch
-        import tqdm  # noqa: F401  (pooch shows its progress with it)
         from requests import exceptions
     except ImportError as error:
-        raise DataUnavailableError("downloading CIFAR-10 needs pooch and tqdm: pip install 'npswin[train]'") from error
+        raise DataUnavailableError("downloading CIFAR-10 needs pooch: pip install 'npswin[train]'") from error
     pooch.get_logger().setLevel("ERROR")
     downloader = pooch.HTTPDownloader(progressbar=True, timeout=PATIENCE)
     try:

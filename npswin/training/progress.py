@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from npswin.training.optional import require
-
 _SECONDS_UNTIL_BAR = 2
 _SECONDS_BETWEEN_LINES = 30
 
@@ -27,7 +25,9 @@ class Progress:
         self._next_line = self._started + _SECONDS_BETWEEN_LINES
         self._bar: Any = None
         if sys.stderr.isatty():
-            self._bar = require("tqdm").tqdm(
+            from tqdm import tqdm
+
+            self._bar = tqdm(
                 desc=title,
                 total=total,
                 initial=done,

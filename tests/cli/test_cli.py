@@ -1,6 +1,7 @@
 """The command npswin, as a person types it."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -90,6 +91,7 @@ def test_golden_of_a_configuration(tmp_path):
         (["--labels", "1"], "--labels: got 1, expected one for each of 2 images"),
         (["--labels", "1", "9"], "labels: got 1 to 9, expected 0 to 4"),
         (["--batch", "0"], "--batch: got 0"),
+        (["--batch", "2", "--image", "cat.png"], "--batch: goes with random images"),
         (["--size", "0", "3"], "--size: got 0 3"),
         (["--seed", "-1"], "--seed: got -1"),
         (["--only", "nothing.*"], "only: 'nothing.*' fits no tensor"),
@@ -245,7 +247,7 @@ def test_gradcheck_of_a_layer_in_a_file(tmp_path, capsys):
     [
         ("layer.py", "3", "FILE.py:NAME: got 'layer.py'"),
         ("missing.py:Square", "3", "missing.py: no such file"),
-        ("layer.py:Cube", "3", "has no Cube; it has np, Square"),
+        ("layer.py:Cube", "3", "has no Cube; it has Square, double_forward, double_backward"),
         ("layer.py:Square", "3,4", "--input: got '3,4', expected a shape such as 5x4"),
     ],
 )
@@ -254,6 +256,36 @@ def test_gradcheck_tells_what_is_wrong(tmp_path, monkeypatch, capsys, layer, sha
     (tmp_path / "layer.py").write_text(LAYER)
     assert main(["gradcheck", layer, "--input", shape]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("return x", "forward: returned ndarray, expected two things: y, cache"),
+        ("return x @ x, None", "layer.py, line 3, in forward: ValueError: matmul: "),
+        ("return (x, None", "layer.py, line 3: SyntaxError: '(' was never closed"),
+        ("return y, None", "layer.py, line 3, in forward: NameError: name 'y' is not defined"),
+    ],
+)
+def test_an_error_in_the_layer_is_told_with_its_line(tmp_path, monkeypatch, capsys, line, message):
+    monkeypatch.chdir(tmp_path)
+    text = f"class Layer:\n    def forward(self, x):\n        {line}\n"
+    (tmp_path / "layer.py").write_text(f"{text}    def backward(self, dy, cache):\n        return dy\n")
+    assert main(["gradcheck", "layer.py:Layer", "--input", "2x3"]) == 2
+    assert message in capsys.readouterr().err
+    (tmp_path / "layer.py").write_text("class Layer:\n    def forward(self, x):\n        return x, None\n")
+    assert main(["gradcheck", "layer.py:Layer", "--input", "2x3"]) == 2
+    assert "Layer has no method backward" in capsys.readouterr().err
+
+
+def test_a_terminated_command_leaves_no_half_written_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("npswin.weights.files.os.fsync", lambda _: signal.raise_signal(signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stopped:
+        main(["golden", str(tmp_path / "key")])
+    assert stopped.value.code == 143
+    assert not list((tmp_path / "key").iterdir())
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize("command", [[], ["golden"], ["compare"], ["diagnose"], ["gradcheck"]])

@@ -45,9 +45,15 @@ class Problem:
             raise ValueError(
                 "inputs: got no floating-point array and no parameter, expected something to differentiate by"
             )
+        for method in ("forward", "backward"):
+            if self.layer is not None and not callable(getattr(self.layer, method, None)):
+                raise TypeError(f"layer: {type(self.layer).__name__} has no method {method}")
         self._forward = _seeded(self.layer.forward, seed) if self.layer is not None else layer_or_function[0]
         self._backward = self.layer.backward if self.layer is not None else layer_or_function[1]
-        y, self.cache = self._forward(*self.arguments)
+        result = self._forward(*self.arguments)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(f"forward: returned {type(result).__name__}, expected two things: y, cache")
+        y, self.cache = result
         if np.size(y) == 0:
             raise ValueError(f"forward: got an output of shape {np.shape(y)}, expected at least one number")
         self.y = _real(y)

@@ -1,6 +1,6 @@
 """Every tensor of one forward and backward pass."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from npswin.types import Array
 from npswin.verify.graph import GRADIENT, Arithmetic, Graph, Run, swin_graph
 
 Normalization = tuple[Sequence[float], Sequence[float]]
+Progress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ def trace(
     *,
     backward: bool = True,
     normalization: Normalization | None = None,
+    progress: Progress = lambda *_: None,
 ) -> Trace:
     """Run a model step by step and keep everything.
 
@@ -82,6 +84,7 @@ def trace(
         labels: (B,) classes.
         backward: whether gradients are wanted.
         normalization: mean and deviation of each channel, on the scale where white is 1.
+        progress: called with what is computed, how many tensors are, and how many there are.
 
     Returns:
         The trace.
@@ -103,8 +106,14 @@ def trace(
     graph = swin_graph(model, (height, width), normalization)
     start = "input" if normalization is None else "pixels"
     run = Run(graph, {**params, start: images, "labels": labels}, Arithmetic(model.dtype.name))
-    tensors = {name: run.value(name) for name in graph.nodes}
-    grads = {name: run.gradient(name) for name in graph.backward_order()} if backward else {}
+    tensors, grads = {}, {}
+    for number, name in enumerate(graph.nodes, 1):
+        tensors[name] = run.value(name)
+        progress("computing activations", number, len(graph.nodes))
+    order = graph.backward_order() if backward else []
+    for number, name in enumerate(order, 1):
+        grads[name] = run.gradient(name)
+        progress("computing gradients", number, len(order))
     return Trace(dict(model.config), graph, tensors, grads, normalization)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -65,9 +65,13 @@ def write_key(
                 stored[POSITIONS + name], stored[name] = places, tensor.reshape(-1)[places]
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    save_tensors(folder / "key.safetensors", stored, {"format": f"{FORMAT} {VERSION}"})
     text = _json(_manifest(trace, tensors, stored))
-    write_aside(folder / "manifest.json", lambda file: file.write(text.encode()))
+
+    def both(manifest: BinaryIO) -> None:
+        manifest.write(text.encode())
+        save_tensors(folder / "key.safetensors", stored, {"format": f"{FORMAT} {VERSION}"})
+
+    write_aside(folder / "manifest.json", both)  # takes its place when the other has: the pair is replaced together
     return folder
 
 

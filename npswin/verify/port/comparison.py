@@ -1,7 +1,7 @@
 """A port beside the answer key, tensor by tensor: where an error shows, and where it was born."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -11,11 +11,11 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT, UNIT_ROUNDOFF, Graph, Node, Run, holds
 from npswin.verify.key import AnswerKey, AnswerKeyError, Trace
+from npswin.verify.key.trace import Progress
 from npswin.verify.port.candidate import PRECISIONS, Candidate
 from npswin.verify.port.measure import Distance, distance, spread
 from npswin.verify.port.tolerance import MARGIN, Rounding, Tolerance
 
-Progress = Callable[[str, int, int], None]
 AGREES, INHERITED, BORN = "agrees", "inherited", "BORN HERE"
 SHAPE, UNREADABLE, NOT_FINITE = "SHAPE", "UNREADABLE", "NOT FINITE"
 SELF_AGREEMENT = {8: 1e-6, 4: 1e-3}  # of a key with itself, by the bytes of its numbers: what is beyond is damage

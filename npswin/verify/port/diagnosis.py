@@ -14,8 +14,9 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import Graph
+from npswin.verify.key.trace import Progress
 from npswin.verify.mistakes import Changes
-from npswin.verify.port.comparison import Comparer, Comparison, Local, Progress
+from npswin.verify.port.comparison import Comparer, Comparison, Local
 from npswin.verify.port.hypotheses import Hypothesis, Suspects
 from npswin.verify.port.measure import distance
 from npswin.verify.port.misread import Dump, Misreading, misreading

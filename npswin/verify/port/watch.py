@@ -56,14 +56,15 @@ class Seen:
 
 
 def watch(module: Any, names: Naming = None) -> AbstractContextManager[Seen]:
-    """Record the output of every submodule, and in PyTorch its gradient and the parameters'.
+    """Record the output of every submodule and its gradient, and in PyTorch the parameters' gradients.
 
         with npswin.verify.watch(model) as seen:
             cross_entropy(model(images), labels).backward()
         print(npswin.verify.compare("key", seen.tensors))
 
     Args:
-        module: a PyTorch module; or a JAX one, of flax.linen, flax.nnx or equinox, called without jit.
+        module: a PyTorch module; or a JAX one, of flax.linen, flax.nnx or equinox, called without jit: by itself, or
+            in `jax.vmap`, `jax.grad` and their like.
         names: from a submodule's path, such as "encoder.layer.0", to the key's name, or None for one of no interest: a
             dictionary or a function. Without it, PyTorch modules of the layouts that `load_weights` knows are named as
             their weights are; other modules by their path.
@@ -108,15 +109,23 @@ def _torch_naming(module: Any, names: Naming) -> Callable[[str], str | None]:
 
 @contextmanager
 def _watch_torch(module: Any, naming: Callable[[str], str | None], named: bool) -> Iterator[Seen]:
-    seen, outputs, hooks = Seen(), {}, []
+    seen, hooks = Seen(), []
 
     def record(name: str) -> Callable[..., None]:
         def hook(_module: Any, _inputs: Any, output: Any) -> None:
             tensor = _tensor_of(output)
             if tensor is not None:
+                seen.tensors[name] = _numbers(tensor)
+                seen.tensors.pop(GRADIENT + name, None)
                 if tensor.requires_grad:
-                    tensor.retain_grad()
-                outputs[name] = tensor
+                    tensor.register_hook(add_gradient(GRADIENT + name))
+
+        return hook
+
+    def add_gradient(name: str) -> Callable[[Any], None]:
+        def hook(gradient: Any) -> None:
+            earlier = seen.tensors.get(name)
+            seen.tensors[name] = _numbers(gradient) if earlier is None else earlier + _numbers(gradient)
 
         return hook
 
@@ -129,10 +138,6 @@ def _watch_torch(module: Any, naming: Callable[[str], str | None], named: bool) 
     finally:
         for hook in hooks:
             hook.remove()
-    for name, tensor in outputs.items():
-        seen.tensors[name] = _numbers(tensor)
-        if tensor.grad is not None:
-            seen.tensors[GRADIENT + name] = _numbers(tensor.grad)
     _join_qkv(seen.tensors)
     for name in ("patch_embed.proj", GRADIENT + "patch_embed.proj"):
         if not named and name in seen.tensors and seen.tensors[name].ndim == 4:
@@ -177,7 +182,7 @@ def _watch_linen(linen: Any, naming: Callable[[str], str | None]) -> Iterator[Se
     def record(call: Any, arguments: Any, keywords: Any, context: Any) -> Any:
         output = call(*arguments, **keywords)
         if context.method_name == "__call__" and (name := naming(".".join(context.module.path))):
-            _keep(seen, name, output)
+            return _seen_through(seen, name, output)
         return output
 
     with linen.intercept_methods(record):
@@ -187,17 +192,24 @@ def _watch_linen(linen: Any, naming: Callable[[str], str | None]) -> Iterator[Se
 @contextmanager
 def _watch_calls(module: Any, naming: Callable[[str], str | None]) -> Iterator[Seen]:
     """Modules that are plain objects: their classes' __call__ is watched for as long as it takes."""
-    seen = Seen()
-    paths = {id(part): path for path, part in _parts(module)}
+    seen, paths, known = Seen(), {}, []
+
+    def know(root: Any) -> None:
+        known.append(root)  # an id is its own only as long as the object lives
+        paths.update({id(part): path for path, part in _parts(root)})
+
+    know(module)
     classes = {type(part) for _, part in _parts(module)}
     originals = {kind: kind.__call__ for kind in classes if "__call__" in vars(kind) and kind.__flags__ & _HEAP_TYPE}
 
     def watched(original: Any) -> Any:
         def call(self: Any, *arguments: Any, **keywords: Any) -> Any:
+            if id(self) not in paths and type(self) is type(module):  # a copy, as jax.grad makes it
+                know(self)
             output = original(self, *arguments, **keywords)
             path = paths.get(id(self))
             if path and (name := naming(path)):
-                _keep(seen, name, output)
+                return _seen_through(seen, name, output)
             return output
 
         return call
@@ -225,12 +237,32 @@ def _parts(module: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _parts(value, path)
 
 
-def _keep(seen: Seen, name: str, output: Any) -> None:
-    output = output[0] if isinstance(output, tuple) else output
-    if "Tracer" in type(output).__name__:
-        raise TypeError(f"{name}: got a tracer, expected numbers: call the module without jit or grad around it")
-    if hasattr(output, "__array__"):
-        seen.tensors[name] = _short(np.asarray(output))
+def _seen_through(seen: Seen, name: str, output: Any) -> Any:
+    """The output of a call, and on its way its numbers and those of its gradient."""
+    if isinstance(output, tuple):
+        return (_seen_through(seen, name, output[0]), *output[1:])
+    jax = sys.modules.get("jax")
+    if jax is None or not isinstance(output, jax.Array):
+        if hasattr(output, "__array__"):
+            seen.tensors[name] = np.array(output)
+        return output
+
+    def record(name: str, array: Any) -> Any:
+        def keep(numbers: Any) -> Array:
+            seen.tensors[name] = _short(np.array(numbers))
+            return np.asarray(numbers)
+
+        if "DynamicJaxprTracer" in type(array).__name__:
+            raise TypeError(f"{name}: got a tracer, expected numbers: call the module without jit around it")
+        if isinstance(array, jax.core.Tracer):  # of vmap: the callback gets the whole batch
+            shape = jax.ShapeDtypeStruct(array.shape, array.dtype)
+            return jax.pure_callback(keep, shape, array, vmap_method="broadcast_all")
+        keep(array)
+        return array
+
+    through = jax.custom_vjp(lambda x: record(name, x))
+    through.defvjp(lambda x: (record(name, x), None), lambda _, dy: (record(GRADIENT + name, dy),))
+    return through(output)
 
 
 def _tensor_of(output: Any) -> Any:
@@ -240,8 +272,9 @@ def _tensor_of(output: Any) -> Any:
 
 
 def _numbers(tensor: Any) -> Array:
+    """A copy: what comes after may change the tensor in place."""
     tensor = tensor.detach().cpu()
-    return np.asarray(tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor)
+    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy().copy()
 
 
 def _short(array: Array) -> Array:

@@ -162,3 +162,17 @@ def test_weights_that_float32_does_not_hold_stay_as_they_are(tmp_path):
     assert key["head.bias"].dtype == np.float64
     assert np.array_equal(key["head.bias"], model.params["head.bias"])
     assert key["head.weight"].dtype == np.float32
+
+
+def test_a_key_is_replaced_as_a_pair(tmp_path, monkeypatch):
+    """If the new one cannot be written, the old one is still there, both of its files."""
+    write_key(miniature_trace(), tmp_path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("npswin.verify.key.write.save_tensors", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_key(miniature_trace(), tmp_path, sample=3)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before

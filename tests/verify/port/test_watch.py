@@ -133,6 +133,28 @@ def test_gradients_of_earlier_passes_are_left_out():
     assert np.array_equal(seen.tensors["grad/0.weight"], np.ones((1, 2)))
 
 
+def test_what_is_changed_in_place_is_seen_as_it_was():
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Sequential(torch.nn.Linear(2, 2, bias=False), torch.nn.ReLU(inplace=True))
+    with torch.no_grad():
+        module[0].weight.copy_(torch.tensor([[1.0, 0.0], [0.0, -1.0]]))
+    with watch(module) as seen:
+        module(torch.ones(1, 2)).sum().backward()
+    assert np.array_equal(seen.tensors["0"], [[1, -1]])
+    assert np.array_equal(seen.tensors["1"], [[1, 0]])
+    assert np.array_equal(seen.tensors["grad/0"], [[1, 0]])
+
+
+def test_the_last_of_two_passes_is_seen():
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Sequential(torch.nn.Linear(1, 1))
+    with watch(module) as seen:
+        module(torch.ones(1, 1)).sum().backward()
+        (3 * module(torch.zeros(1, 1))).sum().backward()
+    assert np.array_equal(seen.tensors["0"], module[0].bias.detach().numpy()[None])
+    assert np.array_equal(seen.tensors["grad/0"], [[3]])
+
+
 def test_flax_linen():
     linen, jax = pytest.importorskip("flax.linen"), pytest.importorskip("jax")
 
@@ -147,6 +169,11 @@ def test_flax_linen():
         y = module.apply(variables, x)
     assert set(seen.tensors) == {"mlp.fc1", "mlp.fc2"}
     assert np.array_equal(seen.tensors["mlp.fc2"], np.asarray(y))
+    assert np.array_equal(jax.numpy.asarray(y), module.apply(variables, x))
+    with watch(module) as seen:
+        gradients = jax.grad(lambda variables: module.apply(variables, x).sum())(variables)["params"]
+    assert np.array_equal(seen.tensors["grad/fc2"], np.ones((2, 2)))
+    np.testing.assert_allclose(seen.tensors["grad/fc1"].sum(axis=0), gradients["fc1"]["bias"], rtol=1e-5)
     with pytest.raises(TypeError, match="call the module without jit"), watch(module):
         jax.jit(module.apply)(variables, x)
 
@@ -167,6 +194,53 @@ def test_flax_nnx():
     assert set(seen.tensors) == {"fc1", "fc2"}
     assert np.array_equal(seen.tensors["fc2"], np.asarray(y))
     assert nnx.Linear.__call__ is before
+    with watch(module) as seen:
+        gradients = nnx.grad(lambda module: module(jax.numpy.ones((2, 3))).sum())(module)
+    np.testing.assert_allclose(seen.tensors["grad/fc1"].sum(axis=0), gradients["fc1"]["bias"][...], rtol=1e-5)
+
+
+def test_equinox():
+    eqx, jax = pytest.importorskip("equinox"), pytest.importorskip("jax")
+
+    class Mlp(eqx.Module):
+        fc1: eqx.nn.Linear
+        fc2: eqx.nn.Linear
+
+        def __init__(self, key):
+            self.fc1, self.fc2 = eqx.nn.Linear(3, 4, key=key), eqx.nn.Linear(4, 2, key=key)
+
+        def __call__(self, x):
+            return self.fc2(jax.nn.gelu(self.fc1(x)))
+
+    module, before = Mlp(jax.random.key(0)), eqx.nn.Linear.__call__
+    with watch(module) as seen:
+        y = module(jax.numpy.ones(3))
+    assert set(seen.tensors) == {"fc1", "fc2"}
+    assert np.array_equal(seen.tensors["fc2"], np.asarray(y))
+    assert eqx.nn.Linear.__call__ is before
+
+
+def test_a_batch_and_its_gradient_in_equinox():
+    """As equinox has it: the module takes one example, jax.vmap the batch."""
+    eqx, jax = pytest.importorskip("equinox"), pytest.importorskip("jax")
+    module = eqx.nn.MLP(3, 2, 4, 1, key=jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), (5, 3))
+    with watch(module) as seen:
+        gradient = jax.grad(lambda x: (jax.vmap(module)(x) ** 2).sum())(x)
+    hidden = np.asarray(x) @ np.asarray(module.layers[0].weight).T + np.asarray(module.layers[0].bias)
+    np.testing.assert_allclose(seen.tensors["layers.0"], hidden, rtol=1e-5)
+    np.testing.assert_allclose(seen.tensors["grad/layers.1"], 2 * seen.tensors["layers.1"], rtol=1e-5)
+    np.testing.assert_allclose(seen.tensors["grad/layers.0"] @ np.asarray(module.layers[0].weight), gradient, rtol=1e-4)
+
+
+def test_gradients_of_an_equinox_modules_weights():
+    """The module is what is differentiated, so that a copy of it is called."""
+    eqx, jax = pytest.importorskip("equinox"), pytest.importorskip("jax")
+    module, x = eqx.nn.MLP(3, 2, 4, 1, key=jax.random.key(0)), jax.numpy.ones((5, 3))
+    with watch(module) as seen:
+        gradients = eqx.filter_grad(lambda module: jax.vmap(module)(x).sum())(module)
+    seen.tensors["grad/layers.0.bias"] = np.asarray(gradients.layers[0].bias)
+    np.testing.assert_allclose(seen.tensors["grad/layers.0"].sum(axis=0), seen.tensors["grad/layers.0.bias"], rtol=1e-5)
 
 
 def test_what_is_no_module():
