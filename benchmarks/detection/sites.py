@@ -115,6 +115,11 @@ def _several_heads(block: Block) -> bool:
     return block.heads > 1
 
 
+def _wider_than_squared(block: Block) -> bool:
+    """Whether a scale by all channels is neither the right one nor that of a head twice."""
+    return block.channels not in (block.head_dim, block.head_dim**2)
+
+
 def _wide_heads(block: Block) -> bool:
     return block.head_dim > 1
 
@@ -137,7 +142,7 @@ SITES: dict[str, Sites] = {
     "qkv-per-head": _in_blocks("{block}.attn.q", _several_heads),
     "scale-missing": _in_blocks("{block}.attn.q_scaled", _wide_heads),
     "scale-twice": _in_blocks("{block}.attn.q_scaled", _wide_heads),
-    "scale-by-width": _in_blocks("{block}.attn.q_scaled", lambda block: block.channels != block.head_dim),
+    "scale-by-width": _in_blocks("{block}.attn.q_scaled", _wider_than_squared),
     "bias-xy": _biases_differ("bias-xy"),
     "bias-sign": _biases_differ("bias-sign"),
     "bias-table-transposed": _biases_differ("bias-table-transposed"),

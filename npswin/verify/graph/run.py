@@ -78,7 +78,7 @@ class Run:
                 continue
             seen.add(each)
             waiting.append((each, True))
-            for read in self._reads(each):
+            for read in self.reads(each):
                 if read not in self.known:
                     if read in self.given:
                         self.value(read)
@@ -86,7 +86,8 @@ class Run:
                         waiting.append((read, False))
         return order
 
-    def _reads(self, name: str) -> list[str]:
+    def reads(self, name: str) -> list[str]:
+        """What a tensor or gradient is computed from."""
         if not name.startswith(GRADIENT):
             node = self.graph.nodes[name]
             if node.operation is None:

@@ -16,6 +16,7 @@ from npswin.verify.mistakes.mistake import Changes, after, changed_derivative, i
 
 NEWTON_STEPS = 4
 NEAR = 1e-2  # of a number to the one that it is taken for, before the test proper
+ALIKE = 0.2  # of a bias: how much the rows may deviate that it was added to, as those of 16 bits do
 LEAST = 1e-3  # that a factor differs from 1: what is nearer is another small error of the whole tensor
 Found = tuple[str, Changes]
 
@@ -105,7 +106,7 @@ def _extra_bias(run: Run, name: str, found: Array, place: str) -> Found | None:
         return None
     rows = (found - run.predicted(name)).reshape(-1, found.shape[-1])
     bias = rows.mean(axis=0)
-    if len(rows) < 4 or np.abs(rows - bias).max() > NEAR * np.abs(bias).max():
+    if len(rows) < 4 or np.abs(rows - bias).std() > ALIKE * np.abs(bias).max():
         return None
     numbers = ", ".join(f"{number:.4g}" for number in bias[:3])
     pair = (lambda y: (y + bias.astype(y.dtype), None)), (lambda dy, _: dy)

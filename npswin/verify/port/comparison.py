@@ -14,7 +14,7 @@ from npswin.verify.key import AnswerKey, AnswerKeyError, Trace
 from npswin.verify.key.trace import Progress
 from npswin.verify.port.candidate import PRECISIONS, Candidate
 from npswin.verify.port.measure import Distance, distance, spread
-from npswin.verify.port.tolerance import MARGIN, Rounding, Tolerance
+from npswin.verify.port.tolerance import MARGIN, Rounding, Tolerance, scale_of_zero
 
 AGREES, INHERITED, BORN = "agrees", "inherited", "BORN HERE"
 SHAPE, UNREADABLE, NOT_FINITE = "SHAPE", "UNREADABLE", "NOT FINITE"
@@ -201,7 +201,7 @@ class Comparer:
             tolerance = Tolerance(
                 tolerance.relative + unit, tolerance.peak + unit * spread(np.zeros_like(whole), whole)[1]
             )
-        found = distance(array, whole)
+        found = distance(array, whole, self.scale(name, whole))
         born = local.born(name, array)
         if not np.isfinite(array).all() and not found.finite:
             note = f"{np.count_nonzero(~np.isfinite(array))} of {array.size} numbers are NaN or infinite"
@@ -237,8 +237,13 @@ class Comparer:
         """The tensor as the key's sources come to, and its tolerance in the port's precision."""
         whole = self.exact.value(name)
         if name not in self.tolerances:
-            self.tolerances[name] = self.reference.of(name, whole, lambda run: run.value(name))
+            compute, scale = lambda run: run.value(name), self.scale(name, whole)
+            self.tolerances[name] = self.reference.of(name, whole, compute, scale=scale)
         return whole, self.tolerances[name]
+
+    def scale(self, name: str, whole: Array) -> float:
+        """What differences are relative to where the whole tensor is 0."""
+        return 0.0 if name in self.sources else scale_of_zero(self.exact, name, whole)
 
     def is_standard(self, name: str, array: Array) -> bool:
         """Whether an array is the key's tensor of this name."""
@@ -324,10 +329,11 @@ class Local:
             if expected.size != array.size:
                 return Birth(Distance(np.inf, np.inf, np.inf, np.nan, (), np.nan, np.nan), Tolerance(1.0, 1.0))
             array = array.reshape(expected.shape)
-        found = distance(array, expected)
+        scale = scale_of_zero(self.exact, name, expected)
+        found = distance(array, expected, scale)
         for draws in (1, None):  # what is far beyond the first tolerance is beyond the second, which takes longer
             with np.errstate(all="ignore"):
-                tolerance = self.rounding.of(name, expected, lambda run: run.predicted(name), draws)
+                tolerance = self.rounding.of(name, expected, lambda run: run.predicted(name), draws, scale)
             if tolerance.excess(found.relative, found.peak) > FAR:
                 break
         return Birth(found, tolerance)

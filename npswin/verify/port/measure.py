@@ -35,8 +35,9 @@ class Distance:
         return bool(np.isfinite(self.largest))
 
 
-def distance(found: Array, right: Array) -> Distance:
-    """How far `found` is from `right`, of the same shape.
+def distance(found: Array, right: Array, scale: float = 0.0) -> Distance:
+    """How far `found` is from `right`, of the same shape; where all that is right is 0, differences are relative to
+    `scale`.
 
     Infinity where infinity should be is no difference. NaN, and infinity elsewhere, make every measure infinite.
     """
@@ -45,7 +46,7 @@ def distance(found: Array, right: Array) -> Distance:
     place = int(difference.argmax()) if difference.size else 0
     where = tuple(int(i) for i in np.unravel_index(place, difference.shape)) if difference.size else ()
     largest = float(difference.max(initial=0))
-    relative, peak = _over(difference, right)
+    relative, peak = _over(difference, right, scale)
     norms = _rms(_finite(found)), _rms(_finite(right))
     cosine = (
         float(np.mean((_finite(found) / norms[0]) * (_finite(right) / norms[1]))) if all(norms) else float(not largest)
@@ -53,9 +54,9 @@ def distance(found: Array, right: Array) -> Distance:
     return Distance(largest, relative, peak, cosine, where, float(found[where]), float(right[where]))
 
 
-def spread(found: Array, right: Array) -> tuple[float, float]:
+def spread(found: Array, right: Array, scale: float = 0.0) -> tuple[float, float]:
     """The `relative` and `peak` of a distance, by themselves."""
-    return _over(_difference(found, right), right)
+    return _over(_difference(found, right), right, scale)
 
 
 def _difference(found: Array, right: Array) -> Array:
@@ -67,9 +68,9 @@ def _difference(found: Array, right: Array) -> Array:
     return difference
 
 
-def _over(difference: Array, right: Array) -> tuple[float, float]:
+def _over(difference: Array, right: Array, scale: float) -> tuple[float, float]:
     """Root mean square and maximum of the differences, over the root mean square of the right numbers."""
-    largest, usual = float(difference.max(initial=0)), _rms(_finite(right))
+    largest, usual = float(difference.max(initial=0)), _rms(_finite(right)) or scale
     if not np.isfinite(largest) or not usual:
         share = 0.0 if largest == 0 else np.inf
         return share, share

@@ -101,8 +101,12 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
         lines.append(
             "each operation is right for the port's own inputs; what differs is what it started from, or rounding"
         )
-    late = "; the time was over before all symptoms were looked into" if diagnosis.late else ""
-    lines.append(f"({diagnosis.tried} hypotheses tried{late})")
+    lines.append(f"({diagnosis.tried} hypotheses tried)")
+    if diagnosis.late:
+        lines.append(
+            "the time was over before the search was: dump more tensors, so that fewer mistakes are possible between "
+            "two of them, or give it more --seconds"
+        )
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph import UNIT_ROUNDOFF, Arithmetic, Graph, Run
+from npswin.verify.graph import GRADIENT, UNIT_ROUNDOFF, Arithmetic, Graph, Run
 from npswin.verify.port.measure import spread
 
 MARGIN = 4.0
@@ -59,7 +59,9 @@ class Rounding:
         rounding.runs = [run.on(graph, changed) for run in self.runs]
         return rounding
 
-    def of(self, name: str, exact: Array, compute: Callable[[Run], Array], draws: int | None = None) -> Tolerance:
+    def of(
+        self, name: str, exact: Array, compute: Callable[[Run], Array], draws: int | None = None, scale: float = 0.0
+    ) -> Tolerance:
         """The tolerance of a tensor.
 
         Args:
@@ -67,10 +69,21 @@ class Rounding:
             exact: its exact value.
             compute: gets its value from a run.
             draws: how many runs are made; all if not given.
+            scale: what differences are relative to where `exact` is 0 all over.
         """
-        found = [spread(compute(run), exact) for run in self.runs[:draws]]
+        found = [spread(compute(run), exact, scale) for run in self.runs[:draws]]
         unit = max(UNIT_ROUNDOFF[self.precision], UNIT_ROUNDOFF[self.stored.get(name, self.precision)])
         relative = max(one for one, _ in found) * self.scale
         peak = max(one for _, one in found) * self.scale
         _, top = spread(np.zeros_like(exact), exact)  # of the largest number one rounding
         return Tolerance(MARGIN * (relative + unit), MARGIN * (peak + unit * top + unit))
+
+
+def scale_of_zero(run: Run, name: str, exact: Array) -> float:
+    """What rounding errors of a tensor are relative to that is 0 all over, as a difference of equal numbers: the
+    largest number that it is made of, of a gradient the largest gradient. 0 for any other tensor, whose own numbers
+    tell."""
+    if exact.any():
+        return 0.0
+    made_of = [read for read in run.reads(name) if read.startswith(GRADIENT) == name.startswith(GRADIENT)]
+    return max((float(np.abs(run.value(read)).max(initial=0)) for read in made_of), default=0.0)

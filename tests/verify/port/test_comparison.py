@@ -31,6 +31,21 @@ def test_a_right_port_agrees_in_every_precision(precision, seed):
     assert "everything agrees, up to grad/" in str(comparison)
 
 
+def test_a_tensor_of_zeros_is_judged_by_what_it_is_made_of():
+    """The softmax over a single key is 1 whatever the scores are: their gradient is the difference of equal numbers."""
+    model = lively(window_size=1)
+    images = np.random.default_rng(0).standard_normal((2, 3, 12, 10))
+    key = trace(model, images, np.array([0, 1]))
+    name = "grad/layers.0.blocks.0.attn.biased_scores"
+    assert not key[name].any()
+    upstream = np.abs(key["grad/layers.0.blocks.0.attn.probabilities"]).max()
+    tensors = computed(key.graph, key.sources, "float32", 0)
+    noise = np.random.default_rng(1).choice([-1, 1], key[name].shape).astype(np.float32)
+    for size, verdict in ((2.0**-24, "agrees"), (1e-3, "BORN HERE")):
+        comparison = compare(key, tensors | {name: noise * np.float32(size * upstream)})
+        assert {row.name: row.verdict for row in comparison.rows}[name] == verdict
+
+
 def test_an_error_is_born_once_and_inherited_after():
     key = miniature_trace()
     wrong = key.tensors[SCORES] * 1.001
