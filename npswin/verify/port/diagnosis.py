@@ -135,7 +135,7 @@ class _Search:
         for _ in range(MOST_ROUNDS):
             symptom = next((name for name in now.births if name not in self.unexplained), None)
             if symptom is None or time.monotonic() > self.end:
-                self.late = symptom is not None
+                self.late = self.late or symptom is not None
                 break
             misread = misreading(symptom, now.births, now.dump, self.comparer, now.local)
             reread = None
@@ -149,6 +149,8 @@ class _Search:
                 self.add(_cause_in_the_dump(misread, now.births))
                 now = reread
                 continue
+            if not fitting and self.late:
+                break
             if not fitting:
                 self.unexplained[symptom] = [one for one in rest if one.excess < HOPELESS][:LISTED]
                 continue
@@ -206,7 +208,7 @@ class _Search:
                 break
             self.progress(f"trying mistakes for {symptom}", place, len(hypotheses))
             hypothesis.excess = self.excess(symptom, found, now, hypothesis.changes)
-        self.tried += len(hypotheses)
+            self.tried += 1
         hypotheses.sort(key=lambda one: one.excess if np.isfinite(one.excess) else np.inf)
         fitting = [one for one in hypotheses if one.excess <= 1]
         if not fitting and found.shape == shape and len(suspects.between(symptom)) > 1 and not self.unexplained:
@@ -253,13 +255,13 @@ class _Search:
             self.progress(f"trying pairs for {symptom}", tried, len(pairs))
             changes = one.changes | other.changes
             excess = self.excess(symptom, found, now, changes)
+            self.tried += 1
             if excess <= 1:
                 says, mend = f"{one}; and {other}", f"{one.mend}; and {other.mend}"
                 name = f"{one.name} + {other.name}"
                 fitting.append(Hypothesis(name, says, mend, "", one.place, changes, False, excess))
                 if len(fitting) == LISTED:
                     break
-        self.tried += len(pairs)
         return fitting
 
 

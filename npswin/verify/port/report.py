@@ -97,7 +97,7 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
         lines.append(f"nor {_list(list(diagnosis.unexplained)[SHOWN:])}")
     if not lines and diagnosis.comparison.unknown:
         lines.append("what was compared agrees; the key does not have the other names")
-    elif not lines:
+    elif not lines and not diagnosis.late:
         lines.append(
             "each operation is right for the port's own inputs; what differs is what it started from, or rounding"
         )

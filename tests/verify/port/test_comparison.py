@@ -1,5 +1,7 @@
 """Tolerances, verdicts, births."""
 
+import itertools
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from npswin.verify import compare, diagnose, trace
 from npswin.verify.graph import Run
 from npswin.verify.mistakes import CATALOGUE
 from npswin.verify.port.comparison import Comparer
+from npswin.verify.port.diagnosis import diagnose as search
 from npswin.verify.port.measure import distance
 from npswin.verify.port.report import comparison_json, comparison_summary, diagnosis_json
 from tests.verify.keys import candidate_of, computed, lively, miniature_trace
@@ -391,3 +394,18 @@ def test_nothing_but_noise_ends_soon():
     diagnosis = diagnose(miniature_trace(), noise)
     assert 0 < len(diagnosis.unexplained) <= 5
     assert len(str(diagnosis).splitlines()) < 25
+
+
+def test_a_search_ends_when_its_time_is_over(monkeypatch):
+    """The clock moves on by a second whenever it is looked at."""
+    key = miniature_trace()
+    mistake = next(one for one in CATALOGUE if one.name == "scale-missing")
+    changes = next(iter(mistake.plant(key.graph, "layers.0.blocks.0.attn.q_scaled")))[1]
+    logits = Run(key.graph.replaced(changes), key.sources).value("head")
+    clock = itertools.count()
+    monkeypatch.setattr("npswin.verify.port.diagnosis.time.monotonic", lambda: next(clock))
+    found = search(Comparer(key, candidate_of({"head": logits}, key.shapes)), seconds=20)
+    assert found.late
+    assert 10 < found.tried < 20
+    assert not found.ok
+    assert "the time was over before the search was: dump more tensors" in str(found)
