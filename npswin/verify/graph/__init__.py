@@ -2,7 +2,18 @@
 
 from npswin.verify.graph.node import GRADIENT, Graph, Node, Operation
 from npswin.verify.graph.precision import UNIT_ROUNDOFF, Arithmetic, holds
-from npswin.verify.graph.run import Run
+from npswin.verify.graph.run import Run, differing
 from npswin.verify.graph.swin import swin_graph
 
-__all__ = ["GRADIENT", "UNIT_ROUNDOFF", "Arithmetic", "Graph", "Node", "Operation", "Run", "holds", "swin_graph"]
+__all__ = [
+    "GRADIENT",
+    "UNIT_ROUNDOFF",
+    "Arithmetic",
+    "Graph",
+    "Node",
+    "Operation",
+    "Run",
+    "differing",
+    "holds",
+    "swin_graph",
+]

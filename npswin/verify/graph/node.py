@@ -79,14 +79,6 @@ class Graph:
         """The graph with some nodes made otherwise."""
         return Graph({**self.nodes, **changes}.values())
 
-    def made_of(self, names: Iterable[str]) -> set[str]:
-        """These tensors and all that are computed from them."""
-        found = set(names)
-        for name, node in self.nodes.items():
-            if any(read in found for read in node.inputs):
-                found.add(name)
-        return found
-
     @property
     def parameters(self) -> list[str]:
         """The names of the model's parameters."""

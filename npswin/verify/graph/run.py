@@ -1,6 +1,6 @@
 """A graph computed: any tensor or gradient, from what is given and from nothing that is not needed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,13 +36,10 @@ class Run:
         self.known: dict[str, Array] = {}
         self._derivatives: dict[str, tuple[tuple[Array | None, ...], tuple[int, ...]]] = {}
 
-    def on(self, graph: Graph, changed: Iterable[str]) -> "Run":
-        """The run of a graph that differs in some nodes; values that do not depend on these are taken over."""
+    def on(self, graph: Graph, differing: Collection[str]) -> "Run":
+        """The run of another graph, which takes over all values but those that are `differing`."""
         run = Run(graph, self.given, self.arithmetic, self.stored)
-        depending = graph.made_of(changed)
-        for name, value in self.known.items():
-            if name in self.given or not (name.startswith(GRADIENT) or name in depending):
-                run.known[name] = value
+        run.known = {name: value for name, value in self.known.items() if name in self.given or name not in differing}
         return run
 
     def value(self, name: str) -> Array:
@@ -139,3 +136,27 @@ class Run:
         if total is None:  # the loss itself
             total = np.ones((), self.arithmetic.dtype)
         return self.arithmetic.stored(total, GRADIENT + name, most, rows=self.graph.nodes[name].axes == "parameter")
+
+
+def differing(graph: Graph, other: Graph, given: Collection[str]) -> set[str]:
+    """The tensors and gradients of which two graphs, that have some nodes otherwise, predict something else.
+
+    Args:
+        graph, other: the same names, and mostly the same nodes.
+        given: what is not computed, so that what is computed from it is as before.
+    """
+    changed = {name for name, node in other.nodes.items() if node is not graph.nodes[name]}
+    found = set(changed)
+    gradients = [GRADIENT + name for name in graph.differentiable ^ other.differentiable]
+    gradients += [GRADIENT + read for name in changed for read in graph.nodes[name].inputs]
+    for name, node in other.nodes.items():
+        if name in changed or any(read in found and read not in given for read in node.inputs):
+            found.add(name)
+            gradients += [GRADIENT + read for read in node.inputs]
+    while gradients:
+        name = gradients.pop()
+        if name not in found:
+            found.add(name)
+            if name not in given:
+                gradients += [GRADIENT + read for read in other.nodes[name.removeprefix(GRADIENT)].inputs]
+    return found

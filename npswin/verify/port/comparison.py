@@ -9,7 +9,7 @@ from difflib import get_close_matches
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph import GRADIENT, UNIT_ROUNDOFF, Graph, Node, Run, holds
+from npswin.verify.graph import GRADIENT, UNIT_ROUNDOFF, Graph, Node, Run, differing, holds
 from npswin.verify.key import AnswerKey, AnswerKeyError, Trace
 from npswin.verify.key.trace import Progress
 from npswin.verify.port.candidate import PRECISIONS, Candidate
@@ -135,6 +135,7 @@ class Comparer:
         # Labels and pixels are whole numbers: what a dump in floats has of them is compared, not computed with.
         dumped = {name: array for name, array in candidate.tensors.items() if name not in ("labels", "pixels")}
         self.given = self.sources | dumped
+        self.start = self.local(key.graph, self.given)  # each operation, as it should be, on the port's own inputs
         self.order = [name for name in key.shapes if self._dumped(name)]
         self.not_dumped = sum(name not in self.sources and not self._dumped(name) for name in key.shapes)
 
@@ -165,11 +166,10 @@ class Comparer:
 
     def compare(self, progress: Progress = lambda *_: None) -> Comparison:
         """Every tensor beside the key, and beside what its own inputs come to; `progress` is told what, and how far."""
-        local = self.local(self.key.graph, self.given)
         rows: list[Row] = []
         for name in self.order:
             progress("comparing", len(rows), len(self.order))
-            rows.append(self.row(name, local))
+            rows.append(self.row(name))
         progress("comparing", len(self.order), len(self.order))
         names = [name for name in self.key.shapes if not self._dumped(name)]
         unknown = {
@@ -185,8 +185,8 @@ class Comparer:
         """Each operation of a graph on the port's own inputs."""
         return Local(graph, given, self.precision, self.coarser)
 
-    def row(self, name: str, local: "Local") -> Row:
-        """One tensor beside the key, and beside what `local` makes of its own inputs."""
+    def row(self, name: str) -> Row:
+        """One tensor beside the key, and beside what its own inputs come to."""
         if name in self.candidate.unreadable:
             return Row(name, UNREADABLE, note=self.candidate.unreadable[name])
         if name in self.candidate.misshapen:
@@ -202,14 +202,14 @@ class Comparer:
                 tolerance.relative + unit, tolerance.peak + unit * spread(np.zeros_like(whole), whole)[1]
             )
         found = distance(array, whole, self.scale(name, whole))
-        born = local.born(name, array)
+        born = self.start.born(name, array)
         if not np.isfinite(array).all() and not found.finite:
             note = f"{np.count_nonzero(~np.isfinite(array))} of {array.size} numbers are NaN or infinite"
-            own = local.exact_of(name)
+            own = self.start.exact_of(name)
             inherited = own is not None and not np.isfinite(own).all()
             return Row(name, INHERITED if inherited else NOT_FINITE, found, tolerance, note=note)
         agrees = tolerance.excess(found.relative, found.peak) <= 1
-        if agrees and born is not None and born.wrong and self.is_the_keys(name, array, local):
+        if agrees and born is not None and born.wrong and self.is_the_keys(name, array):
             return Row(
                 name,
                 AGREES,
@@ -256,11 +256,11 @@ class Comparer:
             name in self.candidate.tensors for name in ("layers.0.blocks.0", "patch_embed.proj", "patch_embed.norm")
         )
 
-    def is_the_keys(self, name: str, array: Array, local: "Local") -> bool:
+    def is_the_keys(self, name: str, array: Array) -> bool:
         """Whether the port has the right tensor though its own inputs make a wrong one: then it took the key's, as a
         port of a single block does with what the block starts from."""
         whole, tolerance = self.standard(name)
-        own = local.exact_of(name)
+        own = self.start.exact_of(name)
         if own is None or own.shape != whole.shape or array.shape != whole.shape:
             return False
         return tolerance.excess(*spread(array, whole)) <= 1 < tolerance.excess(*spread(own, whole))
@@ -305,11 +305,14 @@ class Local:
     ) -> None:
         self.exact = Run(graph, given)
         self.rounding = Rounding(graph, given, precision, stored)
+        self.births: dict[str, tuple[Array, Birth | None]] = {}  # what was asked for before
 
     def replaced(self, changes: Mapping[str, Node]) -> "Local":
         """With some nodes of the graph made otherwise; what does not depend on these is not computed again."""
         graph, local = self.exact.graph.replaced(changes), copy(self)
-        local.exact, local.rounding = self.exact.on(graph, changes), self.rounding.on(graph, changes)
+        other = differing(self.exact.graph, graph, self.exact.given)
+        local.exact, local.rounding = self.exact.on(graph, other), self.rounding.on(graph, other)
+        local.births = {name: birth for name, birth in self.births.items() if name not in other}
         return local
 
     def exact_of(self, name: str) -> Array | None:
@@ -322,6 +325,12 @@ class Local:
 
     def born(self, name: str, array: Array) -> Birth | None:
         """The tensor beside what it should be, given the port's own inputs; None for a source."""
+        known = self.births.get(name)
+        if known is None or known[0] is not array:
+            known = self.births[name] = array, self._born(name, array)
+        return known[1]
+
+    def _born(self, name: str, array: Array) -> Birth | None:
         expected = self.exact_of(name)
         if expected is None:
             return None

@@ -130,8 +130,7 @@ class _Search:
     def run(self) -> Diagnosis:
         if self.comparer.of_another_key():
             return Diagnosis(self.comparison, [], {}, 0)
-        start = self.comparer.local(self.comparer.key.graph, self.comparer.given)
-        now = self.state(start, Dump(self.comparer.candidate, dict(self.comparer.given)))
+        now = self.state(self.comparer.start, Dump(self.comparer.candidate, dict(self.comparer.given)))
         for _ in range(MOST_ROUNDS):
             symptom = next((name for name in now.births if name not in self.unexplained), None)
             if symptom is None or time.monotonic() > self.end:

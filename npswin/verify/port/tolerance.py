@@ -6,7 +6,7 @@ does, is small where an operation only moves numbers, and large behind a cancell
 float32 and scaled, since rounding errors are proportional to the unit roundoff as long as they are small.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from copy import copy
 from dataclasses import dataclass
 
@@ -53,10 +53,10 @@ class Rounding:
         draws = DRAWS if sum(array.size for array in given.values()) < LARGE else 2
         self.runs = [Run(graph, given, Arithmetic(computed, draw), stored) for draw in range(draws)]
 
-    def on(self, graph: Graph, changed: Iterable[str]) -> "Rounding":
-        """Of a graph that differs in some nodes."""
+    def on(self, graph: Graph, differing: Collection[str]) -> "Rounding":
+        """Of another graph, which takes over all values but those that are `differing`."""
         rounding = copy(self)
-        rounding.runs = [run.on(graph, changed) for run in self.runs]
+        rounding.runs = [run.on(graph, differing) for run in self.runs]
         return rounding
 
     def of(

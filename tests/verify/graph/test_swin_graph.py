@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import npswin
-from npswin.verify.graph import GRADIENT, Graph, Node, Run, swin_graph
+from npswin.verify.graph import GRADIENT, Graph, Node, Run, differing, swin_graph
+from npswin.verify.mistakes import CATALOGUE
 from tests.verify.keys import SCALE, lively, miniature_trace
 
 
@@ -130,3 +131,28 @@ def test_names_are_those_of_the_manifest_and_gradients_are_prefixed():
     assert trace.normalization == SCALE
     assert "layers.0.blocks.1.attn.mask" in trace.tensors
     assert "layers.0.blocks.0.attn.mask" not in trace.tensors
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_a_run_of_a_changed_graph_takes_over_what_does_not_differ(data):
+    """Whatever mistake is planted, and whatever is given."""
+    key = miniature_trace()
+    ways = [way for mistake in CATALOGUE for place in key.graph.nodes for way in mistake.plant(key.graph, place)]
+    other = key.graph.replaced(data.draw(st.sampled_from(ways))[1])
+    names = [*key.graph.computed, *(GRADIENT + name for name in key.grads)]
+    dumped = data.draw(st.lists(st.sampled_from(names), unique=True)) if data.draw(st.booleans()) else names
+    rng = np.random.default_rng(0)
+    noise = {name: key[name] * (1 + 1e-3 * rng.standard_normal(key[name].shape)) for name in dumped}
+    given = key.sources | noise
+    first = Run(key.graph, given)
+    with np.errstate(all="ignore"):
+        for name in names:
+            first.value(name)
+        differ = differing(key.graph, other, given)
+        taken, fresh = first.on(other, differ), Run(other, given)
+        for name in names:
+            if name.removeprefix(GRADIENT) in other.differentiable or not name.startswith(GRADIENT):
+                assert np.array_equal(taken.predicted(name), fresh.predicted(name), equal_nan=True), name
+                if name not in differ:
+                    assert np.array_equal(first.predicted(name), fresh.predicted(name), equal_nan=True), name
