@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph.node import GRADIENT, Graph
+from npswin.verify.graph.node import GRADIENT, Graph, Node
 from npswin.verify.graph.precision import FLOAT64, Arithmetic
 
 KEPT = 4  # nodes whose derivatives are not computed again
@@ -41,6 +41,11 @@ class Run:
         run = Run(graph, self.given, self.arithmetic, self.stored)
         run.known = {name: value for name, value in self.known.items() if name in self.given or name not in differing}
         return run
+
+    def replaced(self, changes: Mapping[str, Node]) -> "Run":
+        """The run of the graph with some nodes made otherwise."""
+        graph = self.graph.replaced(changes)
+        return self.on(graph, differing(self.graph, graph, self.given))
 
     def value(self, name: str) -> Array:
         """What is given under this name; else what is predicted."""

@@ -61,8 +61,7 @@ def _drop_path(run: Run, symptom: str, found: Array, place: str) -> Found | None
 
 def _factors_of_branch(run: Run, symptom: str, found: Array, place: str, batch: int) -> Array:
     def made(factors: Array) -> Array:
-        graph = run.graph.replaced(_with_factors(run.graph, place, factors))
-        return Run(graph, run.given).predicted(symptom).reshape(batch, -1)
+        return run.replaced(_with_factors(run.graph, place, factors)).predicted(symptom).reshape(batch, -1)
 
     wanted, step = found.reshape(batch, -1), 1e-6
     tried = np.linspace(0, 2, 9)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph import Graph
+from npswin.verify.graph import GRADIENT, Graph
 from npswin.verify.key.trace import Progress
 from npswin.verify.mistakes import Changes
 from npswin.verify.port.comparison import Comparer, Comparison, Local
@@ -23,7 +23,7 @@ from npswin.verify.port.misread import Dump, Misreading, misreading
 from npswin.verify.port.tolerance import Tolerance
 
 LOOSEST = 0.5  # a relative tolerance beyond which rounding would explain anything
-FAR = 1e6  # times the tolerance that a hypothesis is said to be off, at least, without computing its tolerance
+FAR = 1e4  # times the tolerance without a mistake: none makes rounding so much worse that it would explain more
 MOST_ROUNDS = 100  # of the search, each of which explains a symptom or gives it up
 SECONDS = 600.0  # of the search, unless said otherwise
 MOST_UNEXPLAINED = 5  # symptoms: so many that nothing makes, and the port is something else altogether
@@ -197,10 +197,23 @@ class _Search:
 
     def search(self, symptom: str, now: _State) -> tuple[list[Hypothesis], list[Hypothesis]]:
         """The hypotheses that make the symptom, best first, and the others, nearest first."""
-        found, shape = now.dump.tensor(symptom), self.comparer.key.shapes[symptom]
+        found = now.dump.tensor(symptom)
         assert found is not None
         suspects = self.suspects(now.graph, now.dump)
-        hypotheses = list(suspects.hypotheses(symptom, found, shape))
+        right_shape = found.shape == self.comparer.key.shapes[symptom]
+        hypotheses = suspects.hypotheses(symptom)
+        fitting = self.try_each(hypotheses, symptom, found, now)
+        if not fitting and not self.late and right_shape:
+            fitted = list(suspects.fitted(symptom, found, now.local.exact))
+            fitting = self.try_each(fitted, symptom, found, now)
+            hypotheses += fitted
+        hypotheses.sort(key=lambda one: one.excess)
+        if not fitting and right_shape and len(suspects.between(symptom)) > 1 and not self.unexplained:
+            fitting = self.explaining(symptom, self.pairs(symptom, found, now, hypotheses), now)
+        return fitting, [one for one in hypotheses if one not in fitting and 1 < one.excess < np.inf]
+
+    def try_each(self, hypotheses: list[Hypothesis], symptom: str, found: Array, now: _State) -> list[Hypothesis]:
+        """Measure how far the symptom is from what each makes; those that make it, best first."""
         for place, hypothesis in enumerate(hypotheses, 1):
             if time.monotonic() > self.end:
                 self.late = True
@@ -208,16 +221,27 @@ class _Search:
             self.progress(f"trying mistakes for {symptom}", place, len(hypotheses))
             hypothesis.excess = self.excess(symptom, found, now, hypothesis.changes)
             self.tried += 1
-        hypotheses.sort(key=lambda one: one.excess if np.isfinite(one.excess) else np.inf)
-        fitting = [one for one in hypotheses if one.excess <= 1]
-        if not fitting and found.shape == shape and len(suspects.between(symptom)) > 1 and not self.unexplained:
-            fitting = self.pairs(symptom, found, now, hypotheses)
-        for hypothesis in fitting:
+        return self.explaining(symptom, [one for one in hypotheses if one.excess <= 1], now)
+
+    def explaining(self, symptom: str, making: list[Hypothesis], now: _State) -> list[Hypothesis]:
+        """Of hypotheses that make the symptom, those that leave no more symptoms than there are, the fewest first.
+
+        A forward pass that is to explain a gradient has to explain something: it is not seen in what it computes.
+        """
+        for hypothesis in making:
             hypothesis.left = len(self.state(now.local.replaced(hypothesis.changes), now.dump).births)
-        order = {id(one): place for place, one in enumerate(fitting)}
-        fitting.sort(key=lambda one: (one.left, one.fitted, order[id(one)]))
-        fitting = [one for one in fitting if one.left <= len(now.births)]
-        return fitting, [one for one in hypotheses if one not in fitting and 1 < one.excess < np.inf]
+        making = sorted(making, key=lambda one: (one.left, one.excess))
+        most = {True: len(now.births) - 1, False: len(now.births)}
+        unlikely = symptom.startswith(GRADIENT)
+        return [one for one in making if one.left <= most[unlikely and not one.backward and not one.fitted]]
+
+    def usual(self, symptom: str, found: Array, now: _State) -> Tolerance:
+        """The symptom's tolerance as long as no further mistake is planted; of one that has another shape, a guess."""
+        if found.shape != self.comparer.key.shapes[symptom]:
+            return Tolerance(LOOSEST / FAR, LOOSEST / FAR)
+        birth = now.local.born(symptom, found)
+        assert birth is not None
+        return birth.tolerance
 
     def excess(self, symptom: str, found: Array, now: _State, changes: Changes) -> float:
         """How many times the tolerance the port's tensor is from what the changed graph makes; infinite where rounding
@@ -229,8 +253,9 @@ class _Search:
                 if exact.size != found.size:
                     return np.inf
                 far = distance(found.reshape(exact.shape), exact)
-                if far.relative > LOOSEST:  # no need to know what rounding would explain
-                    return Tolerance(LOOSEST / FAR, LOOSEST / FAR).excess(far.relative, far.peak)
+                usual = self.usual(symptom, found, now)
+                if far.relative > min(LOOSEST, FAR * usual.relative):
+                    return max(FAR, usual.excess(far.relative, far.peak))
                 birth = local.born(symptom, found)
         except (ValueError, IndexError):  # shapes that do not go together: it cannot be this
             return np.inf

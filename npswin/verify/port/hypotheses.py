@@ -90,33 +90,42 @@ class Suspects:
                         waiting.append(user)
         return [name for name in self.graph.nodes if name in found]
 
-    def hypotheses(self, symptom: str, found: Array, shape: tuple[int, ...]) -> Iterator[Hypothesis]:
-        """Every mistake that can be made where the symptom may come from.
+    def hypotheses(self, symptom: str) -> list[Hypothesis]:
+        """Every mistake that can be made where the symptom may come from; first those made in all places at once, since
+        who misreads the paper does so everywhere."""
+        forward, backward = self.forward(symptom), self.backward(symptom)
+        everywhere, single = [], []
+        for mistake in CATALOGUE:
+            text = mistake.name, mistake.says, mistake.mend
+            together: dict[str, tuple[Changes, list[str]]] = {}
+            for place in backward if mistake.backward else forward:
+                for detail, changes in mistake.plant(self.graph, place):
+                    single.append(Hypothesis(*text, detail, place, changes, mistake.backward))
+                    all_changes, all_places = together.setdefault(detail, ({}, []))
+                    all_changes.update(changes)
+                    all_places.append(place)
+            for detail, (changes, places) in together.items():
+                if len(places) > 1:
+                    where = f"{detail}{'; ' if detail else ''}in all of {len(places)} places"
+                    one = Hypothesis(*text, where, places[0], changes, mistake.backward, everywhere=True)
+                    everywhere.append(one)
+        return [*everywhere, *single, *self._rightly_backward(backward)]
+
+    def fitted(self, symptom: str, found: Array, run: Run) -> Iterator[Hypothesis]:
+        """The mistakes whose numbers have to be found, that fit.
 
         Args:
             symptom: a tensor's name.
             found: what the port has under it.
-            shape: what the key has.
+            run: the graph on the port's own inputs.
         """
-        forward, backward = self.forward(symptom), self.backward(symptom)
-        for mistake in CATALOGUE:
-            everywhere: dict[str, tuple[Changes, list[str]]] = {}
-            for place in backward if mistake.backward else forward:
-                for detail, changes in mistake.plant(self.graph, place):
-                    yield Hypothesis(mistake.name, mistake.says, mistake.mend, detail, place, changes, mistake.backward)
-                    all_changes, all_places = everywhere.setdefault(detail, ({}, []))
-                    all_changes.update(changes)
-                    all_places.append(place)
-            for detail, (changes, places) in everywhere.items():
-                if len(places) > 1:
-                    where = f"{detail}{'; ' if detail else ''}in all of {len(places)} places"
-                    yield Hypothesis(
-                        mistake.name, mistake.says, mistake.mend, where, places[0], changes, mistake.backward,
-                        everywhere=True,
-                    )  # fmt: skip
-        yield from self._rightly_backward(backward)
-        if found.shape == shape:
-            yield from self._fitted(symptom, found, backward[-1:] or forward)
+        places = self.backward(symptom)[-1:] or self.forward(symptom)
+        for mistake in FITTED:
+            for place in places:
+                with np.errstate(all="ignore"):
+                    fit = mistake.fit(run, symptom, found, place)
+                if fit is not None:
+                    yield Hypothesis(mistake.name, mistake.says, mistake.mend, fit[0], place, fit[1], fitted=True)
 
     def _computed(self, name: str) -> bool:
         return name not in self.given and self.graph.nodes[name].operation is not None
@@ -131,13 +140,3 @@ class Suspects:
                 mend = "mend the forward pass: this backward pass belongs to it"
                 changes = {place: with_backward_of(planted, right)}
                 yield Hypothesis("right-backward", says, mend, "", place, changes, backward=True)
-
-    def _fitted(self, symptom: str, found: Array, places: list[str]) -> Iterator[Hypothesis]:
-        """The mistakes whose numbers have to be found."""
-        run = Run(self.graph, self.given)
-        for mistake in FITTED:
-            for place in places:
-                with np.errstate(all="ignore"):
-                    fit = mistake.fit(run, symptom, found, place)
-                if fit is not None:
-                    yield Hypothesis(mistake.name, mistake.says, mistake.mend, fit[0], place, fit[1], fitted=True)
