@@ -110,13 +110,18 @@ class Case:
 
 
 def is_named(planted: Planted, diagnosis: Diagnosis, graph: Graph) -> bool:
-    """Whether the mistake is among the causes, at its place: a tensor, or the derivative by what it is made of."""
+    """Whether the mistake is among the causes, at its place: a tensor, or the derivative by what it is made of.
+
+    Of the same mistake at two places between two dumped tensors, which cannot be told apart, either place is right.
+    """
     wanted = NAMES.get(planted.id, planted.id)
     for cause in diagnosis.causes:
         one = cause.hypothesis
         right = wanted in one.name.split(" + ") and DETAILS.get(planted.id, "") in str(one)
-        seen = {cause.symptom, *cause.explained, *cause.places}
-        seen |= {f"grad/{read}" for place in cause.places for read in graph.nodes[place].inputs}
+        alike = [other.place for other in cause.others if other.name == one.name and other.excess <= 1]
+        places = {*cause.places, *alike}
+        seen = {cause.symptom, *cause.explained, *places}
+        seen |= {f"grad/{read}" for place in places for read in graph.nodes[place].inputs}
         if right and planted.place in seen:
             return True
     return False
