@@ -77,6 +77,8 @@ def main() -> int:
     faults = [fault for fault in ALL if arguments.word in fault.file or arguments.word in fault.title]
     if not faults:
         parser.error(f"no fault's file or title contains {arguments.word!r}")
+    for fault in faults:  # one whose place is gone is told at once
+        planted((ROOT / fault.file).read_text(encoding="utf-8"), fault)
     started = time.perf_counter()
     suites = [fault.tests for fault in faults]
     survivors = 0

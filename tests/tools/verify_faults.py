@@ -4,8 +4,8 @@ from tests.tools.faults import faults
 
 GRAPH = ("tests/verify/graph",)
 PORT = ("tests/verify/port/test_comparison.py", "tests/verify/key")
-DIAGNOSIS = ("tests/verify/port/test_comparison.py",)
-CATALOGUE = ("tests/verify/mistakes",)
+DIAGNOSIS = ("tests/verify/port/test_diagnosis.py",)
+CATALOGUE = ("tests/verify/mistakes", "-k", "derivative or transpose or twice")
 FILES = ("tests/verify/port/test_candidate.py", "tests/verify/key")
 
 VERIFY_FAULTS = [
@@ -38,6 +38,16 @@ VERIFY_FAULTS = [
         GRAPH,
         ("a gradient of one consumer alone", "derivative if total is None else total + derivative", "derivative"),
         (
+            "what a planted mistake changes is taken over",
+            "if name in self.given or name not in differing",
+            "if True",
+        ),
+        (
+            "a gradient does not see that its consumer changed",
+            "gradients += [GRADIENT + read for read in node.inputs]",
+            "pass",
+        ),
+        (
             "what is given is computed all the same",
             "if name in self.given:\n                self.known",
             "if False:\n                self.known",
@@ -58,6 +68,11 @@ VERIFY_FAULTS = [
         PORT,
         ("a tolerance without margin", "MARGIN = 4.0", "MARGIN = 0.3"),
         ("a tolerance that forgives anything", "MARGIN = 4.0", "MARGIN = 4e5"),
+        (
+            "zeros judged by nothing",
+            "    return max((float(np.abs(run.value",
+            "    return 0.0 * max((float(np.abs(run.value",
+        ),
         ("float64 judged as float32", 'if precision == "float64" else 1.0', 'if precision == "" else 1.0'),
     ),
     *faults(
@@ -81,8 +96,8 @@ VERIFY_FAULTS = [
         ("NaN is no difference", "np.where(np.isfinite(difference), difference, np.inf)", "np.nan_to_num(difference)"),
         (
             "differences over the wrong numbers' size",
-            "_over(difference, right)\n    norms",
-            "_over(difference, found)\n    norms",
+            "_over(difference, right, scale)\n    norms",
+            "_over(difference, found, scale)\n    norms",
         ),
     ),
     *faults(
@@ -92,9 +107,30 @@ VERIFY_FAULTS = [
         ("no pairs", "MOST_PAIRS = 4000", "MOST_PAIRS = 0"),
         (
             "what is explained stays unexplained",
-            "self.graph = self.graph.replaced(best.changes)",
-            "self.graph = self.graph.replaced({})",
+            "then = self.state(now.local.replaced(best.changes), now.dump)",
+            "then = self.state(now.local.replaced({}), now.dump)",
         ),
+        (
+            "a search without end",
+            'self.late = True\n                break\n            self.progress(f"trying mistakes',
+            'self.late = True\n            self.progress(f"trying mistakes',
+        ),
+    ),
+    *faults(
+        "verify/port/hypotheses.py",
+        DIAGNOSIS,
+        (
+            "nothing that was not dumped is suspected",
+            "start += [read for read in self.graph.nodes[name].inputs if self._computed(read)]",
+            "pass",
+        ),
+        ("no mistake in all places at once", "if len(places) > 1:", "if False:"),
+    ),
+    *faults(
+        "verify/port/misread.py",
+        DIAGNOSIS,
+        ("any layout will do", "return read.shape == shape and birth is not None and not birth.wrong", "return True"),
+        ("a tensor kept that is another's", "if other != name}", "}"),
     ),
     *faults(
         "verify/mistakes/mistake.py",

@@ -1,0 +1,219 @@
+"""Mistakes that are named, and what is said of those that are not."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from npswin.verify import compare, diagnose
+from npswin.verify.graph import Arithmetic, Run
+from npswin.verify.mistakes import CATALOGUE
+from npswin.verify.port.comparison import Comparer
+from npswin.verify.port.diagnosis import diagnose as search
+from npswin.verify.port.report import diagnosis_json
+from tests.verify.keys import candidate_of, computed, miniature_trace, right
+
+MAPS = ("patch_embed.proj", "layers.0.blocks.0.norm1", "layers.0.blocks.0", "norm")
+
+
+def test_a_tensor_on_the_edge_of_its_tolerance_ends_the_search():
+    key = miniature_trace()
+    planted = next(mistake for mistake in CATALOGUE if mistake.name == "linear-bias-missing")
+    _, changes = next(iter(planted.plant(key.graph, "head")))
+    tensors = computed(key.graph.replaced(changes), key.sources, "float32", seed=0)
+    noise = np.random.default_rng(0).standard_normal(tensors["head"].shape)
+    for size in (3e-7, 6e-7, 1e-6, 2e-6, 4e-6):
+        moved = tensors | {"head": (tensors["head"] * (1 + size * noise)).astype(np.float32)}
+        diagnosis = diagnose(key, {name: array for name, array in moved.items() if "grad/" not in name})
+        assert len(diagnosis.causes) <= 2
+
+
+def test_a_scaled_tensor_is_none_of_the_catalogue_but_its_factor_is_told():
+    key = miniature_trace()
+    tensors = right("float32")
+    tensors = {name: array for name, array in tensors.items() if not name.startswith("grad/")}
+    tensors["head"] = tensors["head"] * np.float32(0.75)
+    tensors.pop("loss")
+    diagnosis = diagnose(key, tensors)
+    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["factor"]
+    assert "by 0.75" in str(diagnosis)
+
+
+def test_what_no_mistake_makes_is_said_to_be_none_of_the_catalogue():
+    key = miniature_trace()
+    tensors = right("float32")
+    noise = np.random.default_rng(0).standard_normal(tensors["norm"].shape).astype(np.float32)
+    tensors["norm"] = tensors["norm"] + noise
+    diagnosis = diagnose(key, tensors)
+    assert not diagnosis.causes
+    assert next(iter(diagnosis.unexplained)) == "norm"
+    assert "none of the catalogue makes norm of the port's own inputs" in str(diagnosis)
+    assert "norm" in diagnosis_json(diagnosis)["unexplained"]
+
+
+def test_two_causes_in_one_unit_that_was_dumped_as_a_whole():
+
+    key = miniature_trace()
+    changes = {}
+    for name, place in (
+        ("gelu-tanh", "layers.0.blocks.0.mlp.act"),
+        ("scale-missing", "layers.0.blocks.0.attn.q_scaled"),
+    ):
+        mistake = next(mistake for mistake in CATALOGUE if mistake.name == name)
+        changes |= next(iter(mistake.plant(key.graph, place)))[1]
+    tensors = computed(key.graph.replaced(changes), key.sources, "float32", seed=0)
+    dumped = {name: tensors[name] for name in ("patch_embed.norm", "layers.0.blocks.0", "layers.0.blocks.1", "head")}
+    diagnosis = diagnose(key, dumped)
+    assert [sorted(cause.hypothesis.name.split(" + ")) for cause in diagnosis.causes] == [
+        ["gelu-tanh", "scale-missing"]
+    ]
+
+
+def test_a_forward_mistake_that_the_backward_pass_does_not_make():
+    """As in a port whose backward pass is written by hand: its derivative is the right operation's."""
+    key = miniature_trace()
+
+    mistake = next(mistake for mistake in CATALOGUE if mistake.name == "gelu-tanh")
+    _, changes = next(iter(mistake.plant(key.graph, "layers.0.blocks.0.mlp.act")))
+    wrong = computed(key.graph.replaced(changes), key.sources)
+    forward = {name: array for name, array in wrong.items() if not name.startswith("grad/")}
+    run = Run(key.graph, key.sources | forward)
+    for name in key.graph.backward_order():
+        forward["grad/" + name] = run.gradient(name)
+    diagnosis = diagnose(key, forward)
+    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["gelu-tanh", "right-backward"]
+    assert "the backward pass is the right one" in str(diagnosis)
+
+
+def test_a_comparison_leaves_the_candidate_as_it_was():
+    tensors = right("float32")
+    before = {name: array.copy() for name, array in tensors.items()}
+    diagnose(miniature_trace(), tensors | {"head": tensors["head"] * 2})
+    assert all(np.array_equal(tensors[name], before[name]) for name in tensors)
+
+
+def test_a_tensor_that_is_never_written():
+    for name in ("grad/layers.0.blocks.1.attn.proj.bias", "layers.1.blocks.0.attn.q"):
+        tensors = right("float32")
+        tensors = tensors if name.startswith("grad/") else {n: a for n, a in tensors.items() if "grad/" not in n}
+        diagnosis = diagnose(miniature_trace(), tensors | {name: np.zeros_like(tensors[name])})
+        assert diagnosis.causes[0].hypothesis.name == "never-written"
+        assert diagnosis.causes[0].symptom == name
+
+
+def test_a_port_of_one_block_that_starts_from_the_key():
+    """Its input and the gradient of its output are the key's; between them it makes a mistake."""
+    key, block = miniature_trace(), "layers.0.blocks.1"
+    planted = next(mistake for mistake in CATALOGUE if mistake.name == "gelu-tanh")
+    _, changes = next(iter(planted.plant(key.graph, f"{block}.mlp.act")))
+    start = {name: key[name] for name in ("layers.0.blocks.0", f"grad/{block}")}
+    run = Run(key.graph.replaced(changes), key.sources | start)
+    names = [name for name in key.shapes if block in name and name not in key.sources]
+    dumped = {name: run.value(name).astype(np.float32) for name in [*names, "layers.0.blocks.0"]}
+    comparison = compare(key, dumped)
+    assert {row.name: row.note for row in comparison.rows}[f"grad/{block}"].startswith("taken from the key")
+    assert comparison.births()[0].name == f"{block}.mlp.act"
+    diagnosis = diagnose(key, dumped)
+    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["gelu-tanh"]
+    assert not diagnosis.unexplained
+
+
+@pytest.mark.parametrize(
+    ("dump", "words"),
+    [
+        (lambda a: np.ascontiguousarray(a.transpose(0, 3, 1, 2)), "its axes are B, C, H, W; the key's are B, H, W, C"),
+        (
+            lambda a: np.ascontiguousarray(a.transpose(0, 3, 1, 2)).reshape(a.shape),
+            "its memory is laid out as B, C, H, W; the key's as B, H, W, C",
+        ),
+        (lambda a: a.byteswap(), "its bytes are big-endian"),
+    ],
+)
+def test_maps_that_are_dumped_in_another_way(dump, words):
+    tensors = right("float32")
+    with np.errstate(all="ignore"):
+        diagnosis = diagnose(miniature_trace(), tensors | {name: dump(tensors[name]) for name in MAPS})
+    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["layout"], str(diagnosis)
+    assert words in str(diagnosis)
+    assert set(diagnosis.causes[0].places) == set(MAPS)
+    assert not diagnosis.unexplained
+
+
+def test_a_mistake_behind_a_dump_in_another_layout():
+    """The layout is understood first, and then the mistake."""
+    key = miniature_trace()
+    planted = next(mistake for mistake in CATALOGUE if mistake.name == "gelu-tanh")
+    _, changes = next(iter(planted.plant(key.graph, "layers.0.blocks.0.mlp.act")))
+    tensors = computed(key.graph.replaced(changes), key.sources, "float32", seed=0)
+    tensors |= {name: np.ascontiguousarray(tensors[name].transpose(0, 3, 1, 2)) for name in MAPS}
+    diagnosis = diagnose(key, tensors)
+    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["layout", "gelu-tanh"], str(diagnosis)
+
+
+def test_a_tensor_under_anothers_name():
+    tensors = right("float32")
+    diagnosis = diagnose(miniature_trace(), tensors | {"layers.0.blocks.0.norm1": tensors["layers.0.blocks.0.norm2"]})
+    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["mislabelled"], str(diagnosis)
+    assert "it holds the numbers of layers.0.blocks.0.norm2" in str(diagnosis)
+    assert not diagnosis.unexplained
+
+
+def test_a_mistake_behind_a_tensor_under_anothers_name():
+    key = miniature_trace()
+    planted = next(mistake for mistake in CATALOGUE if mistake.name == "pad-before-norm")
+    _, changes = next(iter(planted.plant(key.graph, "layers.0.blocks.0.attn.padded")))
+    tensors = computed(key.graph.replaced(changes), key.sources, "float32", seed=0)
+    diagnosis = diagnose(key, tensors | {"layers.0.blocks.0.norm1": tensors["patch_embed.norm"]})
+    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["mislabelled", "pad-before-norm"], str(diagnosis)
+    assert not diagnosis.unexplained
+
+
+@pytest.mark.parametrize("name", ["gelu-tanh", "bias-sign", "roll-direction", "merge-order", "pool-before-norm"])
+def test_a_mistake_of_a_whole_model_from_its_logits_alone(name):
+    """A port that dumps nothing but its logits, and makes the mistake wherever it can."""
+    key = miniature_trace()
+    mistake = next(mistake for mistake in CATALOGUE if mistake.name == name)
+    changes, first = {}, None
+    for place in key.graph.nodes:
+        for detail, change in mistake.plant(key.graph, place):
+            first = detail if first is None else first
+            if detail == first:
+                changes |= change
+    logits = Run(key.graph.replaced(changes), key.sources, Arithmetic("float32")).value("head")
+    diagnosis = diagnose(key, {"head": logits})
+    assert [cause.hypothesis.name for cause in diagnosis.causes] == [name], str(diagnosis)
+
+
+def test_a_mask_of_minus_infinity_is_named():
+    key = miniature_trace()
+    tensors = {name: array for name, array in right("float32").items() if "grad/" not in name}
+    for name in ("mask", "masked_scores"):
+        name = f"layers.0.blocks.1.attn.{name}"
+        tensors[name] = np.where(tensors[name] < -50, np.float32(-np.inf), tensors[name])
+    diagnosis = diagnose(key, tensors)
+    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["mask-value"], str(diagnosis)
+    assert "-inf rather than -100" in str(diagnosis)
+
+
+def test_nothing_but_noise_ends_soon():
+    """A port that has nothing in common with the key: a few symptoms are looked at, and no more."""
+    rng = np.random.default_rng(0)
+    noise = {name: rng.standard_normal(array.shape).astype(np.float32) for name, array in right().items()}
+    diagnosis = diagnose(miniature_trace(), noise)
+    assert 0 < len(diagnosis.unexplained) <= 5
+    assert len(str(diagnosis).splitlines()) < 25
+
+
+def test_a_search_ends_when_its_time_is_over(monkeypatch):
+    """The clock moves on by a second whenever it is looked at."""
+    key = miniature_trace()
+    mistake = next(one for one in CATALOGUE if one.name == "scale-missing")
+    changes = next(iter(mistake.plant(key.graph, "layers.0.blocks.0.attn.q_scaled")))[1]
+    logits = Run(key.graph.replaced(changes), key.sources).value("head")
+    clock = itertools.count()
+    monkeypatch.setattr("npswin.verify.port.diagnosis.time.monotonic", lambda: next(clock))
+    found = search(Comparer(key, candidate_of({"head": logits}, key.shapes)), seconds=20)
+    assert found.late
+    assert 10 < found.tried < 20
+    assert not found.ok
+    assert "the time was over before the search was: dump more tensors" in str(found)
