@@ -2,10 +2,9 @@
 
 import argparse
 import shlex
-from pathlib import Path
 from typing import Any
 
-from npswin.cli.shared import Told, add_key_and_candidate, comparer, print_json, write_text
+from npswin.cli.shared import Told, add_key_and_candidate, comparer, print_json, write_page
 from npswin.verify.port.report import comparison_json, comparison_summary, comparison_table
 
 DESCRIPTION = """Compare what a port dumped with the answer key, tensor by tensor, in order of computation.
@@ -28,9 +27,6 @@ def add(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_key_and_candidate(parser)
-    parser.add_argument(
-        "--html", type=Path, metavar="FILE", help="write a page: the model as a graph, tensors as images"
-    )
     parser.set_defaults(run=run)
 
 
@@ -49,8 +45,5 @@ def run(options: argparse.Namespace) -> int:
             paths = shlex.join([str(options.key), str(options.candidate)])
             precision = f" --precision {options.precision}" if options.precision else ""
             print(f"npswin diagnose {paths}{precision} looks for the mistake")
-    if options.html is not None:
-        from npswin.verify.page import comparison_page
-
-        write_text(options.html, comparison_page(both, comparison))
+    write_page(options.html, both, comparison)
     return 2 if comparison.unread else 0 if comparison.ok else 1

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from npswin.cli.shared import Told, add_key_and_candidate, comparer, print_json
+from npswin.cli.shared import Told, add_key_and_candidate, comparer, print_json, write_page
 from npswin.verify.port.diagnosis import SECONDS, diagnose
 from npswin.verify.port.report import comparison_summary, diagnosis_json, diagnosis_text
 
@@ -35,12 +35,14 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Search, print, and tell by the exit status."""
+    both = comparer(options)
     with Told() as told:
-        diagnosis = diagnose(comparer(options), told, options.seconds)
+        diagnosis = diagnose(both, told, options.seconds)
     if options.json:
         print_json(diagnosis_json(diagnosis))
     else:
         print(comparison_summary(diagnosis.comparison))
         print()
         print(diagnosis_text(diagnosis))
+    write_page(options.html, both, diagnosis.comparison, diagnosis)
     return 2 if diagnosis.comparison.unread else 0 if diagnosis.ok else 1

@@ -9,12 +9,13 @@ from tqdm import tqdm
 
 from npswin.verify.key.read import AnswerKey
 from npswin.verify.port.candidate import PRECISIONS, read_candidate
-from npswin.verify.port.comparison import Comparer
+from npswin.verify.port.comparison import Comparer, Comparison
+from npswin.verify.port.diagnosis import Diagnosis
 from npswin.weights.files import write_aside
 
 
 def add_key_and_candidate(parser: argparse.ArgumentParser) -> None:
-    """KEY, CANDIDATE, --precision, --json."""
+    """KEY, CANDIDATE, --precision, --html, --json."""
     parser.add_argument("key", type=Path, metavar="KEY", help="the folder that npswin golden wrote")
     parser.add_argument(
         "candidate",
@@ -27,6 +28,9 @@ def add_key_and_candidate(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=(*PRECISIONS, "tf32"),
         help="in which the port computes; if not given, its numbers tell, but for tf32, which PyTorch takes on GPUs",
+    )
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a page: the model as a graph, tensors as images"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
@@ -44,9 +48,13 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file, whole or not at all."""
-    write_aside(path, lambda file: file.write(text.encode()))
+def write_page(path: Path | None, both: Comparer, comparison: Comparison, diagnosis: Diagnosis | None = None) -> None:
+    """Write the page, whole or not at all, if one is asked for."""
+    if path is not None:
+        from npswin.verify.page import comparison_page
+
+        text = comparison_page(both, comparison, diagnosis)
+        write_aside(path, lambda file: file.write(text.encode()))
 
 
 class Told:

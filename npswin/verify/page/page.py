@@ -16,8 +16,9 @@ from npswin.verify.page.groups import Group, Windows, model_groups
 from npswin.verify.page.planes import full_cost, tensor_planes
 from npswin.verify.page.views import View, tensor_view
 from npswin.verify.port.comparison import AGREES, INHERITED, Comparer, Comparison, Row
+from npswin.verify.port.diagnosis import Diagnosis
 from npswin.verify.port.measure import Distance
-from npswin.verify.port.report import comparison_summary
+from npswin.verify.port.report import comparison_summary, diagnosis_text
 from npswin.verify.port.tolerance import Tolerance
 
 SCRIPTS = ("model.js", "graph.js", "details.js", "pictures.js", "start.js")
@@ -25,12 +26,13 @@ LARGEST = 8_000_000  # bytes of a page: what its words and numbers leave is for 
 LONGEST = 400  # letters of a name or note that is not npswin's own
 
 
-def comparison_page(comparer: Comparer, comparison: Comparison) -> str:
+def comparison_page(comparer: Comparer, comparison: Comparison, diagnosis: Diagnosis | None = None) -> str:
     """A page to look at.
 
     Args:
         comparer: the key and the port.
         comparison: what `comparer.compare()` found.
+        diagnosis: which mistakes it comes from, where that was looked for.
 
     Returns:
         HTML, self-contained: at most about eight megabytes, however large the model.
@@ -39,6 +41,8 @@ def comparison_page(comparer: Comparer, comparison: Comparison) -> str:
     template = template.replace("{{ SCRIPT }}", "\n".join(_part(name) for name in SCRIPTS))
     before, after = template.split("{{ DATA }}")
     data = page_data(comparer, comparison)
+    if diagnosis is not None:
+        data["causes"] = [_short(line) for line in diagnosis_text(diagnosis).splitlines()]
     room = LARGEST - len(template) - len(script_json(data))
     return before + script_json({**data, "planes": page_planes(comparer, comparison, room)}) + after
 

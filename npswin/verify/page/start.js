@@ -71,7 +71,8 @@ byId("close").addEventListener("click", () => { opened.clear(); choose(chosen); 
 function start() {
   const rows = Object.keys(data.rows);
   byId("verdict").textContent = data.agrees ? "All tensors agree" : "The port differs from the key";
-  for (const line of data.summary) add(byId("summary"), "li", {class: line.startsWith("  ") ? "further" : ""}, line.trim());
+  lines("causes", data.causes || []);
+  lines("summary", data.summary);
   const known = Object.keys(VERDICTS).filter(verdict => verdict && verdict !== "none");
   const legendWords = {"agrees": "agree", "inherited": "inherited", "BORN HERE": "born here", "SHAPE": "wrong shape", "UNREADABLE": "unreadable", "NOT FINITE": "not finite"};
   for (const verdict of known) legend(verdict, `${data.counts[verdict] || 0} ${legendWords[verdict]}`);
@@ -82,6 +83,10 @@ function start() {
   choose(nodes.has(forwardOf(asked())) ? asked() : first);
   show(true);
   document.body.dataset.ready = "true";
+}
+
+function lines(list, texts) {
+  for (const line of texts) add(byId(list), "li", {class: /^[ (]/.test(line) ? "further" : ""}, line.trim());
 }
 
 function legend(verdict, words) {

@@ -23,6 +23,7 @@ from npswin.verify.page.planes import RMS, decode, encode
 from npswin.verify.page.views import tensor_view
 from npswin.verify.port.candidate import Candidate, CandidateError, Tensor
 from npswin.verify.port.comparison import Comparer
+from npswin.verify.port.diagnosis import diagnose
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SHIFTED = "layers.0.blocks.1.attn.shifted"
@@ -290,6 +291,16 @@ def test_it_opens_at_the_first_divergence(tmp_path, text):
     sums = canvases(dom)
     assert len(sums) == 3
     assert len(set(sums)) == 3
+
+
+@needs_browser
+def test_the_causes_stand_above_what_was_compared(tmp_path, key):
+    tensors = ported(key, "roll-direction", SHIFTED)
+    comparer, comparison = compared(key, tensors)
+    dom = browse(tmp_path, page.comparison_page(comparer, comparison, diagnose(comparer)), "--dump-dom")
+    causes = re.search(r'<ul id="causes">(.*?)</ul>', dom)[1]
+    assert causes.startswith('<li class="">1. the cyclic shift rolls the other way (there and back)</li>')
+    assert f'<li class="further">at {SHIFTED}</li>' in causes
 
 
 @needs_browser
