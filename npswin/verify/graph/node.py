@@ -120,6 +120,7 @@ class Graph:
 def _ordered(nodes: Mapping[str, Node]) -> dict[str, Node]:
     """As given, but each node after what it reads."""
     ordered: dict[str, Node] = {}
+    entered = set()
     for start in nodes:
         waiting = [start]
         while waiting:
@@ -128,8 +129,9 @@ def _ordered(nodes: Mapping[str, Node]) -> dict[str, Node]:
             if name in ordered or not missing:
                 ordered.setdefault(name, nodes[name])
                 waiting.pop()
-            elif len(waiting) > len(nodes):
+            elif name in entered:
                 raise ValueError(f"{name}: is computed from itself")
             else:
+                entered.add(name)
                 waiting += missing[::-1]
     return ordered

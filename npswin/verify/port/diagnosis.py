@@ -230,7 +230,7 @@ class _Search:
         """
         for hypothesis in making:
             hypothesis.left = len(self.state(now.local.replaced(hypothesis.changes), now.dump).births)
-        making = sorted(making, key=lambda one: (one.left, one.excess))
+        making = sorted(making, key=lambda one: (one.left, one.everywhere, one.excess))
         most = {True: len(now.births) - 1, False: len(now.births)}
         unlikely = symptom.startswith(GRADIENT)
         return [one for one in making if one.left <= most[unlikely and not one.backward and not one.fitted]]

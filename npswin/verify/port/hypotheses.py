@@ -98,8 +98,12 @@ class Suspects:
         for mistake in CATALOGUE:
             text = mistake.name, mistake.says, mistake.mend
             together: dict[str, tuple[Changes, list[str]]] = {}
+            seen = set()
             for place in backward if mistake.backward else forward:
                 for detail, changes in mistake.plant(self.graph, place):
+                    if (detail, frozenset(changes)) in seen:  # it can be told from several tensors of a block
+                        continue
+                    seen.add((detail, frozenset(changes)))
                     single.append(Hypothesis(*text, detail, place, changes, mistake.backward))
                     all_changes, all_places = together.setdefault(detail, ({}, []))
                     all_changes.update(changes)

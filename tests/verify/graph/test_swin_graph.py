@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import npswin
-from npswin.verify.graph import GRADIENT, Graph, Node, Run, differing, swin_graph
+from npswin.verify.graph import GRADIENT, Graph, Node, Operation, Run, differing, swin_graph
 from npswin.verify.mistakes import CATALOGUE
 from tests.verify.keys import SCALE, lively, miniature_trace
 
@@ -156,3 +156,10 @@ def test_a_run_of_a_changed_graph_takes_over_what_does_not_differ(data):
                 assert np.array_equal(taken.predicted(name), fresh.predicted(name), equal_nan=True), name
                 if name not in differ:
                     assert np.array_equal(first.predicted(name), fresh.predicted(name), equal_nan=True), name
+
+
+def test_nodes_in_any_order_are_put_in_one_that_can_be_computed():
+    """Each reads the two before it, and the last comes first."""
+    add = Operation("add", lambda x, y: (x + y, None), lambda dy, _: (dy, dy))
+    nodes = [Node("0", None), Node("1", None), *(Node(f"{n}", add, (f"{n - 1}", f"{n - 2}")) for n in range(2, 20))]
+    assert list(Graph(nodes[::-1]).nodes) == [node.name for node in nodes]
