@@ -72,6 +72,7 @@ _ENDS = r"norm|norm1|norm2|proj|qkv|probabilities|fc1|act|fc2|blocks\.\d+|reduct
 DUMPS = {
     "all": "",
     "modules": rf"^(grad/)?(.*\.)?({_ENDS}|.*(weight|bias|table))$",  # what hooks on the official modules give
+    "gradients": r"^grad/",
     "blocks": r"^(grad/)?(layers\.\d+\.blocks\.\d+|layers\.\d+\.downsample\.reduction|head|.*(weight|bias|table))$",
 }
 
@@ -128,8 +129,8 @@ def is_named(planted: Planted, diagnosis: Diagnosis, graph: Graph) -> bool:
 
 
 def first_is_right(planted: Planted, diagnosis: Diagnosis) -> bool:
-    """Whether the first wrong tensor of its pass is the one at which the mistake is made."""
-    rows = diagnosis.comparison.half(planted.place.startswith("grad/"))
+    """Whether the first wrong tensor of its pass, if that was dumped, is the one at which the mistake is made."""
+    rows = diagnosis.comparison.half(planted.place.startswith("grad/")) or diagnosis.comparison.rows
     names = [row.name for row in rows]
     first = next((row.name for row in rows if not row.ok), None)
     return first == planted.place or (planted.place not in names and first is not None)
@@ -227,7 +228,7 @@ def main() -> int:
         "--dumps",
         choices=list(DUMPS),
         default="all",
-        help="what the port dumps: modules' outputs, or blocks' (default all)",
+        help="what the port dumps: modules' outputs, blocks', or gradients alone (default all)",
     )
     parser.add_argument("--places", type=int, default=3, metavar="N", help="for each mistake (default 3)")
     parser.add_argument("--pairs", type=int, default=20, metavar="N", help="(default 20)")
