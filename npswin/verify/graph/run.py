@@ -138,8 +138,9 @@ class Run:
                 if read == name and derivative is not None:
                     total = derivative if total is None else total + derivative
                     most = max(most, count)
-        if total is None:  # the loss itself
-            total = np.ones((), self.arithmetic.dtype)
+        if total is None:  # the loss itself, or what does not lead to it
+            last = name == next(reversed(self.graph.nodes))
+            total = np.ones((), self.arithmetic.dtype) if last else np.zeros_like(self.value(name))
         return self.arithmetic.stored(total, GRADIENT + name, most, rows=self.graph.nodes[name].axes == "parameter")
 
 

@@ -98,15 +98,11 @@ def after(operation: Operation, pair: Pair) -> Operation:
     return replace(operation, forward=forward, backward=backward)
 
 
-def moving(name: str, move: Move) -> Operation:
-    """An operation of one input that is nothing but a move."""
-    forward, backward = gather(move)
-    return Operation(name, forward, lambda dy, cache: (backward(dy, cache),))
-
-
 def moved(node: Node, operation: str, move: Move) -> Changes:
-    """The node as a mere move of its input, under the operation's name."""
-    return {node.name: replace(node, operation=moving(operation, move), settings={})}
+    """The node as a mere move of its input. It keeps the operation's name and settings, which others may ask for."""
+    forward, backward = gather(move)
+    pair = Operation(operation, lambda x, **_: forward(x), lambda dy, cache: (backward(dy, cache),))
+    return {node.name: replace(node, operation=pair)}
 
 
 def elementwise(name: str, function: Callable[[Array], Array]) -> Operation:

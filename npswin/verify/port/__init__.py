@@ -6,6 +6,7 @@ from os import PathLike
 import numpy as np
 
 from npswin.types import Array
+from npswin.verify.graph import UNIT_ROUNDOFF
 from npswin.verify.key import AnswerKey, Trace
 from npswin.verify.port import diagnosis as _diagnosis
 from npswin.verify.port.candidate import Candidate, CandidateError, in_memory, read_candidate
@@ -33,6 +34,7 @@ def compare(key: Key, dump: Dump, precision: str | None = None) -> Comparison:
     Raises:
         AnswerKeyError: the key is damaged.
         CandidateError: the dump cannot be read, or has none of the key's names.
+        ValueError: a precision that is none.
     """
     return _comparer(key, dump, precision).compare()
 
@@ -43,8 +45,10 @@ def diagnose(key: Key, dump: Dump, precision: str | None = None) -> Diagnosis:
 
 
 def _comparer(key: Key, dump: Dump, precision: str | None) -> Comparer:
+    if precision is not None and precision not in UNIT_ROUNDOFF:
+        raise ValueError(f"precision: got {precision!r}, expected one of {', '.join(UNIT_ROUNDOFF)}")
     key = key if isinstance(key, AnswerKey | Trace) else AnswerKey(key)
     if not isinstance(dump, Mapping):
         return Comparer(key, read_candidate(dump, key.shapes), precision)
-    found = {name: in_memory(np.asarray(array)) for name, array in dump.items()}
+    found = {str(name): in_memory(np.asarray(array)) for name, array in dump.items()}
     return Comparer(key, Candidate(found, key.shapes, "the arrays"), precision)

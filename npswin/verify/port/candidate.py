@@ -91,6 +91,9 @@ class Candidate:
         except (CandidateError, ValueError, TypeError, OverflowError, MemoryError, OSError) as error:
             self.unreadable[name] = shown(str(error), 400)
             return
+        if array.dtype.kind in "OSUVcMm" and array.dtype.name != "bfloat16":
+            self.unreadable[name] = f"holds {shown(str(array.dtype))}, which are no real numbers"
+            return
         if not np.issubdtype(array.dtype, np.floating):
             array = array.astype(np.float64)
         self.stored[name] = _precision(array, tensor.dtype)

@@ -206,7 +206,7 @@ class Comparer:
         if not np.isfinite(array).all() and not found.finite:
             note = f"{np.count_nonzero(~np.isfinite(array))} of {array.size} numbers are NaN or infinite"
             own = self.start.exact_of(name)
-            inherited = own is not None and not np.isfinite(own).all()
+            inherited = own is not None and _lost_at(array) == _lost_at(own) != b""
             return Row(name, INHERITED if inherited else NOT_FINITE, found, tolerance, note=note)
         agrees = tolerance.excess(found.relative, found.peak) <= 1
         if agrees and born is not None and born.wrong and self.is_the_keys(name, array):
@@ -346,6 +346,12 @@ class Local:
             if tolerance.excess(found.relative, found.peak) > FAR:
                 break
         return Birth(found, tolerance)
+
+
+def _lost_at(array: Array) -> bytes:
+    """Where an array has NaN, or which infinity; empty if it has neither."""
+    lost = np.where(np.isnan(array), 2, np.where(np.isinf(array), np.sign(array), 0)).astype(np.int8)
+    return lost.tobytes() if lost.any() else b""
 
 
 def _shape(shape: tuple[int, ...]) -> str:

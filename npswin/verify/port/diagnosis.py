@@ -17,7 +17,7 @@ from npswin.verify.graph import GRADIENT, Graph
 from npswin.verify.key.trace import Progress
 from npswin.verify.mistakes import Changes
 from npswin.verify.port.comparison import Comparer, Comparison, Local
-from npswin.verify.port.hypotheses import Hypothesis, Suspects
+from npswin.verify.port.hypotheses import UNFIT, Hypothesis, Suspects
 from npswin.verify.port.measure import distance
 from npswin.verify.port.misread import Dump, Misreading, misreading
 from npswin.verify.port.tolerance import Tolerance
@@ -173,7 +173,7 @@ class _Search:
                 continue
             try:
                 birth = local.born(name, array)
-            except (ValueError, IndexError):  # what was planted does not fit the port's shapes here
+            except UNFIT:  # what was planted does not fit the port's shapes here
                 births[name] = np.inf
                 continue
             if birth is None or not birth.wrong or name in self.from_key:
@@ -257,7 +257,7 @@ class _Search:
                 if far.relative > min(LOOSEST, FAR * usual.relative):
                     return max(FAR, usual.excess(far.relative, far.peak))
                 birth = local.born(symptom, found)
-        except (ValueError, IndexError):  # shapes that do not go together: it cannot be this
+        except UNFIT:  # it cannot be this
             return np.inf
         return birth.excess if birth is not None and birth.tolerance.relative <= LOOSEST else np.inf
 

@@ -7,9 +7,12 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT, Graph, Run
-from npswin.verify.mistakes import CATALOGUE, Changes
+from npswin.verify.mistakes import CATALOGUE, Changes, Mistake
 from npswin.verify.mistakes.fitted import FITTED
 from npswin.verify.mistakes.mistake import with_backward_of
+
+# What an operation raises that does not fit the port's shapes, or a mistake that was planted there before.
+UNFIT = (ValueError, IndexError, KeyError, TypeError, AttributeError)
 
 
 @dataclass
@@ -100,7 +103,7 @@ class Suspects:
             together: dict[str, tuple[Changes, list[str]]] = {}
             seen = set()
             for place in backward if mistake.backward else forward:
-                for detail, changes in mistake.plant(self.graph, place):
+                for detail, changes in self._ways(mistake, place):
                     if (detail, frozenset(changes)) in seen:  # it can be told from several tensors of a block
                         continue
                     seen.add((detail, frozenset(changes)))
@@ -129,7 +132,16 @@ class Suspects:
                 with np.errstate(all="ignore"):
                     fit = mistake.fit(run, symptom, found, place)
                 if fit is not None:
-                    yield Hypothesis(mistake.name, mistake.says, mistake.mend, fit[0], place, fit[1], fitted=True)
+                    detail, changes = fit
+                    at = next(iter(changes), place)
+                    yield Hypothesis(mistake.name, mistake.says, mistake.mend, detail, at, changes, fitted=True)
+
+    def _ways(self, mistake: Mistake, place: str) -> list[tuple[str, Changes]]:
+        """Each way to make a mistake at a place; none where what is planted already leaves no room for it."""
+        try:
+            return list(mistake.plant(self.graph, place))
+        except UNFIT:
+            return []
 
     def _computed(self, name: str) -> bool:
         return name not in self.given and self.graph.nodes[name].operation is not None

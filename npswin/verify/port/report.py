@@ -191,6 +191,7 @@ def diagnosis_json(diagnosis: Diagnosis) -> dict[str, Any]:
                 for symptom, nearest in diagnosis.unexplained.items()
             },
             "tried": diagnosis.tried,
+            "late": diagnosis.late,
             "comparison": comparison_json(diagnosis.comparison),
         }
     )

@@ -6,8 +6,11 @@ Neither framework is imported here: whoever passes one of their modules has it.
 import contextlib
 import re
 import sys
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -37,6 +40,7 @@ _ACTIVATIONS = (
     (r"features\.(\d*[13579])\.(\d+)", lambda m: f"layers.{(int(m[1]) - 1) // 2}.blocks.{m[2]}"),
     (r"features\.(\d*[13579])\.(\d+)\.mlp\.1", lambda m: f"layers.{(int(m[1]) - 1) // 2}.blocks.{m[2]}.mlp.act"),
 )
+NOTHING = "none of the modules that are to be seen was called; call them inside the with block, uncompiled"
 _HEAP_TYPE = 1 << 9  # a class that was made in Python, and can be changed
 
 
@@ -70,10 +74,14 @@ def watch(module: Any, names: Naming = None) -> AbstractContextManager[Seen]:
             their weights are; other modules by their path.
 
     Returns:
-        A context manager; what was seen is complete when it is left.
+        A context manager; what was seen is complete when it is left. Of a module that is called several times the last
+        call is kept, and its gradient; parameters' gradients are the sum of all backward passes.
 
     Raises:
         TypeError: it is no module that can be watched.
+
+    Warns:
+        UserWarning: nothing was called, or what was called is compiled.
     """
     if hasattr(module, "named_modules") and hasattr(module, "register_forward_hook"):
         return _watch_torch(module, _torch_naming(module, names), names is not None)
@@ -109,47 +117,53 @@ def _torch_naming(module: Any, names: Naming) -> Callable[[str], str | None]:
 
 @contextmanager
 def _watch_torch(module: Any, naming: Callable[[str], str | None], named: bool) -> Iterator[Seen]:
-    seen, hooks = Seen(), []
+    seen, calls, hooks = Seen(), Counter[str](), []
+    gradients: dict[str, Array] = {}
 
     def record(name: str) -> Callable[..., None]:
         def hook(_module: Any, _inputs: Any, output: Any) -> None:
             tensor = _tensor_of(output)
             if tensor is not None:
+                calls[name] += 1
                 seen.tensors[name] = _numbers(tensor)
                 seen.tensors.pop(GRADIENT + name, None)
                 if tensor.requires_grad:
-                    tensor.register_hook(add_gradient(GRADIENT + name))
+                    hooks.append(tensor.register_hook(of_call(name, calls[name])))
 
         return hook
 
-    def add_gradient(name: str) -> Callable[[Any], None]:
+    def of_call(name: str, call: int) -> Callable[[Any], None]:
         def hook(gradient: Any) -> None:
-            earlier = seen.tensors.get(name)
-            seen.tensors[name] = _numbers(gradient) if earlier is None else earlier + _numbers(gradient)
+            if calls[name] == call:  # the gradient belongs to the output that was kept: the last call's
+                _add(seen.tensors, GRADIENT + name, gradient)
 
         return hook
 
-    for path, part in module.named_modules():
-        if path and (name := naming(path)):
-            hooks.append(part.register_forward_hook(record(name)))
-    before = {name: None if p.grad is None else p.grad.clone() for name, p in module.named_parameters()}
     try:
+        for path, part in module.named_modules():
+            if path and (name := naming(path)):
+                hooks.append(part.register_forward_hook(record(name)))
+        for path, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                hooks.append(parameter.register_hook(partial(_add, gradients, path)))
         yield seen
     finally:
         for hook in hooks:
             hook.remove()
+    if not calls:
+        warnings.warn(f"watch: {NOTHING}", stacklevel=4)
     _join_qkv(seen.tensors)
     for name in ("patch_embed.proj", GRADIENT + "patch_embed.proj"):
         if not named and name in seen.tensors and seen.tensors[name].ndim == 4:
             seen.tensors[name] = seen.tensors[name].transpose(0, 2, 3, 1)  # a convolution's channels come second
-    gradients = {
-        name: _numbers(p.grad if before[name] is None else p.grad - before[name])
-        for name, p in module.named_parameters()
-        if p.grad is not None
-    }
     seen.tensors |= {
         GRADIENT + name: array for name, array in _named_gradients(module, gradients, naming, named).items()
     }
+
+
+def _add(arrays: dict[str, Array], name: str, gradient: Any) -> None:
+    """Gradients of several backward passes add up, as they do in a parameter's own."""
+    arrays[name] = _numbers(gradient) if name not in arrays else arrays[name] + _numbers(gradient)
 
 
 def _named_gradients(
@@ -177,30 +191,32 @@ def _join_qkv(tensors: dict[str, Array]) -> None:
 
 @contextmanager
 def _watch_linen(linen: Any, naming: Callable[[str], str | None]) -> Iterator[Seen]:
-    seen = Seen()
+    seen, calls = Seen(), Counter[str]()
 
     def record(call: Any, arguments: Any, keywords: Any, context: Any) -> Any:
         output = call(*arguments, **keywords)
         if context.method_name == "__call__" and (name := naming(".".join(context.module.path))):
-            return _seen_through(seen, name, output)
+            return _seen_through(seen, calls, name, output)
         return output
 
     with linen.intercept_methods(record):
         yield seen
+    if not calls:
+        warnings.warn(f"watch: {NOTHING}", stacklevel=4)
 
 
 @contextmanager
 def _watch_calls(module: Any, naming: Callable[[str], str | None]) -> Iterator[Seen]:
     """Modules that are plain objects: their classes' __call__ is watched for as long as it takes."""
-    seen, paths, known = Seen(), {}, []
+    seen, calls, paths, known = Seen(), Counter[str](), {}, []
 
     def know(root: Any) -> None:
         known.append(root)  # an id is its own only as long as the object lives
         paths.update({id(part): path for path, part in _parts(root)})
 
     know(module)
-    classes = {type(part) for _, part in _parts(module)}
-    originals = {kind: kind.__call__ for kind in classes if "__call__" in vars(kind) and kind.__flags__ & _HEAP_TYPE}
+    owners = {_owner_of_call(type(part)) for _, part in _parts(module)} - {None}
+    originals = {owner: owner.__call__ for owner in owners}
 
     def watched(original: Any) -> Any:
         def call(self: Any, *arguments: Any, **keywords: Any) -> Any:
@@ -209,38 +225,54 @@ def _watch_calls(module: Any, naming: Callable[[str], str | None]) -> Iterator[S
             output = original(self, *arguments, **keywords)
             path = paths.get(id(self))
             if path and (name := naming(path)):
-                return _seen_through(seen, name, output)
+                return _seen_through(seen, calls, name, output)
             return output
 
         return call
 
     try:
-        for kind, original in originals.items():
-            kind.__call__ = watched(original)
+        for owner, original in originals.items():
+            owner.__call__ = watched(original)
         yield seen
     finally:
-        for kind, original in originals.items():
-            kind.__call__ = original
+        for owner, original in originals.items():
+            owner.__call__ = original
+    if not calls:
+        warnings.warn(f"watch: {NOTHING}", stacklevel=4)
 
 
-def _parts(module: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The callable objects inside an object, by the path of attributes, places and keys that leads there."""
-    yield prefix, module
-    waiting = [(f"{prefix}.{name}" if prefix else name, value) for name, value in vars(module).items()]
+def _owner_of_call(kind: type) -> Any:
+    """The class, made in Python, from which a class has its __call__; None if there is none."""
+    owner = next((each for each in kind.__mro__ if "__call__" in vars(each)), None)
+    return owner if owner is not None and owner.__flags__ & _HEAP_TYPE else None
+
+
+def _parts(module: Any) -> Iterator[tuple[str, Any]]:
+    """The objects inside a module that can be called, and those that have a base class of its, by the path of
+    attributes, places and keys that leads there; itself first."""
+    bases = tuple(kind for kind in type(module).__mro__[1:] if kind.__flags__ & _HEAP_TYPE) or (type(module),)
+    waiting, met = [("", module)], set()
     while waiting:
         path, value = waiting.pop(0)
+        start = f"{path}." if path else ""
         if isinstance(value, dict):
-            waiting += [(f"{path}.{key}", one) for key, one in value.items()]
+            waiting += [(f"{start}{key}", one) for key, one in value.items()]
         elif isinstance(value, list | tuple):
-            waiting += [(f"{path}.{place}", one) for place, one in enumerate(value)]
-        elif callable(value) and hasattr(value, "__dict__") and "__call__" in vars(type(value)):
-            yield from _parts(value, path)
+            waiting += [(f"{start}{place}", one) for place, one in enumerate(value)]
+        elif hasattr(value, "__dict__") and id(value) not in met:
+            met.add(id(value))
+            if value is module or isinstance(value, bases) or _owner_of_call(type(value)) is not None:
+                yield path, value
+                waiting += [(f"{start}{name}", one) for name, one in vars(value).items()]
 
 
-def _seen_through(seen: Seen, name: str, output: Any) -> Any:
+def _seen_through(seen: Seen, calls: Counter[str], name: str, output: Any) -> Any:
     """The output of a call, and on its way its numbers and those of its gradient."""
-    if isinstance(output, tuple):
-        return (_seen_through(seen, name, output[0]), *output[1:])
+    if isinstance(output, tuple) and output:
+        first = _seen_through(seen, calls, name, output[0])
+        return type(output)(first, *output[1:]) if hasattr(output, "_fields") else (first, *output[1:])
+    calls[name] += 1
+    call = calls[name]
     jax = sys.modules.get("jax")
     if jax is None or not isinstance(output, jax.Array):
         if hasattr(output, "__array__"):
@@ -249,7 +281,8 @@ def _seen_through(seen: Seen, name: str, output: Any) -> Any:
 
     def record(name: str, array: Any) -> Any:
         def keep(numbers: Any) -> Array:
-            seen.tensors[name] = _short(np.array(numbers))
+            if calls[name.removeprefix(GRADIENT)] == call:  # of the output that was kept: the last call's
+                seen.tensors[name] = _short(np.array(numbers))
             return np.asarray(numbers)
 
         if "DynamicJaxprTracer" in type(array).__name__:

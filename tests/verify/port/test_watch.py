@@ -155,6 +155,49 @@ def test_the_last_of_two_passes_is_seen():
     assert np.array_equal(seen.tensors["grad/0"], [[3]])
 
 
+def test_parameters_gradients_are_those_of_the_passes_inside():
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Sequential(torch.nn.Linear(2, 1))
+    (1e6 * module(torch.ones(1, 2))).sum().backward()
+    with watch(module) as seen:
+        module(torch.ones(1, 2))
+    assert "grad/0.weight" not in seen.tensors
+    with watch(module) as seen:
+        (module(torch.ones(1, 2)) / 3).sum().backward()
+    assert np.array_equal(seen.tensors["grad/0.weight"], np.full((1, 2), np.float32(1) / np.float32(3)))
+    with watch(module) as seen:
+        module.zero_grad()
+        for _ in range(2):
+            module(torch.ones(1, 2)).sum().backward()
+    assert np.array_equal(seen.tensors["grad/0.weight"], [[2, 2]])
+
+
+def test_the_gradient_is_that_of_the_call_that_is_kept():
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Sequential(torch.nn.Linear(1, 1))
+    with watch(module) as seen:
+        (module(torch.ones(1, 1)) + 3 * module(torch.zeros(1, 1))).sum().backward()
+    assert np.array_equal(seen.tensors["grad/0"], [[3]])
+
+
+def test_nothing_is_left_behind():
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Sequential(torch.nn.Linear(1, 1))
+    with watch(module) as seen:
+        y = module(torch.ones(1, 1))
+    y.sum().backward()
+    assert list(seen.tensors) == ["0"]
+
+    def fail(path):
+        raise KeyError(path)
+
+    with pytest.raises(KeyError), watch(module, fail):
+        pass
+    assert not module[0]._forward_hooks
+    with pytest.warns(UserWarning, match="none of the modules that are to be seen was called"), watch(module):
+        pass
+
+
 def test_flax_linen():
     linen, jax = pytest.importorskip("flax.linen"), pytest.importorskip("jax")
 
@@ -197,6 +240,30 @@ def test_flax_nnx():
     with watch(module) as seen:
         gradients = nnx.grad(lambda module: module(jax.numpy.ones((2, 3))).sum())(module)
     np.testing.assert_allclose(seen.tensors["grad/fc1"].sum(axis=0), gradients["fc1"]["bias"][...], rtol=1e-5)
+
+
+def test_parts_of_an_nnx_module_that_inherit_their_call_or_have_none():
+    nnx, jax = pytest.importorskip("flax.nnx"), pytest.importorskip("jax")
+
+    class Own(nnx.Linear):
+        pass
+
+    class Holder(nnx.Module):
+        def __init__(self, rngs):
+            self.fc = nnx.Linear(2, 2, rngs=rngs)
+
+    class Net(nnx.Module):
+        def __init__(self, rngs):
+            self.a, self.h, self.l = Own(2, 2, rngs=rngs), Holder(rngs), nnx.List([nnx.Linear(2, 2, rngs=rngs)])
+
+        def __call__(self, x):
+            return self.l[0](self.h.fc(self.a(x))) + 3 * self.h.fc(x)
+
+    module = Net(nnx.Rngs(0))
+    with watch(module) as seen:
+        jax.grad(lambda x: module(x).sum())(jax.numpy.ones((1, 2)))
+    assert {"a", "h.fc", "l.0", "grad/h.fc"} <= set(seen.tensors), set(seen.tensors)
+    assert np.array_equal(seen.tensors["grad/h.fc"], [[3, 3]])  # of the last call, which is kept
 
 
 def test_equinox():
@@ -250,8 +317,9 @@ def test_what_is_no_module():
 
 def test_what_was_seen_can_be_saved(tmp_path):
     torch = pytest.importorskip("torch")
-    with watch(torch.nn.Sequential(torch.nn.Linear(2, 1))) as seen:
-        pass
+    module = torch.nn.Sequential(torch.nn.Linear(2, 1))
+    with watch(module) as seen:
+        module(torch.ones(1, 2))
     seen.tensors["head"] = np.ones((2, 3), np.float32)
     seen.save(tmp_path / "dump.safetensors")
     assert npswin.weights.load_tensors(tmp_path / "dump.safetensors")[0]["head"].shape == (2, 3)
