@@ -76,6 +76,8 @@ def run(options: argparse.Namespace) -> int:
             seed=options.seed,
             raise_on_failure=False,
         )
+    except SystemExit as error:
+        raise ValueError(f"{path}: ends the program ({error}) where it should be imported or called") from error
     except Exception as error:
         where = _raised_at(error, path)
         if where is None:

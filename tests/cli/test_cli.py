@@ -263,6 +263,7 @@ def test_gradcheck_tells_what_is_wrong(tmp_path, monkeypatch, capsys, layer, sha
     [
         ("return x", "forward: returned ndarray, expected two things: y, cache"),
         ("return x @ x, None", "layer.py, line 3, in forward: ValueError: matmul: "),
+        ("raise SystemExit(0)", "layer.py: ends the program (0)"),
         ("return (x, None", "layer.py, line 3: SyntaxError: '(' was never closed"),
         ("return y, None", "layer.py, line 3, in forward: NameError: name 'y' is not defined"),
     ],

@@ -8,6 +8,7 @@ from npswin.verify.mistakes.mask import MASK
 from npswin.verify.mistakes.mistake import Changes, Mistake
 from npswin.verify.mistakes.norms import NORMS
 from npswin.verify.mistakes.padding import PADDING
+from npswin.verify.mistakes.parameters import PARAMETERS
 from npswin.verify.mistakes.position import POSITION
 from npswin.verify.mistakes.shift import SHIFT
 from npswin.verify.mistakes.windows import WINDOWS
@@ -22,6 +23,7 @@ CATALOGUE: tuple[Mistake, ...] = (
     *POSITION,
     *MASK,
     *BLOCKS,
+    *PARAMETERS,
     *GRADIENTS,
 )
 

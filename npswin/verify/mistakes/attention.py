@@ -15,7 +15,9 @@ from npswin.verify.mistakes.mistake import (
     made_by,
     otherwise,
     replacing,
+    scale_of,
     sibling,
+    times,
 )
 
 
@@ -84,6 +86,12 @@ def _scale_width(graph: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
     yield "by the number of heads", otherwise(node, settings={"factor": heads**-0.5})
 
 
+def _keys_scaled(graph: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
+    if node.name.endswith(".k"):
+        assert node.operation is not None
+        yield "", otherwise(node, after(node.operation, times(scale_of(graph, node))))
+
+
 def _softmax_over(axis: int) -> Callable[[Operation], Operation]:
     swap = gather(lambda x: x.swapaxes(axis, -1))
     return lambda operation: after(before(operation, 0, swap), swap)
@@ -126,6 +134,12 @@ ATTENTION = (
     Mistake("scale-twice", "the queries are scaled twice", "q is divided by √d, once", made_by("scale", _scale_twice)),
     Mistake(
         "scale-other", "the queries are scaled by something else", "q is divided by √d", made_by("scale", _scale_width)
+    ),
+    Mistake(
+        "keys-scaled",
+        "the keys are scaled too",
+        "q is divided by √d, or the scores are, and k is not",
+        made_by("split_heads", _keys_scaled),
     ),
     Mistake(
         "scores-transposed",

@@ -18,6 +18,7 @@ from npswin.verify.mistakes.mistake import (
     gather,
     is_made_by,
     made_by,
+    moved,
     otherwise,
     replacing,
     zeros,
@@ -45,6 +46,16 @@ def _after_norm(graph: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
     for name in graph.consumers[shortcut]:
         if is_made_by(graph.nodes[name], "layer_norm"):
             yield "", otherwise(node, inputs=(name, branch))
+
+
+def _from_the_blocks_input(graph: Graph, name: str) -> Iterator[tuple[str, Changes]]:
+    """The second half of a block, from the map that the first half began with."""
+    node = graph.nodes[name]
+    if not (is_made_by(node, "residual") or is_made_by(node, "layer_norm")) or not node.inputs[0].endswith(".residual"):
+        return
+    start = graph.nodes[node.inputs[0]].inputs[0]
+    detail = "the shortcut" if is_made_by(node, "residual") else "norm2"
+    yield detail, otherwise(node, inputs=(start, *node.inputs[1:]))
 
 
 def _orders(_: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
@@ -106,6 +117,10 @@ def _pool_before_norm(graph: Graph, name: str) -> Iterator[tuple[str, Changes]]:
     yield "", changes
 
 
+def _first_token(_: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
+    yield "", moved(node, "mean_pool", lambda x: x[:, 0, 0])
+
+
 def _sum_of_places(graph: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
     assert node.operation is not None
     operation = node.operation
@@ -150,6 +165,12 @@ BLOCKS = (
         made_by("residual", _after_norm),
     ),
     Mistake(
+        "blocks-input",
+        "the second half of a block starts from the block's input",
+        "norm2 and the second shortcut take the sum of the block's input and the attention branch",
+        _from_the_blocks_input,
+    ),
+    Mistake(
         "residual-missing",
         "one of the two that are added is missing",
         "x + branch(norm(x))",
@@ -178,6 +199,12 @@ BLOCKS = (
         "the map is pooled before the last norm",
         "norm each token, then take the mean over the map",
         _pool_before_norm,
+    ),
+    Mistake(
+        "pool-first",
+        "the first token is taken for the pool",
+        "the mean over the map: Swin has no class token",
+        made_by("mean_pool", _first_token),
     ),
     Mistake("pool-sum", "the pool is a sum", "the mean over the map", made_by("mean_pool", _sum_of_places)),
     Mistake(

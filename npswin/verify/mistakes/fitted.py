@@ -93,6 +93,8 @@ def _dropout(run: Run, name: str, found: Array, place: str) -> Found | None:
         return None
     kept = ~dropped & (right != 0)
     factor = float((found[kept] * right[kept]).sum() / (right[kept] ** 2).sum())
+    if factor < 1 + LEAST:  # dropout scales up what it keeps
+        return None
     scale = np.where(dropped, 0.0, factor)
     detail = f"{share:.0%} of the numbers are 0, the others are multiplied by {factor:.4g}"
     pair = (lambda y: (y * scale.astype(y.dtype), None)), (lambda dy, _: dy * scale.astype(dy.dtype))

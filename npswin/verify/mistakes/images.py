@@ -112,6 +112,12 @@ IMAGES = (
         ),
     ),
     Mistake(
+        "patch-kernel-flipped",
+        "the patch embedding's kernel is flipped, as a convolution in the strict sense has it",
+        "a patch's numbers are multiplied by the kernel's at the same places",
+        replacing("patch_embed", {"": lambda op: before(op, 1, gather(lambda w: w[:, :, ::-1, ::-1]))}),
+    ),
+    Mistake(
         "patch-bias-missing",
         "the patch embedding has no bias",
         "add patch_embed.proj.bias",

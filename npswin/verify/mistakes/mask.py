@@ -115,7 +115,7 @@ def _mask_of_padding(height: int, width: int, side: int, shift: int, value: floa
 
 
 def _other_value(_: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
-    for value in (-np.inf, -1e9, -1e4, -1e5, float(np.finfo(np.float32).min), -65504.0, 100.0, 1.0, -1.0):
+    for value in (-np.inf, -1e9, -1e4, -1e5, float(np.finfo(np.float32).min), -65504.0, -1e3, -10.0, 100.0, 1.0, -1.0):
         if value != node.settings["mask_value"]:
             yield (
                 f"{value:g} rather than {node.settings['mask_value']:g}",

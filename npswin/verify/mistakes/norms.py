@@ -64,11 +64,10 @@ def _over(*axes: int) -> Any:
 
     def backward(dy: Array, caches: Any) -> tuple[Array, Array, Array]:
         xhat, weight, cache, shape = caches
-        channels = dy.shape[-1]
         dlast = np.moveaxis(dy * weight, axes, range(-len(axes), 0))
         drows = layer_norm_backward(dlast.reshape(*dlast.shape[: -len(axes)], -1), cache)[0]
         dx = np.moveaxis(drows.reshape(shape), range(-len(axes), 0), axes)
-        return dx, (dy * xhat).reshape(-1, channels).sum(0), dy.reshape(-1, channels).sum(0)
+        return dx, *_of_gain_and_bias(dy, xhat)
 
     return lambda _: Operation("layer_norm", forward, backward)
 
@@ -78,6 +77,49 @@ def _over_tokens(_: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
         yield "over the places of the map, for each channel", otherwise(node, _over(1, 2)(None))
         yield "over places and channels together", otherwise(node, _over(1, 2, 3)(None))
     yield "over the batch", otherwise(node, _over(0)(None))
+
+
+def _outside_the_root() -> Operation:
+    """(x - μ)/(σ + eps): with D = σ + eps, g = dy · weight and means over C, the derivative by x is
+    (g - mean g)/D - (x - μ) mean(g (x - μ))/(σ D²)."""
+
+    def forward(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Any]:
+        centred = x - x.mean(-1, keepdims=True)
+        sigma = np.sqrt((centred * centred).mean(-1, keepdims=True))
+        return centred / (sigma + eps) * weight + bias, (centred, sigma, sigma + eps, weight)
+
+    def backward(dy: Array, cache: Any) -> tuple[Array, Array, Array]:
+        centred, sigma, divisor, weight = cache
+        g = dy * weight
+        slope = (g * centred).mean(-1, keepdims=True) / (sigma * divisor**2)
+        dx = (g - g.mean(-1, keepdims=True)) / divisor - centred * slope
+        return dx, *_of_gain_and_bias(dy, centred / divisor)
+
+    return Operation("layer_norm", forward, backward)
+
+
+def _of_squares() -> Operation:
+    """x/r with r = √(mean x² + eps): the derivative by x is g/r - x mean(g x)/r³."""
+
+    def forward(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Any]:
+        root = np.sqrt((x * x).mean(-1, keepdims=True) + eps)
+        return x / root * weight + bias, (x, root, weight)
+
+    def backward(dy: Array, cache: Any) -> tuple[Array, Array, Array]:
+        x, root, weight = cache
+        g = dy * weight
+        return g / root - x * (g * x).mean(-1, keepdims=True) / root**3, *_of_gain_and_bias(dy, x / root)
+
+    return Operation("layer_norm", forward, backward)
+
+
+def _of_gain_and_bias(dy: Array, xhat: Array) -> tuple[Array, Array]:
+    channels = dy.shape[-1]
+    return (dy * xhat).reshape(-1, channels).sum(0), dy.reshape(-1, channels).sum(0)
+
+
+def _ones(weight: Array) -> tuple[Array, Any]:
+    return np.ones_like(weight), None
 
 
 def _tanh_gelu(x: Array) -> Array:
@@ -111,6 +153,24 @@ NORMS = (
         "layer normalization takes its statistics over the wrong axis",
         "mean and variance are those of each token's channels",
         made_by("layer_norm", _over_tokens),
+    ),
+    Mistake(
+        "norm-eps-outside",
+        "layer normalization adds eps outside the root",
+        "divide by sqrt(variance + eps)",
+        replacing("layer_norm", {"": lambda _: _outside_the_root()}),
+    ),
+    Mistake(
+        "norm-of-squares",
+        "the mean is not subtracted: it is an RMS norm",
+        "layer normalization subtracts the mean, and divides by the deviation from it",
+        replacing("layer_norm", {"": lambda _: _of_squares()}),
+    ),
+    Mistake(
+        "norm-gain-missing",
+        "layer normalization does not multiply by its weight",
+        "y = normalized · weight + bias",
+        replacing("layer_norm", {"": lambda op: before(op, 1, (_ones, lambda dy, _: np.zeros_like(dy)))}),
     ),
     Mistake(
         "norm-bias-missing",

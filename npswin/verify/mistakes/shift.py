@@ -124,7 +124,8 @@ SHIFT = (
     Mistake(
         "shift-where-none",
         "a block is shifted that should not be",
-        "every second block is shifted, the first is not, and none where one window covers the map",
+        "every second block is shifted, the first is not, and none of a stage whose map, for img_size, is no larger "
+        "than a window",
         made_by("cut_windows", _where_none),
     ),
     Mistake(

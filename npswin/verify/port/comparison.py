@@ -171,15 +171,18 @@ class Comparer:
             progress("comparing", len(rows), len(self.order))
             rows.append(self.row(name))
         progress("comparing", len(self.order), len(self.order))
-        names = [name for name in self.key.shapes if not self._dumped(name)]
-        unknown = {
-            name: next(iter(get_close_matches(name, names, 1)), "") for name in self.candidate.unknown[:MOST_MEANT]
-        }
+        unknown = {name: self.meant(name) for name in self.candidate.unknown[:MOST_MEANT]}
         unknown |= dict.fromkeys(self.candidate.unknown[MOST_MEANT:], "")
         gradients = any(name.startswith(GRADIENT) for name in self.key.shapes)
         lacking = not gradients and any(name.startswith(GRADIENT) for name in unknown)
         computed = sum(name not in self.sources for name in self.order)
         return Comparison(rows, self.precision, self.not_dumped, unknown, lacking, self.of_another_key(), computed)
+
+    def meant(self, unknown: str) -> str:
+        """The name of the same pass that may be meant by one that the key does not have, or ""."""
+        gradient = unknown.startswith(GRADIENT)
+        names = [name for name in self.key.shapes if name.startswith(GRADIENT) == gradient and not self._dumped(name)]
+        return next(iter(get_close_matches(unknown, names, 1)), "")
 
     def local(self, graph: Graph, given: Mapping[str, Array]) -> "Local":
         """Each operation of a graph on the port's own inputs."""
@@ -204,7 +207,9 @@ class Comparer:
         found = distance(array, whole, self.scale(name, whole))
         born = self.start.born(name, array)
         if not np.isfinite(array).all() and not found.finite:
-            note = f"{np.count_nonzero(~np.isfinite(array))} of {array.size} numbers are NaN or infinite"
+            lost = np.argwhere(~np.isfinite(array))
+            place = ", ".join(map(str, lost[0]))
+            note = f"{len(lost)} of {array.size} numbers are NaN or infinite, the first at ({place})"
             own = self.start.exact_of(name)
             inherited = own is not None and _lost_at(array) == _lost_at(own) != b""
             return Row(name, INHERITED if inherited else NOT_FINITE, found, tolerance, note=note)

@@ -26,7 +26,9 @@ LOOSEST = 0.5  # a relative tolerance beyond which rounding would explain anythi
 FAR = 1e4  # times the tolerance without a mistake: none makes rounding so much worse that it would explain more
 MOST_ROUNDS = 100  # of the search, each of which explains a symptom or gives it up
 SECONDS = 600.0  # of the search, unless said otherwise
-MOST_UNEXPLAINED = 5  # symptoms: so many that nothing makes, and the port is something else altogether
+MOST_UNEXPLAINED = 12  # symptoms: so many that nothing makes, and the port is something else altogether
+MOST_ALIKE = 2  # unexplained symptoms of one kind, after which the others of it are not looked into
+NEARER = 0.5  # of the distance without any mistake: what a hypothesis has to leave at most to be worth a line
 HOPELESS = 1e4  # times the tolerance that a hypothesis may be off to be worth a line
 NEAREST = 20  # hypotheses that are tried together with each other one
 MOST_PAIRS = 4000  # for a symptom
@@ -125,23 +127,31 @@ class _Search:
         self.from_key = {row.name for row in self.comparison.rows if row.taken}
         self.causes: list[Cause] = []
         self.unexplained: dict[str, list[Hypothesis]] = {}
-        self.tried = 0
+        self.tried = self.searched_in_vain = 0
 
     def run(self) -> Diagnosis:
         if self.comparer.of_another_key():
             return Diagnosis(self.comparison, [], {}, 0)
         now = self.state(self.comparer.start, Dump(self.comparer.candidate, dict(self.comparer.given)))
         for _ in range(MOST_ROUNDS):
-            symptom = next((name for name in now.births if name not in self.unexplained), None)
-            if symptom is None or time.monotonic() > self.end:
-                self.late = self.late or symptom is not None
+            left = [name for name in now.births if name not in self.unexplained]
+            if not left or time.monotonic() > self.end:
+                self.late = self.late or bool(left)
                 break
+            symptom = left[0]
             misread = misreading(symptom, now.births, now.dump, self.comparer, now.local)
             reread = None
             if misread is not None:
                 reread = self.state(self.comparer.local(now.graph, misread.dump.given), misread.dump)
-            if len(self.unexplained) == MOST_UNEXPLAINED and reread is None:
+                # If the port computed with it as it was dumped, what it computed from it would go wrong now.
+                if not set(reread.births) < set(now.births):
+                    reread = None
+            if reread is None and self.searched_in_vain == MOST_UNEXPLAINED:
+                self.unexplained |= {name: [] for name in left}
                 break
+            if reread is None and self.is_like_what_is_unexplained(symptom):
+                self.unexplained[symptom] = []
+                continue
             misshapen = symptom in now.dump.candidate.misshapen
             fitting, rest = ([], []) if reread and misshapen else self.search(symptom, now)
             if misread and reread and (not fitting or len(reread.births) < fitting[0].left):
@@ -151,7 +161,9 @@ class _Search:
             if not fitting and self.late:
                 break
             if not fitting:
-                self.unexplained[symptom] = [one for one in rest if one.excess < HOPELESS][:LISTED]
+                nearer = [one for one in rest if one.excess < min(HOPELESS, NEARER * now.births[symptom])]
+                self.unexplained[symptom] = nearer[:LISTED]
+                self.searched_in_vain += 1
                 continue
             best = fitting[0]
             then = self.state(now.local.replaced(best.changes), now.dump)
@@ -181,6 +193,16 @@ class _Search:
             if not self.unexplained.keys() & set(suspects.backward(name)):  # nobody knows what these do to a gradient
                 births[name] = birth.excess
         return _State(dump, local, births)
+
+    def is_like_what_is_unexplained(self, symptom: str) -> bool:
+        """Whether several symptoms of its kind, such as norms' outputs, are unexplained: then it will be, too."""
+
+        def kind(name: str) -> tuple[bool, str]:
+            node = self.comparer.key.graph.nodes[name.removeprefix(GRADIENT)]
+            last = node.name.rpartition(".")[2]
+            return name.startswith(GRADIENT), last if node.operation is None else node.operation.name
+
+        return sum(kind(name) == kind(symptom) for name in self.unexplained) >= MOST_ALIKE
 
     def suspects(self, graph: Graph, dump: Dump) -> Suspects:
         return Suspects(graph, dump.given, self.comparer.key.graph)
@@ -224,16 +246,22 @@ class _Search:
         return self.explaining(symptom, [one for one in hypotheses if one.excess <= 1], now)
 
     def explaining(self, symptom: str, making: list[Hypothesis], now: _State) -> list[Hypothesis]:
-        """Of hypotheses that make the symptom, those that leave no more symptoms than there are, the fewest first.
+        """Of hypotheses that make the symptom, those that leave no more symptoms than there are, the fewest first, and
+        make no activation wrong that was right.
 
         A forward pass that is to explain a gradient has to explain something: it is not seen in what it computes.
         """
+        known = {(cause.hypothesis.name, cause.hypothesis.detail) for cause in self.causes}
+        explaining = []
         for hypothesis in making:
-            hypothesis.left = len(self.state(now.local.replaced(hypothesis.changes), now.dump).births)
-        making = sorted(making, key=lambda one: (one.left, one.everywhere, one.excess))
-        most = {True: len(now.births) - 1, False: len(now.births)}
-        unlikely = symptom.startswith(GRADIENT)
-        return [one for one in making if one.left <= most[unlikely and not one.backward and not one.fitted]]
+            births = self.state(now.local.replaced(hypothesis.changes), now.dump).births
+            hypothesis.left = len(births)
+            unlikely = symptom.startswith(GRADIENT) and not hypothesis.backward and not hypothesis.fitted
+            breaks = any(name not in now.births and not name.startswith(GRADIENT) for name in births)
+            if not breaks and hypothesis.left <= len(now.births) - unlikely:
+                explaining.append(hypothesis)
+        explaining.sort(key=lambda one: (one.left, one.everywhere, (one.name, one.detail) not in known, one.excess))
+        return explaining
 
     def usual(self, symptom: str, found: Array, now: _State) -> Tolerance:
         """The symptom's tolerance as long as no further mistake is planted; of one that has another shape, a guess."""

@@ -125,8 +125,8 @@ def _evidence(cause: Cause) -> list[str]:
     if len(cause.explained) > 1:
         lines.append(f"explains {len(cause.explained)} symptoms: {_list(cause.explained)}")
     lines.append(f"right is: {hypothesis.mend}")
-    alike = [one for one in cause.others if one.excess <= ALIKE and one.left == hypothesis.left]
-    lines += [f"cannot be told apart from: {one}" for one in alike if str(one) != str(hypothesis)]
+    alike = {str(one): None for one in cause.others if one.excess <= ALIKE and one.left == hypothesis.left}
+    lines += [f"cannot be told apart from: {one}" for one in alike if one != str(hypothesis)]
     return lines
 
 

@@ -182,6 +182,18 @@ def test_a_wrong_port_of_a_model_whose_mask_is_infinite_does_not_agree():
     assert np.isfinite(rows[0].tolerance.relative)
 
 
+def test_nan_where_the_mask_is_infinite_is_born_there():
+    """0 · -inf: what the port's own inputs come to is infinite as well, and yet no such number."""
+    model = lively(mask_value=float("-inf"))
+    key = trace(model, np.random.default_rng(0).standard_normal((2, 3, 12, 10)), np.array([0, 1]), backward=False)
+    tensors = {name: key[name].astype(np.float32) for name in key.graph.computed}
+    name = "layers.0.blocks.1.attn.mask"
+    assert {row.verdict for row in compare(key, tensors).rows} == {"agrees"}
+    wrong = np.where(np.isinf(tensors[name]), tensors[name], np.float32("nan"))
+    verdicts = {row.name: row.verdict for row in compare(key, tensors | {name: wrong}).rows}
+    assert verdicts[name] == "NOT FINITE"
+
+
 def test_labels_in_a_dump_do_not_move_the_loss():
     tensors = {"labels": miniature_trace()["labels"].astype(np.float32), **right("float32")}
     tensors["loss"] = tensors["loss"] * np.float32(1.01)

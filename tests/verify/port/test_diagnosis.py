@@ -8,12 +8,17 @@ import pytest
 from npswin.verify import compare, diagnose
 from npswin.verify.graph import Arithmetic, Run
 from npswin.verify.mistakes import CATALOGUE
+from npswin.verify.mistakes.mistake import after, before, otherwise, times, with_backward_of
 from npswin.verify.port.comparison import Comparer
 from npswin.verify.port.diagnosis import diagnose as search
 from npswin.verify.port.report import diagnosis_json
 from tests.verify.keys import candidate_of, computed, miniature_trace, right
 
 MAPS = ("patch_embed.proj", "layers.0.blocks.0.norm1", "layers.0.blocks.0", "norm")
+
+
+def planting(name):
+    return next(mistake for mistake in CATALOGUE if mistake.name == name)
 
 
 def test_a_tensor_on_the_edge_of_its_tolerance_ends_the_search():
@@ -184,6 +189,86 @@ def test_a_mistake_of_a_whole_model_from_its_logits_alone(name):
     assert [cause.hypothesis.name for cause in diagnosis.causes] == [name], str(diagnosis)
 
 
+def test_what_is_unexplained_in_many_places_does_not_hide_what_comes_after():
+    """A norm that nobody knows, in all of them, and patch merging in another order."""
+    key = miniature_trace()
+    merging = next(iter(planting("merge-order").plant(key.graph, "layers.0.downsample.concat")))[1]
+    strange = {
+        name: otherwise(node, after(node.operation, (lambda y: (y + 0.3 * np.sin(7 * y), None), lambda dy, _: dy)))[
+            name
+        ]
+        for name, node in key.graph.nodes.items()
+        if node.operation is not None and node.operation.name == "layer_norm"
+    }
+    run = Run(key.graph.replaced(strange | merging), key.sources, Arithmetic("float32", 0))
+    diagnosis = diagnose(key, {name: run.value(name) for name in key.graph.computed})
+    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["merge-order"], str(diagnosis)
+    assert set(diagnosis.unexplained) == set(strange)
+    assert "nor layers.0.blocks.1.norm1" in str(diagnosis)
+
+
+def test_a_hypothesis_that_breaks_what_is_right_is_none():
+    """Without the first branch the sum of the second would be right, but for the MLP's output, which was dumped."""
+    key = miniature_trace()
+    name = "layers.0.blocks.0"
+    node = key.graph.nodes[name]
+    tripled = otherwise(node, before(node.operation, 0, times(3.0)))
+    run = Run(key.graph.replaced(tripled), key.sources, Arithmetic("float32", 0))
+    diagnosis = diagnose(key, {part: run.value(part) for part in (name, f"{name}.mlp.fc2", "patch_embed.norm")})
+    assert not diagnosis.causes, str(diagnosis)
+    assert list(diagnosis.unexplained) == [name]
+
+
+def test_a_column_that_is_not_written_is_no_dropout():
+    tensors = {name: array for name, array in right("float32").items() if "grad/" not in name}
+    name = "layers.0.blocks.0.mlp.fc1"
+    tensors[name] = tensors[name].copy()
+    tensors[name][..., -1] = 0
+    diagnosis = diagnose(miniature_trace(), tensors)
+    assert "dropout" not in str(diagnosis)
+
+
+def test_one_mistake_in_every_block_keeps_its_name():
+    """In a block where others make the same numbers, it is the one that is known already."""
+    key = miniature_trace()
+    changes = {}
+    for place in key.graph.nodes:
+        for _, change in planting("bias-xy").plant(key.graph, place):
+            changes |= change
+    run = Run(key.graph.replaced(changes), key.sources, Arithmetic("float32", 0))
+    dumped = [name for name in key.graph.computed if name == "head" or name.rpartition(".")[2].isdigit()]
+    diagnosis = diagnose(key, {name: run.value(name) for name in dumped})
+    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["bias-xy"], str(diagnosis)
+    assert diagnosis.causes[0].places == list(changes)
+
+
+@pytest.mark.parametrize("name", ["pad-value", "roll-one-axis", "pad-other-side", "pad-amount", "crop-elsewhere"])
+def test_a_mistake_whose_backward_pass_is_the_right_one(name):
+    """Written by hand: what is planted in the forward pass stays planted while the backward pass is looked into."""
+    key = miniature_trace()
+    place = next(place for place in key.graph.nodes if any(planting(name).plant(key.graph, place)))
+    changes = next(iter(planting(name).plant(key.graph, place)))[1]
+    right_backward = {at: with_backward_of(node, key.graph.nodes[at]) for at, node in changes.items()}
+    tensors = computed(key.graph.replaced(right_backward), key.sources, "float32", seed=0)
+    diagnosis = diagnose(key, tensors)
+    assert name in [cause.hypothesis.name for cause in diagnosis.causes], str(diagnosis)
+
+
+def test_another_blocks_parameters_are_no_fault_of_the_dump():
+    key = miniature_trace()
+    place = "layers.0.blocks.0.attn.relative_position_bias"
+    changes = dict(planting("other-parameters").plant(key.graph, place))["of layers.0.blocks.1.attn"]
+    diagnosis = diagnose(key, computed(key.graph.replaced(changes), key.sources, "float32", seed=0))
+    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["other-parameters"], str(diagnosis)
+
+
+def test_a_fitted_gradient_has_its_operations_place():
+    name = "grad/layers.0.blocks.1.attn.proj.bias"
+    tensors = {part: array for part, array in right("float32").items() if part.endswith(".bias")}
+    diagnosis = diagnose(miniature_trace(), tensors | {name: tensors[name] * 2})
+    assert [cause.places for cause in diagnosis.causes] == [["layers.0.blocks.1.attn.proj"]], str(diagnosis)
+
+
 def test_a_mask_of_minus_infinity_is_named():
     key = miniature_trace()
     tensors = {name: array for name, array in right("float32").items() if "grad/" not in name}
@@ -200,7 +285,9 @@ def test_nothing_but_noise_ends_soon():
     rng = np.random.default_rng(0)
     noise = {name: rng.standard_normal(array.shape).astype(np.float32) for name, array in right().items()}
     diagnosis = diagnose(miniature_trace(), noise)
-    assert 0 < len(diagnosis.unexplained) <= 5
+    assert not diagnosis.causes
+    assert len(diagnosis.unexplained) == len(diagnosis.comparison.births())
+    assert diagnosis.tried < 500
     assert len(str(diagnosis).splitlines()) < 25
 
 

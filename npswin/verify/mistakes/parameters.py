@@ -1,0 +1,53 @@
+"""Mistakes in which parameters an operation takes."""
+
+from collections.abc import Iterator
+
+from npswin.verify.graph import Graph, Node
+from npswin.verify.mistakes.mistake import Changes, Mistake, is_made_by, otherwise
+
+
+def _of_another(graph: Graph, name: str) -> Iterator[tuple[str, Changes]]:
+    """Those of another module of the same kind and, in the same stage, of the same shapes."""
+    node = graph.nodes[name]
+    own = _parameters(graph, node)
+    for other in graph.nodes.values() if own else ():
+        theirs = _parameters(graph, other)
+        if other is node or len(theirs) != len(own) or _kind(other) != _kind(node):
+            continue
+        if _stage(graph, own[0]) == _stage(graph, theirs[0]):
+            swapped = dict(zip(own, theirs, strict=True))
+            inputs = tuple(swapped.get(read, read) for read in node.inputs)
+            yield f"of {theirs[0].rpartition('.')[0]}", otherwise(node, inputs=inputs)
+
+
+def _parameters(graph: Graph, node: Node) -> list[str]:
+    return [
+        read for read in node.inputs if graph.nodes[read].operation is None and graph.nodes[read].axes == "parameter"
+    ]
+
+
+def _kind(node: Node) -> tuple[str, str]:
+    """Its operation; of a linear layer also which one."""
+    assert node.operation is not None
+    operation = node.operation.name
+    return operation, node.name.rpartition(".")[2] if is_made_by(node, "linear") else ""
+
+
+def _stage(graph: Graph, parameter: str) -> str:
+    """Where parameters have one width: "layers.0", the norm before it, the norm after the last."""
+    stages = [name for name in graph.nodes if name.startswith("layers.") and ".blocks." in name]
+    if parameter.startswith("patch_embed.norm"):
+        return _stage(graph, stages[0])
+    if parameter.startswith("norm."):
+        return _stage(graph, stages[-1])
+    return ".".join(parameter.split(".")[: 3 if ".downsample." in parameter else 2])
+
+
+PARAMETERS = (
+    Mistake(
+        "other-parameters",
+        "it takes another module's parameters",
+        "each module has its own, under its own name",
+        _of_another,
+    ),
+)
