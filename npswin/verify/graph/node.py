@@ -26,12 +26,14 @@ class Operation:
         backward: (dy, cache) -> the derivative by each input in order; None for one that has none, such as labels.
         terms: (y's shape, *inputs' shapes) -> how many terms are summed for a number of y, and for one of the
             derivative by each input. Sums in another order differ the more, the longer they are.
+        multiplies: whether it is a product of matrices, as tensor cores compute it.
     """
 
     name: str
     forward: Callable[..., tuple[Array, Any]]
     backward: Callable[[Array, Any], tuple[Array | None, ...]]
     terms: Callable[..., tuple[int, ...]] = summed_where_repeated
+    multiplies: bool = False
 
 
 @dataclass(frozen=True)

@@ -184,10 +184,16 @@ def _classes_summed(y: Shape, logits: Shape, labels: Shape) -> tuple[int, ...]:
 
 NORMALIZE = constant("normalize", _normalize)
 MASK = constant("shift_mask", lambda **settings: shift_mask(**settings, dtype="float64"))
-PATCH_EMBED = Operation("patch_embed", patch_embed_forward, patch_embed_backward, _rows_summed)
+PATCH_EMBED = Operation("patch_embed", patch_embed_forward, patch_embed_backward, _rows_summed, multiplies=True)
 POSITION_EMBED = Operation("position_embed", _position_embed_forward, position_embed_backward)
 LAYER_NORM = Operation("layer_norm", layer_norm_forward, layer_norm_backward, _rows_summed)
-LINEAR = Operation("linear", linear_forward, lambda dy, cache: linear_backward(dy, cache)[: 2 + cache[2]], _rows_summed)
+LINEAR = Operation(
+    "linear",
+    linear_forward,
+    lambda dy, cache: linear_backward(dy, cache)[: 2 + cache[2]],
+    _rows_summed,
+    multiplies=True,
+)
 GELU = Operation("gelu", gelu_forward, one_input(gelu_backward))
 PAD = Operation("pad", _pad_forward, one_input(crop_padding))
 CROP = Operation("crop", _crop_forward, _crop_backward)
@@ -196,12 +202,12 @@ CUT = Operation("cut_windows", _cut_forward, _cut_backward)
 JOIN = Operation("join_windows", _join_forward, _join_backward)
 SPLIT = Operation("split_heads", _split_forward, _split_backward)
 SCALE = Operation("scale", _scale_forward, _scale_backward)
-SCORES = Operation("scores", _scores_forward, _scores_backward, _products_summed)
+SCORES = Operation("scores", _scores_forward, _scores_backward, _products_summed, multiplies=True)
 POSITION_BIAS = Operation("position_bias", position_bias_forward, one_input(position_bias_backward))
 ADD_BIAS = Operation("add_bias", _bias_forward, _bias_backward)
 ADD_MASK = Operation("add_mask", _mask_forward, lambda dy, _: (dy, None))
 SOFTMAX = Operation("softmax", softmax_forward, one_input(softmax_backward), _last_axis_summed)
-MIX = Operation("mix", _mix_forward, _mix_backward, _products_summed)
+MIX = Operation("mix", _mix_forward, _mix_backward, _products_summed, multiplies=True)
 MERGE = Operation("merge_heads", _merge_forward, one_input(unmerge_heads))
 RESIDUAL = Operation("residual", residual_forward, residual_backward)
 CONCAT = Operation("patch_concat", patch_concat_forward, one_input(patch_concat_backward))

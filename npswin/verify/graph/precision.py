@@ -27,7 +27,7 @@ class Arithmetic:
 
     Attributes:
         precision: "float64", "float32", "tf32", "float16" or "bfloat16"; the last two are computed in float32 and
-            rounded when they are stored, as tensor cores do; tf32 is float32 whose products have float16's digits.
+            rounded when they are stored, as tensor cores do; tf32 is float32 whose products take float16's digits.
         seed: makes roundings random, the same for the same tensor whatever was computed before; None rounds to nearest.
     """
 
@@ -43,9 +43,17 @@ class Arithmetic:
         """An array from elsewhere, whose numbers are of that precision, as this arithmetic reads it."""
         if not np.issubdtype(array.dtype, np.floating):
             return array
-        return self.stored(array, name, unit=UNIT_ROUNDOFF[precision or self.precision])
+        return self.stored(array, name, unit=unit_of_stored(precision or self.precision))
 
-    def stored(self, array: Array, name: str = "", terms: int = 1, rows: bool = False, unit: float = 0.0) -> Array:
+    def stored(
+        self,
+        array: Array,
+        name: str = "",
+        terms: int = 1,
+        rows: bool = False,
+        product: bool = False,
+        unit: float = 0.0,
+    ) -> Array:
         """An array as this arithmetic keeps it.
 
         Args:
@@ -53,11 +61,12 @@ class Arithmetic:
             name: of the tensor, which draws its roundings.
             terms: how many were summed for each number.
             rows: whether these are the rows of a parameter's gradient.
+            product: whether matrices were multiplied.
             unit: roundoff of the numbers, where it is coarser than the arithmetic's.
         """
         array = np.asarray(array, self.dtype)
         if self.seed is not None:
-            own = UNIT_ROUNDOFF[self.precision]
+            own = unit_of_stored(self.precision)
             rng = np.random.default_rng([self.seed, crc32(name.encode())])
             noise = rng.random(array.shape, np.float32) * 2 - 1
             finite = np.where(np.isfinite(array), array, 0)
@@ -65,10 +74,17 @@ class Arithmetic:
             if terms > 1:
                 sums = rng.standard_normal(array.shape, np.float32)
                 noise += (own if rows else np.finfo(self.dtype).eps / 2) * np.sqrt(terms / 6) * _usual(finite) * sums
+            if product and self.precision == "tf32":  # both factors of each term were rounded
+                noise += UNIT_ROUNDOFF["tf32"] * _usual(finite) * rng.standard_normal(array.shape, np.float32)
             with np.errstate(over="ignore"):
                 noisy = array + noise
             array = np.where(np.isfinite(noisy), noisy, array).astype(self.dtype)
         return rounded(array, self.precision)
+
+
+def unit_of_stored(precision: str) -> float:
+    """The unit roundoff of numbers that are kept in a precision; those of tf32 are float32 numbers."""
+    return UNIT_ROUNDOFF["float32" if precision == "tf32" else precision]
 
 
 def _usual(array: Array) -> float:

@@ -105,7 +105,7 @@ class Run:
         if name.startswith(GRADIENT):
             return self._predict_gradient(name.removeprefix(GRADIENT))
         y, _, terms = self._forward(name)
-        return self.arithmetic.stored(y, name, terms[0])
+        return self.arithmetic.stored(y, name, terms[0], product=self._multiplies(name))
 
     def _forward(self, name: str) -> tuple[Array, Any, tuple[int, ...]]:
         """y, the cache, and how many terms were summed for y and will be for the derivative by each input."""
@@ -141,7 +141,13 @@ class Run:
         if total is None:  # the loss itself, or what does not lead to it
             last = name == next(reversed(self.graph.nodes))
             total = np.ones((), self.arithmetic.dtype) if last else np.zeros_like(self.value(name))
-        return self.arithmetic.stored(total, GRADIENT + name, most, rows=self.graph.nodes[name].axes == "parameter")
+        rows = self.graph.nodes[name].axes == "parameter"
+        product = any(map(self._multiplies, self.graph.consumers[name]))
+        return self.arithmetic.stored(total, GRADIENT + name, most, rows, product)
+
+    def _multiplies(self, name: str) -> bool:
+        operation = self.graph.nodes[name].operation
+        return operation is not None and operation.multiplies
 
 
 def differing(graph: Graph, other: Graph, given: Collection[str]) -> set[str]:

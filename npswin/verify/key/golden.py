@@ -71,5 +71,7 @@ def read_images(paths: Sequence[str | PathLike[str]], size: tuple[int, int]) -> 
                 resized = image.convert("RGB").resize((size[1], size[0]), Image.Resampling.BICUBIC)
         except (UnidentifiedImageError, Image.DecompressionBombError) as error:
             raise ValueError(f"{path}: no image that Pillow reads ({error})") from error
+        except OSError as error:
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         images.append(np.asarray(resized).transpose(2, 0, 1))
     return np.stack(images)

@@ -51,12 +51,13 @@ class AnswerKey:
         try:
             self.config: dict[str, Any] = dict(manifest["config"])
             check_config(self.config, manifest["image_size"], self.file.shapes)
-            self.graph = _graph(manifest)
+            self.graph = _graph(manifest, self.file.shapes)
             self.shapes = {str(entry["name"]): tuple(entry["shape"]) for entry in manifest["tensors"]}
+            loss = float(manifest["loss"])
             stored = [str(entry["name"]) for entry in manifest["tensors"] if entry["stored"]]
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise AnswerKeyError(f"{self.folder / 'manifest.json'}: not as npswin wrote it ({error!r})") from error
-        self._check(path, stored)
+        self._check(path, stored, loss)
 
     def __contains__(self, name: str) -> bool:
         return name in self.file
@@ -80,7 +81,7 @@ class AnswerKey:
         """Pixels or input, labels, and the parameters."""
         return {name: self.file[name] for name, node in self.graph.nodes.items() if node.operation is None}
 
-    def _check(self, path: Path, stored: list[str]) -> None:
+    def _check(self, path: Path, stored: list[str], loss: float) -> None:
         listed = set(self.shapes)
         for name in self.graph.nodes:
             if name not in listed:
@@ -91,11 +92,17 @@ class AnswerKey:
         for name in stored:
             found = self.file.shapes.get(name)
             thinned = self.file.shapes.get(POSITIONS + name)
+            if found is None:
+                raise AnswerKeyError(f"{path}: lacks {name}, which the manifest says is there")
             if found != (self.shapes[name] if thinned is None else thinned):
                 raise AnswerKeyError(f"{path}: {name} has shape {found}, the manifest says {self.shapes[name]}")
         missing = [name for name, node in self.graph.nodes.items() if node.operation is None and name not in self.file]
         if missing:
             raise AnswerKeyError(f"{path}: lacks {missing[0]}, without which nothing can be computed again")
+        if "loss" in self and not np.isclose(float(self["loss"]), loss, rtol=1e-6, equal_nan=True):
+            raise AnswerKeyError(
+                f"{self.folder}: two keys' files: the loss is {float(self['loss']):.9g} and {loss:.9g}"
+            )
 
 
 def check_config(config: dict[str, Any], image_size: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -145,11 +152,15 @@ def _manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _graph(manifest: dict[str, Any]) -> Graph:
+def _graph(manifest: dict[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> Graph:
     config = {**manifest["config"], "dtype": "float64"}
     scale = manifest["normalization"]
     height, width = (int(side) for side in manifest["image_size"])
     if min(height, width) < 1:
         raise ValueError(f"image_size: got {height}, {width}")
     normalization = None if scale is None else (tuple(scale["mean"]), tuple(scale["std"]))
-    return swin_graph(SwinTransformer(**config), (height, width), normalization)
+    model = SwinTransformer(**config)
+    for name, param in model.params.items():
+        if shapes.get(name) != param.shape:
+            raise ValueError(f"{name} of shape {param.shape}, the file has {shapes.get(name)}")
+    return swin_graph(model, (height, width), normalization)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph import holds
+from npswin.verify.graph import GRADIENT, holds
 from npswin.weights import TensorFile, WeightFileError
 from npswin.weights.lazy import dtype_name
 
@@ -27,6 +27,7 @@ RAW_DTYPES = {
     "bfloat16": "<u2",
 }
 LIST = "shapes.json"
+LIST_FORM = '{"NAME": {"shape": [2, 3], "dtype": "float32"}, ...}'
 LONGEST_LIST = 16 * 2**20  # bytes
 LONGEST_NPY_HEADER = 10_000  # bytes
 MUCH_LARGER = 8  # a tensor of so many times the key's size is not even read
@@ -75,8 +76,13 @@ class Candidate:
         self.unknown = [shown(name) for name in found if name not in shapes]
         if not set(found) & set(shapes):
             names = ", ".join(map(shown, list(found)[:3])) or "nothing"
-            wanted = ", ".join(list(shapes)[-3:])
-            raise CandidateError(f"{origin}: no tensor of the key's names; found {names}; the key has such as {wanted}")
+            forward = [name for name in shapes if not name.startswith(GRADIENT)]
+            wanted = ", ".join(forward[-3:])
+            prefix = _prefix(found, shapes)
+            hint = f'; do they all begin with "{shown(prefix)}"?' if prefix else ""
+            raise CandidateError(
+                f"{origin}: no tensor of the key's names; found {names}; the key has such as {wanted}{hint}"
+            )
         for name, shape in shapes.items():
             if name in found:
                 self._take(name, found[name], shape)
@@ -103,6 +109,15 @@ class Candidate:
             self.tensors[name] = array.reshape(shape)
         else:
             self.misshapen[name] = array
+
+
+def _prefix(found: Collection[str], shapes: Collection[str]) -> str:
+    """What stands before the key's names in the names of a dump, if it is there."""
+    for name in found:
+        for start in range(1, len(name)):
+            if name[start - 1] in "./" and name[start:] in shapes:
+                return name[:start]
+    return ""
 
 
 def regroups(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
@@ -243,18 +258,19 @@ def _raw(path: Path, listed: Path) -> dict[str, Tensor]:
         if listed.stat().st_size > LONGEST_LIST:
             raise CandidateError(f"{listed}: more than {LONGEST_LIST} bytes")
         entries = json.loads(listed.read_text(encoding="utf-8"))
-        entries = {
-            str(name): (tuple(entry["shape"]), dtype_name(str(entry["dtype"]))) for name, entry in entries.items()
-        }
-    except (OSError, UnicodeDecodeError, RecursionError, ValueError, TypeError, KeyError, AttributeError) as error:
+        entries = dict(entries.items())
+    except (OSError, UnicodeDecodeError, RecursionError, ValueError, AttributeError) as error:
         if isinstance(error, CandidateError):
             raise
-        form = '{"NAME": {"shape": [2, 3], "dtype": "float32"}, ...}'
-        raise CandidateError(f"{listed}: expected {form} ({error!r})") from error
-    return {name: _raw_tensor(path, name, shape, dtype) for name, (shape, dtype) in entries.items()}
+        raise CandidateError(f"{listed}: expected {LIST_FORM} ({error!r})") from error
+    return {name: _raw_tensor(path, name, entry) for name, entry in entries.items()}
 
 
-def _raw_tensor(path: Path, name: str, shape: tuple[Any, ...], dtype: str) -> Tensor:
+def _raw_tensor(path: Path, name: str, entry: Any) -> Tensor:
+    try:
+        shape, dtype = tuple(entry["shape"]), dtype_name(str(entry["dtype"]))
+    except (LookupError, TypeError, ValueError):
+        return _broken(f"{LIST}: expected {LIST_FORM}, {name} is {str(entry)[:80]}")
     file = path / f"{name}.bin"
     if "\0" in name or not file.resolve().is_relative_to(path.resolve()):
         return _broken(f"{LIST}: {name} lies outside the folder")

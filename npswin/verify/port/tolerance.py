@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph import GRADIENT, UNIT_ROUNDOFF, Arithmetic, Graph, Run
+from npswin.verify.graph import GRADIENT, UNIT_ROUNDOFF, Arithmetic, Graph, Run, unit_of_stored
 from npswin.verify.port.measure import spread
 
 MARGIN = 4.0
@@ -72,7 +72,7 @@ class Rounding:
             scale: what differences are relative to where `exact` is 0 all over.
         """
         found = [spread(compute(run), exact, scale) for run in self.runs[:draws]]
-        unit = max(UNIT_ROUNDOFF[self.precision], UNIT_ROUNDOFF[self.stored.get(name, self.precision)])
+        unit = max(unit_of_stored(self.precision), unit_of_stored(self.stored.get(name, self.precision)))
         relative = max(one for one, _ in found) * self.scale
         peak = max(one for _, one in found) * self.scale
         _, top = spread(np.zeros_like(exact), exact)  # of the largest number one rounding

@@ -36,7 +36,7 @@ def test_what_does_not_fit_is_not_held():
 @pytest.mark.parametrize("precision", list(UNIT_ROUNDOFF))
 def test_random_roundings_are_of_the_unit_roundoffs_size(precision):
     ones = np.ones(20000)
-    noisy = Arithmetic(precision, 0).stored(ones).astype(np.float64)
+    noisy = Arithmetic(precision, 0).stored(ones, product=True).astype(np.float64)
     unit = UNIT_ROUNDOFF[precision]
     assert 0.3 * unit < np.sqrt(np.mean((noisy - 1) ** 2)) < 1.5 * unit
     assert abs(np.mean(noisy - 1)) < 0.35 * unit

@@ -176,3 +176,23 @@ def test_a_key_is_replaced_as_a_pair(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         write_key(miniature_trace(), tmp_path, sample=3)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_files_of_two_keys_are_noticed(tmp_path):
+    for seed in (0, 1):
+        model = lively(seed)
+        images = np.random.default_rng(0).standard_normal((1, 3, 12, 10))
+        write_key(trace(model, images, np.array([1])), tmp_path / str(seed))
+    shutil.copy(tmp_path / "0/manifest.json", tmp_path / "1/manifest.json")
+    with pytest.raises(AnswerKeyError, match="two keys' files: the loss is"):
+        AnswerKey(tmp_path / "1")
+
+
+def test_a_config_that_does_not_fit_the_tables_is_noticed(tmp_path):
+    write_key(miniature_trace(), tmp_path)
+    file = tmp_path / "manifest.json"
+    file.write_text(file.read_text(encoding="utf-8").replace('"window_size": 3', '"window_size": 4', 1))
+    with pytest.raises(
+        AnswerKeyError, match=r"relative_position_bias_table of shape \(49, 2\), the file has \(25, 2\)"
+    ):
+        AnswerKey(tmp_path)

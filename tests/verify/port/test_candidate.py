@@ -134,7 +134,6 @@ def test_nan_is_read(tmp_path):
         (lambda p: _bytes(p / "x.safetensors", _header({"a": [0, 24], "layers.0.b": [0, 24]})), "cut short or damaged"),
         (lambda p: _bytes(p / "x.npz", b"PK\x03\x04"), "no .npz file, or a damaged one"),
         (lambda p: _bytes(p / "shapes.json", b"[1]").parent, "expected {"),
-        (lambda p: _bytes(p / "shapes.json", b'{"a": {"shape": 3}}').parent, "expected {"),
         (lambda p: _bytes(p / "shapes.json", b"[" * 100000).parent, "expected {"),
     ],
 )
@@ -181,6 +180,20 @@ def test_one_damaged_raw_file_does_not_take_the_others_with_it(tmp_path, damage,
     with pytest.raises(AssertionError, match=message):
         raise AssertionError(found.unreadable["a"])
     assert len(found.tensors) == 3
+
+
+@pytest.mark.parametrize("entry", [5, {"shape": 3}, {"shape": [2, 3]}, None])
+def test_one_bad_entry_of_the_list_does_not_take_the_others_with_it(tmp_path, entry):
+    write_raw(tmp_path, tensors(), a=entry)
+    found = read_candidate(tmp_path, SHAPES)
+    assert list(found.unreadable) == ["a"]
+    assert "shapes.json: expected {" in found.unreadable["a"]
+
+
+def test_a_prefix_of_all_names_is_noticed(tmp_path):
+    write_npy(tmp_path, {"model.layers.0.b": np.ones((2, 2, 4))})
+    with pytest.raises(CandidateError, match=r'do they all begin with "model\."'):
+        read_candidate(tmp_path, SHAPES)
 
 
 def test_a_name_cannot_lead_out_of_the_folder(tmp_path):

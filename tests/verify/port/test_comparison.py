@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from npswin.verify import compare, trace
-from npswin.verify.graph import Run
+from npswin.verify.graph import Arithmetic, Run
 from npswin.verify.mistakes import CATALOGUE
 from npswin.verify.port.comparison import Comparer
 from npswin.verify.port.measure import distance
@@ -218,6 +218,17 @@ def test_a_port_whose_products_have_the_digits_of_tf32():
     tensors = {name: array for name, array in right("tf32", 1).items() if "grad/" not in name}
     assert not compare(key, tensors, "float32").ok
     assert compare(key, tensors, "tf32").ok
+
+
+@pytest.mark.parametrize(
+    ("name", "place"), [("gelu-tanh", "layers.0.blocks.0.mlp.act"), ("norm-eps", "layers.0.blocks.0.norm1")]
+)
+def test_tf32_forgives_nothing_where_no_matrices_are_multiplied(name, place):
+    key = miniature_trace()
+    mistake = next(mistake for mistake in CATALOGUE if mistake.name == name)
+    run = Run(key.graph.replaced(next(iter(mistake.plant(key.graph, place)))[1]), key.sources, Arithmetic("tf32", 1))
+    comparison = compare(key, {name: run.value(name) for name in key.graph.computed}, "tf32")
+    assert [row.name for row in comparison.births()] == [place]
 
 
 def test_a_larger_batch_and_other_models():
