@@ -7,7 +7,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph.node import GRADIENT, Graph, Node
-from npswin.verify.graph.precision import FLOAT64, Arithmetic
+from npswin.verify.graph.precision import FLOAT64, Arithmetic, unit_of_stored
 
 KEPT = 4  # nodes whose derivatives are not computed again
 
@@ -19,7 +19,7 @@ class Run:
         graph: what is computed.
         given: tensors by name, gradients by "grad/" + name; the sources among them.
         arithmetic: in which precision.
-        stored: the precisions of given tensors that were kept in a coarser one.
+        stored: the precisions of tensors that are kept in a coarser one.
 
     With a port's tensors given, `predicted(name)` is what the operation makes of the *port's own* inputs: where that is
     not what the port has, the error was born in this operation.
@@ -105,7 +105,7 @@ class Run:
         if name.startswith(GRADIENT):
             return self._predict_gradient(name.removeprefix(GRADIENT))
         y, _, terms = self._forward(name)
-        return self.arithmetic.stored(y, name, terms[0], product=self._multiplies(name))
+        return self.arithmetic.stored(y, name, terms[0], product=self._multiplies(name), unit=self._unit(name))
 
     def _forward(self, name: str) -> tuple[Array, Any, tuple[int, ...]]:
         """y, the cache, and how many terms were summed for y and will be for the derivative by each input."""
@@ -143,7 +143,10 @@ class Run:
             total = np.ones((), self.arithmetic.dtype) if last else np.zeros_like(self.value(name))
         rows = self.graph.nodes[name].axes == "parameter"
         product = any(map(self._multiplies, self.graph.consumers[name]))
-        return self.arithmetic.stored(total, GRADIENT + name, most, rows, product)
+        return self.arithmetic.stored(total, GRADIENT + name, most, rows, product, self._unit(GRADIENT + name))
+
+    def _unit(self, name: str) -> float:
+        return unit_of_stored(self.stored[name]) if name in self.stored else 0.0
 
     def _multiplies(self, name: str) -> bool:
         operation = self.graph.nodes[name].operation

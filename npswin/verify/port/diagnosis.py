@@ -188,6 +188,9 @@ class _Search:
             except UNFIT:  # what was planted does not fit the port's shapes here
                 births[name] = np.inf
                 continue
+            if name in dump.candidate.misshapen and name not in dump.read:
+                births[name] = np.inf
+                continue
             if birth is None or not birth.wrong or name in self.from_key:
                 continue
             if not self.unexplained.keys() & set(suspects.backward(name)):  # nobody knows what these do to a gradient

@@ -120,6 +120,9 @@ def readings(found: Array, wanted: tuple[int, ...], axes: str) -> Iterator[tuple
         axes: the key's layout in words.
     """
     names = _split(axes)
+    if found.shape != wanted and found.size == np.prod(wanted, dtype=int):
+        order = "from the last axis on" if found.shape == wanted[::-1] else f"as {found.shape}"
+        yield f"its memory is right, its shape is listed {order}", _shaped(wanted)
     if found.ndim == len(wanted) <= MOST_AXES:
         for order in permutations(range(found.ndim)):
             if order != tuple(range(found.ndim)) and tuple(found.shape[axis] for axis in order) == wanted:
@@ -151,6 +154,10 @@ def _split(axes: str) -> list[str]:
 def _inverse(names: list[str], order: tuple[int, ...]) -> list[str]:
     """How the dump's axes are called, if its axis order[i] is the key's axis i."""
     return [names[order.index(axis)] for axis in range(len(order))] if len(names) == len(order) else []
+
+
+def _shaped(wanted: tuple[int, ...]) -> Callable[[Array], Array]:
+    return lambda array: array.reshape(wanted)
 
 
 def _permuted(order: tuple[int, ...]) -> Callable[[Array], Array]:

@@ -172,6 +172,27 @@ def test_one_coarse_tensor_does_not_loosen_the_others():
     assert comparison.births()[0].name.endswith("mlp.act")
 
 
+def test_what_is_computed_from_a_coarse_tensor_is_as_coarse():
+    """A port in float32 with one layer in bfloat16."""
+    key = miniature_trace()
+    name = "layers.0.blocks.0.mlp.fc1"
+    first = Run(key.graph, key.sources, Arithmetic("float32", 0))
+    coarse = first.value(name).astype(ml_dtypes.bfloat16)
+    run = Run(key.graph, key.sources | {name: coarse.astype(np.float32)}, Arithmetic("float32", 0))
+    comparison = compare(key, {part: run.value(part) for part in key.graph.computed} | {name: coarse})
+    assert comparison.precision == "float32"
+    assert comparison.ok, str(comparison)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_key_in_float32_agrees_with_itself(seed):
+    """However much cancels."""
+    model = lively(seed, "float32", embed_dim=2, num_heads=(1, 1))
+    images = np.random.default_rng(seed).standard_normal((2, 3, 12, 10)).astype(np.float32)
+    key = trace(model, images, np.array([1, 0]))
+    assert compare(key, dict(key.tensors) | {f"grad/{name}": array for name, array in key.grads.items()}).ok
+
+
 def test_a_wrong_port_of_a_model_whose_mask_is_infinite_does_not_agree():
     model = lively(mask_value=float("-inf"))
     key = trace(model, np.random.default_rng(0).standard_normal((2, 3, 12, 10)), np.array([0, 1]))

@@ -132,6 +132,7 @@ def test_a_port_of_one_block_that_starts_from_the_key():
             "its memory is laid out as B, C, H, W; the key's as B, H, W, C",
         ),
         (lambda a: a.byteswap(), "its bytes are big-endian"),
+        (lambda a: a.reshape(a.shape[::-1]), "its memory is right, its shape is listed from the last axis on"),
     ],
 )
 def test_maps_that_are_dumped_in_another_way(dump, words):
@@ -141,6 +142,14 @@ def test_maps_that_are_dumped_in_another_way(dump, words):
     assert [cause.hypothesis.name for cause in diagnosis.causes] == ["layout"], str(diagnosis)
     assert words in str(diagnosis)
     assert set(diagnosis.causes[0].places) == set(MAPS)
+    assert not diagnosis.unexplained
+
+
+def test_shapes_that_are_listed_from_the_last_axis_on():
+    """As Fortran, Julia and ggml have them: of everything, the image too."""
+    tensors = {name: array.reshape(array.shape[::-1]) for name, array in right("float32").items()}
+    diagnosis = diagnose(miniature_trace(), tensors)
+    assert {cause.hypothesis.name for cause in diagnosis.causes} == {"layout"}, str(diagnosis)
     assert not diagnosis.unexplained
 
 
