@@ -188,7 +188,7 @@ class _Search:
             except UNFIT:  # what was planted does not fit the port's shapes here
                 births[name] = np.inf
                 continue
-            if name in dump.candidate.misshapen and name not in dump.read:
+            if not self.has_its_shape(name, array, local):
                 births[name] = np.inf
                 continue
             if birth is None or not birth.wrong or name in self.from_key:
@@ -196,6 +196,13 @@ class _Search:
             if not self.unexplained.keys() & set(suspects.backward(name)):  # nobody knows what these do to a gradient
                 births[name] = birth.excess
         return _State(dump, local, births)
+
+    def has_its_shape(self, name: str, array: Array, local: Local) -> bool:
+        """Whether a tensor has the key's shape, or that of a mistake that was planted."""
+        if array.shape == self.comparer.key.shapes[name]:
+            return True
+        exact = local.exact_of(name)
+        return exact is not None and exact.shape == array.shape
 
     def is_like_what_is_unexplained(self, symptom: str) -> bool:
         """Whether several symptoms of its kind, such as norms' outputs, are unexplained: then it will be, too."""
