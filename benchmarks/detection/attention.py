@@ -5,13 +5,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from benchmarks.detection import bias, windows
+from benchmarks.detection import bias, shift, windows
 from benchmarks.detection.backward import (
     as_it_is,
-    first_tokens,
     gather_overwritten,
+    of_windows,
     softmax_without_sum,
     with_backward,
+    with_derivative_of,
 )
 from benchmarks.detection.layout import Block
 from benchmarks.detection.parts import linear
@@ -22,13 +23,13 @@ Step = Callable[[Tape, Block, Tensor], Tensor]
 
 def attention(tape: Tape, block: Block, x: Tensor) -> Tensor:
     """(B, H, W, C) -> (B, H, W, C)."""
-    name = f"{block.name}.attn"
+    name, block = f"{block.name}.attn", shift.resized(tape, block)
     pad_late = tape.makes("pad-after-shift", f"{name}.padded")
-    x = _in_turn((_roll, _pad) if pad_late else (_pad, _roll), tape, block, x)
-    x = tape.keep(f"{name}.windows", windows.cut(x, block.side))
-    x = linear(tape, f"{name}.proj", _attend(tape, block, linear(tape, f"{name}.qkv", x)))
-    x = tape.keep(f"{name}.joined", windows.join(x, *block.padded, block.side))
-    return _in_turn((_crop, _roll_back) if pad_late else (_roll_back, _crop), tape, block, x)
+    x = _in_turn((shift.roll, shift.pad) if pad_late else (shift.pad, shift.roll), tape, block, x)
+    x = linear(tape, f"{name}.qkv", _cut(tape, block, x), f"{name}.windows")
+    x = linear(tape, f"{name}.proj", _attend(tape, block, x), f"{name}.merged_heads")
+    x = _join(tape, block, x)
+    return _in_turn((shift.crop, shift.roll_back) if pad_late else (shift.roll_back, shift.crop), tape, block, x)
 
 
 def _in_turn(steps: tuple[Step, Step], tape: Tape, block: Block, x: Tensor) -> Tensor:
@@ -37,74 +38,85 @@ def _in_turn(steps: tuple[Step, Step], tape: Tape, block: Block, x: Tensor) -> T
     return x
 
 
-def _pad(tape: Tape, block: Block, x: Tensor) -> Tensor:
-    if not block.pads:
-        return x
-    wrong = first_tokens if tape.makes("padding-gradient", f"grad/{block.name}.norm1") else None
-    padded = with_backward(lambda x: windows.pad(x, *block.padded), wrong)(x)
-    if tape.makes("pad-before-norm", f"{block.name}.attn.padded"):
-        inside = windows.pad(torch.ones_like(x[:1, :, :, :1]), *block.padded).bool()
-        padded = torch.where(inside, padded, tape.params[f"{block.name}.norm1.bias"])
-    return tape.keep(f"{block.name}.attn.padded", padded)
+def _cut(tape: Tape, block: Block, x: Tensor) -> Tensor:
+    """(B, Hp, Wp, C) -> (B, nW, N, C)."""
+    name = f"{block.name}.attn.windows"
+    x = windows.cut(x, block.side)
+    if tape.first(("windows-columns-first", "cut-columns-first"), name):
+        x = windows.turn_tokens(x, block.side)
+    if tape.makes("windows-turned", name):
+        x = windows.turn_windows(x, *block.windows)
+    return tape.keep(name, x)
 
 
-def _crop(tape: Tape, block: Block, x: Tensor) -> Tensor:
-    if not block.pads:
-        return x
-    return tape.keep(f"{block.name}.attn.cropped", windows.crop(x, block.height, block.width))
-
-
-def _shift(tape: Tape, block: Block) -> int:
-    return tape.detail("shift-size", f"{block.name}.attn.shifted", otherwise=block.shift)
-
-
-def _shifts_wrongly(tape: Tape, block: Block) -> bool:
-    return not block.shift and tape.makes("shift-where-none", f"{block.name}.attn.windows")
-
-
-def _roll(tape: Tape, block: Block, x: Tensor) -> Tensor:
-    if _shifts_wrongly(tape, block):
-        return windows.roll(x, -(block.side // 2))
-    if not block.shift:
-        return x
-    name, by = f"{block.name}.attn.shifted", -_shift(tape, block)
-    if tape.makes("roll-direction", name):
-        by = -by
-    wrong = as_it_is if tape.makes("shift-not-undone", f"grad/{block.rolled}") else None
-    return tape.keep(name, with_backward(lambda x: windows.roll(x, by), wrong)(x))
-
-
-def _roll_back(tape: Tape, block: Block, x: Tensor) -> Tensor:
-    if _shifts_wrongly(tape, block):
-        return windows.roll(x, block.side // 2)
-    if not block.shift:
-        return x
-    name, by = f"{block.name}.attn.unshifted", _shift(tape, block)
-    if tape.makes("roll-direction", f"{block.name}.attn.shifted") or tape.makes("roll-back-direction", name):
-        by = -by
-    if tape.makes("roll-back-missing", name):
-        by = 0
-    return tape.keep(name, windows.roll(x, by))
+def _join(tape: Tape, block: Block, x: Tensor) -> Tensor:
+    """(B, nW, N, C) -> (B, Hp, Wp, C)."""
+    cut, name = f"{block.name}.attn.windows", f"{block.name}.attn.joined"
+    if tape.makes("windows-columns-first", cut) or tape.makes("join-columns-first", name):
+        x = windows.turn_tokens(x, block.side)
+    if tape.makes("windows-turned", cut):
+        x = windows.turn_windows(x, *block.windows[::-1])
+    return tape.keep(name, windows.join(x, *block.padded, block.side))
 
 
 def _attend(tape: Tape, block: Block, qkv: Tensor) -> Tensor:
     """(B, nW, N, 3hd) -> (B, nW, N, hd)."""
-    name, order = f"{block.name}.attn", tape.order
-    parts = qkv.unflatten(-1, (3, block.heads, block.head_dim))
-    if tape.makes("qkv-per-head", f"{name}.q"):
-        parts = qkv.unflatten(-1, (block.heads, 3, block.head_dim)).transpose(3, 4)
-    q, k, v = (
-        tape.keep(f"{name}.{letter}", parts.select(3, number).transpose(2, 3)) for number, letter in enumerate("qkv")
-    )
-    q = tape.keep(f"{name}.q_scaled", tape.compute(lambda q: q * _scale(tape, block), q))
-    scores = tape.keep(f"{name}.scores", tape.compute(order.product, q, k.transpose(-1, -2)))
+    name = f"{block.name}.attn"
+    q, k, v = _split(tape, block, qkv)
+    wrong = as_it_is if tape.makes("scale-gradient", f"grad/{name}.q") else None
+    scale = with_backward(lambda q: q * _scale(tape, block), wrong)
+    q = tape.keep(f"{name}.q_scaled", tape.compute(scale, q))
+    scores = tape.keep(f"{name}.scores", tape.compute(_scores(tape, block), q, k))
     scores = _masked(tape, block, _biased(tape, block, scores))
     probabilities = tape.keep(f"{name}.probabilities", tape.compute(_softmax(tape, block), scores))
-    context = tape.keep(f"{name}.context", tape.compute(order.product, probabilities, v))
+    context = tape.keep(f"{name}.context", tape.compute(_mix(tape, block), probabilities, v))
     merged = context.transpose(2, 3)
     if tape.makes("heads-not-merged", f"{name}.merged_heads"):
         merged = context
     return tape.keep(f"{name}.merged_heads", merged.reshape(*qkv.shape[:3], -1))
+
+
+def _split(tape: Tape, block: Block, qkv: Tensor) -> tuple[Tensor, ...]:
+    """(B, nW, N, 3hd) -> three of (B, nW, h, N, d)."""
+    name = f"{block.name}.attn"
+    order = tape.detail("qkv-order", f"{name}.q") or tape.detail("qkv-order", f"{name}.k") or (0, 1, 2)
+    parts = qkv.unflatten(-1, (3, block.heads, block.head_dim))
+    if tape.makes("qkv-per-head", f"{name}.q"):
+        parts = qkv.unflatten(-1, (block.heads, 3, block.head_dim)).transpose(3, 4)
+    return tuple(
+        tape.keep(f"{name}.{letter}", parts.select(3, part).transpose(2, 3))
+        for part, letter in zip(order, "qkv", strict=True)
+    )
+
+
+def _scores(tape: Tape, block: Block) -> Callable[[Tensor, Tensor], Tensor]:
+    """q (B, nW, h, N, d), k -> (B, nW, h, N, N)."""
+    name, product = f"{block.name}.attn", tape.order.product
+
+    def function(q: Tensor, k: Tensor) -> Tensor:
+        if tape.makes("product-gradient", f"grad/{name}.k"):
+            wrong = product(k, q.detach().transpose(-1, -2))  # by k: dS q
+            scores = with_derivative_of(product(q, k.detach().transpose(-1, -2)), wrong)
+        else:
+            scores = product(q, k.transpose(-1, -2))
+        return scores.transpose(-1, -2) if tape.makes("scores-transposed", f"{name}.scores") else scores
+
+    return function
+
+
+def _mix(tape: Tape, block: Block) -> Callable[[Tensor, Tensor], Tensor]:
+    """probabilities (B, nW, h, N, N), v (B, nW, h, N, d) -> (B, nW, h, N, d)."""
+    name, product = f"{block.name}.attn", tape.order.product
+
+    def function(p: Tensor, v: Tensor) -> Tensor:
+        if tape.makes("probabilities-transposed", f"{name}.context"):
+            p = p.transpose(-1, -2)
+        if tape.makes("product-gradient", f"grad/{name}.v"):
+            wrong = product(p.detach().transpose(-1, -2), v)  # by v: P do
+            return with_derivative_of(product(p, v.detach()), wrong)
+        return product(p, v)
+
+    return function
 
 
 def _scale(tape: Tape, block: Block) -> float:
@@ -125,8 +137,13 @@ def _biased(tape: Tape, block: Block, scores: Tensor) -> Tensor:
     added = tape.keep(f"{name}.relative_position_bias", tape.compute(gather, tape.params[parameter]))
     if tape.makes("bias-missing", f"{name}.biased_scores"):
         return tape.keep(f"{name}.biased_scores", scores.clone())
+    factor = block.head_dim**-0.5 if tape.makes("bias-before-scale", f"{name}.biased_scores") else 1
+    taken = tape.detail("bias-windows", f"grad/{name}.relative_position_bias")
 
     def function(scores: Tensor, added: Tensor) -> Tensor:
+        added = added * factor
+        if taken:
+            return scores + with_backward(lambda added: added.expand_as(scores).clone(), of_windows(taken))(added)
         return order.around(lambda scores: scores + added, scores, 0, 1)
 
     return tape.keep(f"{name}.biased_scores", tape.compute(function, scores, added))
@@ -136,18 +153,23 @@ def _masked(tape: Tape, block: Block, scores: Tensor) -> Tensor:
     """(B, nW, h, N, N) -> the same."""
     name = f"{block.name}.attn"
     if not block.shift:
-        if _shifts_wrongly(tape, block) or tape.makes("mask-on-unshifted", f"{name}.probabilities"):
+        if shift.is_wrong(tape, block) or tape.makes("mask-on-unshifted", f"{name}.probabilities"):
             mask = windows.right_mask(block, block.side // 2).to(tape.wide)
             return tape.compute(lambda scores: scores + mask[:, None], scores)
         return scores
     wrong = tape.first(windows.WRONG_MASKS, f"{name}.mask")
     make = windows.WRONG_MASKS[wrong] if wrong else windows.right_mask
-    mask = tape.keep(f"{name}.mask", make(block, _shift(tape, block)).to(tape.dtype)).to(tape.wide)
+    mask = make(block, shift.size(tape, block))
+    value = tape.detail("mask-value", f"{name}.mask", otherwise=windows.MASKED)
+    mask = torch.where(mask == windows.MASKED, value, mask)
+    mask = tape.keep(f"{name}.mask", mask.to(tape.dtype)).to(tape.wide)[:, None]
     if tape.makes("mask-before-scale", f"{name}.masked_scores"):
         mask = mask * block.head_dim**-0.5
     if tape.makes("mask-missing", f"{name}.masked_scores"):
         mask = torch.zeros_like(mask)
-    return tape.keep(f"{name}.masked_scores", tape.compute(lambda scores: scores + mask[:, None], scores))
+    if tape.makes("mask-other-window", f"{name}.masked_scores"):
+        mask = windows.mask_by_image(mask, len(scores))
+    return tape.keep(f"{name}.masked_scores", tape.compute(lambda scores: scores + mask, scores))
 
 
 def _softmax(tape: Tape, block: Block) -> Callable[[Tensor], Tensor]:

@@ -39,6 +39,11 @@ def same(x: Tensor) -> Tensor:
     return x.view_as(x)
 
 
+def with_derivative_of(y: Tensor, other: Tensor) -> Tensor:
+    """y, with the derivative of another tensor of its shape added to its own."""
+    return y + (other - other.detach())
+
+
 def nothing(dy: Tensor, x: Tensor) -> Tensor:
     """shortcut-gradient."""
     return torch.zeros_like(x)
@@ -49,13 +54,18 @@ def averaged_again(dy: Tensor, x: Tensor) -> Tensor:
     return dy / len(dy)
 
 
+def averaged(rows: int) -> Derivative:
+    """bias-gradient-averaged."""
+    return lambda dy, x: dy / rows
+
+
 def transposed_memory(dy: Tensor, x: Tensor) -> Tensor:
     """weight-gradient-transposed: what lies in memory as (in, out) is called (out, in)."""
     return dy.T.contiguous().reshape(dy.shape)
 
 
 def as_it_is(dy: Tensor, x: Tensor) -> Tensor:
-    """shift-not-undone."""
+    """shift-not-undone and scale-gradient."""
     return dy.clone()
 
 
@@ -63,6 +73,23 @@ def first_tokens(dy: Tensor, x: Tensor) -> Tensor:
     """padding-gradient: (B, Hp, Wp, C) -> (B, H, W, C), the first H·W tokens in memory."""
     height, width = x.shape[1:3]
     return dy.flatten(1, 2)[:, : height * width].reshape(x.shape)
+
+
+def spread(dy: Tensor, x: Tensor) -> Tensor:
+    """pool-gradient: (B, C) -> (B, H, W, C)."""
+    return dy[:, None, None].expand_as(x)
+
+
+WINDOWS_TAKEN: dict[str, Callable[[Tensor], Tensor]] = {  # bias-windows: (B, nW, h, N, N) -> (h, N, N)
+    "the last window's": lambda dy: dy[-1, -1],
+    "the last image's": lambda dy: dy[-1].sum(0),
+    "the mean": lambda dy: dy.mean((0, 1)),
+}
+
+
+def of_windows(taken: str) -> Derivative:
+    """bias-windows."""
+    return lambda dy, x: WINDOWS_TAKEN[taken](dy)
 
 
 def softmax_without_sum(dim: int) -> Derivative:

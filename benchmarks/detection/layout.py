@@ -16,6 +16,7 @@ OFFICIAL: dict[str, Any] = {
     "num_heads": (3, 6, 12, 24),
     "window_size": 7,
     "head_dim": None,
+    "qkv_bias": True,
     "ape": False,
     "patch_norm": True,
 }
@@ -41,6 +42,7 @@ class Block:
         heads: h.
         head_dim: d.
         channels: C.
+        more: rows and columns of windows that a mistake adds to the padded map.
     """
 
     name: str
@@ -52,11 +54,18 @@ class Block:
     heads: int
     head_dim: int
     channels: int
+    more: Size = (0, 0)
 
     @property
     def padded(self) -> Size:
         """(Hp, Wp)."""
-        return _ceil(self.height, self.side) * self.side, _ceil(self.width, self.side) * self.side
+        rows, columns = self.windows
+        return rows * self.side, columns * self.side
+
+    @property
+    def windows(self) -> Size:
+        """Rows and columns of windows."""
+        return _ceil(self.height, self.side) + self.more[0], _ceil(self.width, self.side) + self.more[1]
 
     @property
     def pads(self) -> bool:
@@ -101,6 +110,8 @@ class Layout:
         steps: blocks and mergings in order.
         last: name of the last block.
         final: (H, W) of the last map.
+        batch: B.
+        qkv_bias: whether qkv has a bias.
     """
 
     patch: int
@@ -110,6 +121,8 @@ class Layout:
     steps: tuple[Block | Merging, ...]
     last: str
     final: Size
+    batch: int
+    qkv_bias: bool
 
     @property
     def blocks(self) -> list[Block]:
@@ -120,8 +133,8 @@ class Layout:
         return [step for step in self.steps if isinstance(step, Merging)]
 
 
-def layout(config: Mapping[str, Any], image_size: Size) -> Layout:
-    """The layout of a model for images of (H, W) pixels.
+def layout(config: Mapping[str, Any], image_size: Size, batch: int = 2) -> Layout:
+    """The layout of a model for a batch of images of (H, W) pixels.
 
     Where `img_size` makes a stage's map no larger than the window, that stage's window shrinks to the map's shorter
     side and is not shifted; images of another size do not change that.
@@ -158,7 +171,8 @@ def layout(config: Mapping[str, Any], image_size: Size) -> Layout:
             reads = f"{name}.reduction"
             height, width = _ceil(height, 2), _ceil(width, 2)
             grid = grid and tuple(_ceil(length, 2) for length in grid)
-    return Layout(patch, c["in_chans"], c["patch_norm"], position_grid, tuple(steps), reads, (height, width))
+    final, qkv_bias = (height, width), c["qkv_bias"]
+    return Layout(patch, c["in_chans"], c["patch_norm"], position_grid, tuple(steps), reads, final, batch, qkv_bias)
 
 
 def _ceil(length: int, part: int) -> int:

@@ -5,45 +5,79 @@ from typing import Any
 
 FORWARD = {
     "bgr": "the input's channels are reversed",
+    "image-layout": "the pixels' memory is read as (H, W, c)",
+    "image-upside-down": "the image's rows are counted from below",
     "normalization": "mean 0.5 and deviation 0.5 for each channel",
     "patch-channels-last": "the patch kernel's memory is read as (C, p, p, c)",
     "patch-rows-columns": "the patch kernel's rows and columns are exchanged",
+    "patch-bias-missing": "the patch embedding has no bias",
     "norm-eps": "LayerNorm with another epsilon",
     "norm-unbiased": "LayerNorm divides the squares by C - 1",
     "norm-over-tokens": "LayerNorm's mean and variance are taken over the map, for each channel",
+    "norm-bias-missing": "LayerNorm does not add its bias",
     "pad-after-shift": "the map is rolled first and padded then, on the way back cropped first and rolled then",
     "pad-before-norm": "the map is padded before the norm, whose bias then stands in the padding",
+    "pad-other-side": "the map is padded at the top and the left, and cropped there",
+    "pad-amount": "rows, or columns, that are whole windows get one window more",
+    "pad-missing": "rows and columns that fill no window are left out, and are zero when the map is put together",
+    "pad-value": "the map's edge is repeated in the padding",
+    "crop-elsewhere": "the map is taken from the bottom and the right of the padded one",
+    "crop-memory": "the first tokens in the padded map's memory are taken as the map",
     "roll-direction": "the map is rolled down and right, and back up and left",
+    "roll-missing": "the map is not rolled, neither there nor back; the mask stays",
+    "roll-one-axis": "only rows, or only columns, are rolled, there and back",
     "roll-back-missing": "the map is not rolled back",
     "roll-back-direction": "the map is rolled up and left a second time instead of back",
+    "roll-back-size": "the map is rolled back by another number of rows and columns",
     "shift-size": "shifted by another number of rows and columns: roll, mask and way back",
     "shift-where-none": "a block is shifted, and masked, that should not be",
+    "windows-columns-first": "a window's tokens are counted column by column, there and back",
+    "cut-columns-first": "a window's tokens are counted column by column when it is cut",
+    "windows-turned": "windows are counted column by column, there and back",
+    "join-columns-first": "a window's tokens are counted column by column when the map is put together",
+    "qkv-order": "q, k and v are taken in another order",
     "qkv-per-head": "qkv's columns are taken as (head, q|k|v, d)",
     "scale-missing": "q is not scaled",
     "scale-twice": "q is scaled twice",
     "scale-by-width": "q is scaled by the root of all channels, not of a head's",
+    "scores-transposed": "the scores are k qᵀ",
     "bias-xy": "the relative position's rows and columns are exchanged",
     "bias-sign": "the relative position is key - query",
     "bias-table-transposed": "the bias table's memory is read as (heads, positions)",
     "bias-heads-positions": "the bias (N, N, heads) is reshaped to (heads, N, N), not permuted",
     "bias-missing": "no relative position bias",
+    "bias-before-scale": "the relative position bias is scaled as q is",
     "mask-missing": "a shifted block without a mask",
     "mask-transposed": "the mask is that of a map with height and width exchanged",
     "mask-unpadded": "the mask's regions are numbered on the map before padding",
     "mask-bands": "the mask's last region is of M - shift rows and columns",
+    "mask-other-window": "window i of the batch takes mask i // B, not i modulo the windows",
+    "mask-value": "masked pairs get another number",
     "mask-before-scale": "the mask is scaled as q is",
     "mask-on-unshifted": "a block that is not shifted has a mask",
     "softmax-over-queries": "softmax over the queries",
+    "probabilities-transposed": "the values are mixed by the transposed probabilities",
     "heads-not-merged": "heads and tokens are not transposed before the heads are merged",
     "weight-transposed": "a linear weight's memory is read as (in, out)",
+    "linear-bias-missing": "a linear layer does not add its bias",
+    "residual-missing": "a sum lacks its shortcut",
+    "branch-missing": "a sum lacks its branch",
     "residual-after-norm": "the shortcut begins after the norm",
     "drop-path": "whole branches are dropped, as in training",
     "gelu-tanh": "GELU's approximation with tanh",
     "gelu-sigmoid": "GELU's approximation x sigmoid(1.702 x)",
+    "gelu-erf": "GELU with a rational approximation of erf, right to 1.5e-7",
+    "gelu-relu": "ReLU instead of GELU",
+    "gelu-silu": "SiLU instead of GELU",
     "merge-order": "patch merging takes the four neighbours in another order",
     "norm-after-reduction": "patch merging reduces first and normalizes then",
     "merge-bias": "patch merging's reduction has a bias",
     "pool-before-norm": "the mean over the map comes before the last norm",
+    "pool-sum": "the pool is a sum",
+    "loss-sum": "the loss is the batch's sum",
+    "never-written": "a tensor is 0, and so is what it does to those that follow",
+    "dropout": "dropout, as in training",
+    "factor": "all of a tensor is multiplied",
 }
 
 BACKWARD = {
@@ -54,10 +88,16 @@ BACKWARD = {
     "norm-variance": "LayerNorm's derivative lacks the variance's term",
     "gelu-density": "GELU's derivative lacks the density's term",
     "bias-overwritten": "the bias table's gradient is assigned pair after pair, not summed",
+    "bias-windows": "the bias' gradient is not summed over all windows and images",
     "averaged-twice": "the loss' gradient is divided by the batch twice",
     "shift-not-undone": "the roll's derivative is not rolled back",
     "weight-gradient-transposed": "a linear weight's gradient is written as (in, out)",
     "padding-gradient": "the padding's derivative takes the first tokens in memory instead of cropping",
+    "scale-gradient": "the scale passes the gradient on as it is",
+    "linear-gradient": "a linear layer's input gradient is made with the weight's memory read as (in, out)",
+    "bias-gradient-averaged": "a linear bias' gradient is the mean over the rows, not their sum",
+    "product-gradient": "the derivative by k is dS q, that by v is P do: without their transposes",
+    "pool-gradient": "the mean's derivative is not divided",
 }
 
 MISTAKES = FORWARD | BACKWARD
@@ -72,7 +112,9 @@ class Planted:
         place: the first tensor that is wrong, in the order of the right computation; "grad/NAME" for backward ones.
         detail: what was drawn for this mistake:
             norm-eps: epsilon; shift-size: rows and columns; drop-path: (rate, seed of which images are dropped);
-            merge-order: the neighbours' order, a permutation of 0..3; merge-bias: seed of the bias. Else None.
+            merge-order: the neighbours' order, a permutation of 0..3; merge-bias: seed of the bias; roll-one-axis: 1 or
+            2, the map's axis; roll-back-size: rows and columns; qkv-order: the parts taken as q, k, v; mask-value and
+            factor: the number; dropout: (rate, seed); bias-windows: one of backward.WINDOWS_TAKEN. Else None.
     """
 
     id: str

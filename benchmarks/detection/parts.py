@@ -1,23 +1,23 @@
 """Everything of Swin but attention: from a tensor to the next, kept under its name."""
 
-import math
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from benchmarks.detection.backward import (
     NORM_TERMS,
+    averaged,
     gelu_without_density,
     norm_without,
     nothing,
     same,
+    spread,
     transposed_memory,
     with_backward,
+    with_derivative_of,
 )
-from benchmarks.detection.layout import Layout, Merging
+from benchmarks.detection.gates import WRONG_GATES, right_gate
+from benchmarks.detection.layout import Merging
 from benchmarks.detection.tape import Tape
 from benchmarks.detection.windows import pad
 
@@ -51,58 +51,46 @@ def norm(tape: Tape, name: str, x: Tensor, reads: str, width: int | None = None)
         return order.around(lambda x: x * weight + bias, standard(x), *range(x.ndim - 1))
 
     weight, bias = (tape.params[f"{name}.{part}"][:width] for part in ("weight", "bias"))
+    if tape.makes("norm-bias-missing", name):
+        bias = torch.zeros_like(bias)
     return tape.keep(name, tape.compute(function, x, weight, bias))
 
 
-def linear(tape: Tape, name: str, x: Tensor, extra_bias: Tensor | None = None) -> Tensor:
-    """x (..., in) weight (out, in)ᵀ + bias -> (..., out)."""
+def linear(tape: Tape, name: str, x: Tensor, reads: str, extra_bias: Tensor | None = None) -> Tensor:
+    """x (..., in) weight (out, in)ᵀ + bias -> (..., out).
+
+    Args:
+        tape: the run.
+        name: of the result, and of its weight and bias.
+        x: its input.
+        reads: the input's name in the right model.
+        extra_bias: added where there is no bias.
+    """
     weight, bias = tape.params[f"{name}.weight"], tape.params.get(f"{name}.bias", extra_bias)
+    if bias is not None and tape.makes("bias-gradient-averaged", f"grad/{name}.bias"):
+        bias = with_backward(same, averaged(x[..., 0].numel()))(bias)
+    if tape.makes("linear-bias-missing", name):
+        bias = None
     if tape.makes("weight-gradient-transposed", f"grad/{name}.weight"):
         weight = with_backward(same, transposed_memory)(weight)
     if tape.makes("weight-transposed", name):
-        weight = weight.reshape(weight.shape[::-1]).T
+        weight = _transposed(weight)
+
+    def multiply(x: Tensor, weight: Tensor) -> Tensor:
+        return tape.order.product(x.flatten(0, -2), weight.T).unflatten(0, x.shape[:-1])
 
     def function(x: Tensor, weight: Tensor, *bias: Tensor) -> Tensor:
-        y = tape.order.product(x.flatten(0, -2), weight.T).unflatten(0, x.shape[:-1])
-        return sum(bias, y)
+        if tape.makes("linear-gradient", f"grad/{reads}"):
+            wrong = multiply(x, _transposed(weight.detach()))
+            return sum(bias, with_derivative_of(multiply(x.detach(), weight), wrong))
+        return sum(bias, multiply(x, weight))
 
     return tape.keep(name, tape.compute(function, x, weight, *([] if bias is None else [bias])))
 
 
-def patch_embed(tape: Tape, plan: Layout, images: Tensor) -> Tensor:
-    """(B, c, height, width) pixels -> (B, H, W, C)."""
-    name, patch = "patch_embed.proj", plan.patch
-    weight, bias = tape.params[f"{name}.weight"], tape.params[f"{name}.bias"]
-    if tape.makes("patch-channels-last", name):
-        weight = weight.reshape(-1, patch, patch, plan.colours).permute(0, 3, 1, 2)
-    if tape.makes("patch-rows-columns", name):
-        weight = weight.transpose(2, 3)
-    height, width = (-(-length // patch) * patch for length in images.shape[2:])
-    patches = pad(images.permute(0, 2, 3, 1), height, width).unflatten(2, (-1, patch)).unflatten(1, (-1, patch))
-    patches = patches.permute(0, 1, 3, 5, 2, 4).flatten(3)  # (B, H, W, c·p·p)
-
-    def function(patches: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        y = tape.order.product(patches.flatten(0, 2), weight.flatten(1).T)
-        return y.unflatten(0, patches.shape[:3]) + bias
-
-    x = tape.keep(name, tape.compute(function, patches, weight, bias))
-    if plan.patch_norm:
-        x = norm(tape, "patch_embed.norm", x, name)
-    if plan.position_grid:
-        x = tape.keep("pos_drop", tape.compute(_add_positions(plan), x, tape.params["absolute_pos_embed"]))
-    return x
-
-
-def _add_positions(plan: Layout) -> Callable[[Tensor, Tensor], Tensor]:
-    """x + table (1, H0·W0, C), resampled where the map is of another size."""
-
-    def function(x: Tensor, table: Tensor) -> Tensor:
-        table = table.unflatten(1, plan.position_grid)
-        if x.shape[1:3] != plan.position_grid:
-            table = F.interpolate(table.permute(0, 3, 1, 2), x.shape[1:3], mode="bicubic").permute(0, 2, 3, 1)
-        return x + table
-
-    return function
+def _transposed(weight: Tensor) -> Tensor:
+    """(out, in) -> (out, in), its memory read as (in, out)."""
+    return weight.reshape(weight.shape[::-1]).T
 
 
 def add(tape: Tape, name: str, shortcut: Tensor, normed: Tensor, branch: Tensor, reads: str) -> Tensor:
@@ -118,6 +106,10 @@ def add(tape: Tape, name: str, shortcut: Tensor, normed: Tensor, branch: Tensor,
     """
     if tape.makes("residual-after-norm", name):
         shortcut = normed
+    if tape.makes("residual-missing", name):
+        shortcut = torch.zeros_like(shortcut)
+    if tape.makes("branch-missing", name):
+        branch = torch.zeros_like(branch)
     if tape.makes("shortcut-gradient", f"grad/{reads}"):
         shortcut = with_backward(same, nothing)(shortcut)
     factors = _kept(*tape.detail("drop-path", name, otherwise=(0.0, 0)), len(branch))
@@ -132,23 +124,15 @@ def _kept(rate: float, seed: int, batch: int) -> Tensor:
     return torch.from_numpy(kept / (1 - rate))
 
 
-def mlp(tape: Tape, name: str, x: Tensor) -> Tensor:
+def mlp(tape: Tape, block: str, x: Tensor) -> Tensor:
     """(B, H, W, C) -> (B, H, W, C)."""
-    hidden = linear(tape, f"{name}.fc1", x)
-    gate = _gate(tape, tape.first(("gelu-tanh", "gelu-sigmoid"), f"{name}.act"))
-    wrong = gelu_without_density(gate) if tape.makes("gelu-density", f"grad/{name}.fc1") else None
-    active = tape.keep(f"{name}.act", tape.compute(with_backward(lambda x: x * gate(x), wrong), hidden))
-    return linear(tape, f"{name}.fc2", active)
-
-
-def _gate(tape: Tape, mistake: str | None) -> Callable[[Tensor], Tensor]:
-    """What GELU multiplies x with."""
-    if mistake == "gelu-tanh":
-        return lambda x: 0.5 * (1 + (math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)).tanh())
-    if mistake == "gelu-sigmoid":
-        return lambda x: (1.702 * x).sigmoid()
-    root = math.sqrt(0.5)
-    return tape.order.choice((lambda x: 0.5 * (1 + (x * root).erf()), lambda x: 0.5 * (-x * root).erfc()))
+    hidden = linear(tape, f"{block}.mlp.fc1", x, f"{block}.norm2")
+    name = f"{block}.mlp.act"
+    mistake = tape.first(WRONG_GATES, name)
+    gate = WRONG_GATES[mistake] if mistake else right_gate(tape.order)
+    wrong = gelu_without_density(gate) if tape.makes("gelu-density", f"grad/{block}.mlp.fc1") else None
+    active = tape.keep(name, tape.compute(with_backward(lambda x: x * gate(x), wrong), hidden))
+    return linear(tape, f"{block}.mlp.fc2", active, name)
 
 
 def merge(tape: Tape, merging: Merging, x: Tensor) -> Tensor:
@@ -164,14 +148,18 @@ def merge(tape: Tape, merging: Merging, x: Tensor) -> Tensor:
         rng = np.random.default_rng(tape.detail("merge-bias", f"{name}.reduction"))
         bias = torch.from_numpy(rng.normal(0, 0.1, width)).to(tape.dtype)
     if tape.makes("norm-after-reduction", f"{name}.norm"):
-        x = linear(tape, f"{name}.reduction", x, bias)
+        x = linear(tape, f"{name}.reduction", x, f"{name}.norm", bias)
         return norm(tape, f"{name}.norm", x, f"{name}.concat", width)
-    return linear(tape, f"{name}.reduction", norm(tape, f"{name}.norm", x, f"{name}.concat"), bias)
+    x = norm(tape, f"{name}.norm", x, f"{name}.concat")
+    return linear(tape, f"{name}.reduction", x, f"{name}.norm", bias)
 
 
 def pool(tape: Tape, x: Tensor) -> Tensor:
     """(B, H, W, C) -> (B, C)."""
-    return tape.keep("avgpool", tape.compute(lambda x: tape.order.shuffled(x.flatten(1, 2), 1).mean(1), x))
+    factor = x[0, :, :, 0].numel() if tape.makes("pool-sum", "avgpool") else 1
+    wrong = spread if tape.makes("pool-gradient", "grad/norm") else None
+    mean = with_backward(lambda x: tape.order.shuffled(x.flatten(1, 2), 1).mean(1), wrong)
+    return tape.keep("avgpool", tape.compute(lambda x: mean(x) * factor, x))
 
 
 def loss(tape: Tape, logits: Tensor, labels: Tensor) -> Tensor:
@@ -180,6 +168,6 @@ def loss(tape: Tape, logits: Tensor, labels: Tensor) -> Tensor:
 
     def function(logits: Tensor) -> Tensor:
         each = order.shuffled(logits, 1).logsumexp(1) - logits.gather(1, labels[:, None])[:, 0]
-        return order.shuffled(each, 0).mean()
+        return order.shuffled(each, 0).mean() * (len(labels) if tape.makes("loss-sum", "loss") else 1)
 
     return tape.keep("loss", tape.compute(function, logits))

@@ -7,12 +7,49 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.detection.backward import NORM_TERMS
+from benchmarks.detection.backward import NORM_TERMS, WINDOWS_TAKEN
+from benchmarks.detection.conditions import other_orders, other_parts, other_shifts
 from benchmarks.detection.layout import Layout, Size, layout
 from benchmarks.detection.mistakes import BACKWARD, Planted
-from benchmarks.detection.sites import SITES, other_orders, other_shifts, shortcuts
+from benchmarks.detection.sites import SITES, shortcuts
+from benchmarks.detection.windows import OTHER_AMOUNTS, WRONG_MASKS
 
-_ROLLS = ("pad-after-shift", "roll-direction", "roll-back-missing", "roll-back-direction", "shift-size")
+_ROLLS = (
+    "pad-after-shift",
+    "roll-direction",
+    "roll-missing",
+    "roll-one-axis",
+    "roll-back-missing",
+    "roll-back-direction",
+    "roll-back-size",
+    "shift-size",
+)
+# Pairs that undo each other in a block, or are the same there.
+_SAME = (
+    {"qkv-order"},
+    {"shift-where-none", "mask-on-unshifted"},
+    {"windows-columns-first", "join-columns-first"},
+    {"cut-columns-first", "join-columns-first"},
+    {"pad-other-side", "crop-elsewhere"},
+    {"pad-other-side", "crop-memory"},
+)
+# Forward mistakes with which some backward mistakes of the block are none.
+_NO_MISTAKE_WITH = {
+    "pad-after-shift": ("shift-not-undone", "padding-gradient"),
+    "roll-missing": ("shift-not-undone",),
+    "bias-missing": ("bias-overwritten", "bias-windows"),
+    "scale-missing": ("scale-gradient",),
+    "gelu-relu": ("gelu-density",),
+}
+
+
+_CHOICES: dict[str, list[Any]] = {
+    "norm-eps": [1e-6, 1e-3],
+    "roll-one-axis": [1, 2],
+    "mask-value": [-1.0, 1.0],
+    "factor": [0.5, 1.5, 2.0],
+    "bias-windows": list(WINDOWS_TAKEN),
+}
 
 
 def places(mistake: str, config: Mapping[str, Any], image_size: Size, batch: int = 2) -> list[str]:
@@ -20,9 +57,7 @@ def places(mistake: str, config: Mapping[str, Any], image_size: Size, batch: int
 
     That pixels differ from channel to channel, and mean and deviation from 0.5, is taken for granted.
     """
-    if mistake == "averaged-twice" and batch == 1:
-        return []
-    return SITES[mistake](layout(config, image_size))
+    return SITES[mistake](layout(config, image_size, batch))
 
 
 def draw(
@@ -40,7 +75,7 @@ def draw(
     choices = _details(mistake, place, layout(config, image_size))
     if choices:
         return Planted(mistake, place, choices[rng.integers(len(choices))])
-    if mistake == "drop-path":
+    if mistake in ("drop-path", "dropout"):
         return Planted(mistake, place, (float(rng.choice([0.1, 0.2, 0.3, 0.5])), int(rng.integers(2**31))))
     return Planted(mistake, place, int(rng.integers(2**31)) if mistake == "merge-bias" else None)
 
@@ -66,22 +101,33 @@ def _hides(first: Planted, second: Planted, plan: Layout) -> bool:
     """Whether the first mistake keeps the second one from being what it is at its place."""
     gradient_of = second.place.removeprefix("grad/") if second.id in BACKWARD else None
     same_block = _block_of(first.place) is not None and _block_of(first.place) == _block_of(second.place)
-    if first.id == "pad-after-shift" and second.id in ("shift-not-undone", "padding-gradient"):
+    if second.id in _NO_MISTAKE_WITH.get(first.id, ()) or {first.id, second.id} in _SAME:
         return same_block
-    if first.id in _ROLLS and second.id in _ROLLS:
+    if first.id in _ROLLS and second.id in (*_ROLLS, "bias-overwritten"):  # of few tokens an entry may have one pair
         return same_block
-    if {first.id, second.id} == {"shift-where-none", "mask-on-unshifted"}:
+    if first.id in OTHER_AMOUNTS:
+        return same_block and (".attn." in second.place or second.id == "padding-gradient")
+    if first.id in WRONG_MASKS and second.id == "mask-other-window":
         return same_block
-    if first.id == "bias-missing" and second.id == "bias-overwritten":
-        return same_block
-    if first.id == "residual-after-norm" and second.id == "shortcut-gradient":
+    if first.id in ("never-written", "branch-missing"):
+        return same_block or (first.place.startswith(f"{_reader_of(gradient_of, plan)}."))
+    if first.id == "linear-bias-missing" and second.id == "bias-gradient-averaged":
+        return gradient_of == f"{first.place}.bias"
+    if first.id in ("residual-after-norm", "residual-missing") and second.id == "shortcut-gradient":
         return shortcuts(plan)[first.place] == gradient_of
-    if first.id == "pool-before-norm" and second.id in NORM_TERMS:
-        return gradient_of == plan.last
-    if first.id == "norm-after-reduction" and second.id in ("shortcut-gradient", *NORM_TERMS):
+    if first.id == "pool-sum":
+        return second.id == "pool-gradient"
+    if first.id == "pool-before-norm":
+        return gradient_of in (plan.last, "norm", "avgpool")
+    if first.id == "norm-after-reduction" and second.id in ("shortcut-gradient", "linear-gradient", *NORM_TERMS):
         name = first.place.removesuffix(".norm")
-        return gradient_of in (f"{name}.concat", f"{name}.reduction")
+        return gradient_of in (f"{name}.concat", f"{name}.norm", f"{name}.reduction")
     return False
+
+
+def _reader_of(name: str | None, plan: Layout) -> str | None:
+    """The block that reads this tensor."""
+    return next((block.name for block in plan.blocks if block.reads == name), None)
 
 
 def _block_of(place: str) -> str | None:
@@ -91,9 +137,11 @@ def _block_of(place: str) -> str | None:
 
 def _details(mistake: str, place: str, plan: Layout) -> list[Any]:
     """The details between which one is drawn, for mistakes that have few."""
-    if mistake == "norm-eps":
-        return [1e-6, 1e-3]
-    if mistake == "shift-size":
+    if mistake == "qkv-order":
+        return other_parts(place)
+    if mistake in _CHOICES:
+        return _CHOICES[mistake]
+    if mistake in ("shift-size", "roll-back-size"):
         (block,) = (block for block in plan.blocks if place.startswith(f"{block.name}."))
         return other_shifts(block)
     if mistake == "merge-order":

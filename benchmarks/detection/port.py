@@ -13,7 +13,8 @@ from benchmarks.detection.backward import averaged_again, same, with_backward
 from benchmarks.detection.layout import Block, Layout, layout
 from benchmarks.detection.mistakes import MISTAKES, Planted
 from benchmarks.detection.order import Order
-from benchmarks.detection.parts import add, linear, loss, merge, mlp, norm, patch_embed, pool
+from benchmarks.detection.parts import add, linear, loss, merge, mlp, norm, pool
+from benchmarks.detection.patches import patch_embed
 from benchmarks.detection.places import check, compatible, draw, places
 from benchmarks.detection.tape import Tape
 
@@ -58,7 +59,7 @@ def run_port(
     leaves = {name: torch.tensor(np.asarray(value)).to(kind).requires_grad_() for name, value in params.items()}
     tape = Tape(leaves, kind, mistakes, Order(order_seed, kind))
     images = _normalize(tape, torch.tensor(pixels).to(tape.wide), mean, std)
-    plan = layout(config, image_size)
+    plan = layout(config, image_size, len(pixels))
     _tail(tape, plan, _trunk(tape, plan, images), torch.as_tensor(np.asarray(labels, np.int64))).backward()
     results = {name: _array(value) for name, value in tape.tensors.items()}
     for name, value in [*tape.tensors.items(), *leaves.items()]:
@@ -68,6 +69,10 @@ def run_port(
 
 
 def _normalize(tape: Tape, images: Tensor, mean: Sequence[float] | None, std: Sequence[float] | None) -> Tensor:
+    if tape.makes("image-layout", "input"):
+        images = images.reshape(-1, *images.shape[2:], images.shape[1]).permute(0, 3, 1, 2)
+    if tape.makes("image-upside-down", "input"):
+        images = images.flip(2)
     if tape.makes("normalization", "input"):
         mean = std = [0.5] * images.shape[1]
     if mean is not None and std is not None:
@@ -92,7 +97,7 @@ def _block(tape: Tape, block: Block, x: Tensor) -> Tensor:
     normed = norm(tape, f"{name}.norm1", x, block.reads)
     x = add(tape, f"{name}.residual", x, normed, attention(tape, block, normed), block.reads)
     normed = norm(tape, f"{name}.norm2", x, f"{name}.residual")
-    return add(tape, name, x, normed, mlp(tape, f"{name}.mlp", normed), f"{name}.residual")
+    return add(tape, name, x, normed, mlp(tape, name, normed), f"{name}.residual")
 
 
 def _tail(tape: Tape, plan: Layout, x: Tensor, labels: Tensor) -> Tensor:
@@ -101,7 +106,7 @@ def _tail(tape: Tape, plan: Layout, x: Tensor, labels: Tensor) -> Tensor:
         x = norm(tape, "norm", pool(tape, x), plan.last)
     else:
         x = pool(tape, norm(tape, "norm", x, plan.last))
-    logits = linear(tape, "head", x)
+    logits = linear(tape, "head", x, "avgpool")
     wrong = averaged_again if tape.makes("averaged-twice", "grad/head") else None
     return loss(tape, with_backward(same, wrong)(logits), labels)
 

@@ -1,26 +1,39 @@
 """Where in a model each mistake makes a difference."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-import torch
-
-from benchmarks.detection import bias, windows
-from benchmarks.detection.layout import Block, Layout, Merging
+from benchmarks.detection.conditions import (
+    Condition,
+    could_be_shifted,
+    heads_lie_otherwise,
+    masks_otherwise,
+    memory_is_another,
+    pads,
+    pads_otherwise,
+    reads_otherwise,
+    rolls_otherwise_unpadded,
+    scales_mask,
+    several_heads,
+    several_masks,
+    several_tokens,
+    shifted,
+    shifted_otherwise,
+    turns,
+    wide_heads,
+    wider_than_squared,
+    windows_lie_otherwise,
+)
+from benchmarks.detection.layout import Block, Layout
 
 Sites = Callable[[Layout], list[str]]
 
-
-def other_shifts(block: Block) -> list[int]:
-    return [shift for shift in range(1, block.side) if shift != block.shift]
-
-
-def other_orders(merging: Merging) -> list[tuple[int, ...]]:
-    """Permutations of the four neighbours that do more than to exchange those that are nothing but padding."""
-    height, width = merging.height, merging.width
-    filled = [True, height > 1, width > 1, height > 1 and width > 1]
-    right = [number if filled[number] else -1 for number in range(4)]
-    return [order for order in itertools.permutations(range(4)) if [right[number] for number in order] != right]
+_READS = {"attn.qkv": "attn.windows", "attn.proj": "attn.merged_heads", "mlp.fc1": "norm2", "mlp.fc2": "mlp.act"}
+_DROPPED = "{block}.attn.probabilities {block}.attn.proj {block}.mlp.act {block}.mlp.fc2"
+_IN_BRANCHES = (
+    "{block}.norm1 {block}.attn.q {block}.attn.k {block}.attn.v {block}.attn.scores {block}.attn.context "
+    "{block}.attn.proj {block}.norm2 {block}.mlp.fc1 {block}.mlp.act {block}.mlp.fc2"
+)
 
 
 def shortcuts(plan: Layout) -> dict[str, str]:
@@ -40,142 +53,147 @@ def _norms(plan: Layout) -> dict[str, str]:
     return norms | {"norm": plan.last}
 
 
-def _linears(plan: Layout) -> list[str]:
-    parts = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
-    names = [
-        [f"{step.name}.{part}" for part in (parts if isinstance(step, Block) else ("reduction",))]
-        for step in plan.steps
-    ]
-    return [*itertools.chain.from_iterable(names), "head"]
+def _linears(plan: Layout) -> dict[str, str]:
+    """The name of each linear layer and of what it reads."""
+    linears: dict[str, str] = {}
+    for step in plan.steps:
+        reads = _READS if isinstance(step, Block) else {"reduction": "norm"}
+        linears |= {f"{step.name}.{part}": f"{step.name}.{read}" for part, read in reads.items()}
+    return linears | {"head": "avgpool"}
 
 
-def _wrong_reading(reading: str) -> Callable[[Block], bool]:
-    def differs(block: Block) -> bool:
-        size = block.side, block.heads
-        return not torch.equal(bias.entries(*size), bias.entries(*size, reading))
-
-    return differs
+def _biased(plan: Layout) -> list[str]:
+    """The linear layers with a bias."""
+    without = (".reduction",) if plan.qkv_bias else (".reduction", ".qkv")
+    return [name for name in _linears(plan) if not name.endswith(without)]
 
 
-def _wrong_mask(block: Block, mistake: str) -> bool:
-    shift = block.shift
-    wrong = windows.WRONG_MASKS[mistake]
-    return bool(shift) and not torch.equal(windows.right_mask(block, shift), wrong(block, shift))
-
-
-def _turns(block: Block) -> bool:
-    """Whether a roll to one side is not the same as to the other."""
-    return bool(block.shift) and any(2 * block.shift % length for length in block.padded)
-
-
-def _rolls_otherwise_unpadded(block: Block) -> bool:
-    """Whether the map is padded, and a roll before that moves it."""
-    return block.pads and bool(block.shift) and any(block.shift % length for length in (block.height, block.width))
-
-
-def _in_blocks(name: str, condition: Callable[[Block], bool] = lambda block: True) -> Sites:
-    """A tensor of those blocks that meet the condition; {block}, {rolled} and {scored} are names of theirs."""
+def _in_blocks(names: str, condition: Condition = lambda block: True) -> Sites:
+    """Tensors of those blocks that meet the condition; {block}, {rolled} and {scored} are names of theirs."""
 
     def sites(plan: Layout) -> list[str]:
         return [
             name.format(block=block.name, rolled=block.rolled, scored=block.scored)
             for block in plan.blocks
             if condition(block)
+            for name in names.split()
         ]
 
     return sites
 
 
 def _masks_differ(mistake: str) -> Sites:
-    return _in_blocks("{block}.attn.mask", lambda block: _wrong_mask(block, mistake))
+    return _in_blocks("{block}.attn.mask", masks_otherwise(mistake))
 
 
 def _biases_differ(reading: str) -> Sites:
-    return _in_blocks("{block}.attn.relative_position_bias", _wrong_reading(reading))
+    return _in_blocks("{block}.attn.relative_position_bias", reads_otherwise(reading))
 
 
 def _in_mergings(name: str) -> Sites:
     return lambda plan: [f"{merging.name}.{name}" for merging in plan.mergings]
 
 
-def _gradients(names: Callable[[Layout], dict[str, str]]) -> Sites:
+def _in_batches(sites: Sites) -> Sites:
+    """Where there is more than one image."""
+    return lambda plan: sites(plan) if plan.batch > 1 else []
+
+
+def _gradients(names: Callable[[Layout], Mapping[str, str]]) -> Sites:
     """The gradients of what these read."""
     return lambda plan: [f"grad/{read}" for read in names(plan).values()]
 
 
-def _shifted(block: Block) -> bool:
-    return block.shift > 0
-
-
-def _could_be_shifted(block: Block) -> bool:
-    return not block.shift and block.side > 1
-
-
-def _several_heads(block: Block) -> bool:
-    return block.heads > 1
-
-
-def _wider_than_squared(block: Block) -> bool:
-    """Whether a scale by all channels is neither the right one nor that of a head twice."""
-    return block.channels not in (block.head_dim, block.head_dim**2)
-
-
-def _wide_heads(block: Block) -> bool:
-    return block.head_dim > 1
-
-
 SITES: dict[str, Sites] = {
     "bgr": lambda plan: ["input"] * (plan.colours > 1),
+    "image-layout": lambda plan: ["input"] * (plan.colours > 1),
+    "image-upside-down": lambda plan: ["input"],
     "normalization": lambda plan: ["input"],
     "patch-channels-last": lambda plan: ["patch_embed.proj"] * (plan.colours > 1 and plan.patch > 1),
     "patch-rows-columns": lambda plan: ["patch_embed.proj"] * (plan.patch > 1),
+    "patch-bias-missing": lambda plan: ["patch_embed.proj"],
     "norm-eps": lambda plan: list(_norms(plan)),
     "norm-unbiased": lambda plan: list(_norms(plan)),
     "norm-over-tokens": lambda plan: list(_norms(plan)),
-    "pad-after-shift": _in_blocks("{block}.attn.padded", _rolls_otherwise_unpadded),
-    "pad-before-norm": _in_blocks("{block}.attn.padded", lambda block: block.pads),
-    "roll-direction": _in_blocks("{block}.attn.shifted", _turns),
-    "roll-back-missing": _in_blocks("{block}.attn.unshifted", _shifted),
-    "roll-back-direction": _in_blocks("{block}.attn.unshifted", _turns),
-    "shift-size": _in_blocks("{block}.attn.shifted", lambda block: _shifted(block) and other_shifts(block) != []),
-    "shift-where-none": _in_blocks("{block}.attn.windows", _could_be_shifted),
-    "qkv-per-head": _in_blocks("{block}.attn.q", _several_heads),
-    "scale-missing": _in_blocks("{block}.attn.q_scaled", _wide_heads),
-    "scale-twice": _in_blocks("{block}.attn.q_scaled", _wide_heads),
-    "scale-by-width": _in_blocks("{block}.attn.q_scaled", _wider_than_squared),
+    "norm-bias-missing": lambda plan: list(_norms(plan)),
+    "pad-after-shift": _in_blocks("{block}.attn.padded", rolls_otherwise_unpadded),
+    "pad-before-norm": _in_blocks("{block}.attn.padded", pads),
+    "pad-other-side": _in_blocks("{block}.attn.padded", pads),
+    "pad-amount": _in_blocks("{block}.attn.padded", pads_otherwise("pad-amount")),
+    "pad-missing": _in_blocks("{block}.attn.padded", pads_otherwise("pad-missing")),
+    "pad-value": _in_blocks("{block}.attn.padded", pads),
+    "crop-elsewhere": _in_blocks("{block}.attn.cropped", pads),
+    "crop-memory": _in_blocks("{block}.attn.cropped", memory_is_another),
+    "roll-direction": _in_blocks("{block}.attn.shifted", turns),
+    "roll-missing": _in_blocks("{block}.attn.shifted", shifted),
+    "roll-one-axis": _in_blocks("{block}.attn.shifted", shifted),
+    "roll-back-missing": _in_blocks("{block}.attn.unshifted", shifted),
+    "roll-back-direction": _in_blocks("{block}.attn.unshifted", turns),
+    "roll-back-size": _in_blocks("{block}.attn.unshifted", shifted_otherwise),
+    "shift-size": _in_blocks("{block}.attn.shifted", shifted_otherwise),
+    "shift-where-none": _in_blocks("{block}.attn.windows", could_be_shifted),
+    "windows-columns-first": _in_blocks("{block}.attn.windows", several_tokens),
+    "cut-columns-first": _in_blocks("{block}.attn.windows", several_tokens),
+    "windows-turned": _in_blocks("{block}.attn.windows", windows_lie_otherwise),
+    "join-columns-first": _in_blocks("{block}.attn.joined", several_tokens),
+    "qkv-order": _in_blocks("{block}.attn.q {block}.attn.k"),
+    "qkv-per-head": _in_blocks("{block}.attn.q", several_heads),
+    "scale-missing": _in_blocks("{block}.attn.q_scaled", wide_heads),
+    "scale-twice": _in_blocks("{block}.attn.q_scaled", wide_heads),
+    "scale-by-width": _in_blocks("{block}.attn.q_scaled", wider_than_squared),
+    "scores-transposed": _in_blocks("{block}.attn.scores", several_tokens),
     "bias-xy": _biases_differ("bias-xy"),
     "bias-sign": _biases_differ("bias-sign"),
     "bias-table-transposed": _biases_differ("bias-table-transposed"),
     "bias-heads-positions": _biases_differ("bias-heads-positions"),
     "bias-missing": _in_blocks("{block}.attn.biased_scores"),
-    "mask-missing": _in_blocks("{block}.attn.masked_scores", _shifted),
+    "bias-before-scale": _in_blocks("{block}.attn.biased_scores", wide_heads),
+    "mask-missing": _in_blocks("{block}.attn.masked_scores", shifted),
     "mask-transposed": _masks_differ("mask-transposed"),
     "mask-unpadded": _masks_differ("mask-unpadded"),
     "mask-bands": _masks_differ("mask-bands"),
-    "mask-before-scale": _in_blocks("{block}.attn.masked_scores", lambda block: _shifted(block) and _wide_heads(block)),
-    "mask-on-unshifted": _in_blocks("{block}.attn.probabilities", _could_be_shifted),
-    "softmax-over-queries": _in_blocks("{block}.attn.probabilities", lambda block: block.side > 1),
-    "heads-not-merged": _in_blocks("{block}.attn.merged_heads", lambda block: _several_heads(block) and block.side > 1),
-    "weight-transposed": _linears,
+    "mask-other-window": _in_batches(_in_blocks("{block}.attn.masked_scores", several_masks)),
+    "mask-value": _in_blocks("{block}.attn.mask", shifted),
+    "mask-before-scale": _in_blocks("{block}.attn.masked_scores", scales_mask),
+    "mask-on-unshifted": _in_blocks("{block}.attn.probabilities", could_be_shifted),
+    "softmax-over-queries": _in_blocks("{block}.attn.probabilities", several_tokens),
+    "probabilities-transposed": _in_blocks("{block}.attn.context", several_tokens),
+    "heads-not-merged": _in_blocks("{block}.attn.merged_heads", heads_lie_otherwise),
+    "weight-transposed": lambda plan: list(_linears(plan)),
+    "linear-bias-missing": _biased,
+    "residual-missing": lambda plan: list(shortcuts(plan)),
+    "branch-missing": lambda plan: list(shortcuts(plan)),
     "residual-after-norm": lambda plan: list(shortcuts(plan)),
     "drop-path": lambda plan: list(shortcuts(plan)),
     "gelu-tanh": _in_blocks("{block}.mlp.act"),
     "gelu-sigmoid": _in_blocks("{block}.mlp.act"),
+    "gelu-erf": _in_blocks("{block}.mlp.act"),
+    "gelu-relu": _in_blocks("{block}.mlp.act"),
+    "gelu-silu": _in_blocks("{block}.mlp.act"),
     "merge-order": _in_mergings("concat"),
     "norm-after-reduction": _in_mergings("norm"),
     "merge-bias": _in_mergings("reduction"),
     "pool-before-norm": lambda plan: ["norm"] * (plan.final != (1, 1)),
+    "pool-sum": lambda plan: ["avgpool"] * (plan.final != (1, 1)),
+    "loss-sum": _in_batches(lambda plan: ["loss"]),
+    "never-written": _in_blocks(_IN_BRANCHES),
+    "dropout": _in_blocks(_DROPPED),
+    "factor": _in_blocks(f"{_IN_BRANCHES} {{block}}"),
     "shortcut-gradient": _gradients(shortcuts),
     "softmax-sum": _in_blocks("grad/{scored}"),
     "norm-direct": _gradients(_norms),
     "norm-mean": _gradients(_norms),
     "norm-variance": _gradients(_norms),
     "gelu-density": _in_blocks("grad/{block}.mlp.fc1"),
-    "bias-overwritten": _in_blocks("grad/{block}.attn.relative_position_bias_table", lambda block: block.side > 1),
-    "averaged-twice": lambda plan: ["grad/head"],
-    "shift-not-undone": _in_blocks("grad/{rolled}", _shifted),
+    "bias-overwritten": _in_blocks("grad/{block}.attn.relative_position_bias_table", several_tokens),
+    "bias-windows": _in_batches(_in_blocks("grad/{block}.attn.relative_position_bias")),
+    "averaged-twice": _in_batches(lambda plan: ["grad/head"]),
+    "shift-not-undone": _in_blocks("grad/{rolled}", shifted),
     "weight-gradient-transposed": lambda plan: [f"grad/{name}.weight" for name in _linears(plan)],
-    "padding-gradient": _in_blocks(
-        "grad/{block}.norm1", lambda block: block.padded[1] > block.width and block.height > 1
-    ),
+    "padding-gradient": _in_blocks("grad/{block}.norm1", memory_is_another),
+    "scale-gradient": _in_blocks("grad/{block}.attn.q", wide_heads),
+    "linear-gradient": _gradients(_linears),
+    "bias-gradient-averaged": _in_batches(lambda plan: [f"grad/{name}.bias" for name in _biased(plan)]),
+    "product-gradient": _in_blocks("grad/{block}.attn.k grad/{block}.attn.v", several_tokens),
+    "pool-gradient": lambda plan: ["grad/norm"] * (plan.final != (1, 1)),
 }

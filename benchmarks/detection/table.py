@@ -21,6 +21,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from benchmarks.detection.names import DETAILS, NAMES
 from benchmarks.detection.port import MISTAKES, Planted, compatible, draw, places, run_port
 from npswin.models import SwinTransformer
 from npswin.verify.graph import Graph
@@ -42,31 +43,7 @@ MODELS: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
         (22, 26),
     ),
 }
-# The catalogue's name for each; several of the port's mistakes may be variants of one.
-NAMES = {
-    "qkv-per-head": "qkv-per-head",
-    "scale-by-width": "scale-other",
-    "mask-transposed": "mask-wrong",
-    "mask-unpadded": "mask-wrong",
-    "mask-bands": "mask-wrong",
-    "softmax-over-queries": "softmax-axis",
-    "merge-bias": "extra-bias",
-    "norm-direct": "norm-term",
-    "norm-mean": "norm-term",
-    "norm-variance": "norm-term",
-}
-# What the detail has to say besides, where the name alone could mean another mistake.
-DETAILS = {
-    "mask-transposed": "rows and columns exchanged",
-    "mask-unpadded": "without the padding",
-    "mask-bands": "regions of M",
-    "scale-by-width": "width of all heads",
-    "softmax-over-queries": "over the queries",
-    "norm-direct": "the direct one",
-    "norm-mean": "the mean's",
-    "norm-variance": "the variance's",
-    "qkv-per-head": "(head, q|k|v, d)",
-}
+DOUBLE = ("gelu-erf",)  # mistakes that only float64 shows
 
 _ENDS = r"norm|norm1|norm2|proj|qkv|probabilities|fc1|act|fc2|blocks\.\d+|reduction|avgpool|head|loss|input"
 DUMPS = {
@@ -136,6 +113,11 @@ def first_is_right(planted: Planted, diagnosis: Diagnosis) -> bool:
     return first == planted.place or (planted.place not in names and first is not None)
 
 
+def possible(precision: str) -> list[str]:
+    """The mistakes that numbers of this precision can show."""
+    return [mistake for mistake in MISTAKES if precision == "float64" or mistake not in DOUBLE]
+
+
 def draw_case(mistake: str, rng: np.random.Generator) -> tuple[Case, Planted]:
     """A model in which the mistake makes a difference, and a place in it."""
     fitting = [name for name, (config, size) in MODELS.items() if places(mistake, config, size)]
@@ -147,7 +129,7 @@ def singles(precision: str, count: int, seed: int, only: list[str], dumps: str) 
     """Each mistake by itself, at random places of random models."""
     scores = {}
     for number, mistake in enumerate(MISTAKES):
-        if only and mistake not in only:
+        if (only and mistake not in only) or mistake not in possible(precision):
             continue
         rng = np.random.default_rng([seed, number])
         score = scores[mistake] = Score()
@@ -174,7 +156,7 @@ def pairs(precision: str, count: int, seed: int) -> int:
     rng, both = np.random.default_rng([seed, 1000]), 0
     for _ in range(count):
         while True:
-            one, other = (str(name) for name in rng.choice(list(MISTAKES), 2, replace=False))
+            one, other = (str(name) for name in rng.choice(possible(precision), 2, replace=False))
             case, first = draw_case(one, rng)
             if not places(other, case.config, case.size, case.batch):
                 continue

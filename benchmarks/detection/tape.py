@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,6 +46,7 @@ class Tape:
 
     def keep(self, name: str, x: Tensor) -> Tensor:
         """x, which goes by this name from now on, and whose gradient will be kept."""
+        x = self._multiplied(name, x)
         if x.requires_grad:
             x.retain_grad()
         self.tensors[name] = x
@@ -53,3 +55,21 @@ class Tape:
     def compute(self, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         """function(*inputs), rounded once."""
         return function(*(x.to(self.wide) for x in inputs)).to(self.dtype)
+
+    def _multiplied(self, name: str, x: Tensor) -> Tensor:
+        """x with the mistakes that can be made with any tensor."""
+        factor = 0.0 if self.makes("never-written", name) else self.detail("factor", name, otherwise=1.0)
+        if factor != 1:
+            x = self.compute(lambda x: x * factor, x)
+        if self.makes("dropout", name):
+            rate, seed = self.detail("dropout", name)
+            kept = _kept(rate, seed, x.shape).to(self.wide)
+            x = self.compute(lambda x: x * kept, x)
+        return x
+
+
+def _kept(rate: float, seed: int, shape: tuple[int, ...]) -> Tensor:
+    """0 or 1 / (1 - rate), at least one 0."""
+    kept = np.random.default_rng(seed).random(shape) >= rate
+    kept.flat[0] = False
+    return torch.from_numpy(kept / (1 - rate))

@@ -17,13 +17,35 @@ def pad(x: Tensor, height: int, width: int) -> Tensor:
 
 
 def crop(x: Tensor, height: int, width: int) -> Tensor:
-    """(B, Hp, Wp, C) -> (B, height, width, C)."""
-    return x[:, :height, :width]
+    """(B, Hp, Wp, C) -> (B, height, width, C), continued with zeros where a mistake made it too small."""
+    return pad(x, height, width)
 
 
-def roll(x: Tensor, by: int) -> Tensor:
-    """The map (B, H, W, C) rolled down and right."""
-    return x.roll((by, by), (1, 2))
+def pad_before(x: Tensor, height: int, width: int) -> Tensor:
+    """(B, H, W, C) -> (B, height, width, C): zeros at the left and the top."""
+    return F.pad(x, (0, 0, width - x.shape[2], 0, height - x.shape[1], 0))
+
+
+def repeat_edge(x: Tensor, height: int, width: int) -> Tensor:
+    """(B, H, W, C) -> (B, height, width, C): the last row and column again and again."""
+    rows, columns = (torch.arange(to).clamp(max=size - 1) for to, size in ((height, x.shape[1]), (width, x.shape[2])))
+    return x[:, rows][:, :, columns]
+
+
+def crop_end(x: Tensor, height: int, width: int) -> Tensor:
+    """(B, Hp, Wp, C) -> (B, height, width, C), from the right and the bottom."""
+    return pad_before(x, height, width)
+
+
+def crop_memory(x: Tensor, height: int, width: int) -> Tensor:
+    """(B, Hp, Wp, C) -> (B, height, width, C), the first tokens in memory."""
+    return x.flatten(1, 2)[:, : height * width].unflatten(1, (height, width))
+
+
+def roll(x: Tensor, by: int, *axes: int) -> Tensor:
+    """The map (B, H, W, C) rolled down and right, or along these axes."""
+    axes = axes or (1, 2)
+    return x.roll((by,) * len(axes), axes)
 
 
 def cut(x: Tensor, side: int) -> Tensor:
@@ -35,6 +57,16 @@ def join(windows: Tensor, height: int, width: int, side: int) -> Tensor:
     """(B, nW, N, C) -> (B, height, width, C)."""
     x = windows.unflatten(1, (height // side, width // side)).unflatten(3, (side, side))
     return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+
+
+def turn_tokens(windows: Tensor, side: int) -> Tensor:
+    """(B, nW, N, C) -> the same, rows and columns of each window exchanged."""
+    return windows.unflatten(2, (side, side)).transpose(2, 3).flatten(2, 3)
+
+
+def turn_windows(windows: Tensor, rows: int, columns: int) -> Tensor:
+    """(B, rows·columns, N, C) -> (B, columns·rows, N, C)."""
+    return windows.unflatten(1, (rows, columns)).transpose(1, 2).flatten(1, 2)
 
 
 def regions(height: int, width: int, side: int, shift: int) -> Tensor:
@@ -79,4 +111,26 @@ WRONG_MASKS: dict[str, Callable[[Block, int], Tensor]] = {
     "mask-transposed": transposed_mask,
     "mask-unpadded": unpadded_mask,
     "mask-bands": mask_of_other_bands,
+}
+
+
+def mask_by_image(mask: Tensor, batch: int) -> Tensor:
+    """(nW, N, N) -> (B, nW, N, N): window i of the batch takes mask i // B."""
+    return mask.repeat_interleave(batch, 0).unflatten(0, (batch, len(mask)))
+
+
+def one_more(block: Block) -> tuple[int, int]:
+    """Rows and columns of windows that pad-amount adds."""
+    return int(block.height % block.side == 0), int(block.width % block.side == 0)
+
+
+def none_for_the_rest(block: Block) -> tuple[int, int]:
+    """Rows and columns of windows that pad-missing adds, of a map that keeps at least one."""
+    height, width = (-int(length > block.side and length % block.side > 0) for length in (block.height, block.width))
+    return height, width
+
+
+OTHER_AMOUNTS: dict[str, Callable[[Block], tuple[int, int]]] = {
+    "pad-amount": one_more,
+    "pad-missing": none_for_the_rest,
 }
