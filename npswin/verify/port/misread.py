@@ -121,8 +121,8 @@ def readings(found: Array, wanted: tuple[int, ...], axes: str) -> Iterator[tuple
     """
     names = _split(axes)
     if found.shape != wanted and found.size == np.prod(wanted, dtype=int):
-        order = "from the last axis on" if found.shape == wanted[::-1] else f"as {found.shape}"
-        yield f"its memory is right, its shape is listed {order}", _shaped(wanted)
+        listed = "from the last axis on" if found.shape == wanted[::-1] else f"as {found.shape}"
+        yield f"its memory is right, its shape is listed {listed}", _shaped(wanted)
     if found.ndim == len(wanted) <= MOST_AXES:
         for order in permutations(range(found.ndim)):
             if order != tuple(range(found.ndim)) and tuple(found.shape[axis] for axis in order) == wanted:
