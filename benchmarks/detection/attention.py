@@ -83,10 +83,10 @@ def _split(tape: Tape, block: Block, qkv: Tensor) -> tuple[Tensor, ...]:
     parts = qkv.unflatten(-1, (3, block.heads, block.head_dim))
     if tape.makes("qkv-per-head", f"{name}.q"):
         parts = qkv.unflatten(-1, (block.heads, 3, block.head_dim)).transpose(3, 4)
-    return tuple(
-        tape.keep(f"{name}.{letter}", parts.select(3, part).transpose(2, 3))
-        for part, letter in zip(order, "qkv", strict=True)
-    )
+    q, k, v = (parts.select(3, part).transpose(2, 3) for part in order)
+    if tape.makes("keys-scaled", f"{name}.k"):
+        k = tape.compute(lambda k: k * block.head_dim**-0.5, k)
+    return tuple(tape.keep(f"{name}.{letter}", each) for letter, each in zip("qkv", (q, k, v), strict=True))
 
 
 def _scores(tape: Tape, block: Block) -> Callable[[Tensor, Tensor], Tensor]:

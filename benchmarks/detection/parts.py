@@ -41,6 +41,10 @@ def norm(tape: Tape, name: str, x: Tensor, reads: str, width: int | None = None)
 
     def standardize(x: Tensor) -> Tensor:
         variance, mean = torch.var_mean(x, dims, correction=correction, keepdim=True)
+        if tape.makes("norm-of-squares", name):
+            return x / (x.square().mean(-1, keepdim=True) + eps).sqrt()
+        if tape.makes("norm-eps-outside", name):
+            return (x - mean) / (variance.sqrt() + eps)
         return (x - mean) / (variance + eps).sqrt()
 
     missing = tape.first(NORM_TERMS, f"grad/{reads}")
@@ -50,7 +54,12 @@ def norm(tape: Tape, name: str, x: Tensor, reads: str, width: int | None = None)
     def function(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return order.around(lambda x: x * weight + bias, standard(x), *range(x.ndim - 1))
 
-    weight, bias = (tape.params[f"{name}.{part}"][:width] for part in ("weight", "bias"))
+    source = name
+    if tape.makes("other-parameters", name):
+        source = name[:-1] + {"1": "2", "2": "1"}[name[-1]]
+    weight, bias = (tape.params[f"{source}.{part}"][:width] for part in ("weight", "bias"))
+    if tape.makes("norm-gain-missing", name):
+        weight = torch.ones_like(weight)
     if tape.makes("norm-bias-missing", name):
         bias = torch.zeros_like(bias)
     return tape.keep(name, tape.compute(function, x, weight, bias))
@@ -158,6 +167,8 @@ def pool(tape: Tape, x: Tensor) -> Tensor:
     """(B, H, W, C) -> (B, C)."""
     factor = x[0, :, :, 0].numel() if tape.makes("pool-sum", "avgpool") else 1
     wrong = spread if tape.makes("pool-gradient", "grad/norm") else None
+    if tape.makes("pool-first", "avgpool"):
+        return tape.keep("avgpool", x[:, 0, 0])
     mean = with_backward(lambda x: tape.order.shuffled(x.flatten(1, 2), 1).mean(1), wrong)
     return tape.keep("avgpool", tape.compute(lambda x: mean(x) * factor, x))
 

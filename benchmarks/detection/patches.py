@@ -18,6 +18,8 @@ def patch_embed(tape: Tape, plan: Layout, images: Tensor) -> Tensor:
     weight, bias = tape.params[f"{name}.weight"], tape.params[f"{name}.bias"]
     if tape.makes("patch-bias-missing", name):
         bias = torch.zeros_like(bias)
+    if tape.makes("patch-kernel-flipped", name):
+        weight = weight.flip(2, 3)
     if tape.makes("patch-channels-last", name):
         weight = weight.reshape(-1, patch, patch, plan.colours).permute(0, 3, 1, 2)
     if tape.makes("patch-rows-columns", name):

@@ -115,7 +115,11 @@ def _hides(first: Planted, second: Planted, plan: Layout) -> bool:
         return gradient_of == f"{first.place}.bias"
     if first.id in ("residual-after-norm", "residual-missing") and second.id == "shortcut-gradient":
         return shortcuts(plan)[first.place] == gradient_of
-    if first.id == "pool-sum":
+    if first.id in ("norm-eps-outside", "norm-of-squares") and second.id in NORM_TERMS:
+        return _block_of(first.place) in (None, _block_of(second.place))
+    if first.id == "blocks-input" and second.id == "shortcut-gradient":
+        return same_block or first.place == gradient_of
+    if first.id in ("pool-sum", "pool-first"):
         return second.id == "pool-gradient"
     if first.id == "pool-before-norm":
         return gradient_of in (plan.last, "norm", "avgpool")

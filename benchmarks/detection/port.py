@@ -95,9 +95,10 @@ def _block(tape: Tape, block: Block, x: Tensor) -> Tensor:
     """(B, H, W, C) -> (B, H, W, C), equation 3."""
     name = block.name
     normed = norm(tape, f"{name}.norm1", x, block.reads)
-    x = add(tape, f"{name}.residual", x, normed, attention(tape, block, normed), block.reads)
+    start, x = x, add(tape, f"{name}.residual", x, normed, attention(tape, block, normed), block.reads)
     normed = norm(tape, f"{name}.norm2", x, f"{name}.residual")
-    return add(tape, name, x, normed, mlp(tape, name, normed), f"{name}.residual")
+    shortcut = start if tape.makes("blocks-input", name) else x
+    return add(tape, name, shortcut, normed, mlp(tape, name, normed), f"{name}.residual")
 
 
 def _tail(tape: Tape, plan: Layout, x: Tensor, labels: Tensor) -> Tensor:
