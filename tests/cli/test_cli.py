@@ -261,6 +261,7 @@ def test_gradcheck_tells_what_is_wrong(tmp_path, monkeypatch, capsys, layer, sha
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        ("x *= 2; return x, None", "forward: changes input 0, expected it to leave its inputs"),
         ("return x", "forward: returned ndarray, expected two things: y, cache"),
         ("return x @ x, None", "layer.py, line 3, in forward: ValueError: matmul: "),
         ("raise SystemExit(0)", "layer.py: ends the program (0)"),

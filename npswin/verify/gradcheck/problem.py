@@ -50,7 +50,17 @@ class Problem:
                 raise TypeError(f"layer: {type(self.layer).__name__} has no method {method}")
         self._forward = _seeded(self.layer.forward, seed) if self.layer is not None else layer_or_function[0]
         self._backward = self.layer.backward if self.layer is not None else layer_or_function[1]
-        result = self._forward(*self.arguments)
+        with self._kept() as before:
+            result = self._forward(*self.arguments)
+            changed = [
+                name
+                for name, numbers in before.items()
+                if not np.array_equal(self.tensors[name], numbers, equal_nan=True)
+            ]
+        if changed:
+            raise ValueError(
+                f"forward: changes {changed[0]}, expected it to leave its inputs and parameters as they are"
+            )
         if not isinstance(result, tuple) or len(result) != 2:
             raise TypeError(f"forward: returned {type(result).__name__}, expected two things: y, cache")
         y, self.cache = result
