@@ -5,6 +5,7 @@ import shlex
 from typing import Any
 
 from npswin.cli.shared import Told, add_key_and_candidate, comparer, print_json, write_page
+from npswin.verify.port.comparison import UNREADABLE
 from npswin.verify.port.report import comparison_json, comparison_summary, comparison_table
 
 DESCRIPTION = """Compare what a port dumped with the answer key, tensor by tensor, in order of computation.
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         print(comparison_table(comparison))
         print()
         print(comparison_summary(comparison))
-        if comparison.births():
+        if any(row.verdict != UNREADABLE for row in comparison.births()):
             paths = shlex.join([str(options.key), str(options.candidate)])
             precision = f" --precision {options.precision}" if options.precision else ""
             print(f"npswin diagnose {paths}{precision} looks for the mistake")

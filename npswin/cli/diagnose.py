@@ -35,6 +35,8 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Search, print, and tell by the exit status."""
+    if options.seconds <= 0:
+        raise ValueError(f"--seconds: got {options.seconds:g}, expected more than 0")
     both = comparer(options)
     with Told() as told:
         diagnosis = diagnose(both, told, options.seconds)

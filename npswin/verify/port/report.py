@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from npswin.verify.graph import GRADIENT
-from npswin.verify.port.comparison import AGREES, INHERITED, SHAPE, Comparison, Row
+from npswin.verify.port.comparison import AGREES, INHERITED, SHAPE, UNREADABLE, Comparison, Row
 from npswin.verify.port.diagnosis import Cause, Diagnosis
 from npswin.verify.port.hypotheses import Hypothesis
 
@@ -52,10 +52,10 @@ def comparison_summary(comparison: Comparison) -> str:
     if comparison.of_another_key:
         lines.append("the image has another size than the key's: this dump was not made from this key")
     for backward, title in ((False, "forward"), (True, "backward")):
-        rows = comparison.half(backward)
+        rows = [row for row in comparison.half(backward) if row.verdict != UNREADABLE]
         if not rows:
             continue
-        first = comparison.first(backward)
+        first = next((row for row in rows if not row.ok), None)
         if first is None:
             lines.append(f"{title}: everything agrees, up to {rows[-1].name}")
             continue
@@ -68,6 +68,8 @@ def comparison_summary(comparison: Comparison) -> str:
             lines.append(f"  born at {_list(born)}{f'; {inherited} more inherited it' if inherited else ''}")
         else:
             lines.append(f"  all {inherited} inherited it: each is right for the port's own inputs")
+    if comparison.unread:
+        lines.append(f"could not be read: {_list([row.name for row in comparison.unread])}")
     if comparison.not_dumped:
         lines.append(f"not dumped: {comparison.not_dumped} of the key's tensors")
     if not comparison.computed:
@@ -155,6 +157,9 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
             "born": [row.name for row in comparison.births()],
             "not_dumped": comparison.not_dumped,
             "unknown": comparison.unknown,
+            "lacks_gradients": comparison.lacks_gradients,
+            "of_another_key": comparison.of_another_key,
+            "computed": comparison.computed,
             "tensors": [_row_json(row) for row in comparison.rows],
         }
     )
@@ -167,6 +172,7 @@ def _row_json(row: Row) -> dict[str, Any]:
         "pass": "backward" if row.name.startswith(GRADIENT) else "forward",
         "verdict": row.verdict.lower().replace(" ", "_") if row.verdict != AGREES else AGREES,
         "note": row.note,
+        "taken_from_key": row.taken,
         **{part: None if getattr(row, part) is None else asdict(getattr(row, part)) for part in parts},
     }
 

@@ -116,6 +116,16 @@ def test_shapes_nan_and_unreadable_tensors_have_verdicts_of_their_own():
     assert "NaN" not in str(comparison_json(comparison)).replace("are NaN or", "")
 
 
+def test_what_could_not_be_read_is_no_divergence():
+    tensors = {"layers.0.blocks.0": np.ones((1000, 1000), np.float32), "norm": right("float32")["norm"]}
+    comparison = compare(miniature_trace(), tensors)
+    assert not comparison.ok
+    summary = comparison_summary(comparison)
+    assert "forward: everything agrees, up to norm" in summary
+    assert "could not be read: layers.0.blocks.0" in summary
+    assert "born" not in summary
+
+
 def test_infinity_where_infinity_should_be_is_right():
     assert distance(np.array([-np.inf, 1.0]), np.array([-np.inf, 1.0])).largest == 0
     assert distance(np.array([np.inf, 1.0]), np.array([-np.inf, 1.0])).largest == np.inf
