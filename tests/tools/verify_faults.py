@@ -73,6 +73,7 @@ VERIFY_FAULTS = [
             "    return max((float(np.abs(run.value",
             "    return 0.0 * max((float(np.abs(run.value",
         ),
+        ("a difference of which float32 leaves nothing", "relative > PROPORTIONAL", "relative > 1e9"),
         ("float64 judged as float32", 'if precision == "float64" else 1.0', 'if precision == "" else 1.0'),
     ),
     *faults(

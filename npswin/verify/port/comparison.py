@@ -15,7 +15,7 @@ from npswin.verify.key import AnswerKey, AnswerKeyError, Trace
 from npswin.verify.key.trace import Progress
 from npswin.verify.port.candidate import PRECISIONS, Candidate
 from npswin.verify.port.measure import Distance, distance, spread
-from npswin.verify.port.tolerance import MARGIN, Rounding, Tolerance, scale_of_zero
+from npswin.verify.port.tolerance import MARGIN, Rounding, Tolerance, largest_input
 
 AGREES, INHERITED, BORN = "agrees", "inherited", "BORN HERE"
 SHAPE, UNREADABLE, NOT_FINITE = "SHAPE", "UNREADABLE", "NOT FINITE"
@@ -207,7 +207,7 @@ class Comparer:
             tolerance = Tolerance(
                 tolerance.relative + unit, tolerance.peak + unit * spread(np.zeros_like(whole), whole)[1]
             )
-        found = distance(array, whole, self.scale(name, whole))
+        found = distance(array, whole, self.scale(name))
         born = self.start.born(name, array)
         if not np.isfinite(array).all() and not found.finite:
             lost = np.argwhere(~np.isfinite(array))
@@ -248,13 +248,13 @@ class Comparer:
         """The tensor as the key's sources come to, and its tolerance in the port's precision."""
         whole = self.exact.value(name)
         if name not in self.tolerances:
-            compute, scale = lambda run: run.value(name), self.scale(name, whole)
+            compute, scale = lambda run: run.value(name), self.scale(name)
             self.tolerances[name] = self.reference.of(name, whole, compute, scale=scale)
         return whole, self.tolerances[name]
 
-    def scale(self, name: str, whole: Array) -> float:
-        """What differences are relative to where the whole tensor is 0."""
-        return 0.0 if name in self.sources else scale_of_zero(self.exact, name, whole)
+    def scale(self, name: str) -> float:
+        """The largest number that a tensor is made of."""
+        return 0.0 if name in self.sources else largest_input(self.exact, name)
 
     def is_standard(self, name: str, array: Array) -> bool:
         """Whether an array is the key's tensor of this name."""
@@ -355,7 +355,7 @@ class Local:
             if expected.size != array.size:
                 return Birth(Distance(np.inf, np.inf, np.inf, np.nan, (), np.nan, np.nan), Tolerance(1.0, 1.0))
             array = array.reshape(expected.shape)
-        scale = scale_of_zero(self.exact, name, expected)
+        scale = largest_input(self.exact, name)
         found = distance(array, expected, scale)
         for draws in (1, None):  # what is far beyond the first tolerance is beyond the second, which takes longer
             with np.errstate(all="ignore"):

@@ -3,7 +3,8 @@
 The graph is computed in that precision with random roundings (`npswin.verify.graph.precision`), several times, and once
 in float64. A tensor's tolerance is `MARGIN` times the largest distance between them: it grows with depth as rounding
 does, is small where an operation only moves numbers, and large behind a cancellation. What float64 does is computed in
-float32 and scaled, since rounding errors are proportional to the unit roundoff as long as they are small.
+float32 and scaled, since rounding errors are proportional to the unit roundoff as long as they are small; where they
+are not, since float32 leaves nothing of a difference, it is one rounding of the numbers that are subtracted.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -18,6 +19,7 @@ from npswin.verify.port.measure import spread
 
 MARGIN = 4.0
 DRAWS = 4
+PROPORTIONAL = 0.1  # of a tensor: up to which rounding errors are proportional to the unit roundoff
 LARGE = 2**22  # numbers; the more there are, the less does chance matter, and the longer does a draw take
 
 
@@ -69,21 +71,35 @@ class Rounding:
             exact: its exact value.
             compute: gets its value from a run.
             draws: how many runs are made; all if not given.
-            scale: what differences are relative to where `exact` is 0 all over.
+            scale: the largest number that it is made of.
         """
         found = [spread(compute(run), exact, scale) for run in self.runs[:draws]]
         unit = max(unit_of_stored(self.precision), unit_of_stored(self.stored.get(name, self.precision)))
-        relative = max(one for one, _ in found) * self.scale
-        peak = max(one for _, one in found) * self.scale
+        relative, peak = (max(each) for each in zip(*found, strict=True))
+        least = 0.0
+        if self.scale < 1 and relative > PROPORTIONAL and exact.any():
+            least = UNIT_ROUNDOFF["float64"] * spread(np.full_like(exact, scale), np.zeros_like(exact), 1.0)[0]
+            least /= spread(exact, np.zeros_like(exact), 1.0)[0]
+        relative, peak = max(relative * self.scale, least), max(peak * self.scale, least)
         _, top = spread(np.zeros_like(exact), exact)  # of the largest number one rounding
         return Tolerance(MARGIN * (relative + unit), MARGIN * (peak + unit * top + unit))
 
 
-def scale_of_zero(run: Run, name: str, exact: Array) -> float:
-    """What rounding errors of a tensor are relative to that is 0 all over, as a difference of equal numbers: the
-    largest number that it is made of, of a gradient the largest gradient. 0 for any other tensor, whose own numbers
-    tell."""
-    if exact.any():
-        return 0.0
-    made_of = [read for read in run.reads(name) if read.startswith(GRADIENT) == name.startswith(GRADIENT)]
-    return max((float(np.abs(run.value(read)).max(initial=0)) for read in made_of), default=0.0)
+def largest_input(run: Run, name: str) -> float:
+    """What a rounding error of a tensor is relative to where it is 0, or nearly, as a difference of equal numbers.
+
+    That is the largest number that it is made of. Of a gradient it is the largest gradient, times the largest value if
+    that is above 1: exp(x) is off by x roundings of x.
+    """
+    reads = run.reads(name)
+    gradients = [read for read in reads if read.startswith(GRADIENT)]
+    values = [read for read in reads if not read.startswith(GRADIENT)]
+    largest, steepest = (
+        max((float(np.abs(_finite(run.value(read))).max(initial=0)) for read in part), default=0.0)
+        for part in (gradients, values)
+    )
+    return largest * max(1.0, steepest) if name.startswith(GRADIENT) else steepest
+
+
+def _finite(array: Array) -> Array:
+    return np.where(np.isfinite(array), array, 0)

@@ -40,6 +40,23 @@ def test_a_tensor_of_zeros_is_judged_by_what_it_is_made_of():
         assert {row.name: row.verdict for row in comparison.rows}[name] == verdict
 
 
+@pytest.mark.parametrize("gain", [12, 20, 30])
+def test_a_difference_of_which_float32_leaves_nothing_is_judged_by_what_is_subtracted(gain):
+    """The loss' gradient p - t where p is nearly 1: the nearer, the fewer of its digits are right in float64."""
+    model = lively()
+    model.params["head.weight"][...] *= gain
+    images = np.random.default_rng(0).standard_normal((2, 3, 12, 10))
+    logits = trace(model, images, np.array([0, 0]), backward=False)["head"]
+    key = trace(model, images, logits.argmax(axis=1))
+    largest = logits.max(axis=1, keepdims=True)
+    p = np.exp(logits - (largest + np.log(np.exp(logits - largest).sum(axis=1, keepdims=True))))  # as PyTorch has it
+    gradient = (p - np.eye(5)[logits.argmax(axis=1)]) / 2
+    for wrong, verdict in ((1.0, "agrees"), (1.5, "BORN HERE")):
+        rows = compare(key, {"head": logits, "grad/head": gradient * wrong}, "float64").rows
+        found = {row.name: row for row in rows}["grad/head"]
+        assert found.verdict == verdict, (np.abs(key["grad/head"]).max(), found)
+
+
 def test_an_error_is_born_once_and_inherited_after():
     key = miniature_trace()
     wrong = key.tensors[SCORES] * 1.001
