@@ -9,6 +9,7 @@ from npswin.models import SwinTransformer
 from npswin.verify.graph import GRADIENT, Arithmetic, Graph, Run
 from npswin.verify.key.golden import MINIATURE, draw_labels, draw_pixels, redraw
 from npswin.verify.key.trace import Trace, trace
+from npswin.verify.mistakes import CATALOGUE, Mistake
 from npswin.verify.port.candidate import Candidate, in_memory
 
 SCALE = (IMAGENET_MEAN, IMAGENET_STD)
@@ -38,6 +39,11 @@ def right(precision="float64", seed=0, **changes):
     """What a correct port dumps, with some tensors put in the place of its own."""
     key = miniature_trace()
     return computed(key.graph, key.sources, precision, seed) | changes
+
+
+def planting(name: str) -> Mistake:
+    """A mistake of the catalogue."""
+    return next(mistake for mistake in CATALOGUE if mistake.name == name)
 
 
 def candidate_of(tensors, shapes) -> Candidate:

@@ -18,8 +18,6 @@ from npswin.verify.mistakes.mistake import (
     replacing,
 )
 
-Variants = dict[str, Callable[[Operation], Operation]]
-
 
 def _without(place: int) -> Callable[[Operation], Operation]:
     return lambda operation: changed_derivative(operation, place, np.zeros_like)

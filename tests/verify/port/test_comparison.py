@@ -6,11 +6,10 @@ import pytest
 
 from npswin.verify import compare, trace
 from npswin.verify.graph import Arithmetic, Run
-from npswin.verify.mistakes import CATALOGUE
 from npswin.verify.port.comparison import Comparer
 from npswin.verify.port.measure import distance
 from npswin.verify.port.report import comparison_json, comparison_summary
-from tests.verify.keys import candidate_of, computed, lively, miniature_trace, right
+from tests.verify.keys import candidate_of, computed, lively, miniature_trace, planting, right
 
 SCORES = "layers.0.blocks.1.attn.scores"
 
@@ -133,6 +132,15 @@ def test_shapes_nan_and_unreadable_tensors_have_verdicts_of_their_own():
     assert "NaN" not in str(comparison_json(comparison)).replace("are NaN or", "")
 
 
+def test_nan_that_comes_from_nan_is_inherited():
+    tensors = right("float32")
+    tensors["norm"] = tensors["norm"].copy()
+    tensors["norm"][0, 0, 0, 0] = np.nan
+    tensors["avgpool"] = tensors["norm"].mean(axis=(1, 2))
+    verdicts = {row.name: row.verdict for row in compare(miniature_trace(), tensors).rows}
+    assert (verdicts["norm"], verdicts["avgpool"]) == ("NOT FINITE", "inherited")
+
+
 def test_what_could_not_be_read_is_no_divergence():
     tensors = {"layers.0.blocks.0": np.ones((1000, 1000), np.float32), "norm": right("float32")["norm"]}
     comparison = compare(miniature_trace(), tensors)
@@ -189,7 +197,7 @@ def test_a_port_of_mixed_precision_is_judged_by_the_coarser_one():
 
 def test_one_coarse_tensor_does_not_loosen_the_others():
     key = miniature_trace()
-    planted = next(mistake for mistake in CATALOGUE if mistake.name == "gelu-tanh")
+    planted = planting("gelu-tanh")
     _, changes = next(iter(planted.plant(key.graph, "layers.0.blocks.0.mlp.act")))
     tensors = computed(key.graph.replaced(changes), key.sources, "float32", seed=0)
     tensors["patch_embed.norm"] = tensors["patch_embed.norm"].astype(np.float16)
@@ -273,7 +281,7 @@ def test_a_port_whose_products_have_the_digits_of_tf32():
 )
 def test_tf32_forgives_nothing_where_no_matrices_are_multiplied(name, place):
     key = miniature_trace()
-    mistake = next(mistake for mistake in CATALOGUE if mistake.name == name)
+    mistake = planting(name)
     run = Run(key.graph.replaced(next(iter(mistake.plant(key.graph, place)))[1]), key.sources, Arithmetic("tf32", 1))
     comparison = compare(key, {name: run.value(name) for name in key.graph.computed}, "tf32")
     assert [row.name for row in comparison.births()] == [place]

@@ -12,18 +12,14 @@ from npswin.verify.mistakes.mistake import after, before, otherwise, times, with
 from npswin.verify.port.comparison import Comparer
 from npswin.verify.port.diagnosis import diagnose as search
 from npswin.verify.port.report import diagnosis_json
-from tests.verify.keys import candidate_of, computed, miniature_trace, right
+from tests.verify.keys import candidate_of, computed, miniature_trace, planting, right
 
 MAPS = ("patch_embed.proj", "layers.0.blocks.0.norm1", "layers.0.blocks.0", "norm")
 
 
-def planting(name):
-    return next(mistake for mistake in CATALOGUE if mistake.name == name)
-
-
 def test_a_tensor_on_the_edge_of_its_tolerance_ends_the_search():
     key = miniature_trace()
-    planted = next(mistake for mistake in CATALOGUE if mistake.name == "linear-bias-missing")
+    planted = planting("linear-bias-missing")
     _, changes = next(iter(planted.plant(key.graph, "head")))
     tensors = computed(key.graph.replaced(changes), key.sources, "float32", seed=0)
     noise = np.random.default_rng(0).standard_normal(tensors["head"].shape)
@@ -64,7 +60,7 @@ def test_two_causes_in_one_unit_that_was_dumped_as_a_whole():
         ("gelu-tanh", "layers.0.blocks.0.mlp.act"),
         ("scale-missing", "layers.0.blocks.0.attn.q_scaled"),
     ):
-        mistake = next(mistake for mistake in CATALOGUE if mistake.name == name)
+        mistake = planting(name)
         changes |= next(iter(mistake.plant(key.graph, place)))[1]
     tensors = computed(key.graph.replaced(changes), key.sources, "float32", seed=0)
     dumped = {name: tensors[name] for name in ("patch_embed.norm", "layers.0.blocks.0", "layers.0.blocks.1", "head")}
@@ -78,7 +74,7 @@ def test_a_forward_mistake_that_the_backward_pass_does_not_make():
     """As in a port whose backward pass is written by hand: its derivative is the right operation's."""
     key = miniature_trace()
 
-    mistake = next(mistake for mistake in CATALOGUE if mistake.name == "gelu-tanh")
+    mistake = planting("gelu-tanh")
     _, changes = next(iter(mistake.plant(key.graph, "layers.0.blocks.0.mlp.act")))
     wrong = computed(key.graph.replaced(changes), key.sources)
     forward = {name: array for name, array in wrong.items() if not name.startswith("grad/")}
@@ -109,7 +105,7 @@ def test_a_tensor_that_is_never_written():
 def test_a_port_of_one_block_that_starts_from_the_key():
     """Its input and the gradient of its output are the key's; between them it makes a mistake."""
     key, block = miniature_trace(), "layers.0.blocks.1"
-    planted = next(mistake for mistake in CATALOGUE if mistake.name == "gelu-tanh")
+    planted = planting("gelu-tanh")
     _, changes = next(iter(planted.plant(key.graph, f"{block}.mlp.act")))
     start = {name: key[name] for name in ("layers.0.blocks.0", f"grad/{block}")}
     run = Run(key.graph.replaced(changes), key.sources | start)
@@ -156,7 +152,7 @@ def test_shapes_that_are_listed_from_the_last_axis_on():
 def test_a_mistake_behind_a_dump_in_another_layout():
     """The layout is understood first, and then the mistake."""
     key = miniature_trace()
-    planted = next(mistake for mistake in CATALOGUE if mistake.name == "gelu-tanh")
+    planted = planting("gelu-tanh")
     _, changes = next(iter(planted.plant(key.graph, "layers.0.blocks.0.mlp.act")))
     tensors = computed(key.graph.replaced(changes), key.sources, "float32", seed=0)
     tensors |= {name: np.ascontiguousarray(tensors[name].transpose(0, 3, 1, 2)) for name in MAPS}
@@ -174,7 +170,7 @@ def test_a_tensor_under_anothers_name():
 
 def test_a_mistake_behind_a_tensor_under_anothers_name():
     key = miniature_trace()
-    planted = next(mistake for mistake in CATALOGUE if mistake.name == "pad-before-norm")
+    planted = planting("pad-before-norm")
     _, changes = next(iter(planted.plant(key.graph, "layers.0.blocks.0.attn.padded")))
     tensors = computed(key.graph.replaced(changes), key.sources, "float32", seed=0)
     diagnosis = diagnose(key, tensors | {"layers.0.blocks.0.norm1": tensors["patch_embed.norm"]})
@@ -186,7 +182,7 @@ def test_a_mistake_behind_a_tensor_under_anothers_name():
 def test_a_mistake_of_a_whole_model_from_its_logits_alone(name):
     """A port that dumps nothing but its logits, and makes the mistake wherever it can."""
     key = miniature_trace()
-    mistake = next(mistake for mistake in CATALOGUE if mistake.name == name)
+    mistake = planting(name)
     changes, first = {}, None
     for place in key.graph.nodes:
         for detail, change in mistake.plant(key.graph, place):
