@@ -37,8 +37,8 @@ class Stopwatch:
         self.seconds: dict[str, float] = defaultdict(float)
         self.calls: dict[str, int] = defaultdict(int)
         stems = {word.removesuffix("_forward") for word in ops.__all__ if word.endswith("_forward")}
-        timed = {word: self._timed(word, getattr(backends.words, word)) for word in {*ops.__all__, *stems}}
-        backends._DIALECTS["timed"] = types.SimpleNamespace(**timed)  # type: ignore[assignment]
+        timed = {word: self._timed(word, getattr(backends.dispatch, word)) for word in {*ops.__all__, *stems}}
+        backends.dispatcher._BACKENDS["timed"] = types.SimpleNamespace(**timed)  # type: ignore[assignment]
         npswin.set_backend("timed")
 
     def _timed(self, name, word):

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends import words
+from npswin.backends import dispatch
 from npswin.layers.layer import Layer, check_input, check_rate, draw_mask
 from npswin.layers.layer_norm import LayerNorm
 from npswin.layers.mlp import Mlp
@@ -64,20 +64,20 @@ class SwinTransformerBlock(Layer):
 
     def __call__(self, x: Array) -> Array:
         check_input(self, x, self.dim, rank=4)
-        x = words.attention_branch(x, *self.select(self.attention_names), **self.attn.geometry)
-        return words.mlp_branch(x, *self.select(self.mlp_names))
+        x = dispatch.attention_branch(x, *self.select(self.attention_names), **self.attn.geometry)
+        return dispatch.mlp_branch(x, *self.select(self.mlp_names))
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, H, W, C) -> y (B, H, W, C), cache."""
         check_input(self, x, self.dim, rank=4)
-        x, attention_cache = words.attention_branch_forward(
+        x, attention_cache = dispatch.attention_branch_forward(
             x,
             *self.select(self.attention_names),
             **self.attn.geometry,
             **self.attn.draw_masks(x, rng),
             path_scale=self._draw_path(x, rng),
         )
-        y, mlp_cache = words.mlp_branch_forward(
+        y, mlp_cache = dispatch.mlp_branch_forward(
             x, *self.select(self.mlp_names), **self.mlp.draw_masks(x, rng), path_scale=self._draw_path(x, rng)
         )
         return y, (attention_cache, mlp_cache)
@@ -85,9 +85,9 @@ class SwinTransformerBlock(Layer):
     def backward(self, dy: Array, cache: Any) -> Array:
         """dy (B, H, W, C) -> dx (B, H, W, C)."""
         attention_cache, mlp_cache = cache
-        dx, *gradients = words.mlp_branch_backward(dy, mlp_cache)
+        dx, *gradients = dispatch.mlp_branch_backward(dy, mlp_cache)
         self.accumulate(self.mlp_names, gradients)
-        dx, *gradients = words.attention_branch_backward(dx, attention_cache)
+        dx, *gradients = dispatch.attention_branch_backward(dx, attention_cache)
         self.accumulate(self.attention_names, gradients)
         return dx
 

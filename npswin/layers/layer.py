@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from npswin.backends import words
+from npswin.backends import dispatch
 from npswin.devices import DEVICES, SHORT_DTYPES, beside, cupy, device_of, is_array, on_gpu, to_gpu, to_host
 from npswin.types import Array
 
@@ -170,7 +170,7 @@ def draw_mask(rng: np.random.Generator | None, shape: tuple[int, ...], rate: flo
         return None
     if not isinstance(rng, np.random.Generator) and not on_gpu(rng):
         raise ValueError(f"rng: got {rng!r}, expected a numpy.random.Generator, since a drop rate is {rate}")
-    return beside(words.draw_mask(rng, shape, rate, like.dtype), like)
+    return beside(dispatch.draw_mask(rng, shape, rate, like.dtype), like)
 
 
 def check_input(layer: Layer, x: Array, channels: int | None = None, rank: int | None = None) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends import words
+from npswin.backends import dispatch
 from npswin.layers.layer import Layer, check_input
 from npswin.types import Array
 
@@ -33,10 +33,10 @@ class LayerNorm(Layer):
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (..., C) -> y (..., C), cache."""
         check_input(self, x, self.dim)
-        return words.layer_norm_forward(x, *self.select(self.names))
+        return dispatch.layer_norm_forward(x, *self.select(self.names))
 
     def backward(self, dy: Array, cache: Any) -> Array:
         """dy (..., C) -> dx (..., C)."""
-        dx, *gradients = words.layer_norm_backward(dy, cache)
+        dx, *gradients = dispatch.layer_norm_backward(dy, cache)
         self.accumulate(self.names, gradients)
         return dx

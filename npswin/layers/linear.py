@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends import words
+from npswin.backends import dispatch
 from npswin.layers.layer import Layer, check_input, truncated_normal
 from npswin.types import Array
 
@@ -35,15 +35,15 @@ class Linear(Layer):
 
     def __call__(self, x: Array) -> Array:
         check_input(self, x, self.in_features)
-        return words.linear(x, *self.select(self.names))
+        return dispatch.linear(x, *self.select(self.names))
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (..., in) -> y (..., out), cache."""
         check_input(self, x, self.in_features)
-        return words.linear_forward(x, *self.select(self.names))
+        return dispatch.linear_forward(x, *self.select(self.names))
 
     def backward(self, dy: Array, cache: Any) -> Array:
         """dy (..., out) -> dx (..., in)."""
-        dx, *gradients = words.linear_backward(dy, cache)
+        dx, *gradients = dispatch.linear_backward(dy, cache)
         self.accumulate(self.names, gradients)
         return dx

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends import words
+from npswin.backends import dispatch
 from npswin.data.mixing import one_hot
 from npswin.devices import SHORT_DTYPES, beside, is_array, on_gpu, to_host
 from npswin.types import Array
@@ -73,5 +73,5 @@ def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0, sc
         raise ValueError(f"labels: got shape {labels.shape}, expected {len(logits)} rows, one for each row of logits")
     dtype = logits.dtype if logits.dtype == np.float64 or not on_gpu(logits) else np.float32
     targets = target_distribution(labels, logits.shape[1], label_smoothing, dtype)
-    loss, cache = words.cross_entropy_forward(logits, beside(targets, logits))
-    return loss if on_gpu(loss) else float(loss), words.cross_entropy_backward(np.full_like(loss, scale), cache)
+    loss, cache = dispatch.cross_entropy_forward(logits, beside(targets, logits))
+    return loss if on_gpu(loss) else float(loss), dispatch.cross_entropy_backward(np.full_like(loss, scale), cache)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends import words
+from npswin.backends import dispatch
 from npswin.layers.layer import Layer, check_input, check_rate, draw_mask
 from npswin.layers.linear import Linear
 from npswin.types import Array
@@ -41,15 +41,15 @@ class Mlp(Layer):
 
     def __call__(self, x: Array) -> Array:
         check_input(self, x, self.dim)
-        return words.mlp(x, *self.select(self.names))
+        return dispatch.mlp(x, *self.select(self.names))
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (..., C) -> y (..., C), cache."""
         check_input(self, x, self.dim)
-        return words.mlp_forward(x, *self.select(self.names), **self.draw_masks(x, rng))
+        return dispatch.mlp_forward(x, *self.select(self.names), **self.draw_masks(x, rng))
 
     def backward(self, dy: Array, cache: Any) -> Array:
         """dy (..., C) -> dx (..., C)."""
-        dx, *gradients = words.mlp_backward(dy, cache)
+        dx, *gradients = dispatch.mlp_backward(dy, cache)
         self.accumulate(self.names, gradients)
         return dx

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends import words
+from npswin.backends import dispatch
 from npswin.layers.layer import Layer, check_input, fan_in_uniform
 from npswin.layers.layer_norm import LayerNorm
 from npswin.types import Array
@@ -54,7 +54,7 @@ class PatchEmbed(Layer):
         check_input(self, x)
         if x.ndim != 4 or x.shape[1] != self.in_chans:
             raise ValueError(f"PatchEmbed: x has shape {x.shape}, expected (B, {self.in_chans}, H, W)")
-        y, proj_cache = words.patch_embed_forward(x, *self.select(self.names))
+        y, proj_cache = dispatch.patch_embed_forward(x, *self.select(self.names))
         norm_cache = None
         if self.norm is not None:
             y, norm_cache = self.norm.forward(y)
@@ -65,6 +65,6 @@ class PatchEmbed(Layer):
         proj_cache, norm_cache = cache
         if self.norm is not None:
             dy = self.norm.backward(dy, norm_cache)
-        dx, *gradients = words.patch_embed_backward(dy, proj_cache)
+        dx, *gradients = dispatch.patch_embed_backward(dy, proj_cache)
         self.accumulate(self.names, gradients)
         return dx

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends import words
+from npswin.backends import dispatch
 from npswin.layers.layer import Layer, check_input
 from npswin.layers.layer_norm import LayerNorm
 from npswin.layers.linear import Linear
@@ -37,15 +37,15 @@ class PatchMerging(Layer):
 
     def __call__(self, x: Array) -> Array:
         check_input(self, x, self.dim, rank=4)
-        return words.patch_merging(x, *self.select(self.names))
+        return dispatch.patch_merging(x, *self.select(self.names))
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, H, W, C) -> y (B, ⌈H/2⌉, ⌈W/2⌉, 2C), cache."""
         check_input(self, x, self.dim, rank=4)
-        return words.patch_merging_forward(x, *self.select(self.names))
+        return dispatch.patch_merging_forward(x, *self.select(self.names))
 
     def backward(self, dy: Array, cache: Any) -> Array:
         """dy (B, ⌈H/2⌉, ⌈W/2⌉, 2C) -> dx (B, H, W, C)."""
-        dx, *gradients = words.patch_merging_backward(dy, cache)
+        dx, *gradients = dispatch.patch_merging_backward(dy, cache)
         self.accumulate(self.names, gradients)
         return dx

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends import words
+from npswin.backends import dispatch
 from npswin.layers.layer import Layer, check_input
 from npswin.types import Array
 
@@ -18,8 +18,8 @@ class MeanPool(Layer):
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, H, W, C) -> y (B, C), cache."""
         check_input(self, x, rank=4)
-        return words.mean_pool_forward(x)
+        return dispatch.mean_pool_forward(x)
 
     def backward(self, dy: Array, cache: Any) -> Array:
         """dy (B, C) -> dx (B, H, W, C)."""
-        return words.mean_pool_backward(dy, cache)
+        return dispatch.mean_pool_backward(dy, cache)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends import words
+from npswin.backends import dispatch
 from npswin.layers.layer import Layer, check_input, check_rate, draw_mask, truncated_normal
 from npswin.types import Array
 
@@ -37,22 +37,22 @@ class PositionEmbed(Layer):
         check_input(self, x, self.dim, rank=4)
         if self.grid is None:
             return x
-        return words.position_embed_forward(x, *self.select(self.names), self.grid)[0]
+        return dispatch.position_embed_forward(x, *self.select(self.names), self.grid)[0]
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, H, W, C) -> y (B, H, W, C), cache."""
         check_input(self, x, self.dim, rank=4)
         embed_cache = None
         if self.grid is not None:
-            x, embed_cache = words.position_embed_forward(x, *self.select(self.names), self.grid)
-        y, drop_cache = words.dropout_forward(x, draw_mask(rng, x.shape, self.drop, x))
+            x, embed_cache = dispatch.position_embed_forward(x, *self.select(self.names), self.grid)
+        y, drop_cache = dispatch.dropout_forward(x, draw_mask(rng, x.shape, self.drop, x))
         return y, (embed_cache, drop_cache)
 
     def backward(self, dy: Array, cache: Any) -> Array:
         """dy (B, H, W, C) -> dx (B, H, W, C)."""
         embed_cache, drop_cache = cache
-        dx = words.dropout_backward(dy, drop_cache)
+        dx = dispatch.dropout_backward(dy, drop_cache)
         if embed_cache is not None:
-            dx, *gradients = words.position_embed_backward(dx, embed_cache)
+            dx, *gradients = dispatch.position_embed_backward(dx, embed_cache)
             self.accumulate(self.names, gradients)
         return dx

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends import words
+from npswin.backends import dispatch
 from npswin.devices import beside
 from npswin.layers.layer import Layer, check_input, check_rate, draw_mask, truncated_normal
 from npswin.layers.linear import Linear
@@ -102,17 +102,17 @@ class WindowAttention(Layer):
 
     def __call__(self, x: Array) -> Array:
         check_input(self, x, self.dim, rank=4)
-        return words.window_attention(x, *self.select(self.names), **self.geometry)
+        return dispatch.window_attention(x, *self.select(self.names), **self.geometry)
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, H, W, C) -> y (B, H, W, C), cache."""
         check_input(self, x, self.dim, rank=4)
         masks = self.draw_masks(x, rng)
-        return words.window_attention_forward(x, *self.select(self.names), **self.geometry, **masks)
+        return dispatch.window_attention_forward(x, *self.select(self.names), **self.geometry, **masks)
 
     def backward(self, dy: Array, cache: Any) -> Array:
         """dy (B, H, W, C) -> dx (B, H, W, C)."""
-        dx, *gradients = words.window_attention_backward(dy, cache)
+        dx, *gradients = dispatch.window_attention_backward(dy, cache)
         self.accumulate(self.names, gradients)
         return dx
 
@@ -128,15 +128,15 @@ class WindowAttention(Layer):
         check_input(self, x, self.dim, rank=4)
         qkv_weight, qkv_bias, _, _, table = self.select(self.names)
         height, width = x.shape[1:3]
-        windows, _ = words.window_partition_forward(x, self.window_size, self.shift_size)
-        qkv, _ = words.linear_forward(windows, qkv_weight, qkv_bias)
-        bias = None if table is None else words.position_bias_forward(table, self.window_size)[0]
+        windows, _ = dispatch.window_partition_forward(x, self.window_size, self.shift_size)
+        qkv, _ = dispatch.linear_forward(windows, qkv_weight, qkv_bias)
+        bias = None if table is None else dispatch.position_bias_forward(table, self.window_size)[0]
         mask = None
         if self.shift_size:
             dtype = "float64" if x.dtype == np.float64 else "float32"
             mask = shift_mask(height, width, self.window_size, self.shift_size, self.mask_value, dtype)
             mask = beside(mask, x)
-        probabilities = words.attention_probabilities(qkv, bias, mask, self.num_heads)
+        probabilities = dispatch.attention_probabilities(qkv, bias, mask, self.num_heads)
         padded_height, padded_width = padded_size(height, width, self.window_size)
         grid = (padded_height // self.window_size, padded_width // self.window_size)
         return probabilities.reshape(len(x), -1, *probabilities.shape[1:]), grid

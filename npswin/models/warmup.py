@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from npswin.backends import words
+from npswin.backends import dispatch
 from npswin.layers.loss import cross_entropy
 from npswin.models.swin import SwinTransformer
 
@@ -31,8 +31,8 @@ def warmup(dtype: str = "float32", training: bool = True) -> None:
     logits, cache = model.forward(images)
     _, dlogits = cross_entropy(logits, np.array([0, 1]))
     model.backward(dlogits, cache)
-    words.global_norm(model.grads.values())
+    dispatch.global_norm(model.grads.values())
     param, *others = (np.zeros(1, dtype) for _ in range(4))
-    words.adamw_update_all([param], *([other] for other in others), 0.0, 0.9, 0.999, 1e-8, [0.0], 1)
-    words.sgd_update(param, *others[:2], 0.0, 0.0, 0.0)
-    words.ema_update(param, others[0], 1.0)
+    dispatch.adamw_update_all([param], *([other] for other in others), 0.0, 0.9, 0.999, 1e-8, [0.0], 1)
+    dispatch.sgd_update(param, *others[:2], 0.0, 0.0, 0.0)
+    dispatch.ema_update(param, others[0], 1.0)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npswin.backends import capture, words
+from npswin.backends import capture, dispatch
 from npswin.devices import beside, cupy, to_gpu
 from npswin.layers.loss import target_distribution
 from npswin.training.progress import say
@@ -94,8 +94,8 @@ class _Step:
         self._tape.rewind()
         self._model.zero_grad()
         logits, cache = self._model.forward(images, rng=self._tape)
-        loss, loss_cache = words.cross_entropy_forward(logits, targets)
-        self._model.backward(words.cross_entropy_backward(scale, loss_cache), cache)
+        loss, loss_cache = dispatch.cross_entropy_forward(logits, targets)
+        self._model.backward(dispatch.cross_entropy_backward(scale, loss_cache), cache)
         self._gradients = self._model.grads
         return loss
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from npswin.backends import words
+from npswin.backends import dispatch
 from npswin.devices import beside
 from npswin.training.trainable import Trainable, require_same_arrays
 from npswin.types import Array
@@ -49,7 +49,7 @@ class Ema:
     def apply(self, decay: Any) -> None:
         """Take the weights in with this δ_t, which may be on the GPU."""
         require_same_arrays(self._model.params, self._params, "the average")
-        words.ema_update_all(list(self.average.values()), list(self._params.values()), decay)
+        dispatch.ema_update_all(list(self.average.values()), list(self._params.values()), decay)
 
     def load(self, average: Mapping[str, Array]) -> None:
         """Go on from an average that was saved; copied."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from npswin.backends import words
+from npswin.backends import dispatch
 from npswin.devices import on_gpu
 from npswin.training.trainable import Trainable
 from npswin.types import Array
@@ -85,6 +85,6 @@ def require_finite_weights(model: Trainable, waits: bool = False) -> None:
     params = model.params
     if on_gpu(next(iter(params.values()))) and not waits:
         return
-    if not math.isfinite(words.global_norm(params.values())):
+    if not math.isfinite(dispatch.global_norm(params.values())):
         require_finite("the updated parameter", model.params.items())
         raise NonFiniteError("the norm of all parameters is infinite, though each of them is finite")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends import words
+from npswin.backends import dispatch
 from npswin.devices import beside, on_gpu
 from npswin.layers import Layer
 from npswin.training.arriving import Arriving
@@ -118,7 +118,7 @@ class Learner:
 
     def _update(self, rates: Rates) -> Any:
         """From the gradients to new weights and a new average of them; returns the norm of the gradients."""
-        norm = words.global_norm(self.model.grads.values()) / rates.loss_scale
+        norm = dispatch.global_norm(self.model.grads.values()) / rates.loss_scale
         require_finite_gradients(self.model, norm)
         scale = gradient_scale(norm, self.config.clip_norm, rates.loss_scale)
         self.optimizer.apply(rates.lr, rates.step, scale)

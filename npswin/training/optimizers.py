@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends import words
+from npswin.backends import dispatch
 from npswin.devices import beside, on_gpu
 from npswin.training.trainable import Trainable, require_same_arrays
 from npswin.types import Array
@@ -43,7 +43,7 @@ def clip_gradients(model: Trainable, max_norm: float) -> float:
     if not max_norm > 0:
         raise ValueError(f"max_norm: got {max_norm}, expected a positive number")
     grads = model.grads
-    norm = float(words.global_norm(grads.values()))
+    norm = float(dispatch.global_norm(grads.values()))
     factor = gradient_scale(norm, max_norm)
     if factor < 1:  # which NaN is not
         for grad in grads.values():
@@ -183,7 +183,7 @@ class AdamW(_Optimizer):
 
     def _update(self, lr: Any, step: Any, grad_scale: Any, *arrays: Any) -> None:
         params, grads, ms, vs, weight_decays = arrays
-        words.adamw_update_all(params, grads, ms, vs, lr, *self.betas, self.eps, weight_decays, step, grad_scale)
+        dispatch.adamw_update_all(params, grads, ms, vs, lr, *self.betas, self.eps, weight_decays, step, grad_scale)
 
 
 class SGD(_Optimizer):
@@ -209,7 +209,7 @@ class SGD(_Optimizer):
 
     def _update(self, lr: Any, step: Any, grad_scale: Any, *arrays: Any) -> None:
         params, grads, velocities, weight_decays = arrays
-        words.sgd_update_all(params, grads, velocities, lr, self.momentum, weight_decays, grad_scale)
+        dispatch.sgd_update_all(params, grads, velocities, lr, self.momentum, weight_decays, grad_scale)
 
 
 def _check_at_least_zero(name: str, value: Any) -> None:

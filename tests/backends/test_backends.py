@@ -26,13 +26,13 @@ def test_the_compiled_dialect_is_the_default():
 def test_numpy_speaks_every_word():
     npswin.set_backend("numpy")
     for word in ops.__all__:
-        assert getattr(backends.words, word) is getattr(ops, word)
+        assert getattr(backends.dispatch, word) is getattr(ops, word)
 
 
 def test_so_does_the_compiled_dialect():
     npswin.set_backend("cpu")
     for word in ops.__all__:
-        assert getattr(backends.words, word) is getattr(cpu, word) is not getattr(ops, word)
+        assert getattr(backends.dispatch, word) is getattr(cpu, word) is not getattr(ops, word)
     assert set(ops.__all__) <= set(cpu.__all__)
 
 
@@ -40,7 +40,7 @@ def test_unknown_names_are_errors():
     with pytest.raises(ValueError, match="backend: got 'torch', expected one of 'numpy'"):
         npswin.set_backend("torch")
     with pytest.raises(AttributeError, match="no_such_word"):
-        _ = backends.words.no_such_word
+        _ = backends.dispatch.no_such_word
 
 
 def test_the_environment_chooses_and_a_wrong_name_is_named():
@@ -70,7 +70,7 @@ def loud_dialect(monkeypatch):
         raise AssertionError("a forward pass without its backward pass")
 
     dialect = types.SimpleNamespace(mlp_forward=mlp_forward, mlp_backward=mlp_backward, linear_forward=linear_forward)
-    monkeypatch.setitem(backends._DIALECTS, "loud", dialect)
+    monkeypatch.setitem(backends.dispatcher._BACKENDS, "loud", dialect)
     npswin.set_backend("loud")
 
 

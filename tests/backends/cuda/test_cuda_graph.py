@@ -8,7 +8,7 @@ import pytest
 
 import npswin
 from npswin import devices
-from npswin.backends import words
+from npswin.backends import dispatch
 from npswin.backends.cuda import constants
 from npswin.devices import short_dtype, to_gpu, to_host
 from npswin.training import TrainConfig, compute_gradients
@@ -80,7 +80,7 @@ def test_what_fails_while_it_is_recorded_leaves_no_recording(cuda):
 
 def recorded(model):
     """Steps that change nothing, and tell the norm of the gradients."""
-    return CapturedSteps(model, lambda rates: words.global_norm(model.grads.values()) / rates.loss_scale)
+    return CapturedSteps(model, lambda rates: dispatch.global_norm(model.grads.values()) / rates.loss_scale)
 
 
 def rates(loss_scale=1.0):

@@ -334,10 +334,10 @@ def test_too_little_memory_is_told(cuda, monkeypatch):
 
 def test_a_word_of_numbers_on_the_cpu_stays_there(cuda):
     x = np.ones((2, 3), np.float32)
-    assert isinstance(backends.words.gelu(x), np.ndarray)
-    assert isinstance(backends.words.global_norm([x]), float)
-    assert on_gpu(backends.words.global_norm([to_gpu(x)]))
-    assert on_gpu(backends.words.gelu(to_gpu(x)))
+    assert isinstance(backends.dispatch.gelu(x), np.ndarray)
+    assert isinstance(backends.dispatch.global_norm([x]), float)
+    assert on_gpu(backends.dispatch.global_norm([to_gpu(x)]))
+    assert on_gpu(backends.dispatch.gelu(to_gpu(x)))
 
 
 @pytest.mark.parametrize("device", ["cuda", "cpu"])

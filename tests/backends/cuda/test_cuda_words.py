@@ -38,7 +38,7 @@ class Speaker:
         self.dialect = dialect
 
     def __getattr__(self, word):
-        return backends._speaker(word, self.dialect)
+        return getattr(backends.dispatcher._implementing(word, self.dialect), word)
 
 
 def results_of(cuda, word, args, kwargs, dy):
