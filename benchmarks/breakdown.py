@@ -4,7 +4,7 @@
     python benchmarks/breakdown.py --model swin_mini_patch2_window4_32 --batch-size 64
     python benchmarks/breakdown.py --inference --backend numpy
 
-Every word of the vocabulary is timed where a layer or the optimizer calls it; what is left is Python between the words.
+Every op is timed where a layer or the optimizer calls it; the rest is Python between the ops.
 The table shows the median step. GFLOP/s counts matrix products alone (`model.flops`): a backward pass has twice those
 of its forward pass.
 """
@@ -24,45 +24,45 @@ import npswin
 from npswin import backends, ops
 from npswin.training import set_threads
 
-# which of a model's products belong to a word, by a part of their names
+# which of a model's products belong to an op, by a part of their names
 PRODUCTS = {"attention_branch": ".attn.", "mlp_branch": ".mlp.", "patch_merging": ".downsample.", "linear": "head"}
 PRODUCTS["patch_embed"] = "patch_embed."
 
 
 class Stopwatch:
-    """The current dialect with a clock on each word: a dialect itself."""
+    """The current backend with a clock on each op: a backend itself."""
 
     def __init__(self, backend: str) -> None:
         npswin.set_backend(backend)
         self.seconds: dict[str, float] = defaultdict(float)
         self.calls: dict[str, int] = defaultdict(int)
-        stems = {word.removesuffix("_forward") for word in ops.__all__ if word.endswith("_forward")}
-        timed = {word: self._timed(word, getattr(backends.dispatch, word)) for word in {*ops.__all__, *stems}}
+        stems = {op.removesuffix("_forward") for op in ops.__all__ if op.endswith("_forward")}
+        timed = {op: self._timed(op, getattr(backends.dispatch, op)) for op in {*ops.__all__, *stems}}
         backends.dispatcher._BACKENDS["timed"] = types.SimpleNamespace(**timed)  # type: ignore[assignment]
         npswin.set_backend("timed")
 
-    def _timed(self, name, word):
-        def timed_word(*args, **kwargs):
+    def _timed(self, name, op):
+        def timed_op(*args, **kwargs):
             start = time.perf_counter()
-            result = word(*args, **kwargs)
+            result = op(*args, **kwargs)
             self.seconds[name] += time.perf_counter() - start
             self.calls[name] += 1
             return result
 
-        return timed_word
+        return timed_op
 
     def reset(self) -> None:
         self.seconds.clear()
         self.calls.clear()
 
 
-def operations(model: npswin.SwinTransformer, word: str, size: int, batch: int) -> float:
-    """Floating-point operations of all calls of a word in one step."""
-    stem = word.removesuffix("_forward").removesuffix("_backward")
+def operations(model: npswin.SwinTransformer, op: str, size: int, batch: int) -> float:
+    """Floating-point operations of all calls of an op in one step."""
+    stem = op.removesuffix("_forward").removesuffix("_backward")
     if stem not in PRODUCTS:
         return 0.0
     counted = sum(count for name, count in model.flops(size).parts.items() if PRODUCTS[stem] in name)
-    return batch * counted * (2 if word.endswith("_backward") else 1)
+    return batch * counted * (2 if op.endswith("_backward") else 1)
 
 
 def main() -> None:
@@ -71,7 +71,7 @@ def main() -> None:
     add = parser.add_argument
     add("--model", choices=npswin.CONFIGS, default="swin_tiny_patch4_window7_224", help="(default: %(default)s)")
     add("--batch-size", type=int, default=8, help="images (default: %(default)s)")
-    add("--backend", default=npswin.get_backend(), help="dialect (default: %(default)s)")
+    add("--backend", default=npswin.get_backend(), help="backend (default: %(default)s)")
     add("--inference", action="store_true", help="a forward pass alone")
     add("--steps", type=int, default=9, help="steps to choose the median from (default: %(default)s)")
     add("--threads", type=int, help="threads that compute (default: one a core)")
@@ -111,9 +111,9 @@ def main() -> None:
     print(f"{arguments.backend}: {1e3 * total:.1f} ms a step, {batch / total:.1f} images/s\n")
     print("| operation | calls | ms | share | GFLOP/s |\n| --- | ---: | ---: | ---: | ---: |")
     rest = total
-    for word, spent in sorted(seconds.items(), key=lambda entry: -entry[1]):
-        rate = operations(model, word, size, batch) / spent / 1e9
-        print(f"| {word} | {calls[word]} | {1e3 * spent:.1f} | {spent / total:.1%} | {f'{rate:.0f}' if rate else ''} |")
+    for op, spent in sorted(seconds.items(), key=lambda entry: -entry[1]):
+        rate = operations(model, op, size, batch) / spent / 1e9
+        print(f"| {op} | {calls[op]} | {1e3 * spent:.1f} | {spent / total:.1%} | {f'{rate:.0f}' if rate else ''} |")
         rest -= spent
     print(f"| between the operations | | {1e3 * rest:.1f} | {rest / total:.1%} | |")
 

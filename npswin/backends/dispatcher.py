@@ -139,7 +139,7 @@ def get_backend() -> str:
 def set_thread_count(count: int) -> None:
     """How many threads the "cpu" backend's kernels use; by default NUMBA_NUM_THREADS, or else one per core."""
     if _has_numba():
-        from npswin.backends.cpu.threads import set_thread_count as set_kernel_threads
+        from npswin.backends.cpu.machine.threads import set_thread_count as set_kernel_threads
 
         set_kernel_threads(count)
 
@@ -148,7 +148,7 @@ def thread_count() -> int:
     """How many threads the "cpu" backend's kernels use."""
     if not _has_numba():
         return 1
-    from npswin.backends.cpu.threads import thread_count as kernel_threads
+    from npswin.backends.cpu.machine.threads import thread_count as kernel_threads
 
     return kernel_threads()
 
@@ -162,9 +162,9 @@ def allow_tf32(allowed: bool) -> bool:
     Returns:
         What was allowed before.
     """
-    from npswin.backends.cuda import product
+    from npswin.backends.cuda.runtime import matrix_product
 
-    before, product.tf32_allowed = product.tf32_allowed, bool(allowed)
+    before, matrix_product.tf32_allowed = matrix_product.tf32_allowed, bool(allowed)
     return before
 
 
@@ -174,6 +174,6 @@ def capture(function: Callable[..., Any], *examples: Any) -> Callable[..., Any]:
     infer = npswin.capture(model, images)
     logits = infer(images)                # of the same shape and dtype, as often as needed
     """
-    from npswin.backends.cuda.graph import Captured
+    from npswin.backends.cuda.runtime.graph import Captured
 
     return Captured(function, *examples)

@@ -64,7 +64,7 @@ class SwinTransformerBlock(Layer):
 
     def __call__(self, x: Array) -> Array:
         check_input(self, x, self.dim, rank=4)
-        x = dispatch.attention_branch(x, *self.select(self.attention_names), **self.attn.geometry)
+        x = dispatch.attention_branch(x, *self.select(self.attention_names), spec=self.attn.spec)
         return dispatch.mlp_branch(x, *self.select(self.mlp_names))
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
@@ -73,7 +73,7 @@ class SwinTransformerBlock(Layer):
         x, attention_cache = dispatch.attention_branch_forward(
             x,
             *self.select(self.attention_names),
-            **self.attn.geometry,
+            spec=self.attn.spec,
             **self.attn.draw_masks(x, rng),
             path_scale=self._draw_path(x, rng),
         )

@@ -33,7 +33,7 @@ class Mlp(Layer):
         self.add_child("fc2", Linear(hidden_dim, dim, rng, dtype=dtype))
 
     def draw_masks(self, x: Array, rng: np.random.Generator | None) -> dict[str, Array | None]:
-        """The dropout masks for an input of x's shape, as keyword arguments of the word."""
+        """The dropout masks for an input of x's shape, as keyword arguments of the op."""
         return {
             "hidden_drop_mask": draw_mask(rng, (*x.shape[:-1], self.hidden_dim), self.drop, x),
             "output_drop_mask": draw_mask(rng, x.shape, self.drop, x),

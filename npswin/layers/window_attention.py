@@ -8,6 +8,7 @@ from npswin.backends import dispatch
 from npswin.devices import beside
 from npswin.layers.layer import Layer, check_input, check_rate, draw_mask, truncated_normal
 from npswin.layers.linear import Linear
+from npswin.ops.window_attention import AttentionSpec
 from npswin.ops.windows import count_windows, padded_size, shift_mask
 from npswin.types import Array
 
@@ -82,17 +83,12 @@ class WindowAttention(Layer):
         self.add_child("proj", Linear(inner_dim, dim, rng, dtype=dtype))
 
     @property
-    def geometry(self) -> dict[str, Any]:
-        """The arguments of the word that are not arrays."""
-        return {
-            "num_heads": self.num_heads,
-            "window_size": self.window_size,
-            "shift": self.shift_size,
-            "mask_value": self.mask_value,
-        }
+    def spec(self) -> AttentionSpec:
+        """How attention is computed, as its op takes it."""
+        return AttentionSpec(self.num_heads, self.window_size, self.shift_size, self.mask_value)
 
     def draw_masks(self, x: Array, rng: np.random.Generator | None) -> dict[str, Array | None]:
-        """The dropout masks for an input of x's shape, as keyword arguments of the word."""
+        """The dropout masks for an input of x's shape, as keyword arguments of the op."""
         batch, height, width, _ = x.shape
         tokens, windows = self.window_size**2, batch * count_windows(height, width, self.window_size)
         return {
@@ -102,13 +98,13 @@ class WindowAttention(Layer):
 
     def __call__(self, x: Array) -> Array:
         check_input(self, x, self.dim, rank=4)
-        return dispatch.window_attention(x, *self.select(self.names), **self.geometry)
+        return dispatch.window_attention(x, *self.select(self.names), spec=self.spec)
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, H, W, C) -> y (B, H, W, C), cache."""
         check_input(self, x, self.dim, rank=4)
         masks = self.draw_masks(x, rng)
-        return dispatch.window_attention_forward(x, *self.select(self.names), **self.geometry, **masks)
+        return dispatch.window_attention_forward(x, *self.select(self.names), spec=self.spec, **masks)
 
     def backward(self, dy: Array, cache: Any) -> Array:
         """dy (B, H, W, C) -> dx (B, H, W, C)."""

@@ -9,7 +9,7 @@ from typing import Any
 from npswin.ops.layer_norm import layer_norm_backward, layer_norm_forward
 from npswin.ops.mlp import mlp_backward, mlp_forward
 from npswin.ops.residual import residual_backward, residual_forward
-from npswin.ops.window_attention import window_attention_backward, window_attention_forward
+from npswin.ops.window_attention import AttentionSpec, window_attention_backward, window_attention_forward
 from npswin.types import Array
 
 
@@ -23,8 +23,9 @@ def attention_branch_forward(
     proj_bias: Array | None,
     bias_table: Array | None,
     *,
+    spec: AttentionSpec,
     path_scale: Array | None = None,
-    **window_arguments: Any,
+    **drop_masks: Array | None,
 ) -> tuple[Array, Any]:
     """y = x + s · WindowAttention(LN(x)).
 
@@ -33,14 +34,15 @@ def attention_branch_forward(
         norm_weight, norm_bias: (C,) each.
         qkv_weight, qkv_bias, proj_weight, proj_bias, bias_table: as in `window_attention_forward`.
         path_scale: (B,) drop path's factor for each image, or None.
-        **window_arguments: the keyword arguments of `window_attention_forward`.
+        spec: heads, windows, shift and mask.
+        **drop_masks: the dropout masks of `window_attention_forward`.
 
     Returns:
         y (B, H, W, C) and the cache for the backward pass.
     """
     normed, norm_cache = layer_norm_forward(x, norm_weight, norm_bias)
     branch, attention_cache = window_attention_forward(
-        normed, qkv_weight, qkv_bias, proj_weight, proj_bias, bias_table, **window_arguments
+        normed, qkv_weight, qkv_bias, proj_weight, proj_bias, bias_table, spec=spec, **drop_masks
     )
     y, residual_cache = residual_forward(x, branch, path_scale)
     return y, (norm_cache, attention_cache, residual_cache)

@@ -1,6 +1,6 @@
 """W-MSA and SW-MSA: windows of a map, attention inside each, and back to the map (section 3.2)."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from npswin.ops.attention import attention_backward, attention_forward
 from npswin.ops.dropout import dropout_backward, dropout_forward
@@ -16,6 +16,40 @@ from npswin.ops.windows import (
 from npswin.types import Array
 
 
+class AttentionSpec(NamedTuple):
+    """How attention is computed: what layers, backends and the answer key read, and what identifies a variant of it.
+
+    Attributes:
+        num_heads: h.
+        window_size: M.
+        shift_size: rows and columns of the cyclic shift: 0 for W-MSA, M//2 for SW-MSA.
+        mask_value: added to the scores of pairs of tokens that are neighbours only because of the shift.
+    """
+
+    num_heads: int
+    window_size: int
+    shift_size: int = 0
+    mask_value: float = -100.0
+
+
+class AttentionWeights(NamedTuple):
+    """The parameters of attention, in the order in which its op takes them and returns their gradients.
+
+    Attributes:
+        qkv_weight: (3hd, C).
+        qkv_bias: (3hd,) or None.
+        proj_weight: (C, hd).
+        proj_bias: (C,) or None.
+        bias_table: ((2M − 1)², h), ((2M − 1)², 1), (N, N) or None; see `npswin.ops.position_bias_forward`.
+    """
+
+    qkv_weight: Array
+    qkv_bias: Array | None
+    proj_weight: Array
+    proj_bias: Array | None
+    bias_table: Array | None
+
+
 def window_attention_forward(
     x: Array,
     qkv_weight: Array,
@@ -24,10 +58,7 @@ def window_attention_forward(
     proj_bias: Array | None,
     bias_table: Array | None,
     *,
-    num_heads: int,
-    window_size: int,
-    shift: int,
-    mask_value: float = -100.0,
+    spec: AttentionSpec,
     attn_drop_mask: Array | None = None,
     proj_drop_mask: Array | None = None,
 ) -> tuple[Array, Any]:
@@ -38,15 +69,8 @@ def window_attention_forward(
 
     Args:
         x: (B, H, W, C).
-        qkv_weight: (3hd, C).
-        qkv_bias: (3hd,) or None.
-        proj_weight: (C, hd).
-        proj_bias: (C,) or None.
-        bias_table: ((2M − 1)², h), ((2M − 1)², 1), (N, N) or None; see `position_bias_forward`.
-        num_heads: h.
-        window_size: M.
-        shift: 0 for W-MSA, M//2 for SW-MSA.
-        mask_value: added to the scores of pairs that the shift brought together.
+        qkv_weight, qkv_bias, proj_weight, proj_bias, bias_table: see `AttentionWeights`.
+        spec: heads, windows, shift and mask.
         attn_drop_mask: (B·nW, h, N, N) or None, dropout on the probabilities.
         proj_drop_mask: (B·nW, N, C) or None, dropout on the projection.
 
@@ -54,17 +78,20 @@ def window_attention_forward(
         y (B, H, W, C) and the cache for the backward pass.
     """
     height, width = x.shape[1:3]
-    mask = shift_mask(height, width, window_size, shift, mask_value, x.real.dtype.name) if shift else None
+    num_heads, window_size, shift_size, mask_value = spec
+    mask = None
+    if shift_size:
+        mask = shift_mask(height, width, window_size, shift_size, mask_value, x.real.dtype.name)
     bias, bias_cache = None, None
     if bias_table is not None:
         bias, bias_cache = position_bias_forward(bias_table, window_size)
 
-    windows, partition_cache = window_partition_forward(x, window_size, shift)
+    windows, partition_cache = window_partition_forward(x, window_size, shift_size)
     qkv, qkv_cache = linear_forward(windows, qkv_weight, qkv_bias)
     attended, attention_cache = attention_forward(qkv, bias, mask, num_heads, attn_drop_mask)
     projected, proj_cache = linear_forward(attended, proj_weight, proj_bias)
     dropped, drop_cache = dropout_forward(projected, proj_drop_mask)
-    y, reverse_cache = window_reverse_forward(dropped, (height, width), window_size, shift)
+    y, reverse_cache = window_reverse_forward(dropped, (height, width), window_size, shift_size)
     return y, (bias_cache, partition_cache, qkv_cache, attention_cache, proj_cache, drop_cache, reverse_cache)
 
 

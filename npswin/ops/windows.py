@@ -1,9 +1,9 @@
-"""Windows of a map: padding, the cyclic shift, the cut, and the mask that the shift asks for (section 3.2).
+"""Windows of a map: padding, the cyclic shift, the cut, and the mask of a shifted map (section 3.2).
 
 A map (B, H, W, C) is padded with zeros at the right and at the bottom to whole windows, (B, Hp, Wp, C), rolled by
-(−shift, −shift), and cut into nW = (Hp/M)(Wp/M) windows of N = M² tokens, row by row. All of that is one linear map
-whose matrix has at most a single 1 in each row and column, so its transpose is the way back: the derivative of cutting
-is putting together (what arrives at padding is dropped), the derivative of putting together is cutting.
+(−shift_size, −shift_size), and cut into nW = (Hp/M)(Wp/M) windows of N = M² tokens, row by row. All of that is one
+linear map whose matrix has at most a single 1 in each row and column, so its transpose is the way back: the derivative
+of cutting is joining (gradients of the padding are dropped), the derivative of joining is cutting.
 """
 
 from functools import lru_cache
@@ -40,9 +40,9 @@ def crop_padding(x: Array, size: tuple[int, int]) -> Array:
     return x[:, :height, :width]
 
 
-def cyclic_shift(x: Array, shift: int) -> Array:
+def cyclic_shift(x: Array, shift_size: int) -> Array:
     """The map rolled up and left by so many rows and columns; the transpose is the shift by as many the other way."""
-    return np.roll(x, (-shift, -shift), axis=(1, 2)) if shift else x
+    return np.roll(x, (-shift_size, -shift_size), axis=(1, 2)) if shift_size else x
 
 
 def cut_windows(x: Array, window_size: int) -> Array:
@@ -60,68 +60,71 @@ def join_windows(windows: Array, padded: tuple[int, int], window_size: int) -> A
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(-1, height, width, channels)
 
 
-def _partition(x: Array, window_size: int, shift: int) -> Array:
+def _partition(x: Array, window_size: int, shift_size: int) -> Array:
     """(B, H, W, C) -> (B·nW, N, C): pad, shift, cut."""
-    return cut_windows(cyclic_shift(pad_to_windows(x, window_size), shift), window_size)
+    return cut_windows(cyclic_shift(pad_to_windows(x, window_size), shift_size), window_size)
 
 
-def _reverse(windows: Array, size: tuple[int, int], window_size: int, shift: int) -> Array:
+def _reverse(windows: Array, size: tuple[int, int], window_size: int, shift_size: int) -> Array:
     """(B·nW, N, C) -> (B, H, W, C): join, shift back, crop. The transpose of `_partition`."""
-    return crop_padding(cyclic_shift(join_windows(windows, padded_size(*size, window_size), window_size), -shift), size)
+    padded = join_windows(windows, padded_size(*size, window_size), window_size)
+    return crop_padding(cyclic_shift(padded, -shift_size), size)
 
 
-def window_partition_forward(x: Array, window_size: int, shift: int) -> tuple[Array, Any]:
+def window_partition_forward(x: Array, window_size: int, shift_size: int) -> tuple[Array, Any]:
     """Pad the map to whole windows, shift it cyclically, cut it.
 
     Args:
         x: (B, H, W, C).
         window_size: M, the window's side.
-        shift: rows and columns by which the map is rolled up and left; 0 in W-MSA, M//2 in SW-MSA.
+        shift_size: rows and columns by which the map is rolled up and left; 0 in W-MSA, M//2 in SW-MSA.
 
     Returns:
         windows (B·nW, N, C) and the cache for the backward pass.
     """
-    return _partition(x, window_size, shift), (x.shape[1:3], window_size, shift)
+    return _partition(x, window_size, shift_size), (x.shape[1:3], window_size, shift_size)
 
 
 def window_partition_backward(dwindows: Array, cache: Any) -> Array:
     """dx (B, H, W, C) from dwindows (B·nW, N, C): every token gets its own gradient back, padding's is dropped."""
-    size, window_size, shift = cache
-    return _reverse(dwindows, size, window_size, shift)
+    size, window_size, shift_size = cache
+    return _reverse(dwindows, size, window_size, shift_size)
 
 
-def window_reverse_forward(windows: Array, size: tuple[int, int], window_size: int, shift: int) -> tuple[Array, Any]:
-    """Put the windows together, undo the shift, crop the padding.
+def window_reverse_forward(
+    windows: Array, size: tuple[int, int], window_size: int, shift_size: int
+) -> tuple[Array, Any]:
+    """Join the windows, undo the shift, crop the padding.
 
     Args:
         windows: (B·nW, N, C).
         size: (H, W) of the map before padding.
         window_size: M.
-        shift: as it was in `window_partition_forward`.
+        shift_size: as it was in `window_partition_forward`.
 
     Returns:
         x (B, H, W, C) and the cache for the backward pass.
     """
-    return _reverse(windows, size, window_size, shift), (window_size, shift)
+    return _reverse(windows, size, window_size, shift_size), (window_size, shift_size)
 
 
 def window_reverse_backward(dx: Array, cache: Any) -> Array:
     """dwindows (B·nW, N, C) from dx (B, H, W, C); the tokens that were cropped get zeros."""
-    window_size, shift = cache
-    return _partition(dx, window_size, shift)
+    window_size, shift_size = cache
+    return _partition(dx, window_size, shift_size)
 
 
-def shift_regions(height: int, width: int, window_size: int, shift: int) -> Array:
+def shift_regions(height: int, width: int, window_size: int, shift_size: int) -> Array:
     """From which part of the map each token of each window of the shifted map comes (Figure 4).
 
     After the roll the last row and the last column of windows hold up to four regions that are no neighbours on the
     map. The regions are numbered by (row band, column band), where the bands of the *rolled, padded* map are
-    [0, Hp − M), [Hp − M, Hp − shift), [Hp − shift, Hp).
+    [0, Hp − M), [Hp − M, Hp − shift_size), [Hp − shift_size, Hp).
 
     Args:
         height, width: H and W of the map before padding.
         window_size: M.
-        shift: rows and columns of the cyclic shift, 0 < shift < M.
+        shift_size: rows and columns of the cyclic shift, 0 < shift_size < M.
 
     Returns:
         (nW, N) of integers: two tokens of a window may attend to each other when their numbers agree.
@@ -130,27 +133,27 @@ def shift_regions(height: int, width: int, window_size: int, shift: int) -> Arra
 
     def band(length: int) -> Array:
         position = np.arange(length)
-        return (position >= length - window_size).astype(int) + (position >= length - shift)
+        return (position >= length - window_size).astype(int) + (position >= length - shift_size)
 
     region = 3 * band(padded_height)[:, None] + band(padded_width)[None, :]
     return cut_windows(region[None, :, :, None], window_size)[..., 0]
 
 
 @lru_cache(maxsize=64)
-def shift_mask(height: int, width: int, window_size: int, shift: int, mask_value: float, dtype: str) -> Array:
+def shift_mask(height: int, width: int, window_size: int, shift_size: int, mask_value: float, dtype: str) -> Array:
     """What is added to the scores so that tokens of different `shift_regions` do not see each other.
 
     Args:
         height, width: H and W of the map before padding.
         window_size: M.
-        shift: rows and columns of the cyclic shift, 0 < shift < M.
+        shift_size: rows and columns of the cyclic shift, 0 < shift_size < M.
         mask_value: what masked pairs get; −100 in the official code, −inf in other readings.
         dtype: name of the result's dtype.
 
     Returns:
         (nW, N, N), read-only: 0 or mask_value for each window, query and key.
     """
-    region = shift_regions(height, width, window_size, shift)
+    region = shift_regions(height, width, window_size, shift_size)
     different = region[:, :, None] != region[:, None, :]
     mask = np.where(different, mask_value, 0.0).astype(dtype)
     mask.flags.writeable = False

@@ -1,4 +1,4 @@
-"""A word of the compiled dialect beside its definition in `npswin.ops`."""
+"""An op of the cpu backend beside its definition in `npswin.ops`."""
 
 import inspect
 import sys
@@ -11,16 +11,16 @@ import numpy as np
 
 from npswin import ops
 from npswin.backends import cpu
-from npswin.backends.cpu.threads import set_thread_count, thread_count
-from tests.backends.drawn_words import UPDATES, Case, Seed
+from npswin.backends.cpu.machine.threads import set_thread_count, thread_count
+from tests.backends.op_cases import UPDATES, Case, Seed
 
 _OWN = {name for name, value in vars(cpu).items() if inspect.isfunction(value)}  # the rest are the files' names
-SPOKEN = sorted(
+IMPLEMENTED = sorted(
     {name.removesuffix("_forward").removesuffix("_backward") for name in _OWN if name in ops.__all__}
     | {name for name in _OWN if f"{name}_forward" in ops.__all__}
 )
-PAIRS = [word for word in SPOKEN if f"{word}_forward" in ops.__all__]
-INFERENCE = [word for word in PAIRS if word in _OWN]
+PAIRS = [op for op in IMPLEMENTED if f"{op}_forward" in ops.__all__]
+INFERENCE = [op for op in PAIRS if op in _OWN]
 
 TINY = 1e-20  # exp(-100) may be 0
 LAYOUTS = ("contiguous", "every other", "transposed", "read-only")
@@ -28,7 +28,7 @@ LAYOUTS = ("contiguous", "every other", "transposed", "read-only")
 
 @contextmanager
 def machine(threads=1, chunk_bytes=None, tile_bytes=None):
-    """The dialect with this many threads, and with tiles and chunks of tiles of another size than usual."""
+    """The backend with this many threads, and with tiles and chunks of tiles of another size than usual."""
     before = thread_count()
     wanted = {"CHUNK_BYTES": chunk_bytes, "TILE_BYTES": tile_bytes}
     patches = [
@@ -84,7 +84,7 @@ def rounded(value, dtype):
 
 
 def as_list(results):
-    """What a word returns, as a list of arrays and Nones."""
+    """What an op returns, as a list of arrays and Nones."""
     return list(results) if isinstance(results, tuple) else [results]
 
 
@@ -93,19 +93,19 @@ def bits(results):
     return [None if result is None else np.asarray(result).tobytes() for result in results]
 
 
-def called(speaker, word, args, kwargs, dy=None):
-    """y and all gradients; or what an update left in its arguments; or what a word without a derivative returns.
+def called(speaker, op, args, kwargs, dy=None):
+    """y and all gradients; or what an update left in its arguments; or what an op without a derivative returns.
 
     dy: an array, or a function of y that makes one.
     """
-    if word in UPDATES:
-        getattr(speaker, word)(*args, **kwargs)
+    if op in UPDATES:
+        getattr(speaker, op)(*args, **kwargs)
         given = [item for arg in args for item in (arg if isinstance(arg, list) else [arg])]
         return [item for item in given if hasattr(item, "shape")]
-    if f"{word}_forward" not in ops.__all__:
-        return as_list(getattr(speaker, word)(*args, **kwargs))
-    y, cache = getattr(speaker, f"{word}_forward")(*args, **kwargs)
-    return [y, *as_list(getattr(speaker, f"{word}_backward")(dy(y) if callable(dy) else dy, cache))]
+    if f"{op}_forward" not in ops.__all__:
+        return as_list(getattr(speaker, op)(*args, **kwargs))
+    y, cache = getattr(speaker, f"{op}_forward")(*args, **kwargs)
+    return [y, *as_list(getattr(speaker, f"{op}_backward")(dy(y) if callable(dy) else dy, cache))]
 
 
 @dataclass
@@ -114,7 +114,7 @@ class Expected:
 
     Attributes:
         results: in float64, on arguments that were rounded to the dtype.
-        dy: what came back to the word, in float64, or None.
+        dy: what came back to the op, in float64, or None.
         errors: of each result, what a good implementation in the dtype may be off by.
     """
 
@@ -123,14 +123,14 @@ class Expected:
     errors: list
 
 
-def expected(word, cases, dtype):
+def expected(op, cases, dtype):
     """The first case's results, and the errors to be expected.
 
     A result's error is a rounding of its largest number, times √length, as a sum of `length` numbers has it; and the
     definition's own error when it is computed in the dtype, which is larger where big terms cancel one another. Small
     arrays may be close to 0 by chance, so the largest number is the largest of all the cases, which have one shape.
     """
-    found = [_exact(word, case, dtype) for case in cases]
+    found = [_exact(op, case, dtype) for case in cases]
     errors = []
     for place in range(len(found[0].results)):
         scale = max(TINY, *(one.scale(place) for one in found))
@@ -155,7 +155,7 @@ class _Exact:
         return max(self.case.least_scale, cancelled, 0.0 if result is None else np.abs(result).max(initial=0))
 
 
-def _exact(word, case, dtype):
+def _exact(op, case, dtype):
     """Its own errors are measured in float32 and scaled: there is nothing finer to compare float64 with."""
     dy = None
 
@@ -165,14 +165,14 @@ def _exact(word, case, dtype):
         return dy
 
     def exact(precision, dy):
-        return called(ops, word, *(arguments(rounded(value, precision), np.float64) for value in given), dy)
+        return called(ops, op, *(arguments(rounded(value, precision), np.float64) for value in given), dy)
 
     given = [case.args, case.kwargs]
     with np.errstate(all="ignore"):
         results = exact(dtype, draw_dy)
         dy32 = None if dy is None else rounded(dy, np.float32)
         exact32 = results if dtype == np.float32 else exact(np.float32, dy32)
-        near = called(ops, word, *(arguments(value, np.float32) for value in given), arguments(dy32, np.float32))
+        near = called(ops, op, *(arguments(value, np.float32) for value in given), arguments(dy32, np.float32))
     unit = _unit(dtype) / _unit(np.float32)
     own_errors = [unit * _largest_error(*pair) for pair in zip(near, exact32, strict=True)]
     return _Exact(case, results, dy, own_errors)

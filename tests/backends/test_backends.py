@@ -1,4 +1,4 @@
-"""Which dialect speaks."""
+"""Which backend implements."""
 
 import subprocess
 import sys
@@ -19,20 +19,20 @@ def backend_as_before():
     npswin.set_backend(before)
 
 
-def test_the_compiled_dialect_is_the_default():
+def test_the_compiled_backend_is_the_default():
     assert npswin.get_backend() == "cpu"
 
 
 def test_numpy_speaks_every_word():
     npswin.set_backend("numpy")
-    for word in ops.__all__:
-        assert getattr(backends.dispatch, word) is getattr(ops, word)
+    for op in ops.__all__:
+        assert getattr(backends.dispatch, op) is getattr(ops, op)
 
 
 def test_so_does_the_compiled_dialect():
     npswin.set_backend("cpu")
-    for word in ops.__all__:
-        assert getattr(backends.dispatch, word) is getattr(cpu, word) is not getattr(ops, word)
+    for op in ops.__all__:
+        assert getattr(backends.dispatch, op) is getattr(cpu, op) is not getattr(ops, op)
     assert set(ops.__all__) <= set(cpu.__all__)
 
 
@@ -55,8 +55,8 @@ def test_the_environment_chooses_and_a_wrong_name_is_named():
 
 
 @pytest.fixture
-def loud_dialect(monkeypatch):
-    """A dialect that speaks one pair, `mlp`, in its own way, and half of another."""
+def loud_backend(monkeypatch):
+    """A backend that implements one pair, `mlp`, in its own way, and half of another."""
 
     def mlp_forward(x, *weights, **masks):
         y, cache = ops.mlp_forward(x, *weights, **masks)
@@ -69,13 +69,13 @@ def loud_dialect(monkeypatch):
     def linear_forward(*_):
         raise AssertionError("a forward pass without its backward pass")
 
-    dialect = types.SimpleNamespace(mlp_forward=mlp_forward, mlp_backward=mlp_backward, linear_forward=linear_forward)
-    monkeypatch.setitem(backends.dispatcher._BACKENDS, "loud", dialect)
+    backend = types.SimpleNamespace(mlp_forward=mlp_forward, mlp_backward=mlp_backward, linear_forward=linear_forward)
+    monkeypatch.setitem(backends.dispatcher._BACKENDS, "loud", backend)
     npswin.set_backend("loud")
 
 
-@pytest.mark.usefixtures("loud_dialect")
-def test_layers_take_the_dialect_that_is_set_and_fall_back_pair_by_pair():
+@pytest.mark.usefixtures("loud_backend")
+def test_layers_take_the_backend_that_is_set_and_fall_back_pair_by_pair():
     rng, x = np.random.default_rng(0), np.ones((2, 4))
     layer = npswin.layers.Mlp(4, 8, rng, dtype="float64")
     loud, loud_cache = layer.forward(x)

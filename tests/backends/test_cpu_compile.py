@@ -1,4 +1,4 @@
-"""How the compiled dialect is compiled: for other processors, and with its code kept on disk or nowhere."""
+"""How the cpu backend is compiled: for other processors, and with its code kept on disk or nowhere."""
 
 import os
 import platform
@@ -29,18 +29,18 @@ def run(program, folder, path=ROOT, **variables):
     ("name", "features", "vector_bytes"),
     [("x86-64", "sse2", 16), ("haswell", "sse4.2 avx avx2 fma bmi bmi2", 32)],
 )
-def test_words_are_right_for_processors_with_shorter_vectors(name, features, vector_bytes, request, tmp_path):
+def test_ops_are_right_for_processors_with_shorter_vectors(name, features, vector_bytes, request, tmp_path):
     missing = [feature for feature in features.split() if not llvm.get_host_cpu_features().get(feature)]
     if missing:
         pytest.skip(f"this processor lacks {', '.join(missing)}")
     program = f"""
 import sys, pytest
-from npswin.backends.cpu import host
+from npswin.backends.cpu.machine import processor as host
 assert host.VECTOR_BYTES == {vector_bytes}, host.VECTOR_BYTES
-words = "contiguous-float32 and equals_its_definition and (attention_branch or mlp_branch or patch_merging)"
+op_names = "contiguous-float32 and equals_its_definition and (attention_branch or mlp_branch or patch_merging)"
 sys.exit(pytest.main([
-    *("-q", "-p", "no:cacheprovider", "-k", f"product or ({{words}})"),
-    *("tests/backends/test_cpu_words.py", "tests/backends/test_cpu_product.py"),
+    *("-q", "-p", "no:cacheprovider", "-k", f"product or ({{op_names}})"),
+    *("tests/backends/test_cpu_ops.py", "tests/backends/test_cpu_matrix_product.py"),
 ]))
 """
     features = ",".join(f"+{feature}" for feature in features.split())
@@ -93,7 +93,7 @@ def test_kept_code_is_used_until_any_file_changes(package, tmp_path):
 def test_processes_that_compile_at_the_same_time_do_not_take_each_others_code(tmp_path):
     program = """
 import sys
-from npswin.backends.cpu import jit
+from npswin.backends.cpu.machine import compilation as jit
 
 compiled = {name: jit._FileForEachSignature(sys.argv[1], "function", "stamp") for name in ("one", "other")}
 # both have looked for what is there before either has kept its own
@@ -108,7 +108,7 @@ print(compiled["one"].load("one"), compiled["other"].load("other"))
     assert run(f"import sys; sys.argv.append({str(tmp_path)!r})\n{program}", tmp_path).split() == ["1", "2"]
 
 
-def test_words_work_where_no_code_can_be_kept(package, tmp_path):
+def test_ops_work_where_no_code_can_be_kept(package, tmp_path):
     (package / "npswin" / "backends" / "cpu" / "__pycache__").touch()  # a file where a folder would have to be
     file = tmp_path / "file"
     file.touch()

@@ -1,4 +1,4 @@
-"""The compiled dialect's memory: what is used again is free, and what is somebody's stays as it is."""
+"""The backend's memory: what is used again is free, and what is somebody's stays as it is."""
 
 import subprocess
 import sys
@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npswin.backends import cpu
-from npswin.backends.cpu import memory, threads
-from npswin.backends.cpu.arrays import flat
-from npswin.backends.cpu.memory import empty
-from tests.backends.comparison import SPOKEN, arguments, bits, called
-from tests.backends.drawn_words import DRAWING, WORDS
+from npswin.backends.cpu.machine import memory
+from npswin.backends.cpu.machine import threads
+from npswin.backends.cpu.machine.arrays import flat
+from npswin.backends.cpu.machine.memory import empty
+from tests.backends.comparison import IMPLEMENTED, arguments, bits, called
+from tests.backends.op_cases import DRAWING, OPS
 
 SIZES = st.integers(0, 40_000)  # numbers; small ones and ones that are worth keeping
 STEPS = st.lists(st.tuples(st.sampled_from(["take", "view", "drop"]), SIZES), min_size=1, max_size=60)
@@ -155,16 +156,16 @@ class Row:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("word", sorted(set(SPOKEN) - DRAWING))
+@pytest.mark.parametrize("op", sorted(set(IMPLEMENTED) - DRAWING))
 @settings(max_examples=200)
 @given(st.data())
-def test_results_do_not_depend_on_where_arrays_lie_nor_on_what_was_there(word, dtype, data):
-    case = WORDS[word](data.draw, False)
+def test_results_do_not_depend_on_where_arrays_lie_nor_on_what_was_there(op, dtype, data):
+    case = OPS[op](data.draw, False)
     args, kwargs = arguments(case.args, dtype), arguments(case.kwargs, dtype)
 
     def results(place):
         dy = lambda y: place(np.cos(np.arange(np.size(y), dtype=dtype)).reshape(np.shape(y)))  # noqa: E731
-        return bits(called(cpu, word, place(args), place(kwargs), dy))
+        return bits(called(cpu, op, place(args), place(kwargs), dy))
 
     anywhere = results(lambda value: arguments(value, dtype))
     modules = [
@@ -184,7 +185,7 @@ def test_results_do_not_depend_on_where_arrays_lie_nor_on_what_was_there(word, d
 def test_a_program_ends_quietly_while_it_holds_arrays():
     program = """
 import numpy as np
-from npswin.backends.cpu.memory import empty
+from npswin.backends.cpu.machine.memory import empty
 class Late:
     array = empty(1 << 17, np.float32)[5:]
 late = Late()

@@ -1,4 +1,4 @@
-"""The compiled dialect's threads: the same bits again, from one Python thread or several."""
+"""The backend's threads: the same bits again, from one Python thread or several."""
 
 import multiprocessing
 import os
@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 import npswin
 from npswin.backends import cpu
-from npswin.backends.cpu import threads as threads_module
-from npswin.backends.cpu.jit import inner
-from npswin.backends.cpu.jobs import BUSY, _add, _pause, _read
-from npswin.backends.cpu.memory import empty
-from npswin.backends.cpu.threads import PARTS_EACH, run_parallel, thread_count
-from tests.backends.comparison import PAIRS, SPOKEN, arguments, bits, called, expected, machine, relative_errors
-from tests.backends.drawn_words import WORDS, drawn
-from tests.backends.test_cpu_words import LIMIT
+from npswin.backends.cpu.machine import threads as threads_module
+from npswin.backends.cpu.machine.compilation import inner
+from npswin.backends.cpu.machine.job_board import BUSY, _add, _pause, _read
+from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.threads import PARTS_EACH, run_parallel, thread_count
+from tests.backends.comparison import PAIRS, IMPLEMENTED, arguments, bits, called, expected, machine, relative_errors
+from tests.backends.op_cases import OPS, drawn
+from tests.backends.test_cpu_ops import LIMIT
 
 
 @pytest.fixture(autouse=True)
@@ -31,31 +31,31 @@ def _compiled_dialect():
     npswin.set_backend(before)
 
 
-@pytest.mark.parametrize("word", SPOKEN)
+@pytest.mark.parametrize("op", IMPLEMENTED)
 @settings(max_examples=20)
 @given(st.data(), st.integers(1, 3), st.sampled_from([None, 1]))
-def test_the_same_thread_count_gives_the_same_bits(word, data, threads, chunk_bytes):
-    case = WORDS[word](data.draw, True)
+def test_the_same_thread_count_gives_the_same_bits(op, data, threads, chunk_bytes):
+    case = OPS[op](data.draw, True)
 
     def run():
         args, kwargs = arguments(case.args, np.float32), arguments(case.kwargs, np.float32)
-        return bits(called(cpu, word, args, kwargs, lambda y: np.ones(np.shape(y), np.float32)))
+        return bits(called(cpu, op, args, kwargs, lambda y: np.ones(np.shape(y), np.float32)))
 
     with machine(threads, chunk_bytes):
         assert run() == run()
 
 
-@pytest.mark.parametrize("word", PAIRS)
+@pytest.mark.parametrize("op", PAIRS)
 @settings(max_examples=10)
 @given(st.data(), st.permutations([1, 2, 3]))
-def test_the_thread_count_may_change_before_the_backward_pass(word, data, threads):
-    cases = drawn(word, data.draw, large=True)
-    wanted = expected(word, cases, np.float32)
+def test_the_thread_count_may_change_before_the_backward_pass(op, data, threads):
+    cases = drawn(op, data.draw, large=True)
+    wanted = expected(op, cases, np.float32)
     args, kwargs = arguments(cases[0].args, np.float32), arguments(cases[0].kwargs, np.float32)
     with machine(threads[0]):
-        y, cache = getattr(cpu, f"{word}_forward")(*args, **kwargs)
+        y, cache = getattr(cpu, f"{op}_forward")(*args, **kwargs)
     with machine(threads[1]):
-        gradients = getattr(cpu, f"{word}_backward")(arguments(wanted.dy, np.float32), cache)
+        gradients = getattr(cpu, f"{op}_backward")(arguments(wanted.dy, np.float32), cache)
     results = [y, *gradients] if isinstance(gradients, tuple) else [y, gradients]
     assert max(relative_errors(results, wanted, np.float32)) < LIMIT
 

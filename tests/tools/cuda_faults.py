@@ -6,12 +6,12 @@ Nothing but the comparison with the definitions, in tests/backends/cuda, is aske
 from tests.tools.faults import Fault, faults
 
 
-def comparison(words: str) -> tuple[str, ...]:
-    """These words beside their definitions, the kernels executed on the CPU in the dtype that shows most."""
-    return "tests/backends/cuda/test_cuda_words.py", "-k", f"equals_its_definition and float64 and ({words})"
+def comparison(op_names: str) -> tuple[str, ...]:
+    """These ops beside their definitions, the kernels executed on the CPU in the dtype that shows most."""
+    return "tests/backends/cuda/test_cuda_ops.py", "-k", f"equals_its_definition and float64 and ({op_names})"
 
 
-TENSOR_CORES = "tests/backends/cuda/test_cuda_words.py", "-k", "tensor_cores and bfloat16"
+TENSOR_CORES = "tests/backends/cuda/test_cuda_ops.py", "-k", "tensor_cores and bfloat16"
 
 CUDA_FAULTS: list[Fault] = [
     *faults(
@@ -70,7 +70,7 @@ CUDA_FAULTS: list[Fault] = [
     ),
     *faults(
         "backends/cuda/kernels/mma.cuh",
-        ("tests/backends/cuda/test_cuda_words.py", "-k", "tensor_cores and float32"),
+        ("tests/backends/cuda/test_cuda_ops.py", "-k", "tensor_cores and float32"),
         (
             "TF32's columns in the manual's order",
             "shortened(results[0][e / 2 + e % 2 * 2])",

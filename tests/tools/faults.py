@@ -353,8 +353,8 @@ FAULTS = [
         DEFINITIONS,
         (
             "attention maps without the mask",
-            "words.attention_probabilities(qkv, bias, mask, self.num_heads)",
-            "words.attention_probabilities(qkv, bias, None, self.num_heads)",
+            "dispatch.attention_probabilities(qkv, bias, mask, self.num_heads)",
+            "dispatch.attention_probabilities(qkv, bias, None, self.num_heads)",
         ),
     ),
     *faults(

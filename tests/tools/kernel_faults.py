@@ -1,4 +1,4 @@
-"""Single faults in the compiled dialect: slips of the same kind as in `faults.py`, and those that only kernels have.
+"""Single faults in the cpu backend: slips of the same kind as in `faults.py`, and those that only kernels have.
 
 Nothing but the comparison with the definitions, in tests/backends, is asked to notice them.
 """
@@ -6,9 +6,9 @@ Nothing but the comparison with the definitions, in tests/backends, is asked to 
 from tests.tools.faults import Fault, faults
 
 
-def comparison(words: str) -> tuple[str, ...]:
-    """These words beside their definitions, in the dtype and the layout that compile fastest."""
-    return "tests/backends/test_cpu_words.py", "-k", f"equals_its_definition and contiguous-float32 and ({words})"
+def comparison(op_names: str) -> tuple[str, ...]:
+    """These ops beside their definitions, in the dtype and the layout that compile fastest."""
+    return "tests/backends/test_cpu_ops.py", "-k", f"equals_its_definition and contiguous-float32 and ({op_names})"
 
 
 KERNEL_FAULTS: list[Fault] = [
@@ -104,7 +104,7 @@ KERNEL_FAULTS: list[Fault] = [
     ),
     *faults(
         "backends/cpu/few_tokens.py",
-        ("tests/backends/test_cpu_few_tokens.py", "-k", "float32"),
+        ("tests/backends/test_cpu_projection.py", "-k", "float32"),
         ("each thread writes the first channels", "    places += row\n", ""),
     ),
     *faults(

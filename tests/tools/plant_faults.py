@@ -1,7 +1,7 @@
 """Plant single faults one at a time and show that the suite notices each.
 
     python -m tests.tools.plant_faults            all of them; prints the score, exit status 1 if one survives
-    python -m tests.tools.plant_faults attention  those whose file or title contains the word
+    python -m tests.tools.plant_faults attention  those whose file or title contains the op
 
 The work happens in copies of the repository; the checkout itself is never touched.
 """
@@ -71,12 +71,12 @@ def run_tests(copy: Path, tests: tuple[str, ...]) -> tuple[bool, str]:
 def main() -> int:
     """Run it; the exit status is 0 when every fault was caught."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("word", nargs="?", default="", help="only faults whose file or title contains this")
+    parser.add_argument("op", nargs="?", default="", help="only faults whose file or title contains this")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="suites to run at once (default: the cores)")
     arguments = parser.parse_args()
-    faults = [fault for fault in ALL if arguments.word in fault.file or arguments.word in fault.title]
+    faults = [fault for fault in ALL if arguments.op in fault.file or arguments.op in fault.title]
     if not faults:
-        parser.error(f"no fault's file or title contains {arguments.word!r}")
+        parser.error(f"no fault's file or title contains {arguments.op!r}")
     for fault in faults:  # one whose place is gone is told at once
         planted((ROOT / fault.file).read_text(encoding="utf-8"), fault)
     started = time.perf_counter()

@@ -1,64 +1,49 @@
-"""The vocabulary in Numba: all words of `npswin.ops`, in parallel, and the chains among them fused.
+"""The ops of `npswin.ops` in Numba: in parallel, and the branches of a block fused.
 
-The fused words do within their tiles what `window_partition`, `attention`, `residual` and their like do by themselves.
-Those are for whoever wants them alone. They take other dtypes than float32 and float64 too, and leave the computing
-with such arrays to `npswin.ops`.
+An op has its file under the name that it has in `npswin/ops`. Fused ops do within their tiles what `window_partition`,
+`attention`, `residual` and others do on whole maps; the latter also take other dtypes than float32 and float64, and
+leave the computing with such arrays to `npswin.ops`.
 """
 
-from npswin.backends.cpu.attention_core import (
+from npswin.backends.cpu.attention import (
     attention_backward,
     attention_forward,
     attention_probabilities,
 )
-from npswin.backends.cpu.attention_words import (
+from npswin.backends.cpu.branches import (
     attention_branch,
     attention_branch_backward,
     attention_branch_forward,
-    window_attention,
-    window_attention_backward,
-    window_attention_forward,
-)
-from npswin.backends.cpu.elementwise import gelu_backward, gelu_forward, softmax_backward, softmax_forward
-from npswin.backends.cpu.ends import (
-    cross_entropy_backward,
-    cross_entropy_forward,
-    mean_pool_backward,
-    mean_pool_forward,
-)
-from npswin.backends.cpu.layer_norm_kernels import layer_norm_backward, layer_norm_forward
-from npswin.backends.cpu.linear_kernels import (
-    linear,
-    linear_backward,
-    linear_forward,
-    patch_embed,
-    patch_embed_backward,
-    patch_embed_forward,
-    patch_merging,
-    patch_merging_backward,
-    patch_merging_forward,
-)
-from npswin.backends.cpu.masks import (
-    draw_mask,
-    dropout_backward,
-    dropout_forward,
-    residual_backward,
-    residual_forward,
-)
-from npswin.backends.cpu.mlp_words import (
-    mlp,
-    mlp_backward,
     mlp_branch,
     mlp_branch_backward,
     mlp_branch_forward,
-    mlp_forward,
 )
-from npswin.backends.cpu.moves import (
-    patch_concat_backward,
-    patch_concat_forward,
-    window_partition_backward,
-    window_partition_forward,
-    window_reverse_backward,
-    window_reverse_forward,
+from npswin.backends.cpu.dropout import (
+    draw_mask,
+    dropout_backward,
+    dropout_forward,
+)
+from npswin.backends.cpu.gelu import (
+    gelu_backward,
+    gelu_forward,
+)
+from npswin.backends.cpu.layer_norm import (
+    layer_norm_backward,
+    layer_norm_forward,
+)
+from npswin.backends.cpu.linear import (
+    linear,
+    linear_backward,
+    linear_forward,
+)
+from npswin.backends.cpu.loss import (
+    cross_entropy_backward,
+    cross_entropy_forward,
+)
+from npswin.backends.cpu.mlp import (
+    mlp,
+    mlp_backward,
+    mlp_forward,
 )
 from npswin.backends.cpu.optimizer import (
     adamw_update,
@@ -69,15 +54,52 @@ from npswin.backends.cpu.optimizer import (
     sgd_update,
     sgd_update_all,
 )
-from npswin.backends.cpu.position import (
+from npswin.backends.cpu.patch_embed import (
+    patch_embed,
+    patch_embed_backward,
+    patch_embed_forward,
+)
+from npswin.backends.cpu.patch_merging import (
+    patch_concat_backward,
+    patch_concat_forward,
+    patch_merging,
+    patch_merging_backward,
+    patch_merging_forward,
+)
+from npswin.backends.cpu.pool import (
+    mean_pool_backward,
+    mean_pool_forward,
+)
+from npswin.backends.cpu.position_bias import (
     position_bias_backward,
     position_bias_forward,
+)
+from npswin.backends.cpu.position_embed import (
     position_embed_backward,
     position_embed_forward,
+)
+from npswin.backends.cpu.residual import (
+    residual_backward,
+    residual_forward,
 )
 from npswin.backends.cpu.resize import (
     resize_bicubic_backward,
     resize_bicubic_forward,
+)
+from npswin.backends.cpu.softmax import (
+    softmax_backward,
+    softmax_forward,
+)
+from npswin.backends.cpu.window_attention import (
+    window_attention,
+    window_attention_backward,
+    window_attention_forward,
+)
+from npswin.backends.cpu.windows import (
+    window_partition_backward,
+    window_partition_forward,
+    window_reverse_backward,
+    window_reverse_forward,
 )
 
 __all__ = [

@@ -1,25 +1,48 @@
-"""What an optimizer does to parameters, in a single pass over their arrays; the mathematics is in `npswin.ops`."""
+"""Updates of parameters, their average and the global norm, in one pass over all arrays."""
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from npswin import ops
-from npswin.backends.cpu.arrays import are_floats, flat
-from npswin.backends.cpu.jit import kernel, view
-from npswin.backends.cpu.tensors import PIECE, addresses, numbers_at, pieces
-from npswin.backends.cpu.threads import run_parallel
+from npswin.backends.cpu.machine.array_list import PIECE, addresses_of, numbers_at, pieces
+from npswin.backends.cpu.machine.arrays import are_floats, flat
+from npswin.backends.cpu.machine.compilation import kernel, view
+from npswin.backends.cpu.machine.threads import run_parallel
 from npswin.types import Array
 
 
 def _in_place(updated: Sequence[Array], read: Sequence[Array]) -> bool:
     """Whether a kernel may take these: the first ones can be written to as flat arrays, all have one shape and dtype.
 
-    If not, the definition in `npswin.ops` knows what to do, or what is wrong.
+    Others are left to the definition in `npswin.ops`, which computes or refuses them.
     """
     kinds = {(array.shape, array.dtype) for array in (*updated, *read)}
     return len(kinds) == 1 and are_floats(*updated) and all(array.flags.carray for array in updated)
+
+
+class _AdamWFactors(NamedTuple):
+    """What an update multiplies by, in the parameters' dtype.
+
+    Attributes:
+        one_minus_beta1: 1 − β₁.
+        beta2: β₂.
+        one_minus_beta2: 1 − β₂.
+        step_size: η / (1 − β₁ᵗ).
+        root_scale: 1 / √(1 − β₂ᵗ).
+        eps: ε.
+        grad_scale: of the gradients.
+    """
+
+    one_minus_beta1: Any
+    beta2: Any
+    one_minus_beta2: Any
+    step_size: Any
+    root_scale: Any
+    eps: Any
+    grad_scale: Any
 
 
 @kernel
@@ -29,25 +52,25 @@ def _adamw(
     part: int,
     scratch: Array,
     pieces: Array,
-    places: Array,
+    addresses: Array,
     tensors: int,
-    keeps: Array,
-    factors: tuple[float, ...],
+    decay_factors: Array,
+    factors: _AdamWFactors,
 ) -> None:
-    """`places` are those of all parameters, then gradients, m, v; `keeps` is 1 − ηλ for each."""
-    take_m, keep_v, take_v, step_size, root_scale, eps, grad_scale = factors
+    """`addresses` are those of all parameters, then gradients, m, v; `decay_factors` is 1 − ηλ for each."""
+    one_minus_beta1, beta2, one_minus_beta2, step_size, root_scale, eps, grad_scale = factors
     for piece in range(first, stop):
         tensor, start, count = pieces[3 * piece], pieces[3 * piece + 1], pieces[3 * piece + 2]
-        theta = numbers_at(places[tensor], start, count, keeps)
-        g = numbers_at(places[tensors + tensor], start, count, keeps)
-        mean = numbers_at(places[2 * tensors + tensor], start, count, keeps)
-        square = numbers_at(places[3 * tensors + tensor], start, count, keeps)
-        keep = keeps[tensor]
+        theta = numbers_at(addresses[tensor], start, count, decay_factors)
+        g = numbers_at(addresses[tensors + tensor], start, count, decay_factors)
+        m = numbers_at(addresses[2 * tensors + tensor], start, count, decay_factors)
+        v = numbers_at(addresses[3 * tensors + tensor], start, count, decay_factors)
+        decay_factor = decay_factors[tensor]
         for i in range(count):
             scaled = grad_scale * g[i]
-            mean[i] += take_m * (scaled - mean[i])
-            square[i] = keep_v * square[i] + take_v * scaled * scaled
-            theta[i] = keep * theta[i] - step_size * mean[i] / (np.sqrt(square[i]) * root_scale + eps)
+            m[i] += one_minus_beta1 * (scaled - m[i])
+            v[i] = beta2 * v[i] + one_minus_beta2 * scaled * scaled
+            theta[i] = decay_factor * theta[i] - step_size * m[i] / (np.sqrt(v[i]) * root_scale + eps)
 
 
 def adamw_update(
@@ -90,11 +113,11 @@ def adamw_update_all(
     step_size, root_scale = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
     factors = 1 - beta1, beta2, 1 - beta2, step_size, root_scale, eps, grad_scale
     read = [flat(grad) for grad in grads]
-    work, places = pieces(tuple(param.size for param in params)), addresses([*params, *read, *ms, *vs])
-    keeps = np.array([1 - lr * weight_decay for weight_decay in weight_decays], dtype)
+    work, tensors = pieces(tuple(param.size for param in params)), addresses_of([*params, *read, *ms, *vs])
+    decay_factors = np.array([1 - lr * weight_decay for weight_decay in weight_decays], dtype)
     run_parallel(
         *(_adamw, len(work) // 3, 0, dtype),
-        *(work, places, len(params), keeps, tuple(map(keeps.dtype.type, factors))),
+        *(work, tensors, len(params), decay_factors, _AdamWFactors(*map(dtype.type, factors))),
     )
     return None
 
@@ -152,18 +175,18 @@ def _ema(
     part: int,
     scratch: Array,
     pieces: Array,
-    places: Array,
+    addresses: Array,
     tensors: int,
     like: Array,
-    take: float,
+    one_minus_decay: float,
 ) -> None:
-    """`places` are those of all averages, then parameters."""
+    """`addresses` are those of all averages, then parameters."""
     for piece in range(first, stop):
         tensor, start, count = pieces[3 * piece], pieces[3 * piece + 1], pieces[3 * piece + 2]
-        mean = numbers_at(places[tensor], start, count, like)
-        theta = numbers_at(places[tensors + tensor], start, count, like)
+        mean = numbers_at(addresses[tensor], start, count, like)
+        theta = numbers_at(addresses[tensors + tensor], start, count, like)
         for i in range(count):
-            mean[i] += take * (theta[i] - mean[i])
+            mean[i] += one_minus_decay * (theta[i] - mean[i])
 
 
 def ema_update(average: Array, param: Array, decay: float) -> None:
@@ -177,19 +200,19 @@ def ema_update_all(averages: Sequence[Array], params: Sequence[Array], decay: fl
     if not are_floats(*params) or not all(_in_place((average,), (param,)) for average, param in pairs):
         return ops.ema_update_all(averages, params, decay)
     dtype, read = params[0].dtype, [flat(param) for param in params]
-    work, places = pieces(tuple(param.size for param in params)), addresses([*averages, *read])
-    args = work, places, len(params), np.empty(0, dtype), dtype.type(1 - decay)
+    work, tensors = pieces(tuple(param.size for param in params)), addresses_of([*averages, *read])
+    args = work, tensors, len(params), np.empty(0, dtype), dtype.type(1 - decay)
     run_parallel(_ema, len(work) // 3, 0, dtype, *args)
     return None
 
 
 @kernel
 def _square_sums(
-    first: int, stop: int, part: int, scratch: Array, pieces: Array, places: Array, like: Array, out: Array
+    first: int, stop: int, part: int, scratch: Array, pieces: Array, addresses: Array, like: Array, out: Array
 ) -> None:
     for piece in range(first, stop):
         tensor, start, count = pieces[3 * piece], pieces[3 * piece + 1], pieces[3 * piece + 2]
-        row, total = numbers_at(places[tensor], start, count, like), 0.0
+        row, total = numbers_at(addresses[tensor], start, count, like), 0.0
         for i in range(count):
             total += np.float64(row[i]) * np.float64(row[i])
         out[piece] = total
@@ -203,6 +226,6 @@ def global_norm(grads: Iterable[Array]) -> float:
         alike = [row for row in rows if row.dtype == dtype]
         work = pieces(tuple(row.size for row in alike))
         sums = np.zeros(len(work) // 3)
-        run_parallel(_square_sums, len(sums), 0, dtype, work, addresses(alike), np.empty(0, dtype), sums)
+        run_parallel(_square_sums, len(sums), 0, dtype, work, addresses_of(alike), np.empty(0, dtype), sums)
         total += float(sums.sum())
     return math.sqrt(total)

@@ -1,21 +1,31 @@
-"""Bicubic resampling of maps: rows, then columns, as two products.
+"""`resize_bicubic`: rows, then columns, as two products.
 
-The matrices are mostly zeros, but whole products they are, as in the definition: what is not finite spreads as far.
+The matrices are mostly zeros, but are multiplied whole, as in the definition, so that NaN and infinity spread as there.
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from npswin import ops
-from npswin.backends.cpu.arrays import are_floats, flat
-from npswin.backends.cpu.host import TILE_ROWS
-from npswin.backends.cpu.jit import kernel
-from npswin.backends.cpu.memory import empty
-from npswin.backends.cpu.micro_kernel import ZERO
-from npswin.backends.cpu.product import product
-from npswin.backends.cpu.threads import run_parallel
+from npswin.backends.cpu.machine.arrays import are_floats, flat
+from npswin.backends.cpu.machine.compilation import kernel
+from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.processor import TILE_ROWS
+from npswin.backends.cpu.machine.threads import run_parallel
+from npswin.backends.cpu.simd.matrix_product import product
+from npswin.backends.cpu.simd.micro_kernel import ZERO
 from npswin.ops.resize import bicubic_matrix
 from npswin.types import Array
+
+
+class _Sizes(NamedTuple):
+    """Of the maps before and after."""
+
+    height: int
+    width: int
+    channels: int
+    out_height: int
+    out_width: int
 
 
 @kernel
@@ -27,7 +37,7 @@ def _resize(
     x: Array,
     rows: Array,
     columns: Array,
-    sizes: tuple[int, int, int, int, int],
+    sizes: _Sizes,
     y: Array,
 ) -> None:
     """A piece is TILE_ROWS rows of an image's result."""
@@ -52,7 +62,7 @@ def _along_both_axes(rows: Array, columns: Array, x: Array) -> Array:
     y = empty((*lead, len(rows), len(columns), channels), x.dtype)
     pieces = math.prod(lead) * -(-len(rows) // TILE_ROWS)
     matrices = flat(rows.astype(x.dtype)), flat(columns.astype(x.dtype))
-    sizes = height, width, channels, len(rows), len(columns)
+    sizes = _Sizes(height, width, channels, len(rows), len(columns))
     run_parallel(_resize, pieces, TILE_ROWS * width * channels, x.dtype, flat(x), *matrices, sizes, y.reshape(-1))
     return y
 

@@ -1,30 +1,43 @@
-"""The vocabulary on an NVIDIA GPU: CuPy's arrays, the library's matrix products, and CUDA kernels of our own.
+"""The ops of `npswin.ops` on an NVIDIA GPU: CuPy's arrays, cuBLAS' matrix products, and CUDA kernels of our own.
 
-A word that is missing here is taken from `npswin.ops`, whose NumPy calls CuPy answers for its own arrays.
+An op has its file under the name that it has in `npswin/ops`. One that is missing here is taken from `npswin.ops`,
+whose NumPy calls CuPy carries out for its own arrays.
 """
 
 from npswin.backends.cuda.attention import (
     attention_backward,
     attention_forward,
     attention_probabilities,
-    softmax_backward,
-    softmax_forward,
 )
-from npswin.backends.cuda.ends import (
-    cross_entropy_backward,
-    cross_entropy_forward,
-    mean_pool_backward,
-    mean_pool_forward,
-)
-from npswin.backends.cuda.layer_norm import layer_norm_backward, layer_norm_forward
-from npswin.backends.cuda.linear import linear_backward, linear_forward, patch_embed_backward, patch_embed_forward
-from npswin.backends.cuda.masks import draw_mask, dropout_backward, dropout_forward, residual_backward, residual_forward
-from npswin.backends.cuda.mlp import (
-    gelu_backward,
-    gelu_forward,
-    mlp_backward,
+from npswin.backends.cuda.branches import (
+    attention_branch_backward,
+    attention_branch_forward,
     mlp_branch_backward,
     mlp_branch_forward,
+)
+from npswin.backends.cuda.dropout import (
+    draw_mask,
+    dropout_backward,
+    dropout_forward,
+)
+from npswin.backends.cuda.gelu import (
+    gelu_backward,
+    gelu_forward,
+)
+from npswin.backends.cuda.layer_norm import (
+    layer_norm_backward,
+    layer_norm_forward,
+)
+from npswin.backends.cuda.linear import (
+    linear_backward,
+    linear_forward,
+)
+from npswin.backends.cuda.loss import (
+    cross_entropy_backward,
+    cross_entropy_forward,
+)
+from npswin.backends.cuda.mlp import (
+    mlp_backward,
     mlp_forward,
 )
 from npswin.backends.cuda.optimizer import (
@@ -36,28 +49,48 @@ from npswin.backends.cuda.optimizer import (
     sgd_update,
     sgd_update_all,
 )
+from npswin.backends.cuda.patch_embed import (
+    patch_embed_backward,
+    patch_embed_forward,
+)
 from npswin.backends.cuda.patch_merging import (
     patch_concat_backward,
     patch_concat_forward,
     patch_merging_backward,
     patch_merging_forward,
 )
-from npswin.backends.cuda.position import (
-    bicubic_matrix,
+from npswin.backends.cuda.pool import (
+    mean_pool_backward,
+    mean_pool_forward,
+)
+from npswin.backends.cuda.position_bias import (
     position_bias_backward,
     position_bias_forward,
+    relative_position_index,
+)
+from npswin.backends.cuda.position_embed import (
     position_embed_backward,
     position_embed_forward,
-    relative_position_index,
+)
+from npswin.backends.cuda.residual import (
+    residual_backward,
+    residual_forward,
+)
+from npswin.backends.cuda.resize import (
+    bicubic_matrix,
     resize_bicubic_backward,
     resize_bicubic_forward,
-    shift_mask,
+)
+from npswin.backends.cuda.softmax import (
+    softmax_backward,
+    softmax_forward,
 )
 from npswin.backends.cuda.window_attention import (
-    attention_branch_backward,
-    attention_branch_forward,
     window_attention_backward,
     window_attention_forward,
+)
+from npswin.backends.cuda.windows import (
+    shift_mask,
 )
 
 __all__ = [

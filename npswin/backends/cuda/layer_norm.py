@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from npswin.backends.cuda.launch import WARP, blocks, check_shape, launch, shares, sum_dtype, sum_rows
+from npswin.backends.cuda.runtime.launch import WARP, blocks, check_shape, launch, shares, sum_dtype, sum_rows
 from npswin.devices import cupy
 
 EPS = 1e-5
@@ -33,7 +33,7 @@ def layer_norm_backward(dy: Any, cache: Any, shortcut: Any = None) -> tuple[Any,
     return dx, *_parameter_sums("layer_norm_parameter_sums", dy, x, stats, (tokens, channels))
 
 
-def group_norm_forward(x: Any, weight: Any, bias: Any) -> tuple[Any, Any]:
+def merging_norm_forward(x: Any, weight: Any, bias: Any) -> tuple[Any, Any]:
     """Layer normalization of the 2×2 groups of a map, (B, ⌈H/2⌉, ⌈W/2⌉, 4C), which are never side by side in memory."""
     cp, (batch, height, width, channels) = cupy(), x.shape
     y = cp.empty((batch, -(-height // 2), -(-width // 2), 4 * channels), x.dtype)
@@ -42,17 +42,17 @@ def group_norm_forward(x: Any, weight: Any, bias: Any) -> tuple[Any, Any]:
     x, groups = cp.ascontiguousarray(x), y.size // y.shape[-1]
     stats = cp.empty((groups, 2), sum_dtype(x.dtype))
     args = x, weight, bias, y, stats, groups, height, width, channels, EPS
-    launch("layer_norm", "group_norm_forward", x.dtype, blocks(groups, _TOKENS), args)
+    launch("layer_norm", "merging_norm_forward", x.dtype, blocks(groups, _TOKENS), args)
     return y, (x, weight, stats)
 
 
-def group_norm_backward(dy: Any, cache: Any) -> tuple[Any, Any, Any]:
-    """dx (B, H, W, C), dweight and dbias of `group_norm_forward`."""
+def merging_norm_backward(dy: Any, cache: Any) -> tuple[Any, Any, Any]:
+    """dx (B, H, W, C), dweight and dbias of `merging_norm_forward`."""
     cp, (x, weight, stats) = cupy(), cache
     dy, dx, sizes = cp.ascontiguousarray(dy), cp.empty(x.shape, x.dtype), (len(stats), *x.shape[1:])
     args = dy, x, weight, stats, dx, *sizes
-    launch("layer_norm", "group_norm_backward", x.dtype, blocks(len(stats), _TOKENS), args)
-    return dx, *_parameter_sums("group_norm_parameter_sums", dy, x, stats, sizes)
+    launch("layer_norm", "merging_norm_backward", x.dtype, blocks(len(stats), _TOKENS), args)
+    return dx, *_parameter_sums("merging_norm_parameter_sums", dy, x, stats, sizes)
 
 
 def _parameter_sums(name: str, dy: Any, x: Any, stats: Any, sizes: tuple[int, ...]) -> tuple[Any, Any]:

@@ -1,9 +1,9 @@
-"""Linear maps: the library's matrix products, and what stands before or after them."""
+"""`linear`: cuBLAS' matrix products, and the bias and residual that follow them."""
 
 from typing import Any
 
-from npswin.backends.cuda.launch import blocks, check_shape, launch, sum_columns
-from npswin.backends.cuda.product import product
+from npswin.backends.cuda.runtime.launch import blocks, check_shape, launch, sum_columns
+from npswin.backends.cuda.runtime.matrix_product import product
 from npswin.devices import cupy
 
 
@@ -45,26 +45,3 @@ def linear_backward(dy: Any, cache: Any) -> tuple[Any, Any, Any]:
     dy = cupy().ascontiguousarray(dy)
     dx, dweight = matrix_product_backward(dy, x, weight)
     return dx, dweight, sum_columns(dy) if has_bias else None
-
-
-def patch_embed_forward(images: Any, weight: Any, bias: Any) -> tuple[Any, Any]:
-    """See `npswin.ops.patch_embed_forward`."""
-    batch, channels, height, width = images.shape
-    patch = weight.shape[-1]
-    check_shape("weight", weight, (len(weight), channels, patch, patch))
-    down, across = -(-height // patch), -(-width // patch)
-    rows = cupy().empty((batch, down, across, channels * patch * patch), images.dtype)
-    sizes = channels, height, width, patch, down, across
-    args = cupy().ascontiguousarray(images), rows, rows.size, *sizes
-    launch("moves", "patches_forward", rows.dtype, blocks(rows.size), args)
-    y, cache = linear_forward(rows, weight.reshape(len(weight), -1), bias)
-    return y, (images.shape, weight.shape, sizes, cache)
-
-
-def patch_embed_backward(dy: Any, cache: Any) -> tuple[Any, Any, Any]:
-    """See `npswin.ops.patch_embed_backward`."""
-    shape, weight_shape, sizes, linear_cache = cache
-    drows, dweight, dbias = linear_backward(dy, linear_cache)
-    dx = cupy().empty(shape, dy.dtype)
-    launch("moves", "patches_backward", dx.dtype, blocks(dx.size), (drows, dx, dx.size, *sizes))
-    return dx, dweight.reshape(weight_shape), dbias

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends.cuda.constants import constant
-from npswin.backends.cuda.launch import blocks, launch, sum_dtype
+from npswin.backends.cuda.runtime.constants import constant
+from npswin.backends.cuda.runtime.launch import blocks, launch, sum_dtype
 from npswin.devices import cupy, on_gpu, to_gpu
 
 

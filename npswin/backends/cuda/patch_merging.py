@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from npswin.backends.cuda.launch import blocks, check_shape, launch
-from npswin.backends.cuda.layer_norm import group_norm_backward, group_norm_forward
+from npswin.backends.cuda.layer_norm import merging_norm_backward, merging_norm_forward
 from npswin.backends.cuda.linear import linear_backward, linear_forward
+from npswin.backends.cuda.runtime.launch import blocks, check_shape, launch
 from npswin.devices import cupy
 
 
@@ -13,7 +13,7 @@ def patch_concat_forward(x: Any) -> tuple[Any, Any]:
     cp, (batch, height, width, channels) = cupy(), x.shape
     groups = cp.empty((batch, -(-height // 2), -(-width // 2), 4 * channels), x.dtype)
     args = cp.ascontiguousarray(x), groups, groups.size, *x.shape[1:], 0
-    launch("moves", "patch_concat", x.dtype, blocks(groups.size), args)
+    launch("patches", "patch_concat", x.dtype, blocks(groups.size), args)
     return groups, x.shape
 
 
@@ -23,7 +23,7 @@ def patch_concat_backward(dy: Any, cache: Any) -> Any:
     check_shape("dy", dy, (batch, -(-height // 2), -(-width // 2), 4 * channels))
     dx = cp.empty(cache, dy.dtype)
     args = dx, cp.ascontiguousarray(dy), dy.size, *cache[1:], 1
-    launch("moves", "patch_concat", dy.dtype, blocks(dy.size), args)
+    launch("patches", "patch_concat", dy.dtype, blocks(dy.size), args)
     return dx
 
 
@@ -34,7 +34,7 @@ def patch_merging_forward(
     if norm_weight is None or norm_bias is None:
         merged, cache = patch_concat_forward(x)
     else:
-        merged, cache = group_norm_forward(x, norm_weight, norm_bias)
+        merged, cache = merging_norm_forward(x, norm_weight, norm_bias)
     y, linear_cache = linear_forward(merged, reduction_weight, reduction_bias)
     return y, (norm_weight is not None and norm_bias is not None, cache, linear_cache)
 
@@ -43,5 +43,7 @@ def patch_merging_backward(dy: Any, cache: Any) -> tuple[Any, ...]:
     """See `npswin.ops.patch_merging_backward`."""
     has_norm, cache, linear_cache = cache
     dmerged, dweight, dbias = linear_backward(dy, linear_cache)
-    gradients = group_norm_backward(dmerged, cache) if has_norm else (patch_concat_backward(dmerged, cache), None, None)
+    gradients = (
+        merging_norm_backward(dmerged, cache) if has_norm else (patch_concat_backward(dmerged, cache), None, None)
+    )
     return *gradients, dweight, dbias

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends.cuda.launch import launch
+from npswin.backends.cuda.runtime.launch import launch
 from npswin.data.rand_augment import check_arguments, draw_operations
 from npswin.devices import cupy
 

@@ -1,237 +1,26 @@
-"""(S)W-MSA: the library's product makes q, k and v of the map, a kernel attends, the library's product projects.
+"""`window_attention`."""
 
-The map is never cut into windows in memory: `kernels/window_attention.cu` reads and writes its tokens where they are.
-"""
+from typing import Any
 
-from typing import Any, NamedTuple
-
-import numpy as np
-
-from npswin.backends.cuda import product
-from npswin.backends.cuda.composed import composed
-from npswin.backends.cuda.constants import constant
-from npswin.backends.cuda.launch import (
-    BLOCK,
-    WARP,
-    blocks,
-    capability,
-    check_shape,
-    launch,
-    most_shared_memory,
-    sum_columns,
-    sum_dtype,
-    sum_rows,
-)
-from npswin.backends.cuda.layer_norm import layer_norm_backward, layer_norm_forward
-from npswin.backends.cuda.linear import add_bias, matrix_product, matrix_product_backward
-from npswin.backends.cuda.masks import scaled
+from npswin.backends.cuda.fused.attention import fused_attention_backward, fused_attention_forward, is_fused
+from npswin.backends.cuda.unfused import unfused
 from npswin.devices import cupy
-from npswin.ops.windows import padded_size
-
-_NO_TABLE, _COLUMN_A_HEAD, _ONE_COLUMN, _ROW_A_PAIR = range(4)
-_WARPS = BLOCK // WARP
-_TOKENS, _DIMS = (16, 64, 144), 32  # of a window and a head, filled up for tensor cores
-_SHARES = 512  # blocks that share the windows in the backward pass, for all heads together
+from npswin.ops.window_attention import AttentionSpec, AttentionWeights
 
 
-class _Geometry(NamedTuple):
-    """`Geometry` of the kernel's source, in its order."""
-
-    images: int
-    height: int
-    width: int
-    window: int
-    shift: int
-    rows: int
-    columns: int
-    heads: int
-    dim: int
-
-    @property
-    def tokens(self) -> int:
-        return self.window**2
-
-    @property
-    def padding(self) -> int:
-        """Tokens of the padding, in all images."""
-        return self.images * (self.rows * self.columns * self.tokens - self.height * self.width)
-
-
-def _integers(geometry: _Geometry) -> Any:
-    return np.array(geometry, np.int32)
-
-
-def _geometry(shape: tuple[int, ...], inside: int, num_heads: int, window_size: int, shift: int) -> _Geometry:
-    images, height, width, _ = shape
-    rows, columns = (side // window_size for side in padded_size(height, width, window_size))
-    return _Geometry(images, height, width, window_size, shift, rows, columns, num_heads, inside // num_heads)
-
-
-def _kind(table: Any, geometry: _Geometry) -> Any:
-    if table is None:
-        return _NO_TABLE
-    rows = (2 * geometry.window - 1) ** 2
-    kinds = {(rows, 1): _ONE_COLUMN, (rows, geometry.heads): _COLUMN_A_HEAD, (geometry.tokens,) * 2: _ROW_A_PAIR}
-    if table.shape not in kinds:
-        raise ValueError(f"bias table: got shape {table.shape}, expected one of {sorted(kinds)}")
-    return kinds[table.shape]
-
-
-def _tensor_core_tokens(dtype: Any, geometry: _Geometry) -> int:
-    """To how many tokens the kernels on tensor cores fill a window up; 0 where they do not serve."""
-    is_short = dtype.itemsize == 2 or (dtype == np.float32 and product.tf32_allowed)
-    fits = is_short and geometry.dim <= _DIMS and geometry.tokens <= _TOKENS[-1] and capability() >= 80
-    return next(count for count in _TOKENS if geometry.tokens <= count) if fits else 0
-
-
-def _shared_bytes(dtype: Any, geometry: _Geometry) -> tuple[int, int]:
-    """Shared memory of the forward and the backward kernel."""
-    tokens, dim = geometry.tokens, geometry.dim
-    if filled := _tensor_core_tokens(dtype, geometry):
-        rows, turned = (dtype.itemsize * size for size in (filled * (_DIMS + 8), _DIMS * (filled + 8)))
-        return 2 * rows + turned + 12 * filled, 4 * rows + 3 * turned + 24 * filled
-    forward, backward = 2 * tokens * (dim + 1) + _WARPS * (dim + tokens), 4 * tokens * (dim + 1) + 3 * tokens
-    size = sum_dtype(dtype).itemsize
-    return forward * size + 12 * tokens, (backward + _WARPS * 2 * tokens) * size + 12 * tokens
-
-
-def _is_fused(x: Any, proj_weight: Any, masks: tuple[Any, ...], geometry: dict[str, Any]) -> bool:
-    """Whether there are kernels for it: nothing is dropped, and a window fits into a block's shared memory."""
-    sizes = {name: geometry[name] for name in ("num_heads", "window_size", "shift")}
-    cut = _geometry(x.shape, proj_weight.shape[1], **sizes)
-    return all(mask is None for mask in masks) and max(_shared_bytes(x.dtype, cut)) <= most_shared_memory()
-
-
-def _attend(qkv: Any, qkv_bias: Any, table: Any, geometry: _Geometry, mask_value: float) -> Any:
-    """The heads' outputs, (B, H, W, hd), from the map of q, k and v without their bias."""
-    out = cupy().empty((*qkv.shape[:3], geometry.heads * geometry.dim), qkv.dtype)
-    shared, _ = _shared_bytes(qkv.dtype, geometry)
-    grid = geometry.images * geometry.rows * geometry.columns, geometry.heads
-    args = qkv, qkv_bias, table, _kind(table, geometry), out, constant(_integers, geometry), mask_value
-    if filled := _tensor_core_tokens(qkv.dtype, geometry):
-        name, block = f"attention_forward_{filled}", (2 * filled,)
-        launch("window_attention_tensor_cores", name, qkv.dtype, grid, args, block, shared)
-    else:
-        launch("window_attention", "window_attention_forward", qkv.dtype, grid, args, shared=shared)
-    return out
-
-
-def _attend_backward(
-    dout: Any, qkv: Any, qkv_bias: Any, table: Any, geometry: _Geometry, mask_value: float
-) -> tuple[Any, Any]:
-    """dqkv, rows of the map and after them of the padding, and dtable."""
-    cp, sums, tokens = cupy(), sum_dtype(qkv.dtype), geometry.tokens
-    _, shared = _shared_bytes(qkv.dtype, geometry)
-    heads, windows = geometry.heads, geometry.images * geometry.rows * geometry.columns
-    kind, on_device = _kind(table, geometry), constant(_integers, geometry)
-    dqkv = cp.empty((qkv.size // qkv.shape[-1] + geometry.padding, qkv.shape[-1]), qkv.dtype)
-    shares = max(1, min(windows, _SHARES // heads))
-    dbias = None if table is None else cp.empty((shares, heads, tokens, tokens), sums)
-    args = dout, qkv, qkv_bias, table, kind, dqkv, dbias, on_device, mask_value
-    if filled := _tensor_core_tokens(qkv.dtype, geometry):
-        name, block = f"attention_backward_{filled}", (2 * filled,)
-        launch("window_attention_tensor_cores", name, qkv.dtype, (shares, heads), args, block, shared)
-    else:
-        launch("window_attention", "window_attention_backward", qkv.dtype, (shares, heads), args, shared=shared)
-    if table is None:
-        return dqkv, None
-    dtable = cp.empty(table.shape, table.dtype)
-    bias_args = sum_rows(dbias), dtable, kind, on_device
-    launch("window_attention", "collect_bias", qkv.dtype, blocks(dtable.size), bias_args)
-    return dqkv, dtable
-
-
-def _forward(x: Any, weights: tuple[Any, ...], shortcut: Any, scale: Any, **geometry: Any) -> tuple[Any, Any]:
-    """shortcut + s · WindowAttention(x), and what `_backward` takes."""
-    qkv_weight, qkv_bias, proj_weight, proj_bias, table = weights
-    mask_value = geometry.pop("mask_value", -100.0)
-    cut = _geometry(x.shape, proj_weight.shape[1], **geometry)
-    inside = cut.heads * cut.dim
-    check_shape("qkv_weight", qkv_weight, (3 * inside, x.shape[-1]))
-    check_shape("qkv_bias", qkv_bias, (3 * inside,))
-    check_shape("proj_weight", proj_weight, (len(proj_weight), inside))
-    qkv = matrix_product(x, qkv_weight)
-    attended = _attend(qkv, qkv_bias, table, cut, mask_value)
-    y = matrix_product(attended, proj_weight)
-    if proj_bias is not None or shortcut is not None:
-        add_bias(y, proj_bias, shortcut, scale)
-    return y, (x, weights, qkv, attended, cut, mask_value)
-
-
-def _backward(dy: Any, cache: Any) -> tuple[Any, ...]:
-    """dx and the gradients of the weights, dy being already scaled by s."""
-    x, (qkv_weight, qkv_bias, proj_weight, proj_bias, table), qkv, attended, cut, mask_value = cache
-    dattended, dproj_weight = matrix_product_backward(dy, attended, proj_weight)
-    dqkv, dtable = _attend_backward(dattended, qkv, qkv_bias, table, cut, mask_value)
-    dx, dqkv_weight = matrix_product_backward(dqkv[: x.size // x.shape[-1]], x, qkv_weight)
-    dqkv_bias = None if qkv_bias is None else sum_columns(dqkv)
-    dproj_bias = None if proj_bias is None else sum_columns(dy)
-    return dx, dqkv_weight, dqkv_bias, dproj_weight, dproj_bias, dtable
-
-
-def window_attention_forward(
-    x: Any,
-    qkv_weight: Any,
-    qkv_bias: Any,
-    proj_weight: Any,
-    proj_bias: Any,
-    bias_table: Any,
-    *,
-    attn_drop_mask: Any = None,
-    proj_drop_mask: Any = None,
-    **geometry: Any,
-) -> tuple[Any, Any]:
+def window_attention_forward(x: Any, *weights: Any, spec: AttentionSpec, **drop_masks: Any) -> tuple[Any, Any]:
     """See `npswin.ops.window_attention_forward`; with dropout or a very large window, it is not fused."""
-    weights = qkv_weight, qkv_bias, proj_weight, proj_bias, bias_table
-    if not _is_fused(x, proj_weight, (attn_drop_mask, proj_drop_mask), geometry):
-        masks = {"attn_drop_mask": attn_drop_mask, "proj_drop_mask": proj_drop_mask}
-        y, cache = composed("window_attention_forward")(x, *weights, **masks, **geometry)
-        return y, (None, cache)
-    y, cache = _forward(cupy().ascontiguousarray(x), weights, None, None, **geometry)
-    return y, (_backward, cache)
+    parameters = AttentionWeights(*weights)
+    if not is_fused(x, parameters, spec, drop_masks):
+        y, cache = unfused("window_attention_forward")(x, *weights, spec=spec, **drop_masks)
+        return y, (False, cache)
+    y, cache = fused_attention_forward(cupy().ascontiguousarray(x), parameters, spec, None, None)
+    return y, (True, cache)
 
 
 def window_attention_backward(dy: Any, cache: Any) -> tuple[Any, ...]:
     """See `npswin.ops.window_attention_backward`."""
     fused, cache = cache
-    if fused is None:
-        return composed("window_attention_backward")(dy, cache)
-    return fused(cupy().ascontiguousarray(dy), cache)
-
-
-def attention_branch_forward(
-    x: Any,
-    norm_weight: Any,
-    norm_bias: Any,
-    qkv_weight: Any,
-    qkv_bias: Any,
-    proj_weight: Any,
-    proj_bias: Any,
-    bias_table: Any,
-    *,
-    path_scale: Any = None,
-    attn_drop_mask: Any = None,
-    proj_drop_mask: Any = None,
-    **geometry: Any,
-) -> tuple[Any, Any]:
-    """See `npswin.ops.attention_branch_forward`; with dropout or a very large window, it is not fused."""
-    weights = qkv_weight, qkv_bias, proj_weight, proj_bias, bias_table
-    if not _is_fused(x, proj_weight, (attn_drop_mask, proj_drop_mask), geometry):
-        masks = {"attn_drop_mask": attn_drop_mask, "proj_drop_mask": proj_drop_mask}
-        definition = composed("attention_branch_forward")
-        y, cache = definition(x, norm_weight, norm_bias, *weights, path_scale=path_scale, **masks, **geometry)
-        return y, (None, cache, None)
-    x = cupy().ascontiguousarray(x)
-    normed, norm_cache = layer_norm_forward(x, norm_weight, norm_bias)
-    y, cache = _forward(normed, weights, x, path_scale, **geometry)
-    return y, (norm_cache, cache, path_scale)
-
-
-def attention_branch_backward(dy: Any, cache: Any) -> tuple[Any, ...]:
-    """See `npswin.ops.attention_branch_backward`."""
-    norm_cache, cache, path_scale = cache
-    if norm_cache is None:
-        return composed("attention_branch_backward")(dy, cache)
-    dy = cupy().ascontiguousarray(dy)
-    dnormed, *dattention = _backward(scaled(dy, path_scale), cache)
-    return *layer_norm_backward(dnormed, norm_cache, shortcut=dy), *dattention
+    if not fused:
+        return unfused("window_attention_backward")(dy, cache)
+    return fused_attention_backward(cupy().ascontiguousarray(dy), cache)

@@ -1,4 +1,4 @@
-"""The "cuda" dialect on a GPU where there is one, else on the CPU by way of `fake_cupy`."""
+"""The "cuda" backend on a GPU where there is one, else on the CPU by way of `fake_cupy`."""
 
 import shutil
 import sys
@@ -31,7 +31,7 @@ def _forget():
 
 @pytest.fixture(scope="module")
 def cuda():
-    """The dialect."""
+    """The backend."""
     real = _real()
     if real is not None:
         warnings.simplefilter("ignore", real._util.PerformanceWarning)  # of RuntimeWarnings, which are errors here
@@ -41,7 +41,7 @@ def cuda():
         pytest.skip("neither a GPU nor g++, which would compile the kernels for the CPU")
     sys.modules["cupy"] = fake_cupy.module()
     _forget()
-    cublas = import_module("npswin.backends.cuda.cublas")
+    cublas = import_module("npswin.backends.cuda.runtime.cublas")
     library, fake = cublas.library, fake_cupy.Cublas()
     cublas.library = lambda: fake
     try:

@@ -1,4 +1,4 @@
-"""CuPy as far as the "cuda" dialect uses it, without a GPU: arrays are NumPy's, kernels run on the CPU.
+"""CuPy as far as the "cuda" backend uses it, without a GPU: arrays are NumPy's, kernels run on the CPU.
 
 A kernel's own source is compiled for the CPU behind `shim.h`, so its arithmetic, its places in memory and its barriers
 are those that a GPU would see; what is not: speed, races between threads, and memory that is written beyond an array.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from npswin.backends.cuda.launch import _SCALARS, KERNELS
+from npswin.backends.cuda.runtime.launch import _SCALARS, KERNELS
 
 ARCHITECTURES = ("sm_80", "sm_90")  # A100, H100
 SOURCES = sorted(path.stem for path in KERNELS.glob("*.cu"))

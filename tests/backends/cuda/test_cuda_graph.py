@@ -9,7 +9,7 @@ import pytest
 import npswin
 from npswin import devices
 from npswin.backends import dispatch
-from npswin.backends.cuda import constants
+from npswin.backends.cuda.runtime import constants
 from npswin.devices import short_dtype, to_gpu, to_host
 from npswin.training import TrainConfig, compute_gradients
 from npswin.training.captured import CapturedSteps, Rates

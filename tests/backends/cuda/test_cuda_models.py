@@ -332,7 +332,7 @@ def test_too_little_memory_is_told(cuda, monkeypatch):
     assert all(isinstance(param, np.ndarray) for param in model.params.values())
 
 
-def test_a_word_of_numbers_on_the_cpu_stays_there(cuda):
+def test_an_op_of_numbers_on_the_cpu_stays_there(cuda):
     x = np.ones((2, 3), np.float32)
     assert isinstance(backends.dispatch.gelu(x), np.ndarray)
     assert isinstance(backends.dispatch.global_norm([x]), float)

@@ -107,21 +107,21 @@ KERNEL layer_norm_parameter_sums(
 }
 
 // The same of 2×2 groups of tokens of a map (images, height, width, channels).
-KERNEL group_norm_forward(
+KERNEL merging_norm_forward(
     const Scalar* x, const Sum* weight, const Sum* bias, Scalar* y, Sum* stats, Index groups, int height, int width,
     int channels, Sum eps
 ) {
     normalize(Groups{height, width, channels}, x, weight, bias, y, stats, groups, 4 * channels, eps);
 }
 
-KERNEL group_norm_backward(
+KERNEL merging_norm_backward(
     const Scalar* dy, const Scalar* x, const Sum* weight, const Sum* stats, Scalar* dx, Index groups, int height,
     int width, int channels
 ) {
     normalize_backward(Groups{height, width, channels}, dy, x, weight, stats, 0, dx, groups, 4 * channels);
 }
 
-KERNEL group_norm_parameter_sums(
+KERNEL merging_norm_parameter_sums(
     const Scalar* dy, const Scalar* x, const Sum* stats, Sum* sums, Index groups, int height, int width, int channels
 ) {
     parameter_sums(Groups{height, width, channels}, dy, x, stats, sums, groups, 4 * channels);

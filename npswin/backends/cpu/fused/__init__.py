@@ -1,0 +1,1 @@
+"""Fused ops: norm, branch and residual connection in one pass over the map; linear maps of gathered tokens."""

@@ -1,0 +1,425 @@
+"""(S)W-MSA with the norm before it and the residual connection after it: y = x + s · WindowAttention(x̂).
+
+**Forward.** A tile is a few windows. Padding, the cyclic shift and the cut into windows are only the offsets at which
+the tile's tokens are read and written, so none of them copies the map. The tile is turned into lanes and normalized;
+then for a few heads at a time q, k and v are computed and used while they are in the cache, and their outputs o are
+collected in lanes for the projection.
+
+    x ──gather, window order──▶ x̂ lanes ──W_qkv──▶ q, k, v of some heads ──attention──▶ o lanes ──W_proj──▶ y
+
+One head is computed in `attention_head`. The bias is laid out for it once a call; the mask is a comparison of small
+integers, made only for windows with tokens of several regions.
+
+**Few tokens.** Where a map has so few windows that tiles would leave threads idle or lanes empty, all windows make one
+tile, and the threads share its heads, and then the rows of the projection; see `npswin.backends.cpu.tile.projection`.
+
+**Backward.** In training q, k, v and two statistics a token are saved; probabilities and o are recomputed. The tokens
+go by chunks, tiles first and rows of weight gradients after that, as in `npswin.backends.cpu.fused.mlp`.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npswin.backends.cpu.fused.attention_bias import collect_bias, lay_out_bias
+from npswin.backends.cpu.fused.attention_head import (
+    BiasAndMask,
+    head_backward,
+    head_backward_scratch,
+    head_forward,
+    head_scratch,
+)
+from npswin.backends.cpu.fused.attention_plan import AttentionSizes, plan_attention
+from npswin.backends.cpu.machine.arrays import (
+    check_dtypes,
+    flat,
+    flat_derivative,
+    flat_norm,
+    flat_or_empty,
+    flat_or_full,
+)
+from npswin.backends.cpu.machine.compilation import kernel
+from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.processor import round_up
+from npswin.backends.cpu.machine.threads import PARTS_PER_THREAD, part_count, run_parallel, thread_count
+from npswin.backends.cpu.simd.intrinsics import lanes_of, prefetch
+from npswin.backends.cpu.simd.matrix_product import product
+from npswin.backends.cpu.simd.micro_kernel import BIAS, ZERO
+from npswin.backends.cpu.tile.lanes import (
+    gather,
+    normalize,
+    normalize_backward,
+    normalize_with_stats,
+    scale_and_shift,
+    scale_tokens,
+    scatter_residual,
+    sum_tokens,
+    to_rows,
+    zero_padding,
+)
+from npswin.backends.cpu.tile.projection import project_windows
+from npswin.backends.cpu.tile.sizes import chunk_tiles
+from npswin.backends.cpu.tile.weight_gradient import transposed, weight_gradient
+from npswin.backends.cpu.tile.window_tokens import WindowLayout, allocate_tile_tokens, locate_windows
+from npswin.ops.window_attention import AttentionSpec, AttentionWeights
+from npswin.types import Array
+
+
+class _Weights(NamedTuple):
+    """All parameters, flat; the norm's, and the bias as `lay_out_bias` has it, are empty where there are none."""
+
+    norm_weight: Array
+    norm_bias: Array
+    qkv_weight: Array
+    qkv_bias: Array
+    proj_weight: Array
+    proj_bias: Array
+    bias: Array
+
+
+class _Maps(NamedTuple):
+    """y = shortcut + s · attention(x), flat; s is one number an image or a single one.
+
+    In the backward pass y is dx, and shortcut is dy, or zeros where there is no residual connection.
+    """
+
+    x: Array
+    shortcut: Array
+    y: Array
+    image_scales: Array
+
+
+class _Saved(NamedTuple):
+    """What the forward pass saves for the backward pass; empty in inference.
+
+    Attributes:
+        stats: (tiles, 2, tile) mean and 1/√(σ² + eps) of each token.
+        qkv: (tiles, 3hd, tile) q, k and v in lanes.
+    """
+
+    stats: Array
+    qkv: Array
+
+
+class _Chunk(NamedTuple):
+    """What the backward pass of a chunk of tiles leaves for the gradients of the weights.
+
+    Attributes:
+        dqkv: (tiles, 3hd, tile) in lanes.
+        attended: (tiles, hd, tile) o in lanes.
+        normed: (tokens, C) x̂ in window order.
+        dout: (tokens, C) the derivative by the projection's output in window order.
+    """
+
+    dqkv: Array
+    attended: Array
+    normed: Array
+    dout: Array
+
+
+class _Sums(NamedTuple):
+    """Sums of gradients that are not yet added up.
+
+    Attributes:
+        by_tile: (tiles, 3C + 3hd) dnorm_weight, dnorm_bias, dproj_bias, dqkv_bias.
+        dbias: (parts, numbers of the bias as it is laid out).
+    """
+
+    by_tile: Array
+    dbias: Array
+
+
+@kernel
+def _forward(
+    first: int,
+    stop: int,
+    part: int,
+    scratch: Array,
+    maps: _Maps,
+    windows: WindowLayout,
+    sizes: AttentionSizes,
+    weights: _Weights,
+    mask_value: float,
+    saved: _Saved,
+    shared: Array,
+) -> None:
+    """first, stop: tiles; or heads of the only tile, whose outputs o go to `shared`."""
+    channels, heads, group, head_sizes = sizes.channels, sizes.heads, sizes.heads_per_group, sizes.head
+    per_window, dim, per_step, tile = head_sizes.tokens, head_sizes.dim, head_sizes.windows_per_step, windows.tile
+    by_heads = shared.size > 0
+    first_tile, stop_tile = (0, 1) if by_heads else (first, stop)
+    first_head, stop_head = (first, stop) if by_heads else (0, heads)
+    vector = lanes_of(maps.x)
+    inner_dim = heads * dim
+    bias_stride = per_window * per_step * head_sizes.padded_tokens if sizes.bias_heads > 1 else 0
+    xhat, out = (scratch, 0, tile), (scratch, channels * tile, tile)
+    attended = (shared, 0, tile) if by_heads else (scratch, 2 * channels * tile, tile)
+    qkv_start = (2 * channels + inner_dim) * tile
+    free = (scratch, qkv_start + 3 * group * dim * tile)
+    tokens = allocate_tile_tokens(windows, maps.x)
+    for t in range(first_tile, stop_tile):
+        window = t * windows.windows_per_tile
+        count = min(windows.windows_per_tile, windows.windows - window)
+        token_count = count * per_window
+        width = round_up(token_count, vector)
+        padded = locate_windows(window, count, windows, channels, maps.image_scales, tokens)
+        gather(maps.x, tokens.offsets, token_count, channels, xhat)
+        if weights.norm_weight.size:
+            normalize(xhat, width, channels, (saved.stats, t * 2 * tile) if saved.stats.size else free)
+            scale_and_shift(xhat, width, channels, weights.norm_weight, weights.norm_bias)
+        if padded:
+            zero_padding(xhat, token_count, channels, tokens.in_map)
+        for head in range(first_head, stop_head, group):
+            some = min(group, stop_head - head)
+            save = saved.qkv.size > 0
+            qkv = saved.qkv if save else scratch
+            q_start = (t * 3 * inner_dim + head * dim) * tile if save else qkv_start
+            q_to_k = (inner_dim if save else group * dim) * tile
+            for which in range(3):
+                row = which * inner_dim + head * dim
+                into = (qkv, q_start + which * q_to_k, tile)
+                left = (weights.qkv_weight, row * channels, channels, 1)
+                product(some * dim, width, channels, left, xhat, into, BIAS, (weights.qkv_bias, row))
+            for h in range(some):
+                for w in range(0, count, per_step):
+                    at = q_start + h * dim * tile + w * per_window
+                    q, k, v = (qkv, at, tile), (qkv, at + q_to_k, tile), (qkv, at + 2 * q_to_k, tile)
+                    o = (attended[0], attended[1] + (head + h) * dim * tile + w * per_window, tile)
+                    added = BiasAndMask(
+                        weights.bias,
+                        (head + h) * bias_stride,
+                        tokens.regions,
+                        w * per_window,
+                        tokens.needs_mask,
+                        w,
+                        mask_value,
+                    )
+                    head_forward(q, k, v, o, min(per_step, count - w), head_sizes, added, free)
+        if not by_heads:
+            left = (weights.proj_weight, 0, inner_dim, 1)
+            product(channels, width, inner_dim, left, attended, out, BIAS, (weights.proj_bias, 0))
+            scatter_residual(
+                out, tokens.scales, maps.shortcut, maps.y, tokens.offsets, tokens.in_map, token_count, channels
+            )
+
+
+@kernel
+def _backward(
+    first: int,
+    stop: int,
+    part: int,
+    scratch: Array,
+    chunk_first: int,
+    dy: Array,
+    maps: _Maps,
+    windows: WindowLayout,
+    sizes: AttentionSizes,
+    weights: _Weights,
+    mask_value: float,
+    saved: _Saved,
+    chunk: _Chunk,
+    sums: _Sums,
+) -> None:
+    """first, stop: tiles of the chunk that begins with tile `chunk_first`."""
+    channels, heads, group, head_sizes = sizes.channels, sizes.heads, sizes.heads_per_group, sizes.head
+    per_window, dim, per_step, tile = head_sizes.tokens, head_sizes.dim, head_sizes.windows_per_step, windows.tile
+    vector = lanes_of(maps.x)
+    inner_dim = heads * dim
+    q_to_k = inner_dim * tile
+    bias_size = per_window * per_step * head_sizes.padded_tokens
+    bias_stride = bias_size if sizes.bias_heads > 1 else 0
+    dy_lanes, xhat, dxhat = (scratch, 0, tile), (scratch, channels * tile, tile), (scratch, 2 * channels * tile, tile)
+    do_start = 3 * channels * tile
+    free, none = (scratch, do_start + group * dim * tile), (scratch, 0)
+    tokens = allocate_tile_tokens(windows, maps.x)
+    for here in range(first, stop):
+        t = chunk_first + here
+        window = t * windows.windows_per_tile
+        count = min(windows.windows_per_tile, windows.windows - window)
+        token_count = count * per_window
+        width = round_up(token_count, vector)
+        sums_at = t * (3 * channels + 3 * inner_dim)
+        padded = locate_windows(window, count, windows, channels, maps.image_scales, tokens)
+        gather(dy, tokens.offsets, token_count, channels, dy_lanes)
+        scale_tokens(dy_lanes, width, channels, tokens.scales)
+        if padded:
+            zero_padding(dy_lanes, token_count, channels, tokens.in_map)
+        sum_tokens(dy_lanes, token_count, channels, sums.by_tile, sums_at + 2 * channels)
+        for head in range(0, heads, group):
+            some = min(group, heads - head)
+            into = (scratch, do_start, tile)
+            left = (weights.proj_weight, head * dim, 1, inner_dim)
+            product(some * dim, width, channels, left, dy_lanes, into, ZERO, none)
+            for h in range(some):
+                for which in range(3):
+                    rows = which * q_to_k + (head + h) * dim * tile
+                    prefetch(saved.qkv, t * 3 * q_to_k + rows, dim * tile)
+                for w in range(0, count, per_step):
+                    lane = (head + h) * dim * tile + w * per_window
+                    at, back = t * 3 * q_to_k + lane, here * 3 * q_to_k + lane
+                    bias_start = (head + h) * bias_stride
+                    added = BiasAndMask(
+                        weights.bias,
+                        bias_start,
+                        tokens.regions,
+                        w * per_window,
+                        tokens.needs_mask,
+                        w,
+                        mask_value,
+                    )
+                    head_backward(
+                        ((saved.qkv, at, tile), (saved.qkv, at + q_to_k, tile), (saved.qkv, at + 2 * q_to_k, tile)),
+                        (chunk.attended, here * q_to_k + lane, tile),
+                        (scratch, do_start + h * dim * tile + w * per_window, tile),
+                        (
+                            (chunk.dqkv, back, tile),
+                            (chunk.dqkv, back + q_to_k, tile),
+                            (chunk.dqkv, back + 2 * q_to_k, tile),
+                        ),
+                        min(per_step, count - w),
+                        head_sizes,
+                        added,
+                        (sums.dbias, part * sizes.bias_heads * bias_size + bias_start),
+                        free,
+                    )
+        right = (chunk.dqkv, here * 3 * q_to_k, tile)
+        sum_tokens(right, token_count, 3 * inner_dim, sums.by_tile, sums_at + 3 * channels)
+        product(channels, width, 3 * inner_dim, (weights.qkv_weight, 0, 1, channels), right, dxhat, ZERO, none)
+        if padded:
+            zero_padding(dxhat, token_count, channels, tokens.in_map)
+        gather(maps.x, tokens.offsets, token_count, channels, xhat)
+        if weights.norm_weight.size:
+            stats = (saved.stats, t * 2 * tile)
+            normalize_with_stats(xhat, width, channels, stats)
+            normalize_backward(
+                dxhat, xhat, token_count, channels, weights.norm_weight, stats, (sums.by_tile, sums_at), free
+            )
+            scale_and_shift(xhat, width, channels, weights.norm_weight, weights.norm_bias)
+        if padded:
+            zero_padding(xhat, token_count, channels, tokens.in_map)
+        first_row = here * windows.windows_per_tile * per_window
+        to_rows(xhat, chunk.normed, first_row, token_count, channels, channels)
+        to_rows(dy_lanes, chunk.dout, first_row, token_count, channels, channels)
+        tokens.scales[:] = 1
+        scatter_residual(
+            dxhat, tokens.scales, maps.shortcut, maps.y, tokens.offsets, tokens.in_map, token_count, channels
+        )
+
+
+class AttentionCall:
+    """One call of an op: its arguments as kernels take them, and what the backward pass needs.
+
+    Args:
+        x: (B, H, W, C).
+        norm: weight and bias of the norm before attention and with it the residual connection; None for neither.
+        weights: of the attention.
+        spec: heads, windows, shift and mask.
+        path_scale: (B,) drop path's factors, or None.
+        for_backward: whether to save what `backward` needs.
+
+    Raises:
+        ValueError: shapes or dtypes that do not fit.
+    """
+
+    def __init__(
+        self,
+        x: Array,
+        norm: tuple[Array, Array] | None,
+        weights: AttentionWeights,
+        spec: AttentionSpec,
+        path_scale: Array | None = None,
+        for_backward: bool = False,
+    ) -> None:
+        check_dtypes(x, *(norm or ()), *weights, path_scale)
+        qkv_weight, qkv_bias, proj_weight, proj_bias, table = weights
+        self.x, self.shape, self.has_norm, self.for_backward = flat(x), x.shape, norm is not None, for_backward
+        self.has_qkv_bias, self.has_proj_bias, self.bias_table = qkv_bias is not None, proj_bias is not None, table
+        self.plan = plan_attention(
+            *(x.shape, qkv_weight.shape, proj_weight.shape, None if table is None else table.shape),
+            *(spec, x.dtype, thread_count(), for_backward),
+        )
+        channels, none = x.shape[3], flat_or_empty(None, x)
+        bias = none
+        if table is not None:
+            layout = self.plan.bias_layout
+            bias = np.zeros(layout.size, x.dtype)
+            lay_out_bias(flat(table), self.plan.bias_rows, self.plan.root_dim, layout, bias)
+        self.weights = _Weights(
+            *flat_norm(norm, channels, x),
+            flat(qkv_weight),
+            flat_or_full(qkv_bias, len(qkv_weight), x),
+            flat(proj_weight),
+            flat_or_full(proj_bias, channels, x),
+            bias,
+        )
+        self.image_scales = flat_or_full(path_scale, 1 if path_scale is None else len(x), x, fill=1)
+        self.saved = _Saved(none, none)
+
+    def forward(self) -> Array:
+        """y (B, H, W, C)."""
+        windows, sizes, tiles, by_heads = self.plan.windows, self.plan.sizes, self.plan.tiles, self.plan.by_heads
+        tile, dtype, dim = windows.tile, self.x.dtype, sizes.head.dim
+        inner_dim = sizes.heads * dim
+        if self.for_backward:
+            stats = empty(tiles * 2 * tile if self.has_norm else 0, dtype)
+            self.saved = _Saved(stats, empty(tiles * 3 * inner_dim * tile, dtype))
+        shared = empty(inner_dim * tile if by_heads else 0, dtype)
+        maps = self._maps(self.x)
+        scratch = max(head_scratch(sizes.head), 2 * tile)
+        scratch += (2 * sizes.channels + inner_dim + 3 * sizes.heads_per_group * dim) * tile
+        run_parallel(
+            *(_forward, sizes.heads if by_heads else tiles, scratch, dtype),
+            *(maps, windows, sizes, self.weights, self.plan.mask_value, self.saved, shared),
+            parts_per_thread=1 if by_heads else PARTS_PER_THREAD,
+        )
+        if by_heads:
+            weight, bias = self.weights.proj_weight, self.weights.proj_bias
+            project_windows(shared, inner_dim, weight, bias, maps.image_scales, maps.shortcut, maps.y, windows)
+        return maps.y.reshape(self.shape)
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        """dx, dnorm_weight, dnorm_bias, dqkv_weight, dqkv_bias, dproj_weight, dproj_bias, dbias_table."""
+        windows, sizes, tiles = self.plan.windows, self.plan.sizes, self.plan.tiles
+        channels, dim, tile, dtype = sizes.channels, sizes.head.dim, windows.tile, self.x.dtype
+        inner_dim = sizes.heads * dim
+        dy = flat_derivative(dy, self.x.size, dtype)
+        maps = self._maps(dy)
+        tokens = windows.windows_per_tile * windows.tokens
+        threads = thread_count()
+        chunk_size = chunk_tiles((4 * inner_dim + 2 * channels) * tile * dtype.itemsize, tiles, threads)
+        dqkv, attended = empty(chunk_size * 3 * inner_dim * tile, dtype), empty(chunk_size * inner_dim * tile, dtype)
+        normed, dout = empty(chunk_size * tokens * channels, dtype), empty(chunk_size * tokens * channels, dtype)
+        chunk = _Chunk(dqkv, attended, normed, dout)
+        by_tile = np.zeros((tiles, 3 * channels + 3 * inner_dim), dtype)
+        dbias = np.zeros((part_count(chunk_size, threads), self.plan.bias_layout.size), dtype)
+        dqkv_weight, dproj_transposed = empty((3 * inner_dim, channels), dtype), empty((inner_dim, channels), dtype)
+        scratch = max(head_backward_scratch(sizes.head), 2 * tile)
+        scratch += (3 * channels + sizes.heads_per_group * dim) * tile
+        for first in range(0, tiles, chunk_size):
+            count = min(chunk_size, tiles - first)
+            run_parallel(
+                *(_backward, count, scratch, dtype, first, dy, maps, windows, sizes, self.weights),
+                *(self.plan.mask_value, self.saved, chunk, _Sums(by_tile.reshape(-1), dbias.reshape(-1))),
+                threads=threads,
+            )
+            here = min(count * tokens, windows.windows * windows.tokens - first * tokens)
+            weight_gradient(dqkv, tile, tokens, normed, 0, here, dqkv_weight, first == 0)
+            weight_gradient(attended, tile, tokens, dout, 0, here, dproj_transposed, first == 0)
+        del chunk, dqkv, attended, normed, dout  # so that their memory is reused for the transposes
+        dnorm_weight, dnorm_bias, dproj_bias, dqkv_bias = np.split(
+            by_tile.sum(axis=0), [channels, 2 * channels, 3 * channels]
+        )
+        dtable = None
+        if self.bias_table is not None:
+            dtable = np.zeros(self.bias_table.shape, dtype)
+            collect_bias(dbias.sum(axis=0), self.plan.bias_rows, self.plan.bias_layout, dtable.reshape(-1))
+        return (
+            *(maps.y.reshape(self.shape), dnorm_weight, dnorm_bias),
+            *(dqkv_weight, dqkv_bias if self.has_qkv_bias else None),
+            *(transposed(dproj_transposed), dproj_bias if self.has_proj_bias else None, dtable),
+        )
+
+    def _maps(self, shortcut: Array) -> _Maps:
+        """With a new y; without a residual connection the shortcut is zeros, those that y begins with."""
+        y: Any = empty(self.x.shape, self.x.dtype) if self.has_norm else np.zeros_like(self.x)
+        return _Maps(self.x, shortcut if self.has_norm else y, y, self.image_scales)

@@ -1,0 +1,386 @@
+"""The MLP, with the norm before it and the residual connection after it: y = x + s · (GELU(x̂ W₁ᵀ + b₁) W₂ᵀ + b₂).
+
+**Forward.** A tile of tokens is read once, turned into lanes, normalized, and carried through both linear maps; only y
+is written to memory. The hidden layer, four times as wide as the map, is computed and used some two hundred rows at a
+time, so it never leaves the second cache. In training the hidden layer before the GELU and two statistics a token are
+saved; x̂ and the GELU are cheap to recompute.
+
+    x ──gather──▶ x̂ lanes ──W₁──▶ 200 hidden rows ──GELU──▶ ──W₂, added up──▶ lanes ──scatter, + x──▶ y
+
+**Few tokens.** Where there are so few that tiles would leave threads idle or lanes empty, they make one tile, and the
+threads share the hidden rows, and then the rows of W₂; see `npswin.backends.cpu.tile.projection`.
+
+**Backward.** The derivatives by x need tiles of tokens; the derivatives by the weights are sums over all tokens, best
+computed for some rows of a weight at a time. So the tokens are taken in chunks: first all tiles of a chunk, which write
+their GELU(h), dh and x̂, then all rows of dW₁ and dW₂. What a chunk writes fits into the last cache, and each row of a
+gradient is computed by one thread, so there are no copies of gradients to be added up.
+
+dW₂ is computed transposed, since of its two factors GELU(h) is the one in lanes; it is transposed at the end.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npswin.backends.cpu.machine.arrays import (
+    check_dtypes,
+    flat,
+    flat_derivative,
+    flat_norm,
+    flat_or_empty,
+    flat_or_full,
+)
+from npswin.backends.cpu.machine.compilation import inner_function, kernel, view
+from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.processor import TILE_ROWS, round_up
+from npswin.backends.cpu.machine.threads import PARTS_PER_THREAD, run_parallel, thread_count
+from npswin.backends.cpu.simd.elementary_functions import gelu_slope, normal_cdf
+from npswin.backends.cpu.simd.intrinsics import lanes_of
+from npswin.backends.cpu.simd.matrix_product import product
+from npswin.backends.cpu.simd.micro_kernel import ACCUMULATE, BIAS, ZERO
+from npswin.backends.cpu.tile.lanes import (
+    gather,
+    normalize,
+    normalize_backward,
+    normalize_rows,
+    normalize_with_stats,
+    scale_and_shift,
+    scale_tokens,
+    scatter_residual,
+    sum_tokens,
+)
+from npswin.backends.cpu.tile.projection import project_windows
+from npswin.backends.cpu.tile.sizes import (
+    chunk_tiles,
+    hidden_rows_per_step,
+    shares_weight_rows,
+    single_tile,
+    token_tile,
+)
+from npswin.backends.cpu.tile.weight_gradient import transposed, weight_gradient
+from npswin.backends.cpu.tile.window_tokens import one_window
+from npswin.types import Array
+
+
+class MlpSizes(NamedTuple):
+    """Sizes of a call.
+
+    Attributes:
+        tokens: in all.
+        channels: C.
+        hidden: rows of the hidden layer.
+        tile: lanes of a tile.
+        rows_per_step: hidden rows that are computed together.
+        tokens_per_scale: tokens that share a factor of drop path: those of an image, or all.
+    """
+
+    tokens: int
+    channels: int
+    hidden: int
+    tile: int
+    rows_per_step: int
+    tokens_per_scale: int
+
+
+class _Weights(NamedTuple):
+    """All parameters, flat; those of the norm are empty where there is none."""
+
+    norm_weight: Array
+    norm_bias: Array
+    fc1_weight: Array
+    fc1_bias: Array
+    fc2_weight: Array
+    fc2_bias: Array
+
+
+class _Maps(NamedTuple):
+    """y = shortcut + s · MLP(x), flat; s is one number an image or a single one.
+
+    In the backward pass y is dx, and shortcut is dy, or zeros where there is no residual connection.
+    """
+
+    x: Array
+    shortcut: Array
+    y: Array
+    image_scales: Array
+
+
+class _Saved(NamedTuple):
+    """What the forward pass saves for the backward pass; empty in inference.
+
+    Attributes:
+        stats: (tiles, 2, tile) mean and 1/√(σ² + eps) of each token.
+        hidden: (tiles, hidden, tile) the hidden layer before the GELU, in lanes.
+    """
+
+    stats: Array
+    hidden: Array
+
+
+class _Chunk(NamedTuple):
+    """What the backward pass of a chunk of tiles leaves for the gradients of the weights.
+
+    Attributes:
+        activated: (tiles, hidden, tile) s · GELU(h) in lanes.
+        dhidden: (tiles, hidden, tile) in lanes.
+        normed: (tokens, C) x̂.
+    """
+
+    activated: Array
+    dhidden: Array
+    normed: Array
+
+
+@inner_function
+def _locate_tokens(
+    first: int, count: int, sizes: MlpSizes, image_scales: Array, offsets: Array, token_scales: Array
+) -> None:
+    """Where each of a tile's tokens starts, and the factor of its image."""
+    for i in range(sizes.tile):
+        token = first + i if i < count else first
+        offsets[i] = token * sizes.channels
+        token_scales[i] = image_scales[token // sizes.tokens_per_scale]
+
+
+@inner_function
+def _gelu(hidden: Array, start: int, out: Array, out_start: int, count: int) -> None:
+    source, activated = view(hidden, start, count), view(out, out_start, count)
+    for i in range(count):
+        activated[i] = source[i] * normal_cdf(source[i])
+
+
+@inner_function
+def _gelu_in_place(hidden: Array, start: int, count: int) -> None:
+    # not _gelu with one array twice: the compiler's check that its arrays do not overlap would choose the scalar loop
+    row = view(hidden, start, count)
+    for i in range(count):
+        row[i] *= normal_cdf(row[i])
+
+
+@kernel
+def _forward(
+    first: int,
+    stop: int,
+    part: int,
+    scratch: Array,
+    maps: _Maps,
+    sizes: MlpSizes,
+    weights: _Weights,
+    saved: _Saved,
+    shared: Array,
+) -> None:
+    """first, stop: tiles; or, in groups of TILE_ROWS, hidden rows of the only tile, whose GELU goes to `shared`."""
+    channels, hidden, tile, rows = sizes.channels, sizes.hidden, sizes.tile, sizes.rows_per_step
+    by_rows = shared.size > 0
+    first_tile, stop_tile = (0, 1) if by_rows else (first, stop)
+    first_row, stop_row = (first * TILE_ROWS, min(hidden, stop * TILE_ROWS)) if by_rows else (0, hidden)
+    vector = lanes_of(maps.x)
+    xhat, out = (scratch, 0, tile), (scratch, channels * tile, tile)
+    step_start = 2 * channels * tile
+    own_stats = step_start + rows * tile
+    offsets, token_scales = np.empty(tile, np.int64), np.empty(tile, maps.x.dtype)
+    all_in_map = np.ones(tile, np.bool_)
+    for t in range(first_tile, stop_tile):
+        count = min(tile, sizes.tokens - t * tile)
+        width = round_up(count, vector)
+        _locate_tokens(t * tile, count, sizes, maps.image_scales, offsets, token_scales)
+        gather(maps.x, offsets, count, channels, xhat)
+        if weights.norm_weight.size:
+            normalize(xhat, width, channels, (saved.stats, t * 2 * tile) if saved.stats.size else (scratch, own_stats))
+            scale_and_shift(xhat, width, channels, weights.norm_weight, weights.norm_bias)
+        for h in range(first_row, stop_row, rows):
+            height = min(rows, stop_row - h)
+            left, bias = (weights.fc1_weight, h * channels, channels, 1), (weights.fc1_bias, h)
+            if by_rows:
+                product(height, width, channels, left, xhat, (shared, h * tile, tile), BIAS, bias)
+                for row in range(height):
+                    _gelu_in_place(shared, (h + row) * tile, width)
+                continue
+            if saved.hidden.size:
+                at = (t * hidden + h) * tile
+                product(height, width, channels, left, xhat, (saved.hidden, at, tile), BIAS, bias)
+                for row in range(height):
+                    _gelu(saved.hidden, at + row * tile, scratch, step_start + row * tile, width)
+            else:
+                product(height, width, channels, left, xhat, (scratch, step_start, tile), BIAS, bias)
+                for row in range(height):
+                    _gelu_in_place(scratch, step_start + row * tile, width)
+            start = BIAS if h == 0 else ACCUMULATE
+            left, right = (weights.fc2_weight, h, hidden, 1), (scratch, step_start, tile)
+            product(channels, width, height, left, right, out, start, (weights.fc2_bias, 0))
+        if not by_rows:
+            scatter_residual(out, token_scales, maps.shortcut, maps.y, offsets, all_in_map, count, channels)
+
+
+@kernel
+def _backward(
+    first: int,
+    stop: int,
+    part: int,
+    scratch: Array,
+    chunk_first: int,
+    dy: Array,
+    maps: _Maps,
+    sizes: MlpSizes,
+    weights: _Weights,
+    saved: _Saved,
+    chunk: _Chunk,
+    sums: Array,
+) -> None:
+    """first, stop: tiles of the chunk that begins with tile `chunk_first`.
+
+    `sums` has a row a tile: dnorm_weight, dnorm_bias, dfc2_bias (C each), dfc1_bias (hidden).
+    """
+    channels, hidden, tile, rows = sizes.channels, sizes.hidden, sizes.tile, sizes.rows_per_step
+    vector = lanes_of(maps.x)
+    dout, xhat, dxhat = (scratch, 0, tile), (scratch, channels * tile, tile), (scratch, 2 * channels * tile, tile)
+    free, none = (scratch, 3 * channels * tile), (scratch, 0)
+    offsets, token_scales = np.empty(tile, np.int64), np.empty(tile, maps.x.dtype)
+    all_in_map = np.ones(tile, np.bool_)
+    for here in range(first, stop):
+        t = chunk_first + here
+        count = min(tile, sizes.tokens - t * tile)
+        width = round_up(count, vector)
+        sums_at = t * (3 * channels + hidden)
+        _locate_tokens(t * tile, count, sizes, maps.image_scales, offsets, token_scales)
+        gather(dy, offsets, count, channels, dout)
+        scale_tokens(dout, width, channels, token_scales)
+        sum_tokens(dout, count, channels, sums, sums_at + 2 * channels)
+        if weights.norm_weight.size:
+            norm, own_stats = (weights.norm_weight, weights.norm_bias), (saved.stats, t * 2 * tile, tile)
+            normalize_rows(maps.x, offsets, count, channels, norm, own_stats, chunk.normed, here * tile * channels)
+        for h in range(0, hidden, rows):
+            height = min(rows, hidden - h)
+            at = (here * hidden + h) * tile
+            back = (chunk.dhidden, at, tile)
+            product(height, width, channels, (weights.fc2_weight, h, 1, hidden), dout, back, ZERO, none)
+            for row in range(height):
+                values = view(saved.hidden, (t * hidden + h + row) * tile, count)
+                activated = view(chunk.activated, at + row * tile, count)
+                dvalues = view(chunk.dhidden, at + row * tile, count)
+                total = maps.x.dtype.type(0)
+                for i in range(count):
+                    cdf, slope = gelu_slope(values[i])
+                    activated[i] = values[i] * cdf * token_scales[i]
+                    dvalues[i] *= slope
+                    total += dvalues[i]
+                sums[sums_at + 3 * channels + h + row] = total
+            start = ZERO if h == 0 else ACCUMULATE
+            product(channels, width, height, (weights.fc1_weight, h * channels, 1, channels), back, dxhat, start, none)
+        if weights.norm_weight.size:
+            stats = (saved.stats, t * 2 * tile)
+            gather(maps.x, offsets, count, channels, xhat)
+            normalize_with_stats(xhat, width, channels, stats)
+            normalize_backward(dxhat, xhat, count, channels, weights.norm_weight, stats, (sums, sums_at), free)
+        token_scales[:] = 1
+        scatter_residual(dxhat, token_scales, maps.shortcut, maps.y, offsets, all_in_map, count, channels)
+
+
+class MlpCall:
+    """One call of an op: its arguments as kernels take them, and what the backward pass needs.
+
+    Args:
+        x: (..., C).
+        norm: weight and bias of the norm before the MLP and with it the residual connection; None for neither.
+        weights: fc1_weight, fc1_bias, fc2_weight, fc2_bias.
+        path_scale: (B,) drop path's factors, or None.
+        for_backward: whether to save what `backward` needs.
+
+    Raises:
+        ValueError: shapes or dtypes that do not fit.
+    """
+
+    def __init__(
+        self,
+        x: Array,
+        norm: tuple[Array, Array] | None,
+        weights: tuple[Array, Array | None, Array, Array | None],
+        path_scale: Array | None = None,
+        for_backward: bool = False,
+    ) -> None:
+        check_dtypes(x, *(norm or ()), *weights, path_scale)
+        fc1_weight, fc1_bias, fc2_weight, fc2_bias = weights
+        self.x, self.shape, self.has_norm = flat(x), x.shape, norm is not None
+        self.has_fc1_bias, self.has_fc2_bias = fc1_bias is not None, fc2_bias is not None
+        hidden, channels = len(fc1_weight), x.shape[-1]
+        tokens = x.size // channels
+        if fc1_weight.shape[1] != channels or fc2_weight.shape != (channels, hidden):
+            raise ValueError(f"weights of {fc1_weight.shape} and {fc2_weight.shape} do not fit a map of {x.shape}")
+        self.weights = _Weights(
+            *flat_norm(norm, channels, x),
+            flat(fc1_weight),
+            flat_or_full(fc1_bias, hidden, x),
+            flat(fc2_weight),
+            flat_or_full(fc2_bias, channels, x),
+        )
+        images = 1 if path_scale is None else len(x)
+        self.image_scales = flat_or_full(path_scale, images, x, fill=1)
+        threads = thread_count()
+        self.for_backward, tile = for_backward, token_tile(channels, x.itemsize, tokens, threads)
+        self.tiles = -(-tokens // tile)
+        busiest = -(-self.tiles // threads) * tile
+        weight_bytes = fc1_weight.nbytes + fc2_weight.nbytes
+        self.by_rows = not for_backward and shares_weight_rows(tokens, x.itemsize, threads, busiest, weight_bytes)
+        if self.by_rows:
+            tile, self.tiles = single_tile(tokens, x.itemsize), 1
+        per_scale = max(1, tokens // max(1, images))
+        self.sizes = MlpSizes(tokens, channels, hidden, tile, hidden_rows_per_step(hidden), per_scale)
+        none = flat_or_empty(None, x)
+        self.saved = _Saved(none, none)
+
+    def forward(self) -> Array:
+        """y, of x's shape."""
+        sizes, dtype = self.sizes, self.x.dtype
+        hidden, tile = sizes.hidden, sizes.tile
+        if self.for_backward:
+            saved_hidden = empty(self.tiles * hidden * tile, dtype)
+            self.saved = _Saved(empty(self.tiles * 2 * tile if self.has_norm else 0, dtype), saved_hidden)
+        shared = empty(hidden * tile if self.by_rows else 0, dtype)
+        maps = self._maps(self.x)
+        run_parallel(
+            *(_forward, -(-hidden // TILE_ROWS) if self.by_rows else self.tiles),
+            *((2 * sizes.channels + sizes.rows_per_step + 2) * tile, dtype),
+            *(maps, sizes, self.weights, self.saved, shared),
+            parts_per_thread=1 if self.by_rows else PARTS_PER_THREAD,
+        )
+        if self.by_rows:
+            weight, bias, window = self.weights.fc2_weight, self.weights.fc2_bias, one_window(sizes.tokens, tile)
+            project_windows(shared, hidden, weight, bias, maps.image_scales, maps.shortcut, maps.y, window)
+        return maps.y.reshape(self.shape)
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        """dx, dnorm_weight, dnorm_bias, dfc1_weight, dfc1_bias, dfc2_weight, dfc2_bias."""
+        sizes, dtype = self.sizes, self.x.dtype
+        channels, hidden, tile = sizes.channels, sizes.hidden, sizes.tile
+        dy = flat_derivative(dy, self.x.size, dtype)
+        maps = self._maps(dy)
+        sums = np.zeros((self.tiles, 3 * channels + hidden), dtype)
+        dfc1_weight, dfc2_transposed = empty((hidden, channels), dtype), empty((hidden, channels), dtype)
+        chunk_size = chunk_tiles(2 * hidden * tile * dtype.itemsize, self.tiles, thread_count())
+        activated, dhidden = empty(chunk_size * hidden * tile, dtype), empty(chunk_size * hidden * tile, dtype)
+        normed = empty(chunk_size * tile * channels, dtype) if self.has_norm else self.x
+        chunk = _Chunk(activated, dhidden, normed)
+        for first in range(0, self.tiles, chunk_size):
+            count, start = min(chunk_size, self.tiles - first), first * tile
+            run_parallel(
+                *(_backward, count, (3 * channels + 2) * tile, dtype, first, dy, maps),
+                *(sizes, self.weights, self.saved, chunk, sums.reshape(-1)),
+            )
+            here = min(count * tile, sizes.tokens - start)
+            normed_start = 0 if self.has_norm else start
+            weight_gradient(dhidden, tile, tile, normed, normed_start, here, dfc1_weight, first == 0)
+            weight_gradient(activated, tile, tile, dy, start, here, dfc2_transposed, first == 0)
+        del chunk, activated, dhidden, normed  # so that their memory is reused for the transposes
+        dnorm_weight, dnorm_bias, dfc2_bias, dfc1_bias = np.split(
+            sums.sum(axis=0), [channels, 2 * channels, 3 * channels]
+        )
+        return (
+            *(maps.y.reshape(self.shape), dnorm_weight, dnorm_bias),
+            *(dfc1_weight, dfc1_bias if self.has_fc1_bias else None),
+            *(transposed(dfc2_transposed), dfc2_bias if self.has_fc2_bias else None),
+        )
+
+    def _maps(self, shortcut: Array) -> _Maps:
+        """With a new y; without a residual connection the shortcut is zeros, those that y begins with."""
+        y: Any = empty(self.x.shape, self.x.dtype) if self.has_norm else np.zeros_like(self.x)
+        return _Maps(self.x, shortcut if self.has_norm else y, y, self.image_scales)

@@ -1,0 +1,42 @@
+"""`gelu`: one pass over the array, in blocks."""
+
+from typing import Any
+
+from npswin.backends.cpu.machine.arrays import BLOCK, block_count, flat, flat_derivative
+from npswin.backends.cpu.machine.compilation import kernel, view
+from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.threads import run_parallel
+from npswin.backends.cpu.simd.elementary_functions import gelu_slope, normal_cdf
+from npswin.types import Array
+
+
+@kernel
+def _forward(first: int, stop: int, part: int, scratch: Array, x: Array, y: Array) -> None:
+    count = min(stop * BLOCK, x.size) - first * BLOCK
+    source, out = view(x, first * BLOCK, count), view(y, first * BLOCK, count)
+    for i in range(count):
+        out[i] = source[i] * normal_cdf(source[i])
+
+
+@kernel
+def _backward(first: int, stop: int, part: int, scratch: Array, x: Array, dy: Array, dx: Array) -> None:
+    count = min(stop * BLOCK, x.size) - first * BLOCK
+    start = first * BLOCK
+    source, dy_block, out = view(x, start, count), view(dy, start, count), view(dx, start, count)
+    for i in range(count):
+        out[i] = dy_block[i] * gelu_slope(source[i])[1]
+
+
+def gelu_forward(x: Array) -> tuple[Array, Any]:
+    """See `npswin.ops.gelu_forward`."""
+    source = flat(x)
+    y = empty(source.shape, source.dtype)
+    run_parallel(_forward, block_count(x), 0, x.dtype, source, y)
+    return y.reshape(x.shape), source
+
+
+def gelu_backward(dy: Array, cache: Any) -> Array:
+    """See `npswin.ops.gelu_backward`."""
+    dx = empty(cache.shape, cache.dtype)
+    run_parallel(_backward, block_count(dy), 0, dy.dtype, cache, flat_derivative(dy, cache.size, cache.dtype), dx)
+    return dx.reshape(dy.shape)

@@ -1,0 +1,268 @@
+"""How threads find the parts of a job, without the GIL.
+
+The ops of a small model take tens of microseconds. Waking a thread takes as long, and so does the GIL when two threads
+want it. So a thread that has just worked polls a board for a while, in compiled code, and takes parts of a job as soon
+as one is posted there; so does the thread that posts it. There are several parts for each thread: it begins with its
+own, and then takes others that no thread has begun, since a core may be slower than its neighbour, by design or because
+another process uses it. Which thread computes a part varies; what a part is and what it writes does not.
+
+**The board** is an array of integers: whether it is in use, the number of the last job and of the announced one, how
+many parts it has, which function to call, how many threads there are, and for each part its state: 2·job while it is
+free, 2·job + 1 once it is taken. A thread that reads all that and then succeeds in changing 2·job to 2·job + 1 has read
+the values of an unfinished job, namely this one.
+
+**A job** is the address of a compiled kernel and all its arguments, which stay on the stack of the thread that posted
+it until all parts are done.
+"""
+
+import os
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
+
+from npswin.backends.cpu.machine.compilation import cached, inner_function
+from npswin.backends.cpu.machine.processor import ARCHITECTURE
+from npswin.types import Array
+
+# Places on the board: what is written once a job, what each part changes, and the parts' turns.
+JOB, COMING, BUSY, _PARTS, _FUNCTION, _PAYLOAD, _THREADS, _DONE, _FAILED, _TURNS = 0, 1, 2, 3, 4, 5, 6, 8, 9, 16
+# Pauses, of some 30 ns on x86: how long one watches before one lets others have the core, and how long one goes on
+# waiting for a job that was announced, since an interrupt may have kept it from being posted.
+_WAITING_SPINS, _ANNOUNCED_SPINS = 4000, 100_000
+
+_INTEGER = ir.IntType(64)
+_ADDRESS = ir.IntType(8).as_pointer()
+
+
+def _place(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    return builder.gep(context.make_array(signature.args[0])(context, builder, args[0]).data, [args[1]])
+
+
+@intrinsic
+def _read(typingctx: Any, board: Any, place: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load_atomic(_place(context, builder, signature, args), "seq_cst", 8)
+
+    return types.intp(board, types.intp), codegen
+
+
+@intrinsic
+def _write(typingctx: Any, board: Any, place: Any, value: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.store_atomic(args[2], _place(context, builder, signature, args), "seq_cst", 8)
+        return context.get_dummy_value()
+
+    return types.void(board, types.intp, types.intp), codegen
+
+
+@intrinsic
+def _add(typingctx: Any, board: Any, place: Any, value: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.atomic_rmw("add", _place(context, builder, signature, args), args[2], "seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(board, types.intp, types.intp), codegen
+
+
+@intrinsic
+def _exchange(typingctx: Any, board: Any, place: Any, old: Any, new: Any) -> Any:
+    """Write `new` if `old` is there; returns whether it was."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = _place(context, builder, signature, args)
+        return builder.extract_value(builder.cmpxchg(place, args[2], args[3], "seq_cst", "seq_cst"), 1)
+
+    return types.boolean(board, types.intp, types.intp, types.intp), codegen
+
+
+def _call_without_arguments(builder: Any, name: str, returned: Any) -> None:
+    builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(returned, []), name), [])
+
+
+@intrinsic
+def _pause(typingctx: Any) -> Any:
+    """Spend a moment without disturbing the other thread of the core."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if ARCHITECTURE in ("x86_64", "i686"):
+            _call_without_arguments(builder, "llvm.x86.sse2.pause", ir.VoidType())
+        else:
+            builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
+def _let_others_run(typingctx: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _call_without_arguments(builder, "sched_yield" if os.name == "posix" else "SwitchToThread", ir.IntType(32))
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
+def _run(typingctx: Any, function: Any, payload: Any, part: Any, own: Any) -> Any:
+    """Call what `_job` made; returns 1 if it failed, else 0."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(_INTEGER, [_ADDRESS, _INTEGER, _INTEGER])
+        function = builder.inttoptr(args[0], kind.as_pointer())
+        return builder.call(function, [builder.inttoptr(args[1], _ADDRESS), args[2], args[3]])
+
+    return types.intp(types.intp, types.intp, types.intp, types.intp), codegen
+
+
+@intrinsic
+def _job(
+    typingctx: Any, kernel_address: Any, count: Any, parts: Any, scratch: Any, scratch_size: Any, args: Any
+) -> Any:
+    """The addresses of a function (payload, part, thread) that runs one part of a kernel, and of its payload."""
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        payload = cgutils.pack_struct(builder, values)
+        thunk = ir.Function(
+            builder.module,
+            ir.FunctionType(_INTEGER, [_ADDRESS, _INTEGER, _INTEGER]),
+            builder.module.get_unique_name("npswin.part"),
+        )
+        thunk.linkage = "internal"
+        _part_code(context, thunk, payload.type, signature)
+        place = cgutils.alloca_once_value(builder, payload)
+        addresses = [builder.ptrtoint(thunk, _INTEGER), builder.ptrtoint(place, _INTEGER)]
+        return context.make_tuple(builder, signature.return_type, addresses)
+
+    integer = types.intp
+    return types.UniTuple(integer, 2)(integer, integer, integer, scratch, integer, args), codegen
+
+
+def _part_code(context: Any, thunk: Any, payload_type: Any, signature: Any) -> None:
+    """kernel(count · part // parts, count · (part + 1) // parts, part, the thread's scratch, *args)"""
+    builder = ir.IRBuilder(thunk.append_basic_block("entry"))
+    payload = builder.load(builder.bitcast(thunk.args[0], payload_type.as_pointer()))
+    kernel_address, count, parts, scratch, scratch_size, args = cgutils.unpack_tuple(builder, payload)
+    _, part, own = thunk.args
+    scratch_type, args_type = signature.args[3], signature.args[5]
+    own_scratch = context.make_array(scratch_type)(context, builder)
+    itemsize = context.get_constant(types.intp, scratch_type.dtype.bitwidth // 8)
+    populate_array(
+        own_scratch,
+        data=builder.gep(
+            context.make_array(scratch_type)(context, builder, scratch).data, [builder.mul(own, scratch_size)]
+        ),
+        shape=[scratch_size],
+        strides=[itemsize],
+        itemsize=itemsize,
+        meminfo=None,
+    )
+    first, stop = (builder.sdiv(builder.mul(count, place), parts) for place in (part, builder.add(part, _INTEGER(1))))
+    kinds = (types.intp, types.intp, types.intp, scratch_type, *args_type.types)
+    values = (first, stop, part, own_scratch._getvalue(), *cgutils.unpack_tuple(builder, args))
+    convention = context.call_conv
+    function = builder.inttoptr(kernel_address, convention.get_function_type(types.none, kinds).as_pointer())
+    status, _ = convention.call_function(builder, function, types.none, kinds, values)
+    builder.ret(builder.zext(status.is_error, _INTEGER))
+
+
+@inner_function
+def _take_parts(board: Array, job: int, own: int) -> None:
+    """Run parts of a job until all are taken, if it is still the last one."""
+    parts, function, payload = _read(board, _PARTS), _read(board, _FUNCTION), _read(board, _PAYLOAD)
+    first = own * parts // board[_THREADS]
+    for step in range(parts):
+        part = (first + step) % parts
+        if _exchange(board, _TURNS + part, 2 * job, 2 * job + 1):
+            _add(board, _FAILED, _run(function, payload, part, own))
+            _add(board, _DONE, 1)
+
+
+@cached
+def serve(board: Array, own: int, spins: int) -> None:
+    """Take parts of jobs as they are posted, until for so many pauses there was none, and none is announced.
+
+    Args:
+        board: where they are posted.
+        own: the thread's number; the one that posts jobs is 0.
+        spins: pauses.
+    """
+    done = idle = 0
+    while idle <= spins or (idle <= _ANNOUNCED_SPINS and _read(board, COMING) > done):
+        job = _read(board, JOB)
+        if job == done:
+            idle += 1
+            if idle <= _WAITING_SPINS:
+                _pause()
+            else:
+                _let_others_run()
+        else:
+            _take_parts(board, job, own)
+            done, idle = job, 0
+
+
+def make_board(parts: int, threads: int) -> Array:
+    """A board for jobs of so many parts at most, and so many threads."""
+    board = np.zeros(_TURNS + parts, np.int64)
+    board[_THREADS] = threads
+    return board
+
+
+@cached
+def launch(
+    board: Array,
+    alone: bool,
+    kernel_address: int,
+    count: int,
+    parts: int,
+    scratch: Array,
+    scratch_size: int,
+    args: tuple[Any, ...],
+) -> bool:
+    """Post a job, take parts of it, and wait for the others'; or do all of it, where the board is another thread's.
+
+    Nothing interrupts compiled code, so the board is never left taken.
+
+    Args:
+        board: of a team of threads, large enough.
+        alone: whether to do all of it in any case.
+        kernel_address: of a compiled kernel (first, stop, part, scratch, *args).
+        count: pieces of work.
+        parts: into how many parts they are cut.
+        scratch: working memory for all threads.
+        scratch_size: numbers of it for each.
+        args: passed on.
+
+    Returns:
+        Whether all went well.
+    """
+    function, payload = _job(kernel_address, count, parts, scratch, scratch_size, args)
+    if alone or not _exchange(board, BUSY, 0, 1):
+        failed = 0
+        for part in range(parts):
+            failed += _run(function, payload, part, 0)
+        return failed == 0
+    job = _read(board, JOB) + 1
+    _write(board, _DONE, 0)
+    _write(board, _FAILED, 0)
+    _write(board, _FUNCTION, function)
+    _write(board, _PAYLOAD, payload)
+    _write(board, _PARTS, parts)
+    for part in range(parts):
+        _write(board, _TURNS + part, 2 * job)
+    _write(board, JOB, job)
+    _take_parts(board, job, 0)
+    waited = 0
+    while _read(board, _DONE) < parts:
+        waited += 1
+        if waited < _WAITING_SPINS:
+            _pause()
+        else:
+            _let_others_run()
+    succeeded = _read(board, _FAILED) == 0
+    _write(board, BUSY, 0)
+    return succeeded

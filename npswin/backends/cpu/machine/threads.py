@@ -1,0 +1,194 @@
+"""A kernel's work, shared among threads.
+
+Kernels release the GIL while they run, so ordinary Python threads suffice. A thread polls for the next job for a tenth
+of a millisecond, see `npswin.backends.cpu.machine.job_board`; after that it sleeps, and waking it takes some thirty
+microseconds. A thread that finds the others busy with another thread's job runs its own job alone.
+
+The work is cut into contiguous parts before it starts, a few for each thread. Which thread computes a part does not
+change its result: the same number of threads gives bitwise identical sums.
+"""
+
+import os
+import threading
+from collections import deque
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any
+
+import numba
+import numpy as np
+from numba._dispatcher import compute_fingerprint  # of the types of values, in a fraction of a microsecond
+
+from npswin.backends.cpu.machine.job_board import BUSY, COMING, JOB, launch, make_board, serve
+from npswin.backends.cpu.machine.processor import round_up
+from npswin.types import Array
+
+PARTS_PER_THREAD = 4  # parts for each thread, so that one whose core is slow leaves some to the others
+_POLLING_SPINS = 4000
+_LINE = 64  # bytes of a line of the caches
+
+_thread_count: int = numba.config.NUMBA_NUM_THREADS
+_addresses: dict[Any, int] = {}
+
+
+class _Team:
+    """Threads that run the jobs posted on their board.
+
+    Args:
+        size: how many, including the thread that posts jobs.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.board = make_board(size * PARTS_PER_THREAD, size)
+        self.started = 1
+        self.ended = False
+        self.owners: dict[int, int] = {}  # thread identifier by index
+        self.sleeping: deque[SimpleQueue[None]] = deque()
+
+    def call(self, count: int) -> None:
+        """Start or wake threads until `count` of them poll the board, if the system has that many.
+
+        The job is announced first. A thread that is about to sleep and is not yet in `sleeping` reads that.
+        """
+        self.board[COMING] = self.board[JOB] + 1
+        with suppress(RuntimeError):  # the system starts no more threads: the others do the work
+            while self.started < count:  # an interrupt may come between the two lines: see `_work`
+                threading.Thread(target=self._work, args=(self.started,), name="npswin", daemon=True).start()
+                self.started += 1
+        polling = self.started - 1 - len(self.sleeping)
+        with suppress(IndexError, ValueError):  # another thread has just woken them
+            for _ in range(min(count - 1 - polling, len(self.sleeping))):
+                wake_up = self.sleeping[-1]
+                wake_up.put(None)
+                self.sleeping.remove(wake_up)
+
+    def end(self) -> None:
+        """Stop the threads, each when it finds nothing more to do. The caller of a running job finishes it alone."""
+        self.ended = True
+        with suppress(IndexError):
+            while True:
+                self.sleeping.pop().put(None)
+
+    def _work(self, index: int) -> None:
+        identifier, wake_up = threading.get_ident(), SimpleQueue[None]()
+        if self.owners.setdefault(index, identifier) != identifier:
+            return  # two threads of one index would share working memory
+        while not self.ended:
+            serve(self.board, index, _POLLING_SPINS if _thread_count <= _cores() else 0)
+            self.sleeping.append(wake_up)
+            serve(self.board, index, 0)  # what was announced before this thread could be woken
+            if not self.ended:
+                wake_up.get()
+
+
+class _ThreadLocal(threading.local):
+    """Working memory of each calling thread."""
+
+    def __init__(self) -> None:
+        self.scratch: dict[Any, Array] = {}
+
+    def take_scratch(self, size: int, dtype: Any) -> Array:
+        """Working memory: fresh memory for each call would cost a page fault every 4 kB."""
+        scratch = self.scratch.get(dtype)
+        if scratch is None or len(scratch) < size:
+            raw = np.zeros(size + _LINE, dtype)
+            first = -raw.ctypes.data % _LINE // raw.itemsize
+            scratch = self.scratch[dtype] = raw[first : first + size]
+        return scratch
+
+
+_team, _local, _setting = _Team(_thread_count), _ThreadLocal(), threading.Lock()
+
+
+def _replace_team_after_fork() -> None:
+    """A forked process has a copy of the board, but none of the threads."""
+    global _team
+    _team = _Team(_thread_count)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_replace_team_after_fork)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def set_thread_count(count: int) -> None:
+    """How many threads a kernel uses from now on; NUMBA_NUM_THREADS, or all cores, at first.
+
+    Raises:
+        ValueError: not a whole number of at least 1.
+    """
+    global _thread_count, _team
+    if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
+        raise ValueError(f"count: got {count!r}, expected an integer of at least 1")
+    with _setting:
+        if count != _thread_count:
+            before, _thread_count = _team, int(count)
+            _team = _Team(_thread_count)
+            before.end()
+
+
+def thread_count() -> int:
+    """How many threads a kernel uses."""
+    return _thread_count
+
+
+def part_count(count: int, threads: int, parts_per_thread: int = PARTS_PER_THREAD) -> int:
+    """Into how many parts `run_parallel` cuts so many pieces of work."""
+    return min(count, threads * parts_per_thread if threads > 1 else 1)
+
+
+def _address(kernel: Any, dtype: Any, args: tuple[Any, ...]) -> int:
+    """Where a kernel's code for arguments of these types is."""
+    kinds = tuple(numba.typeof(arg) for arg in (0, 0, 0, np.empty(0, dtype), *args))
+    kernel.compile(kinds)
+    compiled = kernel.overloads[kinds]
+    return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
+
+
+def run_parallel(
+    kernel: Any,
+    count: int,
+    scratch_size: int,
+    dtype: Any,
+    *args: Any,
+    threads: int | None = None,
+    parts_per_thread: int = PARTS_PER_THREAD,
+) -> None:
+    """kernel(first, stop, part, scratch, *args) for consecutive parts of range(count).
+
+    Args:
+        kernel: compiled; writes its results into arrays among `args`.
+        count: pieces of work.
+        scratch_size: numbers of working memory that a part needs.
+        dtype: of the working memory.
+        *args: passed on.
+        threads: what `thread_count` said when arrays were made that have a piece for each part; it may change.
+        parts_per_thread: 1 where a part begins with work that is the same for all.
+
+    Raises:
+        RuntimeError: a part failed.
+    """
+    if count == 0:
+        return
+    key = kernel, dtype, compute_fingerprint(args)
+    address = _addresses.get(key)
+    if address is None:
+        address = _addresses[key] = _address(kernel, dtype, args)
+    team = _team
+    parts = part_count(count, threads or team.size, parts_per_thread)
+    scratch_size = round_up(scratch_size, _LINE)
+    job = address, count, parts, _local.take_scratch(team.size * scratch_size, dtype), scratch_size, args
+    alone = parts == 1 or team.size == 1 or parts > team.size * PARTS_PER_THREAD
+    try:
+        if not alone and not team.board[BUSY]:
+            team.call(min(parts, team.size))
+        succeeded = launch(team.board, alone, *job)
+    finally:
+        if not alone:
+            team.board[COMING] = team.board[JOB]  # an interrupt may have come before the job was posted
+    if not succeeded:
+        raise RuntimeError(f"{kernel.__name__}: a part of it failed; is there enough memory?")

@@ -1,0 +1,1 @@
+"""Vector instructions: intrinsics for Numba code, transposition, matrix product, exp and erf."""

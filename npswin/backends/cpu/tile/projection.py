@@ -1,0 +1,78 @@
+"""The second half of a branch where a map has few tokens: y = x + s · (W a + b), the rows of W shared by the threads.
+
+Usually the threads share a map's tokens, and each reads all weights. One image's last stages have no more than a window
+or four: then most of a vector's lanes would be empty, or threads idle, and the weights, which are most of what is to be
+read, would be read by each thread. So all tokens make one tile, and the threads share the rows of the weights. That
+takes two kernels, since each row of the second weight needs all rows of the first one's result:
+
+    x ──norm, rows of W₁, GELU──▶ a      or      x ──norm, heads──▶ a        a ──rows of W₂, + x──▶ some channels of y
+
+The first is the branch's own kernel, which stops halfway; a is in lanes.
+"""
+
+from npswin.backends.cpu.machine.compilation import kernel
+from npswin.backends.cpu.machine.processor import TILE_ROWS, round_up
+from npswin.backends.cpu.machine.threads import run_parallel, thread_count
+from npswin.backends.cpu.simd.intrinsics import lanes_of
+from npswin.backends.cpu.simd.matrix_product import product
+from npswin.backends.cpu.simd.micro_kernel import BIAS
+from npswin.backends.cpu.tile.lanes import scatter_residual
+from npswin.backends.cpu.tile.window_tokens import WindowLayout, allocate_tile_tokens, locate_windows
+from npswin.types import Array
+
+
+@kernel
+def _project(
+    first: int,
+    stop: int,
+    part: int,
+    scratch: Array,
+    a: Array,
+    depth: int,
+    weight: Array,
+    bias: Array,
+    image_scales: Array,
+    shortcut: Array,
+    y: Array,
+    windows: WindowLayout,
+) -> None:
+    """first, stop: in groups of TILE_ROWS rows of the weight."""
+    channels, count, tile = bias.size, windows.windows * windows.tokens, windows.tile
+    vector = lanes_of(a)
+    row = first * TILE_ROWS
+    rows = min(channels, stop * TILE_ROWS) - row
+    tokens = allocate_tile_tokens(windows, a)
+    locate_windows(0, windows.windows, windows, channels, image_scales, tokens)
+    tokens.offsets[:] += row
+    out, width = (scratch, 0, tile), round_up(count, vector)
+    product(rows, width, depth, (weight, row * depth, depth, 1), (a, 0, tile), out, BIAS, (bias, row))
+    scatter_residual(out, tokens.scales, shortcut, y, tokens.offsets, tokens.in_map, count, rows)
+
+
+def project_windows(
+    a: Array,
+    depth: int,
+    weight: Array,
+    bias: Array,
+    image_scales: Array,
+    shortcut: Array,
+    y: Array,
+    windows: WindowLayout,
+) -> None:
+    """y = shortcut + s · (W a + b), at the positions of the windows' tokens.
+
+    Args:
+        a: (depth, tile) flat, the tokens in lanes.
+        depth: columns of W.
+        weight, bias: W (C, depth) flat and b (C,).
+        image_scales: s, one an image, or a single one.
+        shortcut, y: maps, flat.
+        windows: all of which are in the one tile.
+    """
+    rows, parts = len(bias), thread_count()
+    run_parallel(
+        *(_project, -(-rows // TILE_ROWS), (-(-rows // parts) + TILE_ROWS) * windows.tile, a.dtype),
+        *(a, depth, weight, bias, image_scales, shortcut, y, windows),
+        threads=parts,
+        parts_per_thread=1,
+    )

@@ -1,0 +1,32 @@
+"""`dropout`, and the mask that it multiplies by."""
+
+from typing import Any
+
+from npswin.backends.cuda.runtime.launch import blocks, launch, sum_dtype
+from npswin.devices import cupy
+
+
+def draw_mask(rng: Any, shape: tuple[int, ...], rate: float, dtype: Any) -> Any:
+    """See `npswin.ops.draw_mask`; the generator is CuPy's, and so are its numbers."""
+    mask, uniform = cupy().empty(shape, dtype), rng.random(shape, dtype=sum_dtype(dtype))
+    launch("elementwise", "draw_mask", dtype, blocks(mask.size), (uniform, mask, mask.size, 1 - rate))
+    return mask
+
+
+def multiplied(x: Any, factor: Any, repeat: int) -> Any:
+    """x · factor, with one factor for each `repeat` numbers of x."""
+    y = cupy().empty(x.shape, x.dtype)
+    if factor.size * repeat != x.size:
+        raise ValueError(f"got a factor of shape {factor.shape} for an array of {x.shape}")
+    launch("elementwise", "multiply", x.dtype, blocks(x.size), (x, factor, y, x.size, repeat))
+    return y
+
+
+def dropout_forward(x: Any, mask: Any) -> tuple[Any, Any]:
+    """See `npswin.ops.dropout_forward`."""
+    return (x if mask is None else multiplied(cupy().ascontiguousarray(x), mask, 1)), mask
+
+
+def dropout_backward(dy: Any, cache: Any) -> Any:
+    """See `npswin.ops.dropout_backward`."""
+    return dropout_forward(dy, cache)[0]

@@ -1,0 +1,25 @@
+"""`mean_pool`: the mean over the map."""
+
+from typing import Any
+
+from npswin.backends.cuda.runtime.launch import blocks, check_shape, launch
+from npswin.devices import cupy
+
+
+def mean_pool_forward(x: Any) -> tuple[Any, Any]:
+    """See `npswin.ops.mean_pool_forward`."""
+    cp, (batch, height, width, channels) = cupy(), x.shape
+    y = cp.empty((batch, channels), x.dtype)
+    args = cp.ascontiguousarray(x), y, y.size, height * width, channels
+    launch("pool", "mean_pool_forward", x.dtype, blocks(y.size), args)
+    return y, x.shape
+
+
+def mean_pool_backward(dy: Any, cache: Any) -> Any:
+    """See `npswin.ops.mean_pool_backward`."""
+    cp, (batch, height, width, channels) = cupy(), cache
+    check_shape("dy", dy, (batch, channels))
+    dx = cp.empty(cache, dy.dtype)
+    args = cp.ascontiguousarray(dy), dx, dx.size, height * width, channels
+    launch("pool", "mean_pool_backward", dy.dtype, blocks(dx.size), args)
+    return dx

@@ -1,0 +1,29 @@
+"""`residual`: a shortcut plus a branch, with one factor an image on the branch."""
+
+from typing import Any
+
+from npswin.backends.cuda.dropout import multiplied
+from npswin.backends.cuda.runtime.launch import blocks, check_shape, launch
+from npswin.devices import cupy
+
+
+def scaled(x: Any, path_scale: Any) -> Any:
+    """s · x with one s an image, or x itself where there is no drop path."""
+    return x if path_scale is None else multiplied(x, path_scale, x.size // max(1, len(x)))
+
+
+def residual_forward(shortcut: Any, branch: Any, path_scale: Any = None) -> tuple[Any, Any]:
+    """See `npswin.ops.residual_forward`."""
+    cp = cupy()
+    check_shape("shortcut", shortcut, branch.shape)
+    check_shape("path_scale", path_scale, branch.shape[:1])
+    shortcut, branch = cp.ascontiguousarray(shortcut), cp.ascontiguousarray(branch)
+    y = cp.empty(branch.shape, branch.dtype)
+    sizes = y.size, 1, y.size // max(1, len(y))
+    launch("elementwise", "residual_forward", y.dtype, blocks(y.size), (shortcut, branch, None, path_scale, y, *sizes))
+    return y, path_scale
+
+
+def residual_backward(dy: Any, cache: Any) -> tuple[Any, Any]:
+    """See `npswin.ops.residual_backward`."""
+    return dy, scaled(cupy().ascontiguousarray(dy), cache)

@@ -1,0 +1,1 @@
+"""What kernels need to run: their compilation and launch, cuBLAS, constants on the GPU, CUDA graphs."""

@@ -1,0 +1,81 @@
+"""What kernels would read beyond its end, or take for something else, is refused before they start."""
+
+import numpy as np
+import pytest
+
+from npswin.devices import to_gpu
+
+
+def ones(*shape, dtype=np.float32):
+    return to_gpu(np.ones(shape, dtype))
+
+
+def test_other_dtypes_and_layouts(cuda):
+    x, weight = ones(3, 4), ones(4)
+    with pytest.raises(ValueError, match="weight: got dtype float64, expected float32"):
+        cuda.layer_norm_forward(x, weight.astype(np.float64), weight)
+    with pytest.raises(ValueError, match="bias: expected a contiguous array"):
+        cuda.layer_norm_forward(x, weight, ones(8)[::2])
+    with pytest.raises(ValueError, match="bias: got a ndarray, expected an array on the GPU"):
+        cuda.layer_norm_forward(x, weight, np.ones(4, np.float32))
+    with pytest.raises(ValueError, match="one shape, and one dtype"):
+        cuda.ema_update_all([x], [weight], 0.5)
+
+
+GEOMETRY = {"num_heads": 2, "window_size": 2, "shift": 0}
+# An op, its arguments' shapes, which of them is cut short, and what the message is about.
+SHORT = [
+    ("linear", [(3, 4), (5, 4), (5,)], 1, "bias: got shape"),
+    ("linear", [(3, 4), (5, 4), (5,)], 2, "bias: got shape"),
+    ("layer_norm", [(3, 4), (4,), (4,)], 1, "weight: got shape"),
+    ("layer_norm", [(3, 4), (4,), (4,)], 2, "bias: got shape"),
+    ("residual", [(2, 3, 4), (2, 3, 4), (2,)], 0, "shortcut: got shape"),
+    ("residual", [(2, 3, 4), (2, 3, 4), (2,)], 2, "path_scale: got shape"),
+    ("dropout", [(3, 4), (3, 4)], 1, "factor of shape"),
+    ("cross_entropy", [(3, 4), (3, 4)], 1, "targets: got shape"),
+    ("patch_embed", [(1, 3, 4, 4), (5, 3, 2, 2), (5,)], 2, "bias: got shape"),
+    ("patch_merging", [(1, 2, 2, 3), (12,), (12,), (6, 12)], 1, "weight: got shape"),
+    ("mlp", [(3, 4), (8, 4), (8,), (4, 8), (4,)], 2, "bias: got shape"),
+    ("mlp", [(3, 4), (8, 4), (8,), (4, 8), (4,)], 4, "bias: got shape"),
+    ("window_attention", [(1, 2, 2, 4), (12, 4), (12,), (4, 4), (4,), (9, 2)], 1, "qkv_weight: got shape"),
+    ("window_attention", [(1, 2, 2, 4), (12, 4), (12,), (4, 4), (4,), (9, 2)], 2, "qkv_bias: got shape"),
+    ("window_attention", [(1, 2, 2, 4), (12, 4), (12,), (4, 4), (4,), (9, 2)], 4, "bias: got shape"),
+    ("window_attention", [(1, 2, 2, 4), (12, 4), (12,), (4, 4), (4,), (9, 2)], 5, "bias table: got shape"),
+]
+
+
+@pytest.mark.parametrize(("op", "shapes", "place", "message"), SHORT)
+def test_an_argument_that_is_too_short(cuda, op, shapes, place, message):
+    forward, geometry = getattr(cuda, f"{op}_forward"), GEOMETRY if op == "window_attention" else {}
+    forward(*(ones(*shape) for shape in shapes), **geometry)
+    first, *rest = shapes[place]
+    short = [*shapes[:place], (first - 1, *rest), *shapes[place + 1 :]]
+    with pytest.raises(ValueError, match=message):
+        forward(*(ones(*shape) for shape in short), **geometry)
+
+
+@pytest.mark.parametrize(
+    ("op", "shapes"),
+    [
+        ("linear", [(3, 4), (5, 4)]),
+        ("layer_norm", [(3, 4), (4,), (4,)]),
+        ("gelu", [(3, 4)]),
+        ("softmax", [(3, 4)]),
+        ("mean_pool", [(3, 2, 2, 4)]),
+        ("patch_concat", [(3, 2, 2, 4)]),
+        ("patch_merging", [(3, 2, 2, 3), (12,), (12,), (6, 12)]),
+        ("mlp", [(3, 4), (8, 4), (8,), (4, 8), (4,)]),
+        ("window_attention", [(3, 2, 2, 4), (12, 4), (12,), (4, 4), (4,), (9, 2)]),
+    ],
+)
+def test_a_derivative_that_is_too_short(cuda, op, shapes):
+    y, cache = getattr(cuda, f"{op}_forward")(
+        *(ones(*shape) for shape in shapes), **(GEOMETRY if op == "window_attention" else {})
+    )
+    with pytest.raises(ValueError, match="got"):
+        getattr(cuda, f"{op}_backward")(ones(y.shape[0] - 1, *y.shape[1:]), cache)
+
+
+def test_matrices_whose_sides_do_not_fit(cuda):
+    with pytest.raises(ValueError, match=r"matrices of \(3, 4\) and \(5, 3\), whose sides do not fit"):
+        cuda.linear_forward(ones(3, 4), ones(5, 3))

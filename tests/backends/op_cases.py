@@ -1,0 +1,428 @@
+"""For every op of the ops, drawn arguments: what a backend's version is compared on.
+
+`OPS` has a function for each op of `npswin.ops`, a pair counting as one. It draws a `Case`; `large` asks for enough
+tokens that they fill several tiles.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from npswin import ops
+from npswin.ops.windows import count_windows
+from tests.ops.drawn import SEEDS
+
+
+@dataclass
+class Case:
+    """The arguments of one call, arrays in float64.
+
+    Attributes:
+        args: positional arguments; an array, None, or something else that is passed on as it is.
+        kwargs: arguments by name.
+        length: how many terms the longest of the op's sums has.
+        rng: draws the derivative that comes back to the op.
+        least_scale: what the results' errors are relative to, where the results are smaller.
+        cancelled: how large the terms of dx are next to dy, where they cancel one another.
+    """
+
+    args: list[Any]
+    rng: np.random.Generator
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    length: int = 1
+    least_scale: float = 0.0
+    cancelled: float = 0.0
+
+
+CHANNELS = st.integers(1, 100)
+FEW = st.integers(1, 9)
+
+
+def _rng(draw):
+    return np.random.default_rng(draw(SEEDS))
+
+
+def _lead(draw, large):
+    """What stands before the channels: up to three axes, 301 tokens or more of them in a large case."""
+    if large:
+        return draw(st.sampled_from([(301,), (2, 190), (1, 18, 23), (3, 11, 13)]))
+    return tuple(draw(st.lists(FEW, max_size=3)))
+
+
+def _map(draw, large):
+    """(B, H, W), with odd sides among them."""
+    if large:
+        return draw(st.integers(1, 3)), draw(st.integers(18, 25)), draw(st.integers(17, 24))
+    return draw(st.integers(1, 3)), draw(FEW), draw(FEW)
+
+
+def _maybe(draw, array):
+    return array if draw(st.booleans()) else None
+
+
+def _weight(rng, out, *inputs):
+    """Such that outputs are of the size of the inputs."""
+    return rng.standard_normal((out, *inputs)) / np.sqrt(np.prod(inputs))
+
+
+def _mask(draw, rng, *shape):
+    """A dropout mask, or None."""
+    return _maybe(draw, ops.draw_mask(rng, shape, 0.3, "float64"))
+
+
+def _norm(rng, channels):
+    """A norm's gain and bias."""
+    return [1 + 0.3 * rng.standard_normal(channels), 0.3 * rng.standard_normal(channels)]
+
+
+def _count(shape):
+    return int(np.prod(shape))
+
+
+def _norm_cancels(x, eps=1e-5):
+    """With one or two channels that differ, dx = rstd (g − ⟨g⟩ − x̂ ⟨g x̂⟩) is what rounding leaves of its terms."""
+    return 0.0 if np.count_nonzero(x, axis=-1).min() > 2 else (x.var(axis=-1) + eps).min() ** -0.5
+
+
+def linear(draw, large):
+    rng, lead, inputs, outputs = _rng(draw), _lead(draw, large), draw(CHANNELS), draw(CHANNELS)
+    bias = _maybe(draw, rng.standard_normal(outputs))
+    args = [rng.standard_normal((*lead, inputs)), _weight(rng, outputs, inputs), bias]
+    return Case(args, rng, length=max(inputs, outputs, _count(lead)))
+
+
+def layer_norm(draw, large):
+    rng, lead, channels = _rng(draw), _lead(draw, large), draw(CHANNELS)
+    x = draw(st.sampled_from([0.1, 1, 30])) * rng.standard_normal((*lead, channels)) + draw(st.sampled_from([0, 1]))
+    case = Case([x, *_norm(rng, channels)], rng, length=max(channels, _count(lead)))
+    if draw(st.booleans()):
+        case.kwargs["eps"] = 0.01
+    case.cancelled = _norm_cancels(x, case.kwargs.get("eps", 1e-5))
+    return case
+
+
+def _any_shape(draw, large):
+    return (*_lead(draw, large), draw(CHANNELS))
+
+
+def gelu(draw, large):
+    rng, shape = _rng(draw), _any_shape(draw, large)
+    x = draw(st.sampled_from([0.1, 1, 5])) * rng.standard_normal(shape)
+    return Case([x], rng, least_scale=np.abs(x).max(), cancelled=1.0)
+
+
+def softmax(draw, large):
+    rng, shape = _rng(draw), _any_shape(draw, large)
+    x = rng.standard_normal(shape)
+    if draw(st.booleans()):
+        x[..., 1:][rng.random(x[..., 1:].shape) < 0.3] = -np.inf
+    return Case([x], rng, length=shape[-1], cancelled=ops.softmax_forward(x)[0].max())
+
+
+def dropout(draw, large):
+    rng, shape = _rng(draw), _any_shape(draw, large)
+    return Case([rng.standard_normal(shape), _mask(draw, rng, *shape)], rng)
+
+
+def _path_scale(draw, rng, batch):
+    """Drop path's factors, zeros among them, or None."""
+    return draw(st.sampled_from([None, ops.draw_mask(rng, (batch,), 0.5, "float64"), np.zeros(batch)]))
+
+
+def residual(draw, large):
+    rng, shape = _rng(draw), (*_map(draw, large), draw(CHANNELS))
+    path_scale = _path_scale(draw, rng, shape[0])
+    return Case([rng.standard_normal(shape), rng.standard_normal(shape), path_scale], rng)
+
+
+@dataclass
+class _Windows:
+    """Sizes of a map that is cut into windows: whole, with padding, or smaller than a window."""
+
+    batch: int
+    height: int
+    width: int
+    side: int
+    shift: int
+
+    @property
+    def count(self):
+        return self.batch * count_windows(self.height, self.width, self.side)
+
+
+def _windows(draw, large):
+    batch, height, width = _map(draw, large)
+    side = draw(st.integers(1, 8 if large else 5))
+    return _Windows(batch, height, width, side, draw(st.integers(0, side - 1)))
+
+
+def window_partition(draw, large):
+    rng, cut = _rng(draw), _windows(draw, large)
+    return Case([rng.standard_normal((cut.batch, cut.height, cut.width, draw(CHANNELS))), cut.side, cut.shift], rng)
+
+
+def window_reverse(draw, large):
+    rng, cut = _rng(draw), _windows(draw, large)
+    windows = rng.standard_normal((cut.count, cut.side**2, draw(CHANNELS)))
+    return Case([windows, (cut.height, cut.width), cut.side, cut.shift], rng)
+
+
+def _table(draw, rng, side, heads):
+    relative = (2 * side - 1) ** 2
+    shape = draw(st.sampled_from([(relative, heads), (relative, 1), (side**2, side**2)]))
+    return rng.standard_normal(shape)
+
+
+def position_bias(draw, _):
+    rng, side = _rng(draw), draw(st.integers(1, 7))
+    return Case([_table(draw, rng, side, draw(st.integers(1, 5))), side], rng, length=side**2)
+
+
+def _attention(draw, large):
+    """qkv, bias, mask, num_heads."""
+    rng, windows, images = _rng(draw), draw(st.integers(1, 5)), draw(st.integers(1, 3))
+    tokens, heads, dim = draw(st.integers(1, 64 if large else 20)), draw(st.integers(1, 4)), draw(st.integers(1, 33))
+    qkv = rng.standard_normal((images * windows, tokens, 3 * heads * dim))
+    bias = _maybe(draw, rng.standard_normal((draw(st.sampled_from([1, heads])), tokens, tokens)))
+    mask = np.where(rng.random((windows, tokens, tokens)) < 0.3, draw(st.sampled_from([-100.0, -np.inf])), 0.0)
+    mask[:, np.arange(tokens), np.arange(tokens)] = 0
+    return rng, [qkv, bias, _maybe(draw, mask), heads], (images * windows, heads, tokens, tokens)
+
+
+def attention(draw, large):
+    rng, args, shape = _attention(draw, large)
+    return Case(args, rng, {"drop_mask": _mask(draw, rng, *shape)}, length=max(args[0].shape))
+
+
+def attention_probabilities(draw, large):
+    rng, args, _ = _attention(draw, large)
+    return Case(args, rng, length=max(args[0].shape))
+
+
+def window_attention(draw, large):
+    rng, cut, channels = _rng(draw), _windows(draw, large), draw(CHANNELS)
+    heads, dim = draw(st.integers(1, 4)), draw(st.integers(1, 33))
+    inside, tokens = heads * dim, cut.side**2
+    args = [
+        rng.standard_normal((cut.batch, cut.height, cut.width, channels)),
+        _weight(rng, 3 * inside, channels),
+        _maybe(draw, rng.standard_normal(3 * inside)),
+        _weight(rng, channels, inside),
+        _maybe(draw, rng.standard_normal(channels)),
+        _maybe(draw, _table(draw, rng, cut.side, heads)),
+    ]
+    geometry = {"num_heads": heads, "window_size": cut.side, "shift": cut.shift}
+    geometry["mask_value"] = draw(st.sampled_from([-100.0, -np.inf]))
+    if draw(st.integers(0, 3)) == 0:
+        geometry["attn_drop_mask"] = _mask(draw, rng, cut.count, heads, tokens, tokens)
+        geometry["proj_drop_mask"] = _mask(draw, rng, cut.count, tokens, channels)
+    return Case(args, rng, geometry, length=max(channels, 3 * inside, cut.count * tokens))
+
+
+def _branch(case, draw):
+    """The same with a norm before it and a residual connection after it."""
+    (x, *weights), rng = case.args, case.rng
+    case.kwargs["path_scale"] = _path_scale(draw, rng, len(x))
+    case.args = [x, *_norm(rng, x.shape[-1]), *weights]
+    case.cancelled = _norm_cancels(x)
+    return case
+
+
+def attention_branch(draw, large):
+    return _branch(window_attention(draw, large), draw)
+
+
+def _mlp(draw, lead):
+    rng, channels, hidden = _rng(draw), draw(CHANNELS), draw(st.one_of(st.integers(1, 9), st.integers(1, 400)))
+    args = [
+        rng.standard_normal((*lead, channels)),
+        _weight(rng, hidden, channels),
+        _maybe(draw, rng.standard_normal(hidden)),
+        _weight(rng, channels, hidden),
+        _maybe(draw, rng.standard_normal(channels)),
+    ]
+    masks = {}
+    if draw(st.integers(0, 3)) == 0:
+        masks["hidden_drop_mask"] = _mask(draw, rng, *lead, hidden)
+        masks["output_drop_mask"] = _mask(draw, rng, *lead, channels)
+    return Case(args, rng, masks, length=max(channels, hidden, _count(lead)))
+
+
+def mlp(draw, large):
+    return _mlp(draw, _lead(draw, large))
+
+
+def mlp_branch(draw, large):
+    return _branch(_mlp(draw, _map(draw, large)), draw)
+
+
+def patch_embed(draw, large):
+    rng, (batch, height, width), outputs = _rng(draw), _map(draw, large), draw(CHANNELS)
+    in_chans, side = draw(st.integers(1, 4)), draw(st.integers(1, 2 if large else 5))
+    images = rng.standard_normal((batch, in_chans, height, width))
+    bias = _maybe(draw, rng.standard_normal(outputs))
+    length = max(in_chans * side**2, outputs, batch * height * width)
+    return Case([images, _weight(rng, outputs, in_chans, side, side), bias], rng, length=length)
+
+
+def patch_concat(draw, large):
+    rng, size = _rng(draw), _map(draw, large)
+    return Case([rng.standard_normal((*size, draw(CHANNELS)))], rng)
+
+
+def patch_merging(draw, large):
+    rng, size, channels = _rng(draw), _map(draw, large), draw(st.integers(1, 50))
+    args = [
+        rng.standard_normal((*size, channels)),
+        *draw(st.sampled_from([_norm(rng, 4 * channels), [None, None]])),
+        _weight(rng, 2 * channels, 4 * channels),
+        _maybe(draw, rng.standard_normal(2 * channels)),
+    ]
+    cancelled = 0.0 if args[1] is None else _norm_cancels(ops.patch_concat_forward(args[0])[0])
+    return Case(args, rng, length=max(4 * channels, _count(size)), cancelled=cancelled)
+
+
+def mean_pool(draw, large):
+    rng, size = _rng(draw), _map(draw, large)
+    x = rng.standard_normal((*size, draw(CHANNELS))) + 1  # a mean of 0 would be what rounding leaves of its terms
+    return Case([x], rng, length=size[1] * size[2])
+
+
+def position_embed(draw, large):
+    rng, (batch, height, width), channels = _rng(draw), _map(draw, large), draw(CHANNELS)
+    grid = draw(st.sampled_from([(height, width), (draw(FEW), draw(FEW))]))
+    args = [
+        rng.standard_normal((batch, height, width, channels)),
+        rng.standard_normal((1, grid[0] * grid[1], channels)),
+    ]
+    return Case([*args, grid], rng, length=max(height, width, *grid))
+
+
+def resize_bicubic(draw, large):
+    rng, size = _rng(draw), _map(draw, large)
+    x = rng.standard_normal((*size, draw(CHANNELS)))
+    return Case([x, (draw(FEW), draw(FEW))], rng, length=max(size))
+
+
+def cross_entropy(draw, large):
+    rng, rows, classes = _rng(draw), draw(st.integers(1, 400 if large else 9)), draw(st.integers(1, 300))
+    targets = rng.random((rows, classes))
+    if draw(st.booleans()):
+        targets = np.eye(classes)[rng.integers(classes, size=rows)]
+    targets *= draw(st.sampled_from([1, 0.7])) / targets.sum(axis=1, keepdims=True)
+    logits = draw(st.sampled_from([1, 20])) * rng.standard_normal((rows, classes)) + draw(st.sampled_from([0, 1000]))
+    return Case([logits, targets], rng, length=classes)
+
+
+def _parameters(draw, large, count):
+    rng, shape = _rng(draw), draw(st.lists(FEW, max_size=4))
+    shape = (1 << 15, 3) if large else tuple(shape)
+    return rng, [np.asarray(rng.standard_normal(shape)) for _ in range(count)]
+
+
+def adamw_update(draw, large):
+    rng, (param, grad, m, v) = _parameters(draw, large, 4)
+    step = draw(st.sampled_from([1, 7, 5000]))
+    hyper = [draw(st.sampled_from([0.0, 1e-3, 0.1])), 0.9, 0.999, 1e-8, draw(st.sampled_from([0.0, 0.05])), step]
+    moments = [np.zeros_like(m), np.zeros_like(v)] if step == 1 else [m, np.square(v, out=v)]
+    return Case([param, grad, *moments, *hyper], rng)
+
+
+def adamw_update_all(draw, large):
+    cases = [adamw_update(draw, large and place == 1) for place in range(draw(st.integers(1, 3)))]
+    columns = [list(column) for column in zip(*(case.args[:4] for case in cases), strict=True)]
+    step = draw(st.sampled_from([1, 7]))
+    if step == 1:
+        columns[2:] = [[np.zeros_like(array) for array in column] for column in columns[2:]]
+    decays = [draw(st.sampled_from([0.0, 0.05])) for _ in cases]
+    hyper = [draw(st.sampled_from([1e-3, 0.1])), 0.9, 0.999, 1e-8, decays, step]
+    return Case([*columns, *hyper, *draw(st.sampled_from([[], [0.3], [float("nan")]]))], _rng(draw))
+
+
+def sgd_update(draw, large):
+    rng, arrays = _parameters(draw, large, 3)
+    return Case([*arrays, 0.1, draw(st.sampled_from([0.0, 0.9])), draw(st.sampled_from([0.0, 0.05]))], rng)
+
+
+def sgd_update_all(draw, large):
+    cases = [sgd_update(draw, large and place == 1) for place in range(draw(st.integers(1, 3)))]
+    columns = [list(column) for column in zip(*(case.args[:3] for case in cases), strict=True)]
+    decays = [draw(st.sampled_from([0.0, 0.05])) for _ in cases]
+    scale = draw(st.sampled_from([[], [0.3], [float("nan")]]))
+    return Case([*columns, 0.1, draw(st.sampled_from([0.0, 0.9])), decays, *scale], _rng(draw))
+
+
+def ema_update(draw, large):
+    rng, arrays = _parameters(draw, large, 2)
+    return Case([*arrays, draw(st.sampled_from([0.0, 0.9, 1.0]))], rng)
+
+
+def ema_update_all(draw, large):
+    cases = [ema_update(draw, large and place == 1) for place in range(draw(st.integers(1, 3)))]
+    columns = [list(column) for column in zip(*(case.args[:2] for case in cases), strict=True)]
+    return Case([*columns, draw(st.sampled_from([0.0, 0.9, 1.0]))], _rng(draw))
+
+
+def global_norm(draw, large):
+    rng, arrays = _parameters(draw, large, draw(st.integers(0, 3)))
+    return Case([arrays], rng, length=max([1, *(array.size for array in arrays)]))
+
+
+def draw_mask(draw, large):
+    """The same generator twice: an op that draws has to draw the same."""
+    seed = draw(SEEDS)
+    shape, rate = _any_shape(draw, large), draw(st.sampled_from([0.0, 0.3, 0.9]))
+    return Case([Seed(seed), shape, rate, np.float64], np.random.default_rng(0))
+
+
+@dataclass
+class Seed:
+    """Stands for a fresh generator."""
+
+    value: int
+
+
+def drawn(op, draw, large):
+    """A case of the op, and others of the same shapes and variants with other numbers, fewer where it is large."""
+    draws = []
+
+    def remember(strategy):
+        draws.append((strategy, draw(strategy)))
+        return draws[-1][1]
+
+    def again(number):
+        values = iter([value + number if strategy is SEEDS else value for strategy, value in draws])
+        return OPS[op](lambda _: next(values), large)
+
+    return [OPS[op](remember, large), *(again(number) for number in range(1, 2 if large else 9))]
+
+
+OPS = {
+    function.__name__: function
+    for function in (
+        *(adamw_update, adamw_update_all, attention, attention_branch, attention_probabilities, cross_entropy),
+        *(
+            draw_mask,
+            dropout,
+            ema_update,
+            ema_update_all,
+            gelu,
+            global_norm,
+            layer_norm,
+            linear,
+            mean_pool,
+            mlp,
+            mlp_branch,
+            patch_concat,
+            patch_embed,
+        ),
+        *(patch_merging, position_bias, position_embed, residual, resize_bicubic, sgd_update),
+        *(sgd_update_all, softmax),
+        *(window_attention, window_partition, window_reverse),
+    )
+}
+# These change their arrays; all else leaves them.
+UPDATES = {"adamw_update", "adamw_update_all", "ema_update", "ema_update_all", "sgd_update", "sgd_update_all"}
+DRAWING = {"draw_mask"}  # take numbers from a generator

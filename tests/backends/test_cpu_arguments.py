@@ -1,0 +1,130 @@
+"""What kernels must not be given, since they read and write memory without looking."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from npswin import ops
+from npswin.backends import cpu
+from npswin.layers import SwinTransformerBlock, WindowAttention
+from tests.backends.comparison import arguments
+from tests.backends.op_cases import OPS
+
+COMPUTED = ["attention", "attention_branch", "gelu", "layer_norm", "linear", "mean_pool", "mlp", "mlp_branch"]
+COMPUTED += ["patch_embed", "patch_merging", "softmax", "window_attention"]
+
+
+@pytest.mark.parametrize("op", COMPUTED)
+@settings(max_examples=3)
+@given(st.data())
+def test_a_derivative_of_another_size_is_refused(op, data):
+    case = OPS[op](data.draw, False)
+    y, cache = getattr(cpu, f"{op}_forward")(
+        *(arguments(value, np.float32) for value in case.args), **arguments(case.kwargs, np.float32)
+    )
+    with pytest.raises(ValueError):  # noqa: PT011 - in some the definition says so
+        getattr(cpu, f"{op}_backward")(np.ones((*y.shape, 2), np.float32), cache)
+
+
+@pytest.mark.parametrize("op", sorted({*COMPUTED, "cross_entropy"} - {"attention", "gelu", "mean_pool", "softmax"}))
+@settings(max_examples=20)
+@given(st.data())
+def test_a_parameter_that_is_too_short_is_refused(op, data):
+    case = OPS[op](data.draw, False)
+    args = [arguments(value, np.float32) for value in case.args]
+    short = data.draw(st.sampled_from([place for place, arg in enumerate(args) if place and arg is not None]))
+    is_table = "attention" in op and short == len(args) - 1
+    args[short] = args[short][:-1] if is_table else args[short][..., :-1]
+    with pytest.raises(ValueError, match=r"expected|fit"):
+        getattr(cpu, f"{op}_forward")(*args, **arguments(case.kwargs, np.float32))
+
+
+@pytest.mark.parametrize("op", ["attention_branch", "layer_norm", "linear", "mlp", "patch_embed", "patch_merging"])
+@settings(max_examples=5)
+@given(st.data(), st.sampled_from([(np.float64, np.float32), (np.float32, np.float64), (np.float16, np.float16)]))
+def test_dtypes_that_kernels_do_not_take_are_refused(op, data, dtypes):
+    case = OPS[op](data.draw, False)
+    x, *parameters = case.args
+    args = [x.astype(dtypes[0]), *(arguments(value, dtypes[1]) for value in parameters)]
+    case.kwargs.pop("attn_drop_mask", None), case.kwargs.pop("proj_drop_mask", None)
+    if any(isinstance(value, np.ndarray) for value in parameters) or dtypes[0] == np.float16:
+        with pytest.raises(ValueError, match="expected all in float32"):
+            getattr(cpu, f"{op}_forward")(*args, **arguments(case.kwargs, dtypes[1]))
+
+
+@pytest.mark.parametrize("place", ["bias", "mask", "drop_mask"])
+@given(st.data())
+def test_attention_takes_other_shapes_as_the_definition_does(place, data):
+    windows, heads, tokens, dim = (data.draw(st.integers(1, 4)) for _ in range(4))
+    rng = np.random.default_rng(0)
+    shape = {
+        "bias": (heads, tokens, tokens),
+        "mask": (1, tokens, tokens),
+        "drop_mask": (windows, heads, tokens, tokens),
+    }
+    other = tuple(data.draw(st.integers(max(1, side - 1), side + 1)) for side in shape[place])
+    given_array = {place: rng.standard_normal(other).astype(np.float32)}
+    args = {"bias": None, "mask": None, **given_array}
+    qkv = rng.standard_normal((windows, tokens, 3 * heads * dim)).astype(np.float32)
+
+    def outcome(speaker):
+        try:
+            y, cache = speaker.attention_forward(qkv, num_heads=heads, **args)
+            return [y, *speaker.attention_backward(np.ones_like(y), cache)]
+        except (ValueError, IndexError) as error:
+            return type(error)
+
+    found, wanted = outcome(cpu), outcome(ops)
+    if isinstance(wanted, type):
+        assert found == wanted
+    else:
+        for one, exact in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(
+                np.float32(0) if one is None else one, np.float32(0) if exact is None else exact, atol=1e-4
+            )
+
+
+def test_a_derivative_of_another_dtype_is_refused():
+    block = SwinTransformerBlock(8, 2, 2, np.random.default_rng(0))
+    y, cache = block.forward(np.ones((1, 4, 4, 8), np.float32))
+    with pytest.raises(ValueError, match="dy: got 128 numbers of float64, expected 128 of float32"):
+        block.backward(np.ones(y.shape), cache)
+
+
+def test_a_mask_value_beyond_what_the_dtype_holds_masks_and_does_not_warn():
+    x, value = np.random.default_rng(0).standard_normal((1, 4, 4, 8)).astype(np.float32), np.finfo(np.float32).min
+    rng = [np.random.default_rng(1) for _ in range(3)]
+    lowest, infinite, usual = (
+        WindowAttention(8, 2, 4, rng.pop(), shift_size=2, mask_value=float(mask)) for mask in (value, -np.inf, -1e4)
+    )
+    np.testing.assert_array_equal(lowest(x), infinite(x))  # RuntimeWarnings are errors here
+    np.testing.assert_allclose(lowest(x), usual(x), atol=1e-6)
+
+
+def test_maps_of_another_width_are_refused_by_attention_maps():
+    layer = WindowAttention(8, 2, 2, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="8"):
+        layer.probabilities(np.ones((1, 4, 4, 7), np.float32))
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_updates_of_arrays_that_do_not_fit_leave_memory_alone(place):
+    columns = [[np.ones(6, np.float32)] for _ in range(4)]
+    columns[place] = [np.ones(5, np.float32)]
+    with pytest.raises(ValueError):  # noqa: PT011 - NumPy's own
+        cpu.adamw_update_all(*columns, 0.1, 0.9, 0.999, 1e-8, [0.0], 1)
+
+
+def test_lists_of_different_lengths_are_refused():
+    two, one = ([np.ones(3, np.float32) for _ in range(count)] for count in (2, 1))
+    with pytest.raises(ValueError, match="zip"):
+        cpu.adamw_update_all(two, one, two, two, 0.1, 0.9, 0.999, 1e-8, [0.0, 0.0], 1)
+
+
+def test_what_may_not_be_written_is_not_written():
+    param, *others = ([np.ones(3, np.float32)] for _ in range(4))
+    param[0].flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        cpu.adamw_update_all(param, *others, 0.1, 0.9, 0.999, 1e-8, [0.0], 1)
+    assert (param[0] == 1).all()
