@@ -69,6 +69,8 @@ def attention_forward(
 
     Returns:
         y (B·nW, N, hd) and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_attention
     """
     probabilities = attention_probabilities(qkv, bias, mask, num_heads)
     kept, drop_cache = dropout_forward(probabilities, drop_mask)

@@ -39,6 +39,8 @@ def attention_branch_forward(
 
     Returns:
         y (B, H, W, C) and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_attention_branch
     """
     normed, norm_cache = layer_norm_forward(x, norm_weight, norm_bias)
     branch, attention_cache = window_attention_forward(
@@ -88,6 +90,8 @@ def mlp_branch_forward(
 
     Returns:
         y (B, H, W, C) and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_mlp_branch
     """
     normed, norm_cache = layer_norm_forward(x, norm_weight, norm_bias)
     branch, mlp_cache = mlp_forward(normed, fc1_weight, fc1_bias, fc2_weight, fc2_bias, **drop_masks)

@@ -37,6 +37,8 @@ def dropout_forward(x: Array, mask: Array | None) -> tuple[Array, Any]:
 
     Returns:
         y of x's shape and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_dropout
     """
     return (x if mask is None else x * mask), mask
 

@@ -17,6 +17,8 @@ def gelu_forward(x: Array) -> tuple[Array, Any]:
 
     Returns:
         y of x's shape and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_gelu
     """
     cdf = ndtr(x)
     return x * cdf, (x, cdf)

@@ -20,6 +20,8 @@ def layer_norm_forward(x: Array, weight: Array, bias: Array, eps: float = 1e-5) 
 
     Returns:
         y (..., C) and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_layer_norm
     """
     xhat = x - x.mean(axis=-1, keepdims=True)
     variance = np.einsum("...c,...c->...", xhat, xhat)[..., None] / x.shape[-1]

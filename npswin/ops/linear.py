@@ -15,6 +15,8 @@ def linear_forward(x: Array, weight: Array, bias: Array | None = None) -> tuple[
 
     Returns:
         y (..., out) and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_linear
     """
     rows = x.reshape(-1, x.shape[-1])
     y = rows @ weight.T

@@ -16,6 +16,8 @@ def cross_entropy_forward(logits: Array, targets: Array) -> tuple[Any, Any]:
 
     Returns:
         the loss, a scalar of the logits' dtype, and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_cross_entropy
     """
     shifted = logits - logits.real.max(axis=-1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

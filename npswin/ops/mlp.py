@@ -31,6 +31,8 @@ def mlp_forward(
 
     Returns:
         y (..., C) and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_mlp
     """
     hidden, fc1_cache = linear_forward(x, fc1_weight, fc1_bias)
     activated, gelu_cache = gelu_forward(hidden)

@@ -18,6 +18,8 @@ def patch_embed_forward(images: Array, weight: Array, bias: Array) -> tuple[Arra
 
     Returns:
         tokens (B, ⌈H/p⌉, ⌈W/p⌉, C) and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_patch_embed
     """
     batch, in_chans, height, width = images.shape
     patch_size = weight.shape[-1]

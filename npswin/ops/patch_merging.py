@@ -20,6 +20,8 @@ def patch_concat_forward(x: Array) -> tuple[Array, Any]:
 
     Returns:
         y (B, ⌈H/2⌉, ⌈W/2⌉, 4C) and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_patch_concat
     """
     height, width = x.shape[1:3]
     if height % 2 or width % 2:
@@ -62,6 +64,8 @@ def patch_merging_forward(
 
     Returns:
         y (B, ⌈H/2⌉, ⌈W/2⌉, 2C) and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_patch_merging
     """
     merged, concat_cache = patch_concat_forward(x)
     norm_cache = None

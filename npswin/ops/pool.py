@@ -15,6 +15,8 @@ def mean_pool_forward(x: Array) -> tuple[Array, Any]:
 
     Returns:
         y (B, C) and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_mean_pool
     """
     return x.mean(axis=(1, 2)), x.shape
 

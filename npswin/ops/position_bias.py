@@ -40,6 +40,8 @@ def position_bias_forward(table: Array, window_size: int) -> tuple[Array, Any]:
 
     Returns:
         bias (h, N, N), or (1, N, N) where the heads share it, and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_position_bias
     """
     if table.shape == (window_size**2, window_size**2):
         return table[None], (None, table)

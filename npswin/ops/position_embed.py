@@ -16,6 +16,8 @@ def position_embed_forward(x: Array, table: Array, grid: tuple[int, int]) -> tup
 
     Returns:
         y (B, H, W, C) and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_position_embed
     """
     places = table.reshape(1, *grid, -1)
     resize_cache = None

@@ -16,6 +16,8 @@ def residual_forward(shortcut: Array, branch: Array, path_scale: Array | None = 
 
     Returns:
         y (B, ...) and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_residual
     """
     if path_scale is None:
         return shortcut + branch, None

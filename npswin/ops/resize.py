@@ -65,6 +65,8 @@ def resize_bicubic_forward(x: Array, size: tuple[int, int]) -> tuple[Array, Any]
 
     Returns:
         y (..., H', W', C) and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_resize_bicubic
     """
     height, width = x.shape[-3:-1]
     rows, columns = bicubic_matrix(size[0], height), bicubic_matrix(size[1], width)

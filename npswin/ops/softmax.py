@@ -18,6 +18,8 @@ def softmax_forward(x: Array) -> tuple[Array, Any]:
 
     Returns:
         p (..., K) and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_softmax
     """
     p = np.exp(x - x.real.max(axis=-1, keepdims=True))
     p /= p.sum(axis=-1, keepdims=True)

@@ -76,6 +76,8 @@ def window_attention_forward(
 
     Returns:
         y (B, H, W, C) and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_window_attention
     """
     height, width = x.shape[1:3]
     num_heads, window_size, shift_size, mask_value = spec

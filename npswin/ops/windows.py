@@ -81,6 +81,8 @@ def window_partition_forward(x: Array, window_size: int, shift_size: int) -> tup
 
     Returns:
         windows (B·nW, N, C) and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_window_partition
     """
     return _partition(x, window_size, shift_size), (x.shape[1:3], window_size, shift_size)
 
@@ -104,6 +106,8 @@ def window_reverse_forward(
 
     Returns:
         x (B, H, W, C) and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_window_reverse
     """
     return _reverse(windows, size, window_size, shift_size), (window_size, shift_size)
 

@@ -1,53 +1,32 @@
-"""An op of the cpu backend beside its definition in `npswin.ops`."""
+"""An op of a backend compared with its definition in `npswin.ops`."""
 
-import inspect
-import sys
-from contextlib import contextmanager
 from dataclasses import dataclass
-from unittest import mock
 
 import ml_dtypes
 import numpy as np
 
 from npswin import ops
-from npswin.backends import cpu
-from npswin.backends.cpu.machine.threads import set_thread_count, thread_count
-from tests.backends.op_cases import UPDATES, Case, Seed
-
-_OWN = {name for name, value in vars(cpu).items() if inspect.isfunction(value)}  # the rest are the files' names
-IMPLEMENTED = sorted(
-    {name.removesuffix("_forward").removesuffix("_backward") for name in _OWN if name in ops.__all__}
-    | {name for name in _OWN if f"{name}_forward" in ops.__all__}
-)
-PAIRS = [op for op in IMPLEMENTED if f"{op}_forward" in ops.__all__]
-INFERENCE = [op for op in PAIRS if op in _OWN]
+from npswin.backends import missing_ops
+from tests.backends.op_cases import OPS, UPDATES, Case, Seed
 
 TINY = 1e-20  # exp(-100) may be 0
 LAYOUTS = ("contiguous", "every other", "transposed", "read-only")
 
 
-@contextmanager
-def machine(threads=1, chunk_bytes=None, tile_bytes=None):
-    """The backend with this many threads, and with tiles and chunks of tiles of another size than usual."""
-    before = thread_count()
-    wanted = {"CHUNK_BYTES": chunk_bytes, "TILE_BYTES": tile_bytes}
-    patches = [
-        mock.patch.object(module, name, value)
-        for module_name, module in list(sys.modules.items())
-        if module_name.startswith(cpu.__name__)
-        for name, value in wanted.items()
-        if value is not None and hasattr(module, name)
-    ]
-    assert len(patches) >= sum(value is not None for value in wanted.values())
-    try:
-        for patch in patches:
-            patch.start()
-        set_thread_count(threads)
-        yield
-    finally:
-        set_thread_count(before)
-        for patch in patches:
-            patch.stop()
+def op_of(function_name):
+    """The op that a function of `npswin.ops` belongs to: "linear" for "linear_forward"."""
+    return function_name.removesuffix("_forward").removesuffix("_backward")
+
+
+def implemented_ops(backend):
+    """The ops that a backend implements, sorted, a pair counting as one; only those that `OPS` has arguments for."""
+    missing = {op_of(name) for name in missing_ops(backend)}
+    return sorted({op_of(name) for name in ops.__all__} & set(OPS) - missing)
+
+
+def is_pair(op):
+    """Whether an op has a forward and a backward function."""
+    return f"{op}_forward" in ops.__all__
 
 
 def laid_out(array, layout):
@@ -73,7 +52,7 @@ def arguments(value, dtype, layout="contiguous"):
 
 
 def rounded(value, dtype):
-    """An argument in float64 that the dtype holds exactly."""
+    """An argument in float64 that the dtype represents exactly."""
     if isinstance(value, np.ndarray):
         return value.astype(dtype).astype(np.float64)
     if isinstance(value, list):
@@ -88,34 +67,41 @@ def as_list(results):
     return list(results) if isinstance(results, tuple) else [results]
 
 
-def bits(results):
-    """Results as what can be compared to the bit."""
+def as_bytes(results):
+    """Results in a form that compares them bit for bit."""
     return [None if result is None else np.asarray(result).tobytes() for result in results]
 
 
-def called(speaker, op, args, kwargs, dy=None):
-    """y and all gradients; or what an update left in its arguments; or what an op without a derivative returns.
+def call_op(module, op, args, kwargs, dy=None):
+    """Run an op forward and backward.
 
-    dy: an array, or a function of y that makes one.
+    Args:
+        module: a backend or `npswin.ops`.
+        op: its name.
+        args, kwargs: of the forward function.
+        dy: the gradient of y: an array, or a function of y that returns one.
+
+    Returns:
+        y and all gradients; of an update, the arrays that it changed; of an op without a derivative, its results.
     """
     if op in UPDATES:
-        getattr(speaker, op)(*args, **kwargs)
+        getattr(module, op)(*args, **kwargs)
         given = [item for arg in args for item in (arg if isinstance(arg, list) else [arg])]
         return [item for item in given if hasattr(item, "shape")]
-    if f"{op}_forward" not in ops.__all__:
-        return as_list(getattr(speaker, op)(*args, **kwargs))
-    y, cache = getattr(speaker, f"{op}_forward")(*args, **kwargs)
-    return [y, *as_list(getattr(speaker, f"{op}_backward")(dy(y) if callable(dy) else dy, cache))]
+    if not is_pair(op):
+        return as_list(getattr(module, op)(*args, **kwargs))
+    y, cache = getattr(module, f"{op}_forward")(*args, **kwargs)
+    return [y, *as_list(getattr(module, f"{op}_backward")(dy(y) if callable(dy) else dy, cache))]
 
 
 @dataclass
 class Expected:
-    """What the definition says about a case.
+    """The definition's results for a case.
 
     Attributes:
-        results: in float64, on arguments that were rounded to the dtype.
-        dy: what came back to the op, in float64, or None.
-        errors: of each result, what a good implementation in the dtype may be off by.
+        results: in float64, for arguments that were rounded to the dtype.
+        dy: the gradient of y, in float64, or None.
+        errors: the error to be expected of each result of a good implementation in the dtype.
     """
 
     results: list
@@ -126,9 +112,9 @@ class Expected:
 def expected(op, cases, dtype):
     """The first case's results, and the errors to be expected.
 
-    A result's error is a rounding of its largest number, times √length, as a sum of `length` numbers has it; and the
-    definition's own error when it is computed in the dtype, which is larger where big terms cancel one another. Small
-    arrays may be close to 0 by chance, so the largest number is the largest of all the cases, which have one shape.
+    The error of a result is a rounding of its largest number, times √length, as a sum of `length` numbers has it; plus
+    the definition's own error when it is computed in the dtype, which is larger where large terms cancel. Small arrays
+    may be close to 0 by chance, so the largest number is the largest of all the cases, which have one shape.
     """
     found = [_exact(op, case, dtype) for case in cases]
     errors = []
@@ -149,7 +135,7 @@ class _Exact:
     own_errors: list
 
     def scale(self, place):
-        """The largest number of a result, or of the terms that cancelled one another in it."""
+        """The largest number of a result, or of the terms that cancelled in it."""
         cancelled = self.case.cancelled * np.abs(self.dy).max(initial=0) if place == 1 and self.case.cancelled else 0.0
         result = self.results[place]
         return max(self.case.least_scale, cancelled, 0.0 if result is None else np.abs(result).max(initial=0))
@@ -165,14 +151,14 @@ def _exact(op, case, dtype):
         return dy
 
     def exact(precision, dy):
-        return called(ops, op, *(arguments(rounded(value, precision), np.float64) for value in given), dy)
+        return call_op(ops, op, *(arguments(rounded(value, precision), np.float64) for value in given), dy)
 
     given = [case.args, case.kwargs]
     with np.errstate(all="ignore"):
         results = exact(dtype, draw_dy)
         dy32 = None if dy is None else rounded(dy, np.float32)
         exact32 = results if dtype == np.float32 else exact(np.float32, dy32)
-        near = called(ops, op, *(arguments(value, np.float32) for value in given), arguments(dy32, np.float32))
+        near = call_op(ops, op, *(arguments(value, np.float32) for value in given), arguments(dy32, np.float32))
     unit = _unit(dtype) / _unit(np.float32)
     own_errors = [unit * _largest_error(*pair) for pair in zip(near, exact32, strict=True)]
     return _Exact(case, results, dy, own_errors)
@@ -188,7 +174,7 @@ def _largest_error(result, exact):
 
 
 def relative_errors(results, wanted, dtype):
-    """Of each result: its largest error next to the one to be expected. Shapes and dtypes have to be right."""
+    """The largest error of each result over the error to be expected; asserts shapes and dtypes."""
     assert len(results) == len(wanted.results)
     found = []
     for place, (result, exact) in enumerate(zip(results, wanted.results, strict=True)):

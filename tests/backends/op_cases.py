@@ -1,7 +1,7 @@
-"""For every op of the ops, drawn arguments: what a backend's version is compared on.
+"""Drawn arguments for every op of `npswin.ops`, which backends are compared on.
 
-`OPS` has a function for each op of `npswin.ops`, a pair counting as one. It draws a `Case`; `large` asks for enough
-tokens that they fill several tiles.
+`OPS` has a function for each op, a pair counting as one. It draws a `Case`; `large` asks for enough tokens to fill
+several tiles.
 """
 
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from npswin import ops
+from npswin.ops.window_attention import AttentionSpec
 from npswin.ops.windows import count_windows
 from tests.ops.drawn import SEEDS
 
@@ -21,11 +22,11 @@ class Case:
 
     Attributes:
         args: positional arguments; an array, None, or something else that is passed on as it is.
+        rng: draws the gradient of y.
         kwargs: arguments by name.
-        length: how many terms the longest of the op's sums has.
-        rng: draws the derivative that comes back to the op.
+        length: number of terms of the op's longest sum.
         least_scale: what the results' errors are relative to, where the results are smaller.
-        cancelled: how large the terms of dx are next to dy, where they cancel one another.
+        cancelled: size of the terms of dx relative to dy, where they cancel.
     """
 
     args: list[Any]
@@ -45,7 +46,7 @@ def _rng(draw):
 
 
 def _lead(draw, large):
-    """What stands before the channels: up to three axes, 301 tokens or more of them in a large case."""
+    """The axes before the channels: up to three; 301 tokens or more in a large case."""
     if large:
         return draw(st.sampled_from([(301,), (2, 190), (1, 18, 23), (3, 11, 13)]))
     return tuple(draw(st.lists(FEW, max_size=3)))
@@ -62,8 +63,8 @@ def _maybe(draw, array):
     return array if draw(st.booleans()) else None
 
 
-def _weight(rng, out, *inputs):
-    """Such that outputs are of the size of the inputs."""
+def weight_parameter(rng, out, *inputs):
+    """A weight that gives outputs the size of the inputs."""
     return rng.standard_normal((out, *inputs)) / np.sqrt(np.prod(inputs))
 
 
@@ -72,7 +73,7 @@ def _mask(draw, rng, *shape):
     return _maybe(draw, ops.draw_mask(rng, shape, 0.3, "float64"))
 
 
-def _norm(rng, channels):
+def norm_parameters(rng, channels):
     """A norm's gain and bias."""
     return [1 + 0.3 * rng.standard_normal(channels), 0.3 * rng.standard_normal(channels)]
 
@@ -89,14 +90,14 @@ def _norm_cancels(x, eps=1e-5):
 def linear(draw, large):
     rng, lead, inputs, outputs = _rng(draw), _lead(draw, large), draw(CHANNELS), draw(CHANNELS)
     bias = _maybe(draw, rng.standard_normal(outputs))
-    args = [rng.standard_normal((*lead, inputs)), _weight(rng, outputs, inputs), bias]
+    args = [rng.standard_normal((*lead, inputs)), weight_parameter(rng, outputs, inputs), bias]
     return Case(args, rng, length=max(inputs, outputs, _count(lead)))
 
 
 def layer_norm(draw, large):
     rng, lead, channels = _rng(draw), _lead(draw, large), draw(CHANNELS)
     x = draw(st.sampled_from([0.1, 1, 30])) * rng.standard_normal((*lead, channels)) + draw(st.sampled_from([0, 1]))
-    case = Case([x, *_norm(rng, channels)], rng, length=max(channels, _count(lead)))
+    case = Case([x, *norm_parameters(rng, channels)], rng, length=max(channels, _count(lead)))
     if draw(st.booleans()):
         case.kwargs["eps"] = 0.01
     case.cancelled = _norm_cancels(x, case.kwargs.get("eps", 1e-5))
@@ -145,7 +146,7 @@ class _Windows:
     height: int
     width: int
     side: int
-    shift: int
+    shift_size: int
 
     @property
     def count(self):
@@ -160,13 +161,13 @@ def _windows(draw, large):
 
 def window_partition(draw, large):
     rng, cut = _rng(draw), _windows(draw, large)
-    return Case([rng.standard_normal((cut.batch, cut.height, cut.width, draw(CHANNELS))), cut.side, cut.shift], rng)
+    return Case([rng.standard_normal((cut.batch, cut.height, cut.width, draw(CHANNELS))), cut.side, cut.shift_size], rng)
 
 
 def window_reverse(draw, large):
     rng, cut = _rng(draw), _windows(draw, large)
     windows = rng.standard_normal((cut.count, cut.side**2, draw(CHANNELS)))
-    return Case([windows, (cut.height, cut.width), cut.side, cut.shift], rng)
+    return Case([windows, (cut.height, cut.width), cut.side, cut.shift_size], rng)
 
 
 def _table(draw, rng, side, heads):
@@ -204,28 +205,28 @@ def attention_probabilities(draw, large):
 def window_attention(draw, large):
     rng, cut, channels = _rng(draw), _windows(draw, large), draw(CHANNELS)
     heads, dim = draw(st.integers(1, 4)), draw(st.integers(1, 33))
-    inside, tokens = heads * dim, cut.side**2
+    inner_dim, tokens = heads * dim, cut.side**2
     args = [
         rng.standard_normal((cut.batch, cut.height, cut.width, channels)),
-        _weight(rng, 3 * inside, channels),
-        _maybe(draw, rng.standard_normal(3 * inside)),
-        _weight(rng, channels, inside),
+        weight_parameter(rng, 3 * inner_dim, channels),
+        _maybe(draw, rng.standard_normal(3 * inner_dim)),
+        weight_parameter(rng, channels, inner_dim),
         _maybe(draw, rng.standard_normal(channels)),
         _maybe(draw, _table(draw, rng, cut.side, heads)),
     ]
-    geometry = {"num_heads": heads, "window_size": cut.side, "shift": cut.shift}
-    geometry["mask_value"] = draw(st.sampled_from([-100.0, -np.inf]))
+    mask_value = draw(st.sampled_from([-100.0, -np.inf]))
+    kwargs = {"spec": AttentionSpec(heads, cut.side, cut.shift_size, mask_value)}
     if draw(st.integers(0, 3)) == 0:
-        geometry["attn_drop_mask"] = _mask(draw, rng, cut.count, heads, tokens, tokens)
-        geometry["proj_drop_mask"] = _mask(draw, rng, cut.count, tokens, channels)
-    return Case(args, rng, geometry, length=max(channels, 3 * inside, cut.count * tokens))
+        kwargs["attn_drop_mask"] = _mask(draw, rng, cut.count, heads, tokens, tokens)
+        kwargs["proj_drop_mask"] = _mask(draw, rng, cut.count, tokens, channels)
+    return Case(args, rng, kwargs, length=max(channels, 3 * inner_dim, cut.count * tokens))
 
 
 def _branch(case, draw):
     """The same with a norm before it and a residual connection after it."""
     (x, *weights), rng = case.args, case.rng
     case.kwargs["path_scale"] = _path_scale(draw, rng, len(x))
-    case.args = [x, *_norm(rng, x.shape[-1]), *weights]
+    case.args = [x, *norm_parameters(rng, x.shape[-1]), *weights]
     case.cancelled = _norm_cancels(x)
     return case
 
@@ -238,9 +239,9 @@ def _mlp(draw, lead):
     rng, channels, hidden = _rng(draw), draw(CHANNELS), draw(st.one_of(st.integers(1, 9), st.integers(1, 400)))
     args = [
         rng.standard_normal((*lead, channels)),
-        _weight(rng, hidden, channels),
+        weight_parameter(rng, hidden, channels),
         _maybe(draw, rng.standard_normal(hidden)),
-        _weight(rng, channels, hidden),
+        weight_parameter(rng, channels, hidden),
         _maybe(draw, rng.standard_normal(channels)),
     ]
     masks = {}
@@ -264,7 +265,7 @@ def patch_embed(draw, large):
     images = rng.standard_normal((batch, in_chans, height, width))
     bias = _maybe(draw, rng.standard_normal(outputs))
     length = max(in_chans * side**2, outputs, batch * height * width)
-    return Case([images, _weight(rng, outputs, in_chans, side, side), bias], rng, length=length)
+    return Case([images, weight_parameter(rng, outputs, in_chans, side, side), bias], rng, length=length)
 
 
 def patch_concat(draw, large):
@@ -276,8 +277,8 @@ def patch_merging(draw, large):
     rng, size, channels = _rng(draw), _map(draw, large), draw(st.integers(1, 50))
     args = [
         rng.standard_normal((*size, channels)),
-        *draw(st.sampled_from([_norm(rng, 4 * channels), [None, None]])),
-        _weight(rng, 2 * channels, 4 * channels),
+        *draw(st.sampled_from([norm_parameters(rng, 4 * channels), [None, None]])),
+        weight_parameter(rng, 2 * channels, 4 * channels),
         _maybe(draw, rng.standard_normal(2 * channels)),
     ]
     cancelled = 0.0 if args[1] is None else _norm_cancels(ops.patch_concat_forward(args[0])[0])
@@ -371,7 +372,7 @@ def global_norm(draw, large):
 
 
 def draw_mask(draw, large):
-    """The same generator twice: an op that draws has to draw the same."""
+    """The definition and the backend get generators of the same seed, so they have to draw the same."""
     seed = draw(SEEDS)
     shape, rate = _any_shape(draw, large), draw(st.sampled_from([0.0, 0.3, 0.9]))
     return Case([Seed(seed), shape, rate, np.float64], np.random.default_rng(0))
@@ -379,13 +380,13 @@ def draw_mask(draw, large):
 
 @dataclass
 class Seed:
-    """Stands for a fresh generator."""
+    """Replaced by a new generator with this seed."""
 
     value: int
 
 
-def drawn(op, draw, large):
-    """A case of the op, and others of the same shapes and variants with other numbers, fewer where it is large."""
+def draw_cases(op, draw, large):
+    """A case of the op, and others of the same shapes and variants with other numbers: eight, or one if it is large."""
     draws = []
 
     def remember(strategy):
@@ -403,26 +404,11 @@ OPS = {
     function.__name__: function
     for function in (
         *(adamw_update, adamw_update_all, attention, attention_branch, attention_probabilities, cross_entropy),
-        *(
-            draw_mask,
-            dropout,
-            ema_update,
-            ema_update_all,
-            gelu,
-            global_norm,
-            layer_norm,
-            linear,
-            mean_pool,
-            mlp,
-            mlp_branch,
-            patch_concat,
-            patch_embed,
-        ),
-        *(patch_merging, position_bias, position_embed, residual, resize_bicubic, sgd_update),
-        *(sgd_update_all, softmax),
-        *(window_attention, window_partition, window_reverse),
+        *(draw_mask, dropout, ema_update, ema_update_all, gelu, global_norm, layer_norm, linear, mean_pool, mlp),
+        *(mlp_branch, patch_concat, patch_embed, patch_merging, position_bias, position_embed, residual),
+        *(resize_bicubic, sgd_update, sgd_update_all, softmax, window_attention, window_partition, window_reverse),
     )
 }
-# These change their arrays; all else leaves them.
+# They change their arguments in place; all other ops leave them as they are.
 UPDATES = {"adamw_update", "adamw_update_all", "ema_update", "ema_update_all", "sgd_update", "sgd_update_all"}
 DRAWING = {"draw_mask"}  # take numbers from a generator

@@ -1,7 +1,9 @@
-"""Hypothesis strategies for the shapes and arguments of operations, and the arrays that go with them."""
+"""Hypothesis strategies for the shapes and arguments of ops, and the arrays that go with them."""
 
 import numpy as np
 from hypothesis import strategies as st
+
+from npswin.ops.window_attention import AttentionSpec
 
 SEEDS = st.integers(0, 2**32 - 1)
 SIDES = st.integers(1, 6)
@@ -14,14 +16,14 @@ def normal(seed, *shape):
 
 @st.composite
 def window_cases(draw):
-    """A map's size, a window no or some larger than it, a shift, and a head count, as a dictionary."""
+    """A map's size, a window size, which may exceed the map's, a shift size and a head count, as a dictionary."""
     window_size = draw(st.integers(1, 4))
     return {
         "batch": draw(st.integers(1, 2)),
         "height": draw(SIDES),
         "width": draw(SIDES),
         "window_size": window_size,
-        "shift": draw(st.integers(0, window_size - 1)),
+        "shift_size": draw(st.integers(0, window_size - 1)),
         "num_heads": draw(st.integers(1, 3)),
         "head_dim": draw(st.integers(1, 3)),
         "channels": draw(st.integers(1, 4)),
@@ -45,7 +47,7 @@ def bias_table(case):
 
 
 def window_attention_inputs(case):
-    """x, qkv_weight, qkv_bias, proj_weight, proj_bias, bias_table of a case, and the word's keyword arguments."""
+    """x, qkv_weight, qkv_bias, proj_weight, proj_bias, bias_table of a case, and the op's keyword arguments."""
     seed, channels, inner = case["seed"], case["channels"], case["num_heads"] * case["head_dim"]
     arrays = [
         normal(seed, case["batch"], case["height"], case["width"], channels),
@@ -55,4 +57,4 @@ def window_attention_inputs(case):
         normal(seed, channels),
         bias_table(case),
     ]
-    return arrays, {name: case[name] for name in ("num_heads", "window_size", "shift", "mask_value")}
+    return arrays, {"spec": AttentionSpec(*(case[name] for name in AttentionSpec._fields))}

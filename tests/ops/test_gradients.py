@@ -1,4 +1,9 @@
-"""Every operation's backward pass against the complex-step derivative of its own forward pass."""
+"""Every op's backward pass, compared with the complex-step derivative of its forward pass.
+
+`test_<op>` checks the pair `<op>_forward`, `<op>_backward`.
+"""
+
+import inspect
 
 import numpy as np
 import pytest
@@ -11,191 +16,228 @@ from tests.ops.drawn import SEEDS, SIDES, normal, window_attention_inputs, windo
 from tests.reached import checked
 
 COMPLEX_TOLERANCE = 2e-12
+PAIRS = {name.removesuffix("_forward") for name in ops.__all__ if name.endswith("_forward")}
 
 
-def check(forward, backward, inputs, **arguments):
+def check(forward, backward, inputs, tolerance=COMPLEX_TOLERANCE, **arguments):
     """The complex-step check of a pair with keyword arguments bound."""
     checked(
         backward.__name__.removesuffix("_backward"),
         (lambda *arrays: forward(*arrays, **arguments), backward),
         inputs,
         method="complex",
-        tolerance=COMPLEX_TOLERANCE,
+        tolerance=tolerance,
         max_coordinates=150,
         directions=4,
     )
 
 
-class TestEveryOperation:
-    @given(SEEDS, st.lists(SIDES, max_size=2), SIDES, SIDES, st.booleans())
-    def test_linear(self, seed, lead, rows, columns, bias):
-        x, weight = normal(seed, *lead, columns), normal(seed, rows, columns)
-        check(ops.linear_forward, ops.linear_backward, [x, weight, normal(seed, rows) if bias else None])
-
-    @given(SEEDS, st.lists(SIDES, max_size=2), st.integers(2, 9))
-    def test_layer_norm(self, seed, lead, channels):
-        x, weight, bias = normal(seed, *lead, channels), normal(seed, channels), normal(seed, 1, channels)[0]
-        check(ops.layer_norm_forward, ops.layer_norm_backward, [x, weight, bias])
-
-    @given(SEEDS, st.lists(SIDES, min_size=1, max_size=3), st.floats(0.1, 5))
-    def test_gelu(self, seed, shape, scale):
-        check(ops.gelu_forward, ops.gelu_backward, [scale * normal(seed, *shape)])
-
-    @given(SEEDS, st.lists(SIDES, max_size=2), SIDES, st.floats(0.1, 20))
-    def test_softmax(self, seed, lead, classes, scale):
-        check(ops.softmax_forward, ops.softmax_backward, [scale * normal(seed, *lead, classes)])
-
-    @given(SEEDS, SIDES, SIDES, st.sampled_from([0.0, 0.3, 0.9]))
-    def test_dropout(self, seed, rows, columns, rate):
-        mask = ops.draw_mask(np.random.default_rng(seed), (rows, columns), rate, "float64") if rate else None
-        check(lambda x: ops.dropout_forward(x, mask), ops.dropout_backward, [normal(seed, rows, columns)])
-
-    @given(SEEDS, SIDES, st.lists(SIDES, max_size=3), st.booleans())
-    def test_residual(self, seed, batch, rest, drop_path):
-        scale = ops.draw_mask(np.random.default_rng(seed), (batch,), 0.5, "float64") if drop_path else None
-        shortcut, branch = normal(seed, batch, *rest), normal(seed + 1, batch, *rest)
-        check(lambda s, b: ops.residual_forward(s, b, scale), ops.residual_backward, [shortcut, branch])
-
-    @given(window_cases())
-    def test_window_partition(self, case):
-        x = normal(case["seed"], case["batch"], case["height"], case["width"], case["channels"])
-        check(
-            ops.window_partition_forward,
-            ops.window_partition_backward,
-            [x],
-            window_size=case["window_size"],
-            shift=case["shift"],
-        )
-
-    @given(window_cases())
-    def test_window_reverse(self, case):
-        size = case["height"], case["width"]
-        windows = case["batch"] * count_windows(*size, case["window_size"])
-        x = normal(case["seed"], windows, case["window_size"] ** 2, case["channels"])
-        check(
-            ops.window_reverse_forward,
-            ops.window_reverse_backward,
-            [x],
-            size=size,
-            window_size=case["window_size"],
-            shift=case["shift"],
-        )
-
-    @given(SEEDS, st.integers(1, 4), st.integers(1, 3), st.sampled_from(["per_head", "shared", "full"]))
-    def test_position_bias(self, seed, window_size, heads, variant):
-        relative = (2 * window_size - 1) ** 2
-        shape = {"per_head": (relative, heads), "shared": (relative, 1), "full": (window_size**2,) * 2}[variant]
-        check(ops.position_bias_forward, ops.position_bias_backward, [normal(seed, *shape)], window_size=window_size)
-
-    @given(SEEDS, st.integers(1, 3), st.integers(1, 3), SIDES, st.integers(1, 3), st.integers(1, 3), st.data())
-    def test_attention(self, seed, batch, num_windows, tokens, heads, head_dim, data):
-        qkv = normal(seed, batch * num_windows, tokens, 3 * heads * head_dim)
-        bias_heads = data.draw(st.sampled_from([None, 1, heads]))
-        bias = None if bias_heads is None else normal(seed, bias_heads, tokens, tokens)
-        mask = None
-        if data.draw(st.booleans()):
-            mask = np.where(normal(seed + 1, num_windows, tokens, tokens) > 0.5, -100.0, 0.0)
-        drop_mask = None
-        if data.draw(st.booleans()):
-            shape = (batch * num_windows, heads, tokens, tokens)
-            drop_mask = ops.draw_mask(np.random.default_rng(seed), shape, 0.4, "float64")
-        check(
-            lambda qkv, bias: ops.attention_forward(qkv, bias, mask, heads, drop_mask),
-            ops.attention_backward,
-            [qkv, bias],
-        )
-
-    @settings(max_examples=60)
-    @given(window_cases(), st.booleans())
-    def test_window_attention(self, case, dropout):
-        arrays, arguments = window_attention_inputs(case)
-        if dropout:
-            rng, tokens = np.random.default_rng(case["seed"]), case["window_size"] ** 2
-            windows = case["batch"] * count_windows(case["height"], case["width"], case["window_size"])
-            shape = (windows, case["num_heads"], tokens, tokens)
-            arguments["attn_drop_mask"] = ops.draw_mask(rng, shape, 0.3, "float64")
-            arguments["proj_drop_mask"] = ops.draw_mask(rng, (windows, tokens, case["channels"]), 0.3, "float64")
-        check(ops.window_attention_forward, ops.window_attention_backward, arrays, **arguments)
-
-    @given(SEEDS, st.lists(SIDES, max_size=2), SIDES, SIDES, st.booleans())
-    def test_mlp(self, seed, lead, channels, hidden, dropout):
-        shapes = [(*lead, channels), (hidden, channels), (hidden,), (channels, hidden), (channels,)]
-        arrays = [normal(seed + place, *shape) for place, shape in enumerate(shapes)]
-        masks = {}
-        if dropout:
-            rng = np.random.default_rng(seed)
-            masks["hidden_drop_mask"] = ops.draw_mask(rng, (*lead, hidden), 0.3, "float64")
-            masks["output_drop_mask"] = ops.draw_mask(rng, (*lead, channels), 0.3, "float64")
-        check(ops.mlp_forward, ops.mlp_backward, arrays, **masks)
-
-    @settings(max_examples=40)
-    @given(window_cases(), st.booleans())
-    def test_attention_branch(self, case, drop_path):
-        (x, *weights), arguments = window_attention_inputs({**case, "channels": case["channels"] + 1})
-        norm = [normal(case["seed"] + place, x.shape[-1]) for place in (1, 2)]
-        if drop_path:
-            arguments["path_scale"] = ops.draw_mask(np.random.default_rng(case["seed"]), (len(x),), 0.5, "float64")
-        check(ops.attention_branch_forward, ops.attention_branch_backward, [x, *norm, *weights], **arguments)
-
-    @given(SEEDS, st.integers(1, 2), SIDES, SIDES, st.integers(2, 5), SIDES, st.booleans())
-    def test_mlp_branch(self, seed, batch, height, width, channels, hidden, drop_path):
-        shapes = [
-            (batch, height, width, channels),
-            (channels,),
-            (channels,),
-            (hidden, channels),
-            (hidden,),
-            (channels, hidden),
-            (channels,),
-        ]
-        arrays = [normal(seed + place, *shape) for place, shape in enumerate(shapes)]
-        scale = ops.draw_mask(np.random.default_rng(seed), (batch,), 0.5, "float64") if drop_path else None
-        check(ops.mlp_branch_forward, ops.mlp_branch_backward, arrays, path_scale=scale)
-
-    @given(SEEDS, st.integers(1, 2), st.integers(1, 3), st.integers(1, 7), st.integers(1, 7), st.integers(1, 4), SIDES)
-    def test_patch_embed(self, seed, batch, in_chans, height, width, patch_size, channels):
-        images = normal(seed, batch, in_chans, height, width)
-        weight, bias = normal(seed, channels, in_chans, patch_size, patch_size), normal(seed, channels)
-        check(ops.patch_embed_forward, ops.patch_embed_backward, [images, weight, bias])
-
-    @given(SEEDS, st.integers(1, 2), SIDES, SIDES, st.integers(1, 3))
-    def test_patch_concat(self, seed, batch, height, width, channels):
-        check(ops.patch_concat_forward, ops.patch_concat_backward, [normal(seed, batch, height, width, channels)])
-
-    @given(SEEDS, st.integers(1, 2), SIDES, SIDES, st.integers(1, 2), st.booleans(), st.booleans())
-    def test_patch_merging(self, seed, batch, height, width, channels, norm, bias):
-        arrays = [
-            normal(seed, batch, height, width, channels),
-            normal(seed, 4 * channels) if norm else None,
-            normal(seed + 1, 4 * channels) if norm else None,
-            normal(seed, 2 * channels, 4 * channels),
-            normal(seed, 2 * channels) if bias else None,
-        ]
-        check(ops.patch_merging_forward, ops.patch_merging_backward, arrays)
-
-    @given(SEEDS, SIDES, SIDES, SIDES, SIDES)
-    def test_mean_pool(self, seed, batch, height, width, channels):
-        check(ops.mean_pool_forward, ops.mean_pool_backward, [normal(seed, batch, height, width, channels)])
-
-    @given(SEEDS, st.integers(1, 2), SIDES, SIDES, SIDES, SIDES, st.integers(1, 3), st.booleans())
-    def test_position_embed(self, seed, batch, height, width, rows, columns, channels, same):
-        grid = (height, width) if same else (rows, columns)
-        arrays = [normal(seed, batch, height, width, channels), normal(seed, 1, grid[0] * grid[1], channels)]
-        check(ops.position_embed_forward, ops.position_embed_backward, arrays, grid=grid)
-
-    @given(SEEDS, SIDES, st.integers(1, 7), st.floats(0.1, 20))
-    def test_cross_entropy(self, seed, batch, classes, scale):
-        targets = np.abs(normal(seed, batch, classes))
-        logits = scale * normal(seed + 1, batch, classes)
-        check(lambda x: ops.cross_entropy_forward(x, targets), ops.cross_entropy_backward, [logits])
+@given(SEEDS, st.lists(SIDES, max_size=2), SIDES, SIDES, st.booleans())
+def test_linear(seed, lead, rows, columns, bias):
+    x, weight = normal(seed, *lead, columns), normal(seed, rows, columns)
+    check(ops.linear_forward, ops.linear_backward, [x, weight, normal(seed, rows) if bias else None])
 
 
-def test_no_pair_goes_unchecked():
-    pairs = {name.removesuffix("_backward") for name in ops.__all__ if name.endswith("_backward")}
-    checked = {name.removeprefix("test_") for name in vars(TestEveryOperation) if name.startswith("test_")}
-    assert pairs == checked | {"resize_bicubic"}  # checked beside its other tests
+@given(SEEDS, st.lists(SIDES, max_size=2), st.integers(2, 9))
+def test_layer_norm(seed, lead, channels):
+    x, weight, bias = normal(seed, *lead, channels), normal(seed, channels), normal(seed, 1, channels)[0]
+    check(ops.layer_norm_forward, ops.layer_norm_backward, [x, weight, bias])
+
+
+@given(SEEDS, st.lists(SIDES, min_size=1, max_size=3), st.floats(0.1, 5))
+def test_gelu(seed, shape, scale):
+    check(ops.gelu_forward, ops.gelu_backward, [scale * normal(seed, *shape)])
+
+
+@given(SEEDS, st.lists(SIDES, max_size=2), SIDES, st.floats(0.1, 20))
+def test_softmax(seed, lead, classes, scale):
+    check(ops.softmax_forward, ops.softmax_backward, [scale * normal(seed, *lead, classes)])
+
+
+@given(SEEDS, SIDES, SIDES, st.sampled_from([0.0, 0.3, 0.9]))
+def test_dropout(seed, rows, columns, rate):
+    mask = ops.draw_mask(np.random.default_rng(seed), (rows, columns), rate, "float64") if rate else None
+    check(lambda x: ops.dropout_forward(x, mask), ops.dropout_backward, [normal(seed, rows, columns)])
+
+
+@given(SEEDS, SIDES, st.lists(SIDES, max_size=3), st.booleans())
+def test_residual(seed, batch, rest, drop_path):
+    scale = ops.draw_mask(np.random.default_rng(seed), (batch,), 0.5, "float64") if drop_path else None
+    shortcut, branch = normal(seed, batch, *rest), normal(seed + 1, batch, *rest)
+    check(lambda s, b: ops.residual_forward(s, b, scale), ops.residual_backward, [shortcut, branch])
+
+
+@given(window_cases())
+def test_window_partition(case):
+    x = normal(case["seed"], case["batch"], case["height"], case["width"], case["channels"])
+    check(
+        ops.window_partition_forward,
+        ops.window_partition_backward,
+        [x],
+        window_size=case["window_size"],
+        shift_size=case["shift_size"],
+    )
+
+
+@given(window_cases())
+def test_window_reverse(case):
+    size = case["height"], case["width"]
+    windows = case["batch"] * count_windows(*size, case["window_size"])
+    x = normal(case["seed"], windows, case["window_size"] ** 2, case["channels"])
+    check(
+        ops.window_reverse_forward,
+        ops.window_reverse_backward,
+        [x],
+        size=size,
+        window_size=case["window_size"],
+        shift_size=case["shift_size"],
+    )
+
+
+@given(SEEDS, st.integers(1, 4), st.integers(1, 3), st.sampled_from(["per_head", "shared", "full"]))
+def test_position_bias(seed, window_size, heads, variant):
+    relative = (2 * window_size - 1) ** 2
+    shape = {"per_head": (relative, heads), "shared": (relative, 1), "full": (window_size**2,) * 2}[variant]
+    check(ops.position_bias_forward, ops.position_bias_backward, [normal(seed, *shape)], window_size=window_size)
+
+
+@given(SEEDS, st.integers(1, 3), st.integers(1, 3), SIDES, st.integers(1, 3), st.integers(1, 3), st.data())
+def test_attention(seed, batch, num_windows, tokens, heads, head_dim, data):
+    qkv = normal(seed, batch * num_windows, tokens, 3 * heads * head_dim)
+    bias_heads = data.draw(st.sampled_from([None, 1, heads]))
+    bias = None if bias_heads is None else normal(seed, bias_heads, tokens, tokens)
+    mask = None
+    if data.draw(st.booleans()):
+        mask = np.where(normal(seed + 1, num_windows, tokens, tokens) > 0.5, -100.0, 0.0)
+    drop_mask = None
+    if data.draw(st.booleans()):
+        shape = (batch * num_windows, heads, tokens, tokens)
+        drop_mask = ops.draw_mask(np.random.default_rng(seed), shape, 0.4, "float64")
+    check(
+        lambda qkv, bias: ops.attention_forward(qkv, bias, mask, heads, drop_mask),
+        ops.attention_backward,
+        [qkv, bias],
+    )
+
+
+@settings(max_examples=60)
+@given(window_cases(), st.booleans())
+def test_window_attention(case, dropout):
+    arrays, arguments = window_attention_inputs(case)
+    if dropout:
+        rng, tokens = np.random.default_rng(case["seed"]), case["window_size"] ** 2
+        windows = case["batch"] * count_windows(case["height"], case["width"], case["window_size"])
+        shape = (windows, case["num_heads"], tokens, tokens)
+        arguments["attn_drop_mask"] = ops.draw_mask(rng, shape, 0.3, "float64")
+        arguments["proj_drop_mask"] = ops.draw_mask(rng, (windows, tokens, case["channels"]), 0.3, "float64")
+    check(ops.window_attention_forward, ops.window_attention_backward, arrays, **arguments)
+
+
+@given(SEEDS, st.lists(SIDES, max_size=2), SIDES, SIDES, st.booleans())
+def test_mlp(seed, lead, channels, hidden, dropout):
+    shapes = [(*lead, channels), (hidden, channels), (hidden,), (channels, hidden), (channels,)]
+    arrays = [normal(seed + place, *shape) for place, shape in enumerate(shapes)]
+    masks = {}
+    if dropout:
+        rng = np.random.default_rng(seed)
+        masks["hidden_drop_mask"] = ops.draw_mask(rng, (*lead, hidden), 0.3, "float64")
+        masks["output_drop_mask"] = ops.draw_mask(rng, (*lead, channels), 0.3, "float64")
+    check(ops.mlp_forward, ops.mlp_backward, arrays, **masks)
+
+
+@settings(max_examples=40)
+@given(window_cases(), st.booleans())
+def test_attention_branch(case, drop_path):
+    (x, *weights), arguments = window_attention_inputs({**case, "channels": case["channels"] + 1})
+    norm = [normal(case["seed"] + place, x.shape[-1]) for place in (1, 2)]
+    if drop_path:
+        arguments["path_scale"] = ops.draw_mask(np.random.default_rng(case["seed"]), (len(x),), 0.5, "float64")
+    check(ops.attention_branch_forward, ops.attention_branch_backward, [x, *norm, *weights], **arguments)
+
+
+@given(SEEDS, st.integers(1, 2), SIDES, SIDES, st.integers(2, 5), SIDES, st.booleans())
+def test_mlp_branch(seed, batch, height, width, channels, hidden, drop_path):
+    shapes = [
+        (batch, height, width, channels),
+        (channels,),
+        (channels,),
+        (hidden, channels),
+        (hidden,),
+        (channels, hidden),
+        (channels,),
+    ]
+    arrays = [normal(seed + place, *shape) for place, shape in enumerate(shapes)]
+    scale = ops.draw_mask(np.random.default_rng(seed), (batch,), 0.5, "float64") if drop_path else None
+    check(ops.mlp_branch_forward, ops.mlp_branch_backward, arrays, path_scale=scale)
+
+
+@given(SEEDS, st.integers(1, 2), st.integers(1, 3), st.integers(1, 7), st.integers(1, 7), st.integers(1, 4), SIDES)
+def test_patch_embed(seed, batch, in_chans, height, width, patch_size, channels):
+    images = normal(seed, batch, in_chans, height, width)
+    weight, bias = normal(seed, channels, in_chans, patch_size, patch_size), normal(seed, channels)
+    check(ops.patch_embed_forward, ops.patch_embed_backward, [images, weight, bias])
+
+
+@given(SEEDS, st.integers(1, 2), SIDES, SIDES, st.integers(1, 3))
+def test_patch_concat(seed, batch, height, width, channels):
+    check(ops.patch_concat_forward, ops.patch_concat_backward, [normal(seed, batch, height, width, channels)])
+
+
+@given(SEEDS, st.integers(1, 2), SIDES, SIDES, st.integers(1, 2), st.booleans(), st.booleans())
+def test_patch_merging(seed, batch, height, width, channels, norm, bias):
+    arrays = [
+        normal(seed, batch, height, width, channels),
+        normal(seed, 4 * channels) if norm else None,
+        normal(seed + 1, 4 * channels) if norm else None,
+        normal(seed, 2 * channels, 4 * channels),
+        normal(seed, 2 * channels) if bias else None,
+    ]
+    check(ops.patch_merging_forward, ops.patch_merging_backward, arrays)
+
+
+@given(SEEDS, SIDES, SIDES, SIDES, SIDES)
+def test_mean_pool(seed, batch, height, width, channels):
+    check(ops.mean_pool_forward, ops.mean_pool_backward, [normal(seed, batch, height, width, channels)])
+
+
+@given(SEEDS, st.integers(1, 2), SIDES, SIDES, SIDES, SIDES, st.integers(1, 3), st.booleans())
+def test_position_embed(seed, batch, height, width, rows, columns, channels, same):
+    grid = (height, width) if same else (rows, columns)
+    arrays = [normal(seed, batch, height, width, channels), normal(seed, 1, grid[0] * grid[1], channels)]
+    check(ops.position_embed_forward, ops.position_embed_backward, arrays, grid=grid)
+
+
+@given(SEEDS, SIDES, st.integers(1, 7), st.floats(0.1, 20))
+def test_cross_entropy(seed, batch, classes, scale):
+    targets = np.abs(normal(seed, batch, classes))
+    logits = scale * normal(seed + 1, batch, classes)
+    check(lambda x: ops.cross_entropy_forward(x, targets), ops.cross_entropy_backward, [logits])
+
+
+@given(SEEDS, st.lists(SIDES, max_size=2), SIDES, SIDES, SIDES, SIDES, st.integers(1, 3))
+def test_resize_bicubic(seed, lead, height, width, rows, columns, channels):
+    x = normal(seed, *lead, height, width, channels)
+    check(ops.resize_bicubic_forward, ops.resize_bicubic_backward, [x], size=(rows, columns), tolerance=1e-11)
+
+
+CHECKED = sorted(pair for pair in PAIRS if callable(globals().get(f"test_{pair}")))
+
+
+def test_every_pair_has_a_gradient_check():
+    unchecked = sorted(PAIRS - set(CHECKED))
+    assert not unchecked, (
+        f"no gradient check for {', '.join(unchecked)}: add test_<op> to tests/ops/test_gradients.py, which calls "
+        "check(ops.<op>_forward, ops.<op>_backward, [inputs]) on drawn arguments, and name it in the docstring of "
+        "<op>_forward: Test: tests/ops/test_gradients.py::test_<op>"
+    )
+
+
+@pytest.mark.parametrize("pair", CHECKED)
+def test_the_docstring_names_the_gradient_check(pair):
+    lines = inspect.getdoc(getattr(ops, f"{pair}_forward")).splitlines()
+    assert f"Test: tests/ops/test_gradients.py::test_{pair}" in lines
 
 
 @pytest.mark.parametrize("name", sorted(name for name in ops.__all__ if name.endswith("_forward")))
 def test_every_forward_has_a_backward(name):
-    assert hasattr(ops, name.replace("_forward", "_backward"))
+    assert name.replace("_forward", "_backward") in ops.__all__

@@ -1,4 +1,4 @@
-"""Cross-entropy as its callers use it."""
+"""`npswin.cross_entropy`: the loss with labels, label smoothing and checks; its gradient check is in test_gradients."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from tests.ops.drawn import SEEDS, normal
 
 
 @given(SEEDS, st.integers(1, 5), st.integers(1, 6), st.sampled_from([0.0, 0.1, 0.9]), st.booleans())
-def test_loss_and_gradient_from_the_definition(seed, batch, classes, smoothing, soft):
+def test_cross_entropy_equals_its_definition(seed, batch, classes, smoothing, soft):
     logits = 3 * normal(seed, batch, classes)
     rng = np.random.default_rng(seed)
     labels = rng.dirichlet(np.ones(classes), batch) if soft else rng.integers(0, classes, batch)
@@ -23,14 +23,14 @@ def test_loss_and_gradient_from_the_definition(seed, batch, classes, smoothing, 
 
 
 @pytest.mark.parametrize("scale", [1e4, -1e4])
-def test_large_logits_neither_overflow_nor_vanish(scale):
+def test_cross_entropy_of_large_logits_neither_overflows_nor_vanishes(scale):
     loss, dlogits = npswin.cross_entropy(np.array([[scale, 0.0]], "float32"), np.array([0]))
     assert loss == pytest.approx(max(0.0, -scale))
     assert np.isfinite(dlogits).all()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_dtype_is_kept(dtype):
+def test_cross_entropy_keeps_the_dtype(dtype):
     assert npswin.cross_entropy(np.zeros((2, 3), dtype), np.array([0, 1]), 0.1)[1].dtype == dtype
 
 
@@ -53,6 +53,6 @@ def test_dtype_is_kept(dtype):
         (np.zeros((2, 3)), np.array([0, 1]), 1.0, "label_smoothing: got 1.0"),
     ],
 )
-def test_bad_arguments_are_named(logits, labels, smoothing, message):
+def test_cross_entropy_errors_name_the_argument(logits, labels, smoothing, message):
     with pytest.raises(ValueError, match=message):
         npswin.cross_entropy(logits, labels, smoothing)

@@ -1,4 +1,4 @@
-"""The optimizers' words against what their recurrences add up to."""
+"""The optimizers' ops, compared with the closed form of their recurrences."""
 
 import math
 
@@ -16,7 +16,7 @@ rates = st.floats(1e-4, 0.5)
 @given(
     shapes, rates, st.floats(0, 0.99), st.floats(0, 0.9999), st.floats(0, 0.5), st.integers(1, 6), st.integers(0, 99)
 )
-def test_adamw_is_the_ratio_of_weighted_means(shape, lr, beta1, beta2, weight_decay, steps, seed):
+def test_adamw_update_is_the_ratio_of_weighted_means(shape, lr, beta1, beta2, weight_decay, steps, seed):
     rng = np.random.default_rng(seed)
     param = rng.normal(size=shape)
     grads = rng.normal(size=(steps, *shape))
@@ -24,7 +24,7 @@ def test_adamw_is_the_ratio_of_weighted_means(shape, lr, beta1, beta2, weight_de
     expected = param.copy()
     m, v = np.zeros_like(param), np.zeros_like(param)
     for t in range(1, steps + 1):
-        # Weighted means over the history: the bias corrections are what makes the weights sum to 1.
+        # Weighted means over the history: with the bias corrections, the weights sum to 1.
         age = np.arange(t)[::-1].reshape(-1, *[1] * len(shape))
         mean = (beta1**age * grads[:t]).sum(axis=0) / (beta1**age).sum()
         square = (beta2**age * grads[:t] ** 2).sum(axis=0) / (beta2**age).sum()
@@ -34,7 +34,7 @@ def test_adamw_is_the_ratio_of_weighted_means(shape, lr, beta1, beta2, weight_de
 
 
 @given(shapes, rates, st.floats(0, 0.99), st.floats(0, 0.5), st.integers(1, 6), st.integers(0, 99))
-def test_sgd_sums_the_discounted_gradients(shape, lr, momentum, weight_decay, steps, seed):
+def test_sgd_update_sums_the_discounted_gradients(shape, lr, momentum, weight_decay, steps, seed):
     rng = np.random.default_rng(seed)
     param = np.array(rng.normal(size=shape))
     expected, history = param.copy(), []
@@ -48,7 +48,7 @@ def test_sgd_sums_the_discounted_gradients(shape, lr, momentum, weight_decay, st
 
 
 @given(shapes, st.floats(0, 1), st.integers(0, 99))
-def test_ema_is_a_weighted_mean(shape, decay, seed):
+def test_ema_update_is_a_weighted_mean(shape, decay, seed):
     rng = np.random.default_rng(seed)
     average, param = np.array(rng.normal(size=shape)), np.array(rng.normal(size=shape))
     expected = decay * average + (1 - decay) * param
@@ -56,7 +56,7 @@ def test_ema_is_a_weighted_mean(shape, decay, seed):
     np.testing.assert_allclose(average, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_words_stay_in_place_and_in_their_dtype():
+def test_adamw_update_sgd_update_and_ema_update_work_in_place_and_keep_the_dtype():
     rng = np.random.default_rng(0)
     param, grad, m, v = rng.random((4, 6, 5), dtype=np.float32)
     before = grad.copy()
@@ -76,6 +76,6 @@ def test_global_norm_is_the_norm_of_all_entries(array_shapes, seed):
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_global_norm_is_not_finite_where_an_entry_is_not(bad):
+def test_global_norm_is_not_finite_if_an_entry_is_not(bad):
     assert not math.isfinite(global_norm([np.ones(3), np.array([1.0, bad]), np.ones(2)]))
     assert math.isnan(global_norm([np.array([math.inf]), np.array([math.nan])]))

@@ -1,4 +1,4 @@
-"""Bicubic resampling against torch, against numbers taken from it, and its backward pass against its forward pass."""
+"""`resize_bicubic` compared with PyTorch and with numbers taken from it; its backward pass is the transpose."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npswin.ops.resize import bicubic_matrix, resize_bicubic_backward, resize_bicubic_forward
-from npswin.verify import gradcheck
 from tests.ops.drawn import SEEDS, SIDES, normal
 
 # torch.nn.functional.interpolate(mode="bicubic", align_corners=False) of unit vectors, torch 2.13.0, float64.
@@ -22,60 +21,48 @@ SQUARES_2_5 = [  # of the map whose rows are 0 1 4 9, 16 25 36 49, 64 81 100 121
 
 
 @pytest.mark.parametrize("sizes", FROM_TORCH, ids=str)
-def test_matrix_has_torch_weights(sizes):
+def test_bicubic_matrix_equals_torch(sizes):
     np.testing.assert_allclose(bicubic_matrix(*sizes), FROM_TORCH[sizes], rtol=0, atol=1e-14)
 
 
-def test_map_has_torch_values():
+def test_resize_bicubic_equals_numbers_from_torch():
     squares = np.arange(12.0).reshape(3, 4, 1) ** 2
     resized, _ = resize_bicubic_forward(squares, (2, 5))
     np.testing.assert_allclose(resized[..., 0], SQUARES_2_5, rtol=1e-14)
 
 
 @given(SEEDS, SIDES, SIDES, st.integers(1, 17), st.integers(1, 17), st.sampled_from(["float32", "float64"]))
-def test_equals_torch(seed, height, width, rows, columns, dtype):
+def test_resize_bicubic_equals_torch(seed, height, width, rows, columns, dtype):
     torch = pytest.importorskip("torch")
     x = normal(seed, 2, height, width, 3).astype(dtype)
     wanted = torch.nn.functional.interpolate(
         torch.from_numpy(x).permute(0, 3, 1, 2), (rows, columns), mode="bicubic", align_corners=False
     )
     resized, _ = resize_bicubic_forward(x, (rows, columns))
-    # torch finds places in the tensor's precision, so in float32 it is off by more than rounding
+    # torch computes positions in the tensor's precision, so its float32 error is larger than a rounding
     np.testing.assert_allclose(
         resized, wanted.permute(0, 2, 3, 1).numpy(), rtol=0, atol={"float32": 2e-5, "float64": 1e-13}[dtype]
     )
 
 
 @given(st.integers(1, 40), st.integers(1, 40))
-def test_constants_stay_constant(size_out, size_in):
+def test_rows_of_the_bicubic_matrix_sum_to_one(size_out, size_in):
     np.testing.assert_allclose(bicubic_matrix(size_out, size_in).sum(axis=1), 1, atol=1e-14)
 
 
 @given(st.integers(1, 40), st.integers(1, 40))
-def test_a_mirrored_row_resizes_to_the_mirrored_row(size_out, size_in):
+def test_the_bicubic_matrix_is_mirror_symmetric(size_out, size_in):
     matrix = bicubic_matrix(size_out, size_in)
     np.testing.assert_allclose(matrix[::-1, ::-1], matrix, atol=1e-12)
 
 
-def test_the_same_size_changes_nothing():
+def test_resize_bicubic_to_the_same_size_changes_nothing():
     x = normal(0, 1, 5, 7, 2)
     np.testing.assert_array_equal(resize_bicubic_forward(x, (5, 7))[0], x)
 
 
-@given(SEEDS, st.lists(SIDES, max_size=2), SIDES, SIDES, SIDES, SIDES, st.integers(1, 3))
-def test_backward(seed, lead, height, width, rows, columns, channels):
-    gradcheck(
-        (lambda x: resize_bicubic_forward(x, (rows, columns)), resize_bicubic_backward),
-        [normal(seed, *lead, height, width, channels)],
-        method="complex",
-        tolerance=1e-11,
-        max_coordinates=150,
-        directions=4,
-    )
-
-
 @given(SEEDS, st.lists(SIDES, max_size=2), SIDES, SIDES, SIDES, SIDES)
-def test_backward_is_the_adjoint(seed, lead, height, width, rows, columns):
+def test_resize_bicubic_backward_is_the_transpose(seed, lead, height, width, rows, columns):
     x, dy = normal(seed, *lead, height, width, 2), normal(seed + 1, *lead, rows, columns, 2)
     y, cache = resize_bicubic_forward(x, (rows, columns))
     dx = resize_bicubic_backward(dy, cache)
@@ -84,14 +71,14 @@ def test_backward_is_the_adjoint(seed, lead, height, width, rows, columns):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
-def test_dtype_stays(dtype):
+def test_resize_bicubic_keeps_the_dtype(dtype):
     y, cache = resize_bicubic_forward(np.ones((2, 3, 4, 1), dtype), (5, 2))
     assert y.dtype == dtype
     assert resize_bicubic_backward(y, cache).dtype == dtype
 
 
 @pytest.mark.parametrize("size", [(0, 3), (3, 0), (-1, 3)])
-def test_sizes_below_one_are_refused(size):
+def test_resize_bicubic_refuses_sizes_below_one(size):
     with pytest.raises(ValueError, match="size_out, size_in: got"):
         resize_bicubic_forward(np.ones((3, 3, 1)), size)
     with pytest.raises(ValueError, match="size_out, size_in: got"):

@@ -1,4 +1,4 @@
-"""The "cuda" backend on a GPU where there is one, else on the CPU by way of `fake_cupy`."""
+"""The fixture `cuda`: the cuda backend on a GPU if there is one, otherwise on the CPU with `fake_cupy`."""
 
 import shutil
 import sys
@@ -10,15 +10,15 @@ import pytest
 from tests.backends.cuda import fake_cupy
 
 
-def _real():
+def _cupy_with_a_gpu():
     try:
         cupy = import_module("cupy")
         return cupy if cupy.cuda.runtime.getDeviceCount() else None
-    except Exception:  # no CuPy, or one without a driver: then the other way
+    except Exception:  # no CuPy, or one without a driver
         return None
 
 
-def _forget():
+def _clear_caches():
     for module in [
         name
         for name in sys.modules
@@ -32,7 +32,7 @@ def _forget():
 @pytest.fixture(scope="module")
 def cuda():
     """The backend."""
-    real = _real()
+    real = _cupy_with_a_gpu()
     if real is not None:
         warnings.simplefilter("ignore", real._util.PerformanceWarning)  # of RuntimeWarnings, which are errors here
         yield import_module("npswin.backends.cuda")
@@ -40,7 +40,7 @@ def cuda():
     if shutil.which("g++") is None:
         pytest.skip("neither a GPU nor g++, which would compile the kernels for the CPU")
     sys.modules["cupy"] = fake_cupy.module()
-    _forget()
+    _clear_caches()
     cublas = import_module("npswin.backends.cuda.runtime.cublas")
     library, fake = cublas.library, fake_cupy.Cublas()
     cublas.library = lambda: fake
@@ -49,4 +49,4 @@ def cuda():
     finally:
         cublas.library = library
         del sys.modules["cupy"]
-        _forget()
+        _clear_caches()

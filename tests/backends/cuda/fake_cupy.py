@@ -1,8 +1,8 @@
-"""CuPy as far as the "cuda" backend uses it, without a GPU: arrays are NumPy's, kernels run on the CPU.
+"""The part of CuPy that the cuda backend uses, without a GPU: arrays are NumPy's, kernels run on the CPU.
 
-A kernel's own source is compiled for the CPU behind `shim.h`, so its arithmetic, its places in memory and its barriers
-are those that a GPU would see; what is not: speed, races between threads, and memory that is written beyond an array.
-Arrays on the "device" do not mix with NumPy's, as CuPy's do not.
+A kernel's source is compiled for the CPU with `shim.h`. Its arithmetic, its memory accesses and its barriers are those
+of a GPU. Speed, races between threads and out-of-bounds writes are not reproduced. As with CuPy, arrays on the "device"
+do not mix with NumPy's.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ SHIM = Path(__file__).parent / "shim.h"
 
 
 class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
-    """An array that is taken for one on the GPU: NumPy does not see its numbers."""
+    """Stands for an array on the GPU: NumPy cannot read its numbers."""
 
     def __init__(self, array):
         self._array = array
@@ -32,7 +32,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return SimpleNamespace(ptr=self._array.ctypes.data)
 
     def get(self, out=None, blocking=True):
-        assert Stream.recorded is None, "a recording does not wait for numbers"
+        assert Stream.captured is None, "a capture must not wait for numbers"
         if blocking:
             return self._array.copy()
         now = self._array.copy()
@@ -42,35 +42,35 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         raise TypeError("an array on the GPU is not converted to one of NumPy's; use get()")
 
     def __array_function__(self, function, types, args, kwargs):
-        return _computed(lambda: function(*_mapped(_inside, args), **_mapped(_inside, kwargs)), args)
+        return _computed(lambda: function(*_mapped(_host_value, args), **_mapped(_host_value, kwargs)), args)
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
-        if ufunc is np.matmul and Stream.recorded is not None:
+        if ufunc is np.matmul and Stream.captured is not None:
             raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
         if ufunc is np.matmul and any(one.ndim > 2 and one.dtype.name == "bfloat16" for one in inputs):
             raise TypeError("CuPy multiplies no more than two axes of bfloat16")
         if out is not None:
-            kwargs["out"] = _mapped(_inside, out)
-        return _computed(lambda: getattr(ufunc, method)(*_mapped(_inside, inputs), **kwargs), ())
+            kwargs["out"] = _mapped(_host_value, out)
+        return _computed(lambda: getattr(ufunc, method)(*_mapped(_host_value, inputs), **kwargs), ())
 
     def __getattr__(self, name):
         if name in ("ctypes", "__array_interface__", "__array_struct__"):
-            raise AttributeError(f"{name}: what is on the GPU has no place on the CPU")
+            raise AttributeError(f"{name}: an array on the GPU has no address on the CPU")
         value = getattr(self._array, name)
         if not callable(value):
             return _on_device(value)
         return lambda *args, **kwargs: _computed(
-            lambda: value(*_mapped(_inside, args), **_mapped(_inside, kwargs)), (self,)
+            lambda: value(*_mapped(_host_value, args), **_mapped(_host_value, kwargs)), (self,)
         )
 
-    def __getitem__(self, place):
-        place = _mapped(_inside, place)
-        if isinstance(place, int):
-            place = (place, ...)  # a view without axes, where NumPy would give a number
-        return _computed(lambda: self._array[place], (self,))
+    def __getitem__(self, index):
+        index = _mapped(_host_value, index)
+        if isinstance(index, int):
+            index = (index, ...)  # a view without axes, where NumPy would give a number
+        return _computed(lambda: self._array[index], (self,))
 
-    def __setitem__(self, place, value):
-        _done(lambda: self._array.__setitem__(_mapped(_inside, place), _inside(value)))
+    def __setitem__(self, index, value):
+        _run_or_capture(lambda: self._array.__setitem__(_mapped(_host_value, index), _host_value(value)))
 
     def __len__(self):
         return len(self._array)
@@ -83,7 +83,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         return map(self.__getitem__, range(len(self._array)))
 
     def __float__(self):
-        assert Stream.recorded is None, "a recording does not wait for numbers"
+        assert Stream.captured is None, "a capture must not wait for numbers"
         return float(self._array)
 
     def __int__(self):
@@ -97,14 +97,14 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
 
 
 def _uploaded(array):
-    assert Stream.recorded is None, "a recording does not copy from the CPU"
+    assert Stream.captured is None, "a capture must not copy from the CPU"
     return _on_device(np.array(array))
 
 
 class Stream:
-    """Does what it is asked for at once, or records it; but copies from the CPU wait until somebody waits for them."""
+    """Runs work immediately, or captures it; copies from the CPU are done only when something waits for them."""
 
-    recorded = None
+    captured = None
     numbers = itertools.count(1)
 
     def __init__(self, non_blocking=False):
@@ -118,16 +118,16 @@ class Stream:
         Stream.current = self.before
 
     def synchronize(self):
-        assert Stream.recorded is None
+        assert Stream.captured is None
         while self.copies:
             self.copies.pop(0)()
 
     def begin_capture(self):
-        Stream.recorded = []
+        Stream.captured = []
 
     def end_capture(self):
-        recorded, Stream.recorded = Stream.recorded, None
-        return SimpleNamespace(launch=lambda: [step() for step in recorded])
+        captured, Stream.captured = Stream.captured, None
+        return SimpleNamespace(launch=lambda: [step() for step in captured])
 
     def wait_event(self, event):
         event.synchronize()
@@ -137,7 +137,7 @@ Stream.current = Stream()
 
 
 class Event:
-    """All that a stream was asked for before."""
+    """The work that was submitted to a stream before."""
 
     stream, count = None, 0
 
@@ -160,32 +160,32 @@ class Event:
                     copy()
 
 
-def _done(step):
-    """Do it, or record it."""
-    if Stream.recorded is None:
+def _run_or_capture(step):
+    """Run a step, or capture it."""
+    if Stream.captured is None:
         step()
     else:
-        Stream.recorded.append(step)
+        Stream.captured.append(step)
 
 
 def _computed(compute, sources):
-    """The result of what is computed now, and again each time if that is recorded and no view of a source."""
+    """The result of a computation; in a capture it is computed again by each launch, unless it is a view of a source."""
     with np.errstate(all="ignore"):  # a GPU does not warn
         result = _on_device(compute())
     sources = [source._array for source in sources if isinstance(source, ndarray)]
     is_new = isinstance(result, ndarray) and not any(np.may_share_memory(result._array, one) for one in sources)
-    if Stream.recorded is not None and is_new:
+    if Stream.captured is not None and is_new:
 
         def again():
             with np.errstate(all="ignore"):
                 result._array[...] = compute()
 
-        Stream.recorded.append(again)
+        Stream.captured.append(again)
     return result
 
 
-def _inside(value):
-    """What NumPy computes with in the place of an argument."""
+def _host_value(value):
+    """The NumPy array of an argument."""
     if isinstance(value, ndarray):
         return value._array
     if isinstance(value, np.ndarray) and value.ndim:
@@ -194,21 +194,21 @@ def _inside(value):
 
 
 def _mapped(change, value):
-    """The value with `change` made to all arrays in it."""
+    """The value with `change` applied to all arrays in it."""
     if isinstance(value, tuple | list):
         return type(value)(_mapped(change, item) for item in value)
     return {name: _mapped(change, item) for name, item in value.items()} if isinstance(value, dict) else change(value)
 
 
 def _on_device(value):
-    """A result: arrays are on the GPU, also those without axes."""
+    """A result: arrays become arrays on the GPU, also those without axes."""
     if isinstance(value, np.ndarray | np.generic):
         return ndarray(np.asarray(value))
     return [_on_device(item) for item in value] if isinstance(value, list) else value
 
 
 class Generator:
-    """Draws on the GPU."""
+    """A random generator on the GPU."""
 
     def __init__(self, bit_generator):
         self._generator = np.random.Generator(np.random.PCG64(bit_generator.seed))
@@ -253,9 +253,9 @@ def build(source, options, folder):
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             file = Path(scratch) / "kernels.cpp"
             file.write_text(code, encoding="utf-8")
-            for header in ("cuda_fp16.h", "cuda_bf16.h"):  # the shim has what is in them
+            for header in ("cuda_fp16.h", "cuda_bf16.h"):  # the shim has their contents
                 file.with_name(header).touch()
-            options = [option for option in options if option != "--fmad=false"]  # which this compiler never does
+            options = [option for option in options if option != "--fmad=false"]  # this compiler does not fuse multiply-adds
             flags = ["-x", "c++", "-O1", "-U_FORTIFY_SOURCE", "-fPIC", "-shared", "-w", f"-I{scratch}", *options]
             command = ["g++", *flags, file, "-o", file.with_suffix(".so")]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -266,7 +266,7 @@ def build(source, options, folder):
 
 
 class RawModule:
-    """Kernels of a source."""
+    """The kernels of a source."""
 
     folder = Path(tempfile.gettempdir()) / f"npswin-kernels-{os.getuid()}"
 
@@ -299,14 +299,14 @@ class _Kernel:
             if self._launch(shape, pointers):
                 raise RuntimeError(f"{self._name}: some threads wait at a barrier that others never reach")
 
-        _done(start)
+        _run_or_capture(start)
 
 
 _BLAS_DTYPES = {0: np.float32, 1: np.float64, 2: np.float16, 14: "bfloat16"}
 
 
 def _columns_first(address, dtype, rows, columns, lead):
-    """A matrix as cuBLAS sees it: column after column, `lead` numbers from one to the next."""
+    """A matrix in cuBLAS' layout: column after column, `lead` numbers from one to the next."""
     dtype = np.dtype(_BLAS_DTYPES[dtype])
     raw = (ctypes.c_uint8 * (dtype.itemsize * (lead * (columns - 1) + rows))).from_address(address)
     strides = dtype.itemsize, lead * dtype.itemsize
@@ -314,12 +314,12 @@ def _columns_first(address, dtype, rows, columns, lead):
 
 
 class Cublas:
-    """The library, by its own names: what it is asked for on a stream that was set, with working memory of its own."""
+    """The cuBLAS library by its own names; work goes to the stream that was set, with a workspace of its own."""
 
     stream = workspace = None
 
     def cublasSetStream_v2(self, handle, stream):
-        self.stream, self.workspace = stream, None  # as the library forgets it then
+        self.stream, self.workspace = stream, None  # the library resets it as well
         return 0
 
     def cublasSetWorkspace_v2(self, handle, address, size):
@@ -332,8 +332,8 @@ class Cublas:
         return 0
 
     def cublasGemmEx(self, *args):
-        assert self.stream == Stream.current.ptr, "another stream's"
-        assert self.workspace, "memory that may not be asked for in a recording"
+        assert self.stream == Stream.current.ptr, "the stream was not set"
+        assert self.workspace, "memory that must not be allocated in a capture"
         gemm(*args)
         return 0
 
@@ -351,11 +351,11 @@ def gemm(_, op_a, op_b, m, n, k, alpha, a, a_type, lda, b, b_type, ldb, beta, c,
         with np.errstate(all="ignore"):
             _columns_first(c, c_type, m, n, ldc)[...] = (left.T if op_a else left) @ (right.T if op_b else right)
 
-    _done(multiply)
+    _run_or_capture(multiply)
 
 
 def module():
-    """The module that stands for CuPy."""
+    """The module in the place of CuPy."""
     cupy = ModuleType("cupy")
     cupy.ndarray, cupy.RawModule = ndarray, RawModule
     cupy.empty = lambda shape, dtype: _on_device(_poisoned(shape, dtype))
@@ -388,7 +388,7 @@ def module():
 
 
 def _poisoned(shape, dtype):
-    """Memory as it is handed out, with nothing in it that can be relied on."""
+    """Uninitialized memory, filled with NaN."""
     array = np.empty(shape, dtype)
     array.reshape(-1).view(np.uint8)[...] = 0xFF  # NaN in every floating-point dtype
     return array

@@ -1,4 +1,4 @@
-// CUDA's threads on a CPU, so that a kernel's own source can be executed and its results looked at.
+// CUDA's threads on a CPU, so that a kernel's source can be executed and its results tested.
 //
 // A block's threads are fibers: one runs until it waits for others, at a barrier or in a shuffle, then the next. Blocks run
 // one after the other, in one of three orders of their warps. A barrier that not all of a block's threads reach is an

@@ -1,12 +1,12 @@
-"""The backend's exponential and normal distribution against SciPy's in float64."""
+"""The backend's exponential, normal distribution and GELU's derivative, compared with SciPy in float64."""
 
 import numba
 import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from npswin.backends.cpu.simd.elementary_functions import exp, gelu_slope, normal_cdf
 from npswin.backends.cpu.machine.compilation import OPTIONS
+from npswin.backends.cpu.simd.elementary_functions import exp, gelu_slope, normal_cdf
 
 DTYPES = [np.float32, np.float64]
 ALL = np.arange(-12, 12, 2.0**-16)
@@ -23,7 +23,7 @@ def _all(x, exponential, cdf, slope_cdf, slope):
 
 
 def computed(x, dtype):
-    """exp, Φ, Φ again and the derivative of x Φ(x), as kernels compute them, and x as the dtype has it."""
+    """exp, Φ, Φ again and the derivative of x Φ(x), as kernels compute them, and x rounded to the dtype."""
     x = np.asarray(x, dtype)
     results = np.empty((4, x.size), dtype)
     _all(x, *results)
@@ -41,7 +41,7 @@ def exact_slope(x):
 
 @both_dtypes
 @pytest.mark.parametrize("grid", [np.arange(-86.5, 88, 2.0**-12), np.arange(-1, 1, 2.0**-18)], ids=["all", "near 0"])
-def test_exp_has_a_relative_error_of_a_rounding_or_two(dtype, grid):
+def test_exp_has_a_relative_error_of_one_or_two_roundings(dtype, grid):
     y, _, _, _, x = computed(grid, dtype)
     assert np.abs(y / np.exp(x) - 1).max() < 2.5 * half_units(dtype)
 
@@ -60,13 +60,13 @@ def test_normal_distribution_has_an_absolute_error_of_a_few_roundings(dtype):
 
 
 @both_dtypes
-def test_slope_of_gelu_has_an_absolute_error_of_a_few_roundings(dtype):
+def test_gelu_slope_has_an_absolute_error_of_a_few_roundings(dtype):
     _, _, _, slope, x = computed(ALL, dtype)
     assert np.abs(slope - exact_slope(x)).max() < 5 * half_units(dtype)
 
 
 @both_dtypes
-def test_far_from_zero_there_is_nothing_and_all(dtype):
+def test_far_from_zero_results_are_exactly_zero_and_one(dtype):
     x = np.array([40.0, 1e3, 1e30])
     for place in (1, 2, 3):
         np.testing.assert_array_equal(computed(-x, dtype)[place], 0)

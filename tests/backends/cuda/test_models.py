@@ -1,4 +1,4 @@
-"""Models and training on a GPU, or on what stands for one: the same numbers as on the CPU, and clear refusals."""
+"""Models and training on a GPU, or on `fake_cupy`: the same numbers as on the CPU, and errors."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import pytest
 
 import npswin
 from npswin import backends, devices
-from npswin.backends.cuda import window_attention
+from npswin.backends.cuda.fused import attention as fused_attention
 from npswin.devices import on_gpu, to_gpu, to_host
 from npswin.layers import SwinTransformerBlock
 from npswin.training import (
@@ -55,8 +55,8 @@ def batch(model, count=3, side=14):
     return rng.standard_normal((count, 3, side, side)).astype(model.dtype), rng.integers(3, size=count)
 
 
-def learned(model, images, labels, scale=1.0):
-    """Logits, loss, dx, gradients and the parameters after a step, as NumPy arrays."""
+def trained(model, images, labels, scale=1.0):
+    """Logits, loss, dx and gradients as NumPy arrays, and the parameters after a step."""
     logits, cache = model.forward(images, rng=RNG(1))
     loss, dlogits = npswin.cross_entropy(logits, labels, label_smoothing=0.1, scale=scale)
     dx = model.backward(dlogits, cache)
@@ -66,12 +66,12 @@ def learned(model, images, labels, scale=1.0):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_model_learns_the_same_on_a_gpu(cuda, variant):
+def test_a_training_step_on_a_gpu_equals_one_on_the_cpu(cuda, variant):
     model = small_model(**variant)
     images, labels = batch(model)
-    wanted, wanted_params = learned(small_model(**variant), images, labels)
+    wanted, wanted_params = trained(small_model(**variant), images, labels)
     assert model.to("cuda") is model
-    found, params = learned(model, to_gpu(images), labels)
+    found, params = trained(model, to_gpu(images), labels)
     for name, value in wanted.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-9, atol=1e-12, err_msg=name)
     for name, param in wanted_params.items():
@@ -82,10 +82,10 @@ def test_a_model_learns_the_same_on_a_gpu(cuda, variant):
 @pytest.mark.parametrize(("dtype", "limit"), [("bfloat16", 3e-2), ("float16", 5e-3)])
 def test_maps_of_16_bits_leave_parameters_and_gradients_in_float32(cuda, dtype, limit):
     images, labels = batch(small_model(dtype="float32"))
-    wanted, _ = learned(small_model(dtype="float32"), images, labels)
+    wanted, _ = trained(small_model(dtype="float32"), images, labels)
     model = small_model(dtype="float32").to("cuda")
     short = to_gpu(images).astype(devices.short_dtype(dtype))
-    found, params = learned(model, short, labels, scale=1024.0)
+    found, params = trained(model, short, labels, scale=1024.0)
     assert found["logits"].dtype == found["dx"].dtype == devices.short_dtype(dtype)
     for name, param in params.items():
         assert param.dtype == found[name].dtype == np.float32, name
@@ -93,7 +93,7 @@ def test_maps_of_16_bits_leave_parameters_and_gradients_in_float32(cuda, dtype, 
         assert error < limit, name
 
 
-def test_a_model_goes_there_and_back(cuda):
+def test_a_model_moves_to_the_gpu_and_back_unchanged(cuda):
     model = tiny_model()
     before = {name: param.copy() for name, param in model.params.items()}
     images, _ = batch(model, side=8)
@@ -105,7 +105,7 @@ def test_a_model_goes_there_and_back(cuda):
     np.testing.assert_array_equal(model(images), logits)
 
 
-def test_gradients_go_along(cuda):
+def test_gradients_move_with_the_model(cuda):
     model = tiny_model()
     images, labels = batch(model, side=8)
     compute_gradients(model, images, labels)
@@ -115,26 +115,26 @@ def test_gradients_go_along(cuda):
         np.testing.assert_array_equal(to_host(grad), before[name])
 
 
-def test_weight_files_know_no_device(cuda, tmp_path):
-    on_cpu, there = tiny_model(seed=1), tiny_model(seed=2).to("cuda")
+def test_weight_files_do_not_depend_on_the_device(cuda, tmp_path):
+    on_cpu, gpu_model = tiny_model(seed=1), tiny_model(seed=2).to("cuda")
     on_cpu.save(tmp_path / "cpu.safetensors")
-    assert npswin.load_weights(there, tmp_path / "cpu.safetensors").complete
-    there.save(tmp_path / "gpu.safetensors")
+    assert npswin.load_weights(gpu_model, tmp_path / "cpu.safetensors").complete
+    gpu_model.save(tmp_path / "gpu.safetensors")
     assert (tmp_path / "gpu.safetensors").read_bytes().endswith((tmp_path / "cpu.safetensors").read_bytes()[-4000:])
 
 
-def test_maps_for_dense_tasks_and_attention_maps(cuda):
+def test_feature_maps_and_attention_maps_on_a_gpu(cuda):
     model = small_model()
     images, _ = batch(model)
-    features, looks = model.forward_features(images), model.attention_maps(images)
+    features, attention_maps = model.forward_features(images), model.attention_maps(images)
     model.to("cuda")
     for wanted, found in zip(features, model.forward_features(to_gpu(images)), strict=True):
         np.testing.assert_allclose(to_host(found), wanted, rtol=1e-10, atol=1e-12)
-    for wanted, found in zip(looks, model.attention_maps(to_gpu(images)), strict=True):
+    for wanted, found in zip(attention_maps, model.attention_maps(to_gpu(images)), strict=True):
         np.testing.assert_allclose(to_host(found["probabilities"]), wanted["probabilities"], rtol=1e-9, atol=1e-12)
 
 
-def test_what_is_dropped_may_be_drawn_on_the_gpu(cuda):
+def test_dropout_masks_may_be_drawn_on_the_gpu(cuda):
     library = devices.cupy().random
     model = tiny_model(drop_rate=0.3, attn_drop_rate=0.3).to("cuda")
     images = to_gpu(batch(model, side=8)[0])
@@ -158,22 +158,22 @@ def test_micro_batches_on_a_gpu_give_the_same_gradients(cuda, pieces):
 def test_training_on_a_gpu(cuda, tmp_path, precision):
     data = tiny_data(), tiny_data(10, "test")
     model = tiny_model().to("cuda")
-    run = Trainer(model, *data, tiny_config(precision=precision), tmp_path / "there")
+    run = Trainer(model, *data, tiny_config(precision=precision), tmp_path / "gpu")
     run.fit()
-    assert not npswin.allow_tf32(False)  # it is what it was
-    tiny_trainer(tmp_path / "here").fit()
+    assert not npswin.allow_tf32(False)  # restored
+    tiny_trainer(tmp_path / "cpu").fit()
     losses = [
         [json.loads(line)["loss"] for line in (tmp_path / place / "metrics.jsonl").read_text().splitlines()]
-        for place in ("there", "here")
+        for place in ("gpu", "cpu")
     ]
-    np.testing.assert_allclose(losses[0][0], losses[1][0], rtol=0.2)  # another generator draws what is dropped
+    np.testing.assert_allclose(losses[0][0], losses[1][0], rtol=0.2)  # masks are drawn by another generator
     assert losses[0][-1] < losses[0][0]
     draw_predictions(model, data[1], run.mean, run.std, tmp_path / "predictions.png")
     draw_attention(model, data[1], run.mean, run.std, tmp_path / "attention.png")
 
 
 @pytest.mark.parametrize("to", ["cpu", "cuda"])
-def test_a_run_may_go_on_on_another_device(cuda, tmp_path, to):
+def test_a_run_can_be_resumed_on_another_device(cuda, tmp_path, to):
     first, second = ("cpu", "cuda") if to == "cuda" else ("cuda", "cpu")
     precision = {"cpu": "full", "cuda": "float16"}
     data = tiny_data(), tiny_data(10, "test")
@@ -205,7 +205,7 @@ def test_the_loss_scale_is_halved_until_nothing_overflows(cuda, tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["full", "float16"])
-def test_a_step_that_comes_to_nan_changes_nothing_and_is_told(cuda, tmp_path, precision):
+def test_a_step_with_nan_changes_nothing_and_is_an_error(cuda, tmp_path, precision):
     run = Trainer(
         tiny_model().to("cuda"), tiny_data(), tiny_data(10, "test"), tiny_config(precision=precision), tmp_path / "run"
     )
@@ -220,7 +220,7 @@ def test_a_step_that_comes_to_nan_changes_nothing_and_is_told(cuda, tmp_path, pr
         np.testing.assert_array_equal(to_host(param), before[name])
 
 
-def test_an_epoch_that_meets_nan_ends_with_its_name(cuda, tmp_path):
+def test_nan_in_an_epoch_is_an_error_that_names_the_parameter(cuda, tmp_path):
     run = Trainer(tiny_model().to("cuda"), tiny_data(), tiny_data(10, "test"), tiny_config(), tmp_path / "run")
     run.model.params["head.bias"][...] = np.nan
     with pytest.raises(NonFiniteError, match=r"NaN in parameter head.bias.*last.safetensors"):
@@ -239,7 +239,7 @@ def test_the_loss_scale_grows_after_many_good_steps():
     assert LossScale(adapts=False).state() == {}
 
 
-def test_arrays_in_the_wrong_place_are_refused(cuda):
+def test_arrays_on_the_wrong_device_are_refused(cuda):
     model = tiny_model()
     images, _ = batch(model, side=8)
     with pytest.raises(ValueError, match=r"images is on 'cuda', the parameters on 'cpu'.*x\.get\(\)"):
@@ -257,7 +257,7 @@ def test_arrays_in_the_wrong_place_are_refused(cuda):
         block(np.ones((1, 2, 2, 4), np.float32))
 
 
-def test_short_maps_take_float32_parameters_on_a_gpu(cuda):
+def test_maps_of_16_bits_need_float32_parameters_on_a_gpu(cuda):
     images, _ = batch(tiny_model(), side=8)
     with pytest.raises(ValueError, match="got dtype float16, expected the model's float64"):
         tiny_model(dtype="float64").to("cuda")(to_gpu(images).astype(np.float16))
@@ -265,7 +265,7 @@ def test_short_maps_take_float32_parameters_on_a_gpu(cuda):
         tiny_model()(images.astype(np.float16))
 
 
-def test_a_device_that_there_is_not():
+def test_unknown_devices_are_refused():
     with pytest.raises(ValueError, match="device: got 'tpu', expected one of 'cpu', 'cuda'"):
         tiny_model().to("tpu")
     with pytest.raises(ValueError, match=r"backend: got 'cuda'.*model\.to\('cuda'\)"):
@@ -273,7 +273,7 @@ def test_a_device_that_there_is_not():
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bfloat16", "float16"])
-def test_precision_takes_a_gpu(tmp_path, precision):
+def test_other_precisions_need_a_gpu(tmp_path, precision):
     with pytest.raises(ValueError, match=rf"precision: got '{precision}'.*model\.to\('cuda'\)"):
         tiny_trainer(tmp_path / "run", precision=precision)
     with pytest.raises(ValueError, match="precision: got 'half', expected one of 'full', 'tf32'"):
@@ -281,7 +281,7 @@ def test_precision_takes_a_gpu(tmp_path, precision):
 
 
 class _Missing:
-    """What CuPy says where something is missing."""
+    """CuPy's runtime without a driver (count None) or without a GPU (count 0)."""
 
     class CUDARuntimeError(RuntimeError):
         pass
@@ -298,7 +298,7 @@ class _Missing:
 @pytest.mark.parametrize(
     ("count", "message"), [(None, "no NVIDIA GPU with a working driver"), (0, "there is no NVIDIA GPU")]
 )
-def test_no_driver_or_no_gpu_is_told(monkeypatch, count, message):
+def test_no_driver_and_no_gpu_are_errors(monkeypatch, count, message):
     runtime = _Missing(count)
     cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime), ndarray=np.memmap)
     cupy.random = SimpleNamespace(Generator=_Missing)
@@ -310,14 +310,14 @@ def test_no_driver_or_no_gpu_is_told(monkeypatch, count, message):
     assert all(isinstance(param, np.ndarray) for param in model.params.values())
 
 
-def test_no_cupy_is_told(monkeypatch):
+def test_no_cupy_is_an_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     devices.cupy.cache_clear()
     with pytest.raises(RuntimeError, match=r"no CuPy.*npswin\[cuda12\].*npswin\[cuda13\]"):
         tiny_model().to("cuda")
 
 
-def test_too_little_memory_is_told(cuda, monkeypatch):
+def test_too_little_memory_is_an_error(cuda, monkeypatch):
     class Full(MemoryError):
         pass
 
@@ -332,7 +332,7 @@ def test_too_little_memory_is_told(cuda, monkeypatch):
     assert all(isinstance(param, np.ndarray) for param in model.params.values())
 
 
-def test_an_op_of_numbers_on_the_cpu_stays_there(cuda):
+def test_ops_on_arrays_in_host_memory_stay_there(cuda):
     x = np.ones((2, 3), np.float32)
     assert isinstance(backends.dispatch.gelu(x), np.ndarray)
     assert isinstance(backends.dispatch.global_norm([x]), float)
@@ -341,7 +341,7 @@ def test_an_op_of_numbers_on_the_cpu_stays_there(cuda):
 
 
 @pytest.mark.parametrize("device", ["cuda", "cpu"])
-def test_what_was_made_before_the_model_moved_says_so(cuda, device):
+def test_an_optimizer_and_an_average_from_before_the_model_moved_are_refused(cuda, device):
     model = tiny_model().to("cpu" if device == "cuda" else "cuda")
     optimizer, average = npswin.AdamW(model), Ema(model, 0.9)
     model.to(device)
@@ -357,19 +357,19 @@ def test_weights_that_are_not_finite_are_not_saved(cuda, tmp_path):
     )
     learn = run._learner.learn
 
-    def spoil(*args, **kwargs):
+    def learn_and_set_inf(*args, **kwargs):
         record = learn(*args, **kwargs)
         run.model.params["head.bias"][...] = np.inf
         return record
 
-    run._learner.learn = spoil
+    run._learner.learn = learn_and_set_inf
     with pytest.raises(NonFiniteError, match=r"Inf in the updated parameter head.bias.*is from before"):
         run.fit()
     tensors, _ = load_tensors(tmp_path / "run" / "last.safetensors")
     assert all(np.isfinite(tensor).all() for tensor in tensors.values())
 
 
-def test_an_evaluation_that_overflows_is_told(cuda):
+def test_an_evaluation_that_overflows_is_an_error(cuda):
     model = tiny_model().to("cuda")
     model.params["head.weight"][...] = np.inf
     with pytest.raises(NonFiniteError):
@@ -377,7 +377,7 @@ def test_an_evaluation_that_overflows_is_told(cuda):
 
 
 @pytest.mark.parametrize("precision", ["full", "bfloat16"])
-def test_tf32_is_for_float32_alone(cuda, precision):
+def test_tf32_is_used_with_float32_only(cuda, precision):
     model = tiny_model().to("cuda")
     images = to_gpu(batch(model, side=8)[0])
     npswin.allow_tf32(True)
@@ -387,9 +387,9 @@ def test_tf32_is_for_float32_alone(cuda, precision):
         npswin.allow_tf32(False)
 
 
-def test_a_window_that_no_block_holds_is_not_fused(cuda, monkeypatch):
+def test_window_attention_is_not_fused_if_a_window_exceeds_shared_memory(cuda, monkeypatch):
     model, images = small_model(), batch(small_model())[0]
     wanted = model(images)
-    monkeypatch.setattr(window_attention, "most_shared_memory", lambda: 100)
+    monkeypatch.setattr(fused_attention, "most_shared_memory", lambda: 100)
     found = model.to("cuda")(to_gpu(images))
     np.testing.assert_allclose(to_host(found), wanted, rtol=1e-9)

@@ -1,16 +1,17 @@
-"""What kernels would read beyond its end, or take for something else, is refused before they start."""
+"""Arguments that the cuda backend refuses before it starts a kernel, which does not check bounds."""
 
 import numpy as np
 import pytest
 
 from npswin.devices import to_gpu
+from npswin.ops.window_attention import AttentionSpec
 
 
 def ones(*shape, dtype=np.float32):
     return to_gpu(np.ones(shape, dtype))
 
 
-def test_other_dtypes_and_layouts(cuda):
+def test_other_dtypes_and_layouts_are_refused(cuda):
     x, weight = ones(3, 4), ones(4)
     with pytest.raises(ValueError, match="weight: got dtype float64, expected float32"):
         cuda.layer_norm_forward(x, weight.astype(np.float64), weight)
@@ -22,9 +23,9 @@ def test_other_dtypes_and_layouts(cuda):
         cuda.ema_update_all([x], [weight], 0.5)
 
 
-GEOMETRY = {"num_heads": 2, "window_size": 2, "shift": 0}
-# An op, its arguments' shapes, which of them is cut short, and what the message is about.
-SHORT = [
+ATTENTION = {"spec": AttentionSpec(2, 2)}
+# An op, its arguments' shapes, which of them is too short, and the message.
+TOO_SHORT = [
     ("linear", [(3, 4), (5, 4), (5,)], 1, "bias: got shape"),
     ("linear", [(3, 4), (5, 4), (5,)], 2, "bias: got shape"),
     ("layer_norm", [(3, 4), (4,), (4,)], 1, "weight: got shape"),
@@ -44,14 +45,14 @@ SHORT = [
 ]
 
 
-@pytest.mark.parametrize(("op", "shapes", "place", "message"), SHORT)
-def test_an_argument_that_is_too_short(cuda, op, shapes, place, message):
-    forward, geometry = getattr(cuda, f"{op}_forward"), GEOMETRY if op == "window_attention" else {}
-    forward(*(ones(*shape) for shape in shapes), **geometry)
+@pytest.mark.parametrize(("op", "shapes", "place", "message"), TOO_SHORT)
+def test_an_argument_that_is_too_short_is_refused(cuda, op, shapes, place, message):
+    forward, keywords = getattr(cuda, f"{op}_forward"), ATTENTION if op == "window_attention" else {}
+    forward(*(ones(*shape) for shape in shapes), **keywords)
     first, *rest = shapes[place]
     short = [*shapes[:place], (first - 1, *rest), *shapes[place + 1 :]]
     with pytest.raises(ValueError, match=message):
-        forward(*(ones(*shape) for shape in short), **geometry)
+        forward(*(ones(*shape) for shape in short), **keywords)
 
 
 @pytest.mark.parametrize(
@@ -68,14 +69,14 @@ def test_an_argument_that_is_too_short(cuda, op, shapes, place, message):
         ("window_attention", [(3, 2, 2, 4), (12, 4), (12,), (4, 4), (4,), (9, 2)]),
     ],
 )
-def test_a_derivative_that_is_too_short(cuda, op, shapes):
+def test_a_gradient_that_is_too_short_is_refused(cuda, op, shapes):
     y, cache = getattr(cuda, f"{op}_forward")(
-        *(ones(*shape) for shape in shapes), **(GEOMETRY if op == "window_attention" else {})
+        *(ones(*shape) for shape in shapes), **(ATTENTION if op == "window_attention" else {})
     )
     with pytest.raises(ValueError, match="got"):
         getattr(cuda, f"{op}_backward")(ones(y.shape[0] - 1, *y.shape[1:]), cache)
 
 
-def test_matrices_whose_sides_do_not_fit(cuda):
+def test_linear_refuses_matrices_whose_sides_do_not_fit(cuda):
     with pytest.raises(ValueError, match=r"matrices of \(3, 4\) and \(5, 3\), whose sides do not fit"):
         cuda.linear_forward(ones(3, 4), ones(5, 3))

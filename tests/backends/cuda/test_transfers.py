@@ -1,4 +1,4 @@
-"""What goes between the computer's memory and the GPU's while a model learns: the batch, and what is shown."""
+"""Transfers between host memory and the GPU while a model is trained: batches in, logged numbers out."""
 
 import numpy as np
 import pytest
@@ -18,14 +18,14 @@ RECIPE = {"crop_padding": 1, "flip": True, "rand_augment": 2, "erasing": 0.5, "m
 STEPS = 6
 
 
-def test_a_step_uploads_its_rates_and_nothing_else(cuda, monkeypatch):
+def test_a_training_step_uploads_its_rates_only(cuda, monkeypatch):
     model = tiny_model(drop_path_rate=0.3).to("cuda")
     learner = Learner(model, TrainConfig(epochs=STEPS, clip_norm=1.0, ema_decay=0.9, **RECIPE), 1)
     data, batches = tiny_data(12), [np.arange(step % 3, 12, 3) for step in range(STEPS)]
     upload, uploaded = devices.cupy().asarray, []
 
     def counted(array, *args, **kwargs):
-        if isinstance(array, np.ndarray):  # CuPy itself sends the α of a Beta distribution
+        if isinstance(array, np.ndarray):  # CuPy itself uploads the α of a Beta distribution
             uploaded.append(array.nbytes)
         return upload(array, *args, **kwargs)
 
@@ -43,7 +43,7 @@ def test_a_step_uploads_its_rates_and_nothing_else(cuda, monkeypatch):
 
 
 @pytest.mark.parametrize("sizes", [[], [3], [3, 3], [4, 4, 4, 4, 1], [2, 5, 3]])
-def test_batches_arrive_in_order(cuda, sizes):
+def test_batches_are_uploaded_in_order(cuda, sizes):
     images = np.arange(20 * 3 * 2 * 2, dtype=np.uint8).reshape(20, 3, 2, 2)
     data = ImageDataset(images, np.arange(20) % 3, ("a", "b", "c"), "numbered", "train")
     batches = [np.random.default_rng(number).integers(20, size=size) for number, size in enumerate(sizes)]
@@ -57,8 +57,8 @@ def test_batches_arrive_in_order(cuda, sizes):
         np.testing.assert_array_equal(labels, indices % 3)
 
 
-def test_a_number_that_arrives_stays_what_it_was(cuda):
-    """As a recording's result, which the next launch writes over."""
+def test_a_downloaded_number_does_not_change_later(cuda):
+    """The result of a CUDA graph is overwritten by the next launch."""
     array = to_gpu(np.array(3.0, np.float32))
     number = Arriving(array)
     array[...] = 5.0

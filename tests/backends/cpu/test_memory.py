@@ -1,4 +1,4 @@
-"""The backend's memory: what is used again is free, and what is somebody's stays as it is."""
+"""The backend's memory pool: memory is reused only after its arrays are gone, and results do not depend on it."""
 
 import subprocess
 import sys
@@ -13,19 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npswin.backends import cpu
-from npswin.backends.cpu.machine import memory
-from npswin.backends.cpu.machine import threads
+from npswin.backends.cpu.machine import memory, threads
 from npswin.backends.cpu.machine.arrays import flat
 from npswin.backends.cpu.machine.memory import empty
-from tests.backends.comparison import IMPLEMENTED, arguments, bits, called
+from tests.backends.comparison import arguments, as_bytes, call_op
+from tests.backends.cpu.settings import IMPLEMENTED
 from tests.backends.op_cases import DRAWING, OPS
 
-SIZES = st.integers(0, 40_000)  # numbers; small ones and ones that are worth keeping
+SIZES = st.integers(0, 40_000)  # numbers in an array; small arrays are not pooled
 STEPS = st.lists(st.tuples(st.sampled_from(["take", "view", "drop"]), SIZES), min_size=1, max_size=60)
 
 
 def play(steps, seed=0):
-    """Takes arrays, keeps views of some, drops some; fails where an array's numbers change in between."""
+    """Allocate arrays, replace some by views, drop some; assert that the numbers of the others never change."""
     held = []
     for number, (step, size) in enumerate(steps):
         if step == "take":
@@ -39,24 +39,24 @@ def play(steps, seed=0):
         elif held:
             array, value = held.pop(size % len(held))
             if step == "view":
-                held.append((array.reshape(-1)[1::3], value))  # of the array itself nothing is left
+                held.append((array.reshape(-1)[1::3], value))  # the array itself is dropped
         for array, value in held:
             assert (array == value).all()
 
 
 @given(STEPS)
-def test_arrays_that_live_do_not_share_memory(steps):
+def test_live_arrays_do_not_share_memory(steps):
     play(steps)
 
 
 @given(st.lists(STEPS, min_size=3, max_size=3))
-def test_nor_do_those_of_several_threads(plays):
+def test_live_arrays_of_several_threads_do_not_share_memory(plays):
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(play, plays, range(3)))
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 100)), min_size=1, max_size=60))
-def test_ranges_are_free_or_handed_out_and_free_neighbours_are_one(steps):
+def test_ranges_are_free_or_taken_and_adjacent_free_ranges_are_merged(steps):
     size = 400
     region, held = memory._Region(size), []
     for take, number in steps:
@@ -75,28 +75,28 @@ def test_ranges_are_free_or_handed_out_and_free_neighbours_are_one(steps):
 
 
 def _starts(ranges, size):
-    """Where ranges start that cover 0 … size side by side, in order; fails where these do not."""
+    """The starts of ranges, in order; asserts that they cover 0 … size without gaps."""
     ends = [0, *accumulate(length for _, length in sorted(ranges))]
     assert ends[-1] == size
     return ends[:-1]
 
 
-def test_a_step_that_is_done_again_takes_no_more_memory():
+def test_repeating_a_step_takes_no_more_memory():
     def step():
         first, second = empty((500, 500), np.float32), empty((300, 300), np.float32)
         del first
         third = empty((400, 400), np.float32)
         return [array.ctypes.data for array in (second, third)]
 
-    places = step()
-    assert all(step() == places for _ in range(3))
-    assert all(place % 64 == 0 for place in places)
+    addresses = step()
+    assert all(step() == addresses for _ in range(3))
+    assert all(address % 64 == 0 for address in addresses)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (3, 0, 2), (2, 3, 5)])
 @pytest.mark.parametrize("writeable", [True, False])
-def test_flat_arrays_hold_the_numbers_in_order(shape, order, writeable):
+def test_flat_arrays_have_the_numbers_in_order(shape, order, writeable):
     array = np.array(np.random.default_rng(0).standard_normal(shape), order=order)
     array.flags.writeable = writeable
     numbers, row = array.ravel().tolist(), flat(array)
@@ -104,13 +104,13 @@ def test_flat_arrays_hold_the_numbers_in_order(shape, order, writeable):
     assert row.flags.c_contiguous
     assert row.flags.writeable
     assert row.size == 0 or np.shares_memory(row, array) or order == "F"
-    del array  # the flat one keeps what it is made of
+    del array  # the flat array keeps its memory alive
     reused = [np.full(shape, 9.0) for _ in range(50)]
     assert row.tolist() == numbers, len(reused)
 
 
-class Row:
-    """NumPy, but new arrays lie in a row, some bytes apart, and are full of NaN, like what lies between them."""
+class Arena:
+    """NumPy, but new arrays are allocated one after the other, some bytes apart; arrays and gaps are filled with NaN."""
 
     memory = np.zeros(1 << 24, np.uint8)
 
@@ -128,7 +128,7 @@ class Row:
         self.memory[start : self.used] = 255
         return self.memory[start:end].view(dtype).reshape(shape)
 
-    def is_whole(self):
+    def gaps_are_untouched(self):
         """Whether nothing was written between the arrays."""
         return all((self.memory[end : end + self.gap] == 255).all() for end in self.ends)
 
@@ -147,7 +147,7 @@ class Row:
         return self.zeros(array.shape, array.dtype)
 
     def placed(self, value):
-        """An argument with its arrays in the row."""
+        """An argument with its arrays in the arena."""
         if isinstance(value, np.ndarray):
             return self.full(value.shape, value, value.dtype)
         if isinstance(value, list):
@@ -159,30 +159,30 @@ class Row:
 @pytest.mark.parametrize("op", sorted(set(IMPLEMENTED) - DRAWING))
 @settings(max_examples=200)
 @given(st.data())
-def test_results_do_not_depend_on_where_arrays_lie_nor_on_what_was_there(op, dtype, data):
+def test_results_depend_neither_on_addresses_nor_on_what_memory_contained(op, dtype, data):
     case = OPS[op](data.draw, False)
     args, kwargs = arguments(case.args, dtype), arguments(case.kwargs, dtype)
 
     def results(place):
         dy = lambda y: place(np.cos(np.arange(np.size(y), dtype=dtype)).reshape(np.shape(y)))  # noqa: E731
-        return bits(called(cpu, op, place(args), place(kwargs), dy))
+        return as_bytes(call_op(cpu, op, place(args), place(kwargs), dy))
 
     anywhere = results(lambda value: arguments(value, dtype))
     modules = [
         module for name, module in sys.modules.items() if name.startswith(cpu.__name__) and hasattr(module, "np")
     ]
-    modules.remove(threads)  # whose memory outlives the call, as do the regions of `memory`
+    modules.remove(threads)  # its memory outlives the call, as do the regions of `memory`
     for gap in (0, 16, 4096):
-        row = Row(gap)
+        arena = Arena(gap)
         with ExitStack() as stack:
-            stack.enter_context(mock.patch.object(memory, "SMALLEST", row.memory.size))
+            stack.enter_context(mock.patch.object(memory, "SMALLEST", arena.memory.size))
             for module in modules:
-                stack.enter_context(mock.patch.object(module, "np", row))
-            assert results(row.placed) == anywhere
-        assert row.is_whole()
+                stack.enter_context(mock.patch.object(module, "np", arena))
+            assert results(arena.placed) == anywhere
+        assert arena.gaps_are_untouched()
 
 
-def test_a_program_ends_quietly_while_it_holds_arrays():
+def test_a_program_that_holds_arrays_ends_without_messages():
     program = """
 import numpy as np
 from npswin.backends.cpu.machine.memory import empty

@@ -1,4 +1,4 @@
-"""Branches on maps of so few tokens that threads share rows of weights rather than tokens."""
+"""`mlp` and `window_attention` on maps of so few tokens that threads share the rows of weights, not the tokens."""
 
 from contextlib import contextmanager
 from unittest import mock
@@ -10,24 +10,23 @@ from hypothesis import strategies as st
 
 from npswin import ops
 from npswin.backends import cpu
-from npswin.backends.cpu.fused import attention as attention_kernels
-from npswin.backends.cpu.fused import attention_plan
-from npswin.backends.cpu.fused import mlp as mlp_kernels
-from npswin.backends.cpu.tile import sizes as tiles
-from tests.backends.comparison import machine
-from tests.backends.op_cases import _norm, _weight
+from npswin.backends.cpu.fused import attention, attention_plan, mlp
+from npswin.backends.cpu.tile import sizes
+from npswin.ops.window_attention import AttentionSpec
+from tests.backends.cpu.settings import cpu_settings
+from tests.backends.op_cases import norm_parameters, weight_parameter
 from tests.ops.drawn import SEEDS
 
 
 @contextmanager
 def sharing_rows(module, wanted):
-    """Whether a module's branch is to share rows of weights; afterwards it must have been so."""
+    """Make a module share the rows of weights or not; asserts afterwards that it did."""
     decide = mock.Mock(return_value=wanted)
     attention_plan.plan_attention.cache_clear()
     try:
         with (
-            mock.patch.object(tiles, "few_tokens", decide),
-            mock.patch.object(mlp_kernels, "few_tokens", decide),
+            mock.patch.object(sizes, "shares_weight_rows", decide),
+            mock.patch.object(mlp, "shares_weight_rows", decide),
             mock.patch.object(module, "project_windows", wraps=module.project_windows) as shared,
         ):
             yield
@@ -46,24 +45,24 @@ def sharing_rows(module, wanted):
     st.sampled_from([(2, 0), (4, 0), (4, 2), (7, 3)]),
     st.booleans(),
 )
-def test_either_way_of_sharing_gives_the_definition(dtype, seed, threads, shape, widths, windows, with_norm):
-    rng, (heads, dim, hidden), (window_size, shift) = np.random.default_rng(seed), widths, windows
+def test_mlp_and_window_attention_equal_the_definition_however_work_is_shared(dtype, seed, threads, shape, widths, windows, with_norm):
+    rng, (heads, dim, hidden), (window_size, shift_size) = np.random.default_rng(seed), widths, windows
     channels = heads * dim
     x = rng.standard_normal((*shape, channels))
-    norm = _norm(rng, channels) if with_norm else []
+    norm = norm_parameters(rng, channels) if with_norm else []
     bias = rng.standard_normal
-    mlp = [*norm, _weight(rng, hidden, channels), bias(hidden), _weight(rng, channels, hidden), bias(channels)]
-    attention = [*norm, _weight(rng, 3 * channels, channels), bias(3 * channels), _weight(rng, channels, channels)]
-    attention += [bias(channels), rng.standard_normal(((2 * window_size - 1) ** 2, heads))]
-    geometry = {"num_heads": heads, "window_size": window_size, "shift": shift}
+    mlp_args = [*norm, weight_parameter(rng, hidden, channels), bias(hidden), weight_parameter(rng, channels, hidden), bias(channels)]
+    attention_args = [*norm, weight_parameter(rng, 3 * channels, channels), bias(3 * channels), weight_parameter(rng, channels, channels)]
+    attention_args += [bias(channels), rng.standard_normal(((2 * window_size - 1) ** 2, heads))]
+    spec = AttentionSpec(heads, window_size, shift_size)
     names = ("mlp_branch", "attention_branch") if with_norm else ("mlp", "window_attention")
     for name, module, parameters, more in (
-        (names[0], mlp_kernels, mlp, {}),
-        (names[1], attention_kernels, attention, geometry),
+        (names[0], mlp, mlp_args, {}),
+        (names[1], attention, attention_args, {"spec": spec}),
     ):
         exact = getattr(ops, f"{name}_forward")(x, *parameters, **more)[0]
         arrays = [array.astype(dtype) for array in (x, *parameters)]
         for wanted in (True, False):
-            with machine(threads), sharing_rows(module, wanted):
+            with cpu_settings(threads), sharing_rows(module, wanted):
                 found = getattr(cpu, name)(*arrays, **more)
             np.testing.assert_allclose(found, exact, atol=200 * np.finfo(dtype).eps * np.abs(exact).max())

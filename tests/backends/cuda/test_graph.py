@@ -1,4 +1,4 @@
-"""Models as CUDA graphs."""
+"""Models and training steps captured as CUDA graphs."""
 
 import gc
 import weakref
@@ -23,7 +23,7 @@ def images(seed, dtype=np.float32, count=3):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("variant", [{}, {"ape": True, "window_size": 3, "img_size": None}])
-def test_a_captured_model_says_what_the_model_says(cuda, dtype, variant):
+def test_a_captured_model_equals_the_model(cuda, dtype, variant):
     if variant:
         variant = {**variant, "img_size": 10}
     model = tiny_model(**variant).to("cuda")
@@ -37,7 +37,7 @@ def test_a_captured_model_says_what_the_model_says(cuda, dtype, variant):
     np.testing.assert_array_equal(to_host(first), before)
 
 
-def test_a_graph_sees_parameters_that_change_in_place(cuda):
+def test_a_graph_uses_parameters_that_change_in_place(cuda):
     model = tiny_model().to("cuda")
     infer = npswin.capture(model, images(0))
     before = to_host(infer(images(1)))
@@ -47,7 +47,7 @@ def test_a_graph_sees_parameters_that_change_in_place(cuda):
     assert (before != after).all()
 
 
-def test_other_arrays_are_refused(cuda):
+def test_arrays_of_other_shapes_dtypes_and_devices_are_refused(cuda):
     model = tiny_model().to("cuda")
     infer = npswin.capture(model, images(0))
     with pytest.raises(
@@ -64,7 +64,7 @@ def test_other_arrays_are_refused(cuda):
         npswin.capture(model, np.ones((3, 3, 8, 8), np.float32))
 
 
-def test_what_fails_while_it_is_recorded_leaves_no_recording(cuda):
+def test_a_capture_that_fails_is_ended(cuda):
     def fails(x):
         fails.calls += 1
         if fails.calls == 2:
@@ -79,7 +79,7 @@ def test_what_fails_while_it_is_recorded_leaves_no_recording(cuda):
 
 
 def recorded(model):
-    """Steps that change nothing, and tell the norm of the gradients."""
+    """Captured steps that update nothing and return the norm of the gradients."""
     return CapturedSteps(model, lambda rates: dispatch.global_norm(model.grads.values()) / rates.loss_scale)
 
 
@@ -87,7 +87,7 @@ def rates(loss_scale=1.0):
     return Rates(1e-3, 1, loss_scale, 0.9)
 
 
-def test_captured_gradients_are_those_of_the_step(cuda, capsys):
+def test_captured_gradients_equal_those_of_the_step(cuda, capsys):
     model, labels = tiny_model(dtype="float64", drop_path_rate=0.0).to("cuda"), np.array([0, 2, 1])
     captured = recorded(model)
     for seed in (1, 2, 1):
@@ -107,8 +107,8 @@ def loss_of(captured, seed):
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_the_seed_decides_what_a_captured_step_drops(cuda, capsys, dropout):
-    """Attention with dropout is CuPy's products, which are not recorded."""
+def test_the_seed_determines_the_dropout_of_a_captured_step(cuda, capsys, dropout):
+    """Attention with dropout uses CuPy's matrix products, which cannot be captured."""
     model = tiny_model(drop_path_rate=0.5, drop_rate=dropout, attn_drop_rate=dropout).to("cuda")
     captured, other = recorded(model), recorded(model)
     first, second, third = (loss_of(captured, seed) for seed in (1, 2, 1))
@@ -118,7 +118,7 @@ def test_the_seed_decides_what_a_captured_step_drops(cuda, capsys, dropout):
     assert ("no CUDA graph" in capsys.readouterr().err) == (dropout > 0)
 
 
-def test_a_constant_that_comes_too_late_is_refused(cuda):
+def test_a_constant_that_is_first_needed_during_a_capture_is_refused(cuda):
     def late(x):
         late.calls += 1
         return x * 1 if late.calls == 1 else x * constants.constant(np.ones, 3)
@@ -128,7 +128,7 @@ def test_a_constant_that_comes_too_late_is_refused(cuda):
         npswin.capture(late, images(0))
 
 
-def test_each_shape_of_a_batch_has_its_recording(cuda):
+def test_each_shape_of_a_batch_has_its_own_graph(cuda):
     model = tiny_model(dtype="float64").to("cuda")
     captured = recorded(model)
     for count in (3, 2, 3):
@@ -138,11 +138,11 @@ def test_each_shape_of_a_batch_has_its_recording(cuda):
         np.testing.assert_allclose(found, to_host(model.grads["head.weight"]), rtol=1e-9)
 
 
-def test_an_update_that_is_called_to_be_recorded_gets_rates_that_change_nothing(cuda):
+def test_an_update_that_is_called_before_the_capture_gets_nan_as_rates(cuda):
     model, seen = tiny_model().to("cuda"), []
 
     def update(given):
-        if not seen:  # the first call, which is not recorded
+        if not seen:  # the first call, which is not captured
             seen.append(float(given.loss_scale))
         return given.lr * 1
 
@@ -157,25 +157,25 @@ def learner(optimizer, device="cuda", micro_batches=1):
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_recorded_steps_learn_what_steps_on_the_cpu_learn(cuda, optimizer, capsys):
-    """Rates, clipping, update and average change from step to step, though the step is recorded once."""
-    there, here, pieces = learner(optimizer), learner(optimizer, "cpu"), learner(optimizer, micro_batches=2)
+def test_captured_steps_equal_steps_on_the_cpu(cuda, optimizer, capsys):
+    """Rates, clipping, update and average change from step to step, though the step is captured once."""
+    on_gpu, on_cpu, in_pieces = learner(optimizer), learner(optimizer, "cpu"), learner(optimizer, micro_batches=2)
     for step in range(5):
         labels = np.array([0, 2, 1])
         batch = images(step, np.float64)
-        record, wanted = there.learn(batch, labels, step), here.learn(to_host(batch), labels, step)
-        pieces.learn(batch, labels, step)
+        record, wanted = on_gpu.learn(batch, labels, step), on_cpu.learn(to_host(batch), labels, step)
+        in_pieces.learn(batch, labels, step)
         assert {name: float(value) for name, value in record.items()} == pytest.approx(wanted, rel=1e-9)
-    for other in (there, pieces):
-        for name, param in here.model.params.items():
+    for other in (on_gpu, in_pieces):
+        for name, param in on_cpu.model.params.items():
             np.testing.assert_allclose(to_host(other.model.params[name]), param, rtol=1e-8, atol=1e-9, err_msg=name)
-        for name, average in here.ema.average.items():
+        for name, average in on_cpu.ema.average.items():
             np.testing.assert_allclose(to_host(other.ema.average[name]), average, rtol=1e-8, atol=1e-9, err_msg=name)
-    assert there.optimizer.steps == here.optimizer.steps == 5
+    assert on_gpu.optimizer.steps == on_cpu.optimizer.steps == 5
     assert "no CUDA graph" not in capsys.readouterr().err
 
 
-def test_where_nothing_can_be_recorded_a_line_says_so(cuda, monkeypatch, capsys):
+def test_where_capture_is_not_supported_steps_run_uncaptured_with_a_message(cuda, monkeypatch, capsys):
     def refuse(self):
         raise RuntimeError("cudaErrorStreamCaptureUnsupported")
 
@@ -189,21 +189,21 @@ def test_where_nothing_can_be_recorded_a_line_says_so(cuda, monkeypatch, capsys)
     )
 
 
-def test_a_recording_keeps_the_constants_that_it_reads(cuda):
-    """Forgotten by the cache, their memory would be given to others."""
+def test_a_graph_keeps_its_constants_alive(cuda):
+    """If they were freed when the cache drops them, their memory would be reused."""
     model = tiny_model().to("cuda")
     infer = npswin.capture(model, images(0))
-    kept = [weakref.ref(array) for array in infer._constants]
-    assert kept
+    references = [weakref.ref(array) for array in infer._constants]
+    assert references
     constants._kept.cache_clear()
     gc.collect()
-    assert all(one() is not None for one in kept)
+    assert all(one() is not None for one in references)
     del infer
     gc.collect()
-    assert all(one() is None for one in kept)
+    assert all(one() is None for one in references)
 
 
-def test_constants_belong_to_a_gpu(cuda, monkeypatch):
+def test_each_gpu_has_its_own_constants(cuda, monkeypatch):
     def make(number):
         return np.array([number])
 

@@ -1,4 +1,4 @@
-"""Vectors as values: every operation is NumPy's, lane by lane."""
+"""Vectors as values: every operation equals NumPy's, lane by lane."""
 
 import numpy as np
 import pytest
@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from npswin.backends.cpu.simd.elementary_functions import exp, gelu_slope, normal_cdf
+from npswin.backends.cpu.machine.compilation import inner_function
 from npswin.backends.cpu.machine.processor import vector_lanes
-from npswin.backends.cpu.machine.compilation import inner
+from npswin.backends.cpu.simd.elementary_functions import exp, gelu_slope, normal_cdf
 from npswin.backends.cpu.simd.intrinsics import (
+    broadcast,
     if_less,
     lane,
     lanes_of,
     load,
-    spread,
     store,
     with_lane,
 )
@@ -23,16 +23,16 @@ DTYPES = [np.float32, np.float64]
 OFFSET = 3  # so that no vector is aligned
 
 
-@inner
+@inner_function
 def _operate(a, b, number, out):
     x, y, lanes = load(a, OFFSET), load(b, OFFSET), lanes_of(a)
-    results = (x + y, x - y, x * y, x / y, x + number, number - x, if_less(x, y, x, number), spread(number))
+    results = (x + y, x - y, x * y, x / y, x + number, number - x, if_less(x, y, x, number), broadcast(number))
     for place, result in enumerate(results):
         store(out, OFFSET + place * lanes, result)
     return lanes, lane(x, 1)
 
 
-@inner
+@inner_function
 def _of_vectors(a, out):
     x, lanes = load(a, 0), lanes_of(a)
     cdf, slope = gelu_slope(x)
@@ -41,7 +41,7 @@ def _of_vectors(a, out):
         store(out, place * lanes, result)
 
 
-@inner
+@inner_function
 def _of_numbers(a, out):
     for i in range(a.size):
         cdf, slope = gelu_slope(a[i])
@@ -58,7 +58,7 @@ def numbers(dtype, size):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @given(st.data())
-def test_operations_are_numpy_s(dtype, data):
+def test_operations_equal_numpy(dtype, data):
     lanes = vector_lanes(np.dtype(dtype).itemsize)
     a, b = (data.draw(numbers(dtype, lanes)) for _ in range(2))
     number = data.draw(numbers(dtype, 1))[0]
@@ -77,7 +77,7 @@ def test_operations_are_numpy_s(dtype, data):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @given(st.data())
-def test_functions_of_a_vector_are_those_of_its_numbers(dtype, data):
+def test_functions_of_a_vector_equal_those_of_its_numbers(dtype, data):
     a = data.draw(numbers(dtype, vector_lanes(np.dtype(dtype).itemsize)))
     a = np.where(a > 80, 80, a).astype(dtype)  # exp is for x up to 88
     vectors, each = np.empty((5, a.size), dtype), np.empty((5, a.size), dtype)

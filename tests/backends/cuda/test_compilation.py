@@ -1,4 +1,4 @@
-"""Every CUDA source, compiled for real GPUs by the compiler that CuPy calls. It needs no GPU."""
+"""Every CUDA source compiles for real GPUs with the compiler that CuPy calls; it needs no GPU."""
 
 import ctypes
 import itertools
@@ -29,7 +29,7 @@ def nvrtc():
 
 
 def compiled(nvrtc, source, options):
-    """The machine code, or a RuntimeError with what the compiler said."""
+    """The machine code, or a RuntimeError with the compiler's log."""
     program, size = ctypes.c_void_p(), ctypes.c_size_t()
     assert nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None) == 0
     given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
@@ -73,6 +73,6 @@ def test_a_source_compiles(nvrtc, name, dtype, architecture):
             assert line.removeprefix("KERNEL ").split("(")[0].encode() in code
 
 
-def test_a_mistake_is_found(nvrtc):
+def test_an_error_in_a_source_is_reported(nvrtc):
     with pytest.raises(RuntimeError, match="undefined"):
         compiled(nvrtc, '#include "common.cuh"\nKERNEL f() { g(); }', options("float32", "sm_80"))

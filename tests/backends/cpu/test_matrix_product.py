@@ -1,4 +1,4 @@
-"""The matrix product that every compiled op is made of."""
+"""The matrix product that compiled ops consist of."""
 
 import numpy as np
 import pytest
@@ -6,15 +6,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from npswin.backends.cpu.machine.processor import ONE_VECTOR_ROWS, TILE_ROWS, vector_lanes
-from npswin.backends.cpu.simd.micro_kernel import ACCUMULATE, BIAS, MATRIX, ZERO
 from npswin.backends.cpu.simd.matrix_product import product
+from npswin.backends.cpu.simd.micro_kernel import ACCUMULATE, BIAS, MATRIX, ZERO
 from tests.ops.drawn import SEEDS
 
 STARTS = (ZERO, ACCUMULATE, BIAS, MATRIX)
 
 
 class Flat:
-    """A flat array with a matrix in it, whole numbers whose products and sums are exact, and NaN all around."""
+    """A flat array that contains a matrix of integers, whose products and sums are exact, and NaN around it."""
 
     def __init__(self, rng, rows, columns, offset, gap, dtype):
         self.offset, self.stride = offset, columns + gap
@@ -40,7 +40,7 @@ class Flat:
 @example(0, TILE_ROWS, 2 * vector_lanes(4), 0, ZERO, (0, 0, 0, 0), (0, 0, 0))
 @example(0, TILE_ROWS + 1, vector_lanes(4) - 1, 0, BIAS, (1, 2, 3, 4), (0, 0, 0))
 @example(0, ONE_VECTOR_ROWS + TILE_ROWS + 5, vector_lanes(4), 3, MATRIX, (0, 0, 0, 5), (0, 0, 2))
-def test_the_product_is_numpy_s(by_row, dtype, seed, rows, columns, depth, start, offsets, gaps):
+def test_the_product_equals_numpy(by_row, dtype, seed, rows, columns, depth, start, offsets, gaps):
     rng = np.random.default_rng(seed)
     left = Flat(rng, *((rows, depth) if by_row else (depth, rows)), offsets[0], gaps[0], dtype)
     right = Flat(rng, depth, columns, offsets[1], gaps[1], dtype)
@@ -61,4 +61,4 @@ def test_the_product_is_numpy_s(by_row, dtype, seed, rows, columns, depth, start
         (out.array, out.offset, out.stride),
         *(start, (bias.array, bias.offset)),
     )
-    np.testing.assert_array_equal(out.array, expected)  # NaN all around it is still there
+    np.testing.assert_array_equal(out.array, expected)  # the NaN around it is still there

@@ -1,4 +1,4 @@
-"""Augmentation where the images are: RandAugment's kernel beside Pillow, and the rest on arrays of the GPU."""
+"""Augmentation of images on the GPU: RandAugment's kernel compared with Pillow, and the rest."""
 
 import numpy as np
 import pytest
@@ -14,8 +14,8 @@ from tests.data.drawn import BYTE_BATCHES, SEEDS
 pytest.importorskip("PIL.Image")
 
 
-def assert_pillows(images, operations, signs, magnitude):
-    """The kernel's bytes are Pillow's."""
+def assert_equals_pillow(images, operations, signs, magnitude):
+    """The kernel's bytes are those of Pillow."""
     from npswin.backends.cuda import rand_augment
 
     found = rand_augment.apply_operations(*map(to_gpu, (images, operations, signs)), magnitude)
@@ -25,19 +25,19 @@ def assert_pillows(images, operations, signs, magnitude):
 @pytest.mark.parametrize("operation", range(len(OPERATIONS)), ids=[apply.__name__ for apply, _ in OPERATIONS])
 @settings(max_examples=20)
 @given(BYTE_BATCHES, SEEDS, st.sampled_from([0.0, 2.5, 7.3, 9.0, 10.0]), st.booleans())
-def test_an_operation_is_pillows(cuda, operation, images, seed, magnitude, dull):
+def test_a_rand_augment_operation_equals_pillow(cuda, operation, images, seed, magnitude, few_levels):
     rng = np.random.default_rng(seed)
-    if dull:  # few levels, as in pictures with plain surfaces
+    if few_levels:  # as in pictures with plain surfaces
         images = images // 64 * 40
     operations = np.full((len(images), 1), operation)
-    assert_pillows(images, operations, 2 * rng.integers(0, 2, operations.shape) - 1, magnitude)
+    assert_equals_pillow(images, operations, 2 * rng.integers(0, 2, operations.shape) - 1, magnitude)
 
 
 EVERYTHING = {"crop_padding": 1, "flip": True, "rand_augment": 2, "erasing": 0.9}
 
 
 def augmented(dtype="float32", seed=0, count=12, **switches):
-    """Inputs and targets of flat images with their number in each pixel, made on the GPU."""
+    """Inputs and targets of images of one colour, proportional to their index, made on the GPU."""
     numbers = np.arange(count)
     images = np.broadcast_to(numbers[:, None, None, None], (count, 3, 8, 8)).astype(np.uint8) * 20
     given = to_gpu(images), to_gpu(numbers % 3)
@@ -47,7 +47,7 @@ def augmented(dtype="float32", seed=0, count=12, **switches):
 
 
 @pytest.mark.parametrize("mixing", [{}, {"mixup": 0.8}, {"cutmix": 1.0}, {"mixup": 0.8, "cutmix": 1.0}])
-def test_all_of_it_stays_on_the_gpu(cuda, mixing):
+def test_augmented_images_stay_on_the_gpu(cuda, mixing):
     images, inputs, targets = augmented(**EVERYTHING, **mixing)
     assert (inputs.shape, inputs.dtype) == (images.shape, np.float32)
     assert np.isfinite(inputs).all()
@@ -65,7 +65,7 @@ def test_pixels_and_targets_are_mixed_alike_on_the_gpu(cuda):
         np.testing.assert_allclose(values.mean(axis=(1, 2, 3)), targets @ np.arange(3), atol=1e-9)
 
 
-def test_each_image_is_cropped_flipped_and_erased_by_itself(cuda):
+def test_each_image_is_cropped_flipped_and_erased_independently(cuda):
     _, inputs, _ = augmented(count=12, crop_padding=2, flip=True)
     pixels = np.rint((inputs * 0.25 + 0.5) * 255)
     assert all(set(np.unique(pixel)) <= {0, 20 * number} for number, pixel in enumerate(pixels))
@@ -77,9 +77,9 @@ def test_each_image_is_cropped_flipped_and_erased_by_itself(cuda):
 
 @settings(max_examples=20)
 @given(SEEDS)
-def test_operations_follow_each_other(cuda, seed):
+def test_rand_augment_operations_are_applied_in_order(cuda, seed):
     rng = np.random.default_rng(seed)
     steep = np.sin(np.arange(20 * 24 * 9).reshape(3, 3, 20, 24) / 900 + rng.random((3, 3, 1, 1)))
     images = (128 + 127 * steep).astype(np.uint8)
     operations, signs = rng.integers(0, 14, (3, 3)), 2 * rng.integers(0, 2, (3, 3)) - 1
-    assert_pillows(images, operations, signs, 9)
+    assert_equals_pillow(images, operations, signs, 9)
