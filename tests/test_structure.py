@@ -1,59 +1,98 @@
-"""The house: rooms import only from floors below, and importing the package needs none of the extras."""
+"""The structure of the package: what may import what, no import cycles, a file per op, no extras at import."""
 
 import ast
 import subprocess
 import sys
-from pathlib import Path
+from importlib import import_module
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "npswin"
-FLOORS = {
-    "types": 0,
-    "devices": 0,
-    "ops": 1,
-    "data": 1,
-    "weights": 1,
-    "backends": 2,
-    "layers": 3,
-    "models": 4,
-    "verify": 5,
-    "training": 5,
-    "cli": 6,
-    "__main__": 7,
-}
-# weights resizes bias tables with an operation of ops, which it may read as a neighbour
-NEIGHBOURS = {("weights", "ops")}
+from npswin import ops
+from npswin.backends import missing_ops
+from tests.tools.import_graph import PACKAGE, find_cycles, import_graph, imports_of, package_of
+
+# A package imports from the layers below it only. "npswin" is npswin/__init__.py.
+LAYERS = [
+    ("types", "devices"),
+    ("ops", "data", "weights"),
+    ("backends",),
+    ("layers",),
+    ("models",),
+    ("verify", "training"),
+    ("cli", "npswin"),
+    ("__main__",),
+]
+LAYER_OF = {package: number for number, packages in enumerate(LAYERS) for package in packages}
+SAME_LAYER = {("weights", "ops"): "resizes bias tables with resize_bicubic"}
 EXTRAS = ("matplotlib", "PIL", "pooch", "tqdm", "threadpoolctl", "torch", "numba", "cupy", "safetensors")
 
 
-def imports():
-    """(file, its room, the room that it imports from) for each import of the package's own."""
-    for file in sorted(PACKAGE.rglob("*.py")):
-        relative = file.relative_to(PACKAGE)
-        room = relative.parts[0].removesuffix(".py")
-        if room == "__init__":
-            continue
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            names = []
-            if isinstance(node, ast.ImportFrom):
-                assert node.level == 0, f"{relative}: relative import"
-                module = node.module or ""
-                names = [f"{module}.{alias.name}" for alias in node.names] if module == "npswin" else [module]
-            elif isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            for name in names:
-                if name.startswith("npswin."):
-                    yield str(relative), room, name.split(".")[1]
+@pytest.fixture(scope="module")
+def graph():
+    return import_graph()
 
 
-def test_nothing_imports_upward():
-    upward = [
-        f"{file} imports {other}"
-        for file, room, other in imports()
-        if room != other and FLOORS[other] >= FLOORS[room] and (room, other) not in NEIGHBOURS
+def test_every_package_has_a_layer(graph):
+    assert {package_of(module) for module in graph} == set(LAYER_OF)
+
+
+def test_packages_import_from_lower_layers_only(graph):
+    wrong = [
+        f"{module} imports {imported}"
+        for module, imports in graph.items()
+        for imported in imports
+        if (package := package_of(module)) != (other := package_of(imported))
+        and LAYER_OF[other] >= LAYER_OF[package]
+        and (package, other) not in SAME_LAYER
     ]
-    assert not upward
+    assert not wrong, f"imports that are not from a lower layer of {LAYERS}:\n" + "\n".join(wrong)
+
+
+def test_no_import_cycles(graph):
+    cycles = [" -> ".join(cycle) for cycle in find_cycles(graph)]
+    assert not cycles, "import cycles, function-level imports included:\n" + "\n".join(cycles)
+
+
+MODULES = {"a", "a.b", "a.b.c", "a.d"}
+
+
+@pytest.mark.parametrize(
+    ("source", "imported"),
+    [
+        ("import a.b.c, os", ["a.b.c"]),
+        ("from a.b import c, C, D", ["a.b.c", "a.b"]),
+        ("from a import d, b", ["a.d", "a.b"]),
+        ("def f():\n    from a.d import x", ["a.d"]),
+        ("import numpy\nfrom numpy import a", []),
+    ],
+)
+def test_imports_are_resolved_to_modules(source, imported):
+    assert list(imports_of(ast.parse(source), MODULES)) == imported
+
+
+def test_relative_imports_are_refused():
+    with pytest.raises(ValueError, match="line 2: a relative import"):
+        list(imports_of(ast.parse("import a\nfrom . import b"), MODULES))
+
+
+def test_cycles_are_found():
+    assert find_cycles({"a": ["b", "c"], "b": ["c"], "c": []}) == []
+    assert find_cycles({"a": ["b"], "b": ["c", "a"], "c": ["b"]}) == [["b", "c", "b"], ["a", "b", "a"]]
+    assert find_cycles({"a": ["a"]}) == [["a", "a"]]
+
+
+@pytest.mark.parametrize("backend", ["cpu", "cuda"])
+def test_an_op_is_in_a_file_of_the_same_name_in_ops_and_in_backends(backend):
+    module = import_module(f"npswin.backends.{backend}")
+    missing = missing_ops(backend)
+    wrong = []
+    for name in ops.__all__:
+        if name not in missing:
+            file = getattr(ops, name).__module__.removeprefix("npswin.ops.")
+            expected, found = f"npswin.backends.{backend}.{file}", getattr(module, name).__module__
+            if found != expected:
+                wrong.append(f"{name} is in {found}, expected {expected}")
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("name", ["torch", "tensorflow", "jax"])

@@ -1,24 +1,24 @@
 """Single faults in the CUDA sources, missing barriers among them.
 
-Nothing but the comparison with the definitions, in tests/backends/cuda, is asked to notice them.
+They have to be caught by the tests of the cuda backend, in tests/backends/cuda, alone.
 """
 
 from tests.tools.faults import Fault, faults
 
 
 def comparison(op_names: str) -> tuple[str, ...]:
-    """These ops beside their definitions, the kernels executed on the CPU in the dtype that shows most."""
-    return "tests/backends/cuda/test_cuda_ops.py", "-k", f"equals_its_definition and float64 and ({op_names})"
+    """The comparison of these ops with their definitions, in the dtype with the smallest errors."""
+    return "tests/backends/cuda/test_ops.py", "-k", f"equals_its_definition and float64 and ({op_names})"
 
 
-TENSOR_CORES = "tests/backends/cuda/test_cuda_ops.py", "-k", "tensor_cores and bfloat16"
+TENSOR_CORES = "tests/backends/cuda/test_ops.py", "-k", "tensor_cores and bfloat16"
 
 CUDA_FAULTS: list[Fault] = [
     *faults(
         "backends/cuda/kernels/window_attention.cu",
         comparison("window_attention"),
         (
-            "no barrier between the keys' arrival and their use",
+            "no barrier between the writes of the keys and their use",
             "    }\n    __syncthreads();\n    for (int i = warp; i < tokens; i += warps) {\n        Index token",
             "    }\n    for (int i = warp; i < tokens; i += warps) {\n        Index token",
         ),
@@ -41,15 +41,15 @@ CUDA_FAULTS: list[Fault] = [
         ),
         ("columns shifted the other way", "t % g.window + g.shift) %", "t % g.window + padded_width - g.shift) %"),
         ("the relative position is key − query", "tokens.rows[i] - tokens.rows[j]", "tokens.rows[j] - tokens.rows[i]"),
-        ("the places of the window before", "(int)place(g, window.image,", "(int)place(g, 0,"),
-        ("padding of all images in one place", "image * (beside + below) + number", "number"),
+        ("the tokens of the first image", "(int)place(g, window.image,", "(int)place(g, 0,"),
+        ("the padding of all images at one address", "image * (beside + below) + number", "number"),
         ("a shared column read for each head", "(kind == 1 ? head : 0)", "head"),
     ),
     *faults(
         "backends/cuda/kernels/window_attention_tensor_cores.cu",
         TENSOR_CORES,
         ("dk not scaled by 1/√d", "(Scalar)(dk[e] * scale)", "(Scalar)dk[e]"),
-        ("keys beyond the window get a share", "if (i >= tokens || j >= tokens) return LOWEST;\n", ""),
+        ("keys beyond the window are attended to", "if (i >= tokens || j >= tokens) return LOWEST;\n", ""),
         ("softmax's derivative without its sum", "(ds[tile][e] - dot[e / 2])", "ds[tile][e]"),
         ("the largest score of the key", "expf(score - largest[i])", "expf(score - largest[j])"),
         (
@@ -70,7 +70,7 @@ CUDA_FAULTS: list[Fault] = [
     ),
     *faults(
         "backends/cuda/kernels/mma.cuh",
-        ("tests/backends/cuda/test_cuda_ops.py", "-k", "tensor_cores and float32"),
+        ("tests/backends/cuda/test_ops.py", "-k", "tensor_cores and float32"),
         (
             "TF32's columns in the manual's order",
             "shortened(results[0][e / 2 + e % 2 * 2])",
@@ -101,9 +101,13 @@ CUDA_FAULTS: list[Fault] = [
         ("drop path's factor left out", "        if (scale) value *= (Sum)scale[i / per_image];\n", ""),
     ),
     *faults(
-        "backends/cuda/kernels/ends.cu",
-        comparison("cross_entropy or mean_pool"),
+        "backends/cuda/kernels/loss.cu",
+        comparison("cross_entropy"),
         ("the targets' sum taken for 1", "exp(log_p[i]) * total - t[k]", "exp(log_p[i]) - t[k]"),
+    ),
+    *faults(
+        "backends/cuda/kernels/pool.cu",
+        comparison("mean_pool"),
         ("the pool's derivative not divided", "+ i % channels] / places);\n}", "+ i % channels]);\n}"),
     ),
     *faults(
@@ -116,12 +120,12 @@ CUDA_FAULTS: list[Fault] = [
             "Sum scale = isfinite(*grad_scale) ? *grad_scale : 1, rate = *lr, take_m",
         ),
         ("the start of v is not taken out", "1 - pow(beta2, (double)*step)", "1 - beta2"),
-        ("the velocity is forgotten", "*u = momentum * *u + scale", "*u = scale"),
+        ("the velocity is overwritten", "*u = momentum * *u + scale", "*u = scale"),
         ("the average moves the other way", "*average += take", "*average -= take"),
     ),
     *faults(
         "backends/cuda/kernels/rand_augment.cu",
-        ("tests/backends/cuda/test_cuda_augment.py", "-k", "pillows or follow"),
+        ("tests/backends/cuda/test_augment.py", "-k", "rand_augment"),
         ("turned the other way", "angle = -degrees", "angle = degrees"),
         ("luminance not rounded", "(sum + 0x8000) >> 16", "sum >> 16"),
         (
@@ -129,29 +133,29 @@ CUDA_FAULTS: list[Fault] = [
             "stretch(counts, map);\n                __syncthreads();",
             "stretch(counts, map);",
         ),
-        ("the edges are made smooth, too", "x > 0 && y > 0 && x < width - 1", "x > 0 && x < width - 1"),
-        ("rooms not exchanged", "        from = to;\n", ""),
+        ("edges are smoothed, too", "x > 0 && y > 0 && x < width - 1", "x > 0 && x < width - 1"),
+        ("the buffers are not exchanged", "        from = to;\n", ""),
     ),
     *faults(
         "training/feed.py",
-        ("tests/backends/cuda/test_cuda_traffic.py",),
-        ("nobody waits for a copy", "        cupy().cuda.get_current_stream().wait_event(self._copied)\n", ""),
+        ("tests/backends/cuda/test_transfers.py",),
+        ("no wait for a copy", "        cupy().cuda.get_current_stream().wait_event(self._copied)\n", ""),
         ("the next batch for this one", "yield slots[(number - 1) % 2]", "yield slots[number % 2]"),
     ),
     *faults(
         "training/captured.py",
-        ("tests/backends/cuda/test_cuda_graph.py",),
+        ("tests/backends/cuda/test_graph.py",),
         (
             "gradients of another scale",
             'numbers[Rates._fields.index("loss_scale")]',
             'numbers[Rates._fields.index("step")]',
         ),
-        ("an update while it is recorded", "np.full(len(Rates._fields), np.nan, ", "np.full(len(Rates._fields), 1.0, "),
+        ("an update while it is captured", "np.full(len(Rates._fields), np.nan, ", "np.full(len(Rates._fields), 1.0, "),
     ),
     *faults(
         "backends/cuda/kernels/sums.cu",
         comparison("linear or norm"),
-        ("a share of rows begins one late", "row = first + threadIdx.y", "row = first + threadIdx.y + 1"),
+        ("a block's rows begin one late", "row = first + threadIdx.y", "row = first + threadIdx.y + 1"),
         ("sums over a warp alone", "distance > 0; distance /= 2) sum +=", "distance > 4; distance /= 2) sum +="),
     ),
     *faults(
@@ -160,7 +164,7 @@ CUDA_FAULTS: list[Fault] = [
         ("softmax's derivative without its sum", "(Sum)dp[first + j] - dot)", "(Sum)dp[first + j])"),
     ),
     *faults(
-        "backends/cuda/product.py",
+        "backends/cuda/runtime/matrix_product.py",
         comparison("linear"),
         ("operands swapped", "_TRANSPOSED if transpose_right else", "_TRANSPOSED if transpose_left else"),
     ),

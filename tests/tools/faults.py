@@ -1,13 +1,13 @@
 """Single faults of the kind that people make in a backward pass or in index arithmetic.
 
-Each is a file, a piece of its text that occurs there once, and what a slip of the pen would have made of it.
+Each names a file, a piece of its text that occurs there once, and a wrong replacement.
 """
 
 from typing import NamedTuple
 
 
 class Fault(NamedTuple):
-    """One slip: in `file`, `right` becomes `wrong`. `tests` are pytest's arguments: who should notice."""
+    """A mistake: in `file`, `right` is replaced by `wrong`. `tests` are pytest's arguments for the tests to catch it."""
 
     title: str
     file: str
@@ -22,9 +22,8 @@ def faults(file: str, tests: tuple[str, ...], *rows: tuple[str, str, str]) -> li
 
 
 DEFINITIONS = tuple(
-    f"tests/{room}" for room in ("ops", "layers", "verify/test_plain_shift.py", "peers", "models", "weights")
+    f"tests/{part}" for part in ("ops", "layers", "verify/test_plain_shift.py", "peers", "models", "weights")
 )
-
 
 FAULTS = [
     *faults(
@@ -109,15 +108,15 @@ FAULTS = [
         DEFINITIONS,
         (
             "rolled the wrong way",
-            "np.roll(x, (-shift, -shift), axis=(1, 2))",
-            "np.roll(x, (shift, shift), axis=(1, 2))",
+            "np.roll(x, (-shift_size, -shift_size), axis=(1, 2))",
+            "np.roll(x, (shift_size, shift_size), axis=(1, 2))",
         ),
         (
             "not rolled back",
-            "cyclic_shift(join_windows(windows, padded_size(*size, window_size), window_size), -shift)",
-            "join_windows(windows, padded_size(*size, window_size), window_size)",
+            "return crop_padding(cyclic_shift(padded, -shift_size), size)",
+            "return crop_padding(padded, size)",
         ),
-        ("rolled along rows only", "np.roll(x, (-shift, -shift), axis=(1, 2))", "np.roll(x, -shift, axis=1)"),
+        ("rolled along rows only", "np.roll(x, (-shift_size, -shift_size), axis=(1, 2))", "np.roll(x, -shift_size, axis=1)"),
         (
             "windows column by column",
             "return x.transpose(0, 1, 3, 2, 4, 5).reshape(-1, window_size * window_size, channels)",
@@ -134,7 +133,7 @@ FAULTS = [
             "return x[:, :height, :width]",
             "return x[:, x.shape[1] - height :, x.shape[2] - width :]",
         ),
-        ("mask's last band off by one", "(position >= length - shift)", "(position > length - shift)"),
+        ("mask's last band off by one", "(position >= length - shift_size)", "(position > length - shift_size)"),
         (
             "mask's middle band off by one",
             "(position >= length - window_size)",
@@ -147,7 +146,7 @@ FAULTS = [
         ),
         ("mask inverted", "region[:, :, None] != region[:, None, :]", "region[:, :, None] == region[:, None, :]"),
         (
-            "mask on the map before padding",
+            "mask of the map before padding",
             "3 * band(padded_height)[:, None] + band(padded_width)[None, :]",
             "np.pad(3 * band(height)[:, None] + band(width), ((0, padded_height - height), (0, padded_width - width)))",
         ),
@@ -258,7 +257,7 @@ FAULTS = [
             "patches.transpose(0, 2, 4, 1, 3, 5)",
             "patches.transpose(0, 2, 4, 1, 5, 3)",
         ),
-        ("pixels put back transposed", "dimages.transpose(0, 3, 1, 4, 2, 5)", "dimages.transpose(0, 3, 1, 5, 2, 4)"),
+        ("pixels of the gradient transposed", "dimages.transpose(0, 3, 1, 4, 2, 5)", "dimages.transpose(0, 3, 1, 5, 2, 4)"),
         ("padding on the left", "(0, columns * patch_size - width))", "(columns * patch_size - width, 0))"),
         (
             "padding's gradient not cropped at its end",
@@ -275,7 +274,7 @@ FAULTS = [
             "dmerged, dnorm_weight, dnorm_bias = layer_norm_backward(dmerged, norm_cache)",
             "_, dnorm_weight, dnorm_bias = layer_norm_backward(dmerged, norm_cache)",
         ),
-        ("odd rows put into even ones", "dx[:, row::2, column::2] = part", "dx[:, column::2, row::2] = part"),
+        ("odd rows exchanged with odd columns", "dx[:, row::2, column::2] = part", "dx[:, column::2, row::2] = part"),
     ),
     *faults(
         "ops/pool.py",
@@ -336,7 +335,7 @@ FAULTS = [
             "(np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5",
             "np.arange(size_out) * (size_in / size_out)",
         ),
-        ("kernel's slope of another library", "KEYS_A = -0.75", "KEYS_A = -0.5"),
+        ("the kernel parameter of another library", "KEYS_A = -0.75", "KEYS_A = -0.5"),
         (
             "gradient not transposed",
             "return _along_both_axes(rows.T, columns.T, dy)",
@@ -369,7 +368,7 @@ FAULTS = [
     *faults(
         "layers/block.py",
         DEFINITIONS,
-        ("the MLP's dropout is forgotten", "rng, drop=drop, dtype=dtype)", "rng, drop=0.0, dtype=dtype)"),
+        ("the MLP's dropout is missing", "rng, drop=drop, dtype=dtype)", "rng, drop=0.0, dtype=dtype)"),
         (
             "the MLP's branch is never dropped",
             "**self.mlp.draw_masks(x, rng), path_scale=self._draw_path(x, rng)",
@@ -384,13 +383,13 @@ FAULTS = [
     *faults(
         "models/swin.py",
         DEFINITIONS,
-        ("the longer side decides on the shift", "min(grid) > c.window_size", "max(grid) > c.window_size"),
+        ("the longer side determines the shift", "min(grid) > c.window_size", "max(grid) > c.window_size"),
         (
-            "the longer side decides on the window",
+            "the longer side determines the window",
             "else min(c.window_size, *grid)",
             "else min(c.window_size, max(grid))",
         ),
-        ("attention's dropout is forgotten", "attn_drop=c.attn_drop_rate", "attn_drop=0.0"),
+        ("attention's dropout is missing", "attn_drop=c.attn_drop_rate", "attn_drop=0.0"),
         ("shift on the even blocks", "if block % 2 and fits else 0", "if block % 2 == 0 and fits else 0"),
         (
             "shift in a stage of one window",
@@ -403,10 +402,10 @@ FAULTS = [
             "[norm, pool] if c.norm_after_pool else [pool, norm]",
         ),
         (
-            "a stage's own loss is forgotten",
+            "a stage's own loss is left out",
             "dx = dmap if dx is None else dx + dmap",
             "dx = dmap if dx is None else dx",
         ),
-        ("the next stage's loss is forgotten", "dx = dmap if dx is None else dx + dmap", "dx = dmap"),
+        ("the next stage's loss is left out", "dx = dmap if dx is None else dx + dmap", "dx = dmap"),
     ),
 ]

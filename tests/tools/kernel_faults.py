@@ -1,44 +1,44 @@
-"""Single faults in the cpu backend: slips of the same kind as in `faults.py`, and those that only kernels have.
+"""Single faults in the cpu backend: of the same kind as in `faults.py`, and those that only kernels can have.
 
-Nothing but the comparison with the definitions, in tests/backends, is asked to notice them.
+They have to be caught by the comparison with the definitions, in tests/backends/cpu, alone.
 """
 
 from tests.tools.faults import Fault, faults
 
 
 def comparison(op_names: str) -> tuple[str, ...]:
-    """These ops beside their definitions, in the dtype and the layout that compile fastest."""
-    return "tests/backends/test_cpu_ops.py", "-k", f"equals_its_definition and contiguous-float32 and ({op_names})"
+    """The comparison of these ops with their definitions, in the dtype and the layout that compile fastest."""
+    return "tests/backends/cpu/test_ops.py", "-k", f"equals_its_definition and contiguous-float32 and ({op_names})"
 
 
 KERNEL_FAULTS: list[Fault] = [
     *faults(
-        "backends/cpu/head.py",
+        "backends/cpu/fused/attention_head.py",
         comparison("attention_branch"),
         (
             "the mask is added where regions agree",
-            "own[i] == region else mask_value",
-            "own[i] != region else mask_value",
+            "regions[i] == region else added.mask_value",
+            "regions[i] != region else added.mask_value",
         ),
         (
-            "the second window takes the first one's keys",
+            "the second window uses the first one's keys",
             "left, right = (k[0], k[1] + at, 1,",
             "left, right = (k[0], k[1], 1,",
         ),
         (
             "softmax's derivative without its sum",
-            "load(scratch, ds[1] + place) - dot)",
-            "load(scratch, ds[1] + place))",
+            "load(array, ds[1] + place) - dot)",
+            "load(array, ds[1] + place))",
         ),
         ("the bias's gradient overwritten", "load(dbias[0], dbias[1] + place) + dscore)", "dscore)"),
         (
-            "dk from scores that are not turned round",
-            "_transpose(dscores, turned, square)",
-            "_transpose((scratch, p[1] + score, stride), turned, square)",
+            "dk from the transposed probabilities",
+            "_transpose(dscores, transposed, padded_tokens)",
+            "_transpose((array, p[1] + score, stride), transposed, padded_tokens)",
         ),
     ),
     *faults(
-        "backends/cpu/lanes.py",
+        "backends/cpu/tile/lanes.py",
         comparison("attention_branch or mlp_branch or linear"),
         ("LayerNorm's derivative without the variance's term", " - hat[i] * mean_g_xhat[i])", ")"),
         (
@@ -47,40 +47,44 @@ KERNEL_FAULTS: list[Fault] = [
             "rstd[i] / number(channels - 1) + number(1e-5)",
         ),
         (
-            "padding is not cleared",
+            "padding is not set to zero",
             "            for c in range(channels):\n                x[offset + c * stride + i] = 0\n",
             "            pass\n",
         ),
         (
             "channels beyond whole vectors are not written",
-            "range(whole if together else 0, channels):\n                    place",
-            "range(whole if together else 0, whole):\n                    place",
+            "range(whole if all_in_map else 0, channels):\n                    place",
+            "range(whole if all_in_map else 0, whole):\n                    place",
         ),
     ),
     *faults(
-        "backends/cpu/attention_kernels.py",
+        "backends/cpu/fused/attention.py",
         comparison("attention_branch"),
         (
             "the padding's gradient is not cropped",
-            "        if padded:\n            clear(dxhat, count, channels, kept)\n",
+            "        if padded:\n            zero_padding(dxhat, token_count, channels, tokens.in_map)\n",
             "",
         ),
         (
-            "drop path's factor is forgotten in the backward pass",
-            "        scale_tokens(dy_lanes, width, channels, factors)\n",
+            "drop path's factor is missing in the backward pass",
+            "        scale_tokens(dy_lanes, width, channels, tokens.scales)\n",
             "",
         ),
         ("threads' gradients of the bias are not added up", "dbias.sum(axis=0)", "dbias[0]"),
     ),
     *faults(
-        "backends/cpu/mlp_kernels.py",
+        "backends/cpu/fused/mlp.py",
         comparison("mlp_branch"),
         (
             "the second piece of the hidden layer overwrites the first",
             "start = BIAS if h == 0 else ACCUMULATE",
             "start = BIAS",
         ),
-        ("drop path's factor is forgotten in dW₂", "made[i] = values[i] * cdf * scale[i]", "made[i] = values[i] * cdf"),
+        (
+            "drop path's factor is missing in dW₂",
+            "activated[i] = values[i] * cdf * token_scales[i]",
+            "activated[i] = values[i] * cdf",
+        ),
         (
             "the second chunk overwrites the first one's gradient",
             "here, dfc1_weight, first == 0)",
@@ -88,40 +92,48 @@ KERNEL_FAULTS: list[Fault] = [
         ),
     ),
     *faults(
-        "backends/cpu/windows.py",
+        "backends/cpu/tile/window_tokens.py",
         comparison("attention_branch"),
-        ("all images have the first one's factor", "scales[image if scales.size > 1 else 0]", "scales[0]"),
-        ("bias table of the transposed pair", "np.ascontiguousarray(rows.T)", "np.ascontiguousarray(rows)"),
+        (
+            "all images have the first one's factor",
+            "image_scales[image if image_scales.size > 1 else 0]",
+            "image_scales[0]",
+        ),
     ),
     *faults(
-        "backends/cpu/product.py",
+        "backends/cpu/fused/attention_bias.py",
+        comparison("attention_branch"),
+        ("the bias of the transposed pair", "np.ascontiguousarray(rows.T)", "np.ascontiguousarray(rows)"),
+    ),
+    *faults(
+        "backends/cpu/simd/matrix_product.py",
         comparison("linear"),
         (
-            "what is left over of the rows starts from the first bias",
+            "the remaining rows start from the first bias",
             "bi = bias_offset + i * (c_row if start == MATRIX else 1)",
             "bi = bias_offset",
         ),
     ),
     *faults(
-        "backends/cpu/few_tokens.py",
-        ("tests/backends/test_cpu_projection.py", "-k", "float32"),
-        ("each thread writes the first channels", "    places += row\n", ""),
+        "backends/cpu/tile/projection.py",
+        ("tests/backends/cpu/test_projection.py", "-k", "float32"),
+        ("each thread writes the first channels", "    tokens.offsets[:] += row\n", ""),
     ),
     *faults(
-        "backends/cpu/linear_kernels.py",
+        "backends/cpu/fused/gathered_linear.py",
         comparison("patch_embed"),
-        ("the gradient of padded columns is kept", "dweight[:, :inputs]", "dweight[:, -inputs:]"),
+        ("the gradient of the padded columns is returned", "dweight[:, :inputs]", "dweight[:, -inputs:]"),
     ),
     *faults(
         "backends/cpu/optimizer.py",
         comparison("adamw_update"),
-        ("Adam's root is not corrected", "np.sqrt(square[i]) * root_scale + eps", "np.sqrt(square[i]) + eps"),
+        ("Adam's root is not corrected", "np.sqrt(v[i]) * root_scale + eps", "np.sqrt(v[i]) + eps"),
     ),
     *faults(
-        "backends/cpu/jobs.py",
+        "backends/cpu/machine/job_board.py",
         comparison("linear"),
         (
-            "the last piece of work belongs to nobody",
+            "the last piece of work is not computed",
             "builder.mul(count, place)",
             "builder.mul(builder.sub(count, _INTEGER(1)), place)",
         ),

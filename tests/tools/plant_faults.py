@@ -1,9 +1,9 @@
-"""Plant single faults one at a time and show that the suite notices each.
+"""Plant single faults one at a time and check that the suite catches each.
 
     python -m tests.tools.plant_faults            all of them; prints the score, exit status 1 if one survives
-    python -m tests.tools.plant_faults attention  those whose file or title contains the op
+    python -m tests.tools.plant_faults attention  those whose file or title contains this
 
-The work happens in copies of the repository; the checkout itself is never touched.
+Faults are planted in copies of the repository; the checkout is not changed.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def run_suite(fault: Fault | None, tests: tuple[str, ...]) -> tuple[bool, str]:
         if fault is not None:
             file = copy / fault.file
             file.write_text(planted(file.read_text(encoding="utf-8"), fault), encoding="utf-8")
-        # Most are caught in the first folder; so the others, some of which import PyTorch, come after it.
+        # Most are caught in the first folder; the others, some of which import PyTorch, run after it.
         parts = [tests] if "-k" in tests else [tests[:1], tests[1:]]
         for part in filter(None, parts):
             failed, test = run_tests(copy, part)
@@ -52,24 +52,24 @@ def run_suite(fault: Fault | None, tests: tuple[str, ...]) -> tuple[bool, str]:
 
 
 def run_tests(copy: Path, tests: tuple[str, ...]) -> tuple[bool, str]:
-    """Whether one of these tests failed in a copy of the repository, and which was the first."""
+    """Whether one of these tests failed in a copy of the repository, and the first that did."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider", *tests]
     environment = {
         **os.environ,
         "PYTHONPATH": str(copy),
         "OMP_NUM_THREADS": "1",
-        "NPSWIN_BACKEND": "numpy",  # kernels are called by their own name
+        "NPSWIN_BACKEND": "numpy",  # tests of a backend call it by its own name
         "HYPOTHESIS_PROFILE": "first_failure",
     }
     result = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
     failed = [line for line in result.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    if result.returncode not in (0, 1):  # 1: a test ran and failed; an error in collecting proves nothing
+    if result.returncode not in (0, 1):  # 1: a test ran and failed; an error in collection is no proof
         raise RuntimeError(f"pytest ended with {result.returncode}:\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}")
     return result.returncode != 0, failed[0].split(" - ")[0].partition(" ")[2] if failed else ""
 
 
 def main() -> int:
-    """Run it; the exit status is 0 when every fault was caught."""
+    """Run it; the exit status is 0 if every fault was caught."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("op", nargs="?", default="", help="only faults whose file or title contains this")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="suites to run at once (default: the cores)")
@@ -77,7 +77,7 @@ def main() -> int:
     faults = [fault for fault in ALL if arguments.op in fault.file or arguments.op in fault.title]
     if not faults:
         parser.error(f"no fault's file or title contains {arguments.op!r}")
-    for fault in faults:  # one whose place is gone is told at once
+    for fault in faults:  # fails before any run if a fault's text is not in its file
         planted((ROOT / fault.file).read_text(encoding="utf-8"), fault)
     started = time.perf_counter()
     suites = [fault.tests for fault in faults]
