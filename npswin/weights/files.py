@@ -39,7 +39,7 @@ class WeightFileError(ValueError):
     """A weight file that cannot be used; the message names the file and what is wrong in it."""
 
 
-def write_aside(path: str | PathLike[str], write: Callable[[BinaryIO], Any]) -> None:
+def write_atomically(path: str | PathLike[str], write: Callable[[BinaryIO], Any]) -> None:
     """Write a file under another name beside `path`, then rename it, so that `path` is never half written.
 
     Args:
@@ -78,7 +78,7 @@ def save_tensors(
 
     Raises:
         ValueError: a tensor or a piece of metadata that the format cannot hold, named.
-        OSError: the file could not be written; see `write_aside`.
+        OSError: the file could not be written; see `write_atomically`.
     """
     header: dict[str, Any] = {"__metadata__": dict(sorted((metadata or {}).items()))}
     for key, text in header["__metadata__"].items():
@@ -101,7 +101,7 @@ def save_tensors(
         for array in arrays:
             file.write(array.tobytes())
 
-    write_aside(path, write)
+    write_atomically(path, write)
 
 
 def load_tensors(path: str | PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npswin.weights import WeightFileError, load_tensors, save_tensors
-from npswin.weights.files import write_aside
+from npswin.weights.files import write_atomically
 
 TENSORS = {
     "a.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -264,7 +264,7 @@ class TestFailedWrites:
             raise error
 
         with pytest.raises(error):
-            write_aside(path, write)
+            write_atomically(path, write)
 
     @pytest.mark.skipif(os.name != "posix", reason="needs a limit on file sizes")
     def test_in_the_middle_of_the_data(self, path):
