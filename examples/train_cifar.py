@@ -87,7 +87,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     add("--dtype", choices=["float32", "float64"], default="float32", help="dtype of the model (default: float32)")
     add("--device", choices=["cpu", "cuda"], default="cpu", help="cuda for an NVIDIA GPU (default: %(default)s)")
-    precision = "on a GPU: precision of matrix products (default: %(default)s, which is float32)"
+    precision = "precision of matrix products, on a GPU only (default: %(default)s, that of --dtype)"
     add("--precision", choices=PRECISIONS, default="full", help=precision)
     add("--backend", default=npswin.get_backend(), help="backend on the CPU: numpy or cpu (default: %(default)s)")
     add("--threads", type=int, help="number of threads (default: one per core)")
