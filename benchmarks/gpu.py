@@ -93,7 +93,7 @@ def npswin_call(row: Row, device: str) -> tuple[Callable[[], Any], Any]:
     config = TrainConfig(epochs=1, lr=LR, weight_decay=WEIGHT_DECAY, precision=row.precision.replace("float32", "full"))
     learner = Learner(model, config, steps_per_epoch=1 << 20)
     labels = to_gpu(labels) if device == "cuda" else labels
-    return lambda: learner.learn(images, labels, seed=0), logits
+    return lambda: learner.train_step(images, labels, seed=0), logits
 
 
 def torch_call(row: Row, device: str, compiled: bool) -> tuple[Callable[[], Any], Any]:

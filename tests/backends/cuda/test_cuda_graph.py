@@ -12,7 +12,7 @@ from npswin.backends import dispatch
 from npswin.backends.cuda.runtime import constants
 from npswin.devices import short_dtype, to_gpu, to_host
 from npswin.training import TrainConfig, compute_gradients
-from npswin.training.captured import CapturedSteps, Rates
+from npswin.training.gpu.captured_step import CapturedSteps, StepScalars
 from npswin.training.learner import Learner
 from tests.training.tiny import tiny_model
 
@@ -84,7 +84,7 @@ def recorded(model):
 
 
 def rates(loss_scale=1.0):
-    return Rates(1e-3, 1, loss_scale, 0.9)
+    return StepScalars(1e-3, 1, loss_scale, 0.9)
 
 
 def test_captured_gradients_are_those_of_the_step(cuda, capsys):
@@ -163,8 +163,8 @@ def test_recorded_steps_learn_what_steps_on_the_cpu_learn(cuda, optimizer, capsy
     for step in range(5):
         labels = np.array([0, 2, 1])
         batch = images(step, np.float64)
-        record, wanted = there.learn(batch, labels, step), here.learn(to_host(batch), labels, step)
-        pieces.learn(batch, labels, step)
+        record, wanted = there.train_step(batch, labels, step), here.train_step(to_host(batch), labels, step)
+        pieces.train_step(batch, labels, step)
         assert {name: float(value) for name, value in record.items()} == pytest.approx(wanted, rel=1e-9)
     for other in (there, pieces):
         for name, param in here.model.params.items():
@@ -185,7 +185,7 @@ def test_where_nothing_can_be_recorded_a_line_says_so(cuda, monkeypatch, capsys)
     captured = recorded(model)
     assert [loss_of(captured, seed) for seed in (0, 0)] == pytest.approx(wanted)
     assert capsys.readouterr().err == (
-        "no CUDA graph, steps are started piece by piece: cudaErrorStreamCaptureUnsupported\n"
+        "no CUDA graph, the kernels of a step are launched one by one: cudaErrorStreamCaptureUnsupported\n"
     )
 
 
