@@ -10,7 +10,7 @@ from npswin.backends import dispatch
 from npswin.devices import DEVICES, SHORT_DTYPES, beside, cupy, device_of, is_array, on_gpu, to_gpu, to_host
 from npswin.types import Array
 
-_METHODS = ("__call__", "forward", "backward")
+_METHODS = frozenset(("__call__", "forward", "backward"))
 
 
 class Layer:
@@ -34,11 +34,11 @@ class Layer:
     """
 
     _changes = 0  # counts changes of any layer's parameters or sub-layers, after which names are looked up again
-    _methods: dict[str, Any]  # of each class, as it was defined
+    _methods: tuple[Any, Any, Any]  # of each class, as it was defined
     fused_children: ClassVar[dict[str, type["Layer"]]] = {}  # sub-layers whose parameters a fused op takes
 
     def __init_subclass__(cls) -> None:
-        cls._methods = {name: getattr(cls, name) for name in _METHODS}
+        cls._methods = cls.__call__, cls.forward, cls.backward
 
     def __init__(self) -> None:
         self.own_params: dict[str, Array] = {}
@@ -157,8 +157,8 @@ def is_overridden(layer: Layer, kind: type[Layer]) -> bool:
 
     A fused op that takes the layer's parameters would ignore such methods.
     """
-    own, cls = vars(layer), type(layer)
-    return any(getattr(cls, name) is not method or name in own for name, method in kind._methods.items())
+    cls = type(layer)
+    return (cls.__call__, cls.forward, cls.backward) != kind._methods or not _METHODS.isdisjoint(vars(layer))
 
 
 def require_not_overridden(parent: Layer) -> None:
