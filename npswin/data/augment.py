@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from npswin.data.dataset import check_batch
-from npswin.devices import library, on_gpu
+from npswin.devices import array_module, on_gpu
 from npswin.types import Array
 
 
@@ -36,7 +36,7 @@ def random_crop(images: Array, rng: Any, padding: int = 4) -> Array:
     top, left = rng.integers(0, 2 * padding + 1, size=(2, count))
     padded = np.pad(images, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
     # Flat indices: of each crop's first pixel in the padded batch, and of a crop's pixels relative to the first one.
-    arange, (padded_height, padded_width) = library(images).arange, padded.shape[2:]
+    arange, (padded_height, padded_width) = array_module(images).arange, padded.shape[2:]
     starts = (arange(count) * channels * padded_height + top) * padded_width + left
     rows = arange(channels)[:, None, None] * padded_height + arange(height)[:, None]
     return np.take(padded, starts[:, None, None, None] + rows * padded_width + arange(width))
@@ -123,7 +123,7 @@ def _rectangle_masks(
     top, left = (
         np.floor(rng.random(count) * (length - extent + 1)) for length, extent in ((height, rows), (width, columns))
     )
-    y, x = (library(rows).arange(length) for length in (height, width))
+    y, x = (array_module(rows).arange(length) for length in (height, width))
     in_rows = (y >= top[:, None]) & (y < (top + rows)[:, None])
     in_columns = (x >= left[:, None]) & (x < (left + columns)[:, None])
     return in_rows[:, :, None] & in_columns[:, None, :]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npswin.data.dataset import check_batch
-from npswin.devices import library, on_gpu
+from npswin.devices import array_module, on_gpu
 from npswin.types import Array
 
 
@@ -32,7 +32,7 @@ def one_hot(labels: Array, num_classes: int, dtype: DTypeLike = np.float32) -> A
         raise ValueError(f"labels: got {labels.dtype} of shape {labels.shape}, expected integers of shape (B,)")
     if not on_gpu(labels) and labels.size and (labels.min() < 0 or labels.max() >= num_classes):
         raise ValueError(f"labels: got values from {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}")
-    targets = (labels[:, None] == library(labels).arange(num_classes)).astype(dtype)
+    targets = (labels[:, None] == array_module(labels).arange(num_classes)).astype(dtype)
     return targets / targets.sum(axis=1, keepdims=True)  # 0 / 0 is NaN
 
 
@@ -99,7 +99,7 @@ def cutmix(images: Array, targets: Array, rng: Any, alpha: float) -> tuple[Array
 def _interval_mask(rng: Any, length: int, relative_size: Array) -> Array:
     """(length,), True in an interval of relative_size · length pixels around a uniform centre, cut at the ends."""
     size, centre = np.rint(relative_size * length).astype(np.int64), rng.integers(0, length, size=1)
-    start, indices = centre - size // 2, library(relative_size).arange(length)
+    start, indices = centre - size // 2, array_module(relative_size).arange(length)
     return (start <= indices) & (indices < start + size)
 
 

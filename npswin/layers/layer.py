@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.devices import DEVICES, SHORT_DTYPES, beside, cupy, device_of, is_array, on_gpu, to_gpu, to_host
+from npswin.devices import DEVICES, HALF_DTYPES, cupy, device_of, is_array, on_gpu, to_device_of, to_gpu, to_host
 from npswin.types import Array
 
 _METHODS = frozenset(("__call__", "forward", "backward"))
@@ -201,7 +201,7 @@ def draw_mask(rng: np.random.Generator | None, shape: tuple[int, ...], rate: flo
         return None
     if not isinstance(rng, np.random.Generator) and not on_gpu(rng):
         raise ValueError(f"rng: got {rng!r}, expected a numpy.random.Generator, since a drop rate is {rate}")
-    return beside(dispatch.draw_mask(rng, shape, rate, like.dtype), like)
+    return to_device_of(dispatch.draw_mask(rng, shape, rate, like.dtype), like)
 
 
 def check_input(layer: Layer, x: Array, channels: int | None = None, rank: int | None = None) -> None:
@@ -228,7 +228,7 @@ def check_place(name: str, x: Array, param: Array) -> None:
 
 def fits_dtype(x: Array, param: Array) -> bool:
     """Whether x has the parameters' dtype, or 16 bits on a GPU with parameters in float32."""
-    return x.dtype == param.dtype or (on_gpu(x) and param.dtype == np.float32 and x.dtype.name in SHORT_DTYPES)
+    return x.dtype == param.dtype or (on_gpu(x) and param.dtype == np.float32 and x.dtype.name in HALF_DTYPES)
 
 
 def _moved_to_gpu(array: Array) -> Array:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.devices import beside
+from npswin.devices import to_device_of
 from npswin.layers.layer import Layer, check_input, check_rate, draw_mask, require_not_overridden, truncated_normal
 from npswin.layers.linear import Linear
 from npswin.ops.window_attention import AttentionSpec
@@ -135,7 +135,7 @@ class WindowAttention(Layer):
         if self.shift_size:
             dtype = "float64" if x.dtype == np.float64 else "float32"
             mask = shift_mask(height, width, self.window_size, self.shift_size, self.mask_value, dtype)
-            mask = beside(mask, x)
+            mask = to_device_of(mask, x)
         probabilities = dispatch.attention_probabilities(qkv, bias, mask, self.num_heads)
         padded_height, padded_width = padded_size(height, width, self.window_size)
         grid = (padded_height // self.window_size, padded_width // self.window_size)

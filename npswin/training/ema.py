@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from npswin.backends import dispatch
-from npswin.devices import beside
+from npswin.devices import to_device_of
 from npswin.training.trainable import Trainable, require_same_arrays
 from npswin.types import Array
 
@@ -56,7 +56,7 @@ class Ema:
     def load(self, average: Mapping[str, Array]) -> None:
         """Set the average to a copy of a saved one, parameter name -> array."""
         for name, array in self.average.items():
-            array[...] = beside(average[name], array)
+            array[...] = to_device_of(average[name], array)
 
     def copy_to_model(self) -> None:
         """Overwrite the model's weights with the average."""

@@ -19,7 +19,7 @@ from npswin.data import (
     random_erasing,
     random_flip,
 )
-from npswin.devices import SHORT_DTYPES, beside, generator_beside, on_gpu, short_dtype
+from npswin.devices import HALF_DTYPES, generator_on_device_of, half_dtype, on_gpu, to_device_of
 from npswin.training.config import TrainConfig
 from npswin.training.gpu.transfers import prefetch_batches
 from npswin.training.trainable import Trainable
@@ -92,7 +92,7 @@ def augment(
     Returns:
         inputs (B, c, H, W) of this dtype, and targets: the labels (B,), or (B, K) where images were mixed.
     """
-    device_rng = generator_beside(images, int(rng.integers(2**63))) if on_gpu(images) else rng
+    device_rng = generator_on_device_of(images, int(rng.integers(2**63))) if on_gpu(images) else rng
     if config.crop_padding:
         images = random_crop(images, device_rng, config.crop_padding)
     if config.flip:
@@ -123,5 +123,5 @@ def as_input(model: Trainable, images: Array, precision: str = "full") -> Array:
         images: (B, c, H, W) of the model's dtype.
         precision: see `npswin.TrainConfig`; "bfloat16" and "float16" convert the images.
     """
-    images = beside(images, next(iter(model.params.values())))
-    return images.astype(short_dtype(precision)) if precision in SHORT_DTYPES else images
+    images = to_device_of(images, next(iter(model.params.values())))
+    return images.astype(half_dtype(precision)) if precision in HALF_DTYPES else images

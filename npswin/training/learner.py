@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.devices import beside, on_gpu
+from npswin.devices import on_gpu, to_device_of
 from npswin.layers import Layer
 from npswin.training.config import TrainConfig
 from npswin.training.ema import Ema
@@ -171,7 +171,7 @@ class Learner:
         ]:
             raise ValueError(f"tensors of another shape or dtype: {', '.join(wrong)}")
         for name, param in self.model.params.items():
-            param[...] = beside(weights[name], param)
+            param[...] = to_device_of(weights[name], param)
         self.optimizer.load_state(_with_prefix(_OPTIMIZER, training_state))
         self.loss_scale.load_state(training_state)
         if self.ema is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.devices import beside, on_gpu
+from npswin.devices import on_gpu, to_device_of
 from npswin.training.trainable import Trainable, require_same_arrays
 from npswin.types import Array
 
@@ -151,7 +151,7 @@ class _Optimizer:
         self.steps = int(state["step"])
         for key, array in own.items():
             if key != "step":
-                array[...] = beside(state[key], array)
+                array[...] = to_device_of(state[key], array)
 
 
 class AdamW(_Optimizer):

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from npswin.devices import beside
+from npswin.devices import to_device_of
 from npswin.ops.resize import resize_bicubic_forward
 from npswin.types import Array
 from npswin.weights.files import WeightFileError, load_tensors
@@ -129,7 +129,7 @@ def _load_into(params: dict[str, Array], tensors: Mapping[str, Array], origin: s
             f"(strict=False loads those that match)\n{report}"
         )
     for name, value in values.items():
-        params[name][...] = beside(value, params[name])
+        params[name][...] = to_device_of(value, params[name])
     return report
 
 

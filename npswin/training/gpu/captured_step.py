@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npswin.backends import capture, dispatch
-from npswin.devices import beside, cupy, to_gpu
+from npswin.devices import cupy, to_device_of, to_gpu
 from npswin.layers.loss import target_distribution
 from npswin.training.gradients import compute_gradients
 from npswin.training.terminal import print_stderr
@@ -110,7 +110,9 @@ class _StepGraphs:
     ) -> tuple[Array, Array]:
         """Launch both graphs."""
         dtype = self._model.dtype
-        soft_targets = beside(target_distribution(targets, self._model.num_classes, label_smoothing, dtype), images)
+        soft_targets = to_device_of(
+            target_distribution(targets, self._model.num_classes, label_smoothing, dtype), images
+        )
         values = to_gpu(np.array(scalars, dtype))
         self._uniforms.fill(seed)
         loss = self._forward_backward(images, soft_targets, values[StepScalars._fields.index("loss_scale")])

@@ -10,7 +10,7 @@ import npswin
 from npswin import devices
 from npswin.backends import dispatch
 from npswin.backends.cuda.runtime import constants
-from npswin.devices import short_dtype, to_gpu, to_host
+from npswin.devices import half_dtype, to_gpu, to_host
 from npswin.training import TrainConfig, compute_gradients
 from npswin.training.gpu.captured_step import CapturedSteps, StepScalars
 from npswin.training.learner import Learner
@@ -27,7 +27,7 @@ def test_a_captured_model_says_what_the_model_says(cuda, dtype, variant):
     if variant:
         variant = {**variant, "img_size": 10}
     model = tiny_model(**variant).to("cuda")
-    dtype = np.dtype(np.float32) if dtype == "float32" else short_dtype(dtype)
+    dtype = np.dtype(np.float32) if dtype == "float32" else half_dtype(dtype)
     infer = npswin.capture(model, images(0, dtype))
     for seed in (1, 2):
         np.testing.assert_array_equal(to_host(infer(images(seed, dtype))), to_host(model(images(seed, dtype))))

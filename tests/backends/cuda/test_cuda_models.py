@@ -83,9 +83,9 @@ def test_maps_of_16_bits_leave_parameters_and_gradients_in_float32(cuda, dtype, 
     images, labels = batch(small_model(dtype="float32"))
     wanted, _ = learned(small_model(dtype="float32"), images, labels)
     model = small_model(dtype="float32").to("cuda")
-    short = to_gpu(images).astype(devices.short_dtype(dtype))
+    short = to_gpu(images).astype(devices.half_dtype(dtype))
     found, params = learned(model, short, labels, scale=1024.0)
-    assert found["logits"].dtype == found["dx"].dtype == devices.short_dtype(dtype)
+    assert found["logits"].dtype == found["dx"].dtype == devices.half_dtype(dtype)
     for name, param in params.items():
         assert param.dtype == found[name].dtype == np.float32, name
         error = np.linalg.norm(found[name] - wanted[name]) / np.linalg.norm(wanted[name])
@@ -212,7 +212,7 @@ def test_a_step_that_comes_to_nan_changes_nothing_and_is_told(cuda, tmp_path, pr
     images[1, 2, 3, 4] = np.nan
     params = run.model.params
     before = {name: to_host(param).copy() for name, param in params.items()}
-    dtype = devices.short_dtype("float16") if precision == "float16" else np.float32
+    dtype = devices.half_dtype("float16") if precision == "float16" else np.float32
     with pytest.raises(NonFiniteError, match="the loss is nan and the norm of all gradients nan"):
         run._learner.finish_step(run._learner.train_step(to_gpu(images).astype(dtype), labels, seed=0))
     for name, param in params.items():
@@ -381,7 +381,7 @@ def test_tf32_is_for_float32_alone(cuda, precision):
     images = to_gpu(batch(model, side=8)[0])
     npswin.allow_tf32(True)
     try:
-        model(images if precision == "full" else images.astype(devices.short_dtype(precision)))
+        model(images if precision == "full" else images.astype(devices.half_dtype(precision)))
     finally:
         npswin.allow_tf32(False)
 

@@ -93,7 +93,7 @@ def _parameters(source: str, name: str, dtype: Any) -> list[tuple[str, Any]]:
 
 
 def _as_given(parameter: tuple[str, Any], arg: Any) -> Any:
-    """An argument as CuPy passes it on. A kernel that got another dtype than it is compiled for would read wrong numbers."""
+    """An argument as CuPy passes it on; a kernel would read wrong numbers from an array of another dtype."""
     name, dtype = parameter
     if not isinstance(dtype, list):
         return dtype.type(arg)
