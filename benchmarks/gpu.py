@@ -30,7 +30,7 @@ import numpy as np
 
 import npswin
 from benchmarks.peers.workloads import LR, WEIGHT_DECAY, make_batch, make_model
-from npswin.devices import cupy, short_dtype, to_gpu, to_host
+from npswin.devices import cupy, half_dtype, to_gpu, to_host
 from npswin.training import TrainConfig
 from npswin.training.learner import Learner
 
@@ -85,7 +85,7 @@ def npswin_call(row: Row, device: str) -> tuple[Callable[[], Any], Any]:
         images = to_gpu(images)
         npswin.allow_tf32(row.precision == "tf32")
     if row.precision in ("bfloat16", "float16"):
-        images = images.astype(short_dtype(row.precision))
+        images = images.astype(half_dtype(row.precision))
     if not row.training:
         infer = npswin.capture(model, images) if device == "cuda" else model
         return lambda: infer(images), model(images)
@@ -93,7 +93,7 @@ def npswin_call(row: Row, device: str) -> tuple[Callable[[], Any], Any]:
     config = TrainConfig(epochs=1, lr=LR, weight_decay=WEIGHT_DECAY, precision=row.precision.replace("float32", "full"))
     learner = Learner(model, config, steps_per_epoch=1 << 20)
     labels = to_gpu(labels) if device == "cuda" else labels
-    return lambda: learner.learn(images, labels, seed=0), logits
+    return lambda: learner.train_step(images, labels, seed=0), logits
 
 
 def torch_call(row: Row, device: str, compiled: bool) -> tuple[Callable[[], Any], Any]:

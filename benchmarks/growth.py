@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import npswin
 from npswin.backends import set_thread_count
 from npswin.layers import WindowAttention
-from npswin.training.optional import require
+from npswin.training.environment import import_optional
 
 SIDES = (64, 96, 128, 192, 256, 384, 512)
 MAP_SIDE, WINDOW_SIDES = 48, (2, 3, 4, 6, 8, 12, 16, 24, 48)
@@ -90,7 +90,7 @@ def main() -> None:
     most = npswin.backends.thread_count()
     parser.add_argument("--threads", type=int, default=most, help="most threads (default: %(default)s)")
     arguments = parser.parse_args()
-    pyplot = require("matplotlib.pyplot")
+    pyplot = import_optional("matplotlib.pyplot")
 
     pixels = np.array(SIDES, float) ** 2
     tiny, whole = image_sides()

@@ -1,13 +1,13 @@
-"""Train a Swin Transformer on small images, by derivatives that are written by hand.
+"""Train a Swin Transformer on small images, with hand-written derivatives.
 
-    python examples/train_cifar.py                      no arguments needed
-    python examples/train_cifar.py --data shapes --preset swin_nano_patch2_window4_32 --epochs 1      a quick try
+    python examples/train_cifar.py                      default model and settings
+    python examples/train_cifar.py --data shapes --preset swin_nano_patch2_window4_32 --epochs 1      a short run
     python examples/train_cifar.py --epochs 20 --out runs/long
-    python examples/train_cifar.py --resume             go on after Ctrl-C or a crash
-    python examples/train_cifar.py --device cuda --precision bfloat16       on an NVIDIA GPU: a larger model, for longer
+    python examples/train_cifar.py --resume             continue after Ctrl-C or a crash
+    python examples/train_cifar.py --device cuda --precision bfloat16       on an NVIDIA GPU: larger model, more epochs
 
-It takes CIFAR-10, or where that cannot be had, the data set `shapes` that is built into npswin. The run's folder gets
-its settings, a JSON line for each step, checkpoints, and three pictures.
+It trains on CIFAR-10, or if that is neither on this machine nor can be downloaded, on the data set `shapes` that is
+built into npswin. The run's folder gets its settings, a JSON line for each step, checkpoints, and three pictures.
 """
 
 import argparse
@@ -34,13 +34,13 @@ from npswin.training import (
 PRESETS = [name for name, config in npswin.CONFIGS.items() if config["img_size"] == 32]
 MODELS = {"cpu": "swin_mini_patch2_window4_32", "cuda": "swin_tiny_patch2_window4_32"}
 
-# What suits two cores: minutes on shapes, half an hour on CIFAR-10.
+# For two CPU cores: minutes on shapes, half an hour on CIFAR-10.
 RECIPES = {
     "shapes": {"epochs": 2, "batch_size": 32, "lr": 1e-3, "warmup_epochs": 0.2},
     "CIFAR-10": {"epochs": 5, "batch_size": 64, "lr": 1e-3, "warmup_epochs": 0.5, "crop_padding": 4, "flip": True},
 }
-# What suits a GPU: minutes, too, but with as much augmentation as the official recipe has.
-ON_GPU = {
+# For a GPU: minutes, with the augmentation of the official recipe.
+GPU_RECIPES = {
     "CIFAR-10": {
         "epochs": 100,
         "batch_size": 256,
@@ -58,7 +58,7 @@ ON_GPU = {
         "checkpoint_every": None,
     }
 }
-COMMON = {"weight_decay": 0.05, "clip_norm": 1.0, "ema_decay": 0.99, "checkpoint_every": 200}
+DEFAULTS = {"weight_decay": 0.05, "clip_norm": 1.0, "ema_decay": 0.99, "checkpoint_every": 200}
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -67,41 +67,51 @@ def parse_arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--preset", choices=PRESETS, help=f"the model (default: {MODELS['cpu']}, on a GPU {MODELS['cuda']})")
-    add("--data", choices=["auto", "cifar10", "shapes"], default="auto", help="auto: CIFAR-10, or else shapes")
-    add("--data-dir", type=Path, help="folder that has CIFAR-10's binary version (cifar-10-batches-bin)")
+    add(
+        "--data",
+        choices=["auto", "cifar10", "shapes"],
+        default="auto",
+        help="auto: CIFAR-10 if it is available, else shapes",
+    )
+    add("--data-dir", type=Path, help="folder with CIFAR-10's binary version (cifar-10-batches-bin)")
     add(
         "--epochs", type=int, help="passes over the training images (default: 5 on CIFAR-10, on a GPU 100; 2 on shapes)"
     )
-    add("--batch-size", type=int, help="images a step (default: 64 on CIFAR-10, on a GPU 256; 32 on shapes)")
+    add("--batch-size", type=int, help="images per step (default: 64 on CIFAR-10, on a GPU 256; 32 on shapes)")
     add("--lr", type=float, help="highest learning rate (default: 0.001)")
-    add("--seed", type=int, default=0, help="of the weights, the order of images and all that is random (default: 0)")
-    add("--dtype", choices=["float32", "float64"], default="float32", help="of all numbers (default: float32)")
-    add("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: an NVIDIA GPU (default: %(default)s)")
-    precision = "on a GPU: what matrix products see of float32 (default: %(default)s, all of it)"
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the weights, the order of the images and the augmentation (default: 0)",
+    )
+    add("--dtype", choices=["float32", "float64"], default="float32", help="dtype of the model (default: float32)")
+    add("--device", choices=["cpu", "cuda"], default="cpu", help="cuda for an NVIDIA GPU (default: %(default)s)")
+    precision = "precision of matrix products, on a GPU only (default: %(default)s, that of --dtype)"
     add("--precision", choices=PRECISIONS, default="full", help=precision)
-    add("--backend", default=npswin.get_backend(), help="which dialect runs on the CPU (default: %(default)s)")
-    add("--threads", type=int, help="threads that compute (default: one a core; fewer on a busy machine)")
+    add("--backend", default=npswin.get_backend(), help="backend on the CPU: numpy or cpu (default: %(default)s)")
+    add("--threads", type=int, help="number of threads (default: one per core)")
     add("--out", type=Path, help="the run's folder (default: runs/DATA-PRESET)")
-    add("--resume", action="store_true", help="go on with the run in that folder, given the same arguments")
+    add("--resume", action="store_true", help="continue the run in its folder; needs the same arguments")
     arguments = parser.parse_args()
     arguments.preset = arguments.preset or MODELS[arguments.device]
     return arguments
 
 
 def load_data(arguments: argparse.Namespace) -> tuple[ImageDataset, ImageDataset]:
-    """Images to train on and images to test on."""
+    """Training images and test images."""
     if arguments.data != "shapes":
         try:
             return load_cifar10(arguments.data_dir, train=True), load_cifar10(arguments.data_dir, train=False)
         except DataUnavailableError as error:
             if arguments.data == "cifar10" or arguments.data_dir is not None:
                 raise
-            print(f"CIFAR-10 cannot be had here ({error}); training on the built-in data set shapes instead.")
+            print(f"CIFAR-10 is not available ({error}); training on the built-in data set shapes instead.")
     return load_shapes(train=True), load_shapes(train=False)
 
 
-def within(recipe: dict[str, Any]) -> dict[str, Any]:
-    """The recipe with a warmup and a lowest rate that fit a shorter run, or a lower rate, than it was made for."""
+def fit_to_run_length(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The recipe with a warm-up of at most a fifth of the epochs, and a min_lr of at most lr."""
     warmup = min(recipe.get("warmup_epochs", 0.0), recipe["epochs"] / 5)
     return {**recipe, "warmup_epochs": warmup, "min_lr": min(recipe.get("min_lr", 0.0), recipe["lr"])}
 
@@ -110,18 +120,18 @@ def train(arguments: argparse.Namespace) -> None:
     if arguments.threads is not None:
         set_threads(arguments.threads)
     npswin.set_backend(arguments.backend)
-    asked = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr")}
-    given = {**{name: value for name, value in asked.items() if value is not None}, "seed": arguments.seed}
+    options = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr")}
+    given = {**{name: value for name, value in options.items() if value is not None}, "seed": arguments.seed}
     given["precision"] = arguments.precision
-    TrainConfig(**{**COMMON, **given})  # a mistake is told before data are fetched
+    TrainConfig(**{**DEFAULTS, **given})  # raises for an invalid value before data are downloaded
     if arguments.device == "cuda":
-        cupy()  # so is a GPU that cannot be had
+        cupy()  # raises if there is no GPU
     elif arguments.precision != "full":
-        raise ValueError(f"--precision: {arguments.precision} takes a GPU: --device cuda")
+        raise ValueError(f"--precision: {arguments.precision} needs a GPU: --device cuda")
     train_data, test_data = load_data(arguments)
 
-    recipe = {**RECIPES, **(ON_GPU if arguments.device == "cuda" else {})}[train_data.name]
-    config = TrainConfig(**within({**COMMON, **recipe, **given}))
+    recipe = {**RECIPES, **(GPU_RECIPES if arguments.device == "cuda" else {})}[train_data.name]
+    config = TrainConfig(**fit_to_run_length({**DEFAULTS, **recipe, **given}))
     model = npswin.create_model(
         arguments.preset, num_classes=len(train_data.class_names), dtype=arguments.dtype, seed=arguments.seed
     )
@@ -130,7 +140,7 @@ def train(arguments: argparse.Namespace) -> None:
     parameters = sum(param.size for param in model.params.values())
     print(
         f"{arguments.preset}, {parameters:,} parameters, on {train_data.name}: "
-        f"{len(train_data):,} images × {config.epochs} epochs, into {out}",
+        f"{len(train_data):,} images × {config.epochs} epochs, run folder {out}",
         flush=True,
     )
 
@@ -140,19 +150,19 @@ def train(arguments: argparse.Namespace) -> None:
     print(f"trained for {time.monotonic() - started:.0f} s")
     draw_predictions(model, test_data, trainer.mean, trainer.std, out / "predictions.png")
     draw_attention(model, test_data, trainer.mean, trainer.std, out / "attention.png")
-    print(f"weights, metrics and pictures are in {out}")
+    print(f"weights, metrics and pictures: {out}")
     print(f"test accuracy: {100 * result.accuracy:.2f} % ({test_data.name}, {result.images} images)")
 
 
 def main() -> int:
-    """The exit status: 0, 2 for a mistake in what was asked for, 1 for numbers that blew up, 128 + signal."""
+    """Run the example; returns the exit status: 0, 1 for NaN or infinity, 2 for other errors, 128 + signal."""
     try:
         arguments = parse_arguments()
         train(arguments)
-    except TrainingInterrupted as stop:
-        again = shlex.join([sys.executable, *sys.argv] + ["--resume"] * (not arguments.resume))
-        print(f"{stop}\ngo on with: {again}", file=sys.stderr)
-        return 128 + stop.signal_number
+    except TrainingInterrupted as interrupt:
+        command = shlex.join([sys.executable, *sys.argv] + ["--resume"] * (not arguments.resume))
+        print(f"{interrupt}\nresume with: {command}", file=sys.stderr)
+        return 128 + interrupt.signal_number
     except KeyboardInterrupt:
         print("aborted", file=sys.stderr)
         return 130

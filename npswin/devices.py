@@ -1,6 +1,6 @@
-"""Where arrays are: NumPy's in the computer's memory, CuPy's in a GPU's.
+"""On which device arrays are: NumPy's in the computer's memory, CuPy's in a GPU's.
 
-CuPy is imported when a GPU is first asked for. As long as it is not, no array can be on one.
+CuPy is imported when a GPU is first used. Until then, no array can be on one.
 """
 
 import sys
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 DEVICES = ("cpu", "cuda")
-SHORT_DTYPES = ("bfloat16", "float16")
+HALF_DTYPES = ("bfloat16", "float16")
 _INSTALL = "pip install 'npswin[cuda12]' or 'npswin[cuda13]', by the CUDA version that nvidia-smi prints"
 
 
@@ -20,7 +20,7 @@ def cupy() -> Any:
     """The module CuPy, with a GPU behind it.
 
     Raises:
-        RuntimeError: CuPy, the driver or a GPU is missing; it says which, and what to do.
+        RuntimeError: CuPy, the driver or a GPU is missing; the message names it and what to do.
     """
     try:
         module = import_module("cupy")
@@ -31,12 +31,12 @@ def cupy() -> Any:
     except module.cuda.runtime.CUDARuntimeError as error:
         raise RuntimeError(
             f"CuPy finds no NVIDIA GPU with a working driver ({error}): is there one, and does nvidia-smi list it? "
-            f"A driver that is too old for this CuPy says so too: {_INSTALL}"
+            f"A driver that is too old for this CuPy gives this error, too: {_INSTALL}"
         ) from error
     if not count:
         raise RuntimeError("CuPy and a driver are installed, but there is no NVIDIA GPU")
     try:
-        module.cuda.cublas  # noqa: B018 (CuPy looks for the library when it is first named)
+        module.cuda.cublas  # noqa: B018 (the first access loads the library)
     except ImportError as error:
         raise RuntimeError(f"CuPy does not find NVIDIA's cuBLAS ({error}): {_INSTALL}") from error
     return module
@@ -49,7 +49,7 @@ def on_gpu(value: Any) -> bool:
 
 
 def is_array(value: Any) -> bool:
-    """Whether this is an array, wherever it is. Not one with a mask: that is ignored by all arithmetic here."""
+    """Whether this is an array, on any device. Masked arrays are not: ops would ignore the mask."""
     is_numpys = isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray)
     return is_numpys or (on_gpu(value) and hasattr(value, "dtype"))
 
@@ -64,25 +64,25 @@ def to_host(array: Any) -> Any:
     return array.get() if on_gpu(array) else array
 
 
-def library(array: Any) -> Any:
-    """The module whose functions make arrays where this one is: NumPy or CuPy."""
+def array_module(array: Any) -> Any:
+    """NumPy or CuPy: the module whose functions create arrays on this array's device."""
     return cupy() if on_gpu(array) else np
 
 
-def generator_beside(array: Any, seed: int) -> Any:
-    """A new generator that draws where the array is: NumPy's, or CuPy's."""
+def generator_on_device_of(array: Any, seed: int) -> Any:
+    """A new random generator on the array's device: NumPy's or CuPy's."""
     if not on_gpu(array):
         return np.random.default_rng(seed)
     return cupy().random.Generator(cupy().random.Philox4x3210(seed))
 
 
-def beside(array: Any, other: Any) -> Any:
-    """The array, or a copy of it where the other one is."""
+def to_device_of(array: Any, other: Any) -> Any:
+    """The array, or a copy of it on the other array's device."""
     return to_gpu(array) if on_gpu(other) else to_host(array)
 
 
-def short_dtype(name: str) -> Any:
-    """The dtype of 16 bits of this name, one of SHORT_DTYPES.
+def half_dtype(name: str) -> Any:
+    """The dtype of 16 bits of this name, one of HALF_DTYPES.
 
     Raises:
         RuntimeError: the package that adds bfloat16 to NumPy and CuPy is missing.

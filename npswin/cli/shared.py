@@ -11,7 +11,7 @@ from npswin.verify.key.read import AnswerKey
 from npswin.verify.port.candidate import PRECISIONS, read_candidate
 from npswin.verify.port.comparison import Comparer, Comparison
 from npswin.verify.port.diagnosis import Diagnosis
-from npswin.weights.files import write_aside
+from npswin.weights.files import write_atomically
 
 
 def add_key_and_candidate(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +54,7 @@ def write_page(path: Path | None, both: Comparer, comparison: Comparison, diagno
         from npswin.verify.page import comparison_page
 
         text = comparison_page(both, comparison, diagnosis)
-        write_aside(path, lambda file: file.write(text.encode()))
+        write_atomically(path, lambda file: file.write(text.encode()))
 
 
 class Told:

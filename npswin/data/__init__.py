@@ -1,11 +1,10 @@
-"""Data sets, augmentation, and which images meet in which step."""
+"""Data sets, augmentation, and the batches of each step."""
 
 from npswin.data.augment import random_crop, random_erasing, random_flip
 from npswin.data.batches import batch_rng, epoch_batches, steps_per_epoch
 from npswin.data.cifar10 import CIFAR10_CLASSES, CIFAR10_MEAN, CIFAR10_STD, load_cifar10
-from npswin.data.dataset import ImageDataset, channel_statistics, normalize
+from npswin.data.dataset import IMAGENET_MEAN, IMAGENET_STD, ImageDataset, channel_statistics, normalize
 from npswin.data.errors import DataFileError, DataUnavailableError
-from npswin.data.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from npswin.data.mixing import cutmix, mixup, one_hot
 from npswin.data.rand_augment import rand_augment
 from npswin.data.shapes import SHAPE_CLASSES, SHAPES_MEAN, SHAPES_STD, load_shapes, make_shapes

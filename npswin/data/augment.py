@@ -1,7 +1,7 @@
-"""Random crops, flips and erasures of a batch: each image by its own draw, labels unchanged.
+"""Random crop, flip and erasing of a batch: drawn independently for each image, labels unchanged.
 
 Every function takes images (B, 3, H, W), uint8 or float, and returns a new array of that shape and dtype. Images and
-generator may also be CuPy's; then the numbers are drawn, and stay, on the GPU.
+generator may also be CuPy's; the computation is on the GPU then.
 """
 
 from typing import Any
@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 
 from npswin.data.dataset import check_batch
-from npswin.devices import library, on_gpu
+from npswin.devices import array_module, on_gpu
 from npswin.types import Array
 
 
 def random_crop(images: Array, rng: Any, padding: int = 4) -> Array:
-    """Move each image by up to `padding` pixels along each axis; zeros come in at the edges.
+    """Move each image by up to `padding` pixels along each axis; pixels from outside are zero.
 
     The crop of a zero-padded image in He et al. 2016, "Deep Residual Learning for Image Recognition", section 4.2.
 
     Args:
         images: (B, 3, H, W), uint8 or float.
-        rng: where the offsets come from.
+        rng: generator of the offsets.
         padding: pixels on each side, 0 or more.
 
     Returns:
@@ -35,18 +35,19 @@ def random_crop(images: Array, rng: Any, padding: int = 4) -> Array:
     count, channels, height, width = images.shape
     top, left = rng.integers(0, 2 * padding + 1, size=(2, count))
     padded = np.pad(images, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    count_up, (down, across) = library(images).arange, padded.shape[2:]
-    corners = (count_up(count) * channels * down + top) * across + left
-    planes = (count_up(channels)[:, None, None] * down + count_up(height)[:, None]) * across + count_up(width)
-    return np.take(padded, corners[:, None, None, None] + planes)
+    # Flat indices: of each crop's first pixel in the padded batch, and of a crop's pixels relative to the first one.
+    arange, (padded_height, padded_width) = array_module(images).arange, padded.shape[2:]
+    starts = (arange(count) * channels * padded_height + top) * padded_width + left
+    rows = arange(channels)[:, None, None] * padded_height + arange(height)[:, None]
+    return np.take(padded, starts[:, None, None, None] + rows * padded_width + arange(width))
 
 
 def random_flip(images: Array, rng: Any) -> Array:
-    """Mirror each image left to right with probability 1/2.
+    """Flip each image left to right with probability 1/2.
 
     Args:
         images: (B, 3, H, W), uint8 or float.
-        rng: where the choices come from.
+        rng: generator of the choices.
 
     Returns:
         (B, 3, H, W), the same dtype.
@@ -55,8 +56,8 @@ def random_flip(images: Array, rng: Any) -> Array:
         ValueError: `images` is of another shape or dtype.
     """
     check_batch(images)
-    mirrored = rng.random(len(images)) < 0.5
-    return np.where(mirrored[:, None, None, None], images[..., ::-1], images)
+    flipped = rng.random(len(images)) < 0.5
+    return np.where(flipped[:, None, None, None], images[..., ::-1], images)
 
 
 def random_erasing(
@@ -68,37 +69,36 @@ def random_erasing(
 ) -> Array:
     """Fill a rectangle of some images with noise (Zhong et al. 2020, "Random Erasing Data Augmentation", algorithm 1).
 
-    The noise is uniform in 0..255 for uint8 and standard normal for floats, which are taken to be normalized.
+    The noise is uniform in 0..255 for uint8, and standard normal for floats, which have to be normalized.
 
     Args:
         images: (B, 3, H, W), uint8 or float.
-        rng: where the rectangles and the noise come from.
-        probability: of an image to be touched.
+        rng: generator of the rectangles and the noise.
+        probability: with which an image gets a rectangle.
         area: smallest and largest share of the image that a rectangle covers, drawn uniformly.
-        aspect: smallest and largest height of a rectangle over its width, drawn uniformly on a log scale. A
-            rectangle that does not fit is drawn again, up to ten times; then the image is left as it is.
+        aspect: smallest and largest height / width of a rectangle, drawn uniformly on a log scale. A rectangle that
+            does not fit is drawn again, up to ten times; then the image is unchanged.
 
     Returns:
         (B, 3, H, W), the same dtype.
 
     Raises:
-        ValueError: `images` is of another shape or dtype, `probability` is no probability, or a range is empty or
-            reaches outside what a share or a ratio can be.
+        ValueError: `images` is of another shape or dtype, or `probability`, `area` or `aspect` is out of range.
     """
     check_batch(images)
     if not 0 <= probability <= 1:
         raise ValueError(f"probability: got {probability}, expected 0 to 1")
     if not 0 < area[0] <= area[1] <= 1:
-        raise ValueError(f"area: got {area}, expected two rising shares between 0 and 1")
+        raise ValueError(f"area: got {area}, expected two increasing numbers between 0 and 1")
     if not 0 < aspect[0] <= aspect[1] < np.inf:
-        raise ValueError(f"aspect: got {aspect}, expected two rising ratios above 0")
-    touched = rng.random(len(images)) < probability
-    boxes = _boxes(rng, len(images), images.shape[2:], area, aspect)
-    inside = np.broadcast_to((touched[:, None, None] & boxes)[:, None], images.shape)
-    if on_gpu(images):  # which would have to tell how many pixels that are
-        return np.where(inside, _noise(rng, images.shape, images.dtype), images)
+        raise ValueError(f"aspect: got {aspect}, expected two increasing numbers above 0")
+    is_chosen = rng.random(len(images)) < probability
+    rectangles = _rectangle_masks(rng, len(images), images.shape[2:], area, aspect)
+    mask = np.broadcast_to((is_chosen[:, None, None] & rectangles)[:, None], images.shape)
+    if on_gpu(images):  # counting the mask's pixels would wait for the GPU
+        return np.where(mask, _noise(rng, images.shape, images.dtype), images)
     erased = images.copy()
-    erased[inside] = _noise(rng, int(np.count_nonzero(inside)), images.dtype)
+    erased[mask] = _noise(rng, int(np.count_nonzero(mask)), images.dtype)
     return erased
 
 
@@ -108,22 +108,22 @@ def _noise(rng: Any, shape: Any, dtype: Any) -> Array:
     return rng.standard_normal(shape, dtype=dtype if dtype == np.float64 else np.float32).astype(dtype, copy=False)
 
 
-def _boxes(
+def _rectangle_masks(
     rng: Any, count: int, size: tuple[int, ...], area: tuple[float, float], aspect: tuple[float, float]
 ) -> Array:
-    """(count, H, W), True inside of a rectangle that is drawn for each image; nowhere, if none of ten fits."""
+    """(count, H, W), True inside a rectangle that is drawn for each image; all False where none of ten fits."""
     tries, (height, width) = 10, size
     pixels = (area[0] + (area[1] - area[0]) * rng.random((tries, count))) * (height * width)
     low, high = np.log(aspect).tolist()
     ratio = np.exp(low + (high - low) * rng.random((tries, count)))
     rows, columns = np.rint(np.sqrt(pixels * ratio)), np.rint(np.sqrt(pixels / ratio))
     fits = (rows > 0) & (rows <= height) & (columns > 0) & (columns <= width)
-    chosen = fits & (np.cumsum(fits, axis=0) == 1)  # the first of them
-    rows, columns = (rows * chosen).sum(axis=0), (columns * chosen).sum(axis=0)
+    is_first_fit = fits & (np.cumsum(fits, axis=0) == 1)
+    rows, columns = (rows * is_first_fit).sum(axis=0), (columns * is_first_fit).sum(axis=0)
     top, left = (
-        np.floor(rng.random(count) * (length - taken + 1)) for length, taken in ((height, rows), (width, columns))
+        np.floor(rng.random(count) * (length - extent + 1)) for length, extent in ((height, rows), (width, columns))
     )
-    lines, places = (library(rows).arange(length) for length in (height, width))
-    vertical = (lines >= top[:, None]) & (lines < (top + rows)[:, None])
-    horizontal = (places >= left[:, None]) & (places < (left + columns)[:, None])
-    return vertical[:, :, None] & horizontal[:, None, :]
+    y, x = (array_module(rows).arange(length) for length in (height, width))
+    in_rows = (y >= top[:, None]) & (y < (top + rows)[:, None])
+    in_columns = (x >= left[:, None]) & (x < (left + columns)[:, None])
+    return in_rows[:, :, None] & in_columns[:, None, :]

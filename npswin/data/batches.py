@@ -1,7 +1,7 @@
-"""Which images meet in which step, and the randomness of a step: functions of (seed, epoch, step) alone.
+"""The images of each step, and its random numbers: functions of (seed, epoch, step) alone.
 
-Nothing here remembers anything, so a run that stops after any step and goes on later sees the same batches and the
-same augmentation as one that never stopped.
+Nothing here has state, so a run that is stopped after any step and resumed gets the same batches and the same
+augmentation as one that is never stopped.
 """
 
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ import numpy as np
 
 from npswin.types import Array
 
-# Shuffles and steps stay unrelated, whatever their counters are.
+# First part of the spawn keys, so that shuffles and steps never share a stream of random numbers.
 _SHUFFLE_STREAM, _STEP_STREAM = 1, 2
 
 
 def steps_per_epoch(dataset_size: int, batch_size: int) -> int:
-    """How many batches `epoch_batches` gives.
+    """The number of batches of `epoch_batches`.
 
     Args:
         dataset_size: number of images, at least 1.
-        batch_size: images a batch, at least 1.
+        batch_size: images per batch, at least 1.
 
     Returns:
         The number of whole batches, or 1 where the data set is smaller than a batch.
@@ -37,17 +37,17 @@ def steps_per_epoch(dataset_size: int, batch_size: int) -> int:
 def epoch_batches(dataset_size: int, batch_size: int, seed: int, epoch: int) -> Iterator[Array]:
     """Shuffle a data set for one epoch and cut it into batches.
 
-    What does not fill a last batch is left out this epoch (the next shuffle leaves out others), so that every step
-    averages over equally many images. A data set smaller than a batch is one batch.
+    Images that do not fill a last batch are left out in this epoch, so that each step averages over the same number
+    of images. A data set smaller than a batch is one batch.
 
     Args:
         dataset_size: number of images, at least 1.
-        batch_size: images a batch, B, at least 1.
+        batch_size: images per batch, B, at least 1.
         seed: the run's seed, a non-negative integer.
         epoch: number of the epoch, from 0.
 
     Returns:
-        An iterator of int64 index arrays (B,). It never names an image twice.
+        An iterator of int64 index arrays (B,). No image occurs twice.
 
     Raises:
         ValueError: a size is below 1, or seed or epoch is negative.
@@ -58,7 +58,7 @@ def epoch_batches(dataset_size: int, batch_size: int, seed: int, epoch: int) -> 
 
 
 def batch_rng(seed: int, epoch: int, step: int) -> np.random.Generator:
-    """The generator for everything random in one step: augmentation, dropout, drop path.
+    """The generator of all random numbers of one step: augmentation, dropout, drop path.
 
     Args:
         seed: the run's seed, a non-negative integer.
@@ -66,7 +66,7 @@ def batch_rng(seed: int, epoch: int, step: int) -> np.random.Generator:
         step: number of the step within the epoch, from 0.
 
     Returns:
-        A fresh generator, unrelated to that of any other step and to the shuffles.
+        A new generator, independent of those of other steps and of the shuffles.
 
     Raises:
         ValueError: an argument is negative.

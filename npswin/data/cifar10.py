@@ -1,7 +1,7 @@
 """CIFAR-10 (Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images") from its binary files.
 
-A record is 3073 bytes: the label, then 1024 red, 1024 green and 1024 blue pixels, row by row. Each of the six files
-holds 10,000 records.
+A record is 3073 bytes: the label, then 1024 red, 1024 green and 1024 blue values, row by row. Each of the six files
+has 10,000 records.
 """
 
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from npswin.data.cifar10_download import FOLDER, TEST_FILES, TRAIN_FILES, fetch_cifar10
+from npswin.data.cifar10_download import FOLDER, TEST_FILES, TRAIN_FILES, download_cifar10
 from npswin.data.dataset import ImageDataset
 from npswin.data.errors import DataFileError, DataUnavailableError
 from npswin.types import Array
@@ -18,41 +18,41 @@ CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR10_STD = (0.2470, 0.2435, 0.2616)
 
-_RECORDS_A_FILE = 10_000
+_RECORDS_PER_FILE = 10_000
 _RECORD_BYTES = 1 + 3 * 32 * 32
 
 
 def load_cifar10(
     data_dir: str | os.PathLike[str] | None = None, train: bool = True, download: bool = True
 ) -> ImageDataset:
-    """Load CIFAR-10, from wherever it is to be had.
+    """Load CIFAR-10 from a folder, from the cache, or from the network into the cache.
 
     Args:
-        data_dir: the folder `cifar-10-batches-bin` or the folder that holds it. None: the cache, that is
-            the folder that the environment variable NPSWIN_DATA names, or else the user's cache folder.
+        data_dir: the folder `cifar-10-batches-bin`, or its parent. None for the cache: the folder in the environment
+            variable NPSWIN_DATA, or else the user's cache folder.
         train: the 50,000 training images, or the 10,000 test images.
-        download: whether to fetch the archive (170 MB, into the cache) when no `data_dir` is given and the cache
-            lacks it.
+        download: whether to download the archive (170 MB) into the cache, where no `data_dir` is given and the
+            cache has no CIFAR-10.
 
     Returns:
         images (N, 3, 32, 32) uint8 and labels (N,) int64, in the order of the files.
 
     Raises:
-        DataFileError: there is no CIFAR-10 at `data_dir`; a file is missing, of a wrong size, or holds a label above 9.
-        DataUnavailableError: the cache has none, and it cannot be downloaded.
+        DataFileError: there is no CIFAR-10 at `data_dir`; a file is missing, has a wrong size or a label above 9.
+        DataUnavailableError: the cache has no CIFAR-10, and it cannot or must not be downloaded.
     """
     files = TRAIN_FILES if train else TEST_FILES
     if data_dir is not None:
-        folder = _folder_within(Path(data_dir))
+        folder = _find_folder(Path(data_dir))
         if folder is None:
             raise DataFileError(f"no CIFAR-10 in {data_dir}: neither {FOLDER}/ nor its files are there")
     else:
         cache = cache_folder()
-        folder = _folder_within(cache)
+        folder = _find_folder(cache)
         if folder is None:
             if not download:
-                raise DataUnavailableError(f"no CIFAR-10 in {cache}, and downloading it was not asked for")
-            fetch_cifar10(cache)
+                raise DataUnavailableError(f"no CIFAR-10 in {cache}, and download=False")
+            download_cifar10(cache)
             folder = cache / FOLDER
     parts = [read_cifar10_file(folder / name) for name in files]
     images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
@@ -69,18 +69,18 @@ def read_cifar10_file(path: str | os.PathLike[str]) -> tuple[Array, Array]:
         images (10000, 3, 32, 32) uint8 and labels (10000,) int64.
 
     Raises:
-        DataFileError: the file is missing or unreadable, not of the right size, or holds a label above 9.
+        DataFileError: the file is missing or unreadable, has a wrong size or a label above 9.
     """
     try:
         content = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         raise DataFileError(f"{path}: cannot be read ({error.strerror})") from error
-    expected = _RECORDS_A_FILE * _RECORD_BYTES
+    expected = _RECORDS_PER_FILE * _RECORD_BYTES
     if content.size != expected:
         raise DataFileError(
-            f"{path}: has {content.size} bytes, expected {expected} ({_RECORDS_A_FILE} records of {_RECORD_BYTES})"
+            f"{path}: has {content.size} bytes, expected {expected} ({_RECORDS_PER_FILE} records of {_RECORD_BYTES})"
         )
-    records = content.reshape(_RECORDS_A_FILE, _RECORD_BYTES)
+    records = content.reshape(_RECORDS_PER_FILE, _RECORD_BYTES)
     labels = records[:, 0].astype(np.int64)
     if labels.max() > 9:
         first = int(np.argmax(labels > 9))
@@ -89,13 +89,13 @@ def read_cifar10_file(path: str | os.PathLike[str]) -> tuple[Array, Array]:
 
 
 def cache_folder() -> Path:
-    """The folder that downloads go to: NPSWIN_DATA where that is set, else the user's cache folder for npswin.
+    """The folder for downloads: NPSWIN_DATA where that is set, else the user's cache folder for npswin.
 
     Raises:
-        DataUnavailableError: NPSWIN_DATA is not set, and pooch, which knows the user's cache folder, is not installed.
+        DataUnavailableError: NPSWIN_DATA is not set, and pooch, which gives the user's cache folder, is not installed.
     """
-    if chosen := os.environ.get("NPSWIN_DATA"):
-        return Path(chosen)
+    if folder := os.environ.get("NPSWIN_DATA"):
+        return Path(folder)
     try:
         import pooch
     except ImportError as error:
@@ -103,9 +103,9 @@ def cache_folder() -> Path:
     return Path(pooch.os_cache("npswin"))
 
 
-def _folder_within(place: Path) -> Path | None:
-    """The folder of the six files, which any one of them marks: `place`, or the one in it."""
-    for folder in (place / FOLDER, place):
+def _find_folder(path: Path) -> Path | None:
+    """The folder with at least one of the six files: `cifar-10-batches-bin` in `path`, or `path` itself, or None."""
+    for folder in (path / FOLDER, path):
         if any((folder / name).exists() for name in (*TRAIN_FILES, *TEST_FILES)):
             return folder
     return None

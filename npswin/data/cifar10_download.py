@@ -1,4 +1,4 @@
-"""Fetching the published CIFAR-10 archive and taking its six data files out of it, and nothing else."""
+"""Download of the published CIFAR-10 archive, and extraction of its six data files."""
 
 import gzip
 import os
@@ -17,20 +17,20 @@ TEST_FILES = ("test_batch.bin",)
 HOST = "www.cs.toronto.edu"
 URL = f"https://{HOST}/~kriz/cifar-10-binary.tar.gz"
 MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
-PATIENCE = 10  # seconds without an answer
+TIMEOUT = 10  # seconds without an answer
 
 
-def fetch_cifar10(cache: Path) -> None:
-    """Download the archive and leave `cifar-10-batches-bin/` in `cache`, whole or not at all.
+def download_cifar10(cache: Path) -> None:
+    """Download the archive, and make `cifar-10-batches-bin/` in `cache`. After an error there is no partial folder.
 
-    Progress is shown; the archive itself is not kept.
+    A progress bar is shown; the archive is deleted at the end.
 
     Args:
         cache: a folder, made where it is missing.
 
     Raises:
-        DataUnavailableError: pooch is not installed, the server cannot be reached or is silent for 10 seconds,
-            what came has another checksum, or the folder cannot be written. The message is one line.
+        DataUnavailableError: pooch is not installed, the server cannot be reached or does not answer for 10 seconds,
+            the archive has another checksum, or the folder cannot be written. The message is one line.
     """
     try:
         import pooch
@@ -38,38 +38,37 @@ def fetch_cifar10(cache: Path) -> None:
     except ImportError as error:
         raise DataUnavailableError("downloading CIFAR-10 needs pooch: pip install 'npswin[train]'") from error
     pooch.get_logger().setLevel("ERROR")
-    downloader = pooch.HTTPDownloader(progressbar=True, timeout=PATIENCE)
+    downloader = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".cifar10-", dir=cache) as aside:
-            archive = pooch.retrieve(URL, f"md5:{MD5}", fname="archive.tar.gz", path=aside, downloader=downloader)
+        with tempfile.TemporaryDirectory(prefix=".cifar10-", dir=cache) as temporary:
+            archive = pooch.retrieve(URL, f"md5:{MD5}", fname="archive.tar.gz", path=temporary, downloader=downloader)
             extract_cifar10(Path(archive), cache)
     except exceptions.HTTPError as error:
-        raise DataUnavailableError(f"CIFAR-10 cannot be downloaded: {HOST} answered with {error}") from error
+        raise DataUnavailableError(f"CIFAR-10 cannot be downloaded: {HOST} answered {error}") from error
     except exceptions.Timeout as error:
-        raise DataUnavailableError(f"CIFAR-10 cannot be downloaded: {HOST} was silent for {PATIENCE} s") from error
+        raise DataUnavailableError(f"CIFAR-10 cannot be downloaded: no answer from {HOST} for {TIMEOUT} s") from error
     except exceptions.RequestException as error:
         raise DataUnavailableError(f"CIFAR-10 cannot be downloaded: no connection to {HOST}") from error
-    except ValueError as error:  # pooch's word for a wrong checksum, and DataFileError
+    except ValueError as error:  # pooch's error for a wrong checksum, or DataFileError
         raise DataUnavailableError(f"CIFAR-10 cannot be downloaded: {HOST} sent another file than expected") from error
     except OSError as error:
-        raise DataUnavailableError(f"CIFAR-10 cannot be kept in {cache}: {error.strerror or error}") from error
+        raise DataUnavailableError(f"CIFAR-10 cannot be saved in {cache}: {error.strerror or error}") from error
 
 
 def extract_cifar10(archive: Path, target: Path) -> None:
-    """Take the six data files out of the archive, each by its exact name; whatever else it holds stays inside.
+    """Extract the six data files from the archive, each by its exact name, and no other member.
 
     Args:
         archive: a gzipped tar file.
-        target: the folder in which `cifar-10-batches-bin/` will appear, whole or not at all, in the place of one that
-            may be there.
+        target: the folder in which `cifar-10-batches-bin/` is made, or replaced. After an error it is unchanged.
 
     Raises:
-        DataFileError: the archive is damaged or lacks a file.
+        DataFileError: the archive is damaged, or a file is not in it.
         OSError: `target` cannot be written.
     """
-    with tempfile.TemporaryDirectory(prefix=".cifar10-", dir=target) as aside:
-        folder = Path(aside) / FOLDER
+    with tempfile.TemporaryDirectory(prefix=".cifar10-", dir=target) as temporary:
+        folder = Path(temporary) / FOLDER
         folder.mkdir()
         try:
             with tarfile.open(archive, "r:gz") as tar:
@@ -87,6 +86,6 @@ def _extract_file(tar: tarfile.TarFile, member_name: str, path: Path) -> None:
     member = tar.getmember(member_name)
     source = tar.extractfile(member) if member.isreg() else None
     if source is None:
-        raise DataFileError(f"{tar.name!s}: {member_name} is no regular file")
-    with open(path, "wb") as written:
-        shutil.copyfileobj(source, written)
+        raise DataFileError(f"{tar.name!s}: {member_name} is not a regular file")
+    with open(path, "wb") as file:
+        shutil.copyfileobj(source, file)

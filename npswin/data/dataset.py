@@ -1,4 +1,4 @@
-"""Labelled images in memory, and their way into a model."""
+"""Labelled images in memory, and their normalization."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,20 +8,24 @@ from numpy.typing import DTypeLike
 
 from npswin.types import Array
 
+# Of ImageNet's pixels: the normalization with which the official weights were trained.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
-    """Images with one class each.
+    """Images, each with one class.
 
     Attributes:
         images: (N, 3, H, W) uint8.
         labels: (N,) int64, each from 0 to K - 1 where K is the number of class names.
         class_names: K names.
-        name: what printed results call the data, e.g. "CIFAR-10".
-        split: which part of it this is, e.g. "train".
+        name: of the data in printed results, e.g. "CIFAR-10".
+        split: the part of the data, e.g. "train".
 
     Raises:
-        ValueError: an array has another shape or dtype than stated, there is no image, or a label has no class name.
+        ValueError: an array has another shape or dtype, there is no image, or a label has no class name.
     """
 
     images: Array
@@ -65,14 +69,14 @@ def channel_statistics(images: Array) -> tuple[tuple[float, float, float], tuple
         images: (N, 3, H, W) uint8.
 
     Returns:
-        mean and std, three numbers each, on the scale where white is 1: what `normalize` takes.
+        mean and std, three numbers each, of pixels scaled to [0, 1], as `normalize` takes them.
 
     Raises:
-        ValueError: `images` is of another rank or dtype, or empty.
+        ValueError: `images` has another shape or dtype, or is empty.
     """
     if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8 or images.size == 0:
         raise ValueError(f"images: got {images.dtype} of shape {images.shape}, expected uint8 of shape (N, 3, H, W)")
-    # Counting the 256 values is exact in any order of summation, and needs no float copy of the images.
+    # From counts of the 256 values: exact, and without a float copy of the images.
     values = np.arange(256) / 255
     shares = [np.bincount(images[:, c].reshape(-1), minlength=256) / images[:, c].size for c in range(3)]
     means = [float(share @ values) for share in shares]
@@ -81,20 +85,20 @@ def channel_statistics(images: Array) -> tuple[tuple[float, float, float], tuple
 
 
 def normalize(images: Array, mean: Sequence[float], std: Sequence[float], dtype: DTypeLike = np.float32) -> Array:
-    """Turn pixels into a model's input, (x / 255 - mean) / std for each colour.
+    """Pixels to a model's input: (x / 255 - mean) / std for each colour.
 
     Args:
-        images: (B, 3, H, W), uint8 or float, 0 to 255; one of CuPy's arrays, too.
-        mean: of each colour, on the scale where white is 1.
-        std: likewise; above zero.
+        images: (B, 3, H, W), uint8 or float, 0 to 255; NumPy's or CuPy's.
+        mean: of each colour, of pixels scaled to [0, 1].
+        std: the same; above zero.
         dtype: of the result, a float.
 
     Returns:
         (B, 3, H, W) of that dtype.
 
     Raises:
-        ValueError: `images` is of another rank, a colour's mean or std is missing, a std is not above zero, or `dtype`
-            is no float.
+        ValueError: `images` has another shape or dtype, `mean` or `std` does not have three numbers, a std is not above
+            zero, or `dtype` is not a float.
     """
     dtype = np.dtype(dtype)
     check_batch(images)
@@ -105,7 +109,7 @@ def normalize(images: Array, mean: Sequence[float], std: Sequence[float], dtype:
     if len(std) != 3 or not np.isfinite(std).all() or min(std) <= 0:
         raise ValueError(f"std: got {std}, expected three numbers above zero")
     result = images.astype(dtype)
-    for channel, (centre, spread) in enumerate(zip(mean, std, strict=True)):
-        result[:, channel] *= float(1 / (255 * np.float64(spread)))
-        result[:, channel] += float(-np.float64(centre) / np.float64(spread))
+    for channel, (channel_mean, channel_std) in enumerate(zip(mean, std, strict=True)):
+        result[:, channel] *= float(1 / (255 * np.float64(channel_std)))
+        result[:, channel] += float(-np.float64(channel_mean) / np.float64(channel_std))
     return result

@@ -1,9 +1,9 @@
-"""What can go wrong with data that lies outside the program."""
+"""Errors of data files and downloads."""
 
 
 class DataUnavailableError(OSError):
-    """The data is neither here nor to be had; the message is one plain line."""
+    """The data is not on this machine and cannot be downloaded; the message is one line."""
 
 
 class DataFileError(ValueError):
-    """A data file is there and wrong; the message names the file and what is wrong in it."""
+    """A data file is missing or wrong; the message has its path and the reason."""

@@ -1,6 +1,6 @@
-"""Two images in one, and the soft targets that go with it.
+"""Mixup and CutMix, which combine two images and their targets.
 
-Arrays and generator may also be CuPy's; then the numbers are drawn, and stay, on the GPU.
+Arrays and generator may also be CuPy's; the computation is on the GPU then.
 """
 
 from typing import Any
@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from npswin.data.dataset import check_batch
-from npswin.devices import library, on_gpu
+from npswin.devices import array_module, on_gpu
 from npswin.types import Array
 
 
 def one_hot(labels: Array, num_classes: int, dtype: DTypeLike = np.float32) -> Array:
-    """Targets that put all weight on one class.
+    """Targets with probability 1 for one class.
 
     Args:
         labels: (B,) integers, 0 to K - 1.
@@ -22,85 +22,85 @@ def one_hot(labels: Array, num_classes: int, dtype: DTypeLike = np.float32) -> A
         dtype: of the result.
 
     Returns:
-        (B, K), a 1 in each row and zeros elsewhere. On a GPU, where nobody waits to look at the labels, a label out of
-        range makes a row of NaN.
+        (B, K), a 1 in each row and zeros elsewhere. On a GPU, where a check would wait for the labels, a label out of
+        range gives a row of NaN.
 
     Raises:
-        ValueError: `labels` is no vector of integers, or one of them is out of range.
+        ValueError: `labels` is not a vector of integers, or one of them is out of range.
     """
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"labels: got {labels.dtype} of shape {labels.shape}, expected integers of shape (B,)")
     if not on_gpu(labels) and labels.size and (labels.min() < 0 or labels.max() >= num_classes):
         raise ValueError(f"labels: got values from {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}")
-    targets = (labels[:, None] == library(labels).arange(num_classes)).astype(dtype)
+    targets = (labels[:, None] == array_module(labels).arange(num_classes)).astype(dtype)
     return targets / targets.sum(axis=1, keepdims=True)  # 0 / 0 is NaN
 
 
 def mixup(images: Array, targets: Array, rng: Any, alpha: float) -> tuple[Array, Array]:
-    """Blend each image with another of the batch, and their targets alike.
+    """Blend each image with another of the batch, and their targets in the same way.
 
-    λ x + (1 - λ) x', λ from Beta(α, α), one λ a batch (Zhang et al. 2018, "mixup: Beyond Empirical Risk
+    λ x + (1 - λ) x', λ from Beta(α, α), one λ per batch (Zhang et al. 2018, "mixup: Beyond Empirical Risk
     Minimization", section 2).
 
     Args:
         images: (B, 3, H, W), uint8 (blends are rounded) or float.
         targets: (B, K) float, each row's sum 1.
-        rng: where λ and the partners come from.
-        alpha: α, above 0. Small: one of the two images mostly prevails. 1: every λ is as likely.
+        rng: generator of λ and the partners.
+        alpha: α, above 0. With a small α, λ is mostly near 0 or 1; with 1, it is uniform.
 
     Returns:
-        blended images and targets, shapes and dtypes as they came.
+        blended images and targets, of the same shapes and dtypes.
 
     Raises:
         ValueError: an array is of another shape or dtype, or `alpha` is not above 0.
     """
     _check(images, targets, alpha)
-    share = rng.beta(float(alpha), float(alpha), size=1)
+    weight = rng.beta(float(alpha), float(alpha), size=1)
     partner = np.argsort(rng.random(len(images)))
-    return _blended(images, images[partner], share), _blended(targets, targets[partner], share)
+    return _blend(images, images[partner], weight), _blend(targets, targets[partner], weight)
 
 
-def _blended(one: Array, other: Array, share: Array) -> Array:
-    """share · one + (1 − share) · other, in the dtype of both; the share is an array of one number."""
-    share = share.astype(one.dtype if np.issubdtype(one.dtype, np.floating) else np.float64)
-    blend = share * one + (1 - share) * other
+def _blend(one: Array, other: Array, weight: Array) -> Array:
+    """weight · one + (1 − weight) · other, in the dtype of both; the weight is an array of one number."""
+    weight = weight.astype(one.dtype if np.issubdtype(one.dtype, np.floating) else np.float64)
+    blend = weight * one + (1 - weight) * other
     return np.rint(blend).astype(one.dtype) if one.dtype == np.uint8 else blend
 
 
 def cutmix(images: Array, targets: Array, rng: Any, alpha: float) -> tuple[Array, Array]:
     """Paste a rectangle of another image of the batch into each image, and mix their targets by area.
 
-    The rectangle has the image's proportions, an area of 1 - λ with λ from Beta(α, α), and its centre anywhere; it
-    and λ are the same for the whole batch (Yun et al. 2019, "CutMix", equations 1 and 2). What reaches over an edge
-    is cut off, and the targets follow the area that is left.
+    The rectangle has the image's aspect ratio, an area of 1 - λ with λ from Beta(α, α), and a uniform centre; it and λ
+    are the same for the whole batch (Yun et al. 2019, "CutMix", equations 1 and 2). Parts outside the image are cut
+    off, and the targets' weights are the areas after that.
 
     Args:
         images: (B, 3, H, W), uint8 or float.
         targets: (B, K) float, each row's sum 1.
-        rng: where λ, the rectangle and the partners come from.
+        rng: generator of λ, the rectangle and the partners.
         alpha: α, above 0.
 
     Returns:
-        patched images and mixed targets, shapes and dtypes as they came.
+        mixed images and targets, of the same shapes and dtypes.
 
     Raises:
         ValueError: an array is of another shape or dtype, or `alpha` is not above 0.
     """
     _check(images, targets, alpha)
     height, width = images.shape[2:]
-    side = np.sqrt(1 - rng.beta(float(alpha), float(alpha), size=1))
+    relative_side = np.sqrt(1 - rng.beta(float(alpha), float(alpha), size=1))
     partner = np.argsort(rng.random(len(images)))
-    rows, columns = _span(rng, height, side), _span(rng, width, side)
-    patched = np.where(rows[:, None] & columns, images[partner], images)
-    share = 1 - rows.sum() * columns.sum() / (height * width)
-    return patched, _blended(targets, targets[partner], share.reshape(1))
+    rows, columns = _interval_mask(rng, height, relative_side), _interval_mask(rng, width, relative_side)
+    mixed = np.where(rows[:, None] & columns, images[partner], images)
+    weight = 1 - rows.sum() * columns.sum() / (height * width)
+    return mixed, _blend(targets, targets[partner], weight.reshape(1))
 
 
-def _span(rng: Any, length: int, side: Array) -> Array:
-    """Which of `length` pixels are in a stretch of `side` (0..1) times the length around a centre, anywhere."""
-    stretch, centre = np.rint(side * length).astype(np.int64), rng.integers(0, length, size=1)
-    start, places = centre - stretch // 2, library(side).arange(length)
-    return (start <= places) & (places < start + stretch)
+def _interval_mask(rng: Any, length: int, relative_size: Array) -> Array:
+    """(length,), True in an interval of relative_size · length pixels around a uniform centre, cut at the ends."""
+    size, centre = np.rint(relative_size * length).astype(np.int64), rng.integers(0, length, size=1)
+    start, indices = centre - size // 2, array_module(relative_size).arange(length)
+    return (start <= indices) & (indices < start + size)
 
 
 def _check(images: Array, targets: Array, alpha: float) -> None:

@@ -1,7 +1,7 @@
 """RandAugment (Cubuk et al. 2020, "RandAugment: Practical automated data augmentation with a reduced search space").
 
-Its fourteen operations, through Pillow. An operation takes an image and a strength: 0 to 1 where it has one direction,
--1 to 1 where it has two.
+Its fourteen operations, computed by Pillow. An operation takes an image and a strength in [0, 1], or in [-1, 1] if it
+has two directions.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,12 @@ _GREY = (128, 128, 128)
 
 
 def rand_augment(images: Array, rng: Any, num_ops: int = 2, magnitude: float = 9) -> Array:
-    """Apply to each image some of the fourteen operations, drawn with equal chances.
+    """Apply to each image some of the fourteen operations, drawn with equal probability.
 
     Args:
         images: (B, 3, H, W) uint8.
-        rng: where the operations and their directions come from.
-        num_ops: operations an image, one after the other, 0 or more (N in the paper).
+        rng: generator of the operations and their directions.
+        num_ops: operations per image, one after the other, 0 or more (N in the paper).
         magnitude: their strength, 0 to 10 (M in the paper).
 
     Returns:
@@ -38,7 +38,7 @@ def rand_augment(images: Array, rng: Any, num_ops: int = 2, magnitude: float = 9
 
 
 def check_arguments(images: Array, num_ops: int, magnitude: float) -> None:
-    """Raise a ValueError for what `rand_augment` does not take."""
+    """Raise a ValueError for arguments that `rand_augment` does not take."""
     check_batch(images)
     if images.dtype != np.uint8:
         raise ValueError(f"images: got dtype {images.dtype}, expected uint8 (augment before normalizing)")
@@ -49,12 +49,12 @@ def check_arguments(images: Array, num_ops: int, magnitude: float) -> None:
 
 
 def draw_operations(rng: Any, count: int, num_ops: int) -> tuple[Array, Array]:
-    """For each image some places in OPERATIONS and their signs, 1 or -1: both (count, num_ops) int64."""
+    """For each image some indices into OPERATIONS and signs, 1 or -1: both (count, num_ops) int64."""
     return rng.integers(0, len(OPERATIONS), size=(count, num_ops)), 2 * rng.integers(0, 2, size=(count, num_ops)) - 1
 
 
 def apply_operations(images: Array, operations: Array, signs: Array, magnitude: float) -> Array:
-    """These operations on these images, one after the other.
+    """Apply given operations to each image, one after the other.
 
     Args:
         images: (B, 3, H, W) uint8.
@@ -72,14 +72,14 @@ def apply_operations(images: Array, operations: Array, signs: Array, magnitude: 
     for index, pixels in enumerate(images):
         image = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
         for operation, sign in zip(operations[index], signs[index], strict=True):
-            apply, signed = OPERATIONS[operation]
-            image = apply(image, magnitude / 10 * (int(sign) if signed else 1))
+            apply, has_two_directions = OPERATIONS[operation]
+            image = apply(image, magnitude / 10 * (int(sign) if has_two_directions else 1))
         result[index] = np.asarray(image).transpose(2, 0, 1)
     return result
 
 
 def identity(image: "Image", strength: float) -> "Image":
-    """The image as it is."""
+    """The image unchanged."""
     return image
 
 
@@ -140,7 +140,7 @@ def sharpness(image: "Image", strength: float) -> "Image":
 
 
 def rotate(image: "Image", strength: float) -> "Image":
-    """Turned by up to 30 degrees around the centre."""
+    """Rotated by up to 30 degrees around the centre."""
     from PIL.Image import Resampling
 
     return image.rotate(30 * strength, Resampling.BILINEAR, fillcolor=_GREY)
@@ -167,13 +167,13 @@ def translate_y(image: "Image", strength: float) -> "Image":
 
 
 def _affine(image: "Image", matrix: tuple[float, ...]) -> "Image":
-    """Each pixel (x, y) from (a x + b y + c, d x + e y + f); grey from outside."""
+    """Each pixel (x, y) from (a x + b y + c, d x + e y + f); grey where that is outside the image."""
     from PIL.Image import Resampling, Transform
 
     return image.transform(image.size, Transform.AFFINE, matrix, Resampling.BILINEAR, fillcolor=_GREY)
 
 
-# Each with whether its strength has two directions.
+# (operation, whether its strength has two directions)
 OPERATIONS = (
     (identity, False),
     (auto_contrast, False),

@@ -1,47 +1,57 @@
-"""`shapes`: the data set built into the package, drawn by a seeded generator.
+"""`shapes`: the data set built into the package, drawn with a seeded generator.
 
-Ten classes of 32×32 colour images. One object lies on cluttered ground, anywhere in the image, 11 to 27 pixels wide,
-a little tilted, mirrored or not, of any hue; a colour ramp, patches, lines, crumbs and noise lie behind it. No pixel
-and no colour tells the class, so a linear classifier gets 45 % of them; an outline does, at any size and place.
+Ten classes of 32×32 colour images. Each has one object anywhere in the image, 11 to 27 pixels wide, rotated by up to
+0.2 radians, mirrored or not, of any hue, in front of a colour gradient, patches, lines, specks and noise. The class
+depends on the outline alone, not on colour or position, so a linear classifier gets about 45 % right.
 """
 
 import numpy as np
 
-from npswin.data.canvas import COLUMNS, ROWS, SIDE, between, direction, dull, paint, soft, vivid
 from npswin.data.dataset import ImageDataset
-from npswin.data.outlines import OUTLINES
+from npswin.data.shapes_drawing import (
+    COLUMNS,
+    ROWS,
+    SIDE,
+    background_colours,
+    coverage,
+    object_colours,
+    paint,
+    rounded_cos_sin,
+    uniform,
+)
+from npswin.data.shapes_outlines import OUTLINES
 from npswin.types import Array
 
 SHAPE_CLASSES: tuple[str, ...] = tuple(outline.__name__ for outline in OUTLINES)
-# Objects are brighter than the middle grey and the ground is darker, so this is what `normalize` should get rather than
-# the pixels' own statistics: the sign of the input then tells one from the other, and training starts sooner.
+# For `normalize`, instead of the pixels' own statistics: objects are brighter than middle grey and the background is
+# darker, so with this mean they differ in the input's sign, and training is faster at first.
 SHAPES_MEAN = (0.5, 0.5, 0.5)
 SHAPES_STD = (0.25, 0.25, 0.25)
 
 SMALLEST, LARGEST = 11.0, 27.0  # pixels across
-TILT = 0.2  # radians, either way
-PATCHES, LINES, CRUMBS = 3, 2, 3
-NOISE = 5.0, 12.0
+TILT = 0.2  # radians, in both directions
+PATCHES, LINES, SPECKS = 3, 2, 3  # per image
+NOISE = 5.0, 12.0  # smallest and largest amplitude, of 255
 
-_CHUNK = 250
+_CHUNK = 250  # images drawn at once
 _SPLITS = ("train", "test")
 
 
 def make_shapes(count: int, seed: int = 0, split: str = "train") -> ImageDataset:
-    """Draw `count` images, as many of each class as of the others (one more of some where 10 does not divide `count`).
+    """Draw `count` images of balanced classes (some have one image more where 10 does not divide `count`).
 
     The same arguments give the same pixels on every machine. 10,000 images take about a second.
 
     Args:
         count: number of images, B, at least 1.
-        seed: 0 or more; different seeds give unrelated images.
-        split: "train" or "test"; the two are unrelated, too.
+        seed: 0 or more; different seeds give independent images.
+        split: "train" or "test"; the two are independent, too.
 
     Returns:
         images (B, 3, 32, 32) uint8, labels (B,) int64 in shuffled order, the ten class names, name "shapes".
 
     Raises:
-        ValueError: an argument is none of these.
+        ValueError: an argument is out of range.
     """
     if count < 1:
         raise ValueError(f"count: got {count}, expected 1 or more")
@@ -65,8 +75,8 @@ def load_shapes(train: bool = True, seed: int = 0) -> ImageDataset:
     """The standard split: 15,000 images to train on, or 2,000 others to test on.
 
     Args:
-        train: which of the two.
-        seed: 0 or more; 0 is the data set that published figures are about.
+        train: the training images, or the test images.
+        seed: 0 or more; published results are for 0.
 
     Returns:
         What `make_shapes` returns.
@@ -76,57 +86,57 @@ def load_shapes(train: bool = True, seed: int = 0) -> ImageDataset:
 
 def _draw(labels: Array, rng: np.random.Generator) -> Array:
     """Images (B, 3, 32, 32) uint8 for labels (B,)."""
-    canvas = _ground(len(labels), rng)
-    _crumbs(canvas, rng)
-    _objects(canvas, labels, rng)
-    noise = rng.random(canvas.shape, dtype=np.float32) + rng.random(canvas.shape, dtype=np.float32) - 1
-    canvas += between(rng, *NOISE, len(labels), 1) * noise
-    return np.rint(np.clip(canvas, 0, 255)).astype(np.uint8)
+    images = _background(len(labels), rng)
+    _draw_specks(images, rng)
+    _draw_objects(images, labels, rng)
+    noise = rng.random(images.shape, dtype=np.float32) + rng.random(images.shape, dtype=np.float32) - 1
+    images += uniform(rng, *NOISE, len(labels), 1) * noise
+    return np.rint(np.clip(images, 0, 255)).astype(np.uint8)
 
 
-def _ground(count: int, rng: np.random.Generator) -> Array:
-    """A colour ramp, soft patches, and lines across the whole image: (B, 3, 32, 32) float32."""
-    cosine, sine = direction(between(rng, 0, 2 * np.pi, count))
+def _background(count: int, rng: np.random.Generator) -> Array:
+    """A colour gradient, blurred patches, and lines across the whole image: (B, 3, 32, 32) float32."""
+    cosine, sine = rounded_cos_sin(uniform(rng, 0, 2 * np.pi, count))
     centre = (SIDE - 1) / 2
-    ramp = 0.5 + (cosine * (COLUMNS - centre) + sine * (ROWS - centre)) / (1.5 * SIDE)
-    canvas = np.broadcast_to(dull(rng, count), (count, 3, SIDE, SIDE)).copy()
-    paint(canvas, np.clip(ramp, 0, 1), dull(rng, count))
+    gradient = 0.5 + (cosine * (COLUMNS - centre) + sine * (ROWS - centre)) / (1.5 * SIDE)
+    images = np.broadcast_to(background_colours(rng, count), (count, 3, SIDE, SIDE)).copy()
+    paint(images, np.clip(gradient, 0, 1), background_colours(rng, count))
     for _ in range(PATCHES):
-        x, y, radius = between(rng, 0, SIDE, count), between(rng, 0, SIDE, count), between(rng, 4, 11, count)
+        x, y, radius = uniform(rng, 0, SIDE, count), uniform(rng, 0, SIDE, count), uniform(rng, 4, 11, count)
         falloff = np.clip(1 - ((COLUMNS - x) ** 2 + (ROWS - y) ** 2) / radius**2, 0, 1)
-        paint(canvas, falloff, dull(rng, count))
+        paint(images, falloff, background_colours(rng, count))
     for _ in range(LINES):
-        cosine, sine = direction(between(rng, 0, 2 * np.pi, count))
-        off_centre, half_width = between(rng, -14, 14, count), between(rng, 0.3, 1.0, count)
-        distance = np.abs(cosine * (COLUMNS - centre) + sine * (ROWS - centre) - off_centre) - half_width
-        paint(canvas, soft(distance), dull(rng, count))
-    return canvas
+        cosine, sine = rounded_cos_sin(uniform(rng, 0, 2 * np.pi, count))
+        offset, half_width = uniform(rng, -14, 14, count), uniform(rng, 0.3, 1.0, count)
+        distance = np.abs(cosine * (COLUMNS - centre) + sine * (ROWS - centre) - offset) - half_width
+        paint(images, coverage(distance), background_colours(rng, count))
+    return images
 
 
-def _crumbs(canvas: Array, rng: np.random.Generator) -> None:
-    """Dull specks of 2 to 5 pixels, round or square, in place."""
-    count = len(canvas)
-    for _ in range(CRUMBS):
-        x, y, radius = between(rng, 0, SIDE, count), between(rng, 0, SIDE, count), between(rng, 1.0, 2.3, count)
-        across, down = np.abs(COLUMNS - x), np.abs(ROWS - y)
-        round_ones = np.sqrt(across**2 + down**2) - radius
-        square_ones = np.maximum(across, down) - radius
-        distance = np.where(between(rng, 0, 1, count) < 0.5, round_ones, square_ones)
-        paint(canvas, soft(distance), dull(rng, count))
+def _draw_specks(images: Array, rng: np.random.Generator) -> None:
+    """Draw specks of 2 to 5 pixels in background colours, round or square, in place."""
+    count = len(images)
+    for _ in range(SPECKS):
+        x, y, radius = uniform(rng, 0, SIDE, count), uniform(rng, 0, SIDE, count), uniform(rng, 1.0, 2.3, count)
+        dx, dy = np.abs(COLUMNS - x), np.abs(ROWS - y)
+        to_disc = np.sqrt(dx**2 + dy**2) - radius
+        to_square = np.maximum(dx, dy) - radius
+        distance = np.where(uniform(rng, 0, 1, count) < 0.5, to_disc, to_square)
+        paint(images, coverage(distance), background_colours(rng, count))
 
 
-def _objects(canvas: Array, labels: Array, rng: np.random.Generator) -> None:
-    """One object an image, inside it but for a tilted corner's tip, in place."""
-    count = len(canvas)
-    radius = (SMALLEST + (LARGEST - SMALLEST) * between(rng, 0, 1, count)) / 2
-    x = radius + between(rng, 0, 1, count) * (SIDE - 1 - 2 * radius)
-    y = radius + between(rng, 0, 1, count) * (SIDE - 1 - 2 * radius)
-    cosine, sine = direction(between(rng, -TILT, TILT, count))
-    across, down = (COLUMNS - x) / radius, (ROWS - y) / radius
-    mirrored = np.where(between(rng, 0, 1, count) < 0.5, np.float32(-1), np.float32(1))
-    u, v = mirrored * (cosine * across + sine * down), cosine * down - sine * across
+def _draw_objects(images: Array, labels: Array, rng: np.random.Generator) -> None:
+    """Draw one object per image in place; only a rotated corner may reach over the image's edge."""
+    count = len(images)
+    radius = (SMALLEST + (LARGEST - SMALLEST) * uniform(rng, 0, 1, count)) / 2
+    x = radius + uniform(rng, 0, 1, count) * (SIDE - 1 - 2 * radius)
+    y = radius + uniform(rng, 0, 1, count) * (SIDE - 1 - 2 * radius)
+    cosine, sine = rounded_cos_sin(uniform(rng, -TILT, TILT, count))
+    dx, dy = (COLUMNS - x) / radius, (ROWS - y) / radius
+    mirror = np.where(uniform(rng, 0, 1, count) < 0.5, np.float32(-1), np.float32(1))
+    u, v = mirror * (cosine * dx + sine * dy), cosine * dy - sine * dx
     distance = np.empty_like(u)
     for label, outline in enumerate(OUTLINES):
-        of_class = labels == label
-        distance[of_class] = outline(u[of_class], v[of_class])
-    paint(canvas, soft(distance * radius), vivid(rng, count))
+        is_class = labels == label
+        distance[is_class] = outline(u[is_class], v[is_class])
+    paint(images, coverage(distance * radius), object_colours(rng, count))

@@ -1,4 +1,4 @@
-"""The layers: parameters, forward and backward pass, written in the vocabulary of `npswin.ops`."""
+"""The layers: parameters, forward and backward pass, in terms of the ops in `npswin.ops`."""
 
 from npswin.layers.block import SwinTransformerBlock
 from npswin.layers.layer import Layer

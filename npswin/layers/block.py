@@ -1,11 +1,11 @@
 """The Swin Transformer block (section 3.2, Figure 3b)."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.layers.layer import Layer, check_input, check_rate, draw_mask
+from npswin.layers.layer import Layer, check_input, check_rate, draw_mask, is_overridden, require_not_overridden
 from npswin.layers.layer_norm import LayerNorm
 from npswin.layers.mlp import Mlp
 from npswin.layers.window_attention import WindowAttention
@@ -14,6 +14,9 @@ from npswin.types import Array
 
 class SwinTransformerBlock(Layer):
     """x + Attention(LN(x)), then x + MLP(LN(x)), each branch dropped as a whole for some of the images.
+
+    A branch is one fused op, which takes the parameters of the norm and of the attention or MLP and does not call these
+    layers. Where one of them was overridden or replaced (`add_child`), the branch is computed by calling them.
 
     Parameters: norm1, attn, norm2, mlp.
 
@@ -48,48 +51,92 @@ class SwinTransformerBlock(Layer):
         super().__init__()
         check_rate("drop_path", drop_path)
         self.dim, self.drop_path = dim, drop_path
-        self.attn = WindowAttention(
+        attn = WindowAttention(
             dim, num_heads, window_size, rng, shift_size=shift_size, proj_drop=drop, dtype=dtype, **attention
         )
-        self.mlp = Mlp(dim, int(dim * mlp_ratio), rng, drop=drop, dtype=dtype)
-        self.norm1 = LayerNorm(dim, dtype)
-        self.attention_names = ("norm1.weight", "norm1.bias", *(f"attn.{name}" for name in self.attn.names))
-        for name, layer in (
-            ("norm1", self.norm1),
-            ("attn", self.attn),
-            ("norm2", LayerNorm(dim, dtype)),
-            ("mlp", self.mlp),
-        ):
-            self.add_child(name, layer)
+        mlp = Mlp(dim, int(dim * mlp_ratio), rng, drop=drop, dtype=dtype)
+        self.attention_names = ("norm1.weight", "norm1.bias", *(f"attn.{name}" for name in attn.names))
+        self.add_child("norm1", LayerNorm(dim, dtype))
+        self.add_child("attn", attn)
+        self.add_child("norm2", LayerNorm(dim, dtype))
+        self.add_child("mlp", mlp)
+
+    norm1 = property(lambda self: self.children["norm1"], doc="The norm before attention.")
+    attn = property(lambda self: self.children["attn"], doc="The (shifted) window attention.")
+    norm2 = property(lambda self: self.children["norm2"], doc="The norm before the MLP.")
+    mlp = property(lambda self: self.children["mlp"], doc="The MLP.")
+
+    def _fuses(self, norm: Layer, branch: Layer, kind: type[Layer]) -> bool:
+        """Whether one op computes the branch: neither layer is overridden or replaced."""
+        if is_overridden(norm, LayerNorm) or is_overridden(branch, kind):
+            return False
+        require_not_overridden(branch)
+        return True
 
     def __call__(self, x: Array) -> Array:
         check_input(self, x, self.dim, rank=4)
-        x = dispatch.attention_branch(x, *self.select(self.attention_names), spec=self.attn.spec)
-        return dispatch.mlp_branch(x, *self.select(self.mlp_names))
+        if self._fuses(self.norm1, self.attn, WindowAttention):
+            x = dispatch.attention_branch(x, *self.select(self.attention_names), spec=self.attn.spec)
+        else:
+            x = dispatch.residual(x, self.attn(self.norm1(x)))
+        if self._fuses(self.norm2, self.mlp, Mlp):
+            return dispatch.mlp_branch(x, *self.select(self.mlp_names))
+        return dispatch.residual(x, self.mlp(self.norm2(x)))
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, H, W, C) -> y (B, H, W, C), cache."""
         check_input(self, x, self.dim, rank=4)
-        x, attention_cache = dispatch.attention_branch_forward(
-            x,
-            *self.select(self.attention_names),
-            spec=self.attn.spec,
-            **self.attn.draw_masks(x, rng),
-            path_scale=self._draw_path(x, rng),
-        )
-        y, mlp_cache = dispatch.mlp_branch_forward(
-            x, *self.select(self.mlp_names), **self.mlp.draw_masks(x, rng), path_scale=self._draw_path(x, rng)
-        )
+        if self._fuses(self.norm1, self.attn, WindowAttention):
+            masks = self.attn.draw_masks(x, rng)
+            path_scale = self._draw_path(x, rng)
+            x, attention_cache = dispatch.attention_branch_forward(
+                x, *self.select(self.attention_names), spec=self.attn.spec, **masks, path_scale=path_scale
+            )
+        else:
+            x, attention_cache = self._branch_forward(x, self.norm1, self.attn, rng)
+        if self._fuses(self.norm2, self.mlp, Mlp):
+            masks = self.mlp.draw_masks(x, rng)
+            path_scale = self._draw_path(x, rng)
+            y, mlp_cache = dispatch.mlp_branch_forward(x, *self.select(self.mlp_names), **masks, path_scale=path_scale)
+        else:
+            y, mlp_cache = self._branch_forward(x, self.norm2, self.mlp, rng)
         return y, (attention_cache, mlp_cache)
 
     def backward(self, dy: Array, cache: Any) -> Array:
         """dy (B, H, W, C) -> dx (B, H, W, C)."""
         attention_cache, mlp_cache = cache
-        dx, *gradients = dispatch.mlp_branch_backward(dy, mlp_cache)
-        self.accumulate(self.mlp_names, gradients)
+        if isinstance(mlp_cache, _CalledBranch):
+            dx = self._branch_backward(dy, self.norm2, self.mlp, mlp_cache)
+        else:
+            dx, *gradients = dispatch.mlp_branch_backward(dy, mlp_cache)
+            self.accumulate(self.mlp_names, gradients)
+        if isinstance(attention_cache, _CalledBranch):
+            return self._branch_backward(dx, self.norm1, self.attn, attention_cache)
         dx, *gradients = dispatch.attention_branch_backward(dx, attention_cache)
         self.accumulate(self.attention_names, gradients)
         return dx
 
+    def _branch_forward(
+        self, x: Array, norm: Layer, branch: Layer, rng: np.random.Generator | None
+    ) -> tuple[Array, "_CalledBranch"]:
+        """x + s · branch(norm(x)) by calling the layers."""
+        normed, norm_cache = norm.forward(x, rng)
+        added, branch_cache = branch.forward(normed, rng)
+        y, residual_cache = dispatch.residual_forward(x, added, self._draw_path(x, rng))
+        return y, _CalledBranch(norm_cache, branch_cache, residual_cache)
+
+    def _branch_backward(self, dy: Array, norm: Layer, branch: Layer, cache: "_CalledBranch") -> Array:
+        dshortcut, dadded = dispatch.residual_backward(dy, cache.residual)
+        dx = norm.backward(branch.backward(dadded, cache.branch), cache.norm)
+        return dx + dshortcut
+
     def _draw_path(self, x: Array, rng: np.random.Generator | None) -> Array | None:
         return draw_mask(rng, (len(x),), self.drop_path, x)
+
+
+class _CalledBranch(NamedTuple):
+    """The caches of a branch that was computed by calling its layers."""
+
+    norm: Any
+    branch: Any
+    residual: Any

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.devices import DEVICES, SHORT_DTYPES, beside, cupy, device_of, is_array, on_gpu, to_gpu, to_host
+from npswin.devices import DEVICES, HALF_DTYPES, cupy, device_of, is_array, on_gpu, to_device_of, to_gpu, to_host
 from npswin.types import Array
+
+_METHODS = frozenset(("__call__", "forward", "backward"))
 
 
 class Layer:
@@ -20,7 +22,10 @@ class Layer:
         y, cache = layer.forward(x, rng)  training: `cache` is what the backward pass needs; rng draws what is dropped
         dx = layer.backward(dy, cache)    adds to `layer.grads`, returns the derivative by x
 
-    Nothing is kept on the layer between the calls, so it can run forward twice before it runs backward.
+    Nothing is stored on the layer between the calls, so it can run forward twice before it runs backward.
+
+    A layer with sub-layers may hand their parameters to one fused op instead of calling them. It then has to notice
+    that a sub-layer's methods were overridden: see `is_overridden`.
 
     Attributes:
         own_params: this layer's own parameters by name, without those of its sub-layers.
@@ -28,7 +33,12 @@ class Layer:
         children: the sub-layers by name.
     """
 
-    _changes = 0  # of any layer's parameters or sub-layers: what was looked up before is looked up again
+    _changes = 0  # counts changes of any layer's parameters or sub-layers, after which names are looked up again
+    _methods: tuple[Any, Any, Any]  # of each class, as it was defined
+    fused_children: ClassVar[dict[str, type["Layer"]]] = {}  # sub-layers whose parameters a fused op takes
+
+    def __init_subclass__(cls) -> None:
+        cls._methods = cls.__call__, cls.forward, cls.backward
 
     def __init__(self) -> None:
         self.own_params: dict[str, Array] = {}
@@ -43,18 +53,18 @@ class Layer:
         self.own_grads[name] = None
 
     def add_child(self, name: str, layer: "Layer") -> None:
-        """Adopt a layer: its parameters are found under `name.`, or under their own names where `name` is empty."""
+        """Add or replace a sub-layer; its parameters get the prefix `name.`, or none where `name` is empty."""
         Layer._changes += 1
         self.children[name] = layer
 
     def select(self, names: tuple[str, ...]) -> list[Array | None]:
-        """The parameters of these names in this order, as a word takes them; None for one that is not there."""
+        """The parameters of these names in this order, as an op takes them; None for one that the layer lacks."""
         return [None if place is None else place[0].own_params[place[1]] for place in self._find(names)]
 
     def accumulate(self, names: tuple[str, ...], gradients: Sequence[Array | None]) -> None:
-        """Add these gradients, as a word returns them, to `grads`; None belongs to a parameter that is not there.
+        """Add these gradients, as an op returns them, to `grads`; None belongs to a parameter that the layer lacks.
 
-        The first that comes after `zero_grad` is not added to zeros but taken: it must be nobody else's array.
+        The first gradient after `zero_grad` is stored without a copy: no other code may hold or change the array.
         """
         for name, place, gradient in zip(names, self._find(names), gradients, strict=True):
             if gradient is not None:
@@ -98,14 +108,14 @@ class Layer:
         return gradient
 
     def zero_grad(self) -> None:
-        """Set all gradients to zero, by letting go of them: their memory is free until the backward pass."""
+        """Set all gradients to zero by releasing them: their memory is free until the backward pass."""
         for _, layer in self._walk():
             layer.own_grads = dict.fromkeys(layer.own_grads)
 
     def to(self, device: str) -> Self:
-        """Move all parameters and gradients, in whose place `forward` and `backward` then compute.
+        """Move all parameters and gradients to a device, on which `forward` and `backward` then compute.
 
-        Do it before an optimizer is made: it remembers the arrays.
+        Do it before creating an optimizer, which holds references to the arrays.
 
         Args:
             device: "cuda", the current NVIDIA GPU, with CuPy's arrays; or "cpu", with NumPy's.
@@ -138,12 +148,33 @@ class Layer:
         raise NotImplementedError
 
     def __call__(self, x: Array) -> Array:
-        """Inference: y, with nothing kept."""
+        """Inference: y, with nothing saved."""
         raise NotImplementedError
 
 
+def is_overridden(layer: Layer, kind: type[Layer]) -> bool:
+    """Whether a layer's methods are not those of a class: in its own class, on the instance, or patched on the class.
+
+    A fused op that takes the layer's parameters would ignore such methods.
+    """
+    cls = type(layer)
+    return (cls.__call__, cls.forward, cls.backward) != kind._methods or not _METHODS.isdisjoint(vars(layer))
+
+
+def require_not_overridden(parent: Layer) -> None:
+    """Raise a TypeError if one of a layer's `fused_children` is overridden: see `is_overridden`."""
+    for name, kind in parent.fused_children.items():
+        child = parent.children.get(name)
+        if child is not None and is_overridden(child, kind):
+            own, cls = type(parent).__name__, type(child).__name__
+            raise TypeError(
+                f"{own}: {name} is a {cls} with methods of its own, which the fused op would ignore; "
+                f"override __call__, forward and backward of {own} instead"
+            )
+
+
 def truncated_normal(rng: np.random.Generator, shape: tuple[int, ...], std: float = 0.02, bound: float = 2.0) -> Array:
-    """Normal deviates of the given deviation, redrawn where they exceed ±bound: how linear weights start.
+    """Normal deviates of the given deviation, redrawn where they exceed ±bound: initial linear weights.
 
     Returns:
         An array of the given shape in float64.
@@ -155,22 +186,22 @@ def truncated_normal(rng: np.random.Generator, shape: tuple[int, ...], std: floa
 
 
 def fan_in_uniform(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int) -> Array:
-    """Uniform deviates within ±1/√fan_in: how the patch embedding starts, being a convolution in the official code."""
+    """Uniform deviates within ±1/√fan_in: the initial patch embedding, which is a convolution in the official code."""
     bound = 1 / math.sqrt(fan_in)
     return rng.uniform(-bound, bound, shape)
 
 
 def draw_mask(rng: np.random.Generator | None, shape: tuple[int, ...], rate: float, like: Array) -> Array | None:
-    """The word `draw_mask` with a map's dtype and in its place, or None where nothing is dropped.
+    """The op `draw_mask` with a map's dtype and on its device, or None where nothing is dropped.
 
     Raises:
-        ValueError: something is to be dropped and there is no generator.
+        ValueError: the rate is not 0 and there is no generator.
     """
     if not rate:
         return None
     if not isinstance(rng, np.random.Generator) and not on_gpu(rng):
         raise ValueError(f"rng: got {rng!r}, expected a numpy.random.Generator, since a drop rate is {rate}")
-    return beside(dispatch.draw_mask(rng, shape, rate, like.dtype), like)
+    return to_device_of(dispatch.draw_mask(rng, shape, rate, like.dtype), like)
 
 
 def check_input(layer: Layer, x: Array, channels: int | None = None, rank: int | None = None) -> None:
@@ -189,15 +220,15 @@ def check_input(layer: Layer, x: Array, channels: int | None = None, rank: int |
 
 
 def check_place(name: str, x: Array, param: Array) -> None:
-    """Raise a ValueError unless x is where the parameters are."""
+    """Raise a ValueError unless x is on the parameters' device."""
     if on_gpu(x) != on_gpu(param):
         way = "cupy.asarray(x), or model.to('cpu')" if on_gpu(param) else "x.get(), or model.to('cuda')"
         raise ValueError(f"{name} is on {device_of(x)!r}, the parameters on {device_of(param)!r}; move one: {way}")
 
 
 def fits_dtype(x: Array, param: Array) -> bool:
-    """Whether x has the parameters' dtype; or 16 bits, on a GPU, where they are in float32: then so have all maps."""
-    return x.dtype == param.dtype or (on_gpu(x) and param.dtype == np.float32 and x.dtype.name in SHORT_DTYPES)
+    """Whether x has the parameters' dtype, or 16 bits on a GPU with parameters in float32."""
+    return x.dtype == param.dtype or (on_gpu(x) and param.dtype == np.float32 and x.dtype.name in HALF_DTYPES)
 
 
 def _moved_to_gpu(array: Array) -> Array:

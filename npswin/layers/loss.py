@@ -6,15 +6,15 @@ import numpy as np
 
 from npswin.backends import dispatch
 from npswin.data.mixing import one_hot
-from npswin.devices import SHORT_DTYPES, beside, is_array, on_gpu, to_host
+from npswin.devices import HALF_DTYPES, is_array, on_gpu, to_device_of, to_host
 from npswin.types import Array
 
 
 def target_distribution(labels: Array, num_classes: int, label_smoothing: float, dtype: Any) -> Array:
     """Targets (B, K) from labels (B,) or from soft targets (B, K), smoothed.
 
-    t ← (1 − ε) t + ε/K (Szegedy et al. 2016, section 7). What is on a GPU is not looked at, for which everybody would
-    have to wait: a label that is out of range makes a row of NaN, and so a loss that is NaN.
+    t ← (1 − ε) t + ε/K (Szegedy et al. 2016, section 7). On a GPU the values are not checked, which would
+    synchronize: a label that is out of range makes a row of NaN, and so a loss that is NaN.
 
     Raises:
         ValueError: labels out of 0 … K − 1 or of another type than integer, targets of another width or
@@ -56,15 +56,15 @@ def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0, sc
         scale: by which the derivative is multiplied, before it is rounded to the logits' dtype.
 
     Returns:
-        loss, a float in nats, or on a GPU an array without axes, so that nobody has to wait for it; dlogits (B, K).
+        loss, a float in nats, or on a GPU a 0-dimensional array, which needs no synchronization; dlogits (B, K).
 
     Raises:
-        ValueError: shapes that do not fit, labels out of range, an empty batch. Labels on a GPU are not looked at: one
+        ValueError: shapes that do not fit, labels out of range, an empty batch. Labels on a GPU are not checked: one
             that is out of range makes the loss NaN.
     """
     logits = logits if is_array(logits) else np.asarray(logits)
     labels = labels if on_gpu(labels) and on_gpu(logits) else np.asarray(to_host(labels))
-    labels = labels.astype(np.float32) if labels.dtype.name in SHORT_DTYPES else labels
+    labels = labels.astype(np.float32) if labels.dtype.name in HALF_DTYPES else labels
     if not np.issubdtype(logits.dtype, np.floating) and not on_gpu(logits):
         raise ValueError(f"logits: got dtype {logits.dtype}, expected floating point")
     if logits.ndim != 2 or logits.size == 0:
@@ -73,5 +73,5 @@ def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0, sc
         raise ValueError(f"labels: got shape {labels.shape}, expected {len(logits)} rows, one for each row of logits")
     dtype = logits.dtype if logits.dtype == np.float64 or not on_gpu(logits) else np.float32
     targets = target_distribution(labels, logits.shape[1], label_smoothing, dtype)
-    loss, cache = dispatch.cross_entropy_forward(logits, beside(targets, logits))
+    loss, cache = dispatch.cross_entropy_forward(logits, to_device_of(targets, logits))
     return loss if on_gpu(loss) else float(loss), dispatch.cross_entropy_backward(np.full_like(loss, scale), cache)

@@ -1,11 +1,11 @@
 """The feed-forward layer of a block."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.layers.layer import Layer, check_input, check_rate, draw_mask
+from npswin.layers.layer import Layer, check_input, check_rate, draw_mask, require_not_overridden
 from npswin.layers.linear import Linear
 from npswin.types import Array
 
@@ -21,6 +21,7 @@ class Mlp(Layer):
         dtype: of the parameters.
     """
 
+    fused_children: ClassVar[dict[str, type[Layer]]] = {"fc1": Linear, "fc2": Linear}
     names = ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")
 
     def __init__(
@@ -41,11 +42,13 @@ class Mlp(Layer):
 
     def __call__(self, x: Array) -> Array:
         check_input(self, x, self.dim)
+        require_not_overridden(self)
         return dispatch.mlp(x, *self.select(self.names))
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (..., C) -> y (..., C), cache."""
         check_input(self, x, self.dim)
+        require_not_overridden(self)
         return dispatch.mlp_forward(x, *self.select(self.names), **self.draw_masks(x, rng))
 
     def backward(self, dy: Array, cache: Any) -> Array:

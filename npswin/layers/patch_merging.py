@@ -1,11 +1,11 @@
 """The patch merging layer."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.layers.layer import Layer, check_input
+from npswin.layers.layer import Layer, check_input, require_not_overridden
 from npswin.layers.layer_norm import LayerNorm
 from npswin.layers.linear import Linear
 from npswin.types import Array
@@ -24,6 +24,7 @@ class PatchMerging(Layer):
         dtype: of the parameters.
     """
 
+    fused_children: ClassVar[dict[str, type[Layer]]] = {"norm": LayerNorm, "reduction": Linear}
     names = ("norm.weight", "norm.bias", "reduction.weight", "reduction.bias")
 
     def __init__(
@@ -37,11 +38,13 @@ class PatchMerging(Layer):
 
     def __call__(self, x: Array) -> Array:
         check_input(self, x, self.dim, rank=4)
+        require_not_overridden(self)
         return dispatch.patch_merging(x, *self.select(self.names))
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, H, W, C) -> y (B, ⌈H/2⌉, ⌈W/2⌉, 2C), cache."""
         check_input(self, x, self.dim, rank=4)
+        require_not_overridden(self)
         return dispatch.patch_merging_forward(x, *self.select(self.names))
 
     def backward(self, dy: Array, cache: Any) -> Array:

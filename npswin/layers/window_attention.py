@@ -1,12 +1,12 @@
 """The (shifted) window attention layer."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.devices import beside
-from npswin.layers.layer import Layer, check_input, check_rate, draw_mask, truncated_normal
+from npswin.devices import to_device_of
+from npswin.layers.layer import Layer, check_input, check_rate, draw_mask, require_not_overridden, truncated_normal
 from npswin.layers.linear import Linear
 from npswin.ops.window_attention import AttentionSpec
 from npswin.ops.windows import count_windows, padded_size, shift_mask
@@ -30,7 +30,7 @@ class WindowAttention(Layer):
         qkv_bias: whether q, k and v have a bias.
         head_dim: d; C/h where it is None.
         position_bias: "per_head", "shared" by the heads, "full" for one number a pair of tokens, or "none".
-        mask_value: added to the scores of pairs that the shift brought together.
+        mask_value: added to the scores of pairs of tokens that are neighbours only because of the shift.
         attn_drop: rate of the dropout on the probabilities.
         proj_drop: rate of the dropout on the projection.
         dtype: of the parameters.
@@ -38,6 +38,8 @@ class WindowAttention(Layer):
     Raises:
         ValueError: heads that do not divide the width, an unknown position bias, a shift that does not fit.
     """
+
+    fused_children: ClassVar[dict[str, type[Layer]]] = {"qkv": Linear, "proj": Linear}
 
     def __init__(
         self,
@@ -98,11 +100,13 @@ class WindowAttention(Layer):
 
     def __call__(self, x: Array) -> Array:
         check_input(self, x, self.dim, rank=4)
+        require_not_overridden(self)
         return dispatch.window_attention(x, *self.select(self.names), spec=self.spec)
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, H, W, C) -> y (B, H, W, C), cache."""
         check_input(self, x, self.dim, rank=4)
+        require_not_overridden(self)
         masks = self.draw_masks(x, rng)
         return dispatch.window_attention_forward(x, *self.select(self.names), spec=self.spec, **masks)
 
@@ -113,7 +117,7 @@ class WindowAttention(Layer):
         return dx
 
     def probabilities(self, x: Array) -> tuple[Array, tuple[int, int]]:
-        """How much each query looks at each key, without dropout.
+        """The probability with which each query attends to each key, without dropout.
 
         Args:
             x: (B, H, W, C).
@@ -131,7 +135,7 @@ class WindowAttention(Layer):
         if self.shift_size:
             dtype = "float64" if x.dtype == np.float64 else "float32"
             mask = shift_mask(height, width, self.window_size, self.shift_size, self.mask_value, dtype)
-            mask = beside(mask, x)
+            mask = to_device_of(mask, x)
         probabilities = dispatch.attention_probabilities(qkv, bias, mask, self.num_heads)
         padded_height, padded_width = padded_size(height, width, self.window_size)
         grid = (padded_height // self.window_size, padded_width // self.window_size)

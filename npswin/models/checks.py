@@ -1,4 +1,4 @@
-"""What a model is given, checked at the door so that no error comes from the inside."""
+"""Checks of what a model is given, so that an error names the argument and not an internal array."""
 
 import math
 from collections.abc import Mapping

@@ -59,7 +59,7 @@ class SwinTransformer(Layer):
         seed: of the initial weights, and of what `forward` drops when it is given no generator.
         position_bias: "per_head" (the official model), "shared" by the heads, "full" M²×M², or "none".
         head_dim: channels a head; C/h where it is None.
-        mask_value: added to the scores of pairs that the cyclic shift brought together.
+        mask_value: added to the scores of pairs of tokens that are neighbours only because of the cyclic shift.
         merge_norm, merge_bias: whether patch merging has a norm (official: yes), a bias (official: no).
         norm_after_pool: whether the last norm comes after the mean over the map (official: before).
 
@@ -289,7 +289,7 @@ class SwinTransformer(Layer):
         return self.features_backward([*earlier, dx.transpose(0, 3, 1, 2)], trunk_cache)
 
     def attention_maps(self, images: Array) -> list[dict[str, Any]]:
-        """Where each window looks, block by block.
+        """Attention probabilities of each window, block by block.
 
         Args:
             images: (B, c, H, W).

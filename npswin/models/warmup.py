@@ -8,7 +8,7 @@ from npswin.models.swin import SwinTransformer
 
 
 def warmup(dtype: str = "float32", training: bool = True) -> None:
-    """Compile all that a model needs, or load it from the disk where it has been compiled before.
+    """Compile all that a model needs, or load it from the disk cache.
 
     Otherwise each part is compiled when it is first called, in the middle of the first step. What is compiled serves
     models of every size; only the dtype counts. Dropout (not drop path) needs further parts, which are compiled when

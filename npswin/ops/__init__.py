@@ -1,7 +1,7 @@
 """The mathematics: each operation's forward and backward pass in plain NumPy, with its derivation.
 
-These functions are the vocabulary that layers are written in, and the oracle that every faster dialect is compared
-with. An operation X is a pair of pure functions that stand next to each other,
+Layers call these functions through `npswin.backends.dispatch`, and every faster backend is compared with them. An op X
+is a pair of pure functions, next to each other,
 
     y, cache = X_forward(x, ...)        dx, dw, ... = X_backward(dy, cache)
 

@@ -32,7 +32,7 @@ def unmerge_heads(merged: Array, num_heads: int) -> Array:
 
 
 def attention_probabilities(qkv: Array, bias: Array | None, mask: Array | None, num_heads: int) -> Array:
-    """SoftMax(q kᵀ/√d + bias + mask): how much each query looks at each key.
+    """SoftMax(q kᵀ/√d + bias + mask): the probability with which each query attends to each key.
 
     Args:
         qkv: (B·nW, N, 3hd).

@@ -26,7 +26,7 @@ def cross_entropy_forward(logits: Array, targets: Array) -> tuple[Any, Any]:
 
 
 def cross_entropy_backward(dloss: Any, cache: Any) -> Array:
-    """dx = (p Σ_k t_k − t) / B: with Σ t = 1, the difference between what was said and what was true.
+    """dx = (p Σ_k t_k − t) / B: with Σ t = 1, the predicted distribution minus the target.
 
     Args:
         dloss: scalar, 1 for the loss itself.

@@ -1,16 +1,14 @@
-"""Learning: optimizers, schedule, average of weights, the trainer and its pictures."""
+"""Training: optimizers, schedule, average of the weights, the trainer and its pictures."""
 
 from npswin.training.config import PRECISIONS, TrainConfig
 from npswin.training.ema import Ema
+from npswin.training.environment import set_threads
 from npswin.training.evaluate import Evaluation, evaluate
-from npswin.training.finite import NonFiniteError
-from npswin.training.interrupts import TrainingInterrupted
-from npswin.training.optimizers import SGD, AdamW, clip_gradients, decays
+from npswin.training.gradients import NonFiniteError, compute_gradients
+from npswin.training.optimizers import SGD, AdamW, clip_gradients, decays, warmup_cosine
 from npswin.training.pictures import draw_attention, draw_curves, draw_predictions
 from npswin.training.run_folder import RunFolderError
-from npswin.training.schedule import warmup_cosine
-from npswin.training.step import compute_gradients
-from npswin.training.threads import set_threads
+from npswin.training.terminal import TrainingInterrupted
 from npswin.training.trainer import Trainer
 
 __all__ = [

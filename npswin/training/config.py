@@ -1,4 +1,4 @@
-"""How to train: every number of a recipe in one place."""
+"""The recipe: every setting of a training run."""
 
 import dataclasses
 import math
@@ -11,34 +11,34 @@ PRECISIONS = ("full", "tf32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A recipe. Together with the model, the data and the number of threads it determines a run to the bit.
+    """A recipe. With the same model, data and number of threads, it gives the same run bit for bit.
 
     Attributes:
         epochs: passes over the training images.
-        batch_size: B, images a step.
-        micro_batches: pieces that a batch is computed in, one after the other, to save memory. The step is the same.
+        batch_size: B, images per step.
+        micro_batches: parts in which a batch is computed one after the other, to save memory. The step is the same.
         optimizer: "adamw" or "sgd" (with momentum 0.9).
         lr: highest learning rate.
-        weight_decay: decay of the parameters that decay (see `npswin.training.decays`).
-        warmup_epochs: epochs, or a part of one, over which the learning rate rises from 0.
+        weight_decay: λ, for the parameters that decay (see `npswin.training.decays`).
+        warmup_epochs: number of epochs, not always whole, in which the learning rate rises from 0.
         min_lr: learning rate at the end of the cosine.
-        label_smoothing: part of each target that is spread over all classes, in [0, 1).
-        clip_norm: longest gradient, over all parameters together; None for no clipping.
-        ema_decay: decay of the moving average of the weights that is evaluated and kept; None for no average.
-        crop_padding: pixels around an image from which a crop of its size is cut at random; 0 for none.
-        flip: whether half of the images are mirrored left to right.
-        mixup: α of the Beta distribution from which mixup takes its weights; 0 for none.
-        cutmix: α of the same for cutmix; 0 for none. Where both are on, each batch gets one of them.
+        label_smoothing: share of each target that is distributed over all classes, in [0, 1).
+        clip_norm: largest norm of all gradients together; None for no clipping.
+        ema_decay: decay of the moving average of the weights, which is evaluated and saved; None for no average.
+        crop_padding: zero pixels around an image before a random crop of its size; 0 for no crop.
+        flip: whether images are flipped left to right with probability 1/2.
+        mixup: α of the Beta distribution of mixup's λ; 0 for no mixup.
+        cutmix: α for cutmix; 0 for no cutmix. With both, each batch gets one of them.
         erasing: probability that a rectangle of an image is erased.
-        rand_augment: number of RandAugment's operations on each image; 0 for none.
-        precision: what matrix products see of the numbers: "full" for all of the model's dtype; on a GPU also "tf32"
-            for 10 bits of the fractions, or "bfloat16" or "float16", with maps of 16 bits. Weights, sums and
-            statistics stay in float32; with float16 the loss is scaled.
-        seed: of the order of the images, of their augmentation and of what the model drops.
-        checkpoint_every: steps between checkpoints; None for one an epoch.
+        rand_augment: RandAugment's operations per image; 0 for none.
+        precision: of the operands of matrix products: "full" for the model's dtype; on a GPU also "tf32" (10 bits of
+            mantissa), or "bfloat16" or "float16", where the maps have 16 bits, too. Weights, sums and statistics stay
+            in float32; with float16 the loss is scaled.
+        seed: of the order of the images, their augmentation and the dropout masks.
+        checkpoint_every: steps between checkpoints within an epoch; None for one per epoch.
 
     Raises:
-        ValueError: a value out of its range, named.
+        ValueError: a value is out of its range; the message names it.
     """
 
     epochs: int = 10
@@ -63,17 +63,17 @@ class TrainConfig:
     checkpoint_every: int | None = None
 
     def __post_init__(self) -> None:
-        for name, lowest in _INTEGERS.items():
+        for name, minimum in _INTEGERS.items():
             value = getattr(self, name)
             if name == "checkpoint_every" and value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-                raise ValueError(f"{name}: got {value!r}, expected an integer of at least {lowest}")
-        for name, (expected, fits) in _NUMBERS.items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+                raise ValueError(f"{name}: got {value!r}, expected an integer of at least {minimum}")
+        for name, (expected, is_valid) in _NUMBERS.items():
             value = getattr(self, name)
             if name in ("clip_norm", "ema_decay") and value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not fits(value):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not is_valid(value):
                 raise ValueError(f"{name}: got {value!r}, expected {expected}")
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer: got {self.optimizer!r}, expected one of {', '.join(map(repr, OPTIMIZERS))}")
@@ -91,7 +91,7 @@ class TrainConfig:
             raise ValueError(f"warmup_epochs: got {self.warmup_epochs}, expected fewer than the {self.epochs} epochs")
 
     def as_dict(self) -> dict[str, Any]:
-        """The recipe as JSON can hold it."""
+        """The recipe as a dictionary that JSON can hold."""
         return dataclasses.asdict(self)
 
 
@@ -103,10 +103,11 @@ def _positive(value: float) -> bool:
     return 0 < value < math.inf
 
 
-def _share(value: float) -> bool:
+def _from_zero_below_one(value: float) -> bool:
     return 0 <= value < 1
 
 
+# Field -> smallest value.
 _INTEGERS = {
     "epochs": 1,
     "batch_size": 1,
@@ -116,14 +117,15 @@ _INTEGERS = {
     "seed": 0,
     "checkpoint_every": 1,
 }
+# Field -> the range for the message, and its check.
 _NUMBERS = {
     "lr": ("a positive number", _positive),
     "weight_decay": ("a number of at least 0", _at_least_zero),
     "warmup_epochs": ("a number of at least 0", _at_least_zero),
     "min_lr": ("a number of at least 0", _at_least_zero),
-    "label_smoothing": ("a number in [0, 1)", _share),
+    "label_smoothing": ("a number in [0, 1)", _from_zero_below_one),
     "clip_norm": ("a positive number or None", _positive),
-    "ema_decay": ("a number in [0, 1) or None", _share),
+    "ema_decay": ("a number in [0, 1) or None", _from_zero_below_one),
     "mixup": ("a number of at least 0", _at_least_zero),
     "cutmix": ("a number of at least 0", _at_least_zero),
     "erasing": ("a number in [0, 1]", lambda value: 0 <= value <= 1),

@@ -1,20 +1,22 @@
 """An exponential moving average of the weights."""
 
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from npswin.backends import dispatch
-from npswin.devices import beside
+from npswin.devices import to_device_of
 from npswin.training.trainable import Trainable, require_same_arrays
 from npswin.types import Array
 
 
 class Ema:
-    """The average of a model's recent weights, which is steadier than the last ones (Polyak & Juditsky 1992).
+    """The average of a model's recent weights, which varies less than the last ones (Polyak & Juditsky 1992).
 
-    After update t, from 1, it is δ_t times what it was plus (1 − δ_t) times the weights, with
-    δ_t = min(decay, (1 + t)/(10 + t)): at first the average is short, so that the random start is soon forgotten.
+    Update t, from 1, multiplies the average by δ_t and adds (1 − δ_t) times the weights, with
+    δ_t = min(decay, (1 + t)/(10 + t)): the first averages are short, so that the random initialization soon has no
+    influence.
 
     Args:
         model: whose weights are averaged.
@@ -35,39 +37,54 @@ class Ema:
         self.average: dict[str, Array] = {name: param.copy() for name, param in self._params.items()}
 
     def update(self, step: int) -> None:
-        """Take the weights in.
+        """Add the weights to the average.
 
         Args:
-            step: number of this update, from 1.
+            step: t, number of this update, from 1.
         """
-        self.apply(self.decay_at(step))
+        self.update_with_decay(self.decay_at(step))
 
     def decay_at(self, step: int) -> float:
-        """δ_t of an update's number, from 1."""
+        """δ_t of update t, from 1."""
         return min(self.decay, (1 + step) / (10 + step))
 
-    def apply(self, decay: Any) -> None:
-        """Take the weights in with this δ_t, which may be on the GPU."""
+    def update_with_decay(self, decay: Any) -> None:
+        """Add the weights to the average with this δ_t, a number or a 0-dimensional array on the GPU."""
         require_same_arrays(self._model.params, self._params, "the average")
         dispatch.ema_update_all(list(self.average.values()), list(self._params.values()), decay)
 
     def load(self, average: Mapping[str, Array]) -> None:
-        """Go on from an average that was saved; copied."""
+        """Set the average to a copy of a saved one, parameter name -> array."""
         for name, array in self.average.items():
-            array[...] = beside(average[name], array)
+            array[...] = to_device_of(average[name], array)
 
-    def settle(self) -> None:
-        """Give the model the averaged weights for good."""
+    def copy_to_model(self) -> None:
+        """Overwrite the model's weights with the average."""
         for name, param in self._params.items():
             param[...] = self.average[name]
 
     @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Within this context the model has the averaged weights; after it, its own to the bit."""
+    def averaged_weights(self) -> Iterator[None]:
+        """Within this context the model has the averaged weights; after it, its own again, bit for bit."""
         own = {name: param.copy() for name, param in self._params.items()}
         try:
-            self.settle()
+            self.copy_to_model()
             yield
         finally:
             for name, param in self._params.items():
                 param[...] = own[name]
+
+    def apply(self, decay: Any) -> None:
+        """Deprecated name of `update_with_decay`."""
+        warnings.warn("Ema.apply is now Ema.update_with_decay", DeprecationWarning, stacklevel=2)
+        self.update_with_decay(decay)
+
+    def settle(self) -> None:
+        """Deprecated name of `copy_to_model`."""
+        warnings.warn("Ema.settle is now Ema.copy_to_model", DeprecationWarning, stacklevel=2)
+        self.copy_to_model()
+
+    def applied(self) -> AbstractContextManager[None]:
+        """Deprecated name of `averaged_weights`."""
+        warnings.warn("Ema.applied is now Ema.averaged_weights", DeprecationWarning, stacklevel=2)
+        return self.averaged_weights()

@@ -1,13 +1,14 @@
-"""The optimizers: which parameters decay, what is remembered between steps."""
+"""AdamW, SGD, gradient clipping and the learning rate schedule."""
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.devices import beside, on_gpu
+from npswin.devices import on_gpu, to_device_of
 from npswin.training.trainable import Trainable, require_same_arrays
 from npswin.types import Array
 
@@ -15,7 +16,7 @@ from npswin.types import Array
 def decays(name: str, param: Array) -> bool:
     """Whether weight decay applies to a parameter.
 
-    As in the official code it does not to norms and biases (one axis), to position bias tables, nor to the absolute
+    As in the official code, it does not apply to norms and biases (one axis), position bias tables and the absolute
     position embedding.
 
     Args:
@@ -26,7 +27,7 @@ def decays(name: str, param: Array) -> bool:
 
 
 def clip_gradients(model: Trainable, max_norm: float) -> float:
-    """Shorten the whole gradient to `max_norm` where it is longer, as `torch.nn.utils.clip_grad_norm_` does.
+    """Scale the gradients down to a norm of at most `max_norm`, as `torch.nn.utils.clip_grad_norm_` does.
 
         g ← g · min(1, max_norm / (‖g‖ + 1e-6)), with ‖g‖ over all parameters together
 
@@ -35,7 +36,7 @@ def clip_gradients(model: Trainable, max_norm: float) -> float:
         max_norm: positive.
 
     Returns:
-        ‖g‖ before the clipping. Where it is not finite, the gradients are left alone.
+        ‖g‖ before clipping. Where it is not finite, the gradients are not changed.
 
     Raises:
         ValueError: `max_norm` is not positive.
@@ -45,22 +46,22 @@ def clip_gradients(model: Trainable, max_norm: float) -> float:
     grads = model.grads
     norm = float(dispatch.global_norm(grads.values()))
     factor = gradient_scale(norm, max_norm)
-    if factor < 1:  # which NaN is not
+    if factor < 1:  # False for NaN
         for grad in grads.values():
             grad *= factor
     return norm
 
 
 def gradient_scale(norm: Any, max_norm: float | None, loss_scale: float = 1.0) -> Any:
-    """By what an optimizer has to multiply gradients to clip them, and to take the scale of the loss out of them.
+    """The factor on all gradients that clips them and removes the loss scale.
 
     Args:
-        norm: of all gradients without that scale; on a GPU an array without axes, and the result is one, too.
+        norm: of all gradients, without the loss scale; on a GPU a 0-dimensional array, and so is the result.
         max_norm: as in `clip_gradients`, or None for no clipping.
-        loss_scale: by which the gradients are too large.
+        loss_scale: the factor that the gradients contain.
 
     Returns:
-        The factor; not finite where the norm is not, by which an optimizer knows to change nothing.
+        The factor. It is not finite where the norm is not; the optimizers then change nothing.
     """
     share = 1.0 if max_norm is None else np.minimum(1.0, max_norm / (norm + 1e-6))
     factor = (share + 0 * norm) / loss_scale  # 0 · inf is NaN
@@ -68,14 +69,14 @@ def gradient_scale(norm: Any, max_norm: float | None, loss_scale: float = 1.0) -
 
 
 class _Optimizer:
-    """The model's parameters, and one array a parameter for each thing that is remembered.
+    """The model's parameters, and the optimizer's state: one array for each parameter and kind, such as Adam's m.
 
     Attributes:
-        lr: the learning rate of the next step; set it as a schedule says.
+        lr: the learning rate of the next step; set it before each step to follow a schedule.
         steps: done so far.
     """
 
-    _remembered: tuple[str, ...]
+    _state_kinds: tuple[str, ...]
 
     def __init__(self, model: Trainable, lr: float, weight_decay: float) -> None:
         _check_at_least_zero("lr", lr)
@@ -85,52 +86,56 @@ class _Optimizer:
         self.steps = 0
         self._params = model.params
         self._model = model
-        self._memory = {
-            kind: {name: np.zeros_like(param) for name, param in self._params.items()} for kind in self._remembered
+        self._state = {
+            kind: {name: np.zeros_like(param) for name, param in self._params.items()} for kind in self._state_kinds
         }
 
     def step(self, grad_scale: Any = 1.0) -> None:
-        """Change all parameters in place by the gradients that `model.grads` holds.
+        """Update all parameters in place from `model.grads`.
 
         Args:
-            grad_scale: by which the gradients are multiplied first, see `gradient_scale`. Where it is not finite,
-                nothing changes.
+            grad_scale: factor on the gradients, see `gradient_scale`. Where it is not finite, nothing changes.
         """
         self.steps += 1
-        self.apply(self.lr, self.steps, grad_scale)
+        self.update_params(self.lr, self.steps, grad_scale)
 
-    def apply(self, lr: Any, step: Any, grad_scale: Any) -> None:
-        """What `step` does to the arrays, and no more; its numbers may be on the GPU.
+    def update_params(self, lr: Any, step: Any, grad_scale: Any) -> None:
+        """Update parameters and state as `step` does, with these scalars, and without counting the step.
 
         Args:
-            lr: η.
+            lr: η; each may also be a 0-dimensional array on the GPU.
             step: t, from 1.
             grad_scale: as in `step`.
         """
         require_same_arrays(self._model.params, self._params, "the optimizer")
         grads = self._model.grads
-        remembered = [list(arrays.values()) for arrays in self._memory.values()]
+        states = [list(arrays.values()) for arrays in self._state.values()]
         weight_decays = [self.weight_decay if decays(name, param) else 0.0 for name, param in self._params.items()]
-        ordered = [grads[name] for name in self._params]
-        self._update(lr, step, grad_scale, list(self._params.values()), ordered, *remembered, weight_decays)
+        ordered_grads = [grads[name] for name in self._params]
+        self._update(lr, step, grad_scale, list(self._params.values()), ordered_grads, *states, weight_decays)
+
+    def apply(self, lr: Any, step: Any, grad_scale: Any) -> None:
+        """Deprecated name of `update_params`."""
+        warnings.warn("apply is now update_params", DeprecationWarning, stacklevel=2)
+        self.update_params(lr, step, grad_scale)
 
     def _update(self, lr: Any, step: Any, grad_scale: Any, *arrays: Any) -> None:
         raise NotImplementedError
 
     def state(self) -> dict[str, Array]:
-        """Everything remembered between steps, for a checkpoint.
+        """The optimizer's state, for a checkpoint.
 
         Returns:
-            "step" (a 0-dimensional int64), and "KIND.NAME" for each parameter. The arrays are the optimizer's own.
+            "step" (a 0-dimensional int64), and "KIND.NAME" for each parameter, such as "m.head.bias". Not copies.
         """
-        flat = {f"{kind}.{name}": array for kind, arrays in self._memory.items() for name, array in arrays.items()}
+        flat = {f"{kind}.{name}": array for kind, arrays in self._state.items() for name, array in arrays.items()}
         return {"step": np.array(self.steps, np.int64), **flat}
 
     def load_state(self, state: Mapping[str, Array]) -> None:
-        """Go on from what `state()` returned.
+        """Set the state to a copy of what `state()` returned.
 
         Args:
-            state: of the same optimizer on a model of the same parameters; copied.
+            state: of the same optimizer on a model with the same parameters.
 
         Raises:
             ValueError: a missing, unexpected or misshapen entry. Nothing is changed then.
@@ -146,7 +151,7 @@ class _Optimizer:
         self.steps = int(state["step"])
         for key, array in own.items():
             if key != "step":
-                array[...] = beside(state[key], array)
+                array[...] = to_device_of(state[key], array)
 
 
 class AdamW(_Optimizer):
@@ -163,7 +168,7 @@ class AdamW(_Optimizer):
         ValueError: an argument out of its range.
     """
 
-    _remembered = ("m", "v")
+    _state_kinds = ("m", "v")
 
     def __init__(
         self,
@@ -199,7 +204,7 @@ class SGD(_Optimizer):
         ValueError: an argument out of its range.
     """
 
-    _remembered = ("velocity",)
+    _state_kinds = ("velocity",)
 
     def __init__(self, model: Trainable, lr: float, momentum: float = 0.9, weight_decay: float = 0.0) -> None:
         super().__init__(model, lr, weight_decay)
@@ -215,3 +220,36 @@ class SGD(_Optimizer):
 def _check_at_least_zero(name: str, value: Any) -> None:
     if not 0 <= value < math.inf:
         raise ValueError(f"{name}: got {value}, expected a finite number of at least 0")
+
+
+def warmup_cosine(step: int, total_steps: int, base_lr: float, warmup_steps: int = 0, min_lr: float = 0.0) -> float:
+    """The learning rate of a step: linear warm-up, then half a cosine (Goyal et al. 2017; Loshchilov & Hutter 2017).
+
+    Section 2.2 and equation 5 of these papers:
+
+        t < w:  η = η_max (t + 1) / (w + 1)
+        t ≥ w:  η = η_min + (η_max − η_min) (1 + cos(π (t − w) / (T − w))) / 2
+
+    Args:
+        step: t, from 0.
+        total_steps: T. From t = T on, the result is `min_lr`.
+        base_lr: η_max, reached at t = w.
+        warmup_steps: w, less than T.
+        min_lr: η_min.
+
+    Returns:
+        η for this step.
+
+    Raises:
+        ValueError: a negative step, or a warm-up of T steps or more.
+    """
+    if step < 0:
+        raise ValueError(f"step: got {step}, expected at least 0")
+    if not 0 <= warmup_steps < total_steps:
+        raise ValueError(
+            f"warmup_steps: got {warmup_steps}, expected 0 to {total_steps - 1} with total_steps={total_steps}"
+        )
+    if step < warmup_steps:
+        return base_lr * (step + 1) / (warmup_steps + 1)
+    progress = min((step - warmup_steps) / (total_steps - warmup_steps), 1.0)
+    return min_lr + (base_lr - min_lr) * (1 + math.cos(math.pi * progress)) / 2

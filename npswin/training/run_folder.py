@@ -1,4 +1,4 @@
-"""The folder of a run: what was asked for, what happened at each step, and where it stands."""
+"""The files of a run: its settings, a line of metrics for each step, and checkpoints."""
 
 import errno
 import json
@@ -11,13 +11,13 @@ from npswin.devices import to_host
 from npswin.training.learner import Learner
 from npswin.types import Array
 from npswin.weights import WeightFileError, load_tensors, save_tensors
-from npswin.weights.files import write_aside
+from npswin.weights.files import write_atomically
 
-_MEMORY = "training/"  # prefix of all that a checkpoint holds beside the weights
+_STATE_PREFIX = "training/"  # of the names of all tensors in a checkpoint but the weights
 
 
 class RunFolderError(ValueError):
-    """A folder that this run cannot use; the message names it and says why."""
+    """A folder that this run cannot use; the message has its path and the reason."""
 
 
 class RunFolder:
@@ -43,28 +43,28 @@ class RunFolder:
             OSError: it cannot be made or written to.
         """
         if self.path.is_dir() and any(self.path.iterdir()):
-            way = "go on with the run in it (--resume, or resume=True)" if self.last.is_file() else "delete it"
-            raise RunFolderError(f"{self.path}: not empty; {way}, or choose another folder (--out, or out=)")
+            hint = "resume the run in it (--resume, or resume=True)" if self.last.is_file() else "delete it"
+            raise RunFolderError(f"{self.path}: not empty; {hint}, or choose another folder (--out, or out=)")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OSError(error.errno, f"cannot be made a run's folder ({error.strerror})", str(self.path)) from error
         text = json.dumps(description, indent=2) + "\n"
-        write_aside(self.config, lambda file: file.write(text.encode()))
+        write_atomically(self.config, lambda file: file.write(text.encode()))
         self._open_log(lines=0)
 
     def reopen(self, description: Mapping[str, Any], learner: Learner) -> dict[str, Any]:
-        """Go back to the run's last checkpoint, and cut metrics.jsonl back to it.
+        """Restore the run's last checkpoint, and remove the lines of metrics.jsonl after it.
 
         Args:
-            description: as given to `create`.
-            learner: restored.
+            description: of this run, compared with the one in config.json.
+            learner: set to the checkpoint's weights and state.
 
         Returns:
             The state that was given to `save_last`.
 
         Raises:
-            RunFolderError: there is no run, or its description differs, or its metrics end before the checkpoint.
+            RunFolderError: there is no run, or its description differs, or metrics.jsonl has too few lines.
             WeightFileError: the checkpoint is damaged.
             OSError: the folder cannot be read or written to.
         """
@@ -76,32 +76,33 @@ class RunFolder:
         except ValueError as error:
             raise RunFolderError(f"{self.config}: not JSON ({error})") from error
         if differences := _differences(_comparable(found), _comparable(json.loads(json.dumps(description)))):
-            way = "give its settings, or choose another folder (--out, or out=)"
-            raise RunFolderError(f"{self.path}: holds a run that differs in {'; '.join(differences)}; {way}")
+            hint = "use its settings, or choose another folder (--out, or out=)"
+            raise RunFolderError(f"{self.path}: holds a run that differs in {'; '.join(differences)}; {hint}")
         tensors, metadata = load_tensors(self.last)
-        memory = {name.removeprefix(_MEMORY): tensors.pop(name) for name in list(tensors) if name.startswith(_MEMORY)}
+        state_names = [name for name in tensors if name.startswith(_STATE_PREFIX)]
+        training_state = {name.removeprefix(_STATE_PREFIX): tensors.pop(name) for name in state_names}
         try:
             state: dict[str, Any] = json.loads(metadata["training"])
-            learner.restore(tensors, memory, state["step"])
+            learner.restore(tensors, training_state, state["step"])
         except KeyError as error:
             raise WeightFileError(f"{self.last}: no checkpoint of a run (its metadata lacks {error})") from error
         except ValueError as error:
             raise WeightFileError(f"{self.last}: no checkpoint of this run ({error})") from error
-        write_aside(self.config, lambda file: file.write(text))  # raises where the folder cannot be written to
+        write_atomically(self.config, lambda file: file.write(text))  # raises where the folder cannot be written to
         self._open_log(lines=state["step"] - (state["pending"] is not None))
         return state
 
     def _open_log(self, lines: int) -> None:
         self._log = open(self.metrics, "a+b", buffering=0)  # noqa: SIM115 (closed by `close`)
         self._log.seek(0)
-        kept = self._log.read().split(b"\n")[:-1][:lines]
-        if len(kept) < lines:
+        found = self._log.read().split(b"\n")[:-1][:lines]
+        if len(found) < lines:
             self.close()
-            raise RunFolderError(f"{self.metrics}: has {len(kept)} lines, but the checkpoint is {lines} steps further")
-        self._log.truncate(sum(len(line) + 1 for line in kept))
+            raise RunFolderError(f"{self.metrics}: has {len(found)} lines, but the checkpoint needs {lines}")
+        self._log.truncate(sum(len(line) + 1 for line in found))
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Add a line to metrics.jsonl, wholly or not at all."""
+        """Add a line to metrics.jsonl; where it cannot be written, the file is unchanged and an OSError is raised."""
         assert self._log is not None
         line = json.dumps(record, allow_nan=False).encode() + b"\n"
         end = os.fstat(self._log.fileno()).st_size
@@ -117,17 +118,17 @@ class RunFolder:
         return [json.loads(line) for line in self.metrics.read_bytes().splitlines()]
 
     def save_last(self, learner: Learner, state: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
-        """Write last.safetensors: the weights under their own names, all else that the learner has under `training/`.
+        """Write last.safetensors: the weights under their own names, the training state under `training/`.
 
         Args:
-            learner: whose weights and memory are written.
-            state: "step", "pending" and whatever else the run has to know; as JSON can hold it.
+            learner: its weights and training state are written.
+            state: "step", "pending" and further values of the run; as JSON can hold it.
             metadata: further text for the file's header.
         """
         assert self._log is not None
-        os.fsync(self._log.fileno())  # the metrics never lag behind the checkpoint, even if the power fails
-        memory = {_MEMORY + name: tensor for name, tensor in learner.memory().items()}
-        tensors = {name: to_host(tensor) for name, tensor in {**learner.model.params, **memory}.items()}
+        os.fsync(self._log.fileno())  # so that a checkpoint on disk never has more steps than the metrics
+        training_state = {_STATE_PREFIX + name: tensor for name, tensor in learner.training_state().items()}
+        tensors = {name: to_host(tensor) for name, tensor in {**learner.model.params, **training_state}.items()}
         save_tensors(self.last, tensors, {**metadata, "training": json.dumps(state)})
 
     def save_best(self, weights: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
@@ -142,7 +143,7 @@ class RunFolder:
 
 
 def _comparable(description: Mapping[str, Any]) -> dict[str, Any]:
-    """What two descriptions of one run have in common: it may go on on another device, with other rounding."""
+    """The description without precision and backend, since a run may be resumed on another device."""
     training = {name: value for name, value in description.get("training", {}).items() if name != "precision"}
     return {**description, "training": training, "backend": None}
 

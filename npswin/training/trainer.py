@@ -1,4 +1,4 @@
-"""The training loop: epochs, evaluations and checkpoints, stopped and resumed to the bit."""
+"""The training loop: epochs, evaluations and checkpoints. A resumed run is bitwise identical to an unstopped one."""
 
 import json
 import os
@@ -9,43 +9,40 @@ import numpy as np
 from npswin.backends import allow_tf32, get_backend
 from npswin.data import ImageDataset, batch_rng, channel_statistics, epoch_batches, steps_per_epoch
 from npswin.devices import on_gpu
-from npswin.training.arriving import Arriving
-from npswin.training.augment import augment
 from npswin.training.config import TrainConfig
 from npswin.training.evaluate import Evaluation, evaluate
-from npswin.training.feed import feed
-from npswin.training.finite import NonFiniteError, require_finite_weights
-from npswin.training.inputs import check_data, describe_data
-from npswin.training.interrupts import Interrupts, TrainingInterrupted
-from npswin.training.learner import Learner, settled
+from npswin.training.gpu.transfers import AsyncScalar
+from npswin.training.gradients import NonFiniteError, require_finite_weights
+from npswin.training.inputs import as_input, augment, check_data, describe_data, load_batches
+from npswin.training.learner import Learner
 from npswin.training.pictures import draw_curves
-from npswin.training.progress import progress, say
 from npswin.training.run_folder import RunFolder
-from npswin.training.trainable import Trainable, as_input
+from npswin.training.terminal import StopSignals, TrainingInterrupted, print_stderr, show_progress
+from npswin.training.trainable import Trainable
 from npswin.types import Array
 
 
-class _Stop(Exception):
-    """Leave the loop; the state is whole."""
+class _StopTraining(Exception):
+    """Raised between two steps or batches, when a checkpoint can be saved, to leave the loop."""
 
 
 class Trainer:
-    """Trains a model on images and leaves a folder that tells all about it.
+    """Trains a model on images, and writes settings, metrics, checkpoints and curves into the run's folder.
 
         trainer = Trainer(model, train_data, test_data, TrainConfig(epochs=10), "runs/first")
         result = trainer.fit()
 
-    The folder gets config.json, metrics.jsonl (a line a step), last.safetensors (the weights, and under `training/` all
-    else that is needed to go on), best.safetensors (the weights that did best on the test images: averaged ones where
-    the recipe has an average) and curves.png.
+    The folder gets config.json, metrics.jsonl (a line per step), last.safetensors (the weights, and under `training/`
+    all else that is needed to resume), best.safetensors (the weights with the best accuracy on the test images:
+    averaged ones where the recipe has an average) and curves.png.
 
-    Which images a step sees and what it draws depend on (seed, epoch, step) alone. A run that was stopped or that
-    crashed, and then goes on by `fit(resume=True)` with a model of the same configuration, therefore comes to the same
-    weights and the same metrics, to the bit, as one that never stopped.
+    The images of a step and its random numbers depend on (seed, epoch, step) alone. A run that was stopped or crashed,
+    and is resumed by `fit(resume=True)` with a model of the same configuration, therefore gives weights and metrics
+    that are bitwise identical to those of a run that was never stopped.
 
     Args:
         model: trained in place.
-        train_data: images to learn from.
+        train_data: images to train on.
         test_data: images to evaluate on after each epoch.
         config: the recipe.
         out: the run's folder.
@@ -55,7 +52,7 @@ class Trainer:
         best_accuracy: on the test images, so far; None before the first evaluation.
 
     Raises:
-        ValueError: the data do not fit the model.
+        ValueError: channels or classes of the data are not the model's, or the precision needs a GPU.
     """
 
     def __init__(
@@ -88,44 +85,44 @@ class Trainer:
         }
         self._steps_per_epoch = steps_per_epoch(len(train_data), config.batch_size)
         self._learner = Learner(model, config, self._steps_per_epoch)
-        # The record of an epoch's last step, from the step until the evaluation that completes it.
-        self._pending: dict[str, Any] | None = None
-        self._interrupts = Interrupts()
+        # The record of an epoch's last step, until the evaluation adds its results and it is written.
+        self._unevaluated_record: dict[str, Any] | None = None
+        self._stop_signals = StopSignals()
 
     def fit(self, resume: bool = False) -> Evaluation:
         """Train to the end of the recipe.
 
         Args:
-            resume: go on from last.safetensors in the run's folder, instead of starting in an empty one.
+            resume: continue from last.safetensors in the run's folder, instead of starting in an empty one.
 
         Returns:
             The evaluation on the test images at the end, of the weights that the model then has: the averaged ones
             where the recipe has an average.
 
         Raises:
-            RunFolderError: the folder is not as it should be, or holds a run with another recipe, model or data.
-            TrainingInterrupted: Ctrl-C or SIGTERM; everything is saved.
-            NonFiniteError: NaN or infinity; the last good checkpoint is kept.
-            RuntimeError: too little memory for a step; the last checkpoint is kept.
+            RunFolderError: the folder is not empty, or has no run to resume, or one with another recipe, model or data.
+            TrainingInterrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
+            NonFiniteError: NaN or infinity; the last checkpoint is from before it.
+            RuntimeError: too little memory for a step; the last checkpoint remains.
             WeightFileError: the checkpoint to resume from is damaged.
-            OSError: a file could not be written; the last checkpoint is kept.
+            OSError: a file could not be written; the last checkpoint remains.
         """
         learner = self._learner
         tf32_before = allow_tf32(self.config.precision == "tf32")
         try:
             if resume:
                 state = self._folder.reopen(self._description, learner)
-                self.best_accuracy, self._pending = state["best_accuracy"], state["pending"]
-                say(f"going on after step {learner.step} of {learner.total_steps}")
+                self.best_accuracy, self._unevaluated_record = state["best_accuracy"], state["pending"]
+                print_stderr(f"resuming after step {learner.step} of {learner.total_steps}")
             else:
                 self._folder.create(self._description)
-                self._save()  # a folder or a disk that cannot take a checkpoint is found out now
-            with Interrupts() as self._interrupts, np.errstate(all="ignore"):  # what is not finite is found by name
+                self._save()  # so that a folder or disk that cannot hold a checkpoint raises before training
+            with StopSignals() as self._stop_signals, np.errstate(all="ignore"):  # NonFiniteError names the tensor
                 result = self._run()
-        except _Stop:
-            assert self._interrupts.requested is not None
+        except _StopTraining:
+            assert self._stop_signals.received is not None
             message = f"stopped after step {learner.step} of {learner.total_steps}, saved {self._folder.last}"
-            raise TrainingInterrupted(message, self._interrupts.requested) from None
+            raise TrainingInterrupted(message, self._stop_signals.received) from None
         except NonFiniteError as error:
             raise NonFiniteError(
                 f"after step {learner.step}: {error}; {self._folder.last} is from before it"
@@ -139,51 +136,54 @@ class Trainer:
             self._folder.close()
             allow_tf32(tf32_before)
         if learner.ema is not None:
-            learner.ema.settle()
+            learner.ema.copy_to_model()
         return result
 
     def _run(self) -> Evaluation:
         result = None
         try:
-            while self._learner.step < self._learner.total_steps or self._pending is not None:
-                if self._pending is None:
+            while self._learner.step < self._learner.total_steps or self._unevaluated_record is not None:
+                if self._unevaluated_record is None:
                     self._train_epoch()
                 result = self._finish_epoch()
             return result or self._evaluate()
-        except _Stop:
+        except _StopTraining:
             self._save()
             raise
 
     def _train_epoch(self) -> None:
-        """The steps of an epoch that are not done yet. The last one's record is left pending."""
+        """Do the remaining steps of an epoch, and write their records, except the last one's."""
         learner, config = self._learner, self.config
         epoch, first = divmod(learner.step, self._steps_per_epoch)
-        batches = list(epoch_batches(len(self.train_data), config.batch_size, config.seed, epoch))
-        total, done = sum(map(len, batches)), sum(map(len, batches[:first]))
-        waiting: list[dict[str, Any]] = []  # records of steps that a GPU may not have done yet
-        values: dict[str, str] = {}
-        coming = feed(self.train_data, batches[first:], next(iter(self.model.params.values())))
-        with progress(f"epoch {epoch + 1}/{config.epochs}", total, done) as shown:
-            for within, (images, labels) in enumerate(coming, start=first):
-                waiting.append(self._train_step(images, labels, epoch, within))
-                is_last, asked = within == len(batches) - 1, self._interrupts.requested is not None
-                is_due = not is_last and config.checkpoint_every and learner.step % config.checkpoint_every == 0
-                may_wait = isinstance(waiting[-1]["loss"], Arriving) and not (is_last or is_due or asked)
-                while len(waiting) > may_wait:
-                    record = settled(waiting.pop(0), learner)
-                    values = {"loss": f"{record['loss']:.3f}", "rate": f"{record['lr']:.1e}"}
-                    if is_last and not waiting:
-                        self._pending = record
+        index_batches = list(epoch_batches(len(self.train_data), config.batch_size, config.seed, epoch))
+        total, done = sum(map(len, index_batches)), sum(map(len, index_batches[:first]))
+        unfinished: list[dict[str, Any]] = []  # records of steps that a GPU may still be computing
+        shown_values: dict[str, str] = {}
+        batches = load_batches(self.train_data, index_batches[first:], next(iter(self.model.params.values())))
+        with show_progress(f"epoch {epoch + 1}/{config.epochs}", total, done) as progress:
+            for step, (images, labels) in enumerate(batches, start=first):
+                unfinished.append(self._train_step(images, labels, epoch, step))
+                is_last, must_stop = step == len(index_batches) - 1, self._stop_signals.received is not None
+                must_save = not is_last and config.checkpoint_every and learner.step % config.checkpoint_every == 0
+                # On a GPU, a step's record is written while the next step is computed.
+                is_async = isinstance(unfinished[-1]["loss"], AsyncScalar)
+                may_stay = 1 if is_async and not (is_last or must_save or must_stop) else 0
+                while len(unfinished) > may_stay:
+                    record = learner.finish_step(unfinished.pop(0))
+                    shown_values = {"loss": f"{record['loss']:.3f}", "lr": f"{record['lr']:.1e}"}
+                    if is_last and not unfinished:
+                        self._unevaluated_record = record
                     else:
                         self._folder.append(record)
-                shown.advance(len(labels), **values)
-                if is_due:
+                progress.advance(len(labels), **shown_values)
+                if must_save:
                     self._save()
-                if asked:
-                    raise _Stop
+                if must_stop:
+                    raise _StopTraining
 
-    def _train_step(self, images: Array, labels: Array, epoch: int, within: int) -> dict[str, Any]:
-        rng = batch_rng(self.config.seed, epoch, within)
+    def _train_step(self, images: Array, labels: Array, epoch: int, step: int) -> dict[str, Any]:
+        """Step number `step` of an epoch, both from 0; returns its record."""
+        rng = batch_rng(self.config.seed, epoch, step)
         inputs, targets = augment(
             images,
             labels,
@@ -195,36 +195,36 @@ class Trainer:
             rng,
         )
         inputs = as_input(self.model, inputs, self.config.precision)
-        return {"epoch": epoch + 1, **self._learner.learn(inputs, targets, seed=int(rng.integers(2**63)))}
+        return {"epoch": epoch + 1, **self._learner.train_step(inputs, targets, seed=int(rng.integers(2**63)))}
 
     def _finish_epoch(self) -> Evaluation:
-        """Evaluate, then write what is known of the epoch: metrics, checkpoints and curves."""
-        assert self._pending is not None
+        """Evaluate, then write the epoch's last record, checkpoints and curves."""
+        assert self._unevaluated_record is not None
         result = self._evaluate()
         if self.best_accuracy is None or result.accuracy > self.best_accuracy:
             self.best_accuracy = result.accuracy
-            with self._learner.averaged():
+            with self._learner.averaged_weights():
                 self._folder.save_best(self.model.params, self._metadata())
-        record = {**self._pending, "test_loss": result.loss, "test_accuracy": result.accuracy}
+        record = {**self._unevaluated_record, "test_loss": result.loss, "test_accuracy": result.accuracy}
         self._folder.append(record)
-        self._pending = None
+        self._unevaluated_record = None
         self._save()
         records = self._folder.records()
         draw_curves(records, self.train_data.name, self._folder.path / "curves.png")
         loss = float(np.mean([one["loss"] for one in records if one["epoch"] == record["epoch"]]))
-        say(
+        print_stderr(
             f"epoch {record['epoch']}/{self.config.epochs}: mean loss {loss:.3f}, test loss {result.loss:.3f}, "
             f"test accuracy {100 * result.accuracy:.2f} % ({self.test_data.name}, {result.images} images)"
         )
-        self._stop_if_asked()
+        self._raise_if_signalled()
         return result
 
     def _evaluate(self) -> Evaluation:
         def each_batch(images: int) -> None:
-            shown.advance(images)
-            self._stop_if_asked()
+            progress.advance(images)
+            self._raise_if_signalled()
 
-        with self._learner.averaged(), progress("evaluation", len(self.test_data)) as shown:
+        with self._learner.averaged_weights(), show_progress("evaluation", len(self.test_data)) as progress:
             return evaluate(
                 self.model,
                 self.test_data,
@@ -234,17 +234,21 @@ class Trainer:
                 precision=self.config.precision,
             )
 
-    def _stop_if_asked(self) -> None:
-        if self._interrupts.requested is not None:
-            raise _Stop
+    def _raise_if_signalled(self) -> None:
+        if self._stop_signals.received is not None:
+            raise _StopTraining
 
     def _save(self) -> None:
         if self._learner.step:
-            require_finite_weights(self.model, waits=True)
-        state = {"step": self._learner.step, "best_accuracy": self.best_accuracy, "pending": self._pending}
+            require_finite_weights(self.model, sync_gpu=True)
+        state = {
+            "step": self._learner.step,
+            "best_accuracy": self.best_accuracy,
+            "pending": self._unevaluated_record,
+        }
         self._folder.save_last(self._learner, state, self._metadata())
 
     def _metadata(self) -> dict[str, str]:
-        """What a weight file of this run says about itself, beside the model's config."""
+        """Metadata of the weight files: the model's config, and the data's description."""
         about = {name: json.dumps(self._description[name]) for name in ("train_data", "class_names", "mean", "std")}
         return {"config": json.dumps(self.model.config), **about}

@@ -2,8 +2,8 @@
 
 from npswin.weights.files import WeightFileError, load_tensors, save_tensors
 from npswin.weights.layouts import detect_layout, to_official
-from npswin.weights.lazy import TensorFile
 from npswin.weights.load import LoadReport, WeightMismatchError, load_weights
+from npswin.weights.tensor_file import TensorFile
 
 __all__ = [
     "LoadReport",

@@ -1,7 +1,7 @@
-"""Tensors in safetensors files: read whole or not at all, written aside and then renamed.
+"""Tensors in safetensors files, which are read completely and written atomically.
 
-The format: 8 bytes with the header's length, a JSON header that tells each tensor's dtype, shape and place, then the
-tensors' bytes. Nothing in it can run code, unlike a pickle.
+The format: 8 bytes with the header's length, a JSON header with each tensor's dtype, shape and byte offsets, then the
+tensors' bytes. Unlike a pickle, it contains no code.
 """
 
 import contextlib
@@ -36,31 +36,31 @@ _PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".pkl", ".ckpt")
 
 
 class WeightFileError(ValueError):
-    """A weight file that cannot be used; the message names the file and what is wrong in it."""
+    """A weight file that cannot be used; the message has its path and the reason."""
 
 
-def write_aside(path: str | PathLike[str], write: Callable[[BinaryIO], Any]) -> None:
-    """Write a file under another name beside `path`, then rename it, so that `path` is never half written.
+def write_atomically(path: str | PathLike[str], write: Callable[[BinaryIO], Any]) -> None:
+    """Write a file under a temporary name in the same folder, then rename it, so that `path` is never half written.
 
     Args:
-        path: the file to create or to replace; its folder must exist.
+        path: the file to create or replace; its folder must exist.
         write: called with the open binary file.
 
     Raises:
-        OSError: the file could not be written (no such folder, read-only, disk full, ...). Its message names `path`,
-            what stood there before is unchanged, and nothing is left beside it.
+        OSError: the file could not be written (no such folder, read-only, disk full, ...). The message has `path`; a
+            file that was there before is unchanged, and the temporary file is deleted.
     """
     path = Path(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
-        with open(aside, "wb") as file:
+        with open(temporary, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(aside, path)
+        os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
-            aside.unlink()
+            temporary.unlink()
         if isinstance(error, OSError):
             raise OSError(error.errno, f"cannot write the file: {error.strerror}", str(path)) from error
         raise
@@ -72,13 +72,13 @@ def save_tensors(
     """Write tensors to a safetensors file. The same tensors and metadata give the same bytes.
 
     Args:
-        path: the file, replaced as a whole if it exists.
+        path: the file, replaced if it exists.
         tensors: arrays of floats (16, 32, 64 bits), integers or booleans, by name.
-        metadata: text by name, kept in the file's header.
+        metadata: text by name, for the file's header.
 
     Raises:
-        ValueError: a tensor or a piece of metadata that the format cannot hold, named.
-        OSError: the file could not be written; see `write_aside`.
+        ValueError: the format cannot store a tensor or an entry of the metadata; the message names it.
+        OSError: the file could not be written; see `write_atomically`.
     """
     header: dict[str, Any] = {"__metadata__": dict(sorted((metadata or {}).items()))}
     for key, text in header["__metadata__"].items():
@@ -101,7 +101,7 @@ def save_tensors(
         for array in arrays:
             file.write(array.tobytes())
 
-    write_aside(path, write)
+    write_atomically(path, write)
 
 
 def load_tensors(path: str | PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:
@@ -114,7 +114,7 @@ def load_tensors(path: str | PathLike[str]) -> tuple[dict[str, Array], dict[str,
         The tensors by name, float16 and bfloat16 as float32 (which holds them exactly), and the header's metadata.
 
     Raises:
-        WeightFileError: the file is not safetensors, is cut short or damaged, or holds a dtype that NumPy lacks.
+        WeightFileError: the file is not safetensors, is cut short or damaged, or has a dtype that NumPy lacks.
         OSError: the file cannot be read; FileNotFoundError where there is none.
     """
     import safetensors
@@ -124,7 +124,7 @@ def load_tensors(path: str | PathLike[str]) -> tuple[dict[str, Array], dict[str,
     try:
         entries = sorted(safetensors.deserialize(content), key=lambda entry: entry[0])
     except safetensors.SafetensorError as error:
-        raise WeightFileError(f"{path}: {diagnosis(path, content)} ({error})") from error
+        raise WeightFileError(f"{path}: {describe_bad_file(path, content)} ({error})") from error
     try:
         tensors = {name: decode_tensor(name, entry) for name, entry in entries}
     except ValueError as error:
@@ -145,14 +145,14 @@ def decode_tensor(name: str, entry: dict[str, Any]) -> Array:
     return (array.astype(np.float32) if code == "F16" else array).reshape(shape)
 
 
-def diagnosis(path: Path, content: bytes) -> str:
-    """What kind of file this is, given that it is no safetensors file."""
+def describe_bad_file(path: Path, content: bytes) -> str:
+    """The kind of a file that safetensors cannot read, from its name and first bytes, for an error message."""
     looks_like_safetensors = content[8:9] == b"{"
     if not looks_like_safetensors and (content[:4] == b"PK\x03\x04" or path.suffix.lower() in _PICKLE_SUFFIXES):
         converted = str(path.with_suffix(".safetensors"))
         return (
-            "a PyTorch pickle. Pickle is never read here, since it can run any code. Where PyTorch is installed, two "
-            "lines of Python convert it:\n\n"
+            "a PyTorch pickle. Pickles are never read here, since they can run any code. Where PyTorch is installed, "
+            "two lines of Python convert it:\n\n"
             "    import torch; from safetensors.torch import save_file\n"
             f"    s = torch.load({str(path)!r}, map_location='cpu', weights_only=True); "
             f"save_file({{k: v.contiguous() for k, v in s.get('model', s).items()}}, {converted!r})\n\n"

@@ -1,4 +1,4 @@
-"""transformers' Swin: queries, keys and values apart, and names of its own."""
+"""The layout of transformers' Swin: separate weights for queries, keys and values, and other names."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from npswin.weights.layout_renames import Rule, rename
 _BLOCK = r"(?:swin\.)?encoder\.layers\.(\d+)\.blocks\.(\d+)\."
 _OFFICIAL_BLOCK = r"layers.\1.blocks.\2."
 
-# The names of the files on the hub, and where they differ, those of the modules in transformers 5.
+# The names in the hub's files, and where they differ, those of the modules in transformers 5.
 RULES: list[Rule] = [
     (r"(?:swin\.)?embeddings\.patch_embeddings\.projection\.(.+)", r"patch_embed.proj.\1"),
     (r"(?:swin\.)?embeddings\.norm\.(.+)", r"patch_embed.norm.\1"),
@@ -34,10 +34,10 @@ RULES: list[Rule] = [
 
 
 def convert(tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """Official names; the three matrices of q, k, v, each (hd, C), one above the other as (3hd, C).
+    """Official names, with the matrices of q, k and v, each (hd, C), concatenated to one of (3hd, C).
 
     Raises:
-        ValueError: the three do not fit together.
+        ValueError: their shapes cannot be concatenated, or two tensors would get the same name.
     """
     official = rename(tensors, RULES)
     for q in [name for name in official if ".attn.q." in name]:
@@ -47,7 +47,7 @@ def convert(tensors: Mapping[str, Array]) -> dict[str, Array]:
                 official[q.replace(".attn.q.", ".attn.qkv.")] = np.concatenate([official[part] for part in parts])
             except ValueError as error:
                 shapes = ", ".join(str(official[part].shape) for part in parts)
-                raise ValueError(f"{', '.join(parts)}: shapes {shapes} cannot be joined") from error
+                raise ValueError(f"{', '.join(parts)}: shapes {shapes} cannot be concatenated") from error
             for part in parts:
                 del official[part]
     return official

@@ -1,4 +1,4 @@
-"""swin-transformer-pytorch: patches are cut and merged by an unfold, and bias tables are read the other way round."""
+"""The layout of swin-transformer-pytorch: unfold's order of a patch's elements, and bias tables with reversed axes."""
 
 import math
 import re
@@ -12,10 +12,10 @@ _MASKS = ("upper_lower_mask", "left_right_mask")
 _TABLE = "attn.pos_embedding"
 
 
-def _block_rule(inside: str, official: str) -> Rule:
-    """Blocks come in pairs here, a regular one and a shifted one; officially they are counted one by one."""
+def _block_rule(pattern: str, official: str) -> Rule:
+    """A rule for a tensor of a block. Blocks are numbered in pairs here, officially one by one."""
     return (
-        _BLOCK + inside + r"(.*)",
+        _BLOCK + pattern + r"(.*)",
         lambda m: f"layers.{int(m[1]) - 1}.blocks.{2 * int(m[2]) + int(m[3])}.{official}{m[4]}",
     )
 
@@ -35,8 +35,8 @@ _RULES: list[Rule] = [
 ]
 
 
-def window_side(tensors: Mapping[str, Array]) -> int | None:
-    """M, from the masks (M², M²) that shifted blocks keep beside their weights; None where there is none."""
+def find_window_size(tensors: Mapping[str, Array]) -> int | None:
+    """M, from the masks (M², M²) that are saved with the weights of shifted blocks; None where there is none."""
     for key, tensor in tensors.items():
         if key.rpartition(".")[2] in _MASKS:
             return math.isqrt(len(tensor))
@@ -47,12 +47,12 @@ def convert(tensors: Mapping[str, Array], window_size: int | None, in_chans: int
     """Official names and array layouts.
 
     Args:
-        tensors: by this layout's names; masks are left out of the result.
-        window_size: M, or None where it is not known.
+        tensors: by this layout's names; the result has no masks.
+        window_size: M, or None where it is unknown.
         in_chans: c, the images' channels.
 
     Raises:
-        ValueError: a tensor's shape does not suit the layout, or without M a table could be of either kind.
+        ValueError: a tensor has a wrong shape, or without M the kind of a table is ambiguous.
     """
     official = rename({key: t for key, t in tensors.items() if key.rpartition(".")[2] not in _MASKS}, _RULES)
     for name, tensor in list(official.items()):
@@ -67,8 +67,8 @@ def convert(tensors: Mapping[str, Array], window_size: int | None, in_chans: int
 
 
 def _patch_weight(weight: Array, in_chans: int) -> Array:
-    """(C, c·p²) to the convolution's (C, c, p, p): unfold puts the channel first, then the row, then the column."""
-    for channels in (in_chans, 3, 1):  # what is expected first; 3p² is never a square, so 3 and 1 are told apart
+    """(C, c·p²) to the convolution's (C, c, p, p). Unfold's order is channel, row, column."""
+    for channels in (in_chans, 3, 1):  # the given one first; 3p² is never a square, so 3 and 1 are unambiguous
         side = math.isqrt(weight.shape[1] // channels) if weight.ndim == 2 else 0
         if side and channels * side * side == weight.shape[1]:
             return weight.reshape(len(weight), channels, side, side)
@@ -76,7 +76,7 @@ def _patch_weight(weight: Array, in_chans: int) -> Array:
 
 
 def _reduction_weight(name: str, weight: Array) -> Array:
-    """The columns of patch merging: (channel, row, column) here, (column, row, channel) officially."""
+    """Reorder the columns of patch merging: (channel, row, column) here, (column, row, channel) officially."""
     if weight.ndim != 2 or weight.shape[1] % 4:
         raise ValueError(f"{name}: got {weight.shape}, expected (2C, 4C)")
     grouped = weight.reshape(len(weight), -1, 2, 2)
@@ -84,11 +84,10 @@ def _reduction_weight(name: str, weight: Array) -> Array:
 
 
 def _bias_table(name: str, table: Array, window_size: int | None) -> tuple[str, Array]:
-    """The name of its kind, and the table as npswin reads it.
+    """The official name of a bias table, and the table in the official layout.
 
-    A relative table has side 2M − 1, a full one M². A side that is an odd square, such as 49, can be either, so then
-    M has to be known. The relative one is read here at key − query, officially at query − key, so both of its axes
-    turn round.
+    A relative table has side 2M − 1, a full one M². A side that is an odd square, such as 49, can be either, so M is
+    needed. A relative table is indexed by key − query here, officially by query − key, so both axes are reversed.
     """
     side = len(table) if table.ndim == 2 and table.shape[0] == table.shape[1] else 0
     relative, full = side % 2 == 1, side > 0 and math.isqrt(side) ** 2 == side
@@ -97,7 +96,7 @@ def _bias_table(name: str, table: Array, window_size: int | None) -> tuple[str, 
     if relative and full and side > 1:
         raise ValueError(
             f"{name}: {side}×{side} is the relative table of M = {(side + 1) // 2} or the full one of "
-            f"M = {math.isqrt(side)}, and there is no mask to tell which; expected a complete state dict as `like`"
+            f"M = {math.isqrt(side)}, and there is no mask to decide; expected a complete state dict as `like`"
         )
     if relative:
         return "relative_position_bias_table", table[::-1, ::-1].reshape(side * side, 1)

@@ -1,4 +1,4 @@
-"""Weights from a file of any known layout into a model, all of them or none."""
+"""Loading weights of any known layout into a model."""
 
 import math
 import os
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from npswin.devices import beside
+from npswin.devices import to_device_of
 from npswin.ops.resize import resize_bicubic_forward
 from npswin.types import Array
 from npswin.weights.files import WeightFileError, load_tensors
@@ -19,7 +19,7 @@ Shape = tuple[int, ...]
 
 
 class HasParams(Protocol):
-    """What `load_weights` needs of a model."""
+    """The interface that `load_weights` needs of a model."""
 
     @property
     def params(self) -> dict[str, Array]:
@@ -27,20 +27,20 @@ class HasParams(Protocol):
 
 
 class WeightMismatchError(ValueError):
-    """Weights that do not belong to the model; the message lists every key that differs."""
+    """Weights of another model; the message lists all keys that differ."""
 
 
 @dataclass
 class LoadReport:
-    """What `load_weights` did, by official name.
+    """The result of `load_weights`, by official names.
 
     Attributes:
-        layout: the key layout that was recognized.
-        loaded: parameters that were set, the resized ones included.
-        resized: parameters that were resampled from another window or image size: shape found, shape wanted.
-        missing: parameters that the model has and the weights have not.
-        unexpected: names that the weights have and the model has not.
-        misshapen: parameters whose shape does not fit: shape found, shape wanted.
+        layout: the detected key layout.
+        loaded: parameters that were set, including resized ones.
+        resized: parameters that were resampled from another window or image size: shape found, shape of the model.
+        missing: parameters of the model that are not in the weights.
+        unexpected: names in the weights that are not in the model.
+        misshapen: parameters with a wrong shape: shape found, shape of the model.
     """
 
     layout: str
@@ -52,7 +52,7 @@ class LoadReport:
 
     @property
     def complete(self) -> bool:
-        """Whether each parameter found its tensor and each tensor its parameter."""
+        """Whether parameters and tensors match one to one."""
         return not (self.missing or self.unexpected or self.misshapen)
 
     def __str__(self) -> str:
@@ -67,39 +67,40 @@ class LoadReport:
 def load_weights(
     model: HasParams, source: str | PathLike[str] | Mapping[str, Array], strict: bool = True
 ) -> LoadReport:
-    """Set a model's parameters, in place, from weights in any layout that `detect_layout` knows.
+    """Set a model's parameters, in place, from weights in any layout of `detect_layout`.
 
     Relative position bias tables of another window size, and absolute position embeddings of another square image size,
-    are resampled bicubically, as the official code does. Everything is checked first: where an error is raised, the
-    model is as it was.
+    are resampled bicubically, as in the official code. All weights are checked first: after an error the model is
+    unchanged.
 
     Args:
         model: its `params` are set, each keeping its dtype.
         source: a safetensors file, or tensors by name.
-        strict: whether each parameter must find its tensor and each tensor its parameter. Otherwise what fits is
-            loaded, such as everything but a head for other classes.
+        strict: whether parameters and tensors must match one to one. Otherwise those that match are loaded, such as all
+            but a head for other classes.
 
     Returns:
-        What was loaded, resized, missing, unexpected or misshapen.
+        The names that were loaded, resized, missing, unexpected or misshapen.
 
     Raises:
         WeightMismatchError: strict, and names or shapes differ; the message lists them all.
-        WeightFileError: the file cannot be read as weights of a known layout, or holds a value that is not finite.
-        ValueError: the same of tensors that were passed by name.
+        WeightFileError: the file has no weights of a known layout, or a value that is not finite.
+        ValueError: the same, for tensors that were passed by name.
         OSError: the file cannot be opened.
     """
     if isinstance(source, Mapping):
-        return _set(model.params, source, "the tensors", strict)
+        return _load_into(model.params, source, "the tensors", strict)
     tensors, _ = load_tensors(source)
     try:
-        return _set(model.params, tensors, os.fspath(source), strict)
+        return _load_into(model.params, tensors, os.fspath(source), strict)
     except WeightMismatchError:
         raise
     except ValueError as error:
         raise WeightFileError(f"{os.fspath(source)}: {error}") from error
 
 
-def _set(params: dict[str, Array], tensors: Mapping[str, Array], origin: str, strict: bool) -> LoadReport:
+def _load_into(params: dict[str, Array], tensors: Mapping[str, Array], origin: str, strict: bool) -> LoadReport:
+    """As `load_weights`; origin is the source for error messages."""
     patch_weight = params.get("patch_embed.proj.weight")
     layout, official = to_official(tensors, in_chans=3 if patch_weight is None else patch_weight.shape[1])
     report = LoadReport(layout)
@@ -119,36 +120,36 @@ def _set(params: dict[str, Array], tensors: Mapping[str, Array], origin: str, st
         with np.errstate(over="ignore"):
             values[name] = value.astype(param.dtype)
         if not np.isfinite(values[name]).all():
-            raise ValueError(f"{name}: holds values beyond the range of the model's {param.dtype}")
+            raise ValueError(f"{name}: has values beyond the range of the model's {param.dtype}")
     report.unexpected = [name for name in official if name not in params]
     report.loaded = list(values)
     if strict and not report.complete:
         raise WeightMismatchError(
-            f"{origin}: these weights do not fit this model, and nothing was loaded "
-            f"(strict=False loads what fits)\n{report}"
+            f"{origin}: these weights do not match this model, and nothing was loaded "
+            f"(strict=False loads those that match)\n{report}"
         )
     for name, value in values.items():
-        params[name][...] = beside(value, params[name])
+        params[name][...] = to_device_of(value, params[name])
     return report
 
 
 def _check_values(name: str, tensor: Array) -> None:
     if not np.issubdtype(tensor.dtype, np.floating):
-        raise ValueError(f"{name}: has dtype {tensor.dtype}, expected a floating point one")
+        raise ValueError(f"{name}: has dtype {tensor.dtype}, expected a floating point dtype")
     bad = tensor.size - np.count_nonzero(np.isfinite(tensor))
     if bad:
         raise ValueError(f"{name}: {bad} of {tensor.size} values are NaN or infinite")
 
 
 def _resized(name: str, tensor: Array, shape: Shape) -> Array | None:
-    """The table resampled to this shape, or None where it is no table or not one of a square."""
+    """The table or embedding resampled to this shape, or None for other tensors, and where a grid is not square."""
     if name.endswith("relative_position_bias_table"):
-        columns_last: Any = 1  # ((2M − 1)², h): an image with a channel for each head
+        channel_axis: Any = 1  # ((2M − 1)², h): an image with a channel for each head
     elif name == "absolute_pos_embed":
-        columns_last = 2  # (1, L, C)
+        channel_axis = 2  # (1, L, C)
     else:
         return None
-    if tensor.ndim != len(shape) or tensor.ndim != columns_last + 1 or tensor.shape[-1] != shape[-1]:
+    if tensor.ndim != len(shape) or tensor.ndim != channel_axis + 1 or tensor.shape[-1] != shape[-1]:
         return None
     side, wanted = math.isqrt(tensor.shape[-2]), math.isqrt(shape[-2])
     if side * side != tensor.shape[-2] or wanted * wanted != shape[-2] or side == 0:

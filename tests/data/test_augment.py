@@ -11,7 +11,7 @@ ALL = [random_crop, random_flip, random_erasing]
 
 @pytest.mark.parametrize("augment", ALL)
 @given(images=BATCHES, seed=SEEDS)
-def test_shape_dtype_and_input_are_kept_and_a_seed_repeats(augment, images, seed):
+def test_augmentations_keep_shape_dtype_and_input_and_repeat_with_a_seed(augment, images, seed):
     before = images.copy()
     first, again = (augment(images, np.random.default_rng(seed)) for _ in range(2))
     assert (first.shape, first.dtype) == (images.shape, images.dtype)
@@ -22,7 +22,7 @@ def test_shape_dtype_and_input_are_kept_and_a_seed_repeats(augment, images, seed
 
 @pytest.mark.parametrize("augment", ALL)
 @pytest.mark.parametrize("images", [np.zeros((3, 4, 4)), np.zeros((2, 4, 4, 3)), np.zeros((2, 3, 4, 4), np.int64)])
-def test_other_arrays_are_refused(augment, images):
+def test_augmentations_refuse_other_arrays(augment, images):
     with pytest.raises(ValueError, match="images"):
         augment(images, np.random.default_rng(0))
 
@@ -68,7 +68,7 @@ def test_about_half_are_flipped():
 
 @given(BATCHES.filter(lambda images: images.dtype != np.uint8), SEEDS)
 def test_erasing_changes_one_rectangle(images, seed):
-    images = np.full_like(images, 100)  # which noise never is; drawn images may hold the very noise of this seed
+    images = np.full_like(images, 100)  # no noise is 100, but the drawn images may contain the noise of this seed
     erased = random_erasing(images, np.random.default_rng(seed), probability=1.0)
     for image, after in zip(images, erased, strict=True):
         changed = image != after
@@ -83,11 +83,11 @@ def test_erased_areas_and_shares_are_those_asked_for():
     erased = random_erasing(images, np.random.default_rng(0), 0.25, area=(0.1, 0.2), aspect=(0.5, 2.0))
     changed = (erased != images)[:, 0]
     areas = changed.mean(axis=(1, 2))
-    touched = areas > 0
-    assert 0.18 < touched.mean() < 0.32
-    assert areas[touched].min() > 0.08
-    assert areas[touched].max() < 0.22
-    ratios = changed[touched].any(2).sum(1) / changed[touched].any(1).sum(1)
+    is_erased = areas > 0
+    assert 0.18 < is_erased.mean() < 0.32
+    assert areas[is_erased].min() > 0.08
+    assert areas[is_erased].max() < 0.22
+    ratios = changed[is_erased].any(2).sum(1) / changed[is_erased].any(1).sum(1)
     assert ratios.min() < 0.75
     assert ratios.max() > 1.4
     assert ratios.min() > 0.4

@@ -10,7 +10,7 @@ SEEDS = st.integers(0, 2**40)
 
 
 @given(SIZES, SIZES, SEEDS, st.integers(0, 1000))
-def test_batches_are_full_and_name_no_image_twice(dataset_size, batch_size, seed, epoch):
+def test_batches_are_full_and_have_no_image_twice(dataset_size, batch_size, seed, epoch):
     batches = list(epoch_batches(dataset_size, batch_size, seed, epoch))
     assert len(batches) == steps_per_epoch(dataset_size, batch_size)
     assert all(len(batch) == min(batch_size, dataset_size) for batch in batches)
@@ -39,15 +39,15 @@ def test_every_image_is_seen_over_the_epochs():
 
 
 def test_step_generators_repeat_and_differ():
-    words = [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)]
-    draws = [batch_rng(*w).random() for w in words]
-    assert draws == [batch_rng(*w).random() for w in words]
+    steps = [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)]
+    draws = [batch_rng(*step).random() for step in steps]
+    assert draws == [batch_rng(*step).random() for step in steps]
     assert len(set(draws)) == len(draws)
 
 
-def test_seed_words_do_not_run_into_each_other():
-    """A seed wider than 32 bits is several words to a generator; it must not look like a seed and an epoch."""
-    wide, narrow = (np.array(list(epoch_batches(50, 7, *words))) for words in [(2**32, 0), (0, 1)])
+def test_a_seed_of_more_than_32_bits_is_not_mistaken_for_seed_and_epoch():
+    """NumPy splits a seed into integers of 32 bits."""
+    wide, narrow = (np.array(list(epoch_batches(50, 7, *seeds))) for seeds in [(2**32, 0), (0, 1)])
     assert not np.array_equal(wide, narrow)
 
 

@@ -8,7 +8,7 @@ from npswin.data.errors import DataFileError, DataUnavailableError
 
 
 def records(count, seed=0):
-    """Records (count, 3073): each image's red is its number, green its row, blue its column."""
+    """Records (count, 3073): red is the image's number, green the row, blue the column."""
     labels = np.random.default_rng(seed).integers(0, 10, count, np.uint8)
     pixels = np.empty((count, 3, 32, 32), np.uint8)
     pixels[:, 0] = (np.arange(count) % 256)[:, None, None]
@@ -19,8 +19,8 @@ def records(count, seed=0):
 
 @pytest.fixture
 def small_files(monkeypatch, tmp_path):
-    """The folder of six files as published, but of 12 records each."""
-    monkeypatch.setattr(cifar10, "_RECORDS_A_FILE", 12)
+    """A folder with the six files, each with 12 records."""
+    monkeypatch.setattr(cifar10, "_RECORDS_PER_FILE", 12)
     folder = tmp_path / FOLDER
     folder.mkdir()
     for number, name in enumerate((*TRAIN_FILES, *TEST_FILES)):
@@ -43,7 +43,7 @@ def test_test_split_is_the_sixth_file(small_files):
     np.testing.assert_array_equal(data.labels, records(12, seed=5)[:, 0])
 
 
-def test_the_folder_above_does_as_well(small_files):
+def test_the_parent_folder_works_as_well(small_files):
     np.testing.assert_array_equal(load_cifar10(small_files.parent).labels, load_cifar10(str(small_files)).labels)
 
 
@@ -61,14 +61,14 @@ def test_an_empty_cache_without_download(tmp_path, monkeypatch):
 
 def test_an_empty_cache_is_filled(tmp_path, monkeypatch, small_files):
     monkeypatch.setenv("NPSWIN_DATA", str(tmp_path / "cache"))
-    monkeypatch.setattr(cifar10, "fetch_cifar10", lambda cache: cache.mkdir() or small_files.rename(cache / FOLDER))
+    monkeypatch.setattr(cifar10, "download_cifar10", lambda cache: cache.mkdir() or small_files.rename(cache / FOLDER))
     assert len(load_cifar10(train=False)) == 12
     assert (tmp_path / "cache" / FOLDER).is_dir()
 
 
 @pytest.mark.parametrize("name", ["missing", "empty"])
 def test_a_data_dir_without_data_is_an_error_and_downloads_nothing(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(cifar10, "fetch_cifar10", lambda cache: pytest.fail("a download was tried"))
+    monkeypatch.setattr(cifar10, "download_cifar10", lambda cache: pytest.fail("a download was tried"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataFileError, match=name):
         load_cifar10(tmp_path / name)

@@ -6,14 +6,14 @@ import tarfile
 import pytest
 
 from npswin.data import cifar10_download
-from npswin.data.cifar10_download import FOLDER, TEST_FILES, TRAIN_FILES, extract_cifar10, fetch_cifar10
+from npswin.data.cifar10_download import FOLDER, TEST_FILES, TRAIN_FILES, download_cifar10, extract_cifar10
 from npswin.data.errors import DataFileError, DataUnavailableError
 
 FILES = {f"{FOLDER}/{name}": name.encode() * 50 for name in (*TRAIN_FILES, *TEST_FILES)}
 
 
 def archive_of(contents, *special):
-    """Bytes of a .tar.gz with files `contents` (name to bytes) and ready-made members `special`."""
+    """Bytes of a .tar.gz with files `contents` (name -> bytes) and further members `special`."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
         for name, content in contents.items():
@@ -44,13 +44,13 @@ def extract(tmp_path, target, content):
     extract_cifar10(path, target)
 
 
-def test_the_six_files_come_out(tmp_path, target):
+def test_the_six_files_are_extracted(tmp_path, target):
     extract(tmp_path, target, archive_of(FILES))
     assert [path.name for path in target.iterdir()] == [FOLDER]
     assert {f"{FOLDER}/{path.name}": path.read_bytes() for path in (target / FOLDER).iterdir()} == FILES
 
 
-def test_nothing_else_comes_out(tmp_path, target):
+def test_no_other_member_is_extracted(tmp_path, target):
     extract(
         tmp_path,
         target,
@@ -85,7 +85,7 @@ def test_a_bad_archive_leaves_nothing(tmp_path, target, content):
     assert list(target.iterdir()) == []
 
 
-def test_what_was_there_is_replaced_only_by_something_whole(tmp_path, target):
+def test_an_old_folder_is_replaced_only_by_a_complete_one(tmp_path, target):
     (target / FOLDER).mkdir()
     (target / FOLDER / "old").touch()
     with pytest.raises(DataFileError):
@@ -95,12 +95,12 @@ def test_what_was_there_is_replaced_only_by_something_whole(tmp_path, target):
     assert not (target / FOLDER / "old").exists()
 
 
-class TestFetch:
-    """`fetch_cifar10` against pooch with its network replaced."""
+class TestDownload:
+    """`download_cifar10` against pooch with its network replaced."""
 
     @pytest.fixture(autouse=True)
     def served(self, monkeypatch):
-        """What the server sends; an exception is raised instead."""
+        """`answer`: the bytes that the server sends, or an exception to raise."""
         self.answer = archive_of(FILES)
         monkeypatch.setattr(cifar10_download, "MD5", hashlib.md5(self.answer).hexdigest())
         pooch = pytest.importorskip("pooch")
@@ -116,7 +116,7 @@ class TestFetch:
         monkeypatch.setattr(pooch.HTTPDownloader, "__call__", send)
 
     def test_the_folder_appears(self, tmp_path):
-        fetch_cifar10(tmp_path / "deep" / "cache")
+        download_cifar10(tmp_path / "deep" / "cache")
         assert [path.name for path in (tmp_path / "deep" / "cache").iterdir()] == [FOLDER]
 
     def test_failures_are_one_line_and_leave_nothing(self, tmp_path):
@@ -124,24 +124,24 @@ class TestFetch:
 
         failures = {
             "no connection to www": exceptions.ConnectionError("a long\nstory"),
-            "silent": exceptions.ConnectTimeout("late"),
+            "no answer from www": exceptions.ConnectTimeout("late"),
             "404": exceptions.HTTPError("404 Client Error"),
             "another file": archive_of(FILES | {"more": b""}),
             "No space left": OSError(28, "No space left on device"),
         }
         for message, self.answer in failures.items():
             with pytest.raises(DataUnavailableError, match=message) as error:
-                fetch_cifar10(tmp_path)
+                download_cifar10(tmp_path)
             assert "\n" not in str(error.value)
             assert list(tmp_path.iterdir()) == []
 
     def test_a_cache_that_cannot_be_made(self, tmp_path):
         (tmp_path / "file").touch()
-        with pytest.raises(DataUnavailableError, match="cannot be kept in"):
-            fetch_cifar10(tmp_path / "file" / "cache")
+        with pytest.raises(DataUnavailableError, match="cannot be saved in"):
+            download_cifar10(tmp_path / "file" / "cache")
 
 
-def test_without_pooch_the_message_says_what_to_install(monkeypatch, tmp_path):
+def test_without_pooch_the_message_has_the_pip_command(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "pooch", None)
     with pytest.raises(DataUnavailableError, match=r"npswin\[train\]"):
-        fetch_cifar10(tmp_path)
+        download_cifar10(tmp_path)

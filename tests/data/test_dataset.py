@@ -10,7 +10,7 @@ def images(count=4, dtype=np.uint8):
     return np.random.default_rng(0).integers(0, 256, (count, 3, 5, 6)).astype(dtype)
 
 
-def test_a_data_set_knows_its_length():
+def test_length_of_a_data_set():
     assert len(ImageDataset(images(), np.array([0, 1, 1, 0]), ("a", "b"), "letters", "train")) == 4
 
 
@@ -44,7 +44,7 @@ def test_normalize_is_its_formula(dtype, input_dtype):
         np.testing.assert_allclose(result[:, colour], expected, rtol=0, atol=50 * np.finfo(dtype).eps)
 
 
-def test_normalize_leaves_its_input_alone():
+def test_normalize_does_not_change_its_input():
     pixels = images(dtype=np.float32)
     before = pixels.copy()
     normalize(pixels, (0.5,) * 3, (0.2,) * 3, np.float32)

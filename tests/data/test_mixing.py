@@ -53,7 +53,7 @@ def test_same_generator_same_mix(mix, images, seed):
 
 
 def flat_images(count, dtype):
-    """Image i holds nothing but the value i, so every pixel tells where it came from."""
+    """All pixels of image i are i, so each pixel identifies its image."""
     return np.broadcast_to(np.arange(count, dtype=dtype)[:, None, None, None], (count, 3, 12, 9)).copy()
 
 
@@ -87,8 +87,8 @@ def test_cutmix_pastes_one_rectangle():
     assert len(set(pasted_shares)) > 5
 
 
-def pasted_places(alpha, count):
-    """Where the rectangle was in each of many draws, (count, 40, 60): True inside."""
+def pasted_masks(alpha, count):
+    """The rectangle of each of many draws, (count, 40, 60): True inside."""
     images = np.broadcast_to(np.arange(8, dtype=np.uint8)[:, None, None, None], (8, 3, 40, 60))
     targets, rng = one_hot(np.arange(8), 8), np.random.default_rng(0)
     return np.stack([(cutmix(images, targets, rng, alpha)[0] != images).any(axis=(0, 1)) for _ in range(count)])
@@ -96,14 +96,14 @@ def pasted_places(alpha, count):
 
 def test_cutmix_areas_are_those_of_the_beta_distribution():
     """With a = 1 - λ uniform, and of a side s = √a on average s²/4 cut off: E (s - s²/4)² = 1/2 - 1/5 + 1/48."""
-    areas = pasted_places(1.0, 1500).mean(axis=(1, 2))
+    areas = pasted_masks(1.0, 1500).mean(axis=(1, 2))
     assert areas.mean() == pytest.approx(1 / 2 - 1 / 5 + 1 / 48, abs=0.035)  # five standard deviations
 
 
 def test_cutmix_rectangles_have_the_images_proportions_and_lie_around_their_centre():
-    """A large α holds λ at 1/2: a rectangle has sides of √½ of the image's where nothing is cut off."""
-    places = pasted_places(1e8, 1000)
-    rows, columns = places.any(axis=2), places.any(axis=1)
+    """With a large α, λ is 1/2: a rectangle has √½ of the image's sides where nothing is cut off."""
+    masks = pasted_masks(1e8, 1000)
+    rows, columns = masks.any(axis=2), masks.any(axis=1)
     assert rows.sum(axis=1).max() == round(40 * np.sqrt(0.5))
     assert columns.sum(axis=1).max() == round(60 * np.sqrt(0.5))
     for lines in (rows, columns):  # a first or last line is reached by the centres within half a side: √½ / 2

@@ -11,7 +11,7 @@ Image = pytest.importorskip("PIL.Image")
 
 @settings(max_examples=40)
 @given(BYTE_BATCHES, SEEDS, st.integers(0, 3), st.floats(0, 10))
-def test_shape_dtype_and_input_are_kept_and_a_seed_repeats(images, seed, num_ops, magnitude):
+def test_rand_augment_keeps_shape_dtype_and_input_and_repeats_with_a_seed(images, seed, num_ops, magnitude):
     before = images.copy()
     first, again = (rand_augment(images, np.random.default_rng(seed), num_ops, magnitude) for _ in range(2))
     assert (first.shape, first.dtype) == (images.shape, np.uint8)

@@ -3,11 +3,11 @@ import hashlib
 import numpy as np
 import pytest
 
-from npswin.data.canvas import vivid
 from npswin.data.dataset import normalize
 from npswin.data.mixing import one_hot
-from npswin.data.outlines import OUTLINES
 from npswin.data.shapes import LARGEST, SHAPE_CLASSES, SHAPES_MEAN, SHAPES_STD, SMALLEST, load_shapes, make_shapes
+from npswin.data.shapes_drawing import object_colours
+from npswin.data.shapes_outlines import OUTLINES
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_no_image_comes_twice(train, test):
     assert len({image.tobytes() for image in images}) == len(images)
 
 
-def test_same_seed_same_bits():
+def test_same_seed_bitwise_identical():
     first, again = make_shapes(523, seed=5), make_shapes(523, seed=5)
     np.testing.assert_array_equal(first.images, again.images)
     np.testing.assert_array_equal(first.labels, again.labels)
@@ -72,13 +72,13 @@ def test_bad_arguments_are_named(arguments, name):
 
 
 def test_sizes_spread(test):
-    """Objects hold the brightest channel; crumbs and lines do not come near it."""
+    """Only objects have a channel above 160; specks and lines are darker."""
     object_pixels = test.images.max(axis=1) > 160
     heights = np.array([np.ptp(np.flatnonzero(pixels.any(axis=1))) + 1 for pixels in object_pixels])
     areas = object_pixels.sum(axis=(1, 2))
     for label in range(10):
-        of_class = test.labels == label
-        smallest, largest = np.percentile(areas[of_class], [5, 95])
+        is_class = test.labels == label
+        smallest, largest = np.percentile(areas[is_class], [5, 95])
         assert largest > 3 * smallest
     assert SMALLEST - 4 < heights.min() < SMALLEST + 1
     assert LARGEST - 1 < heights.max() < LARGEST + 4
@@ -93,7 +93,7 @@ def test_an_outline_is_about_a_distance_and_fits_its_square(outline):
     for axis in (u, v):
         assert np.abs(axis[inside]).max() <= 1
         assert np.ptp(axis[inside]) > 1.3
-    # No step in it is longer than the way between two neighbours.
+    # Between neighbouring points, a distance changes by at most their distance.
     step = u[0, 1] - u[0, 0]
     assert np.abs(np.diff(distance, axis=0)).max() <= step + 1e-12
     assert np.abs(np.diff(distance, axis=1)).max() <= step + 1e-12
@@ -106,7 +106,7 @@ def test_outlines_keep_single_precision(outline):
 
 
 def test_objects_have_any_hue():
-    colours = vivid(np.random.default_rng(0), 2000)[:, :, 0, 0]
+    colours = object_colours(np.random.default_rng(0), 2000)[:, :, 0, 0]
     assert (np.bincount(colours.argmax(1), minlength=3) > 500).all()
     assert (np.bincount(colours.argmin(1), minlength=3) > 500).all()
 

@@ -1,4 +1,4 @@
-"""The example as a person runs it, on a handful of the built-in images."""
+"""The training example as a command, on a few of the built-in images."""
 
 import os
 import re
@@ -15,7 +15,7 @@ for _library in ("matplotlib", "threadpoolctl", "tqdm"):
     pytest.importorskip(_library)
 
 REPOSITORY = Path(__file__).parents[2]
-# The example itself, with fewer of the built-in images and no network.
+# Runs the example with fewer of the built-in images and without network.
 DRIVER = """
 import runpy, sys
 import npswin.data as data
@@ -50,12 +50,12 @@ def _run(*arguments):
     return process.returncode, out, err
 
 
-def test_a_run_from_start_to_end(tmp_path):
+def test_train_cifar_from_start_to_end(tmp_path):
     out = tmp_path / "run"
-    status, printed, complaints = _run(*SMALL, "--out", out)
-    assert status == 0, complaints
-    lines = printed.splitlines()
-    assert lines[0] == "CIFAR-10 cannot be had here (no connection); training on the built-in data set shapes instead."
+    status, stdout, stderr = _run(*SMALL, "--out", out)
+    assert status == 0, stderr
+    lines = stdout.splitlines()
+    assert lines[0] == "CIFAR-10 is not available (no connection); training on the built-in data set shapes instead."
     assert re.fullmatch(r"test accuracy: \d+\.\d\d % \(shapes, 40 images\)", lines[-1])
     assert {path.name for path in out.iterdir()} == {
         "config.json",
@@ -67,17 +67,17 @@ def test_a_run_from_start_to_end(tmp_path):
         "attention.png",
     }
 
-    status, printed, complaints = _run(*SMALL, "--out", out)
-    assert (status, complaints.count("\n")) == (2, 1), complaints
-    assert "not empty" in complaints
+    status, stdout, stderr = _run(*SMALL, "--out", out)
+    assert (status, stderr.count("\n")) == (2, 1), stderr
+    assert "not empty" in stderr
 
-    status, printed, complaints = _run(*SMALL, "--lr", "0.5", "--out", out, "--resume")
-    assert (status, complaints.count("\n")) == (2, 1), complaints
-    assert "training.lr" in complaints
+    status, stdout, stderr = _run(*SMALL, "--lr", "0.5", "--out", out, "--resume")
+    assert (status, stderr.count("\n")) == (2, 1), stderr
+    assert "training.lr" in stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_and_resumed_in_new_processes(tmp_path, number):
+def test_train_cifar_stopped_and_resumed_in_new_processes(tmp_path, number):
     arguments = (*SMALL, "--epochs", "3", "--batch-size", "4", "--data", "shapes")
     process = _start(*arguments, "--out", tmp_path / "run")
     metrics = tmp_path / "run" / "metrics.jsonl"
@@ -85,22 +85,22 @@ def test_stopped_and_resumed_in_new_processes(tmp_path, number):
     while not (metrics.is_file() and metrics.read_bytes().count(b"\n") >= 3) and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(number)
-    _, complaints = process.communicate(timeout=60)
-    assert process.returncode == 128 + number, complaints
-    assert "Traceback" not in complaints
-    assert re.search(r"go on with: .*python\S* examples/train_cifar\.py .* --resume", complaints)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, stderr
+    assert "Traceback" not in stderr
+    assert re.search(r"resume with: .*python\S* examples/train_cifar\.py .* --resume", stderr)
 
-    status, resumed, complaints = _run(*arguments, "--out", tmp_path / "run", "--resume")
-    assert status == 0, complaints
-    status, whole, complaints = _run(*arguments, "--out", tmp_path / "whole")
-    assert status == 0, complaints
+    status, resumed, stderr = _run(*arguments, "--out", tmp_path / "run", "--resume")
+    assert status == 0, stderr
+    status, whole, stderr = _run(*arguments, "--out", tmp_path / "whole")
+    assert status == 0, stderr
     assert resumed.splitlines()[-1] == whole.splitlines()[-1]
     for name in ("metrics.jsonl", "last.safetensors", "best.safetensors"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         (("--epochs", "0"), "epochs: got 0"),
         (("--batch-size", "-3"), "batch_size: got -3"),
@@ -114,39 +114,39 @@ def test_stopped_and_resumed_in_new_processes(tmp_path, number):
         (("--resume", "--out", "nowhere"), "nowhere: no run to resume here"),
     ],
 )
-def test_a_mistake_is_one_line_and_status_2(arguments, complaint):
-    status, printed, complaints = _run(*SMALL, *arguments)
+def test_train_cifar_reports_an_error_in_one_line_with_status_2(arguments, message):
+    status, stdout, stderr = _run(*SMALL, *arguments)
     assert status == 2
-    assert complaints.count("\n") == 1, complaints
-    assert complaints.startswith("train_cifar.py: error: ")
-    assert complaint in complaints
-    assert "accuracy" not in printed
+    assert stderr.count("\n") == 1, stderr
+    assert stderr.startswith("train_cifar.py: error: ")
+    assert message in stderr
+    assert "accuracy" not in stdout
 
 
-def test_unknown_words_are_argparse_errors():
-    status, _, complaints = _run("--preset", "swin_enormous")
+def test_train_cifar_refuses_an_unknown_preset():
+    status, _, stderr = _run("--preset", "swin_enormous")
     assert status == 2
-    assert "invalid choice: 'swin_enormous'" in complaints
+    assert "invalid choice: 'swin_enormous'" in stderr
 
 
-def test_help_names_every_option():
-    status, printed, _ = _run("--help")
+def test_train_cifar_help_lists_every_option():
+    status, stdout, _ = _run("--help")
     assert status == 0
     for option in (
         *("--preset", "--epochs", "--batch-size", "--lr", "--seed", "--threads", "--out", "--resume"),
         *("--backend", "--dtype", "--data", "--data-dir"),
     ):
-        assert f"  {option}" in printed
+        assert f"  {option}" in stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--device", "cuda"), "error: no CuPy, which the GPU needs"),
-        (("--precision", "bfloat16"), "error: --precision: bfloat16 takes a GPU: --device cuda"),
+        (("--precision", "bfloat16"), "error: --precision: bfloat16 needs a GPU: --device cuda"),
     ],
 )
-def test_a_gpu_that_cannot_be_had(tmp_path, arguments, message):
+def test_train_cifar_without_a_gpu(tmp_path, arguments, message):
     if find_spec("cupy") is not None:
         pytest.skip("CuPy is installed")
     status, _, err = _run(*SMALL, *arguments, "--out", tmp_path / "run")

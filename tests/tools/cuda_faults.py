@@ -137,20 +137,24 @@ CUDA_FAULTS: list[Fault] = [
         ("the buffers are not exchanged", "        from = to;\n", ""),
     ),
     *faults(
-        "training/feed.py",
+        "training/gpu/transfers.py",
         ("tests/backends/cuda/test_transfers.py",),
         ("no wait for a copy", "        cupy().cuda.get_current_stream().wait_event(self._copied)\n", ""),
-        ("the next batch for this one", "yield slots[(number - 1) % 2]", "yield slots[number % 2]"),
+        ("the next batch for this one", "yield buffers[(number - 1) % 2]", "yield buffers[number % 2]"),
     ),
     *faults(
-        "training/captured.py",
+        "training/gpu/captured_step.py",
         ("tests/backends/cuda/test_graph.py",),
         (
             "gradients of another scale",
-            'numbers[Rates._fields.index("loss_scale")]',
-            'numbers[Rates._fields.index("step")]',
+            'values[StepScalars._fields.index("loss_scale")]',
+            'values[StepScalars._fields.index("step")]',
         ),
-        ("an update while it is captured", "np.full(len(Rates._fields), np.nan, ", "np.full(len(Rates._fields), 1.0, "),
+        (
+            "an update while it is captured",
+            "np.full(len(StepScalars._fields), np.nan, ",
+            "np.full(len(StepScalars._fields), 1.0, ",
+        ),
     ),
     *faults(
         "backends/cuda/kernels/sums.cu",

@@ -147,10 +147,10 @@ VERIFY_FAULTS = [
         ("Fortran order read as C", 'order="F" if fortran else "C"', 'order="C"'),
     ),
     *faults(
-        "weights/lazy.py",
+        "weights/tensor_file.py",
         FILES,
-        ("a header of any length", "length > LONGEST_HEADER", "length < 0"),
-        ("numbers from the header on", "file.seek(self._begin + start)", "file.seek(start)"),
+        ("a header of any length", "length > MAX_HEADER_BYTES", "length < 0"),
+        ("numbers from the header on", "file.seek(self._data_start + start)", "file.seek(start)"),
     ),
     *faults(
         "verify/key/write.py",

@@ -1,4 +1,4 @@
-"""Fixtures of this room."""
+"""Fixtures of the tests of training."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from npswin.training import trainer
 
 @pytest.fixture
 def no_curves() -> Iterator[None]:
-    """Runs without a picture, which takes longer to draw than tiny runs take to train."""
+    """Runs without curves.png, which takes longer than the training of a tiny model."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer, "draw_curves", lambda *_: None)
         yield

@@ -1,4 +1,4 @@
-"""The recipe's own checks."""
+"""The checks of a recipe's values."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from npswin.training import TrainConfig
 
 
-def test_defaults_hold_and_go_into_json():
+def test_config_defaults_are_valid_and_fit_into_json():
     assert json.loads(json.dumps(TrainConfig().as_dict())) == TrainConfig().as_dict()
 
 
@@ -39,6 +39,6 @@ def test_defaults_hold_and_go_into_json():
         ("checkpoint_every", 0),
     ],
 )
-def test_each_value_out_of_range_is_named(name, value):
+def test_config_names_a_value_out_of_range(name, value):
     with pytest.raises(ValueError, match=f"^{name}: got"):
         TrainConfig(**{name: value})

@@ -12,7 +12,7 @@ MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 10, 64])
-def test_independent_of_the_batch_size(batch_size):
+def test_evaluate_is_independent_of_the_batch_size(batch_size):
     model, data = tiny_model(dtype="float64"), tiny_data(10, "test")
     for seed, param in enumerate(model.params.values()):
         param += 0.3 * np.random.default_rng(seed).normal(size=param.shape)
@@ -24,13 +24,13 @@ def test_independent_of_the_batch_size(batch_size):
     assert result.images == sum(seen) == 10
 
 
-def test_a_blown_up_model_is_no_answer():
+def test_evaluate_raises_for_non_finite_weights():
     model = tiny_model()
     model.params["layers.0.blocks.1.mlp.fc1.weight"][0, 0] = np.nan
     with pytest.raises(NonFiniteError, match=r"NaN in parameter layers\.0\.blocks\.1\.mlp\.fc1\.weight: 1 of 256"):
         evaluate(model, tiny_data(), MEAN, STD)
 
 
-def test_bad_batch_size():
+def test_evaluate_names_a_bad_batch_size():
     with pytest.raises(ValueError, match=r"^batch_size: got 0"):
         evaluate(tiny_model(), tiny_data(), MEAN, STD, batch_size=0)

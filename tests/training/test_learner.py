@@ -1,4 +1,4 @@
-"""One step of learning: which learning rate it has, and what the average takes in."""
+"""A training step: its learning rate, and the average of the weights."""
 
 import math
 
@@ -15,37 +15,37 @@ def _learner(**overrides):
     return Learner(tiny_model(dtype="float64"), tiny_config(**{**recipe, **overrides}), steps_per_epoch=5)
 
 
-def _learn(learner):
+def _train_step(learner):
     rng = np.random.default_rng(learner.step)
-    return learner.learn(rng.normal(size=(3, 3, 8, 8)), rng.integers(3, size=3), seed=learner.step)
+    return learner.train_step(rng.normal(size=(3, 3, 8, 8)), rng.integers(3, size=3), seed=learner.step)
 
 
 def _weights(learner):
     return {name: param.copy() for name, param in learner.model.params.items()}
 
 
-def test_the_rates_of_a_whole_run():
-    """From the first step of the warm-up to the last before the end of the cosine, which no step has."""
+def test_learner_learning_rates_of_a_whole_run():
+    """From the first step of the warm-up; the end of the cosine would be the step after the last one."""
     learner = _learner()
-    records = [_learn(learner) for _ in range(learner.total_steps)]
+    records = [_train_step(learner) for _ in range(learner.total_steps)]
     assert [record["step"] for record in records] == list(range(1, 11))
     cosine = [0.1 + 0.4 * (1 + math.cos(math.pi * step / 7)) / 2 for step in range(7)]
     assert [record["lr"] for record in records] == pytest.approx([0.125, 0.25, 0.375, *cosine], rel=1e-12)
 
 
-def test_the_rate_of_the_record_is_the_one_of_the_update():
+def test_learner_updates_with_the_recorded_learning_rate():
     learner = _learner(optimizer="sgd", weight_decay=0.0)
     before = _weights(learner)
-    rate = _learn(learner)["lr"]  # with momentum, the first update is by the gradient alone
+    rate = _train_step(learner)["lr"]  # with momentum, the first update is by the gradient alone
     for name, param in learner.model.params.items():
         np.testing.assert_allclose(param, before[name] - rate * learner.model.grads[name], rtol=1e-12, atol=1e-15)
 
 
-def test_the_average_counts_its_updates_from_one():
+def test_learner_counts_updates_of_the_average_from_one():
     learner = _learner(ema_decay=0.25)
     average = _weights(learner)
     for decay in (2 / 11, 3 / 12, 0.25, 0.25):
-        _learn(learner)
+        _train_step(learner)
         for name, param in learner.model.params.items():
             average[name] = decay * average[name] + (1 - decay) * param
             np.testing.assert_allclose(learner.ema.average[name], average[name], rtol=1e-12, atol=1e-15, err_msg=name)

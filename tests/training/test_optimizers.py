@@ -1,9 +1,11 @@
-"""The optimizers on a model, and against PyTorch where it is installed."""
+"""The optimizers on a model, and against PyTorch where it is installed; clipping; the learning rate schedule."""
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from npswin.training import SGD, AdamW, clip_gradients, decays
+from npswin.training import SGD, AdamW, clip_gradients, decays, warmup_cosine
 from tests.training.tiny import tiny_model
 
 
@@ -17,10 +19,10 @@ def _copies(model):
     return {name: param.copy() for name, param in model.params.items()}
 
 
-def test_what_decays():
+def test_decays():
     model = tiny_model(ape=True)
-    kept = {name for name, param in model.params.items() if not decays(name, param)}
-    assert kept == {
+    without_decay = {name for name, param in model.params.items() if not decays(name, param)}
+    assert without_decay == {
         name
         for name in model.params
         if "norm" in name or name.endswith((".bias", "relative_position_bias_table")) or name == "absolute_pos_embed"
@@ -31,7 +33,7 @@ def test_what_decays():
 
 
 @pytest.mark.parametrize("optimizer", [AdamW, SGD])
-def test_decay_alone_shrinks_only_what_decays(optimizer):
+def test_decay_alone_shrinks_only_the_parameters_that_decay(optimizer):
     model = tiny_model()
     before = _copies(model)
     model.zero_grad()
@@ -42,7 +44,7 @@ def test_decay_alone_shrinks_only_what_decays(optimizer):
 
 
 @pytest.mark.parametrize("optimizer", [AdamW, SGD])
-def test_state_goes_on_to_the_bit(optimizer):
+def test_a_restored_state_continues_bitwise_identically(optimizer):
     models = [tiny_model(), tiny_model()]
     first, second = (optimizer(model, lr=0.01) for model in models)
     for step in range(3):
@@ -59,7 +61,7 @@ def test_state_goes_on_to_the_bit(optimizer):
         np.testing.assert_array_equal(param, models[1].params[name], err_msg=name)
 
 
-def test_state_that_does_not_fit_changes_nothing():
+def test_a_state_with_other_entries_changes_nothing():
     optimizer = AdamW(tiny_model())
     state = {name: array.copy() + 1 for name, array in optimizer.state().items()}
     with pytest.raises(ValueError, match=r"state: .*m\.head\.bias"):
@@ -89,7 +91,7 @@ def test_sgd_names_a_bad_argument():
         SGD(tiny_model(), lr=0.1, momentum=1.0)
 
 
-def test_clipping_shortens_and_keeps_the_direction():
+def test_clip_gradients_scales_down_and_keeps_the_direction():
     model = tiny_model(dtype="float64")
     _fill_gradients(model, 0)
     before = np.concatenate([grad.ravel() for grad in model.grads.values()])
@@ -132,3 +134,42 @@ def test_equal_to_torch(kind):
         theirs.step()
     for name, param in model.params.items():
         np.testing.assert_allclose(param, peers[name].detach().numpy(), rtol=1e-12, atol=1e-14, err_msg=name)
+
+
+@pytest.mark.parametrize("optimizer", [AdamW, SGD])
+def test_apply_is_deprecated_and_works(optimizer):
+    updated, expected = tiny_model(), tiny_model()
+    for model in (updated, expected):
+        _fill_gradients(model, 0)
+    with pytest.warns(DeprecationWarning, match="apply is now update_params"):
+        optimizer(updated, lr=0.1).apply(0.1, 1, 1.0)
+    optimizer(expected, lr=0.1).update_params(0.1, 1, 1.0)
+    for name, param in updated.params.items():
+        np.testing.assert_array_equal(param, expected.params[name])
+
+
+def test_warmup_cosine_values():
+    rates = [warmup_cosine(step, 12, 1.0, 3, 0.1) for step in range(13)]
+    assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert rates[6] == pytest.approx(0.1 + 0.9 * 0.75)  # a third of the way: (1 + cos 60°) / 2
+    assert rates[9] == pytest.approx(0.1 + 0.9 * 0.25)
+    assert rates[12] == 0.1
+    assert warmup_cosine(99, 12, 1.0, 3, 0.1) == 0.1
+    assert warmup_cosine(0, 5, 0.3) == 0.3
+
+
+@given(st.integers(1, 50), st.data())
+def test_warmup_cosine_rises_then_falls_within_its_bounds(total, data):
+    warmup = data.draw(st.integers(0, total - 1))
+    rates = [warmup_cosine(step, total, 0.5, warmup, 0.01) for step in range(total)]
+    assert max(rates) == rates[warmup] == 0.5
+    assert rates[: warmup + 1] == sorted(rates[: warmup + 1])
+    assert rates[warmup:] == sorted(rates[warmup:], reverse=True)
+    assert all(0 < value <= 0.5 for value in rates)
+
+
+def test_warmup_cosine_names_a_bad_argument():
+    with pytest.raises(ValueError, match=r"^step: got -1"):
+        warmup_cosine(-1, 10, 0.1)
+    with pytest.raises(ValueError, match=r"^warmup_steps: got 10, expected 0 to 9"):
+        warmup_cosine(0, 10, 0.1, 10)

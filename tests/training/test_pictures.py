@@ -1,4 +1,4 @@
-"""The pictures: that they are drawn, say what they show, and show what is there."""
+"""The pictures: their files, texts and numbers."""
 
 import errno
 
@@ -20,7 +20,7 @@ RECORDS = [
 
 @pytest.fixture
 def figures(monkeypatch):
-    """The figures that were saved, beside the files."""
+    """The matplotlib figures that were saved as files."""
 
     def save(figure, path):
         saved.append(figure)
@@ -43,30 +43,30 @@ def _is_png(path):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_curves(tmp_path, figures, count):
+def test_draw_curves(tmp_path, figures, count):
     draw_curves(RECORDS[:count], "tiny", tmp_path / "curves.png")
     assert _is_png(tmp_path / "curves.png")
     assert f"Training on tiny: {count} step" in _text(figures[0])
     assert ("62.50 %" in _text(figures[0])) == (count > 1)
 
 
-def test_predictions(tmp_path, figures):
+def test_draw_predictions(tmp_path, figures):
     data = tiny_data(30, "test")
     model = tiny_model()
-    model.params["head.bias"][1] = 9  # it answers "middle" whatever it sees
+    model.params["head.bias"][1] = 9  # so that it predicts "middle" for every image
     draw_predictions(model, data, MEAN, STD, tmp_path / "predictions.png")
     assert _is_png(tmp_path / "predictions.png")
     text = _text(figures[0])
     right = int((data.labels == 1).sum())
     assert "tiny, test images" in text
-    assert f"among the first 30, of which it gets {right} right" in text
+    assert f"among the first 30, of which {right} are right" in text
     assert text.count("middle 100 %") == 24 + 8
     assert text.count("✗ it is: ") == (data.labels[:24] != 1).sum() + 8
     assert "✗ it is: middle" not in text
 
 
 @pytest.mark.parametrize("count", [1, 9])
-def test_predictions_of_few_images(tmp_path, count):
+def test_draw_predictions_of_few_images(tmp_path, count):
     draw_predictions(tiny_model(), tiny_data(count, "test"), MEAN, STD, tmp_path / "predictions.png")
     assert _is_png(tmp_path / "predictions.png")
 
@@ -80,7 +80,7 @@ def test_predictions_of_few_images(tmp_path, count):
         ({"depths": (2, 2), "num_heads": (2, 4)}, 3),
     ],
 )
-def test_attention(tmp_path, figures, overrides, rows):
+def test_draw_attention(tmp_path, figures, overrides, rows):
     data = tiny_data(3, "test")
     draw_attention(tiny_model(**overrides), data, MEAN, STD, tmp_path / "attention.png", index=2)
     assert _is_png(tmp_path / "attention.png")
@@ -89,8 +89,8 @@ def test_attention(tmp_path, figures, overrides, rows):
     assert text.count("share of attention") == rows
 
 
-def test_the_window_of_a_token_is_the_one_that_attends_it():
-    """Tokens that are numbered, rolled and cut as the model does it are found where the picture puts them."""
+def test_attention_locates_the_window_of_each_token():
+    """As in a map of token numbers that is rolled and partitioned as the model does it."""
     block = {"window_size": 4, "shift": 2, "grid": (2, 3)}
     rows, columns = np.mgrid[0:8, 0:12]
     shifted = np.roll(rows * 12 + columns, (-2, -2), axis=(0, 1))
@@ -103,7 +103,7 @@ def test_the_window_of_a_token_is_the_one_that_attends_it():
             np.testing.assert_array_equal((window_rows[:, None] * 12 + window_columns).ravel(), windows[window])
 
 
-def test_a_full_disk_leaves_no_half_picture(tmp_path, monkeypatch):
+def test_pictures_leave_no_file_on_a_full_disk(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 

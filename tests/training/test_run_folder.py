@@ -1,4 +1,4 @@
-"""A run's folder that cannot be used, or not any more."""
+"""A run's folder: which ones are refused, and writes that fail."""
 
 import errno
 import json
@@ -13,7 +13,7 @@ from npswin.training.run_folder import RunFolder
 from npswin.weights import WeightFileError, load_tensors
 from tests.training.tiny import tiny_trainer
 
-resource = pytest.importorskip("resource")  # a Unix module
+resource = pytest.importorskip("resource")  # on Unix only
 pytestmark = pytest.mark.usefixtures("no_curves")
 
 
@@ -42,7 +42,7 @@ def test_nothing_to_resume(tmp_path):
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_the_way_to_the_folder_is_a_file(tmp_path):
+def test_a_path_through_a_file(tmp_path):
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "run"):
         with pytest.raises(OSError, match="file"):
@@ -133,14 +133,14 @@ def test_a_checkpoint_without_one_of_its_tensors(tmp_path):
 def test_a_disk_too_small_for_a_checkpoint_is_found_before_training(tmp_path):
     """No file may grow beyond 3,000 bytes: config.json fits, a checkpoint does not."""
     out = tmp_path / "run"
-    with _files_of_at_most(3000), pytest.raises(OSError, match=r"last\.safetensors"):
+    with _FileSizeLimit(3000), pytest.raises(OSError, match=r"last\.safetensors"):
         tiny_trainer(out).fit()
     assert _names(out) == ["config.json", "metrics.jsonl"]
     assert (out / "metrics.jsonl").read_bytes() == b""
 
 
-def test_a_disk_that_fills_up_on_the_way(tmp_path, monkeypatch):
-    """The checkpoint before stays as it was, and the run goes on from it to the same end."""
+def test_a_disk_that_fills_up_during_training(tmp_path, monkeypatch):
+    """The previous checkpoint stays unchanged, and the run resumed from it gives the same metrics."""
     written = []
 
     def save_tensors(path, tensors, metadata):
@@ -161,10 +161,10 @@ def test_a_disk_that_fills_up_on_the_way(tmp_path, monkeypatch):
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
 
 
-def test_a_metrics_line_is_written_wholly_or_not_at_all(tmp_path):
+def test_a_metrics_line_that_cannot_be_written_leaves_the_file_unchanged(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.create({})
-    with _files_of_at_most(100):
+    with _FileSizeLimit(100):
         folder.append({"step": 1, "loss": 0.5})
         with pytest.raises(OSError, match=r"metrics\.jsonl"):
             folder.append({"step": 2, "filling": "x" * 100})
@@ -173,8 +173,8 @@ def test_a_metrics_line_is_written_wholly_or_not_at_all(tmp_path):
     assert folder.records() == [{"step": 1, "loss": 0.5}, {"step": 3}]
 
 
-class _files_of_at_most:
-    """A limit on the size of files, as a full disk is one."""
+class _FileSizeLimit:
+    """A limit on the size of files, which fails as a full disk does."""
 
     def __init__(self, size):
         self.size = size

@@ -1,4 +1,4 @@
-"""A whole run: what it leaves, and that stopping and going on changes nothing."""
+"""A whole run: its files, and that a stopped and resumed run is bitwise identical."""
 
 import copy
 import json
@@ -15,7 +15,7 @@ from npswin.training import NonFiniteError, Trainer, TrainingInterrupted, evalua
 from npswin.weights import load_tensors
 from tests.training.tiny import tiny_config, tiny_data, tiny_model, tiny_trainer
 
-pytestmark = pytest.mark.usefixtures("no_curves")  # but for the fixture of the whole module, which draws them
+pytestmark = pytest.mark.usefixtures("no_curves")  # except in the fixture of the whole module, which draws them
 
 
 def _metrics(folder):
@@ -30,13 +30,13 @@ def _assert_same_run(folder, other):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run that nothing stopped: its folder, its trainer, its result."""
+    """A run without a stop: its folder, its trainer, its result."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     run = tiny_trainer(folder, checkpoint_every=2)
     return folder, run, run.fit()
 
 
-def test_what_a_run_leaves(whole):
+def test_the_files_of_a_run(whole):
     folder, _, _ = whole
     names = {path.name for path in folder.iterdir()}
     assert names == {"config.json", "metrics.jsonl", "last.safetensors", "best.safetensors", "curves.png"}
@@ -58,7 +58,7 @@ def test_one_line_a_step(whole):
 
 
 def test_the_rates_are_those_of_the_schedule(whole):
-    """Two steps of warm-up, and of the cosine all but its end."""
+    """Two steps of warm-up, then the cosine without its end."""
     cosine = [3e-3 * (1 + math.cos(math.pi * step / 7)) / 2 for step in range(7)]
     assert [record["lr"] for record in _metrics(whole[0])] == pytest.approx([1e-3, 2e-3, *cosine], rel=1e-12)
 
@@ -81,7 +81,7 @@ def test_checkpoints_load_as_weights(whole):
     assert best == run.best_accuracy == max(record.get("test_accuracy", 0) for record in _metrics(folder))
 
 
-def test_it_learns(tmp_path):
+def test_accuracy_rises(tmp_path):
     data, test = tiny_data(96), tiny_data(60, "test")
     config = tiny_config(epochs=6, lr=1e-2, mixup=0.0)
     result = Trainer(tiny_model(drop_path_rate=0.0), data, test, config, tmp_path).fit()
@@ -104,7 +104,7 @@ def test_each_step_of_each_epoch_draws_anew(tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "augment", augment)
     for seed in (0, 1):
         tiny_trainer(tmp_path / str(seed), seed=seed).fit()
-    steps = [(seed, epoch, within) for seed in (0, 1) for epoch in range(3) for within in range(3)]
+    steps = [(seed, epoch, step) for seed in (0, 1) for epoch in range(3) for step in range(3)]
     assert draws == [batch_rng(*step).integers(2**63) for step in steps]
     assert len(set(draws)) == 18
 
@@ -114,7 +114,7 @@ def test_each_step_of_each_epoch_draws_anew(tmp_path, monkeypatch):
 )
 @pytest.mark.parametrize("step", [1, 3, 5])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_and_resumed_to_the_bit(tmp_path, monkeypatch, number, step, overrides):
+def test_stopped_and_resumed_bitwise_identically(tmp_path, monkeypatch, number, step, overrides):
     """Step 3 ends an epoch, the others are in the middle of one."""
     tiny_trainer(tmp_path / "whole", **overrides).fit()
     _signal_in_step(monkeypatch, step, number)
@@ -155,10 +155,10 @@ def test_stopped_while_evaluating(whole, tmp_path, monkeypatch):
     _assert_same_run(tmp_path, whole[0])
 
 
-def test_crashed_and_resumed_to_the_bit(whole, tmp_path, monkeypatch):
-    """The second Ctrl-C: no time to save. The metrics are then ahead of the checkpoint, and are cut back to it."""
+def test_crashed_and_resumed_bitwise_identically(whole, tmp_path, monkeypatch):
+    """After a second Ctrl-C nothing is saved. The metrics then have more steps than the checkpoint, and are cut."""
     _signal_in_step(monkeypatch, 6, signal.SIGINT)
-    monkeypatch.setattr(trainer.Interrupts, "_handle", signal.default_int_handler)
+    monkeypatch.setattr(trainer.StopSignals, "_handle", signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt):
         tiny_trainer(tmp_path, checkpoint_every=2).fit()
     monkeypatch.undo()
@@ -175,7 +175,7 @@ def test_resuming_a_finished_run_evaluates_it(whole):
     assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_numbers_that_blow_up_stop_the_run_and_keep_the_checkpoint(tmp_path, monkeypatch):
+def test_non_finite_weights_stop_the_run_and_keep_the_checkpoint(tmp_path, monkeypatch):
     steps = []
 
     def augment(*arguments):
@@ -198,7 +198,7 @@ def test_numbers_that_blow_up_stop_the_run_and_keep_the_checkpoint(tmp_path, mon
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"num_classes": 4}, r"^train_data: has 3 classes, the model knows 4 \(its num_classes\)"),
+        ({"num_classes": 4}, r"^train_data: has 3 classes, the model has 4 \(its num_classes\)"),
         ({"in_chans": 1}, r"^train_data: has 3 channels, the model takes 1 \(its in_chans\)"),
     ],
 )
@@ -219,17 +219,17 @@ def test_a_named_configuration_trains(tmp_path):
     assert Trainer(model, tiny_data(), tiny_data(10, "test"), tiny_config(epochs=1), tmp_path).fit().images == 10
 
 
-def test_too_little_memory_is_told_with_what_to_do(tmp_path, monkeypatch):
+def test_too_little_memory_is_reported_with_a_remedy(tmp_path, monkeypatch):
     run = tiny_trainer(tmp_path / "run", checkpoint_every=1)
-    learn, steps = run._learner.learn, []
+    train_step, steps = run._learner.train_step, []
 
-    def full(*args, **kwargs):
+    def out_of_memory(*args, **kwargs):
         if len(steps) == 2:
             raise MemoryError("Unable to allocate 1.00 TiB")
-        steps.append(learn(*args, **kwargs))
+        steps.append(train_step(*args, **kwargs))
         return steps[-1]
 
-    monkeypatch.setattr(run._learner, "learn", full)
+    monkeypatch.setattr(run._learner, "train_step", out_of_memory)
     with pytest.raises(
         RuntimeError, match=r"after step 2: too little memory for batches of 8 images.*1\.00 TiB.*batch_"
     ):

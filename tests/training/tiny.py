@@ -1,4 +1,4 @@
-"""A model, data and a recipe that train in a moment."""
+"""A model, data and a recipe for runs of less than a second."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def tiny_model(**overrides: Any) -> SwinTransformer:
 
 
 def tiny_data(count: int = 24, split: str = "train", seed: int = 0) -> ImageDataset:
-    """Noise whose brightness tells the class."""
+    """Noise whose brightness is the class."""
     rng = np.random.default_rng([seed, len(split)])
     labels = rng.integers(len(CLASSES), size=count)
     images = rng.integers(0, 100, size=(count, 3, 8, 8)) + 70 * labels[:, None, None, None]
@@ -35,7 +35,7 @@ def tiny_data(count: int = 24, split: str = "train", seed: int = 0) -> ImageData
 
 
 def tiny_config(**overrides: Any) -> TrainConfig:
-    """Three epochs of three steps, with everything random that fits such images."""
+    """Three epochs of three steps, with all augmentations that work on images of 8 × 8."""
     recipe: dict[str, Any] = {
         "epochs": 3,
         "batch_size": 8,
@@ -51,5 +51,5 @@ def tiny_config(**overrides: Any) -> TrainConfig:
 
 
 def tiny_trainer(out: Any, model: SwinTransformer | None = None, **overrides: Any) -> Trainer:
-    """A trainer of all that."""
+    """A trainer with this model, data and recipe."""
     return Trainer(model or tiny_model(), tiny_data(), tiny_data(10, "test"), tiny_config(**overrides), out)

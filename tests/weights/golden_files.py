@@ -1,4 +1,4 @@
-"""The golden files: weights in each layout, and what the project of that layout computed with them."""
+"""The golden files: weights in each layout, with images and the logits of that layout's project."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from npswin.weights import load_tensors
 
 FOLDER = Path(__file__).parent / "golden"
 
-# The layout that each file is to be recognized as.
+# File -> its layout.
 LAYOUTS = {
     "timm_older": "official",
     "timm": "timm",
@@ -38,7 +38,7 @@ class Golden:
 
 
 def read(name: str) -> Golden:
-    """A golden file; all its numbers are exact in float32 but the logits, which are float64."""
+    """Read a golden file; all its numbers are exact in float32, except the logits, which are float64."""
     tensors, metadata = load_tensors(FOLDER / f"{name}.safetensors")
     images, logits = tensors.pop("golden/images"), tensors.pop("golden/logits")
     return Golden(tensors, json.loads(metadata["model"]), images.astype(logits.dtype), logits)

@@ -1,4 +1,4 @@
-"""Makes the files in golden/: small models of other projects, each with its weights, images and logits.
+"""Make the files in golden/: small models of other projects, each with its weights, images and logits.
 
     python -m tests.weights.make_golden NAME ...
 
@@ -6,7 +6,7 @@ makes those named, with the libraries that are installed; the versions used are 
 ones were made with timm 0.6.13 (timm_older), timm 1.0.31, torchvision 0.29.1, all three under torch 2.14.1, and with
 transformers 5.23.0 and swin-transformer-pytorch 0.4.1 (unfold_*) under torch 2.13.0.
 
-Weights and images are rounded to float16, so the files are small and hold them exactly; logits are computed in float64.
+Weights and images are rounded to float16, in which the files store them exactly; logits are computed in float64.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Weight files: what is written comes back, what is broken is refused with a word, what fails leaves nothing behind."""
+"""Weight files: round trips, clear errors for broken files, and no leftovers of failed writes."""
 
 import contextlib
 import errno
@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npswin.weights import WeightFileError, load_tensors, save_tensors
-from npswin.weights.files import write_aside
+from npswin.weights import TensorFile, WeightFileError, load_tensors, save_tensors
+from npswin.weights.files import write_atomically
 
 TENSORS = {
     "a.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -29,20 +29,20 @@ TENSORS = {
 
 @pytest.fixture(scope="module")
 def content(tmp_path_factory):
-    """The bytes of a good file."""
+    """The bytes of a valid file."""
     path = tmp_path_factory.mktemp("weights") / "good.safetensors"
     save_tensors(path, TENSORS, {"config": "{}", "epoch": "3"})
     return path.read_bytes()
 
 
 def with_header(header, data=b""):
-    """A file of this header, valid or not."""
+    """The bytes of a file with this header, valid or not."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + data
 
 
 def refused(folder, content, name="broken.safetensors"):
-    """The message with which a file of these bytes is refused."""
+    """The error message for a file of these bytes."""
     path = folder / name
     path.write_bytes(content)
     with pytest.raises(WeightFileError) as caught:
@@ -52,7 +52,7 @@ def refused(folder, content, name="broken.safetensors"):
 
 
 class TestRoundTrip:
-    def test_everything_comes_back(self, tmp_path):
+    def test_all_dtypes_and_metadata(self, tmp_path):
         path = tmp_path / "w.safetensors"
         save_tensors(path, TENSORS, {"config": '{"a": "é"}'})
         tensors, metadata = load_tensors(path)
@@ -93,11 +93,11 @@ class TestRoundTrip:
 
     def test_arrays_need_not_be_contiguous(self, tmp_path):
         path = tmp_path / "w.safetensors"
-        square = np.arange(12.0).reshape(3, 4)
-        save_tensors(path, {"transposed": square.T, "stepped": square[::-1, ::2]})
+        matrix = np.arange(12.0).reshape(3, 4)
+        save_tensors(path, {"transposed": matrix.T, "stepped": matrix[::-1, ::2]})
         tensors, metadata = load_tensors(path)
-        np.testing.assert_array_equal(tensors["transposed"], square.T)
-        np.testing.assert_array_equal(tensors["stepped"], square[::-1, ::2])
+        np.testing.assert_array_equal(tensors["transposed"], matrix.T)
+        np.testing.assert_array_equal(tensors["stepped"], matrix[::-1, ::2])
         assert metadata == {}
 
     def test_same_content_same_bytes(self, tmp_path):
@@ -120,23 +120,32 @@ class TestRoundTrip:
         np.testing.assert_array_equal(tensors["half"], np.array(values, np.float16))
 
 
+class TestTensorFile:
+    def test_codes_is_deprecated_and_works(self, tmp_path):
+        save_tensors(tmp_path / "w.safetensors", TENSORS)
+        file = TensorFile(tmp_path / "w.safetensors")
+        with pytest.warns(DeprecationWarning, match=r"TensorFile\.codes is now TensorFile\.dtype_codes"):
+            assert file.codes == file.dtype_codes
+        assert file.dtype_codes == {"a.weight": "F32", "b": "F64", "count": "I64", "empty": "F32", "flags": "BOOL"}
+
+
 class TestBrokenFiles:
     @given(st.data())
     def test_cut_short_anywhere(self, tmp_path_factory, content, data):
-        kept = data.draw(st.integers(0, len(content) - 1))
-        message = refused(tmp_path_factory.mktemp("cut"), content[:kept])
-        if kept > 8:
+        length = data.draw(st.integers(0, len(content) - 1))
+        message = refused(tmp_path_factory.mktemp("cut"), content[:length])
+        if length > 8:
             assert "cut short or damaged" in message
 
     @given(st.data())
-    def test_a_damaged_header_is_refused_or_read_as_it_says(self, tmp_path_factory, content, data):
+    def test_a_damaged_header_is_refused_or_read_within_the_files_size(self, tmp_path_factory, content, data):
         header_end = 8 + int.from_bytes(content[:8], "little")
         damaged = bytearray(content)
-        for place in data.draw(st.lists(st.integers(0, header_end - 1), min_size=1, max_size=4)):
-            damaged[place] = data.draw(st.integers(0, 255))
+        for index in data.draw(st.lists(st.integers(0, header_end - 1), min_size=1, max_size=4)):
+            damaged[index] = data.draw(st.integers(0, 255))
         path = tmp_path_factory.mktemp("damaged") / "w.safetensors"
         path.write_bytes(damaged)
-        with contextlib.suppress(WeightFileError):  # any other error fails
+        with contextlib.suppress(WeightFileError):  # any other error fails the test
             tensors, _ = load_tensors(path)
             assert sum(t.nbytes for t in tensors.values()) <= 2 * (len(content) - header_end)
 
@@ -170,7 +179,7 @@ class TestBrokenFiles:
             with_header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, b"\0" * 9),
         ],
     )
-    def test_hostile_headers(self, tmp_path, content):
+    def test_malicious_headers(self, tmp_path, content):
         refused(tmp_path, content)
 
     def test_a_dtype_that_numpy_lacks_is_named(self, tmp_path):
@@ -192,7 +201,7 @@ class TestBrokenFiles:
 
 
 class Unsafe:
-    """A pickle of it writes a file when it is read."""
+    """Unpickling it creates a file."""
 
     def __init__(self, path):
         self.path = path
@@ -237,7 +246,7 @@ class TestPickles:
 class TestFailedWrites:
     @pytest.fixture
     def path(self, tmp_path):
-        """A file that stands already; afterwards it must be unchanged and alone."""
+        """An existing file; afterwards it must be unchanged, and the only one in the folder."""
         path = tmp_path / "w.safetensors"
         save_tensors(path, {"old": np.ones(3)})
         before = path.read_bytes()
@@ -264,7 +273,7 @@ class TestFailedWrites:
             raise error
 
         with pytest.raises(error):
-            write_aside(path, write)
+            write_atomically(path, write)
 
     @pytest.mark.skipif(os.name != "posix", reason="needs a limit on file sizes")
     def test_in_the_middle_of_the_data(self, path):
@@ -283,7 +292,7 @@ class TestFailedWrites:
     @pytest.mark.parametrize(
         "tensors",
         [
-            {"words": np.array(["a"])},
+            {"text": np.array(["a"])},
             {"objects": np.array([None])},
             {"complex": np.ones(2, complex)},
             {"__metadata__": np.ones(2)},

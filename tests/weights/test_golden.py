@@ -1,4 +1,4 @@
-"""Weights of every layout, loaded: the logits are those of the project that they come from."""
+"""With weights of every layout, the logits are those of the layout's project."""
 
 import numpy as np
 import pytest

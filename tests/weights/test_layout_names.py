@@ -10,17 +10,17 @@ DEPTHS = (2, 2, 22, 2)
 BLOCK, MERGING = "layers.{stage}.blocks.{block}.", "layers.{stage}.downsample."
 
 
-def _inside(prefix, **others):
-    """The official code's names of a block, each with that of another layout; `norm1` and its like stay as they are."""
+def _block_names(prefix, **others):
+    """Official names of a block's tensors -> those of another layout; names that are not in `others` are the same."""
     names = ("norm1", "norm2", "attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2", "attn.relative_position_bias_table")
     return {BLOCK + name: prefix + others.get(name.replace("attn.", "").replace("mlp.", ""), name) for name in names}
 
 
 def _transformers(query, key, value, output, fc1, fc2, table):
-    """Its names for q, k and v, one official tensor together, and those that differ between hub and modules."""
+    """Official names -> transformers'. The arguments are those that differ between hub and modules."""
     block = "swin.encoder.layers.{stage}.blocks.{block}."
-    inside = _inside(block, norm1="layernorm_before", norm2="layernorm_after", proj=output, fc1=fc1, fc2=fc2)
-    return inside | {
+    names = _block_names(block, norm1="layernorm_before", norm2="layernorm_after", proj=output, fc1=fc1, fc2=fc2)
+    return names | {
         BLOCK + "attn.qkv": tuple(f"{block}attention.{name}" for name in (query, key, value)),
         BLOCK + "attn.relative_position_bias_table": f"{block}attention.{table}.relative_position_bias_table",
         "patch_embed.proj": "swin.embeddings.patch_embeddings.projection",
@@ -32,10 +32,10 @@ def _transformers(query, key, value, output, fc1, fc2, table):
     }
 
 
-# Official name -> the layout's. Both have a weight and a bias unless the official name is one tensor's.
+# Official name -> the layout's, each with a weight and a bias unless the official name is that of one tensor.
 NAMES = {
     "timm_older": {
-        **_inside(BLOCK),
+        **_block_names(BLOCK),
         "patch_embed.proj": "patch_embed.proj",
         "patch_embed.norm": "patch_embed.norm",
         MERGING + "norm": MERGING + "norm",
@@ -44,7 +44,7 @@ NAMES = {
         "head": "head",
     },
     "timm": {
-        **_inside(BLOCK),
+        **_block_names(BLOCK),
         "patch_embed.proj": "patch_embed.proj",
         "patch_embed.norm": "patch_embed.norm",
         MERGING + "norm": "layers.{next}.downsample.norm",
@@ -53,7 +53,7 @@ NAMES = {
         "head": "head.fc",
     },
     "torchvision": {
-        **_inside("features.{odd}.{block}.", fc1="mlp.0", fc2="mlp.3"),
+        **_block_names("features.{odd}.{block}.", fc1="mlp.0", fc2="mlp.3"),
         "patch_embed.proj": "features.0.0",
         "patch_embed.norm": "features.0.2",
         MERGING + "norm": "features.{even}.norm",
@@ -87,8 +87,8 @@ NAMES = {
 }
 
 
-def _places(name):
-    """All stages and blocks that a name stands for, as what fills the braces."""
+def _format_values(name):
+    """The values for the braces of a name, for each stage and block."""
     stages = len(DEPTHS) if "{block}" in name else len(DEPTHS) - 1 if "{stage}" in name else 1
     for stage in range(stages):
         for block in range(DEPTHS[stage] if "{block}" in name else 1):
@@ -97,24 +97,24 @@ def _places(name):
 
 
 def _shape(name):
-    """Small, and where swin-transformer-pytorch's shapes tell what a tensor is, of the right kind."""
+    """A small shape, valid where swin-transformer-pytorch's conversion checks it."""
     if name.endswith("pos_embedding"):
         return (3, 3)
     return (2, 12) if name.endswith("patch_partition.linear.weight") else (2,)
 
 
 def _deep(names):
-    """A state dict in a layout, each tensor full of a number of its own, and official name -> its tensors' numbers."""
+    """A state dict in a layout, where each tensor has its own constant, and official name -> its tensors' constants."""
     state, numbers = {}, {}
     for official, theirs in names.items():
         whole = official.endswith((".weight", ".bias", "_table"))
-        for place in _places(official):
+        for values in _format_values(official):
             for suffix in ("",) if whole else (".weight", ".bias"):
-                numbers[official.format(**place) + suffix] = []
+                numbers[official.format(**values) + suffix] = []
                 for one in theirs if isinstance(theirs, tuple) else (theirs,):
-                    name = one.format(**place) + suffix
+                    name = one.format(**values) + suffix
                     assert name not in state
-                    numbers[official.format(**place) + suffix].append(len(state))
+                    numbers[official.format(**values) + suffix].append(len(state))
                     state[name] = np.full(_shape(name), len(state))
     return state, numbers
 
@@ -131,7 +131,7 @@ def test_every_name_of_a_deep_model(name):
 
 
 def test_blocks_of_the_largest_numbers_by_name():
-    """A few pairs in full, for the reader."""
+    """A few pairs written out in full."""
     for theirs, ours in (
         ("swin.encoder.layers.2.blocks.17.output.dense.bias", "layers.2.blocks.17.mlp.fc2.bias"),
         ("features.5.17.mlp.3.bias", "layers.2.blocks.17.mlp.fc2.bias"),

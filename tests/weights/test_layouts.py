@@ -1,4 +1,4 @@
-"""Key layouts: which is which, and that conversion moves elements and does nothing else to them."""
+"""Key layouts: their detection, and that conversion only moves elements."""
 
 import numpy as np
 import pytest
@@ -60,12 +60,12 @@ class TestDetection:
         both = ["layers.1.downsample.norm.bias"]
         assert detect_layout(names + last + both) == "official"
         assert detect_layout(names + both + first) == "timm"
-        assert detect_layout(names + both) == "official", "one key lost does not make it another project's"
+        assert detect_layout(names + both) == "official", "a missing key does not change the layout"
         assert detect_layout(names[:1]) == "official"
         assert detect_layout(names[:1] + last) == "official", "a part of it, the first stage alone"
         assert detect_layout([*names[:1], "head.fc.weight"]) == "timm"
 
-    def test_the_state_of_a_run_is_not_part_of_it(self):
+    def test_the_training_state_is_left_out(self):
         params = small()
         state = {**params, "training/adamw/head.fc.weight": np.ones(1), "training/features.0": np.ones(1)}
         layout, official = to_official(state)
@@ -89,7 +89,7 @@ class TestConversion:
 
     @pytest.mark.parametrize("name", LAYOUTS)
     def test_only_moves_elements(self, name):
-        """Each element is numbered; afterwards each number is there, once."""
+        """Each element is numbered; afterwards each number occurs once."""
         golden = read(name)
         sizes = np.cumsum([0, *(tensor.size for tensor in weights(golden.state).values())])
         numbered = {
@@ -101,8 +101,8 @@ class TestConversion:
         np.testing.assert_array_equal(found, np.arange(sizes[-1]))
 
     @pytest.mark.parametrize("name", LAYOUTS)
-    def test_gradients_go_where_their_weights_go(self, name):
-        """Σ w·g is the same before and after, so what turns the weights turns their gradients."""
+    def test_gradients_are_moved_as_their_weights(self, name):
+        """Σ w·g is the same before and after."""
         golden = read(name)
         rng = np.random.default_rng(0)
         grads = {key: rng.standard_normal(tensor.shape) for key, tensor in weights(golden.state).items()}
@@ -114,7 +114,7 @@ class TestConversion:
         np.testing.assert_allclose(after, before, rtol=1e-10)
 
     @pytest.mark.parametrize("name", LAYOUTS)
-    def test_names_that_nobody_knows_stay(self, name):
+    def test_names_that_are_not_in_the_layout_stay(self, name):
         prefix = "stage1.extra" if name.startswith("unfold") else "extra"
         _, official = to_official({**read(name).state, prefix: np.ones(2)})
         np.testing.assert_array_equal(official[prefix], [1, 1])
@@ -135,7 +135,9 @@ class TestConversion:
         state = {
             f"{block}{name}.weight": np.ones((2, width)) for name, width in (("query", 4), ("key", 4), ("value", 3))
         }
-        with pytest.raises(ValueError, match=r"attn\.v\.weight: shapes \(2, 4\), \(2, 4\), \(2, 3\) cannot be joined"):
+        with pytest.raises(
+            ValueError, match=r"attn\.v\.weight: shapes \(2, 4\), \(2, 4\), \(2, 3\) cannot be concatenated"
+        ):
             to_official(state)
 
     def test_two_names_for_one_parameter(self):
@@ -144,7 +146,7 @@ class TestConversion:
 
 
 class TestUnfold:
-    """swin-transformer-pytorch, whose shapes alone do not always tell what a tensor is."""
+    """swin-transformer-pytorch, where the kind of a tensor does not always follow from its shape."""
 
     TABLE = "stage1.layers.0.1.attention_block.fn.fn.pos_embedding"
     MASK = "stage1.layers.0.1.attention_block.fn.fn.upper_lower_mask"
@@ -157,7 +159,7 @@ class TestUnfold:
     @pytest.mark.parametrize(
         ("side", "window_size", "shape"), [(49, 25, (2401, 1)), (49, 7, (49, 49)), (9, 5, (81, 1))]
     )
-    def test_a_mask_tells(self, side, window_size, shape):
+    def test_a_mask_gives_the_kind_of_a_table(self, side, window_size, shape):
         state = {self.TABLE: np.ones((side, side)), self.MASK: np.zeros((window_size**2, window_size**2))}
         kind = "position_bias_table" if shape == (side, side) else "relative_position_bias_table"
         for _, official in (to_official(state), to_official({self.TABLE: np.ones((side, side))}, like=state)):
@@ -166,7 +168,7 @@ class TestUnfold:
     @pytest.mark.parametrize(
         ("side", "kind"), [(3, "relative"), (7, "relative"), (13, "relative"), (4, "full"), (16, "full")]
     )
-    def test_some_sides_tell_by_themselves(self, side, kind):
+    def test_some_sides_are_unambiguous(self, side, kind):
         _, official = to_official({self.TABLE: np.ones((side, side))})
         assert ("relative" in next(iter(official))) == (kind == "relative")
 
@@ -175,7 +177,7 @@ class TestUnfold:
         with pytest.raises(ValueError, match="expected a side of 2M − 1 or M²"):
             to_official({self.TABLE: np.ones(shape)})
 
-    def test_a_table_that_does_not_suit_the_mask(self):
+    def test_a_table_that_does_not_match_the_mask(self):
         state = {self.TABLE: np.ones((7, 7)), self.MASK: np.zeros((49, 49))}
         with pytest.raises(ValueError, match=r"got \(7, 7\), expected a side of 2M − 1 or M² with windows of M = 7"):
             to_official(state)

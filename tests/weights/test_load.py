@@ -1,4 +1,4 @@
-"""Loading weights: all or nothing, told in full, tables of other sizes resampled."""
+"""Loading weights: all or none, complete reports, resampled tables."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def model():
 
 @pytest.fixture
 def unchanged(model):
-    """Afterwards each parameter of `model` must be the same array with the same bits."""
+    """Afterwards each parameter of `model` must be the same array, bit for bit."""
     before = {name: (param, param.tobytes()) for name, param in model.params.items()}
     yield
     for name, param in model.params.items():
@@ -47,7 +47,7 @@ class TestWhole:
         assert report.complete
         assert all(model.params[name] is arrays[name] for name in arrays), "parameters change in place"
 
-    def test_saved_files_tell_their_model(self, tmp_path, model):
+    def test_saved_files_have_the_models_config(self, tmp_path, model):
         import json
 
         model.save(tmp_path / "w.safetensors")
@@ -94,7 +94,7 @@ class TestMismatch:
             ):
                 assert line in message.splitlines()
 
-    def test_otherwise_what_fits_is_loaded(self, model):
+    def test_not_strict_loads_what_matches(self, model):
         old = {name: param.copy() for name, param in model.params.items()}
         other = small(seed=2, num_classes=7)
         state = {**other.params, "extra": np.ones(3)}
@@ -153,14 +153,14 @@ class TestBadValues:
     @pytest.mark.usefixtures("unchanged")
     def test_beyond_the_models_range(self, model):
         state = {**small(seed=2).params, "norm.bias": np.full(8, 1e200)}
-        with pytest.raises(ValueError, match=r"norm\.bias: holds values beyond the range of the model's float32"):
+        with pytest.raises(ValueError, match=r"norm\.bias: has values beyond the range of the model's float32"):
             load_weights(model, state)
 
     @pytest.mark.parametrize("dtype", [int, bool, complex])
     @pytest.mark.usefixtures("unchanged")
     def test_not_real_numbers(self, model, dtype):
         with pytest.raises(
-            ValueError, match=rf"norm\.bias: has dtype {np.dtype(dtype)}, expected a floating point one"
+            ValueError, match=rf"norm\.bias: has dtype {np.dtype(dtype)}, expected a floating point dtype"
         ):
             load_weights(model, {**small(seed=2).params, "norm.bias": np.ones(8, dtype)})
 

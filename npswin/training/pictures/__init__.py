@@ -1,4 +1,4 @@
-"""Pictures of a run: its curves, what the model predicts, where its windows look."""
+"""Pictures of a run: its curves, predictions on test images, attention within windows."""
 
 from npswin.training.pictures.attention import draw_attention
 from npswin.training.pictures.curves import draw_curves

@@ -1,4 +1,4 @@
-"""The curves of a run."""
+"""The curves of a run: loss, accuracy, learning rate."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.training.pictures.style import BLUE, GREEN, GREY, RED, SKY, new_figure, quiet_axes, save_figure
+from npswin.training.pictures.style import BLUE, GREEN, GREY, RED, SKY, new_figure, save_figure, style_axes
 from npswin.types import Array
 
 
@@ -24,7 +24,8 @@ def draw_curves(records: Sequence[Mapping[str, Any]], data_name: str, path: str 
     """
     steps, loss, lr = (np.array([record[name] for record in records]) for name in ("step", "loss", "lr"))
     evaluated = [record for record in records if "test_accuracy" in record]
-    at = [record["step"] for record in evaluated]
+    test_steps = [record["step"] for record in evaluated]
+    test_loss = [record["test_loss"] for record in evaluated]
     accuracy = [100 * record["test_accuracy"] for record in evaluated]
 
     figure = new_figure(11, 5.2)
@@ -32,34 +33,34 @@ def draw_curves(records: Sequence[Mapping[str, Any]], data_name: str, path: str 
     axes = figure.add_subplot(grid[:, 0])
     axes.plot(steps, loss, color=SKY, linewidth=0.8, alpha=0.55, label="each training step")
     axes.plot(steps, _smoothed(loss), color=BLUE, linewidth=2, label="training, smoothed")
-    axes.plot(at, [record["test_loss"] for record in evaluated], "o-", color=RED, markersize=5, label="test images")
+    axes.plot(test_steps, test_loss, "o-", color=RED, markersize=5, label="test images")
     axes.set(title="Loss", xlabel="step", ylabel="cross-entropy (nats)")
-    axes.set_ylim(0, 1.05 * max(np.quantile(loss, 0.995), *(record["test_loss"] for record in evaluated), 1e-3))
+    axes.set_ylim(0, 1.05 * max(np.quantile(loss, 0.995), *test_loss, 1e-3))
     axes.legend(frameon=False)
-    quiet_axes(axes)
+    style_axes(axes)
 
     axes = figure.add_subplot(grid[0, 1])
-    axes.plot(at, accuracy, "o-", color=GREEN, markersize=5)
+    axes.plot(test_steps, accuracy, "o-", color=GREEN, markersize=5)
     if evaluated:
-        right = at[-1] > 0.5 * steps[-1]
+        is_right = test_steps[-1] > 0.5 * steps[-1]
         axes.annotate(
             f"{accuracy[-1]:.2f} %",
-            (at[-1], accuracy[-1]),
-            xytext=(-6 if right else 6, -16),
+            (test_steps[-1], accuracy[-1]),
+            xytext=(-6 if is_right else 6, -16),
             textcoords="offset points",
-            ha="right" if right else "left",
+            ha="right" if is_right else "left",
             color=GREEN,
             weight="bold",
         )
     axes.set(title="Accuracy on the test images", xlabel="step", ylabel="%", xlim=(0, steps[-1] * 1.03), ylim=(0, 103))
-    quiet_axes(axes)
+    style_axes(axes)
 
     axes = figure.add_subplot(grid[1, 1])
     axes.plot(steps, lr, color=GREY, linewidth=2)
     axes.set(title="Learning rate", xlabel="step", xlim=(0, steps[-1] * 1.03))
     axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
     axes.set_ylim(bottom=0)
-    quiet_axes(axes)
+    style_axes(axes)
 
     epochs = records[-1]["epoch"]
     figure.suptitle(f"Training on {data_name}: {steps[-1]} steps in {epochs} epoch{'s' * (epochs > 1)}", weight="bold")
@@ -67,9 +68,9 @@ def draw_curves(records: Sequence[Mapping[str, Any]], data_name: str, path: str 
 
 
 def _smoothed(values: Array) -> Array:
-    """A moving mean over a thirtieth of the curve, from values on both sides."""
-    reach = max(1, len(values) // 60)
+    """A centred moving mean over a thirtieth of the curve, shorter at its ends."""
+    half_width = max(1, len(values) // 60)
     sums = np.cumsum(np.concatenate([[0.0], values]))
-    places = np.arange(len(values))
-    low, high = np.maximum(places - reach, 0), np.minimum(places + reach + 1, len(values))
+    indices = np.arange(len(values))
+    low, high = np.maximum(indices - half_width, 0), np.minimum(indices + half_width + 1, len(values))
     return (sums[high] - sums[low]) / (high - low)

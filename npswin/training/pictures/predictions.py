@@ -1,4 +1,4 @@
-"""What a model makes of test images."""
+"""A model's predictions on test images."""
 
 import os
 from collections.abc import Sequence
@@ -9,21 +9,23 @@ import numpy as np
 from npswin.data import ImageDataset, normalize
 from npswin.devices import to_host
 from npswin.ops.softmax import softmax_forward
+from npswin.training.inputs import as_input
 from npswin.training.pictures.style import BLUE, GREY, RED, new_figure, save_figure, show_image
-from npswin.training.trainable import Trainable, as_input
+from npswin.training.trainable import Trainable
 from npswin.types import Array
 
-_COLUMNS, _ROWS, _SEARCHED = 8, 3, 500
+_COLUMNS, _ROWS = 8, 3
+_IMAGES = 500  # among which the most confident mistakes are searched
 
 
 def draw_predictions(
     model: Trainable, dataset: ImageDataset, mean: Sequence[float], std: Sequence[float], path: str | os.PathLike[str]
 ) -> None:
-    """The first 24 images with what the model takes them for, and its surest mistakes among the first 500.
+    """The first 24 images with their predicted classes, and the most confident mistakes among the first 500.
 
     Args:
-        model: in inference.
-        dataset: N images, best ones that the model has not been trained on.
+        model: used in inference.
+        dataset: N images, preferably ones that the model has not been trained on.
         mean: of each channel, as the training images were normalized with.
         std: the same.
         path: the PNG file to write.
@@ -32,7 +34,7 @@ def draw_predictions(
         ImportError: matplotlib is not installed.
         OSError: the file could not be written.
     """
-    images, labels = dataset.images[:_SEARCHED], dataset.labels[:_SEARCHED]
+    images, labels = dataset.images[:_IMAGES], dataset.labels[:_IMAGES]
     logits = [
         to_host(model(as_input(model, normalize(images[start : start + 100], mean, std, model.dtype))))
         for start in range(0, len(images), 100)
@@ -40,14 +42,16 @@ def draw_predictions(
     probabilities = softmax_forward(np.concatenate(logits))[0]
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != labels)
-    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:_COLUMNS]
+    most_confident = wrong[np.argsort(-confidence[wrong], kind="stable")][:_COLUMNS]
     rows = [np.arange(len(images))[start : start + _COLUMNS] for start in range(0, _COLUMNS * _ROWS, _COLUMNS)]
 
     figure = new_figure(1.55 * _COLUMNS, 2.0 * (_ROWS + 1) + 1.0)
     sample, mistakes = figure.subfigures(2, 1, height_ratios=(_ROWS + 0.1, 1.15))
     name = f"{dataset.name}, {dataset.split} images"
-    right = len(images) - len(wrong)
-    sample.suptitle(f"{name}: the first {min(len(images), _COLUMNS * _ROWS)}, as the model sees them", weight="bold")
+    right_count = len(images) - len(wrong)
+    sample.suptitle(
+        f"{name}: the first {min(len(images), _COLUMNS * _ROWS)}, with the model's predictions", weight="bold"
+    )
     _fill(
         sample.subplots(_ROWS, _COLUMNS, squeeze=False),
         rows,
@@ -58,11 +62,13 @@ def draw_predictions(
         dataset.class_names,
     )
     mistakes.suptitle(
-        f"Its surest mistakes among the first {len(images)}, of which it gets {right} right", weight="bold", color=GREY
+        f"Its most confident mistakes among the first {len(images)}, of which {right_count} are right",
+        weight="bold",
+        color=GREY,
     )
     _fill(
         mistakes.subplots(1, _COLUMNS, squeeze=False),
-        [surest],
+        [most_confident],
         images,
         labels,
         predicted,

@@ -13,7 +13,7 @@ from npswin.types import Array
 from npswin.verify.graph import GRADIENT, Graph
 from npswin.verify.key.trace import Trace, named
 from npswin.weights import save_tensors
-from npswin.weights.files import write_aside
+from npswin.weights.files import write_atomically
 
 FORMAT, VERSION = "npswin answer key", 1
 POSITIONS = "positions/"  # before a thinned tensor's name: which of its numbers are there
@@ -71,7 +71,7 @@ def write_key(
         manifest.write(text.encode())
         save_tensors(folder / "key.safetensors", stored, {"format": f"{FORMAT} {VERSION}"})
 
-    write_aside(folder / "manifest.json", both)  # takes its place when the other has: the pair is replaced together
+    write_atomically(folder / "manifest.json", both)  # replaced after the other file: the pair is replaced together
     return folder
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT, holds
 from npswin.weights import TensorFile, WeightFileError
-from npswin.weights.lazy import dtype_name
+from npswin.weights.tensor_file import dtype_name
 
 PRECISIONS = ("float64", "float32", "float16", "bfloat16")  # from fine to coarse
 RAW_DTYPES = {
@@ -172,7 +172,8 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
         return read
 
-    return {name: Tensor(shape, dtype_name(file.codes[name]), reader(name)) for name, shape in file.shapes.items()}
+    codes = file.dtype_codes
+    return {name: Tensor(shape, dtype_name(codes[name]), reader(name)) for name, shape in file.shapes.items()}
 
 
 def _npz(path: Path, names: Collection[str]) -> dict[str, Tensor]:

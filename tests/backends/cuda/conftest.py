@@ -22,7 +22,7 @@ def _clear_caches():
     for module in [
         name
         for name in sys.modules
-        if name.startswith(("npswin.backends.cuda", "npswin.devices", "npswin.training.captured"))
+        if name.startswith(("npswin.backends.cuda", "npswin.devices", "npswin.training.gpu.captured_step"))
     ]:
         for value in vars(sys.modules[module]).values():
             if hasattr(value, "cache_clear"):

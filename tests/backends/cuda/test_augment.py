@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from npswin.data.rand_augment import OPERATIONS, apply_operations
 from npswin.devices import on_gpu, to_gpu, to_host
 from npswin.training import TrainConfig
-from npswin.training.augment import augment
+from npswin.training.inputs import augment
 from tests.data.drawn import BYTE_BATCHES, SEEDS
 
 pytest.importorskip("PIL.Image")

@@ -10,9 +10,9 @@ import npswin
 from npswin import devices
 from npswin.backends import dispatch
 from npswin.backends.cuda.runtime import constants
-from npswin.devices import short_dtype, to_gpu, to_host
+from npswin.devices import half_dtype, to_gpu, to_host
 from npswin.training import TrainConfig, compute_gradients
-from npswin.training.captured import CapturedSteps, Rates
+from npswin.training.gpu.captured_step import CapturedSteps, StepScalars
 from npswin.training.learner import Learner
 from tests.training.tiny import tiny_model
 
@@ -27,7 +27,7 @@ def test_a_captured_model_equals_the_model(cuda, dtype, variant):
     if variant:
         variant = {**variant, "img_size": 10}
     model = tiny_model(**variant).to("cuda")
-    dtype = np.dtype(np.float32) if dtype == "float32" else short_dtype(dtype)
+    dtype = np.dtype(np.float32) if dtype == "float32" else half_dtype(dtype)
     infer = npswin.capture(model, images(0, dtype))
     for seed in (1, 2):
         np.testing.assert_array_equal(to_host(infer(images(seed, dtype))), to_host(model(images(seed, dtype))))
@@ -84,7 +84,7 @@ def recorded(model):
 
 
 def rates(loss_scale=1.0):
-    return Rates(1e-3, 1, loss_scale, 0.9)
+    return StepScalars(1e-3, 1, loss_scale, 0.9)
 
 
 def test_captured_gradients_equal_those_of_the_step(cuda, capsys):
@@ -163,8 +163,8 @@ def test_captured_steps_equal_steps_on_the_cpu(cuda, optimizer, capsys):
     for step in range(5):
         labels = np.array([0, 2, 1])
         batch = images(step, np.float64)
-        record, wanted = on_gpu.learn(batch, labels, step), on_cpu.learn(to_host(batch), labels, step)
-        in_pieces.learn(batch, labels, step)
+        record, wanted = on_gpu.train_step(batch, labels, step), on_cpu.train_step(to_host(batch), labels, step)
+        in_pieces.train_step(batch, labels, step)
         assert {name: float(value) for name, value in record.items()} == pytest.approx(wanted, rel=1e-9)
     for other in (on_gpu, in_pieces):
         for name, param in on_cpu.model.params.items():
@@ -185,7 +185,7 @@ def test_where_capture_is_not_supported_steps_run_uncaptured_with_a_message(cuda
     captured = recorded(model)
     assert [loss_of(captured, seed) for seed in (0, 0)] == pytest.approx(wanted)
     assert capsys.readouterr().err == (
-        "no CUDA graph, steps are started piece by piece: cudaErrorStreamCaptureUnsupported\n"
+        "no CUDA graph, the kernels of a step are launched one by one: cudaErrorStreamCaptureUnsupported\n"
     )
 
 

@@ -23,8 +23,7 @@ from npswin.training import (
     evaluate,
 )
 from npswin.training import trainer as trainer_module
-from npswin.training.learner import settled
-from npswin.training.loss_scale import LossScale
+from npswin.training.gpu.loss_scale import LossScale
 from npswin.weights import load_tensors
 from tests.training.tiny import tiny_config, tiny_data, tiny_model, tiny_trainer
 
@@ -84,9 +83,9 @@ def test_maps_of_16_bits_leave_parameters_and_gradients_in_float32(cuda, dtype, 
     images, labels = batch(small_model(dtype="float32"))
     wanted, _ = trained(small_model(dtype="float32"), images, labels)
     model = small_model(dtype="float32").to("cuda")
-    short = to_gpu(images).astype(devices.short_dtype(dtype))
+    short = to_gpu(images).astype(devices.half_dtype(dtype))
     found, params = trained(model, short, labels, scale=1024.0)
-    assert found["logits"].dtype == found["dx"].dtype == devices.short_dtype(dtype)
+    assert found["logits"].dtype == found["dx"].dtype == devices.half_dtype(dtype)
     for name, param in params.items():
         assert param.dtype == found[name].dtype == np.float32, name
         error = np.linalg.norm(found[name] - wanted[name]) / np.linalg.norm(wanted[name])
@@ -198,7 +197,7 @@ def test_the_loss_scale_is_halved_until_nothing_overflows(cuda, tmp_path):
     learner = run._learner
     learner.loss_scale.value = 2.0**24
     images, labels = batch(tiny_model(), side=8)
-    record = learner.learn(to_gpu(images).astype(np.float16), labels, seed=0)
+    record = learner.train_step(to_gpu(images).astype(np.float16), labels, seed=0)
     assert np.isfinite(float(record["gradient_norm"]))
     assert 1 < learner.loss_scale.value < 2.0**24
     assert np.log2(learner.loss_scale.value) % 1 == 0
@@ -213,9 +212,9 @@ def test_a_step_with_nan_changes_nothing_and_is_an_error(cuda, tmp_path, precisi
     images[1, 2, 3, 4] = np.nan
     params = run.model.params
     before = {name: to_host(param).copy() for name, param in params.items()}
-    dtype = devices.short_dtype("float16") if precision == "float16" else np.float32
+    dtype = devices.half_dtype("float16") if precision == "float16" else np.float32
     with pytest.raises(NonFiniteError, match="the loss is nan and the norm of all gradients nan"):
-        settled(run._learner.learn(to_gpu(images).astype(dtype), labels, seed=0), run._learner)
+        run._learner.finish_step(run._learner.train_step(to_gpu(images).astype(dtype), labels, seed=0))
     for name, param in params.items():
         np.testing.assert_array_equal(to_host(param), before[name])
 
@@ -355,14 +354,14 @@ def test_weights_that_are_not_finite_are_not_saved(cuda, tmp_path):
     run = Trainer(
         tiny_model().to("cuda"), tiny_data(), tiny_data(10, "test"), tiny_config(checkpoint_every=1), tmp_path / "run"
     )
-    learn = run._learner.learn
+    train_step = run._learner.train_step
 
-    def learn_and_set_inf(*args, **kwargs):
-        record = learn(*args, **kwargs)
+    def train_and_set_inf(*args, **kwargs):
+        record = train_step(*args, **kwargs)
         run.model.params["head.bias"][...] = np.inf
         return record
 
-    run._learner.learn = learn_and_set_inf
+    run._learner.train_step = train_and_set_inf
     with pytest.raises(NonFiniteError, match=r"Inf in the updated parameter head.bias.*is from before"):
         run.fit()
     tensors, _ = load_tensors(tmp_path / "run" / "last.safetensors")
@@ -382,7 +381,7 @@ def test_tf32_is_used_with_float32_only(cuda, precision):
     images = to_gpu(batch(model, side=8)[0])
     npswin.allow_tf32(True)
     try:
-        model(images if precision == "full" else images.astype(devices.short_dtype(precision)))
+        model(images if precision == "full" else images.astype(devices.half_dtype(precision)))
     finally:
         npswin.allow_tf32(False)
 

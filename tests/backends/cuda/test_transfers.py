@@ -7,9 +7,8 @@ from npswin import devices
 from npswin.data import ImageDataset
 from npswin.devices import to_gpu, to_host
 from npswin.training import TrainConfig
-from npswin.training.arriving import Arriving
-from npswin.training.augment import augment
-from npswin.training.feed import feed
+from npswin.training.gpu.transfers import AsyncScalar
+from npswin.training.inputs import augment, load_batches
 from npswin.training.learner import Learner
 from tests.training.tiny import tiny_data, tiny_model
 
@@ -30,14 +29,14 @@ def test_a_training_step_uploads_its_rates_only(cuda, monkeypatch):
         return upload(array, *args, **kwargs)
 
     monkeypatch.setattr(devices.cupy(), "asarray", counted)
-    for step, (images, labels) in enumerate(feed(data, batches, model.params["head.bias"])):
+    for step, (images, labels) in enumerate(load_batches(data, batches, model.params["head.bias"])):
         if step == 2:
             uploaded.clear()
         rng = np.random.default_rng(step)
         inputs, targets = augment(images, labels, 3, learner.config, (0.5,) * 3, (0.25,) * 3, model.dtype, rng)
-        record = learner.learn(inputs, targets, seed=step)
-        assert isinstance(record["loss"], Arriving)
-        assert isinstance(record["gradient_norm"], Arriving)
+        record = learner.train_step(inputs, targets, seed=step)
+        assert isinstance(record["loss"], AsyncScalar)
+        assert isinstance(record["gradient_norm"], AsyncScalar)
     assert np.isfinite(float(record["loss"]))
     assert uploaded == [4 * 4] * (STEPS - 2)
 
@@ -49,7 +48,8 @@ def test_batches_are_uploaded_in_order(cuda, sizes):
     batches = [np.random.default_rng(number).integers(20, size=size) for number, size in enumerate(sizes)]
     model = tiny_model().to("cuda")
     found = [
-        tuple(to_host(array).copy() for array in arrived) for arrived in feed(data, batches, model.params["head.bias"])
+        tuple(to_host(array).copy() for array in arrived)
+        for arrived in load_batches(data, batches, model.params["head.bias"])
     ]
     assert len(found) == len(batches)
     for (pixels, labels), indices in zip(found, batches, strict=True):
@@ -60,7 +60,7 @@ def test_batches_are_uploaded_in_order(cuda, sizes):
 def test_a_downloaded_number_does_not_change_later(cuda):
     """The result of a CUDA graph is overwritten by the next launch."""
     array = to_gpu(np.array(3.0, np.float32))
-    number = Arriving(array)
+    number = AsyncScalar(array)
     array[...] = 5.0
     assert float(number) == 3.0
-    assert float(Arriving(array)) == 5.0
+    assert float(AsyncScalar(array)) == 5.0

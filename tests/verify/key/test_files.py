@@ -72,7 +72,7 @@ def test_thinned_tensors_tell_where_their_numbers_stand(tmp_path):
     assert np.array_equal(key["head.weight"], trace.tensors["head.weight"])  # sources are always whole
     tensors = {name: trace.tensors[name] for name in trace.graph.computed}
     assert Comparer(key, candidate_of(tensors, key.shapes)).compare().ok
-    key.file.codes[f"positions/{name}"] = "F64"
+    key.file.dtype_codes[f"positions/{name}"] = "F64"
     with pytest.raises(AnswerKeyError, match="are no places in it"):
         key.positions(name)
     key = AnswerKey(folder)

@@ -39,7 +39,7 @@ class Geometry(NamedTuple):
     height: int
     width: int
     window: int
-    shift: int
+    shift_size: int
     rows: int
     columns: int
     heads: int

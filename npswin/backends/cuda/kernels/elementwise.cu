@@ -1,4 +1,4 @@
-// Words that take each number by itself, with what stands next to them in a branch: a bias before, a residual after.
+// Elementwise ops, fused with their neighbours in a branch: a bias before, a residual connection after.
 
 #include "common.cuh"
 
@@ -45,8 +45,8 @@ KERNEL multiply(const Scalar* x, const Scalar* factor, Scalar* y, Index size, In
     for (Index i = thread_number(); i < size; i += thread_count()) y[i] = (Scalar)((Sum)x[i] * (Sum)factor[i / repeat]);
 }
 
-// A mask of zeros, and 1/keep where a uniform number is below keep.
-KERNEL draw_mask(const Sum* uniform, Scalar* mask, Index size, Sum keep) {
+// A mask of zeros, and 1/keep_probability where a uniform number is below keep_probability.
+KERNEL draw_mask(const Sum* uniform, Scalar* mask, Index size, Sum keep_probability) {
     for (Index i = thread_number(); i < size; i += thread_count())
-        mask[i] = uniform[i] < keep ? (Scalar)(1 / keep) : (Scalar)(Sum)0;
+        mask[i] = uniform[i] < keep_probability ? (Scalar)(1 / keep_probability) : (Scalar)(Sum)0;
 }

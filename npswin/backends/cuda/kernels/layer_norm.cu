@@ -39,10 +39,10 @@ __device__ inline void normalize_backward(
 ) {
     int lane = threadIdx.x % WARP;
     for (Index row = thread_number() / WARP; row < count; row += thread_count() / WARP) {
-        const Scalar* up = dy + row * channels;
+        const Scalar* dtoken = dy + row * channels;
         Sum mean = stats[2 * row], rstd = stats[2 * row + 1], mean_g = 0, mean_gx = 0;
         for (int c = lane; c < channels; c += WARP) {
-            Sum g = (Sum)up[c] * weight[c];
+            Sum g = (Sum)dtoken[c] * weight[c];
             mean_g += g;
             mean_gx += g * (read(rows, x, row, c) - mean) * rstd;
         }
@@ -50,11 +50,11 @@ __device__ inline void normalize_backward(
         mean_gx = warp_sum(mean_gx) / channels;
         for (int c = lane; c < channels; c += WARP) {
             if (rows.is_padding(row, c)) continue;
-            Index place = rows.place(row, c);
-            Sum xhat = ((Sum)x[place] - mean) * rstd;
-            Sum value = rstd * ((Sum)up[c] * weight[c] - mean_g - xhat * mean_gx);
-            if (shortcut) value += (Sum)shortcut[place];
-            dx[place] = (Scalar)value;
+            Index offset = rows.offset(row, c);
+            Sum xhat = ((Sum)x[offset] - mean) * rstd;
+            Sum value = rstd * ((Sum)dtoken[c] * weight[c] - mean_g - xhat * mean_gx);
+            if (shortcut) value += (Sum)shortcut[offset];
+            dx[offset] = (Scalar)value;
         }
     }
 }
@@ -66,24 +66,24 @@ template <class Rows>
 __device__ inline void parameter_sums(
     const Rows& rows, const Scalar* dy, const Scalar* x, const Sum* stats, Sum* sums, Index count, int channels
 ) {
-    __shared__ Sum room[2][8][WARP];
-    int c = blockIdx.x * WARP + threadIdx.x, own = threadIdx.y;
+    __shared__ Sum partial[2][8][WARP];
+    int c = blockIdx.x * WARP + threadIdx.x, group = threadIdx.y;
     Index share = (count + gridDim.y - 1) / gridDim.y, first = blockIdx.y * share;
     Index stop = first + share < count ? first + share : count;
     Sum dweight = 0, dbias = 0;
     if (c < channels)
-        for (Index row = first + own; row < stop; row += 8) {
-            Sum up = (Sum)dy[row * channels + c];
-            dbias += up;
-            dweight += up * (read(rows, x, row, c) - stats[2 * row]) * stats[2 * row + 1];
+        for (Index row = first + group; row < stop; row += 8) {
+            Sum dvalue = (Sum)dy[row * channels + c];
+            dbias += dvalue;
+            dweight += dvalue * (read(rows, x, row, c) - stats[2 * row]) * stats[2 * row + 1];
         }
-    room[0][own][threadIdx.x] = dweight;
-    room[1][own][threadIdx.x] = dbias;
+    partial[0][group][threadIdx.x] = dweight;
+    partial[1][group][threadIdx.x] = dbias;
     __syncthreads();
-    if (own < 2 && c < channels) {
+    if (group < 2 && c < channels) {
         Sum total = 0;
-        for (int other = 0; other < 8; other++) total += room[own][other][threadIdx.x];
-        sums[((Index)blockIdx.y * 2 + own) * channels + c] = total;
+        for (int thread = 0; thread < 8; thread++) total += partial[group][thread][threadIdx.x];
+        sums[((Index)blockIdx.y * 2 + group) * channels + c] = total;
     }
 }
 

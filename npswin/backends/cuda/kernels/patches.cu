@@ -1,4 +1,4 @@
-// Words that only move numbers: image patches as rows, 2×2 groups of tokens side by side, and back.
+// Moves: image patches as rows of a matrix, 2×2 groups of tokens side by side, and their transposes.
 
 #include "common.cuh"
 #include "rows.cuh"
@@ -8,13 +8,13 @@ KERNEL patches_forward(
     const Scalar* x, Scalar* rows, Index size, int channels, int height, int width, int patch, int down, int across
 ) {
     for (Index i = thread_number(); i < size; i += thread_count()) {
-        int inside = (int)(i % (channels * patch * patch)), c = inside / (patch * patch);
+        int within = (int)(i % (channels * patch * patch)), c = within / (patch * patch);
         Index token = i / (channels * patch * patch);
-        int y = (int)(token / across % down) * patch + inside / patch % patch;
-        int x_ = (int)(token % across) * patch + inside % patch;
+        int y = (int)(token / across % down) * patch + within / patch % patch;
+        int x_ = (int)(token % across) * patch + within % patch;
         Index image = token / ((Index)down * across);
-        bool kept = y < height && x_ < width;
-        rows[i] = kept ? x[((image * channels + c) * height + y) * width + x_] : (Scalar)(Sum)0;
+        bool in_image = y < height && x_ < width;
+        rows[i] = in_image ? x[((image * channels + c) * height + y) * width + x_] : (Scalar)(Sum)0;
     }
 }
 
@@ -39,6 +39,6 @@ KERNEL patch_concat(Scalar* x, Scalar* groups, Index size, int height, int width
         if (!back)
             groups[i] = (Scalar)read(rows, x, group, c);
         else if (!rows.is_padding(group, c))
-            x[rows.place(group, c)] = groups[i];
+            x[rows.offset(group, c)] = groups[i];
     }
 }

@@ -77,16 +77,16 @@ __device__ inline Byte between(const Byte* plane, int height, int width, double 
     return (Byte)(value[0] + (value[1] - value[0]) * down);
 }
 
-// An image of a block moves between two rooms, an operation at a time; block of any number of threads, grid (images).
-// operations (images, count); signs of the same shape: 1 or -1; images and room (images, 3, height, width).
+// A block transforms one image, which alternates between two buffers, an operation at a time; block of any number of threads, grid (images).
+// operations (images, count); signs of the same shape: 1 or -1; images and buffer (images, 3, height, width).
 KERNEL rand_augment(
-    Byte* images, Byte* room, const Index* operations, const Index* signs, int count, int height, int width, double strength
+    Byte* images, Byte* buffer, const Index* operations, const Index* signs, int count, int height, int width, double strength
 ) {
     __shared__ int counts[LEVELS];
     __shared__ Byte map[LEVELS];
     __shared__ unsigned long long sum_of_greys;
     int pixels = height * width, size = 3 * pixels;
-    Byte *from = images + (Index)blockIdx.x * size, *to = room + (Index)blockIdx.x * size;
+    Byte *from = images + (Index)blockIdx.x * size, *to = buffer + (Index)blockIdx.x * size;
     for (int number = 0; number < count; number++) {
         int operation = (int)operations[(Index)blockIdx.x * count + number];
         double amount = strength * (double)signs[(Index)blockIdx.x * count + number];

@@ -3,7 +3,7 @@
 // A token's channels in a row.
 struct Tokens {
     int channels;
-    __device__ Index place(Index row, int c) const { return row * channels + c; }
+    __device__ Index offset(Index row, int c) const { return row * channels + c; }
     __device__ bool is_padding(Index, int) const { return false; }
 };
 
@@ -16,7 +16,7 @@ struct Groups {
     __device__ int y(Index group, int c) const { return 2 * (int)(group / across() % down()) + c / channels % 2; }
     __device__ int x(Index group, int c) const { return 2 * (int)(group % across()) + c / channels / 2; }
     __device__ bool is_padding(Index group, int c) const { return y(group, c) >= height || x(group, c) >= width; }
-    __device__ Index place(Index group, int c) const {
+    __device__ Index offset(Index group, int c) const {
         Index image = group / ((Index)down() * across());
         return ((image * height + y(group, c)) * width + x(group, c)) * channels + c % channels;
     }
@@ -25,5 +25,5 @@ struct Groups {
 // A number of a map, by the row and the channel that it is for a norm.
 template <class Rows>
 __device__ inline Sum read(const Rows& rows, const Scalar* x, Index row, int c) {
-    return rows.is_padding(row, c) ? (Sum)0 : (Sum)x[rows.place(row, c)];
+    return rows.is_padding(row, c) ? (Sum)0 : (Sum)x[rows.offset(row, c)];
 }

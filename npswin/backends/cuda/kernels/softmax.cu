@@ -6,13 +6,13 @@
 KERNEL softmax_forward(const Scalar* x, Scalar* p, Index rows, int length) {
     int lane = threadIdx.x % WARP;
     for (Index row = thread_number() / WARP; row < rows; row += thread_count() / WARP) {
-        const Scalar* own = x + row * length;
+        const Scalar* x_row = x + row * length;
         Sum largest = LOWEST, total = 0;
-        for (int j = lane; j < length; j += WARP) largest = (Sum)own[j] > largest ? (Sum)own[j] : largest;
+        for (int j = lane; j < length; j += WARP) largest = (Sum)x_row[j] > largest ? (Sum)x_row[j] : largest;
         largest = warp_max(largest);
-        for (int j = lane; j < length; j += WARP) total += exp((Sum)own[j] - largest);
+        for (int j = lane; j < length; j += WARP) total += exp((Sum)x_row[j] - largest);
         Sum inverse = 1 / warp_sum(total);
-        for (int j = lane; j < length; j += WARP) p[row * length + j] = (Scalar)(exp((Sum)own[j] - largest) * inverse);
+        for (int j = lane; j < length; j += WARP) p[row * length + j] = (Scalar)(exp((Sum)x_row[j] - largest) * inverse);
     }
 }
 

@@ -1,7 +1,7 @@
 // (S)W-MSA from the map of q, k and v to the map of heads' outputs, and its derivative; see npswin/ops/attention.py.
 //
-// Padding, the cyclic shift and the cut into windows are nothing but the places at which a window's tokens are read and
-// written (`place`). Probabilities are never in memory: the backward pass computes them again.
+// Padding, the cyclic shift and the cut into windows are only the positions at which a window's tokens are read and
+// written (`position`). Probabilities are never in memory: the backward pass computes them again.
 //
 // A block takes a window and a head. k and v of all its tokens lie in shared memory; a warp takes a query at a time, its
 // lanes the keys, and its scores lie in a row of shared memory of its own.
@@ -36,7 +36,7 @@ __device__ inline Sum exponentials(
 }
 
 // Grid: windows, heads. Shared: k and v (tokens, dim + 1), and for each warp a query and a row of scores; then
-// the tokens' places.
+// the tokens' positions.
 KERNEL window_attention_forward(
     const Scalar* qkv, const Sum* qkv_bias, const Sum* table, int kind, Scalar* out, const Geometry* geometry, Sum mask_value
 ) {
@@ -50,13 +50,13 @@ KERNEL window_attention_forward(
     __syncthreads();
     for (int i = threadIdx.x; i < tokens * g.dim; i += blockDim.x) {
         int t = i / g.dim, c = i % g.dim;
-        Index token = at.places[t];
+        Index token = at.positions[t];
         k[t * stride + c] = qkv_at(g, qkv, qkv_bias, token, 1, head, c);
         v[t * stride + c] = qkv_at(g, qkv, qkv_bias, token, 2, head, c);
     }
     __syncthreads();
     for (int i = warp; i < tokens; i += warps) {
-        Index token = at.places[i];
+        Index token = at.positions[i];
         if (token >= (Index)g.images * g.height * g.width) continue;  // what the padding attends to is cropped
         for (int c = lane; c < g.dim; c += WARP) q[c] = qkv_at(g, qkv, qkv_bias, token, 0, head, c);
         __syncwarp();
@@ -70,7 +70,7 @@ KERNEL window_attention_forward(
     }
 }
 
-// Grid: shares of the windows, heads. A block goes through its share and adds dS up in its own dbias (shares, heads, N, N).
+// Grid: shares of the windows, heads. A block goes through its share and adds up dS in its own dbias (shares, heads, N, N).
 //
 // dqkv has a row for each token of the map and, after them, of the padding, whose gradient goes to the bias alone. First a
 // warp takes a query at a time: dq and dS; then a key at a time: dk and dv, with the probabilities computed once more.
@@ -81,14 +81,14 @@ KERNEL window_attention_backward(
     Sum* dbias, const Geometry* geometry, Sum mask_value
 ) {
     const Geometry g = *geometry;
-    int tokens = g.window * g.window, stride = g.dim + 1, head = blockIdx.y, inside = g.heads * g.dim;
+    int tokens = g.window * g.window, stride = g.dim + 1, head = blockIdx.y, inner_dim = g.heads * g.dim;
     int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
-    Sum *q = (Sum*)shared_bytes, *k = q + tokens * stride, *v = k + tokens * stride, *up = v + tokens * stride;
-    Sum *largest = up + tokens * stride, *inverses = largest + tokens, *dots = inverses + tokens;
+    Sum *q = (Sum*)shared_bytes, *k = q + tokens * stride, *v = k + tokens * stride, *dout_rows = v + tokens * stride;
+    Sum *largest = dout_rows + tokens * stride, *inverses = largest + tokens, *dots = inverses + tokens;
     Sum *p = dots + tokens + warp * 2 * tokens, *dp = p + tokens;
     WindowTokens at = window_tokens(dots + tokens + warps * 2 * tokens, tokens);
     Sum scale = 1 / sqrt((Sum)g.dim);
-    Index windows = (Index)g.images * g.rows * g.columns, kept = (Index)g.images * g.height * g.width;
+    Index windows = (Index)g.images * g.rows * g.columns, map_tokens = (Index)g.images * g.height * g.width;
     Sum* own_dbias = dbias ? dbias + ((Index)blockIdx.x * g.heads + head) * tokens * tokens : 0;
     if (own_dbias)
         for (int i = threadIdx.x; i < tokens * tokens; i += blockDim.x) own_dbias[i] = 0;
@@ -98,11 +98,11 @@ KERNEL window_attention_backward(
         __syncthreads();
         for (int i = threadIdx.x; i < tokens * g.dim; i += blockDim.x) {
             int t = i / g.dim, c = i % g.dim;
-            Index token = at.places[t];
+            Index token = at.positions[t];
             q[t * stride + c] = qkv_at(g, qkv, qkv_bias, token, 0, head, c);
             k[t * stride + c] = qkv_at(g, qkv, qkv_bias, token, 1, head, c);
             v[t * stride + c] = qkv_at(g, qkv, qkv_bias, token, 2, head, c);
-            up[t * stride + c] = token < kept ? (Sum)dout[token * inside + head * g.dim + c] : (Sum)0;
+            dout_rows[t * stride + c] = token < map_tokens ? (Sum)dout[token * inner_dim + head * g.dim + c] : (Sum)0;
         }
         __syncthreads();
         for (int i = warp; i < tokens; i += warps) {
@@ -111,7 +111,7 @@ KERNEL window_attention_backward(
                 Sum score = 0, dprobability = 0;
                 for (int c = 0; c < g.dim; c++) {
                     score += q[i * stride + c] * k[j * stride + c];
-                    dprobability += up[i * stride + c] * v[j * stride + c];
+                    dprobability += dout_rows[i * stride + c] * v[j * stride + c];
                 }
                 p[j] = score * scale + added(g, table, kind, head, i, j, at, mask_value);
                 dp[j] = dprobability;
@@ -136,11 +136,11 @@ KERNEL window_attention_backward(
                 dots[i] = dot;
             }
             __syncwarp();
-            Index token = at.places[i];
+            Index token = at.positions[i];
             for (int c = lane; c < g.dim; c += WARP) {
                 Sum dq = 0;
                 for (int j = 0; j < tokens; j++) dq += dp[j] * k[j * stride + c];
-                dqkv[token * 3 * inside + head * g.dim + c] = (Scalar)(dq * scale);
+                dqkv[token * 3 * inner_dim + head * g.dim + c] = (Scalar)(dq * scale);
             }
             __syncwarp();
         }
@@ -150,22 +150,22 @@ KERNEL window_attention_backward(
                 Sum score = 0, dprobability = 0;
                 for (int c = 0; c < g.dim; c++) {
                     score += q[i * stride + c] * k[j * stride + c];
-                    dprobability += up[i * stride + c] * v[j * stride + c];
+                    dprobability += dout_rows[i * stride + c] * v[j * stride + c];
                 }
                 score = score * scale + added(g, table, kind, head, i, j, at, mask_value);
                 p[i] = exp(score - largest[i]) * inverses[i];
                 dp[i] = p[i] * (dprobability - dots[i]);
             }
             __syncwarp();
-            Index token = at.places[j];
+            Index token = at.positions[j];
             for (int c = lane; c < g.dim; c += WARP) {
                 Sum dk = 0, dv = 0;
                 for (int i = 0; i < tokens; i++) {
                     dk += dp[i] * q[i * stride + c];
-                    dv += p[i] * up[i * stride + c];
+                    dv += p[i] * dout_rows[i * stride + c];
                 }
-                dqkv[token * 3 * inside + inside + head * g.dim + c] = (Scalar)(dk * scale);
-                dqkv[token * 3 * inside + 2 * inside + head * g.dim + c] = (Scalar)dv;
+                dqkv[token * 3 * inner_dim + inner_dim + head * g.dim + c] = (Scalar)(dk * scale);
+                dqkv[token * 3 * inner_dim + 2 * inner_dim + head * g.dim + c] = (Scalar)dv;
             }
             __syncwarp();
         }
@@ -183,15 +183,15 @@ KERNEL collect_bias(const Sum* dbias, Sum* dtable, int kind, const Geometry* geo
         int row = (int)(place / columns), column = (int)(place % columns);
         Sum total = 0;
         for (int head = kind == 1 ? column : 0; head < (kind == 1 ? column + 1 : g.heads); head++) {
-            const Sum* own = dbias + (Index)head * tokens * tokens;
+            const Sum* dbias_of_head = dbias + (Index)head * tokens * tokens;
             if (kind == 3) {
-                total += own[row];
+                total += dbias_of_head[row];
                 continue;
             }
             int dy = row / side - (g.window - 1), dx = row % side - (g.window - 1);
             for (int y = dy > 0 ? dy : 0; y < g.window + (dy < 0 ? dy : 0); y++)
                 for (int x = dx > 0 ? dx : 0; x < g.window + (dx < 0 ? dx : 0); x++)
-                    total += own[(y * g.window + x) * tokens + (y - dy) * g.window + (x - dx)];
+                    total += dbias_of_head[(y * g.window + x) * tokens + (y - dy) * g.window + (x - dx)];
         }
         dtable[place] = total;
     }

@@ -12,14 +12,14 @@
 
 extern __shared__ unsigned char shared_bytes[];
 
-// Rows of DIMS channels, or of TOKENS tokens where they are turned; 8 more keep lanes out of each other's banks.
+// Rows of DIMS channels, or of TOKENS tokens where they are transposed; 8 more keep lanes out of each other's banks.
 template <int TOKENS, int DIMS>
-struct Room {
-    static const int ROWS = TOKENS * (DIMS + 8), TURNED = DIMS * (TOKENS + 8);
+struct SharedMemory {
+    static const int ROWS = TOKENS * (DIMS + 8), TRANSPOSED = DIMS * (TOKENS + 8);
     Scalar* next;
-    __device__ Room() : next((Scalar*)shared_bytes) {}
+    __device__ SharedMemory() : next((Scalar*)shared_bytes) {}
     __device__ Matrix rows() { return take(ROWS, DIMS + 8); }
-    __device__ Matrix turned() { return take(TURNED, TOKENS + 8); }
+    __device__ Matrix transposed() { return take(TRANSPOSED, TOKENS + 8); }
     __device__ Matrix take(int size, int stride) {
         Matrix matrix = {next, stride};
         next += size;
@@ -41,19 +41,19 @@ template <int TOKENS, int DIMS>
 __device__ inline void attend(
     const Scalar* qkv, const Sum* qkv_bias, const Sum* table, int kind, Scalar* out, const Geometry& g, Sum mask_value
 ) {
-    Room<TOKENS, DIMS> room;
-    Matrix q = room.rows(), k = room.rows(), v_turned = room.turned();
+    SharedMemory<TOKENS, DIMS> memory;
+    Matrix q = memory.rows(), k = memory.rows(), v_transposed = memory.transposed();
     int tokens = g.window * g.window, head = blockIdx.y;
-    WindowTokens at = window_tokens(room.next, TOKENS);
+    WindowTokens at = window_tokens(memory.next, TOKENS);
     find(at, g, window_of(g, blockIdx.x));
     __syncthreads();
     for (int i = threadIdx.x; i < TOKENS * DIMS; i += blockDim.x) {
         int t = i / DIMS, c = i % DIMS;
         bool is_there = t < tokens && c < g.dim;
-        Index token = is_there ? at.places[t] : 0;
+        Index token = is_there ? at.positions[t] : 0;
         q.numbers[t * q.stride + c] = (Scalar)(is_there ? qkv_at(g, qkv, qkv_bias, token, 0, head, c) : 0.0f);
         k.numbers[t * k.stride + c] = (Scalar)(is_there ? qkv_at(g, qkv, qkv_bias, token, 1, head, c) : 0.0f);
-        v_turned.numbers[c * v_turned.stride + t] =
+        v_transposed.numbers[c * v_transposed.stride + t] =
             (Scalar)(is_there ? qkv_at(g, qkv, qkv_bias, token, 2, head, c) : 0.0f);
     }
     __syncthreads();
@@ -81,11 +81,11 @@ __device__ inline void attend(
 #pragma unroll
     for (int tile = 0; tile < DIMS / 8; tile++) {
         float o[4] = {};
-        multiply_results(o, p, v_turned, 8 * tile);
+        multiply_results(o, p, v_transposed, 8 * tile);
         for (int e = 0; e < 4; e++) {
             int i = row + e / 2 * 8, c = 8 * tile + column + e % 2;
             if (i >= tokens || c >= g.dim) continue;
-            Index token = at.places[i];
+            Index token = at.positions[i];
             if (token < (Index)g.images * g.height * g.width)
                 out[(token * g.heads + head) * g.dim + c] = (Scalar)(o[e] / total[e / 2]);
         }
@@ -97,15 +97,15 @@ __device__ inline void attend_backward(
     const Scalar* dout, const Scalar* qkv, const Sum* qkv_bias, const Sum* table, int kind, Scalar* dqkv, Sum* dbias,
     const Geometry& g, Sum mask_value
 ) {
-    Room<TOKENS, DIMS> room;
-    Matrix q = room.rows(), k = room.rows(), v = room.rows(), up = room.rows();
-    Matrix q_turned = room.turned(), k_turned = room.turned(), up_turned = room.turned();
-    float *largest = (float*)room.next, *inverses = largest + TOKENS, *dots = inverses + TOKENS;
-    int tokens = g.window * g.window, head = blockIdx.y, inside = g.heads * g.dim;
+    SharedMemory<TOKENS, DIMS> memory;
+    Matrix q = memory.rows(), k = memory.rows(), v = memory.rows(), dout_rows = memory.rows();
+    Matrix q_transposed = memory.transposed(), k_transposed = memory.transposed(), dout_transposed = memory.transposed();
+    float *largest = (float*)memory.next, *inverses = largest + TOKENS, *dots = inverses + TOKENS;
+    int tokens = g.window * g.window, head = blockIdx.y, inner_dim = g.heads * g.dim;
     WindowTokens at = window_tokens(dots + TOKENS, TOKENS);
     int first = threadIdx.x / WARP * 16, row = first + group_of_lane(), column = pair_of_lane();
     float scale = rsqrtf((float)g.dim);
-    Index windows = (Index)g.images * g.rows * g.columns, kept = (Index)g.images * g.height * g.width;
+    Index windows = (Index)g.images * g.rows * g.columns, map_tokens = (Index)g.images * g.height * g.width;
     Sum* own_dbias = dbias ? dbias + ((Index)blockIdx.x * g.heads + head) * tokens * tokens : 0;
     if (own_dbias)
         for (int i = threadIdx.x; i < tokens * tokens; i += blockDim.x) own_dbias[i] = 0;
@@ -116,15 +116,15 @@ __device__ inline void attend_backward(
         for (int i = threadIdx.x; i < TOKENS * DIMS; i += blockDim.x) {
             int t = i / DIMS, c = i % DIMS;
             bool is_there = t < tokens && c < g.dim;
-            Index token = is_there ? at.places[t] : 0;
+            Index token = is_there ? at.positions[t] : 0;
             Scalar numbers[4];
             for (int part = 0; part < 3; part++)
                 numbers[part] = (Scalar)(is_there ? qkv_at(g, qkv, qkv_bias, token, part, head, c) : 0.0f);
-            numbers[3] = is_there && token < kept ? dout[token * inside + head * g.dim + c] : (Scalar)0.0f;
-            q.numbers[t * q.stride + c] = q_turned.numbers[c * q_turned.stride + t] = numbers[0];
-            k.numbers[t * k.stride + c] = k_turned.numbers[c * k_turned.stride + t] = numbers[1];
+            numbers[3] = is_there && token < map_tokens ? dout[token * inner_dim + head * g.dim + c] : (Scalar)0.0f;
+            q.numbers[t * q.stride + c] = q_transposed.numbers[c * q_transposed.stride + t] = numbers[0];
+            k.numbers[t * k.stride + c] = k_transposed.numbers[c * k_transposed.stride + t] = numbers[1];
             v.numbers[t * v.stride + c] = numbers[2];
-            up.numbers[t * up.stride + c] = up_turned.numbers[c * up_turned.stride + t] = numbers[3];
+            dout_rows.numbers[t * dout_rows.stride + c] = dout_transposed.numbers[c * dout_transposed.stride + t] = numbers[3];
             }
         __syncthreads();
 
@@ -133,7 +133,7 @@ __device__ inline void attend_backward(
 #pragma unroll
         for (int tile = 0; tile < TOKENS / 8; tile++) {
             multiply_rows<DIMS>(p[tile], q, first, k, 8 * tile);
-            multiply_rows<DIMS>(ds[tile], up, first, v, 8 * tile);
+            multiply_rows<DIMS>(ds[tile], dout_rows, first, v, 8 * tile);
             for (int e = 0; e < 4; e++) {
                 int i = row + e / 2 * 8, j = 8 * tile + column + e % 2;
                 p[tile][e] = score_of(g, table, kind, head, i, j, at, mask_value, p[tile][e]);
@@ -169,12 +169,12 @@ __device__ inline void attend_backward(
 #pragma unroll
         for (int tile = 0; tile < DIMS / 8; tile++) {
             float dq[4] = {};
-            multiply_results(dq, ds, k_turned, 8 * tile);
+            multiply_results(dq, ds, k_transposed, 8 * tile);
             for (int e = 0; e < 4; e++) {
                 int i = row + e / 2 * 8, c = 8 * tile + column + e % 2;
                 if (i >= tokens || c >= g.dim) continue;
-                Index token = at.places[i];
-                dqkv[token * 3 * inside + head * g.dim + c] = (Scalar)(dq[e] * scale);
+                Index token = at.positions[i];
+                dqkv[token * 3 * inner_dim + head * g.dim + c] = (Scalar)(dq[e] * scale);
             }
         }
         __syncthreads();
@@ -184,7 +184,7 @@ __device__ inline void attend_backward(
         for (int tile = 0; tile < TOKENS / 8; tile++) {
             for (int e = 0; e < 4; e++) p[tile][e] = ds[tile][e] = 0;
             multiply_rows<DIMS>(p[tile], k, first, q, 8 * tile);
-            multiply_rows<DIMS>(ds[tile], v, first, up, 8 * tile);
+            multiply_rows<DIMS>(ds[tile], v, first, dout_rows, 8 * tile);
             for (int e = 0; e < 4; e++) {
                 int j = row + e / 2 * 8, i = 8 * tile + column + e % 2;
                 bool is_there = i < tokens && j < tokens;
@@ -196,14 +196,14 @@ __device__ inline void attend_backward(
 #pragma unroll
         for (int tile = 0; tile < DIMS / 8; tile++) {
             float dk[4] = {}, dv[4] = {};
-            multiply_results(dk, ds, q_turned, 8 * tile);
-            multiply_results(dv, p, up_turned, 8 * tile);
+            multiply_results(dk, ds, q_transposed, 8 * tile);
+            multiply_results(dv, p, dout_transposed, 8 * tile);
             for (int e = 0; e < 4; e++) {
                 int j = row + e / 2 * 8, c = 8 * tile + column + e % 2;
                 if (j >= tokens || c >= g.dim) continue;
-                Index token = at.places[j];
-                dqkv[(token * 3 + 1) * inside + head * g.dim + c] = (Scalar)(dk[e] * scale);
-                dqkv[(token * 3 + 2) * inside + head * g.dim + c] = (Scalar)dv[e];
+                Index token = at.positions[j];
+                dqkv[(token * 3 + 1) * inner_dim + head * g.dim + c] = (Scalar)(dk[e] * scale);
+                dqkv[(token * 3 + 2) * inner_dim + head * g.dim + c] = (Scalar)dv[e];
             }
         }
     }

@@ -1,16 +1,16 @@
-// Windows as places in a map: padding, the cyclic shift and the cut are index arithmetic. And what q, k, v and the scores
+// Windows as positions in a map: padding, the cyclic shift and the cut are index arithmetic. And what q, k, v and the scores
 // are made of.
 
-// A map of (images, height, width) tokens, padded right and bottom to whole windows, rolled up and left by `shift`.
+// A map of (images, height, width) tokens, padded right and bottom to whole windows, rolled up and left by `shift_size`.
 struct Geometry {
-    int images, height, width, window, shift, rows, columns, heads, dim;  // rows, columns: of windows
+    int images, height, width, window, shift_size, rows, columns, heads, dim;  // rows, columns: of windows
 };
 
 // Where token t of a window is in the map, as a row of tokens; tokens of the padding come after all others.
-__device__ inline Index place(const Geometry& g, int image, int window_row, int window_column, int t) {
+__device__ inline Index position(const Geometry& g, int image, int window_row, int window_column, int t) {
     int padded_height = g.rows * g.window, padded_width = g.columns * g.window;
-    int y = (window_row * g.window + t / g.window + g.shift) % padded_height;
-    int x = (window_column * g.window + t % g.window + g.shift) % padded_width;
+    int y = (window_row * g.window + t / g.window + g.shift_size) % padded_height;
+    int x = (window_column * g.window + t % g.window + g.shift_size) % padded_width;
     if (y < g.height && x < g.width) return ((Index)image * g.height + y) * g.width + x;
     Index beside = g.height * (Index)(padded_width - g.width), below = (Index)(padded_height - g.height) * padded_width;
     Index number = y < g.height ? (Index)y * (padded_width - g.width) + (x - g.width)
@@ -20,11 +20,11 @@ __device__ inline Index place(const Geometry& g, int image, int window_row, int 
 
 // Which of the regions that the shift put side by side a token comes from; see `shift_regions` in npswin/ops/windows.py.
 __device__ inline int region(const Geometry& g, int window_row, int window_column, int t) {
-    if (!g.shift) return 0;
+    if (!g.shift_size) return 0;
     int y = window_row * g.window + t / g.window, x = window_column * g.window + t % g.window;
     int height = g.rows * g.window, width = g.columns * g.window;
-    int down = y < height - g.window ? 0 : y < height - g.shift ? 1 : 2;
-    int across = x < width - g.window ? 0 : x < width - g.shift ? 1 : 2;
+    int down = y < height - g.window ? 0 : y < height - g.shift_size ? 1 : 2;
+    int across = x < width - g.window ? 0 : x < width - g.shift_size ? 1 : 2;
     return 3 * down + across;
 }
 
@@ -44,19 +44,19 @@ struct Window {
 };
 
 __device__ inline Window window_of(const Geometry& g, Index number) {
-    int per_image = g.rows * g.columns, inside = (int)(number % per_image);
-    Window window = {(int)(number / per_image), inside / g.columns, inside % g.columns};
+    int per_image = g.rows * g.columns, of_image = (int)(number % per_image);
+    Window window = {(int)(number / per_image), of_image / g.columns, of_image % g.columns};
     return window;
 }
 
-// What a block looks up of its window's tokens, in shared memory: divisions take longer than the products of a score.
+// What a block looks up about its window's tokens, in shared memory: divisions take longer than the products of a score.
 struct WindowTokens {
-    int *places, *regions, *rows;  // in the map; of the shift; of the bias table, up to the difference of two
+    int *positions, *regions, *rows;  // in the map; of the shift; of the bias table, up to the difference of two
 };
 
-// Room for them from here on.
-__device__ inline WindowTokens window_tokens(void* room, int count) {
-    int* first = (int*)room;
+// Their arrays, in memory from here on.
+__device__ inline WindowTokens window_tokens(void* memory, int count) {
+    int* first = (int*)memory;
     WindowTokens tokens = {first, first + count, first + 2 * count};
     return tokens;
 }
@@ -64,7 +64,7 @@ __device__ inline WindowTokens window_tokens(void* room, int count) {
 // Finds them; then a barrier has to come.
 __device__ inline void find(const WindowTokens& tokens, const Geometry& g, const Window& window) {
     for (int t = threadIdx.x; t < g.window * g.window; t += blockDim.x) {
-        tokens.places[t] = (int)place(g, window.image, window.row, window.column, t);
+        tokens.positions[t] = (int)position(g, window.image, window.row, window.column, t);
         tokens.regions[t] = region(g, window.row, window.column, t);
         tokens.rows[t] = t / g.window * (2 * g.window - 1) + t % g.window;
     }

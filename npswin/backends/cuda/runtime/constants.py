@@ -1,4 +1,4 @@
-"""Small arrays of constants: computed on the CPU, copied to a GPU when they are first needed there, and kept."""
+"""Small arrays of constants: computed on the CPU, copied to a GPU when they are first used there, and cached."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ class Constants(list[Any]):
     """Those that a recording reads.
 
     Attributes:
-        are_complete: whether no other may come any more: from then on nothing can be copied.
+        are_complete: whether recording has begun, during which no constant can be copied.
     """
 
     are_complete = False
@@ -22,9 +22,9 @@ _recordings: list[Constants] = []
 
 
 @lru_cache(maxsize=512)
-def _kept(gpu: int, make: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+def _cached(gpu: int, make: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     if any(recording.are_complete for recording in _recordings):
-        raise RuntimeError(f"{make.__name__} of {args} is first needed in the middle of a recording")
+        raise RuntimeError(f"{make.__name__} of {args} is first used in the middle of a recording")
     return to_gpu(make(*args))
 
 
@@ -38,17 +38,17 @@ def constant(make: Callable[..., Any], *args: Any) -> Any:
     Raises:
         RuntimeError: it would have to be copied while a CUDA graph is recorded.
     """
-    found = _kept(cupy().cuda.runtime.getDevice(), make, args)
+    found = _cached(cupy().cuda.runtime.getDevice(), make, args)
     for recording in _recordings:
         recording.append(found)
     return found
 
 
 @contextmanager
-def kept_for_recording() -> Iterator[Constants]:
-    """Within this context, the constants that are asked for come into a list.
+def collect_constants() -> Iterator[Constants]:
+    """Within this context, the constants that are used are collected in a list.
 
-    A CUDA graph reads them wherever they were; whoever has the graph has to keep them from being forgotten.
+    A CUDA graph reads them at their addresses, so its owner has to keep a reference to each.
     """
     recording = Constants()
     _recordings.append(recording)

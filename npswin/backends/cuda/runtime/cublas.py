@@ -49,7 +49,7 @@ def call(function: str, *args: Any) -> None:
     """A function of the library on the current stream, given CuPy's handle first.
 
     Raises:
-        RuntimeError: the library says that it failed.
+        RuntimeError: the call failed.
     """
     status = getattr(library(), function)(cupy().cuda.device.get_cublas_handle(), *args)
     if status:
@@ -57,9 +57,9 @@ def call(function: str, *args: Any) -> None:
 
 
 def use_current_stream() -> None:
-    """What is called from now on is asked of the current stream, with working memory that belongs to it.
+    """Later calls run on the current stream, with a workspace of its own.
 
-    The library's own working memory must not be asked for while a stream is recorded.
+    cuBLAS must not allocate a workspace while a stream is recorded.
     """
     cp = cupy()
     stream = cp.cuda.get_current_stream().ptr
@@ -71,5 +71,5 @@ def use_current_stream() -> None:
 
 
 def take_workspace() -> Any:
-    """The current stream's working memory, for whoever recorded it; the stream gets another one."""
+    """The current stream's workspace, to be owned by its recording; the stream gets another one."""
     return _workspaces.pop((cupy().cuda.runtime.getDevice(), cupy().cuda.get_current_stream().ptr), None)

@@ -5,26 +5,25 @@ from contextlib import suppress
 from typing import Any
 
 from npswin.backends.cuda.runtime import cublas
-from npswin.backends.cuda.runtime.constants import kept_for_recording
+from npswin.backends.cuda.runtime.constants import collect_constants
 from npswin.devices import cupy, on_gpu
 
 
 class Captured:
-    """A CUDA graph of all that a function asks of the GPU.
+    """A CUDA graph of all GPU work that a function starts.
 
-    A model asks for some hundred small pieces of work, and Python takes longer to ask than a GPU to do a small one. A
-    graph is asked for at once. It has memory of its own, which it keeps: that of the function's inputs, of its result
-    and of all between them.
+    A model starts some hundred small kernels, and Python takes longer to start a small one than the GPU to run it. A
+    graph is started at once. It owns memory for the function's inputs, its result and everything in between.
 
         infer = npswin.capture(model, images)
-        logits = infer(images)                # of the same shape and dtype, as often as one likes
+        logits = infer(images)                # of the same shape and dtype, as often as needed
 
-    What is recorded is what was done with arrays, where they then were: parameters may be changed in place, and the
-    next call sees it; but a model that was moved is not followed. Numbers that were Python's stay what they were, and
-    so does what was drawn at random.
+    The recording reads and writes arrays at their addresses: parameters may be changed in place, and the next call
+    uses the new values, but not those of a model that was moved. Python numbers are constants in it, and so are random
+    numbers that were drawn.
 
     Args:
-        function: of arrays on the GPU; returns an array there. It must not wait for the GPU's numbers.
+        function: of arrays on the GPU; returns an array there. It must not synchronize with the GPU.
         *examples: arrays such as it is to be called with.
 
     Raises:
@@ -42,19 +41,19 @@ class Captured:
         self._memory = cp.cuda.MemoryPool()
         cp.cuda.Device().synchronize()
         with (
-            kept_for_recording() as self._constants,
+            collect_constants() as self._constants,
             cp.cuda.using_allocator(self._memory.malloc),
             cp.cuda.Stream(non_blocking=True) as stream,
         ):
             try:
-                function(*self._inputs)  # compiles, copies tables, and gets the memory that recording may not ask for
+                function(*self._inputs)  # compiles, copies tables, and allocates, which a recording must not do
                 stream.synchronize()
                 stream.begin_capture()
                 self._constants.are_complete = True
                 try:
                     self._result = function(*self._inputs)
                 except BaseException:
-                    with suppress(RuntimeError):  # which may say no more than that there was an error
+                    with suppress(RuntimeError):  # which only repeats that there was an error
                         stream.end_capture()
                     raise
                 self._graph = stream.end_capture()

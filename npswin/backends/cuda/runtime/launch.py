@@ -1,4 +1,4 @@
-"""How the words start the kernels in `kernels/`, which are CUDA C++, compiled when they are first needed.
+"""Compilation and launch of the kernels in `kernels/`, CUDA C++ that is compiled when it is first needed.
 
 CuPy compiles with NVIDIA's own compiler at run time and keeps the result on disk.
 """
@@ -93,7 +93,7 @@ def _parameters(source: str, name: str, dtype: Any) -> list[tuple[str, Any]]:
 
 
 def _as_given(parameter: tuple[str, Any], arg: Any) -> Any:
-    """An argument as CuPy passes it on. A kernel that is given another dtype than it is compiled for reads nonsense."""
+    """An argument as CuPy passes it on; a kernel would read wrong numbers from an array of another dtype."""
     name, dtype = parameter
     if not isinstance(dtype, list):
         return dtype.type(arg)
