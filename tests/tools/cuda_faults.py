@@ -39,9 +39,9 @@ CUDA_FAULTS: list[Fault] = [
             "tokens.regions[i] == tokens.regions[j] ? (Sum)0 : mask_value",
             "tokens.regions[i] != tokens.regions[j] ? (Sum)0 : mask_value",
         ),
-        ("columns shifted the other way", "t % g.window + g.shift) %", "t % g.window + padded_width - g.shift) %"),
+        ("columns shifted the other way", "t % g.window + g.shift_size) %", "t % g.window + padded_width - g.shift_size) %"),
         ("the relative position is key − query", "tokens.rows[i] - tokens.rows[j]", "tokens.rows[j] - tokens.rows[i]"),
-        ("the tokens of the first image", "(int)place(g, window.image,", "(int)place(g, 0,"),
+        ("the tokens of the first image", "(int)position(g, window.image,", "(int)position(g, 0,"),
         ("the padding of all images at one address", "image * (beside + below) + number", "number"),
         ("a shared column read for each head", "(kind == 1 ? head : 0)", "head"),
     ),
@@ -108,7 +108,7 @@ CUDA_FAULTS: list[Fault] = [
     *faults(
         "backends/cuda/kernels/pool.cu",
         comparison("mean_pool"),
-        ("the pool's derivative not divided", "+ i % channels] / places);\n}", "+ i % channels]);\n}"),
+        ("the pool's derivative not divided", "+ i % channels] / tokens);\n}", "+ i % channels]);\n}"),
     ),
     *faults(
         "backends/cuda/kernels/optimizer.cu",

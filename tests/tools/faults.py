@@ -371,13 +371,13 @@ FAULTS = [
         ("the MLP's dropout is missing", "rng, drop=drop, dtype=dtype)", "rng, drop=0.0, dtype=dtype)"),
         (
             "the MLP's branch is never dropped",
-            "**self.mlp.draw_masks(x, rng), path_scale=self._draw_path(x, rng)",
-            "**self.mlp.draw_masks(x, rng), path_scale=None",
+            "masks = self.mlp.draw_masks(x, rng)\n            path_scale = self._draw_path(x, rng)",
+            "masks = self.mlp.draw_masks(x, rng)\n            path_scale = None",
         ),
         (
             "one draw of drop path for both branches",
-            "**self.mlp.draw_masks(x, rng), path_scale=self._draw_path(x, rng)",
-            "**self.mlp.draw_masks(x, rng), path_scale=attention_cache[2]",
+            "masks = self.mlp.draw_masks(x, rng)\n            path_scale = self._draw_path(x, rng)",
+            "masks = self.mlp.draw_masks(x, rng)\n            path_scale = attention_cache[2]",
         ),
     ),
     *faults(
