@@ -161,7 +161,9 @@ def _windows(draw, large):
 
 def window_partition(draw, large):
     rng, cut = _rng(draw), _windows(draw, large)
-    return Case([rng.standard_normal((cut.batch, cut.height, cut.width, draw(CHANNELS))), cut.side, cut.shift_size], rng)
+    return Case(
+        [rng.standard_normal((cut.batch, cut.height, cut.width, draw(CHANNELS))), cut.side, cut.shift_size], rng
+    )
 
 
 def window_reverse(draw, large):

@@ -17,9 +17,9 @@ both_backends = pytest.mark.parametrize("backend", sorted(MISSING))
 def test_the_ops_that_a_backend_lacks_are_listed(backend):
     found, listed = set(missing_ops(backend)), set(MISSING[backend])
     assert not found - listed, (
-        f"the {backend} backend lacks {', '.join(sorted(found - listed))}: implement them in npswin/backends/{backend}, "
-        f"in a file with the same name as in npswin/ops; or add them to MISSING['{backend}'] in "
-        "tests/backends/missing_ops.py, and they run as their definition"
+        f"the {backend} backend lacks {', '.join(sorted(found - listed))}: implement them in "
+        f"npswin/backends/{backend}, in a file with the same name as in npswin/ops; or add them to "
+        f"MISSING['{backend}'] in tests/backends/missing_ops.py, and they run as their definition"
     )
     assert not listed - found, (
         f"the {backend} backend has {', '.join(sorted(listed - found))}, which tests/backends/missing_ops.py lists as "
@@ -38,7 +38,7 @@ def test_a_backend_has_both_functions_of_a_pair_or_none(backend):
 def test_every_op_has_drawn_arguments():
     op_names = {op_of(name) for name in ops.__all__}
     assert not op_names - set(OPS), (
-        f"no drawn arguments for {', '.join(sorted(op_names - set(OPS)))}: add a function of each op's name, which draws "
-        "a Case, and its name to OPS, in tests/backends/op_cases.py; backends are then compared on them"
+        f"no drawn arguments for {', '.join(sorted(op_names - set(OPS)))}: add a function of each op's name, which "
+        "draws a Case, and its name to OPS, in tests/backends/op_cases.py; backends are then compared on them"
     )
     assert not set(OPS) - op_names, "tests/backends/op_cases.py has arguments for ops that npswin.ops lacks"

@@ -39,7 +39,11 @@ CUDA_FAULTS: list[Fault] = [
             "tokens.regions[i] == tokens.regions[j] ? (Sum)0 : mask_value",
             "tokens.regions[i] != tokens.regions[j] ? (Sum)0 : mask_value",
         ),
-        ("columns shifted the other way", "t % g.window + g.shift_size) %", "t % g.window + padded_width - g.shift_size) %"),
+        (
+            "columns shifted the other way",
+            "t % g.window + g.shift_size) %",
+            "t % g.window + padded_width - g.shift_size) %",
+        ),
         ("the relative position is key − query", "tokens.rows[i] - tokens.rows[j]", "tokens.rows[j] - tokens.rows[i]"),
         ("the tokens of the first image", "(int)position(g, window.image,", "(int)position(g, 0,"),
         ("the padding of all images at one address", "image * (beside + below) + number", "number"),

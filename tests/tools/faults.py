@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Fault(NamedTuple):
-    """A mistake: in `file`, `right` is replaced by `wrong`. `tests` are pytest's arguments for the tests to catch it."""
+    """A mistake: in `file`, `right` is replaced by `wrong`. `tests`: pytest's arguments for the tests to catch it."""
 
     title: str
     file: str
@@ -116,7 +116,11 @@ FAULTS = [
             "return crop_padding(cyclic_shift(padded, -shift_size), size)",
             "return crop_padding(padded, size)",
         ),
-        ("rolled along rows only", "np.roll(x, (-shift_size, -shift_size), axis=(1, 2))", "np.roll(x, -shift_size, axis=1)"),
+        (
+            "rolled along rows only",
+            "np.roll(x, (-shift_size, -shift_size), axis=(1, 2))",
+            "np.roll(x, -shift_size, axis=1)",
+        ),
         (
             "windows column by column",
             "return x.transpose(0, 1, 3, 2, 4, 5).reshape(-1, window_size * window_size, channels)",
@@ -257,7 +261,11 @@ FAULTS = [
             "patches.transpose(0, 2, 4, 1, 3, 5)",
             "patches.transpose(0, 2, 4, 1, 5, 3)",
         ),
-        ("pixels of the gradient transposed", "dimages.transpose(0, 3, 1, 4, 2, 5)", "dimages.transpose(0, 3, 1, 5, 2, 4)"),
+        (
+            "pixels of the gradient transposed",
+            "dimages.transpose(0, 3, 1, 4, 2, 5)",
+            "dimages.transpose(0, 3, 1, 5, 2, 4)",
+        ),
         ("padding on the left", "(0, columns * patch_size - width))", "(columns * patch_size - width, 0))"),
         (
             "padding's gradient not cropped at its end",

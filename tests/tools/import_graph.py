@@ -1,7 +1,7 @@
 """The imports inside the package, as a graph of modules and as one of packages.
 
-    python -m tests.tools.import_graph               the packages as a Mermaid graph, with counts of imports
-    python -m tests.tools.import_graph backends.cpu  the modules whose name contains this, each with what it imports
+python -m tests.tools.import_graph               the packages as a Mermaid graph, with counts of imports
+python -m tests.tools.import_graph backends.cpu  the modules whose name contains this, each with what it imports
 """
 
 import ast

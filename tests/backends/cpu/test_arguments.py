@@ -15,7 +15,9 @@ from tests.backends.op_cases import OPS
 COMPUTED = ["attention", "attention_branch", "gelu", "layer_norm", "linear", "mean_pool", "mlp", "mlp_branch"]
 COMPUTED += ["patch_embed", "patch_merging", "softmax", "window_attention"]
 COMPUTED = [op for op in COMPUTED if op in IMPLEMENTED]
-WITH_PARAMETERS = sorted(({*COMPUTED, "cross_entropy"} & set(IMPLEMENTED)) - {"attention", "gelu", "mean_pool", "softmax"})
+WITH_PARAMETERS = sorted(
+    ({*COMPUTED, "cross_entropy"} & set(IMPLEMENTED)) - {"attention", "gelu", "mean_pool", "softmax"}
+)
 CHECKED_DTYPES = ["attention_branch", "layer_norm", "linear", "mlp", "patch_embed", "patch_merging"]
 
 

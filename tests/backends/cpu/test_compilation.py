@@ -29,7 +29,9 @@ def run(program, folder, path=ROOT, **variables):
     ("name", "features", "vector_bytes"),
     [("x86-64", "sse2", 16), ("haswell", "sse4.2 avx avx2 fma bmi bmi2", 32)],
 )
-def test_ops_equal_their_definitions_on_processors_with_shorter_vectors(name, features, vector_bytes, request, tmp_path):
+def test_ops_equal_their_definitions_on_processors_with_shorter_vectors(
+    name, features, vector_bytes, request, tmp_path
+):
     missing = [feature for feature in features.split() if not llvm.get_host_cpu_features().get(feature)]
     if missing:
         pytest.skip(f"this processor lacks {', '.join(missing)}")

@@ -110,7 +110,7 @@ def test_flat_arrays_have_the_numbers_in_order(shape, order, writeable):
 
 
 class Arena:
-    """NumPy, but new arrays are allocated one after the other, some bytes apart; arrays and gaps are filled with NaN."""
+    """NumPy, but new arrays are allocated side by side with gaps of some bytes; arrays and gaps are filled with NaN."""
 
     memory = np.zeros(1 << 24, np.uint8)
 

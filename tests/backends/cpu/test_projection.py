@@ -45,14 +45,27 @@ def sharing_rows(module, wanted):
     st.sampled_from([(2, 0), (4, 0), (4, 2), (7, 3)]),
     st.booleans(),
 )
-def test_mlp_and_window_attention_equal_the_definition_however_work_is_shared(dtype, seed, threads, shape, widths, windows, with_norm):
+def test_mlp_and_window_attention_equal_the_definition_however_work_is_shared(
+    dtype, seed, threads, shape, widths, windows, with_norm
+):
     rng, (heads, dim, hidden), (window_size, shift_size) = np.random.default_rng(seed), widths, windows
     channels = heads * dim
     x = rng.standard_normal((*shape, channels))
     norm = norm_parameters(rng, channels) if with_norm else []
     bias = rng.standard_normal
-    mlp_args = [*norm, weight_parameter(rng, hidden, channels), bias(hidden), weight_parameter(rng, channels, hidden), bias(channels)]
-    attention_args = [*norm, weight_parameter(rng, 3 * channels, channels), bias(3 * channels), weight_parameter(rng, channels, channels)]
+    mlp_args = [
+        *norm,
+        weight_parameter(rng, hidden, channels),
+        bias(hidden),
+        weight_parameter(rng, channels, hidden),
+        bias(channels),
+    ]
+    attention_args = [
+        *norm,
+        weight_parameter(rng, 3 * channels, channels),
+        bias(3 * channels),
+        weight_parameter(rng, channels, channels),
+    ]
     attention_args += [bias(channels), rng.standard_normal(((2 * window_size - 1) ** 2, heads))]
     spec = AttentionSpec(heads, window_size, shift_size)
     names = ("mlp_branch", "attention_branch") if with_norm else ("mlp", "window_attention")

@@ -169,7 +169,7 @@ def _run_or_capture(step):
 
 
 def _computed(compute, sources):
-    """The result of a computation; in a capture it is computed again by each launch, unless it is a view of a source."""
+    """The result of a computation; each launch of a capture computes it again, unless it is a view of a source."""
     with np.errstate(all="ignore"):  # a GPU does not warn
         result = _on_device(compute())
     sources = [source._array for source in sources if isinstance(source, ndarray)]
@@ -255,7 +255,9 @@ def build(source, options, folder):
             file.write_text(code, encoding="utf-8")
             for header in ("cuda_fp16.h", "cuda_bf16.h"):  # the shim has their contents
                 file.with_name(header).touch()
-            options = [option for option in options if option != "--fmad=false"]  # this compiler does not fuse multiply-adds
+            options = [
+                option for option in options if option != "--fmad=false"
+            ]  # this compiler does not fuse multiply-adds
             flags = ["-x", "c++", "-O1", "-U_FORTIFY_SOURCE", "-fPIC", "-shared", "-w", f"-I{scratch}", *options]
             command = ["g++", *flags, file, "-o", file.with_suffix(".so")]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
