@@ -11,6 +11,7 @@ from npswin.backends.cuda.runtime.launch import _SCALARS, KERNELS
 
 ARCHITECTURES = ("sm_80", "sm_90")  # A100, H100
 SOURCES = sorted(path.stem for path in KERNELS.glob("*.cu"))
+assert SOURCES, f"no CUDA sources in {KERNELS}"
 
 
 def nvidia_files(pattern):

@@ -13,7 +13,7 @@ import numpy as np
 
 from npswin.devices import cupy
 
-KERNELS = Path(__file__).parent / "kernels"
+KERNELS = Path(__file__).parents[1] / "kernels"
 WARP = 32
 BLOCK = 256  # threads of a block, where a kernel does not ask for another number
 _MOST_BLOCKS = 1 << 14  # more than any GPU runs at a time: threads take several numbers each
