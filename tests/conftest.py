@@ -8,10 +8,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from hypothesis import HealthCheck, Phase, settings
 
-from tests.reached import table
+from tests.gradient_errors import table
 
-# Examples are the same in every run, so that a failure on one machine is a failure on all.
-# HYPOTHESIS_PROFILE=explore draws new ones, and more; first_failure does not look for a simpler one.
+# Examples are the same in every run, so that a failure can be reproduced on another machine.
+# HYPOTHESIS_PROFILE=explore draws new examples, and more; first_failure does not simplify a failing one.
 settings.register_profile(
     "default", max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )

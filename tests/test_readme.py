@@ -1,4 +1,4 @@
-"""The README's code runs as it stands."""
+"""The README's code runs unchanged."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ def test_the_gradient_check_passes(capsys):
     assert "gradient check, central: passed" in capsys.readouterr().out
 
 
-def test_a_port_beside_the_key(capsys):
+def test_comparing_a_port_with_the_answer_key(capsys):
     exec(compile(block("watch"), "README.md", "exec"), {})
     assert "1 of 1 tensors agree, by what float32 allows" in capsys.readouterr().out
 

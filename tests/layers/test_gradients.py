@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npswin import layers
+from tests.gradient_errors import gradcheck_and_record
 from tests.layers.drawn import draw_params
 from tests.ops.drawn import SEEDS, SIDES, normal
-from tests.reached import checked
 
 CENTRAL_TOLERANCE = 5e-8
 BIASES = st.sampled_from(["per_head", "shared", "full", "none"])
@@ -17,7 +17,7 @@ RATES = st.sampled_from([0.0, 0.4])
 def check(layer, x, seed):
     """Check gradients along every coordinate, or along directions where a tensor is large."""
     draw_params(layer, seed)
-    checked(type(layer).__name__, layer, x, tolerance=CENTRAL_TOLERANCE, max_coordinates=48, directions=3)
+    gradcheck_and_record(type(layer).__name__, layer, x, tolerance=CENTRAL_TOLERANCE, max_coordinates=48, directions=3)
 
 
 @st.composite

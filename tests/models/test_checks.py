@@ -1,4 +1,4 @@
-"""What a model refuses, and how it says so."""
+"""Errors of the model: wrong arguments, images, gradients and caches."""
 
 import json
 
@@ -43,12 +43,12 @@ from tests.ops.drawn import normal
         ({"head_dim": 0}, "head_dim: got 0"),
     ],
 )
-def test_bad_arguments_are_named(arguments, message):
+def test_errors_name_the_argument(arguments, message):
     with pytest.raises(ValueError, match=message):
         npswin.SwinTransformer(**{**TINY, **arguments})
 
 
-def test_numpy_numbers_are_as_good_as_pythons(tmp_path):
+def test_numpy_numbers_are_accepted_as_arguments(tmp_path):
     model = npswin.SwinTransformer(
         **{
             **TINY,
@@ -75,7 +75,7 @@ def test_numpy_numbers_are_as_good_as_pythons(tmp_path):
         np.float64(1),
     ],
 )
-def test_bad_derivatives_are_named(dlogits):
+def test_errors_name_the_gradient(dlogits):
     model = tiny()
     _, cache = model.forward(normal(0, 2, 3, 16, 16))
     with pytest.raises(ValueError, match=r"dlogits: got .* expected float64 of shape \(2, 3\)"):
@@ -88,7 +88,7 @@ def test_bad_derivatives_are_named(dlogits):
     assert not any(gradient.any() for gradient in model.grads.values())
 
 
-def test_a_cache_serves_one_backward_pass():
+def test_a_cache_can_be_used_for_one_backward_pass():
     model = tiny()
     logits, cache = model.forward(normal(0, 2, 3, 16, 16))
     model.backward(np.ones_like(logits), cache)
@@ -106,8 +106,6 @@ def test_a_cache_serves_one_backward_pass():
 
 
 NAN = np.zeros((1, 3, 16, 16), "float32")
-
-
 NAN[0, 2, 5, 7] = np.nan
 
 
@@ -124,7 +122,7 @@ NAN[0, 2, 5, 7] = np.nan
         (NAN, r"images: got nan at \(0, 2, 5, 7\)"),
     ],
 )
-def test_bad_images_are_named(images, message):
+def test_errors_name_the_images(images, message):
     model = npswin.SwinTransformer(**TINY)
     for call in (model, model.forward, model.forward_features, model.features, model.attention_maps):
         with pytest.raises(ValueError, match=message):

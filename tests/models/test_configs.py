@@ -1,4 +1,4 @@
-"""The named configurations, and what the constructor makes of its arguments."""
+"""The named configurations, and how the constructor applies its arguments."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tests.models.tiny import tiny
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name.startswith(("swin_tiny", "swin_nano", "swin_mini"))])
-def test_the_other_reading_is_reachable_from_a_configuration(name):
+def test_the_other_reading_can_be_applied_to_a_configuration(name):
     model = npswin.create_model(name, **{**OTHER_READING, "num_classes": 3})
     assert "layers.0.downsample.reduction.bias" in model.params
     assert "patch_embed.norm.weight" not in model.params
@@ -17,7 +17,7 @@ def test_the_other_reading_is_reachable_from_a_configuration(name):
 
 
 class TestConfigurations:
-    def test_parameter_counts_are_the_papers(self):
+    def test_parameter_counts_equal_the_papers(self):
         # Table 1a: 29, 50 and 88 million parameters. Swin-T by hand: 28,288,354.
         counts = {
             name: sum(value.size for value in npswin.create_model(name).params.values())
@@ -86,7 +86,7 @@ class TestConfigurations:
         ("img_size", "window_size", "shift_size"),
         [((24, 64), 3, 0), ((64, 24), 3, 0), ((28, 64), 4, 0), ((64, 28), 4, 0), ((40, 64), 4, 2), ((64, 40), 4, 2)],
     )
-    def test_the_shorter_side_decides(self, img_size, window_size, shift_size):
+    def test_the_shorter_side_determines_window_and_shift(self, img_size, window_size, shift_size):
         # The last stage's maps are 3×8, 8×3, 4×8, 8×4, 5×8, 8×5; the window's side is 4.
         model = npswin.SwinTransformer(
             img_size=img_size, patch_size=4, window_size=4, embed_dim=8, depths=(2, 2), num_heads=(1, 1)
@@ -99,7 +99,7 @@ class TestConfigurations:
         rates = [layer.drop_path for name, layer in model.trunk if "blocks" in name]
         np.testing.assert_allclose(rates, np.arange(12) * 0.02)
 
-    def test_rates_reach_their_layers(self):
+    def test_dropout_rates_are_passed_to_the_layers(self):
         model = tiny(drop_rate=0.1, attn_drop_rate=0.2, drop_path_rate=0.3)
         trunk = dict(model.trunk)
         assert trunk["pos_drop"].drop == 0.1

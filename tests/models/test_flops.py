@@ -1,4 +1,4 @@
-"""The count of operations: the paper's, NumPy's own account of what ran, and PyTorch's counter on the peers."""
+"""FLOP counts compared with the paper, with the matrix products that NumPy runs, and with PyTorch's counter."""
 
 from contextlib import contextmanager
 from typing import ClassVar
@@ -16,7 +16,7 @@ from tests.peers import reference
 
 @pytest.fixture
 def no_weights_drawn(monkeypatch):
-    """Large models at once: only the shapes matter here."""
+    """Creates large models fast: only shapes matter here."""
     monkeypatch.setattr(npswin.layers.linear, "truncated_normal", lambda _, shape: np.zeros(shape, "float32"))
 
 
@@ -69,14 +69,14 @@ class TestSection32:
 
 
 def one_block(window_size, num_heads, channels):
-    """A model whose one block works on a map of the images' own size."""
+    """A model with one block, on a map of the images' size."""
     return npswin.SwinTransformer(
         img_size=None, patch_size=1, embed_dim=channels, depths=(1,), num_heads=(num_heads,), window_size=window_size
     )
 
 
 class Traced(np.ndarray):
-    """An array that writes down the operations of each matrix product that it takes part in, as do its results."""
+    """An array that records the operations of each matrix product with it or with its results."""
 
     products: ClassVar[list[int]] = []
 
@@ -94,9 +94,9 @@ class Traced(np.ndarray):
 
 @contextmanager
 def traced(model):
-    """Every product of this model's weights, and of all that they give rise to, in the order in which NumPy ran them.
+    """The matrix products of this model, in the order in which NumPy runs them.
 
-    The resampling of a position embedding, written as products of matrices, is not counted and stays outside.
+    The resampling of a position embedding, which consists of matrix products, is not counted.
     """
     for _, layer in model._walk():
         for name, value in layer.own_params.items():
@@ -105,9 +105,9 @@ def traced(model):
     npswin.set_backend("numpy")
     try:
         with pytest.MonkeyPatch.context() as patch:
-            for word in ("resize_bicubic_forward", "resize_bicubic_backward"):
-                resize = getattr(position_embed, word)
-                patch.setattr(position_embed, word, lambda x, *rest, resize=resize: resize(np.asarray(x), *rest))
+            for name in ("resize_bicubic_forward", "resize_bicubic_backward"):
+                resize = getattr(position_embed, name)
+                patch.setattr(position_embed, name, lambda x, *rest, resize=resize: resize(np.asarray(x), *rest))
             Traced.products.clear()
             yield Traced.products
     finally:
@@ -116,7 +116,7 @@ def traced(model):
 
 @st.composite
 def cases(draw):
-    """Arguments of a tiny model, an image size that may fit nothing, and a batch size."""
+    """Arguments of a tiny model, an image size that windows need not divide, and a batch size."""
     depths = draw(st.lists(st.integers(1, 2), min_size=1, max_size=3))
     ape = draw(st.booleans())
     sizes = st.one_of(st.integers(1, 30), st.tuples(st.integers(1, 30), st.integers(1, 30)))
@@ -139,7 +139,7 @@ def cases(draw):
     return arguments, (draw(st.integers(1, 13)), draw(st.integers(1, 13))), draw(st.integers(1, 2))
 
 
-class TestWhatRuns:
+class TestMatrixProducts:
     @given(cases())
     def test_each_product_of_a_step_of_training(self, case):
         arguments, size, batch = case
@@ -154,7 +154,7 @@ class TestWhatRuns:
             assert products == [count for count in reversed(expected) for _ in range(2)]
         assert both.parts == {name: 3 * count for name, count in forward.parts.items()}
 
-    def test_the_size_is_that_of_construction_where_none_is_given(self):
+    def test_the_default_size_is_that_of_construction(self):
         for img_size in (16, (10, 7)):
             model = tiny(img_size=img_size)
             with traced(model) as products:
@@ -219,16 +219,16 @@ class TestBadInput:
         with pytest.raises(ValueError, match="image_size: got None, expected a side or"):
             tiny(img_size=None).flops()
 
-    def test_what_to_count(self):
+    def test_training(self):
         with pytest.raises(ValueError, match="training: got 'yes', expected True or False"):
             tiny().flops(training="yes")
 
     @pytest.mark.parametrize("name", ["", "layer", "layers.0.blocks.0.att", "norm", "layers.00", "head."])
-    def test_names_of_nothing(self, name):
+    def test_unknown_names(self, name):
         with pytest.raises(ValueError, match=r"name: got .* expected one of `parts`"):
             tiny().flops().within(name)
 
-    def test_numpys_integers_are_as_good_as_pythons(self):
+    def test_numpy_integers_are_accepted(self):
         model = npswin.SwinTransformer(**TINY)
         expected = model.flops((12, 9))
         for size in (np.array([12, 9]), [12, 9], (np.int32(12), np.uint8(9))):

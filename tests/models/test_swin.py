@@ -1,4 +1,4 @@
-"""The model: gradients of small ones, its feature maps, its randomness, its file."""
+"""The model: gradients, feature maps, attention maps, random seeds, saving and loading."""
 
 import json
 
@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 
 import npswin
 from npswin.models import OTHER_READING
+from tests.gradient_errors import gradcheck_and_record
 from tests.models.tiny import TINY, tiny
 from tests.ops.drawn import SEEDS, normal
-from tests.reached import checked
 
 CENTRAL_TOLERANCE = 2e-7
 
 
 @st.composite
 def variants(draw):
-    """Arguments of a tiny model, and a size of images that may fit nothing."""
+    """Arguments of a tiny model, and an image size that windows need not divide."""
     arguments = {
         "position_bias": draw(st.sampled_from(["per_head", "shared", "full", "none"])),
         "head_dim": draw(st.sampled_from([None, 3])),
@@ -42,11 +42,15 @@ def variants(draw):
 def test_gradients_of_every_variant_at_any_size(seed, drawn):
     arguments, (height, width) = drawn
     images = normal(seed, 2, 3, height, width)
-    checked("SwinTransformer", tiny(**arguments), images, tolerance=CENTRAL_TOLERANCE, max_coordinates=5, directions=2)
+    gradcheck_and_record(
+        "SwinTransformer", tiny(**arguments), images, tolerance=CENTRAL_TOLERANCE, max_coordinates=5, directions=2
+    )
 
 
 def test_every_single_derivative_of_one_model():
-    checked("SwinTransformer", tiny(), normal(0, 1, 3, 9, 7), tolerance=CENTRAL_TOLERANCE, max_coordinates=1000)
+    gradcheck_and_record(
+        "SwinTransformer", tiny(), normal(0, 1, 3, 9, 7), tolerance=CENTRAL_TOLERANCE, max_coordinates=1000
+    )
 
 
 class TestFeatures:
@@ -56,9 +60,9 @@ class TestFeatures:
         rows, columns = -(-size[0] // 2), -(-size[1] // 2)
         assert [m.shape for m in maps] == [(2, 4, rows, columns), (2, 8, -(-rows // 2), -(-columns // 2))]
 
-    def test_maps_of_training_are_the_same_and_their_gradients_right(self):
+    def test_maps_in_training_are_the_same_and_have_correct_gradients(self):
         class AllMaps:
-            """The maps side by side, as a dense task reads them."""
+            """The maps as one array."""
 
             def __init__(self, model):
                 self.model, self.params, self.grads = model, model.params, model.grads
@@ -80,7 +84,7 @@ class TestFeatures:
             np.testing.assert_array_equal(inference, training)
         model.children.pop("head")
         model.children.pop("norm")
-        checked("SwinTransformer.features", AllMaps(model), images, max_coordinates=20, directions=2)
+        gradcheck_and_record("SwinTransformer.features", AllMaps(model), images, max_coordinates=20, directions=2)
 
     def test_a_loss_on_no_map_is_an_error(self):
         model = tiny()
@@ -91,7 +95,7 @@ class TestFeatures:
     def test_a_model_without_head_gives_pooled_features(self):
         assert tiny(num_classes=0)(normal(0, 2, 3, 16, 16)).shape == (2, 8)
 
-    def test_attention_maps_are_those_of_the_blocks(self):
+    def test_attention_maps_equal_the_probabilities_of_the_blocks(self):
         model, images = tiny(), normal(0, 2, 3, 16, 16)
         trunk, outputs = dict(model.trunk), dict(model.activations(images))
         found = {one["name"]: one["probabilities"] for one in model.attention_maps(images)}
@@ -99,12 +103,12 @@ class TestFeatures:
         normed = block.norm1(outputs["layers.0.blocks.0"])
         np.testing.assert_array_equal(found["layers.0.blocks.1"], block.attn.probabilities(normed)[0])
 
-    def test_the_other_reading_masks_wholly(self):
+    def test_the_other_reading_masks_with_minus_infinity(self):
         small = {**TINY, **OTHER_READING, "dtype": "float64", "head_dim": 4}
-        for arguments, silent in ((small, True), ({**TINY, "dtype": "float64"}, False)):
+        for arguments, masked_to_zero in ((small, True), ({**TINY, "dtype": "float64"}, False)):
             shifted = npswin.SwinTransformer(**arguments).attention_maps(normal(0, 1, 3, 16, 16))[1]["probabilities"]
             assert shifted.min() < 1e-40
-            assert (shifted.min() == 0) == silent
+            assert (shifted.min() == 0) == masked_to_zero
 
     def test_attention_maps_are_distributions(self):
         model = tiny()
@@ -121,7 +125,7 @@ class TestFeatures:
 
 
 class TestRandomness:
-    def test_same_seed_same_bits(self):
+    def test_the_same_seed_gives_bitwise_identical_parameters(self):
         first, second = (npswin.SwinTransformer(**{**TINY, "seed": 3}) for _ in range(2))
         for name, value in first.params.items():
             np.testing.assert_array_equal(value, second.params[name])
@@ -136,13 +140,13 @@ class TestRandomness:
         first, second = (model.forward(images, np.random.default_rng(1))[0] for _ in range(2))
         np.testing.assert_array_equal(first, second)
 
-    def test_the_seed_decides_on_what_forward_drops(self):
+    def test_the_seed_determines_the_dropout_of_forward(self):
         images = normal(0, 16, 3, 16, 16)
         first, same, other = (tiny(drop_path_rate=0.5, seed=seed).forward(images)[0] for seed in (3, 3, 4))
         np.testing.assert_array_equal(first, same)
         assert (first != other).any()
 
-    def test_initial_loss_is_that_of_ignorance(self):
+    def test_initial_loss_is_that_of_a_uniform_distribution(self):
         model = npswin.create_model("swin_nano_patch2_window4_32")
         images = normal(0, 16, 3, 32, 32).astype("float32")
         loss, _ = npswin.cross_entropy(model(images), np.arange(16) % 10)

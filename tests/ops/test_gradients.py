@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from npswin import ops
 from npswin.ops.windows import count_windows
+from tests.gradient_errors import gradcheck_and_record
 from tests.ops.drawn import SEEDS, SIDES, normal, window_attention_inputs, window_cases
-from tests.reached import checked
 
 COMPLEX_TOLERANCE = 2e-12
 PAIRS = {name.removesuffix("_forward") for name in ops.__all__ if name.endswith("_forward")}
@@ -21,7 +21,7 @@ PAIRS = {name.removesuffix("_forward") for name in ops.__all__ if name.endswith(
 
 def check(forward, backward, inputs, tolerance=COMPLEX_TOLERANCE, **arguments):
     """The complex-step check of a pair with keyword arguments bound."""
-    checked(
+    gradcheck_and_record(
         backward.__name__.removesuffix("_backward"),
         (lambda *arrays: forward(*arrays, **arguments), backward),
         inputs,

@@ -1,4 +1,4 @@
-"""npswin beside a peer's results: the largest relative error of logits, of the images' gradient, of any parameter's."""
+"""npswin compared with a peer: the largest relative errors of logits and of gradients by images and parameters."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class Errors:
 
     @property
     def largest(self) -> float:
-        """The worst of the three."""
+        """The largest of the three."""
         return max(self.logits, self.dimages, self.parameter)
 
 
@@ -31,14 +31,14 @@ def relative(found, expected, where_zero: float = 1.0) -> float:
 
 
 def compare(case: Case, reference: Reference) -> Errors:
-    """The peer's weights into npswin, the peer's images through it, every result against the peer's."""
+    """Load the peer's weights into npswin, run it on the peer's images, and compare every result."""
     model = npswin.SwinTransformer(**model_arguments(case))
     load_weights(model, reference.state)
     logits, cache = model.forward(reference.images)
     dimages = model.backward(reference.dlogits, cache)
     expected = official_gradients(reference)
     assert set(expected) == set(model.grads)
-    # A shifted window of 2×2 tokens isolates each of them, and then no bias has a gradient.
+    # In a shifted window of 2×2 tokens, each may attend to itself only, and then no bias has a gradient.
     largest = max(np.abs(gradient).max() for gradient in expected.values())
     errors = {name: relative(gradient, expected[name], largest) for name, gradient in model.grads.items()}
     worst = max(errors, key=lambda name: errors[name])
@@ -47,5 +47,5 @@ def compare(case: Case, reference: Reference) -> Errors:
 
 
 def official_gradients(reference: Reference) -> dict[str, np.ndarray]:
-    """The peer's gradients under official names: a layout is a permutation, so its gradient moves as the weights do."""
+    """The peer's gradients under official names, converted as weights are, since a layout is a permutation."""
     return to_official(reference.grads, like=reference.state)[1]

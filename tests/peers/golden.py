@@ -1,6 +1,6 @@
-"""Results of peers, kept beside the tests so that the comparison holds where the peers are not installed.
+"""Results of peers in files, so that they can be compared with where the peers are not installed.
 
-python -m tests.peers.golden     makes them anew; needs pip install 'npswin[peers]'
+python -m tests.peers.golden     writes the files; needs pip install 'npswin[peers]'
 """
 
 from dataclasses import fields
@@ -45,7 +45,7 @@ def _file(case: Case) -> Path:
 
 
 def write_golden(case: Case) -> None:
-    """Run the peer and keep what it computed."""
+    """Run the peer and write its results to the case's file."""
     reference = run(case)
     tensors = {}
     for field in fields(Reference):
@@ -59,13 +59,13 @@ def write_golden(case: Case) -> None:
 
 
 def read_golden(case: Case) -> Reference:
-    """What the peer computed."""
+    """The peer's results from the case's file."""
     tensors = load_file(_file(case))
     parts = {}
     for field in fields(Reference):
         prefix = f"{field.name}/"
-        inside = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        parts[field.name] = inside or tensors[field.name]
+        of_field = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        parts[field.name] = of_field or tensors[field.name]
     return Reference(**parts)
 
 

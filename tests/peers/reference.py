@@ -1,4 +1,4 @@
-"""Independent implementations under PyTorch, run in float64: weights in, logits and every gradient out.
+"""Independent implementations in PyTorch, run in float64: they return logits and every gradient.
 
 Each peer is described by the keyword arguments of `npswin.SwinTransformer` that make the same model.
 """
@@ -17,8 +17,8 @@ class Case:
     peer: str
     model: dict[str, Any]
     images: tuple[int, int, int, int]
-    # transformers clamps windows to small maps as it runs; `always_partition` turns that off, which is what
-    # npswin does for any size that its construction did not foresee.
+    # transformers clamps windows to small maps at run time. `always_partition` turns that off; npswin never clamps at
+    # run time, only at construction.
     always_partition: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -78,7 +78,7 @@ OTHER_READING_CASES = [
 
 @dataclass
 class Reference:
-    """What a peer computed, all in float64, under the peer's own names."""
+    """A peer's results, all in float64, under the peer's own names."""
 
     state: dict[str, np.ndarray]
     images: np.ndarray
@@ -89,7 +89,7 @@ class Reference:
 
 
 def _redraw(module, seed):
-    """Weights large enough that every term counts, where fresh models have zeros and ones."""
+    """Draw weights that are large enough for every term to count; new models have zeros and ones."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
@@ -120,7 +120,7 @@ def run_transformers(case: Case, seed: int = 0) -> Reference:
         qkv_bias=model.get("qkv_bias", True),
         use_absolute_embeddings=model.get("ape", False),
         num_labels=model["num_classes"],
-        attn_implementation="sdpa",  # the eager one takes its softmax in float32
+        attn_implementation="sdpa",  # the eager implementation computes its softmax in float32
     )
     module = SwinForImageClassification(config).double().eval()
     extra = {"always_partition": True} if case.always_partition else {}

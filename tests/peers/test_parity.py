@@ -1,4 +1,4 @@
-"""Logits and every gradient against independent implementations in float64."""
+"""Logits and every gradient, compared with independent implementations in float64."""
 
 import importlib.util
 
@@ -13,7 +13,7 @@ MODULES = {"transformers": ("torch", "transformers"), "swin-transformer-pytorch"
 
 
 @pytest.mark.parametrize("case", CASES + OTHER_READING_CASES, ids=lambda case: f"{case.peer}: {case.name}")
-def test_a_peer_that_runs_here(case):
+def test_parity_with_an_installed_peer(case):
     for module in MODULES[case.peer]:
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"{module} is not installed (pip install 'npswin[peers]')")
@@ -21,5 +21,5 @@ def test_a_peer_that_runs_here(case):
 
 
 @pytest.mark.parametrize("case", GOLDEN_CASES, ids=lambda case: f"{case.peer}: {case.name}")
-def test_a_peers_results_as_committed(case):
+def test_parity_with_the_committed_results_of_a_peer(case):
     assert compare(case, read_golden(case)).largest < TOLERANCE

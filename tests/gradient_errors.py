@@ -1,18 +1,18 @@
-"""How far gradient checks came: the largest error of each operation, layer and model in this run of the suite.
+"""The largest error of the gradient checks of each op, layer and model in this run of the suite.
 
 python -m pytest tests/ops tests/layers tests/models --gradient-errors
 """
 
 from npswin.verify import gradcheck
 
-REACHED: dict[str, list[float]] = {}
+ERRORS: dict[str, list[float]] = {}
 
 
-def checked(name, target, inputs, **arguments):
-    """`npswin.gradcheck`, with the error kept under this name."""
+def gradcheck_and_record(name, target, inputs, **arguments):
+    """`npswin.gradcheck`, with the largest error stored under this name."""
     report = gradcheck(target, inputs, **arguments)
     method, tolerance = report.method, report.checks[0].tolerance if report.checks else 0.0
-    row = REACHED.setdefault(f"{name} | {method}", [0, 0.0, tolerance])
+    row = ERRORS.setdefault(f"{name} | {method}", [0, 0.0, tolerance])
     row[0] += 1
     row[1] = max(row[1], report.error)
     return report
@@ -21,6 +21,6 @@ def checked(name, target, inputs, **arguments):
 def table():
     """The rows as Markdown."""
     lines = ["| checked | method | cases | largest error | tolerance |", "| --- | --- | --- | --- | --- |"]
-    for name, (cases, error, tolerance) in sorted(REACHED.items()):
+    for name, (cases, error, tolerance) in sorted(ERRORS.items()):
         lines.append(f"| {name} | {cases} | {error:.1e} | {tolerance:.0e} |")
     return lines
