@@ -10,6 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "npswin"
 FLOORS = {
     "types": 0,
+    "deprecation": 0,
     "devices": 0,
     "ops": 1,
     "data": 1,

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 import npswin
-from npswin.models import CONFIGS, OTHER_READING
+from npswin.models import CONFIGS, SWIN_TRANSFORMER_PYTORCH
 from tests.models.tiny import tiny
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name.startswith(("swin_tiny", "swin_nano", "swin_mini"))])
 def test_the_other_reading_is_reachable_from_a_configuration(name):
-    model = npswin.create_model(name, **{**OTHER_READING, "num_classes": 3})
+    model = npswin.create_model(name, **{**SWIN_TRANSFORMER_PYTORCH, "num_classes": 3})
     assert "layers.0.downsample.reduction.bias" in model.params
     assert "patch_embed.norm.weight" not in model.params
     assert model.params["layers.0.blocks.0.attn.relative_position_bias_table"].shape[1] == 1

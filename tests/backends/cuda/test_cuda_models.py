@@ -125,9 +125,9 @@ def test_weight_files_know_no_device(cuda, tmp_path):
 def test_maps_for_dense_tasks_and_attention_maps(cuda):
     model = small_model()
     images, _ = batch(model)
-    features, looks = model.forward_features(images), model.attention_maps(images)
+    features, looks = model.feature_maps(images), model.attention_maps(images)
     model.to("cuda")
-    for wanted, found in zip(features, model.forward_features(to_gpu(images)), strict=True):
+    for wanted, found in zip(features, model.feature_maps(to_gpu(images)), strict=True):
         np.testing.assert_allclose(to_host(found), wanted, rtol=1e-10, atol=1e-12)
     for wanted, found in zip(looks, model.attention_maps(to_gpu(images)), strict=True):
         np.testing.assert_allclose(to_host(found["probabilities"]), wanted["probabilities"], rtol=1e-9, atol=1e-12)
