@@ -130,6 +130,10 @@ class SwinTransformerBlock(Layer):
         dx = norm.backward(branch.backward(dadded, cache.branch), cache.norm)
         return dx + dshortcut
 
+    def extra_repr(self) -> str:
+        """The rate of drop path."""
+        return f"drop_path={self.drop_path:.3g}"
+
     def _draw_path(self, x: Array, rng: np.random.Generator | None) -> Array | None:
         return draw_mask(rng, (len(x),), self.drop_path, x)
 

@@ -152,6 +152,11 @@ class SwinTransformer(Layer):
         for name, layer in self.tail:
             self.add_child(name, layer)
 
+    def extra_repr(self) -> str:
+        """The images' size and channels, the classes, the dtype and the number of parameters."""
+        shown = ", ".join(f"{name}={self.config[name]!r}" for name in ("img_size", "in_chans", "num_classes", "dtype"))
+        return f"{shown}, {sum(param.size for param in self.params.values()):,} parameters"
+
     def _append(self, name: str, layer: Layer) -> None:
         # The position embedding's parameter has no prefix in the official checkpoints, hence its empty name.
         self.add_child(name, layer)
