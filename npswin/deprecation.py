@@ -31,7 +31,7 @@ def warn_renamed(old: str, new: str, removed_in: str, stacklevel: int = 3) -> No
 def renamed_attributes(module: str, new_names: Mapping[str, str], removed_in: str) -> Callable[[str], Any]:
     """The function `__getattr__` of a module whose attributes were renamed.
 
-        __getattr__ = renamed_attributes(__name__, {"OLD": "NEW"}, removed_in="0.4.0")
+        __getattr__ = renamed_attributes(__name__, {"OLD": "NEW"}, removed_in="0.3.0")
 
     Args:
         module: the module's name.
@@ -56,7 +56,7 @@ def renamed_function(old: str, function: Callable[P, R], removed_in: str) -> Cal
 
         class SwinTransformer:
             def feature_maps(self, images): ...
-            forward_features = renamed_function("forward_features", feature_maps, removed_in="0.4.0")
+            forward_features = renamed_function("forward_features", feature_maps, removed_in="0.3.0")
 
     Args:
         old: the old name.

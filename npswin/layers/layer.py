@@ -168,6 +168,11 @@ class Layer:
         return f"{type(self).__name__}(\n{inner}\n)"
 
 
+def child(name: str) -> property:
+    """An attribute for a sub-layer; assigning to it replaces the sub-layer."""
+    return property(lambda self: self.children[name], lambda self, layer: self.add_child(name, layer))
+
+
 def is_overridden(layer: Layer, kind: type[Layer]) -> bool:
     """Whether a layer's methods are not those of a class: in its own class, on the instance, or patched on the class.
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from npswin.backends.cpu.simd.elementary_functions import exp, gelu_slope, normal_cdf
 from npswin.backends.cpu.machine.compilation import OPTIONS
+from npswin.backends.cpu.simd.elementary_functions import exp, gelu_slope, normal_cdf
 
 DTYPES = [np.float32, np.float64]
 ALL = np.arange(-12, 12, 2.0**-16)

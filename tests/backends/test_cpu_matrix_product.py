@@ -6,8 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from npswin.backends.cpu.machine.processor import ONE_VECTOR_ROWS, TILE_ROWS, vector_lanes
-from npswin.backends.cpu.simd.micro_kernel import ACCUMULATE, BIAS, MATRIX, ZERO
 from npswin.backends.cpu.simd.matrix_product import product
+from npswin.backends.cpu.simd.micro_kernel import ACCUMULATE, BIAS, MATRIX, ZERO
 from tests.ops.drawn import SEEDS
 
 STARTS = (ZERO, ACCUMULATE, BIAS, MATRIX)

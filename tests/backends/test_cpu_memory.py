@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npswin.backends import cpu
-from npswin.backends.cpu.machine import memory
-from npswin.backends.cpu.machine import threads
+from npswin.backends.cpu.machine import memory, threads
 from npswin.backends.cpu.machine.arrays import flat
 from npswin.backends.cpu.machine.memory import empty
 from tests.backends.comparison import IMPLEMENTED, arguments, bits, called

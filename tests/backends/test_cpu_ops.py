@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from npswin import backends, ops
 from npswin.backends import cpu
 from tests.backends.comparison import (
+    IMPLEMENTED,
     INFERENCE,
     LAYOUTS,
     PAIRS,
-    IMPLEMENTED,
     arguments,
     as_list,
     bits,
@@ -22,7 +22,7 @@ from tests.backends.comparison import (
     machine,
     relative_errors,
 )
-from tests.backends.op_cases import DRAWING, UPDATES, OPS, drawn
+from tests.backends.op_cases import DRAWING, OPS, UPDATES, drawn
 
 LIMIT = 3  # times the error to be expected; the largest that was seen in thousands of cases is 1.9
 TRAINING = {"drop_mask", "attn_drop_mask", "proj_drop_mask", "hidden_drop_mask", "output_drop_mask", "path_scale"}

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from npswin.backends.cpu.simd.elementary_functions import exp, gelu_slope, normal_cdf
-from npswin.backends.cpu.machine.processor import vector_lanes
 from npswin.backends.cpu.machine.compilation import inner
+from npswin.backends.cpu.machine.processor import vector_lanes
+from npswin.backends.cpu.simd.elementary_functions import exp, gelu_slope, normal_cdf
 from npswin.backends.cpu.simd.intrinsics import (
     if_less,
     lane,

@@ -18,7 +18,7 @@ from npswin.backends.cpu.machine.compilation import inner
 from npswin.backends.cpu.machine.job_board import BUSY, _add, _pause, _read
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.threads import PARTS_EACH, run_parallel, thread_count
-from tests.backends.comparison import PAIRS, IMPLEMENTED, arguments, bits, called, expected, machine, relative_errors
+from tests.backends.comparison import IMPLEMENTED, PAIRS, arguments, bits, called, expected, machine, relative_errors
 from tests.backends.op_cases import OPS, drawn
 from tests.backends.test_cpu_ops import LIMIT
 

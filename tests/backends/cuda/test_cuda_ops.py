@@ -16,7 +16,7 @@ from npswin.backends.cuda import window_attention
 from npswin.backends.cuda.runtime import matrix_product as product
 from npswin.devices import to_gpu, to_host
 from tests.backends.comparison import arguments, called, expected, relative_errors, rounded
-from tests.backends.op_cases import DRAWING, UPDATES, OPS, drawn
+from tests.backends.op_cases import DRAWING, OPS, UPDATES, drawn
 
 LIMIT = 3  # times the error to be expected
 COMPARED = sorted(set(OPS) - DRAWING)
