@@ -18,7 +18,7 @@ from tests.ops.drawn import normal
 def test_a_warning_names_both_names_the_version_and_the_line_that_uses_the_old_one():
     with pytest.warns(DeprecationWarning, match=r"npswin\.OTHER_READING was renamed to npswin\.SWIN") as caught:
         assert npswin.OTHER_READING is npswin.SWIN_TRANSFORMER_PYTORCH
-    assert "removed in npswin 0.4.0" in str(caught[0].message)
+    assert "removed in npswin 0.3.0" in str(caught[0].message)
     assert caught[0].filename == __file__
 
 
