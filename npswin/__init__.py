@@ -1,19 +1,22 @@
 """Swin Transformer in NumPy, with every derivative written by hand."""
 
+from typing import TYPE_CHECKING
+
 from npswin import data
 from npswin.backends import allow_tf32, capture, get_backend, set_backend
+from npswin.deprecation import renamed_attributes
 from npswin.layers.loss import cross_entropy
-from npswin.models import CONFIGS, OTHER_READING, SwinTransformer, create_model, warmup
+from npswin.models import CONFIGS, SWIN_TRANSFORMER_PYTORCH, SwinTransformer, create_model, list_models, warmup
 from npswin.training import SGD, AdamW, TrainConfig, Trainer
 from npswin.verify import GradcheckError, gradcheck, trace
 from npswin.weights import load_weights
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "CONFIGS",
-    "OTHER_READING",
     "SGD",
+    "SWIN_TRANSFORMER_PYTORCH",
     "AdamW",
     "GradcheckError",
     "SwinTransformer",
@@ -26,8 +29,12 @@ __all__ = [
     "data",
     "get_backend",
     "gradcheck",
+    "list_models",
     "load_weights",
     "set_backend",
     "trace",
     "warmup",
 ]
+
+if not TYPE_CHECKING:  # a type checker would accept any attribute of a module that has __getattr__
+    __getattr__ = renamed_attributes(__name__, {"OTHER_READING": "SWIN_TRANSFORMER_PYTORCH"}, removed_in="0.3.0")

@@ -5,7 +5,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.layers.layer import Layer, check_input, check_rate, draw_mask, is_overridden, require_not_overridden
+from npswin.layers.layer import (
+    Layer,
+    check_input,
+    check_rate,
+    child,
+    draw_mask,
+    is_overridden,
+    require_not_overridden,
+)
 from npswin.layers.layer_norm import LayerNorm
 from npswin.layers.mlp import Mlp
 from npswin.layers.window_attention import WindowAttention
@@ -16,7 +24,7 @@ class SwinTransformerBlock(Layer):
     """x + Attention(LN(x)), then x + MLP(LN(x)), each branch dropped as a whole for some of the images.
 
     A branch is one fused op, which takes the parameters of the norm and of the attention or MLP and does not call these
-    layers. Where one of them was overridden or replaced (`add_child`), the branch is computed by calling them.
+    layers. Where one of them was overridden or replaced (`block.attn = layer`), the branch is computed by calling them.
 
     Parameters: norm1, attn, norm2, mlp.
 
@@ -61,10 +69,10 @@ class SwinTransformerBlock(Layer):
         self.add_child("norm2", LayerNorm(dim, dtype))
         self.add_child("mlp", mlp)
 
-    norm1 = property(lambda self: self.children["norm1"], doc="The norm before attention.")
-    attn = property(lambda self: self.children["attn"], doc="The (shifted) window attention.")
-    norm2 = property(lambda self: self.children["norm2"], doc="The norm before the MLP.")
-    mlp = property(lambda self: self.children["mlp"], doc="The MLP.")
+    norm1 = child("norm1")
+    attn = child("attn")
+    norm2 = child("norm2")
+    mlp = child("mlp")
 
     def _fuses(self, norm: Layer, branch: Layer, kind: type[Layer]) -> bool:
         """Whether one op computes the branch: neither layer is overridden or replaced."""
@@ -129,6 +137,10 @@ class SwinTransformerBlock(Layer):
         dshortcut, dadded = dispatch.residual_backward(dy, cache.residual)
         dx = norm.backward(branch.backward(dadded, cache.branch), cache.norm)
         return dx + dshortcut
+
+    def extra_repr(self) -> str:
+        """The rate of drop path."""
+        return f"drop_path={self.drop_path:.3g}"
 
     def _draw_path(self, x: Array, rng: np.random.Generator | None) -> Array | None:
         return draw_mask(rng, (len(x),), self.drop_path, x)

@@ -1,6 +1,7 @@
 """What all layers share: named parameters, their gradients, and the layers inside."""
 
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Self
 
@@ -150,6 +151,26 @@ class Layer:
     def __call__(self, x: Array) -> Array:
         """Inference: y, with nothing saved."""
         raise NotImplementedError
+
+    def extra_repr(self) -> str:
+        """What `repr` shows before the parameters, such as "num_heads=3, window_size=7"; layers override it."""
+        return ""
+
+    def __repr__(self) -> str:
+        """The class, `extra_repr`, own parameters with their shapes; then the sub-layers, one or more lines each."""
+        shapes = [f"{name} {tuple(param.shape)}" for name, param in self.own_params.items()]
+        own = ", ".join(filter(None, [self.extra_repr(), *shapes]))
+        if not self.children:
+            return f"{type(self).__name__}({own})"
+        lines = [own] if own else []
+        lines += [f"({name}): {child!r}" if name else repr(child) for name, child in self.children.items()]
+        inner = textwrap.indent("\n".join(lines), "  ")
+        return f"{type(self).__name__}(\n{inner}\n)"
+
+
+def child(name: str) -> property:
+    """An attribute for a sub-layer; assigning to it replaces the sub-layer."""
+    return property(lambda self: self.children[name], lambda self, layer: self.add_child(name, layer))
 
 
 def is_overridden(layer: Layer, kind: type[Layer]) -> bool:

@@ -33,6 +33,10 @@ class Mlp(Layer):
         self.add_child("fc1", Linear(dim, hidden_dim, rng, dtype=dtype))
         self.add_child("fc2", Linear(hidden_dim, dim, rng, dtype=dtype))
 
+    def extra_repr(self) -> str:
+        """The rate of the dropout."""
+        return f"drop={self.drop}"
+
     def draw_masks(self, x: Array, rng: np.random.Generator | None) -> dict[str, Array | None]:
         """The dropout masks for an input of x's shape, as keyword arguments of the op."""
         return {

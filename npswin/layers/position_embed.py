@@ -33,6 +33,10 @@ class PositionEmbed(Layer):
         if grid is not None:
             self.add_parameter("absolute_pos_embed", truncated_normal(rng, (1, grid[0] * grid[1], dim)), dtype)
 
+    def extra_repr(self) -> str:
+        """The size of the map that the embedding is for, and the rate of the dropout."""
+        return f"grid={self.grid}, drop={self.drop}"
+
     def __call__(self, x: Array) -> Array:
         check_input(self, x, self.dim, rank=4)
         if self.grid is None:

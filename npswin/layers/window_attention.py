@@ -84,6 +84,11 @@ class WindowAttention(Layer):
         self.add_child("qkv", Linear(dim, 3 * inner_dim, rng, bias=qkv_bias, dtype=dtype))
         self.add_child("proj", Linear(inner_dim, dim, rng, dtype=dtype))
 
+    def extra_repr(self) -> str:
+        """Heads, window, shift and dropout."""
+        names = ("num_heads", "window_size", "shift_size", "attn_drop", "proj_drop")
+        return ", ".join(f"{name}={getattr(self, name)}" for name in names)
+
     @property
     def spec(self) -> AttentionSpec:
         """How attention is computed, as its op takes it."""

@@ -1,8 +1,22 @@
 """Swin Transformer and its named configurations."""
 
-from npswin.models.configs import CONFIGS, OTHER_READING, create_model
+from typing import TYPE_CHECKING
+
+from npswin.deprecation import renamed_attributes
+from npswin.models.configs import CONFIGS, SWIN_TRANSFORMER_PYTORCH, create_model, list_models
 from npswin.models.flops import Flops
 from npswin.models.swin import SwinTransformer
 from npswin.models.warmup import warmup
 
-__all__ = ["CONFIGS", "OTHER_READING", "Flops", "SwinTransformer", "create_model", "warmup"]
+__all__ = [
+    "CONFIGS",
+    "SWIN_TRANSFORMER_PYTORCH",
+    "Flops",
+    "SwinTransformer",
+    "create_model",
+    "list_models",
+    "warmup",
+]
+
+if not TYPE_CHECKING:  # a type checker would accept any attribute of a module that has __getattr__
+    __getattr__ = renamed_attributes(__name__, {"OTHER_READING": "SWIN_TRANSFORMER_PYTORCH"}, removed_in="0.3.0")

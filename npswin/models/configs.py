@@ -1,7 +1,10 @@
 """The named configurations: the official ones (appendix A1 and the released configuration files) and small ones."""
 
-from typing import Any
+import difflib
+import fnmatch
+from typing import TYPE_CHECKING, Any
 
+from npswin.deprecation import renamed_attributes
 from npswin.models.swin import SwinTransformer
 
 _SIZES: dict[str, dict[str, Any]] = {
@@ -56,9 +59,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "swin_tiny_patch2_window4_32": _small_images(96, (2, 6, 2), (3, 6, 12), drop_path_rate=0.2),
 }
 
-# The other reading of the paper that people run, the package swin-transformer-pytorch:
-# create_model("swin_tiny_patch4_window7_224", **OTHER_READING); position_bias="full" is its second variant.
-OTHER_READING: dict[str, Any] = {
+# Arguments that reproduce the package swin-transformer-pytorch, which differs from the official model in all of these:
+# create_model("swin_tiny_patch4_window7_224", **SWIN_TRANSFORMER_PYTORCH); position_bias="full" is its second variant.
+SWIN_TRANSFORMER_PYTORCH: dict[str, Any] = {
     "img_size": None,
     "position_bias": "shared",
     "qkv_bias": False,
@@ -72,11 +75,30 @@ OTHER_READING: dict[str, Any] = {
 }
 
 
+if not TYPE_CHECKING:  # a type checker would accept any attribute of a module that has __getattr__
+    __getattr__ = renamed_attributes(__name__, {"OTHER_READING": "SWIN_TRANSFORMER_PYTORCH"}, removed_in="0.3.0")
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """The names of the configurations.
+
+        npswin.list_models("*tiny*")
+
+    Args:
+        pattern: which names: `*` stands for any characters, `?` for one, `[...]` for one of those in the brackets;
+            upper and lower case differ.
+
+    Returns:
+        The names that match, in alphabetical order; an empty list if none does.
+    """
+    return sorted(name for name in CONFIGS if fnmatch.fnmatchcase(name, pattern))
+
+
 def create_model(name: str, **overrides: Any) -> SwinTransformer:
     """A model by its configuration's name.
 
     Args:
-        name: one of `npswin.models.CONFIGS`, such as "swin_tiny_patch4_window7_224".
+        name: one of `npswin.list_models()`, such as "swin_tiny_patch4_window7_224".
         **overrides: arguments of `SwinTransformer` that shall differ, such as num_classes, dtype, seed.
 
     Returns:
@@ -86,5 +108,7 @@ def create_model(name: str, **overrides: Any) -> SwinTransformer:
         ValueError: no configuration has this name; or an argument that does not fit.
     """
     if name not in CONFIGS:
-        raise ValueError(f"name: got {name!r}, expected one of {', '.join(CONFIGS)}")
+        close = difflib.get_close_matches(str(name), CONFIGS)
+        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        raise ValueError(f"name: got {name!r}, expected one of {', '.join(CONFIGS)}{hint}")
     return SwinTransformer(**{**CONFIGS[name], **overrides})

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from npswin.deprecation import RenamedKeys, renamed_function
 from npswin.devices import to_host
 from npswin.layers import (
     Layer,
@@ -151,6 +152,11 @@ class SwinTransformer(Layer):
         for name, layer in self.tail:
             self.add_child(name, layer)
 
+    def extra_repr(self) -> str:
+        """The images' size and channels, the classes, the dtype and the number of parameters."""
+        shown = ", ".join(f"{name}={self.config[name]!r}" for name in ("img_size", "in_chans", "num_classes", "dtype"))
+        return f"{shown}, {sum(param.size for param in self.params.values()):,} parameters"
+
     def _append(self, name: str, layer: Layer) -> None:
         # The position embedding's parameter has no prefix in the official checkpoints, hence its empty name.
         self.add_child(name, layer)
@@ -181,8 +187,10 @@ class SwinTransformer(Layer):
             logits = x
         return logits
 
-    def forward_features(self, images: Array) -> list[Array]:
-        """One map a stage, for dense tasks: what its last block puts out, before patch merging and without norm.
+    def feature_maps(self, images: Array) -> list[Array]:
+        """The output of each stage's last block, before patch merging and without norm, as dense tasks use it.
+
+        This is inference; `feature_maps_forward` and `feature_maps_backward` are the same maps in training.
 
         Args:
             images: (B, c, H, W).
@@ -198,15 +206,15 @@ class SwinTransformer(Layer):
                 maps.append(x.transpose(0, 3, 1, 2).copy())
         return maps
 
-    def features(self, images: Array, rng: np.random.Generator | None = None) -> tuple[list[Array], Any]:
-        """`forward_features` for training: the same maps, and the cache for `features_backward`.
+    def feature_maps_forward(self, images: Array, rng: np.random.Generator | None = None) -> tuple[list[Array], Any]:
+        """The maps of `feature_maps` in training, with dropout and drop path, and the cache for the backward pass.
 
         Args:
             images: (B, c, H, W).
             rng: draws what is dropped; the model's own generator where it is None.
 
         Returns:
-            A map (B, C·2ⁱ, Hᵢ, Wᵢ) for each stage i, and the cache.
+            A map (B, C·2ⁱ, Hᵢ, Wᵢ) for each stage i, and the cache for `feature_maps_backward`.
         """
         check_images(images, self.in_chans, self._first_param)
         rng = self.rng if rng is None else rng
@@ -218,14 +226,15 @@ class SwinTransformer(Layer):
                 maps.append(x.transpose(0, 3, 1, 2))
         return maps, (maps.copy(), caches)
 
-    def features_backward(self, dmaps: Sequence[Array | None], cache: Any) -> Array:
+    def feature_maps_backward(self, dmaps: Sequence[Array | None], cache: Any) -> Array:
         """The derivative by the images; adds to `grads`.
 
         A stage's map goes two ways, out and into the next stage: the two derivatives are added.
 
         Args:
             dmaps: the derivative by each stage's map, or None where the loss does not depend on it. Not all None.
-            cache: from `features`; used up, a layer at a time, so that its memory is free for the gradients.
+            cache: from `feature_maps_forward`; used up, a layer at a time, so that its memory is free for the
+                gradients.
 
         Returns:
             dimages (B, c, H, W).
@@ -261,7 +270,7 @@ class SwinTransformer(Layer):
         Returns:
             logits (B, K) and the cache for `backward`.
         """
-        maps, trunk_cache = self.features(images, rng)
+        maps, trunk_cache = self.feature_maps_forward(images, rng)
         x = maps[-1].transpose(0, 2, 3, 1)
         tail_cache = []
         for _, layer in self.tail:
@@ -286,7 +295,11 @@ class SwinTransformer(Layer):
         for _, layer in reversed(self.tail):
             dx = layer.backward(dx, tail_cache.pop())
         earlier = [None] * (len(self.stage_ends) - 1)
-        return self.features_backward([*earlier, dx.transpose(0, 3, 1, 2)], trunk_cache)
+        return self.feature_maps_backward([*earlier, dx.transpose(0, 3, 1, 2)], trunk_cache)
+
+    forward_features = renamed_function("forward_features", feature_maps, removed_in="0.3.0")
+    features = renamed_function("features", feature_maps_forward, removed_in="0.3.0")
+    features_backward = renamed_function("features_backward", feature_maps_backward, removed_in="0.3.0")
 
     def attention_maps(self, images: Array) -> list[dict[str, Any]]:
         """Attention probabilities of each window, block by block.
@@ -295,17 +308,23 @@ class SwinTransformer(Layer):
             images: (B, c, H, W).
 
         Returns:
-            A dictionary a block: "name", "shift", "window_size", "grid" (rows and columns of windows) and
+            A dictionary for each block: "name", "shift_size", "window_size", "grid" (rows and columns of windows) and
             "probabilities" (B, nW, h, N, N), with window number row·columns + column of the shifted, padded map.
         """
         check_images(images, self.in_chans, self._first_param)
-        found, x = [], images
+        found: list[dict[str, Any]] = []
+        x = images
         for name, layer in self.trunk:
             if isinstance(layer, SwinTransformerBlock):
                 probabilities, grid = layer.attn.probabilities(layer.norm1(x))
-                attn = layer.attn
-                found.append({"name": name, "shift": attn.shift_size, "window_size": attn.window_size, "grid": grid})
-                found[-1]["probabilities"] = probabilities
+                block = {
+                    "name": name,
+                    "shift_size": layer.attn.shift_size,
+                    "window_size": layer.attn.window_size,
+                    "grid": grid,
+                    "probabilities": probabilities,
+                }
+                found.append(RenamedKeys(block, {"shift": "shift_size"}, removed_in="0.3.0"))
             x = layer(x)
         return found
 

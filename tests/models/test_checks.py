@@ -80,11 +80,11 @@ def test_errors_name_the_gradient(dlogits):
     _, cache = model.forward(normal(0, 2, 3, 16, 16))
     with pytest.raises(ValueError, match=r"dlogits: got .* expected float64 of shape \(2, 3\)"):
         model.backward(dlogits, cache)
-    _, cache = model.features(normal(0, 2, 3, 16, 16))
+    _, cache = model.feature_maps_forward(normal(0, 2, 3, 16, 16))
     with pytest.raises(ValueError, match="dmaps: got 1 derivatives, expected 2"):
-        model.features_backward([None], cache)
+        model.feature_maps_backward([None], cache)
     with pytest.raises(ValueError, match=r"dmaps\[1\]: got float64 of shape \(2, 4, 8, 8\)"):
-        model.features_backward([None, np.ones((2, 4, 8, 8))], cache)
+        model.feature_maps_backward([None, np.ones((2, 4, 8, 8))], cache)
     assert not any(gradient.any() for gradient in model.grads.values())
 
 
@@ -96,12 +96,12 @@ def test_a_cache_can_be_used_for_one_backward_pass():
     with pytest.raises(ValueError, match="cache: used up by an earlier backward pass"):
         model.backward(np.ones_like(logits), cache)
     assert all(gradient.any() and np.array_equal(gradient, grads[name]) for name, gradient in model.grads.items())
-    maps, cache = model.features(normal(0, 2, 3, 16, 16))
+    maps, cache = model.feature_maps_forward(normal(0, 2, 3, 16, 16))
     dmaps = [None, np.ones_like(maps[1])]
     model.zero_grad()
-    model.features_backward(dmaps, cache)
+    model.feature_maps_backward(dmaps, cache)
     with pytest.raises(ValueError, match="cache: used up by an earlier backward pass"):
-        model.features_backward(dmaps, cache)
+        model.feature_maps_backward(dmaps, cache)
     assert len(maps) == 2
 
 
@@ -124,6 +124,6 @@ NAN[0, 2, 5, 7] = np.nan
 )
 def test_errors_name_the_images(images, message):
     model = npswin.SwinTransformer(**TINY)
-    for call in (model, model.forward, model.forward_features, model.features, model.attention_maps):
+    for call in (model, model.forward, model.feature_maps, model.feature_maps_forward, model.attention_maps):
         with pytest.raises(ValueError, match=message):
             call(images)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 import npswin
-from npswin.models import CONFIGS, OTHER_READING
+from npswin.models import CONFIGS, SWIN_TRANSFORMER_PYTORCH
 from tests.models.tiny import tiny
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name.startswith(("swin_tiny", "swin_nano", "swin_mini"))])
-def test_the_other_reading_can_be_applied_to_a_configuration(name):
-    model = npswin.create_model(name, **{**OTHER_READING, "num_classes": 3})
+def test_swin_transformer_pytorch_can_be_applied_to_a_configuration(name):
+    model = npswin.create_model(name, **{**SWIN_TRANSFORMER_PYTORCH, "num_classes": 3})
     assert "layers.0.downsample.reduction.bias" in model.params
     assert "patch_embed.norm.weight" not in model.params
     assert model.params["layers.0.blocks.0.attn.relative_position_bias_table"].shape[1] == 1
@@ -107,6 +107,29 @@ class TestConfigurations:
         assert {(block.attn.proj_drop, block.attn.attn_drop, block.mlp.drop) for block in blocks} == {(0.1, 0.2, 0.1)}
         assert [block.drop_path for block in blocks] == pytest.approx([0, 0.15, 0.3])
 
+    def test_names_are_listed_by_a_pattern(self):
+        assert npswin.list_models() == sorted(CONFIGS)
+        assert npswin.list_models("swin_base*384") == ["swin_base_patch4_window12_384"]
+        assert npswin.list_models("*tiny*") == [
+            "swin_tiny_patch2_window4_32",
+            "swin_tiny_patch4_window7_224",
+            "swin_tiny_patch4_window7_224_22k",
+        ]
+        assert npswin.list_models("*TINY*") == npswin.list_models("tiny") == []
+
     def test_unknown_name(self):
         with pytest.raises(ValueError, match="name: got 'swin_huge', expected one of swin_tiny_patch4_window7_224"):
             npswin.create_model("swin_huge")
+
+    @pytest.mark.parametrize(
+        ("name", "hint"),
+        [
+            ("swin_tny_patch4_window7_224", r"; did you mean 'swin_tiny_patch4_window7_224' or "),
+            ("swin-nano-patch2-window4-32", r"; did you mean 'swin_nano_patch2_window4_32'"),
+            ("resnet50", r"swin_tiny_patch2_window4_32$"),
+            (7, r"swin_tiny_patch2_window4_32$"),
+        ],
+    )
+    def test_names_like_the_one_that_was_mistyped_are_suggested(self, name, hint):
+        with pytest.raises(ValueError, match=hint):
+            npswin.create_model(name)

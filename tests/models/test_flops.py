@@ -174,7 +174,7 @@ class TestMatrixProducts:
 
 class TestPeers:
     @pytest.mark.parametrize(
-        "case", reference.CASES + reference.OTHER_READING_CASES, ids=lambda case: f"{case.peer}: {case.name}"
+        "case", reference.CASES + reference.SWIN_TRANSFORMER_PYTORCH_CASES, ids=lambda case: f"{case.peer}: {case.name}"
     )
     def test_pytorchs_counter(self, case, monkeypatch):
         for module in ("torch", case.peer.replace("-", "_")):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import npswin
-from npswin.models import OTHER_READING
+from npswin.models import SWIN_TRANSFORMER_PYTORCH
 from tests.gradient_errors import gradcheck_and_record
 from tests.models.tiny import TINY, tiny
 from tests.ops.drawn import SEEDS, normal
@@ -56,7 +56,7 @@ def test_every_single_derivative_of_one_model():
 class TestFeatures:
     @pytest.mark.parametrize("size", [(16, 16), (13, 18), (3, 5)])
     def test_a_map_for_each_stage(self, size):
-        maps = tiny().forward_features(normal(0, 2, 3, *size))
+        maps = tiny().feature_maps(normal(0, 2, 3, *size))
         rows, columns = -(-size[0] // 2), -(-size[1] // 2)
         assert [m.shape for m in maps] == [(2, 4, rows, columns), (2, 8, -(-rows // 2), -(-columns // 2))]
 
@@ -68,29 +68,29 @@ class TestFeatures:
                 self.model, self.params, self.grads = model, model.params, model.grads
 
             def forward(self, images):
-                maps, cache = self.model.features(images)
+                maps, cache = self.model.feature_maps_forward(images)
                 return np.concatenate([m.ravel() for m in maps]), ([m.shape for m in maps], cache)
 
             def backward(self, dy, cache):
                 shapes, cache = cache
                 ends = np.cumsum([np.prod(shape) for shape in shapes])
                 parts = np.split(dy, ends[:-1])
-                return self.model.features_backward(
+                return self.model.feature_maps_backward(
                     [part.reshape(s) for part, s in zip(parts, shapes, strict=True)], cache
                 )
 
         model, images = tiny(), normal(0, 2, 3, 11, 8)
-        for inference, training in zip(model.forward_features(images), model.features(images)[0], strict=True):
+        for inference, training in zip(model.feature_maps(images), model.feature_maps_forward(images)[0], strict=True):
             np.testing.assert_array_equal(inference, training)
         model.children.pop("head")
         model.children.pop("norm")
-        gradcheck_and_record("SwinTransformer.features", AllMaps(model), images, max_coordinates=20, directions=2)
+        gradcheck_and_record("SwinTransformer.feature_maps", AllMaps(model), images, max_coordinates=20, directions=2)
 
     def test_a_loss_on_no_map_is_an_error(self):
         model = tiny()
-        _, cache = model.features(normal(0, 1, 3, 8, 8))
+        _, cache = model.feature_maps_forward(normal(0, 1, 3, 8, 8))
         with pytest.raises(ValueError, match="dmaps"):
-            model.features_backward([None, None], cache)
+            model.feature_maps_backward([None, None], cache)
 
     def test_a_model_without_head_gives_pooled_features(self):
         assert tiny(num_classes=0)(normal(0, 2, 3, 16, 16)).shape == (2, 8)
@@ -103,8 +103,8 @@ class TestFeatures:
         normed = block.norm1(outputs["layers.0.blocks.0"])
         np.testing.assert_array_equal(found["layers.0.blocks.1"], block.attn.probabilities(normed)[0])
 
-    def test_the_other_reading_masks_with_minus_infinity(self):
-        small = {**TINY, **OTHER_READING, "dtype": "float64", "head_dim": 4}
+    def test_swin_transformer_pytorch_masks_with_minus_infinity(self):
+        small = {**TINY, **SWIN_TRANSFORMER_PYTORCH, "dtype": "float64", "head_dim": 4}
         for arguments, masked_to_zero in ((small, True), ({**TINY, "dtype": "float64"}, False)):
             shifted = npswin.SwinTransformer(**arguments).attention_maps(normal(0, 1, 3, 16, 16))[1]["probabilities"]
             assert shifted.min() < 1e-40
@@ -113,7 +113,7 @@ class TestFeatures:
     def test_attention_maps_are_distributions(self):
         model = tiny()
         found = model.attention_maps(normal(0, 2, 3, 16, 16))
-        assert [(one["name"], one["shift"], one["window_size"]) for one in found] == [
+        assert [(one["name"], one["shift_size"], one["window_size"]) for one in found] == [
             ("layers.0.blocks.0", 0, 3),
             ("layers.0.blocks.1", 1, 3),
             ("layers.1.blocks.0", 0, 3),

@@ -64,7 +64,7 @@ CASES = [
     ),
 ]
 
-OTHER_READING_CASES = [
+SWIN_TRANSFORMER_PYTORCH_CASES = [
     Case("shared relative bias", "swin-transformer-pytorch", {"position_bias": "shared"}, (2, 3, 64, 64)),
     Case("full bias", "swin-transformer-pytorch", {"position_bias": "full"}, (2, 3, 64, 64)),
     Case(
@@ -148,11 +148,11 @@ def run_other_reading(case: Case, seed: int = 0) -> Reference:
 
 
 def other_reading_arguments(case: Case) -> dict[str, Any]:
-    """The keyword arguments of `npswin.SwinTransformer` for one of OTHER_READING_CASES."""
-    from npswin import OTHER_READING
+    """The keyword arguments of `npswin.SwinTransformer` for one of SWIN_TRANSFORMER_PYTORCH_CASES."""
+    from npswin import SWIN_TRANSFORMER_PYTORCH
 
     small = {"embed_dim": 16, "depths": (2, 2, 2, 2), "num_heads": (1, 2, 3, 4), "head_dim": 6}
-    return {**OTHER_READING, **small, "patch_size": 4, "window_size": 2, "num_classes": 5, **case.model}
+    return {**SWIN_TRANSFORMER_PYTORCH, **small, "patch_size": 4, "window_size": 2, "num_classes": 5, **case.model}
 
 
 def model_arguments(case: Case) -> dict[str, Any]:

@@ -6,13 +6,13 @@ import pytest
 
 from tests.peers.comparison import compare
 from tests.peers.golden import GOLDEN_CASES, read_golden
-from tests.peers.reference import CASES, OTHER_READING_CASES, run
+from tests.peers.reference import CASES, SWIN_TRANSFORMER_PYTORCH_CASES, run
 
 TOLERANCE = 1e-12
 MODULES = {"transformers": ("torch", "transformers"), "swin-transformer-pytorch": ("torch", "swin_transformer_pytorch")}
 
 
-@pytest.mark.parametrize("case", CASES + OTHER_READING_CASES, ids=lambda case: f"{case.peer}: {case.name}")
+@pytest.mark.parametrize("case", CASES + SWIN_TRANSFORMER_PYTORCH_CASES, ids=lambda case: f"{case.peer}: {case.name}")
 def test_parity_with_an_installed_peer(case):
     for module in MODULES[case.peer]:
         if importlib.util.find_spec(module) is None:

@@ -91,7 +91,7 @@ def test_draw_attention(tmp_path, figures, overrides, rows):
 
 def test_attention_locates_the_window_of_each_token():
     """As in a map of token numbers that is rolled and partitioned as the model does it."""
-    block = {"window_size": 4, "shift": 2, "grid": (2, 3)}
+    block = {"window_size": 4, "shift_size": 2, "grid": (2, 3)}
     rows, columns = np.mgrid[0:8, 0:12]
     shifted = np.roll(rows * 12 + columns, (-2, -2), axis=(0, 1))
     windows = shifted.reshape(2, 4, 3, 4).transpose(0, 2, 1, 3).reshape(6, 16)

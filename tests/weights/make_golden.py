@@ -17,13 +17,19 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from npswin import OTHER_READING
+from npswin import SWIN_TRANSFORMER_PYTORCH
 from npswin.weights import load_tensors, save_tensors
 
 FOLDER = Path(__file__).parent / "golden"
 
 SMALL = {"img_size": 16, "patch_size": 2, "num_classes": 5, "embed_dim": 8, "depths": (2, 2), "num_heads": (2, 4)}
-TINY_UNFOLD = {**OTHER_READING, "num_classes": 5, "embed_dim": 2, "depths": (2, 2, 2, 2), "num_heads": (1, 2, 1, 2)}
+TINY_UNFOLD = {
+    **SWIN_TRANSFORMER_PYTORCH,
+    "num_classes": 5,
+    "embed_dim": 2,
+    "depths": (2, 2, 2, 2),
+    "num_heads": (1, 2, 1, 2),
+}
 
 # The file's name: the libraries that make it, npswin's arguments for the same model, the side of its images.
 GOLDEN = {

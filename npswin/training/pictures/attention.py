@@ -44,11 +44,11 @@ def draw_attention(
     maps = model.attention_maps(as_input(model, normalize(image[None], mean, std, model.dtype)))
     for block in maps:
         block["probabilities"] = to_host(block["probabilities"])
-    shifted = max((number for number, block in enumerate(maps) if block["shift"]), default=None)
+    shifted = max((number for number, block in enumerate(maps) if block["shift_size"]), default=None)
     blocks = [maps[0]] if shifted is None else [maps[shifted - 1], maps[shifted]]
     token_side = model.config["patch_size"] * 2 ** int(blocks[0]["name"].split(".")[1])  # pixels
     query = _token_with_most_contrast(image, token_side, blocks)
-    rows = [(f"{'shifted' if block['shift'] else 'regular'} windows", block, query) for block in blocks]
+    rows = [(f"{'shifted' if block['shift_size'] else 'regular'} windows", block, query) for block in blocks]
     if shifted is not None:
         rows.append(("shifted: a window of\nfour corners, masked", blocks[1], (0, 0)))
 
@@ -84,7 +84,7 @@ def _token_with_most_contrast(image: Array, token_side: int, blocks: Sequence[di
     rows, columns = grey.shape[0] // token_side, grey.shape[1] // token_side
     tokens = grey[: rows * token_side, : columns * token_side].reshape(rows, token_side, columns, token_side)
     contrast = tokens.std(axis=(1, 3))
-    border = blocks[-1]["shift"]
+    border = blocks[-1]["shift_size"]
     if min(rows, columns) > 2 * border:
         inner = contrast[border : rows - border, border : columns - border]
         row, column = np.unravel_index(inner.argmax(), inner.shape)
@@ -96,16 +96,16 @@ def _token_with_most_contrast(image: Array, token_side: int, blocks: Sequence[di
 def _locate(block: dict[str, Any], token: tuple[int, int]) -> tuple[int, tuple[int, int]]:
     """The number of the window of a token at (row, column) of the map, and the token's row and column in it."""
     side, (grid_rows, grid_columns) = block["window_size"], block["grid"]
-    row = (token[0] - block["shift"]) % (grid_rows * side)
-    column = (token[1] - block["shift"]) % (grid_columns * side)
+    row = (token[0] - block["shift_size"]) % (grid_rows * side)
+    column = (token[1] - block["shift_size"]) % (grid_columns * side)
     return row // side * grid_columns + column // side, (row % side, column % side)
 
 
 def _tokens_of(block: dict[str, Any], window: int) -> tuple[Array, Array]:
     """Rows (M,) and columns (M,) of the map that a window consists of."""
     side, (grid_rows, grid_columns) = block["window_size"], block["grid"]
-    rows = (window // grid_columns * side + np.arange(side) + block["shift"]) % (grid_rows * side)
-    columns = (window % grid_columns * side + np.arange(side) + block["shift"]) % (grid_columns * side)
+    rows = (window // grid_columns * side + np.arange(side) + block["shift_size"]) % (grid_rows * side)
+    columns = (window % grid_columns * side + np.arange(side) + block["shift_size"]) % (grid_columns * side)
     return rows, columns
 
 
@@ -120,7 +120,7 @@ def _mark_token(axes: Any, row: float, column: float, side: float) -> None:
 def _draw_partition(axes: Any, image: Array, block: dict[str, Any], token_side: int, token: tuple[int, int]) -> None:
     """Draw the image with its partition into windows."""
     show_image(axes, image)
-    side, shift_size, (grid_rows, grid_columns) = block["window_size"], block["shift"], block["grid"]
+    side, shift_size, (grid_rows, grid_columns) = block["window_size"], block["shift_size"], block["grid"]
     height, width = image.shape[1:]
     for row in range(grid_rows + 1):
         axes.axhline((row * side + shift_size) * token_side - 0.5, color="white", linewidth=1.6)

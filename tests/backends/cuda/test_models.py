@@ -125,9 +125,9 @@ def test_weight_files_do_not_depend_on_the_device(cuda, tmp_path):
 def test_feature_maps_and_attention_maps_on_a_gpu(cuda):
     model = small_model()
     images, _ = batch(model)
-    features, attention_maps = model.forward_features(images), model.attention_maps(images)
+    features, attention_maps = model.feature_maps(images), model.attention_maps(images)
     model.to("cuda")
-    for wanted, found in zip(features, model.forward_features(to_gpu(images)), strict=True):
+    for wanted, found in zip(features, model.feature_maps(to_gpu(images)), strict=True):
         np.testing.assert_allclose(to_host(found), wanted, rtol=1e-10, atol=1e-12)
     for wanted, found in zip(attention_maps, model.attention_maps(to_gpu(images)), strict=True):
         np.testing.assert_allclose(to_host(found["probabilities"]), wanted["probabilities"], rtol=1e-9, atol=1e-12)
