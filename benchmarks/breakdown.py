@@ -1,10 +1,10 @@
-"""Where the time of a training step goes, by operation.
+"""The time of a training step, by op.
 
     python benchmarks/breakdown.py                             Swin-T at 224, batch 8
     python benchmarks/breakdown.py --model swin_mini_patch2_window4_32 --batch-size 64
     python benchmarks/breakdown.py --inference --backend numpy
 
-Every op is timed where a layer or the optimizer calls it; the rest is Python between the ops.
+Every op that a layer or the optimizer calls is timed; the rest is Python between the ops.
 The table shows the median step. GFLOP/s counts matrix products alone (`model.flops`): a backward pass has twice those
 of its forward pass.
 """
@@ -24,13 +24,13 @@ import npswin
 from npswin import backends, ops
 from npswin.training import set_threads
 
-# which of a model's products belong to an op, by a part of their names
+# Part of the names of the matrix products that belong to an op, in `model.flops().parts`.
 PRODUCTS = {"attention_branch": ".attn.", "mlp_branch": ".mlp.", "patch_merging": ".downsample.", "linear": "head"}
 PRODUCTS["patch_embed"] = "patch_embed."
 
 
 class Stopwatch:
-    """The current backend with a clock on each op: a backend itself."""
+    """A backend that times each op of another."""
 
     def __init__(self, backend: str) -> None:
         npswin.set_backend(backend)
@@ -72,9 +72,9 @@ def main() -> None:
     add("--model", choices=npswin.CONFIGS, default="swin_tiny_patch4_window7_224", help="(default: %(default)s)")
     add("--batch-size", type=int, default=8, help="images (default: %(default)s)")
     add("--backend", default=npswin.get_backend(), help="backend (default: %(default)s)")
-    add("--inference", action="store_true", help="a forward pass alone")
+    add("--inference", action="store_true", help="the forward pass only")
     add("--steps", type=int, default=9, help="steps to choose the median from (default: %(default)s)")
-    add("--threads", type=int, help="threads that compute (default: one a core)")
+    add("--threads", type=int, help="threads (default: one per core)")
     arguments = parser.parse_args()
     if arguments.threads:
         set_threads(arguments.threads)
@@ -109,13 +109,13 @@ def main() -> None:
 
     print(f"{arguments.model}, batch {batch}, {'inference' if arguments.inference else 'training'}, ", end="")
     print(f"{arguments.backend}: {1e3 * total:.1f} ms a step, {batch / total:.1f} images/s\n")
-    print("| operation | calls | ms | share | GFLOP/s |\n| --- | ---: | ---: | ---: | ---: |")
+    print("| op | calls | ms | share | GFLOP/s |\n| --- | ---: | ---: | ---: | ---: |")
     rest = total
     for op, spent in sorted(seconds.items(), key=lambda entry: -entry[1]):
         rate = operations(model, op, size, batch) / spent / 1e9
         print(f"| {op} | {calls[op]} | {1e3 * spent:.1f} | {spent / total:.1%} | {f'{rate:.0f}' if rate else ''} |")
         rest -= spent
-    print(f"| between the operations | | {1e3 * rest:.1f} | {rest / total:.1%} | |")
+    print(f"| between the ops | | {1e3 * rest:.1f} | {rest / total:.1%} | |")
 
 
 if __name__ == "__main__":

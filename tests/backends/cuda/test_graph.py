@@ -124,7 +124,7 @@ def test_a_constant_that_is_first_needed_during_a_capture_is_refused(cuda):
         return x * 1 if late.calls == 1 else x * constants.constant(np.ones, 3)
 
     late.calls = 0
-    with pytest.raises(RuntimeError, match=r"ones of \(3,\) is first needed in the middle of a recording"):
+    with pytest.raises(RuntimeError, match=r"ones of \(3,\) is first used in the middle of a recording"):
         npswin.capture(late, images(0))
 
 
@@ -195,7 +195,7 @@ def test_a_graph_keeps_its_constants_alive(cuda):
     infer = npswin.capture(model, images(0))
     references = [weakref.ref(array) for array in infer._constants]
     assert references
-    constants._kept.cache_clear()
+    constants._cached.cache_clear()
     gc.collect()
     assert all(one() is not None for one in references)
     del infer
