@@ -133,6 +133,18 @@ def test_names_are_those_of_the_manifest_and_gradients_are_prefixed():
     assert "layers.0.blocks.0.attn.mask" not in trace.tensors
 
 
+def computed_or_none(run, name):
+    """The computed tensor; None if the shapes of the given tensors do not fit a mistake, as with pad-after-shift."""
+    try:
+        return run.compute(name)
+    except ValueError:
+        return None
+
+
+def are_equal(one, other):
+    return (one is None and other is None) or np.array_equal(one, other, equal_nan=True)
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_a_run_of_a_changed_graph_reuses_what_does_not_differ(data):
@@ -153,9 +165,10 @@ def test_a_run_of_a_changed_graph_reuses_what_does_not_differ(data):
         reusing, fresh = first.with_graph(other, differ), Run(other, given)
         for name in names:
             if name.removeprefix(GRADIENT) in other.differentiable or not name.startswith(GRADIENT):
-                assert np.array_equal(reusing.compute(name), fresh.compute(name), equal_nan=True), name
+                expected = computed_or_none(fresh, name)
+                assert are_equal(computed_or_none(reusing, name), expected), name
                 if name not in differ:
-                    assert np.array_equal(first.compute(name), fresh.compute(name), equal_nan=True), name
+                    assert are_equal(first.compute(name), expected), name
 
 
 def test_nodes_are_sorted_by_their_inputs():

@@ -77,7 +77,8 @@ def test_thinned_tensors_have_the_positions_of_their_numbers(tmp_path):
         key.positions(name)
     key = AnswerKey(folder)
     wrong = tensors | {"norm": tensors["norm"] + 1e-3, name: tensors[name] + 1e-3}
-    assert {row.name for row in Comparer(key, candidate_of(wrong, key.shapes)).compare().local_errors()} >= {"norm", name}
+    comparison = Comparer(key, candidate_of(wrong, key.shapes)).compare()
+    assert {row.name for row in comparison.local_errors()} >= {"norm", name}
 
 
 def test_a_pattern_that_matches_nothing_raises(tmp_path):
