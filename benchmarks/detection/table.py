@@ -91,7 +91,7 @@ class Case:
 def is_named(planted: Planted, diagnosis: Diagnosis, graph: Graph) -> bool:
     """Whether the mistake is among the causes, at its place: a tensor, or the derivative by one of its inputs.
 
-    For the same mistake at two places between two dumped tensors, which cannot be told apart, either place is right.
+    For the same mistake at two places between two dumped tensors, which cannot be distinguished, either place is right.
     """
     wanted = NAMES.get(planted.id, planted.id)
     for cause in diagnosis.causes:

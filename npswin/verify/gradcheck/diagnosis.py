@@ -184,8 +184,9 @@ def explain(kind: str, failures: Sequence[Failure], hint: str) -> str:
     if kind == "unsettled":
         values = ", ".join(f"{estimate:.4g}" for estimate in evidence.estimates)
         return (
-            f"cannot be told from a bug: steps from {evidence.steps[0]:.0e} to {evidence.steps[-1]:.0e} give {values}; "
-            "try method='complex', a shorter step in case it bends sharply, or a longer one in case of rounding"
+            f"cannot be distinguished from a bug: steps from {evidence.steps[0]:.0e} to {evidence.steps[-1]:.0e} give "
+            f"{values}; try method='complex', a shorter step in case it bends sharply, "
+            "or a longer one in case of rounding"
         )
     if failure.method == "complex":
         return f"looks like a bug: the complex step is exact{hint}"

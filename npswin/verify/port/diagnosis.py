@@ -64,7 +64,8 @@ class Cause:
         ratio_without: the distance of the symptom without the mistake, divided by the tolerance.
         explained: the symptoms that are gone when the mistake is made in the graph.
         places: the tensors whose operations are changed; the first is the hypothesis'.
-        others: further hypotheses, the nearest first. One that explains the symptom as well cannot be told apart.
+        others: further hypotheses, the nearest first. One that explains the symptom as well is
+            an alternative to the hypothesis.
     """
 
     hypothesis: Hypothesis
@@ -155,7 +156,7 @@ def _evidence(cause: Cause) -> list[str]:
     alike = {
         str(one): None for one in cause.others if one.explains_symptom and one.symptoms_left == hypothesis.symptoms_left
     }
-    lines += [f"cannot be told apart from: {one}" for one in alike if one != str(hypothesis)]
+    lines += [f"cannot be distinguished from: {one}" for one in alike if one != str(hypothesis)]
     return lines
 
 

@@ -150,7 +150,7 @@ class _Search:
                 continue
             if error is None or not error.is_significant or name in self.copied_from_key:
                 continue
-            # The gradient that comes through an unexplained tensor cannot be judged.
+            # A gradient that was computed through an unexplained tensor has no expected value.
             if not self.unexplained.keys() & set(generator.backward_nodes(name)):
                 symptoms[name] = error.tolerance_ratio
         return _State(dump, local_errors, symptoms)
