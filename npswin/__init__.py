@@ -37,4 +37,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # a type checker would accept any attribute of a module that has __getattr__
-    __getattr__ = renamed_attributes(__name__, {"OTHER_READING": "SWIN_TRANSFORMER_PYTORCH"}, removed_in="0.3.0")
+    __getattr__ = renamed_attributes(__name__, {"OTHER_READING": "SWIN_TRANSFORMER_PYTORCH"})

@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
+NEXT = "0.3.0"  # the version that no longer has the names that were replaced in this one
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -28,10 +30,26 @@ def warn_renamed(old: str, new: str, removed_in: str, stacklevel: int = 3) -> No
     warnings.warn(message, DeprecationWarning, stacklevel=stacklevel)
 
 
-def renamed_attributes(module: str, new_names: Mapping[str, str], removed_in: str) -> Callable[[str], Any]:
+def renamed_attribute(old: str, new: str, removed_in: str = NEXT) -> property:
+    """A read-only attribute of a class under its old name: it warns and returns the attribute of the new name.
+
+    Args:
+        old: the old name.
+        new: the new name.
+        removed_in: the version of npswin that no longer has the old name.
+    """
+
+    def read(self: Any) -> Any:
+        warn_renamed(f"{type(self).__name__}.{old}", new, removed_in)
+        return getattr(self, new)
+
+    return property(read, doc=f"Old name of `{new}`; will be removed in npswin {removed_in}.")
+
+
+def renamed_attributes(module: str, new_names: Mapping[str, str], removed_in: str = NEXT) -> Callable[[str], Any]:
     """The function `__getattr__` of a module whose attributes were renamed.
 
-        __getattr__ = renamed_attributes(__name__, {"OLD": "NEW"}, removed_in="0.3.0")
+        __getattr__ = renamed_attributes(__name__, {"OLD": "NEW"})
 
     Args:
         module: the module's name.
@@ -51,12 +69,12 @@ def renamed_attributes(module: str, new_names: Mapping[str, str], removed_in: st
     return get_renamed
 
 
-def renamed_function(old: str, function: Callable[P, R], removed_in: str) -> Callable[P, R]:
+def renamed_function(old: str, function: Callable[P, R], removed_in: str = NEXT) -> Callable[P, R]:
     """A function or method under its old name: it warns and calls the function.
 
         class SwinTransformer:
             def feature_maps(self, images): ...
-            forward_features = renamed_function("forward_features", feature_maps, removed_in="0.3.0")
+            forward_features = renamed_function("forward_features", feature_maps)
 
     Args:
         old: the old name.
@@ -87,7 +105,7 @@ class RenamedKeys(dict[str, Any]):
         removed_in: the version of npswin that no longer accepts the old keys.
     """
 
-    def __init__(self, items: Mapping[str, Any], new_keys: Mapping[str, str], removed_in: str) -> None:
+    def __init__(self, items: Mapping[str, Any], new_keys: Mapping[str, str], removed_in: str = NEXT) -> None:
         super().__init__(items)
         self._new_keys, self._removed_in = dict(new_keys), removed_in
 

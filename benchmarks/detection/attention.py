@@ -1,4 +1,4 @@
-"""Shifted window attention (section 3.2): from a norm's map to the branch that is added to the block's input."""
+"""Shifted window attention (section 3.2): from the first norm's map to the branch."""
 
 from collections.abc import Callable
 
@@ -7,12 +7,12 @@ from torch import Tensor
 
 from benchmarks.detection import bias, shift, windows
 from benchmarks.detection.backward import (
-    as_it_is,
     gather_overwritten,
-    of_windows,
+    pass_gradient_on,
+    reduced_over_windows,
     softmax_without_sum,
+    with_added_derivative,
     with_backward,
-    with_derivative_of,
 )
 from benchmarks.detection.layout import Block
 from benchmarks.detection.parts import linear
@@ -24,15 +24,17 @@ Step = Callable[[Tape, Block, Tensor], Tensor]
 def attention(tape: Tape, block: Block, x: Tensor) -> Tensor:
     """(B, H, W, C) -> (B, H, W, C)."""
     name, block = f"{block.name}.attn", shift.resized(tape, block)
-    pad_late = tape.makes("pad-after-shift", f"{name}.padded")
-    x = _in_turn((shift.roll, shift.pad) if pad_late else (shift.pad, shift.roll), tape, block, x)
+    pads_after_roll = tape.makes("pad-after-shift", f"{name}.padded")
+    x = _in_sequence((shift.roll, shift.pad) if pads_after_roll else (shift.pad, shift.roll), tape, block, x)
     x = linear(tape, f"{name}.qkv", _cut(tape, block, x), f"{name}.windows")
     x = linear(tape, f"{name}.proj", _attend(tape, block, x), f"{name}.merged_heads")
     x = _join(tape, block, x)
-    return _in_turn((shift.crop, shift.roll_back) if pad_late else (shift.roll_back, shift.crop), tape, block, x)
+    return _in_sequence(
+        (shift.crop, shift.roll_back) if pads_after_roll else (shift.roll_back, shift.crop), tape, block, x
+    )
 
 
-def _in_turn(steps: tuple[Step, Step], tape: Tape, block: Block, x: Tensor) -> Tensor:
+def _in_sequence(steps: tuple[Step, Step], tape: Tape, block: Block, x: Tensor) -> Tensor:
     for step in steps:
         x = step(tape, block, x)
     return x
@@ -43,37 +45,37 @@ def _cut(tape: Tape, block: Block, x: Tensor) -> Tensor:
     name = f"{block.name}.attn.windows"
     x = windows.cut(x, block.side)
     if tape.first(("windows-columns-first", "cut-columns-first"), name):
-        x = windows.turn_tokens(x, block.side)
+        x = windows.transpose_tokens(x, block.side)
     if tape.makes("windows-turned", name):
-        x = windows.turn_windows(x, *block.windows)
-    return tape.keep(name, x)
+        x = windows.transpose_windows(x, *block.windows)
+    return tape.store(name, x)
 
 
 def _join(tape: Tape, block: Block, x: Tensor) -> Tensor:
     """(B, nW, N, C) -> (B, Hp, Wp, C)."""
     cut, name = f"{block.name}.attn.windows", f"{block.name}.attn.joined"
     if tape.makes("windows-columns-first", cut) or tape.makes("join-columns-first", name):
-        x = windows.turn_tokens(x, block.side)
+        x = windows.transpose_tokens(x, block.side)
     if tape.makes("windows-turned", cut):
-        x = windows.turn_windows(x, *block.windows[::-1])
-    return tape.keep(name, windows.join(x, *block.padded, block.side))
+        x = windows.transpose_windows(x, *block.windows[::-1])
+    return tape.store(name, windows.join(x, *block.padded, block.side))
 
 
 def _attend(tape: Tape, block: Block, qkv: Tensor) -> Tensor:
     """(B, nW, N, 3hd) -> (B, nW, N, hd)."""
     name = f"{block.name}.attn"
     q, k, v = _split(tape, block, qkv)
-    wrong = as_it_is if tape.makes("scale-gradient", f"grad/{name}.q") else None
+    wrong = pass_gradient_on if tape.makes("scale-gradient", f"grad/{name}.q") else None
     scale = with_backward(lambda q: q * _scale(tape, block), wrong)
-    q = tape.keep(f"{name}.q_scaled", tape.compute(scale, q))
-    scores = tape.keep(f"{name}.scores", tape.compute(_scores(tape, block), q, k))
+    q = tape.store(f"{name}.q_scaled", tape.compute(scale, q))
+    scores = tape.store(f"{name}.scores", tape.compute(_scores(tape, block), q, k))
     scores = _masked(tape, block, _biased(tape, block, scores))
-    probabilities = tape.keep(f"{name}.probabilities", tape.compute(_softmax(tape, block), scores))
-    context = tape.keep(f"{name}.context", tape.compute(_mix(tape, block), probabilities, v))
+    probabilities = tape.store(f"{name}.probabilities", tape.compute(_softmax(tape, block), scores))
+    context = tape.store(f"{name}.context", tape.compute(_mix(tape, block), probabilities, v))
     merged = context.transpose(2, 3)
     if tape.makes("heads-not-merged", f"{name}.merged_heads"):
         merged = context
-    return tape.keep(f"{name}.merged_heads", merged.reshape(*qkv.shape[:3], -1))
+    return tape.store(f"{name}.merged_heads", merged.reshape(*qkv.shape[:3], -1))
 
 
 def _split(tape: Tape, block: Block, qkv: Tensor) -> tuple[Tensor, ...]:
@@ -86,7 +88,7 @@ def _split(tape: Tape, block: Block, qkv: Tensor) -> tuple[Tensor, ...]:
     q, k, v = (parts.select(3, part).transpose(2, 3) for part in order)
     if tape.makes("keys-scaled", f"{name}.k"):
         k = tape.compute(lambda k: k * block.head_dim**-0.5, k)
-    return tuple(tape.keep(f"{name}.{letter}", each) for letter, each in zip("qkv", (q, k, v), strict=True))
+    return tuple(tape.store(f"{name}.{letter}", each) for letter, each in zip("qkv", (q, k, v), strict=True))
 
 
 def _scores(tape: Tape, block: Block) -> Callable[[Tensor, Tensor], Tensor]:
@@ -96,7 +98,7 @@ def _scores(tape: Tape, block: Block) -> Callable[[Tensor, Tensor], Tensor]:
     def function(q: Tensor, k: Tensor) -> Tensor:
         if tape.makes("product-gradient", f"grad/{name}.k"):
             wrong = product(k, q.detach().transpose(-1, -2))  # by k: dS q
-            scores = with_derivative_of(product(q, k.detach().transpose(-1, -2)), wrong)
+            scores = with_added_derivative(product(q, k.detach().transpose(-1, -2)), wrong)
         else:
             scores = product(q, k.transpose(-1, -2))
         return scores.transpose(-1, -2) if tape.makes("scores-transposed", f"{name}.scores") else scores
@@ -113,7 +115,7 @@ def _mix(tape: Tape, block: Block) -> Callable[[Tensor, Tensor], Tensor]:
             p = p.transpose(-1, -2)
         if tape.makes("product-gradient", f"grad/{name}.v"):
             wrong = product(p.detach().transpose(-1, -2), v)  # by v: P do
-            return with_derivative_of(product(p, v.detach()), wrong)
+            return with_added_derivative(product(p, v.detach()), wrong)
         return product(p, v)
 
     return function
@@ -131,45 +133,49 @@ def _biased(tape: Tape, block: Block, scores: Tensor) -> Tensor:
     name, order = f"{block.name}.attn", tape.order
     parameter = f"{name}.relative_position_bias_table"
     reading = tape.first(bias.WRONG_READINGS, f"{name}.relative_position_bias")
-    places = bias.entries(block.side, block.heads, reading)
-    wrong = gather_overwritten(places) if tape.makes("bias-overwritten", f"grad/{parameter}") else None
-    gather = with_backward(lambda table: order.around(lambda places: table.flatten()[places], places, 0, 1, 2), wrong)
-    added = tape.keep(f"{name}.relative_position_bias", tape.compute(gather, tape.params[parameter]))
+    positions = bias.entries(block.side, block.heads, reading)
+    wrong = gather_overwritten(positions) if tape.makes("bias-overwritten", f"grad/{parameter}") else None
+    gather = with_backward(
+        lambda table: order.around(lambda positions: table.flatten()[positions], positions, 0, 1, 2), wrong
+    )
+    added = tape.store(f"{name}.relative_position_bias", tape.compute(gather, tape.params[parameter]))
     if tape.makes("bias-missing", f"{name}.biased_scores"):
-        return tape.keep(f"{name}.biased_scores", scores.clone())
+        return tape.store(f"{name}.biased_scores", scores.clone())
     factor = block.head_dim**-0.5 if tape.makes("bias-before-scale", f"{name}.biased_scores") else 1
-    taken = tape.detail("bias-windows", f"grad/{name}.relative_position_bias")
+    reduction = tape.detail("bias-windows", f"grad/{name}.relative_position_bias")
 
     def function(scores: Tensor, added: Tensor) -> Tensor:
         added = added * factor
-        if taken:
-            return scores + with_backward(lambda added: added.expand_as(scores).clone(), of_windows(taken))(added)
+        if reduction:
+            return scores + with_backward(
+                lambda added: added.expand_as(scores).clone(), reduced_over_windows(reduction)
+            )(added)
         return order.around(lambda scores: scores + added, scores, 0, 1)
 
-    return tape.keep(f"{name}.biased_scores", tape.compute(function, scores, added))
+    return tape.store(f"{name}.biased_scores", tape.compute(function, scores, added))
 
 
 def _masked(tape: Tape, block: Block, scores: Tensor) -> Tensor:
     """(B, nW, h, N, N) -> the same."""
     name = f"{block.name}.attn"
-    if not block.shift:
-        if shift.is_wrong(tape, block) or tape.makes("mask-on-unshifted", f"{name}.probabilities"):
+    if not block.shift_size:
+        if shift.is_wrongly_shifted(tape, block) or tape.makes("mask-on-unshifted", f"{name}.probabilities"):
             mask = windows.right_mask(block, block.side // 2).to(tape.wide)
             return tape.compute(lambda scores: scores + mask[:, None], scores)
         return scores
     wrong = tape.first(windows.WRONG_MASKS, f"{name}.mask")
     make = windows.WRONG_MASKS[wrong] if wrong else windows.right_mask
     mask = make(block, shift.size(tape, block))
-    value = tape.detail("mask-value", f"{name}.mask", otherwise=windows.MASKED)
+    value = tape.detail("mask-value", f"{name}.mask", default=windows.MASKED)
     mask = torch.where(mask == windows.MASKED, value, mask)
-    mask = tape.keep(f"{name}.mask", mask.to(tape.dtype)).to(tape.wide)[:, None]
+    mask = tape.store(f"{name}.mask", mask.to(tape.dtype)).to(tape.wide)[:, None]
     if tape.makes("mask-before-scale", f"{name}.masked_scores"):
         mask = mask * block.head_dim**-0.5
     if tape.makes("mask-missing", f"{name}.masked_scores"):
         mask = torch.zeros_like(mask)
     if tape.makes("mask-other-window", f"{name}.masked_scores"):
         mask = windows.mask_by_image(mask, len(scores))
-    return tape.keep(f"{name}.masked_scores", tape.compute(lambda scores: scores + mask, scores))
+    return tape.store(f"{name}.masked_scores", tape.compute(lambda scores: scores + mask, scores))
 
 
 def _softmax(tape: Tape, block: Block) -> Callable[[Tensor], Tensor]:

@@ -1,4 +1,4 @@
-"""Wrong derivatives: functions whose result is right and whose backward pass is not.
+"""Wrong derivatives: functions with a correct result and a wrong backward pass.
 
 Each derivative is a function (dy, x) -> dx of one tensor x.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 Derivative = Callable[[Tensor, Tensor], Tensor]
 
 
-class _Instead(torch.autograd.Function):
+class _WithBackward(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, function: Callable[[Tensor], Tensor], derivative: Derivative, x: Tensor) -> Tensor:
         ctx.derivative = derivative
@@ -31,20 +31,20 @@ def with_backward(function: Callable[[Tensor], Tensor], derivative: Derivative |
     """The same function with this derivative instead of its own; the function itself for None."""
     if derivative is None:
         return function
-    return lambda x: _Instead.apply(function, derivative, x)
+    return lambda x: _WithBackward.apply(function, derivative, x)
 
 
-def same(x: Tensor) -> Tensor:
-    """x, for derivatives that go wrong between two operations."""
+def identity(x: Tensor) -> Tensor:
+    """x, for wrong derivatives between two operations."""
     return x.view_as(x)
 
 
-def with_derivative_of(y: Tensor, other: Tensor) -> Tensor:
-    """y, with the derivative of another tensor of its shape added to its own."""
+def with_added_derivative(y: Tensor, other: Tensor) -> Tensor:
+    """y, with the derivative of another tensor of the same shape added to its own."""
     return y + (other - other.detach())
 
 
-def nothing(dy: Tensor, x: Tensor) -> Tensor:
+def no_gradient(dy: Tensor, x: Tensor) -> Tensor:
     """shortcut-gradient."""
     return torch.zeros_like(x)
 
@@ -60,11 +60,11 @@ def averaged(rows: int) -> Derivative:
 
 
 def transposed_memory(dy: Tensor, x: Tensor) -> Tensor:
-    """weight-gradient-transposed: what lies in memory as (in, out) is called (out, in)."""
+    """weight-gradient-transposed: the gradient in memory as (in, out) is read as (out, in)."""
     return dy.T.contiguous().reshape(dy.shape)
 
 
-def as_it_is(dy: Tensor, x: Tensor) -> Tensor:
+def pass_gradient_on(dy: Tensor, x: Tensor) -> Tensor:
     """shift-not-undone and scale-gradient."""
     return dy.clone()
 
@@ -75,21 +75,21 @@ def first_tokens(dy: Tensor, x: Tensor) -> Tensor:
     return dy.flatten(1, 2)[:, : height * width].reshape(x.shape)
 
 
-def spread(dy: Tensor, x: Tensor) -> Tensor:
+def not_divided(dy: Tensor, x: Tensor) -> Tensor:
     """pool-gradient: (B, C) -> (B, H, W, C)."""
     return dy[:, None, None].expand_as(x)
 
 
-WINDOWS_TAKEN: dict[str, Callable[[Tensor], Tensor]] = {  # bias-windows: (B, nW, h, N, N) -> (h, N, N)
+REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {  # bias-windows: (B, nW, h, N, N) -> (h, N, N)
     "the last window's": lambda dy: dy[-1, -1],
     "the last image's": lambda dy: dy[-1].sum(0),
     "the mean": lambda dy: dy.mean((0, 1)),
 }
 
 
-def of_windows(taken: str) -> Derivative:
+def reduced_over_windows(reduction: str) -> Derivative:
     """bias-windows."""
-    return lambda dy, x: WINDOWS_TAKEN[taken](dy)
+    return lambda dy, x: REDUCTIONS[reduction](dy)
 
 
 def softmax_without_sum(dim: int) -> Derivative:
@@ -102,16 +102,16 @@ def gelu_without_density(gate: Callable[[Tensor], Tensor]) -> Derivative:
     return lambda dy, x: dy * gate(x)
 
 
-def gather_overwritten(places: Tensor) -> Derivative:
-    """bias-overwritten: what is written last to an entry of the table stays.
+def gather_overwritten(positions: Tensor) -> Derivative:
+    """bias-overwritten: only the last gradient written to an entry of the table counts.
 
     Args:
-        places: (h, N, N), of the table's entries in its memory.
+        positions: (h, N, N), of the table's entries in its memory.
     """
 
     def derivative(dy: Tensor, table: Tensor) -> Tensor:
         dtable = np.zeros(table.numel(), dy.numpy().dtype)
-        dtable[places.reshape(-1).numpy()] = dy.reshape(-1).numpy()  # where an index repeats, NumPy keeps the last
+        dtable[positions.reshape(-1).numpy()] = dy.reshape(-1).numpy()  # where an index repeats, NumPy keeps the last
         return torch.from_numpy(dtable).reshape(table.shape)
 
     return derivative
@@ -135,8 +135,8 @@ def norm_without(term: int, dims: tuple[int, ...], correction: int, eps: float) 
         rstd = (variance + eps).rsqrt()
         normalized = (x - mean) * rstd
         count = math.prod(x.shape[dim] for dim in dims)
-        spread = (dy * normalized).sum(dims, keepdim=True) / (count - correction)
-        terms = [dy, -dy.mean(dims, keepdim=True).expand_as(dy), -normalized * spread]
+        covariance = (dy * normalized).sum(dims, keepdim=True) / (count - correction)
+        terms = [dy, -dy.mean(dims, keepdim=True).expand_as(dy), -normalized * covariance]
         del terms[term]
         return rstd * (terms[0] + terms[1])
 

@@ -1,4 +1,4 @@
-"""Which entry of the relative position bias table goes to which head, query and key (equation 4)."""
+"""The entry of the relative position bias table for each head, query and key (equation 4)."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ WRONG_READINGS = ("bias-xy", "bias-sign", "bias-table-transposed", "bias-heads-p
 
 
 def entries(side: int, heads: int, reading: str | None = None) -> Tensor:
-    """Places in the memory of the table ((2M - 1)², h).
+    """Positions in the memory of the table ((2M - 1)², h).
 
     Args:
         side: M.
@@ -18,7 +18,7 @@ def entries(side: int, heads: int, reading: str | None = None) -> Tensor:
         (h, N, N) of integers.
     """
     y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
-    dy, dx = (place.flatten()[:, None] - place.flatten()[None, :] for place in (y, x))
+    dy, dx = (grid.flatten()[:, None] - grid.flatten()[None, :] for grid in (y, x))
     if reading == "bias-sign":
         dy, dx = -dy, -dx
     if reading == "bias-xy":
@@ -28,7 +28,7 @@ def entries(side: int, heads: int, reading: str | None = None) -> Tensor:
     head = torch.arange(heads)
     if reading == "bias-table-transposed":
         return head[:, None, None] * span**2 + position
-    place = position[:, :, None] * heads + head
+    entry = position[:, :, None] * heads + head
     if reading == "bias-heads-positions":
-        return place.reshape(heads, side**2, side**2)
-    return place.permute(2, 0, 1)
+        return entry.reshape(heads, side**2, side**2)
+    return entry.permute(2, 0, 1)

@@ -1,12 +1,12 @@
-"""Is the port right where it makes no mistake, and is each mistake to be seen where it says?
+"""Checks that the port is correct without mistakes, and that each mistake changes the tensor at its place.
 
     python benchmarks/detection/check.py              every mistake at one place of each model
     python benchmarks/detection/check.py --thorough   at every place, and 60 pairs of mistakes in each
 
-Needs pip install 'npswin[peers]'. Without mistakes every tensor and gradient is compared with npswin's. With
-one, its place has to differ from the run without it, and nothing that comes before its place: for a forward mistake no
-tensor, for a backward one no tensor and no gradient that the backward pass has finished by then. Of two, each has to
-change its place where only the other one is made.
+Needs pip install 'npswin[peers]'. Without mistakes every tensor and gradient is compared with npswin's. With one
+mistake, the tensor at its place has to differ from the run without it, and nothing before it: for a forward mistake no
+tensor, for a backward one no tensor and no gradient that the backward pass has computed by then. With two mistakes,
+each has to change the tensor at its place compared with a run that makes only the other one.
 """
 
 import argparse
@@ -45,7 +45,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Case:
-    """A model with weights that make every term count, images, and the right tensors."""
+    """A model with weights that make every term change the result, images, and the correct tensors."""
 
     def __init__(self, config: dict[str, Any], image_size: tuple[int, int], batch: int) -> None:
         self.config, self.image_size, self.batch = config, image_size, batch
@@ -61,12 +61,12 @@ class Case:
         self.graph: Graph = swin_graph(model, image_size, (MEAN, STD))
         self.right = self.run()
 
-    def run(self, mistakes: Iterable[Planted] = (), **how: Any) -> dict[str, np.ndarray]:
+    def run(self, mistakes: Iterable[Planted] = (), **options: Any) -> dict[str, np.ndarray]:
         arguments = (self.config, self.params, self.pixels, self.labels, MEAN, STD)
-        return run_port(*arguments, mistakes=mistakes, **how)
+        return run_port(*arguments, mistakes=mistakes, **options)
 
     def before(self, place: str) -> list[str]:
-        """What the right model has computed when it comes to this place."""
+        """The names of the tensors and gradients that the correct model computes before this one."""
         gradients = [f"grad/{name}" for name in self.graph.backward_order()]
         names = [*self.graph.computed, *gradients]
         return names[: names.index(place)]
@@ -97,12 +97,12 @@ def against_npswin(case: Case) -> dict[str, float]:
 
 
 def check_mistake(case: Case, planted: Planted) -> float:
-    """How far its place is from the right one. Raises AssertionError where something before it is."""
+    """The distance of the tensor at its place from the correct one. Raises AssertionError if one before it differs."""
     wrong = case.run([planted])
     for name in case.before(planted.place):
         assert name not in wrong or np.array_equal(wrong[name], case.right[name]), f"{planted}: {name} differs"
     far = distance(wrong[planted.place], case.right[planted.place])
-    assert far > 1e-9, f"{planted}: not to be seen"
+    assert far > 1e-9, f"{planted}: makes no difference"
     return far
 
 
@@ -115,7 +115,7 @@ def check_pair(case: Case, first: Planted, second: Planted) -> float:
 
 
 def main() -> None:
-    """Print what was checked."""
+    """Print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--thorough", action="store_true", help="every place, and pairs")
     thorough = parser.parse_args().thorough

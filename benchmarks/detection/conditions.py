@@ -11,12 +11,12 @@ from benchmarks.detection.layout import Block, Merging
 Condition = Callable[[Block], bool]
 
 
-def other_shifts(block: Block) -> list[int]:
-    return [shift for shift in range(1, block.side) if shift != block.shift]
+def other_shift_sizes(block: Block) -> list[int]:
+    return [size for size in range(1, block.side) if size != block.shift_size]
 
 
 def other_orders(merging: Merging) -> list[tuple[int, ...]]:
-    """Permutations of the four neighbours that do more than to exchange those that are nothing but padding."""
+    """Permutations of the four neighbours that exchange more than those that are padding."""
     height, width = merging.height, merging.width
     filled = [True, height > 1, width > 1, height > 1 and width > 1]
     right = [number if filled[number] else -1 for number in range(4)]
@@ -24,12 +24,12 @@ def other_orders(merging: Merging) -> list[tuple[int, ...]]:
 
 
 def other_parts(place: str) -> list[tuple[int, ...]]:
-    """Orders of q, k and v of which q is the first that is wrong, or k, as the place says."""
+    """Orders of q, k and v in which q is the first wrong one, or k, depending on the place."""
     orders = list(itertools.permutations(range(3)))[1:]
     return [order for order in orders if (order[0] == 0) == place.endswith(".k")]
 
 
-def reads_otherwise(reading: str) -> Condition:
+def bias_entries_differ(reading: str) -> Condition:
     def differs(block: Block) -> bool:
         size = block.side, block.heads
         return not torch.equal(bias.entries(*size), bias.entries(*size, reading))
@@ -37,29 +37,33 @@ def reads_otherwise(reading: str) -> Condition:
     return differs
 
 
-def masks_otherwise(mistake: str) -> Condition:
+def masks_differ(mistake: str) -> Condition:
     def differs(block: Block) -> bool:
-        shift, wrong = block.shift, windows.WRONG_MASKS[mistake]
-        return bool(shift) and not torch.equal(windows.right_mask(block, shift), wrong(block, shift))
+        size, wrong = block.shift_size, windows.WRONG_MASKS[mistake]
+        return bool(size) and not torch.equal(windows.right_mask(block, size), wrong(block, size))
 
     return differs
 
 
-def pads_otherwise(mistake: str) -> Condition:
+def padding_differs(mistake: str) -> Condition:
     return lambda block: block.pads and any(windows.OTHER_AMOUNTS[mistake](block))
 
 
-def turns(block: Block) -> bool:
-    """Whether a roll to one side is not the same as to the other."""
-    return bool(block.shift) and any(2 * block.shift % length for length in block.padded)
+def direction_matters(block: Block) -> bool:
+    """Whether rolls in the two directions differ."""
+    return bool(block.shift_size) and any(2 * block.shift_size % length for length in block.padded)
 
 
-def rolls_otherwise_unpadded(block: Block) -> bool:
-    """Whether the map is padded, and a roll before that moves it."""
-    return block.pads and bool(block.shift) and any(block.shift % length for length in (block.height, block.width))
+def roll_before_padding_differs(block: Block) -> bool:
+    """Whether the map is padded, and a roll before the padding changes it."""
+    return (
+        block.pads
+        and bool(block.shift_size)
+        and any(block.shift_size % length for length in (block.height, block.width))
+    )
 
 
-def memory_is_another(block: Block) -> bool:
+def padded_memory_differs(block: Block) -> bool:
     """Whether the padded map's first tokens in memory are not the map."""
     return block.padded[1] > block.width and block.height > 1
 
@@ -69,15 +73,15 @@ def pads(block: Block) -> bool:
 
 
 def shifted(block: Block) -> bool:
-    return block.shift > 0
+    return block.shift_size > 0
 
 
-def shifted_otherwise(block: Block) -> bool:
-    return shifted(block) and other_shifts(block) != []
+def has_other_shift_sizes(block: Block) -> bool:
+    return shifted(block) and other_shift_sizes(block) != []
 
 
 def could_be_shifted(block: Block) -> bool:
-    return not block.shift and block.side > 1
+    return not block.shift_size and block.side > 1
 
 
 def several_heads(block: Block) -> bool:
@@ -88,16 +92,16 @@ def several_tokens(block: Block) -> bool:
     return block.side > 1
 
 
-def heads_lie_otherwise(block: Block) -> bool:
+def several_heads_and_tokens(block: Block) -> bool:
     return several_heads(block) and several_tokens(block)
 
 
-def windows_lie_otherwise(block: Block) -> bool:
+def several_windows_both_ways(block: Block) -> bool:
     return min(block.windows) > 1
 
 
 def several_masks(block: Block) -> bool:
-    """Whether windows differ in their masks: the last one is cut both ways."""
+    """Whether the masks of the windows differ: that of the last window has both cuts."""
     return shifted(block) and block.windows != (1, 1)
 
 

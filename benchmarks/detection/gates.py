@@ -1,4 +1,4 @@
-"""What GELU multiplies x with, and what is taken for it."""
+"""The factor of x in GELU, and wrong ones."""
 
 import math
 from collections.abc import Callable

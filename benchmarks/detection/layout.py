@@ -1,4 +1,4 @@
-"""What a Swin of given arguments consists of for images of one size: names, sizes of maps, windows, shifts."""
+"""The layout of a Swin for images of one size: names, sizes of maps, windows, shifts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Block:
         reads: name of the tensor that goes in.
         height, width: H and W of the map.
         side: M, the window's.
-        shift: 0 where windows are not shifted.
+        shift_size: rows and columns of the shift, 0 where windows are not shifted.
         heads: h.
         head_dim: d.
         channels: C.
@@ -50,7 +50,7 @@ class Block:
     height: int
     width: int
     side: int
-    shift: int
+    shift_size: int
     heads: int
     head_dim: int
     channels: int
@@ -85,7 +85,7 @@ class Block:
     @property
     def scored(self) -> str:
         """Name of the softmax's input."""
-        return f"{self.name}.attn.{'masked' if self.shift else 'biased'}_scores"
+        return f"{self.name}.attn.{'masked' if self.shift_size else 'biased'}_scores"
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Layout:
 
     Attributes:
         patch: p.
-        colours: c, the images' channels.
+        image_channels: c, the images' channels.
         patch_norm: whether patches are normalized.
         position_grid: (H, W) of the absolute position embedding; None where there is none.
         steps: blocks and mergings in order.
@@ -115,7 +115,7 @@ class Layout:
     """
 
     patch: int
-    colours: int
+    image_channels: int
     patch_norm: bool
     position_grid: Size | None
     steps: tuple[Block | Merging, ...]
@@ -161,9 +161,9 @@ def layout(config: Mapping[str, Any], image_size: Size, batch: int = 2) -> Layou
         shifts = not grid or min(grid) > c["window_size"]
         for number in range(depth):
             name = f"layers.{stage}.blocks.{number}"
-            shift = side // 2 if shifts and number % 2 else 0
+            shift_size = side // 2 if shifts and number % 2 else 0
             head_dim = c["head_dim"] or channels // heads
-            steps.append(Block(name, reads, height, width, side, shift, heads, head_dim, channels))
+            steps.append(Block(name, reads, height, width, side, shift_size, heads, head_dim, channels))
             reads = name
         if stage < len(c["depths"]) - 1:
             name = f"layers.{stage}.downsample"

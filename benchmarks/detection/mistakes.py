@@ -122,7 +122,7 @@ class Planted:
             norm-eps: epsilon; shift-size: rows and columns; drop-path: (rate, seed of which images are dropped);
             merge-order: the neighbours' order, a permutation of 0..3; merge-bias: seed of the bias; roll-one-axis: 1 or
             2, the map's axis; roll-back-size: rows and columns; qkv-order: the parts taken as q, k, v; mask-value and
-            factor: the number; dropout: (rate, seed); bias-windows: one of backward.WINDOWS_TAKEN. Else None.
+            factor: the number; dropout: (rate, seed); bias-windows: one of backward.REDUCTIONS. Else None.
     """
 
     id: str

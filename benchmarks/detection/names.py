@@ -1,6 +1,6 @@
-"""The catalogue's words for the port's mistakes, where they are others."""
+"""The names of npswin's catalogue for the port's mistakes, where they differ."""
 
-# The catalogue's name for each; several of the port's mistakes may be variants of one.
+# By the port's name the catalogue's; several of the port's mistakes may be variants of one.
 NAMES = {
     "scale-by-width": "scale-other",
     "mask-transposed": "mask-wrong",
@@ -21,7 +21,7 @@ NAMES = {
     "norm-mean": "norm-term",
     "norm-variance": "norm-term",
 }
-# What the detail has to say besides, where the name alone could mean another mistake.
+# By the port's name a text that the detail has to contain, where the catalogue's name has several variants.
 DETAILS = {
     "mask-transposed": "rows and columns exchanged",
     "mask-unpadded": "without the padding",

@@ -1,4 +1,4 @@
-"""The order in which sums are taken. It changes nothing but roundings."""
+"""The order in which sums are taken, which changes rounding errors only."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -11,14 +11,14 @@ T = TypeVar("T")
 
 
 class Order:
-    """An order drawn at random, or with no seed the one that comes naturally.
+    """An order drawn at random, or without a seed the usual one.
 
     Every permutation is undone where its axis remains, so a sum over that axis in the backward pass is taken in another
     order too.
 
     Args:
         seed: of the order.
-        stored: the dtype in which a product's parts are kept before they are added, where an order is drawn.
+        stored: the dtype to which a product's parts are rounded before they are added, where an order is drawn.
     """
 
     def __init__(self, seed: int | None, stored: torch.dtype) -> None:
@@ -30,15 +30,15 @@ class Order:
         return torch.from_numpy(self.rng.permutation(size))
 
     def choice(self, alternatives: Sequence[T]) -> T:
-        """One of several formulas that say the same; the first with no seed."""
+        """One of several equal formulas; the first without a seed."""
         return alternatives[0 if self.rng is None else int(self.rng.integers(len(alternatives)))]
 
     def shuffled(self, x: Tensor, dim: int) -> Tensor:
-        """x permuted along an axis that is about to be summed."""
+        """x permuted along an axis that is summed next."""
         return x if self.rng is None else x.index_select(dim, self.permutation(x.shape[dim]))
 
     def around(self, function: Callable[[Tensor], Tensor], x: Tensor, *dims: int) -> Tensor:
-        """function(x), where function does not care for the order along these axes, and keeps them."""
+        """function(x) with x permuted along these axes and the result permuted back; the function has to allow it."""
         if self.rng is None:
             return function(x)
         permutations = {dim: self.permutation(x.shape[dim]) for dim in dims}

@@ -1,4 +1,4 @@
-"""Everything of Swin but attention: from a tensor to the next, kept under its name."""
+"""The layers of Swin except attention; each stores its result under its name."""
 
 import numpy as np
 import torch
@@ -8,13 +8,13 @@ from benchmarks.detection.backward import (
     NORM_TERMS,
     averaged,
     gelu_without_density,
+    identity,
+    no_gradient,
     norm_without,
-    nothing,
-    same,
-    spread,
+    not_divided,
     transposed_memory,
+    with_added_derivative,
     with_backward,
-    with_derivative_of,
 )
 from benchmarks.detection.gates import WRONG_GATES, right_gate
 from benchmarks.detection.layout import Merging
@@ -31,12 +31,12 @@ def norm(tape: Tape, name: str, x: Tensor, reads: str, width: int | None = None)
         tape: the run.
         name: of the result, and of its weight and bias.
         x: its input.
-        reads: the input's name in the right model.
-        width: how many entries of weight and bias are used, from the first; None for all.
+        reads: the input's name in the correct model.
+        width: the number of entries of weight and bias that are used; None for all.
     """
     dims = (1, 2) if tape.makes("norm-over-tokens", name) else (-1,)
     correction = int(tape.makes("norm-unbiased", name))
-    eps = tape.detail("norm-eps", name, otherwise=1e-5)
+    eps = tape.detail("norm-eps", name, default=1e-5)
     order = tape.order
 
     def standardize(x: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def norm(tape: Tape, name: str, x: Tensor, reads: str, width: int | None = None)
         weight = torch.ones_like(weight)
     if tape.makes("norm-bias-missing", name):
         bias = torch.zeros_like(bias)
-    return tape.keep(name, tape.compute(function, x, weight, bias))
+    return tape.store(name, tape.compute(function, x, weight, bias))
 
 
 def linear(tape: Tape, name: str, x: Tensor, reads: str, extra_bias: Tensor | None = None) -> Tensor:
@@ -72,16 +72,16 @@ def linear(tape: Tape, name: str, x: Tensor, reads: str, extra_bias: Tensor | No
         tape: the run.
         name: of the result, and of its weight and bias.
         x: its input.
-        reads: the input's name in the right model.
+        reads: the input's name in the correct model.
         extra_bias: added where there is no bias.
     """
     weight, bias = tape.params[f"{name}.weight"], tape.params.get(f"{name}.bias", extra_bias)
     if bias is not None and tape.makes("bias-gradient-averaged", f"grad/{name}.bias"):
-        bias = with_backward(same, averaged(x[..., 0].numel()))(bias)
+        bias = with_backward(identity, averaged(x[..., 0].numel()))(bias)
     if tape.makes("linear-bias-missing", name):
         bias = None
     if tape.makes("weight-gradient-transposed", f"grad/{name}.weight"):
-        weight = with_backward(same, transposed_memory)(weight)
+        weight = with_backward(identity, transposed_memory)(weight)
     if tape.makes("weight-transposed", name):
         weight = _transposed(weight)
 
@@ -91,10 +91,10 @@ def linear(tape: Tape, name: str, x: Tensor, reads: str, extra_bias: Tensor | No
     def function(x: Tensor, weight: Tensor, *bias: Tensor) -> Tensor:
         if tape.makes("linear-gradient", f"grad/{reads}"):
             wrong = multiply(x, _transposed(weight.detach()))
-            return sum(bias, with_derivative_of(multiply(x.detach(), weight), wrong))
+            return sum(bias, with_added_derivative(multiply(x.detach(), weight), wrong))
         return sum(bias, multiply(x, weight))
 
-    return tape.keep(name, tape.compute(function, x, weight, *([] if bias is None else [bias])))
+    return tape.store(name, tape.compute(function, x, weight, *([] if bias is None else [bias])))
 
 
 def _transposed(weight: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ def add(tape: Tape, name: str, shortcut: Tensor, normed: Tensor, branch: Tensor,
         shortcut: the first summand.
         normed: what the branch began with, the norm of the shortcut.
         branch: the second summand.
-        reads: the shortcut's name in the right model.
+        reads: the shortcut's name in the correct model.
     """
     if tape.makes("residual-after-norm", name):
         shortcut = normed
@@ -120,17 +120,17 @@ def add(tape: Tape, name: str, shortcut: Tensor, normed: Tensor, branch: Tensor,
     if tape.makes("branch-missing", name):
         branch = torch.zeros_like(branch)
     if tape.makes("shortcut-gradient", f"grad/{reads}"):
-        shortcut = with_backward(same, nothing)(shortcut)
-    factors = _kept(*tape.detail("drop-path", name, otherwise=(0.0, 0)), len(branch))
+        shortcut = with_backward(identity, no_gradient)(shortcut)
+    factors = _drop_path_factors(*tape.detail("drop-path", name, default=(0.0, 0)), len(branch))
     factors = factors.to(tape.wide)[:, None, None, None]
-    return tape.keep(name, tape.compute(lambda x, y: x + y * factors, shortcut, branch))
+    return tape.store(name, tape.compute(lambda x, y: x + y * factors, shortcut, branch))
 
 
-def _kept(rate: float, seed: int, batch: int) -> Tensor:
-    """(B,) of 0 or 1 / (1 - rate), not all 0: the gradients of a branch that no image takes would hide its mistakes."""
-    kept = np.random.default_rng(seed).random(batch) >= rate
-    kept[0] |= not kept.any()
-    return torch.from_numpy(kept / (1 - rate))
+def _drop_path_factors(rate: float, seed: int, batch: int) -> Tensor:
+    """(B,) of 0 or 1 / (1 - rate), not all 0: a branch that no image takes would have no gradients."""
+    takes_branch = np.random.default_rng(seed).random(batch) >= rate
+    takes_branch[0] |= not takes_branch.any()
+    return torch.from_numpy(takes_branch / (1 - rate))
 
 
 def mlp(tape: Tape, block: str, x: Tensor) -> Tensor:
@@ -140,7 +140,7 @@ def mlp(tape: Tape, block: str, x: Tensor) -> Tensor:
     mistake = tape.first(WRONG_GATES, name)
     gate = WRONG_GATES[mistake] if mistake else right_gate(tape.order)
     wrong = gelu_without_density(gate) if tape.makes("gelu-density", f"grad/{block}.mlp.fc1") else None
-    active = tape.keep(name, tape.compute(with_backward(lambda x: x * gate(x), wrong), hidden))
+    active = tape.store(name, tape.compute(with_backward(lambda x: x * gate(x), wrong), hidden))
     return linear(tape, f"{block}.mlp.fc2", active, name)
 
 
@@ -148,9 +148,9 @@ def merge(tape: Tape, merging: Merging, x: Tensor) -> Tensor:
     """(B, H, W, C) -> (B, H/2, W/2, 2C), odd maps padded with zeros."""
     name = merging.name
     x = pad(x, *(length + length % 2 for length in x.shape[1:3]))
-    chosen = tape.detail("merge-order", f"{name}.concat", otherwise=range(4))
+    chosen = tape.detail("merge-order", f"{name}.concat", default=range(4))
     parts = [x[:, row::2, column::2] for row, column in (NEIGHBOURS[number] for number in chosen)]
-    x = tape.keep(f"{name}.concat", torch.cat(parts, -1))
+    x = tape.store(f"{name}.concat", torch.cat(parts, -1))
     width = x.shape[-1] // 2
     bias = None
     if tape.makes("merge-bias", f"{name}.reduction"):
@@ -166,11 +166,11 @@ def merge(tape: Tape, merging: Merging, x: Tensor) -> Tensor:
 def pool(tape: Tape, x: Tensor) -> Tensor:
     """(B, H, W, C) -> (B, C)."""
     factor = x[0, :, :, 0].numel() if tape.makes("pool-sum", "avgpool") else 1
-    wrong = spread if tape.makes("pool-gradient", "grad/norm") else None
+    wrong = not_divided if tape.makes("pool-gradient", "grad/norm") else None
     if tape.makes("pool-first", "avgpool"):
-        return tape.keep("avgpool", x[:, 0, 0])
+        return tape.store("avgpool", x[:, 0, 0])
     mean = with_backward(lambda x: tape.order.shuffled(x.flatten(1, 2), 1).mean(1), wrong)
-    return tape.keep("avgpool", tape.compute(lambda x: mean(x) * factor, x))
+    return tape.store("avgpool", tape.compute(lambda x: mean(x) * factor, x))
 
 
 def loss(tape: Tape, logits: Tensor, labels: Tensor) -> Tensor:
@@ -181,4 +181,4 @@ def loss(tape: Tape, logits: Tensor, labels: Tensor) -> Tensor:
         each = order.shuffled(logits, 1).logsumexp(1) - logits.gather(1, labels[:, None])[:, 0]
         return order.shuffled(each, 0).mean() * (len(labels) if tape.makes("loss-sum", "loss") else 1)
 
-    return tape.keep("loss", tape.compute(function, logits))
+    return tape.store("loss", tape.compute(function, logits))

@@ -21,7 +21,7 @@ def patch_embed(tape: Tape, plan: Layout, images: Tensor) -> Tensor:
     if tape.makes("patch-kernel-flipped", name):
         weight = weight.flip(2, 3)
     if tape.makes("patch-channels-last", name):
-        weight = weight.reshape(-1, patch, patch, plan.colours).permute(0, 3, 1, 2)
+        weight = weight.reshape(-1, patch, patch, plan.image_channels).permute(0, 3, 1, 2)
     if tape.makes("patch-rows-columns", name):
         weight = weight.transpose(2, 3)
     height, width = (-(-length // patch) * patch for length in images.shape[2:])
@@ -32,11 +32,11 @@ def patch_embed(tape: Tape, plan: Layout, images: Tensor) -> Tensor:
         y = tape.order.product(patches.flatten(0, 2), weight.flatten(1).T)
         return y.unflatten(0, patches.shape[:3]) + bias
 
-    x = tape.keep(name, tape.compute(function, patches, weight, bias))
+    x = tape.store(name, tape.compute(function, patches, weight, bias))
     if plan.patch_norm:
         x = norm(tape, "patch_embed.norm", x, name)
     if plan.position_grid:
-        x = tape.keep("pos_drop", tape.compute(_add_positions(plan), x, tape.params["absolute_pos_embed"]))
+        x = tape.store("pos_drop", tape.compute(_add_positions(plan), x, tape.params["absolute_pos_embed"]))
     return x
 
 

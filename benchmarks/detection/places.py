@@ -1,4 +1,4 @@
-"""Where a mistake can be made so that it makes a difference, and which mistakes can be made together."""
+"""The places where a mistake makes a difference, and the mistakes that can be made together."""
 
 import itertools
 import re
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.detection.backward import NORM_TERMS, WINDOWS_TAKEN
-from benchmarks.detection.conditions import other_orders, other_parts, other_shifts
+from benchmarks.detection.backward import NORM_TERMS, REDUCTIONS
+from benchmarks.detection.conditions import other_orders, other_parts, other_shift_sizes
 from benchmarks.detection.layout import Layout, Size, layout
 from benchmarks.detection.mistakes import BACKWARD, Planted
 from benchmarks.detection.sites import SITES, shortcuts
@@ -24,7 +24,7 @@ _ROLLS = (
     "roll-back-size",
     "shift-size",
 )
-# Pairs that undo each other in a block, or are the same there.
+# Pairs that undo each other in a block, or are equal there.
 _SAME = (
     {"qkv-order"},
     {"shift-where-none", "mask-on-unshifted"},
@@ -33,7 +33,7 @@ _SAME = (
     {"pad-other-side", "crop-elsewhere"},
     {"pad-other-side", "crop-memory"},
 )
-# Forward mistakes with which some backward mistakes of the block are none.
+# Forward mistakes with which some backward mistakes of the block make no difference.
 _NO_MISTAKE_WITH = {
     "pad-after-shift": ("shift-not-undone", "padding-gradient"),
     "roll-missing": ("shift-not-undone",),
@@ -48,14 +48,14 @@ _CHOICES: dict[str, list[Any]] = {
     "roll-one-axis": [1, 2],
     "mask-value": [-1.0, 1.0],
     "factor": [0.5, 1.5, 2.0],
-    "bias-windows": list(WINDOWS_TAKEN),
+    "bias-windows": list(REDUCTIONS),
 }
 
 
 def places(mistake: str, config: Mapping[str, Any], image_size: Size, batch: int = 2) -> list[str]:
     """Every place where this mistake makes a difference: names of tensors, as in `Planted`.
 
-    That pixels differ from channel to channel, and mean and deviation from 0.5, is taken for granted.
+    It is assumed that pixels differ from channel to channel, and mean and deviation from 0.5.
     """
     return SITES[mistake](layout(config, image_size, batch))
 
@@ -81,7 +81,7 @@ def draw(
 
 
 def compatible(first: Planted, second: Planted, config: Mapping[str, Any], image_size: Size) -> bool:
-    """Whether both can be made in one run, each to be seen at its place."""
+    """Whether both can be made in one run, so that each makes a difference at its place."""
     plan = layout(config, image_size)
     return first.place != second.place and not (_hides(first, second, plan) or _hides(second, first, plan))
 
@@ -98,7 +98,7 @@ def check(mistakes: Iterable[Planted], config: Mapping[str, Any], image_size: Si
 
 
 def _hides(first: Planted, second: Planted, plan: Layout) -> bool:
-    """Whether the first mistake keeps the second one from being what it is at its place."""
+    """Whether the first mistake changes or removes the effect of the second one at its place."""
     gradient_of = second.place.removeprefix("grad/") if second.id in BACKWARD else None
     same_block = _block_of(first.place) is not None and _block_of(first.place) == _block_of(second.place)
     if second.id in _NO_MISTAKE_WITH.get(first.id, ()) or {first.id, second.id} in _SAME:
@@ -140,14 +140,14 @@ def _block_of(place: str) -> str | None:
 
 
 def _details(mistake: str, place: str, plan: Layout) -> list[Any]:
-    """The details between which one is drawn, for mistakes that have few."""
+    """The details from which one is drawn, for mistakes with few of them."""
     if mistake == "qkv-order":
         return other_parts(place)
     if mistake in _CHOICES:
         return _CHOICES[mistake]
     if mistake in ("shift-size", "roll-back-size"):
         (block,) = (block for block in plan.blocks if place.startswith(f"{block.name}."))
-        return other_shifts(block)
+        return other_shift_sizes(block)
     if mistake == "merge-order":
         (merging,) = (merging for merging in plan.mergings if place.startswith(f"{merging.name}."))
         return other_orders(merging)

@@ -1,4 +1,4 @@
-"""Swin Transformer in PyTorch: every tensor and every gradient by name, and mistakes where one wants them."""
+"""Swin Transformer in PyTorch: every tensor and every gradient by name, and mistakes at given places."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.detection.attention import attention
-from benchmarks.detection.backward import averaged_again, same, with_backward
+from benchmarks.detection.backward import averaged_again, identity, with_backward
 from benchmarks.detection.layout import Block, Layout, layout
 from benchmarks.detection.mistakes import MISTAKES, Planted
 from benchmarks.detection.order import Order
@@ -41,13 +41,13 @@ def run_port(
         labels: (B) of integers.
         mean, std: of each channel.
         dtype: "float64", "float32" or "bfloat16", the last computed in float32 and rounded when it is stored.
-        mistakes: to make.
-        order_seed: of the order of sums; None for the one that comes naturally. In bfloat16 products are then taken in
-            parts that are rounded before they are added: the order alone would be lost in the rounding.
+        mistakes: that the port makes.
+        order_seed: of the order of sums; None for the usual order. With a seed, products in bfloat16 are computed in
+            parts that are rounded before they are added, since the order alone changes nothing after the rounding.
 
     Returns:
         Every tensor from "input" to "loss" by name; the derivative of the loss by each, and by each parameter, under
-        "grad/" + name, zero where a mistake leaves a tensor unused.
+        "grad/" + name, zero where a tensor is unused because of a mistake.
 
     Raises:
         ValueError: a mistake that cannot be made there, or not together with another.
@@ -80,7 +80,7 @@ def _normalize(tape: Tape, images: Tensor, mean: Sequence[float] | None, std: Se
         images = (images / 255 - mean) / std
     if tape.makes("bgr", "input"):
         images = images.flip(1)
-    return tape.keep("input", images.to(tape.dtype).requires_grad_())
+    return tape.store("input", images.to(tape.dtype).requires_grad_())
 
 
 def _trunk(tape: Tape, plan: Layout, images: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def _tail(tape: Tape, plan: Layout, x: Tensor, labels: Tensor) -> Tensor:
         x = pool(tape, norm(tape, "norm", x, plan.last))
     logits = linear(tape, "head", x, "avgpool")
     wrong = averaged_again if tape.makes("averaged-twice", "grad/head") else None
-    return loss(tape, with_backward(same, wrong)(logits), labels)
+    return loss(tape, with_backward(identity, wrong)(logits), labels)
 
 
 def _array(x: Tensor) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What is done to the map before it is cut into windows and after it is put together: padding and cyclic shift."""
+"""Padding and cyclic shift of the map before the windows are cut and after they are joined."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.detection import windows
-from benchmarks.detection.backward import as_it_is, first_tokens, with_backward
+from benchmarks.detection.backward import first_tokens, pass_gradient_on, with_backward
 from benchmarks.detection.layout import Block
 from benchmarks.detection.tape import Tape
 
@@ -15,7 +15,7 @@ WRONG_CROPS = {"crop-elsewhere": windows.crop_end, "crop-memory": windows.crop_m
 
 
 def resized(tape: Tape, block: Block) -> Block:
-    """The block with as many windows as it is padded to."""
+    """The block with the number of windows that it is padded to."""
     mistake = tape.first(windows.OTHER_AMOUNTS, f"{block.name}.attn.padded")
     return replace(block, more=windows.OTHER_AMOUNTS[mistake](block)) if mistake else block
 
@@ -30,9 +30,9 @@ def pad(tape: Tape, block: Block, x: Tensor) -> Tensor:
     wrong = first_tokens if tape.makes("padding-gradient", f"grad/{block.name}.norm1") else None
     padded = with_backward(lambda x: function(x, *block.padded), wrong)(x)
     if tape.makes("pad-before-norm", name):
-        inside = windows.pad(torch.ones_like(x[:1, :, :, :1]), *block.padded).bool()
-        padded = torch.where(inside, padded, tape.params[f"{block.name}.norm1.bias"])
-    return tape.keep(name, padded)
+        in_map = windows.pad(torch.ones_like(x[:1, :, :, :1]), *block.padded).bool()
+        padded = torch.where(in_map, padded, tape.params[f"{block.name}.norm1.bias"])
+    return tape.store(name, padded)
 
 
 def crop(tape: Tape, block: Block, x: Tensor) -> Tensor:
@@ -44,48 +44,48 @@ def crop(tape: Tape, block: Block, x: Tensor) -> Tensor:
     function = WRONG_CROPS[mistake] if mistake else windows.crop
     if tape.makes("pad-other-side", f"{block.name}.attn.padded"):
         function = windows.crop_end
-    return tape.keep(name, function(x, block.height, block.width))
+    return tape.store(name, function(x, block.height, block.width))
 
 
 def size(tape: Tape, block: Block) -> int:
-    """By how many rows and columns the map is shifted."""
-    return tape.detail("shift-size", f"{block.name}.attn.shifted", otherwise=block.shift)
+    """The number of rows and columns by which the map is shifted."""
+    return tape.detail("shift-size", f"{block.name}.attn.shifted", default=block.shift_size)
 
 
-def is_wrong(tape: Tape, block: Block) -> bool:
+def is_wrongly_shifted(tape: Tape, block: Block) -> bool:
     """Whether a block is shifted that should not be."""
-    return not block.shift and tape.makes("shift-where-none", f"{block.name}.attn.windows")
+    return not block.shift_size and tape.makes("shift-where-none", f"{block.name}.attn.windows")
 
 
 def roll(tape: Tape, block: Block, x: Tensor) -> Tensor:
     """The map rolled up and left."""
-    if is_wrong(tape, block):
+    if is_wrongly_shifted(tape, block):
         return windows.roll(x, -(block.side // 2))
-    if not block.shift:
+    if not block.shift_size:
         return x
     name = f"{block.name}.attn.shifted"
     by, axes = -_signed_size(tape, block), _axes(tape, block)
-    wrong = as_it_is if tape.makes("shift-not-undone", f"grad/{block.rolled}") else None
-    return tape.keep(name, with_backward(lambda x: windows.roll(x, by, *axes), wrong)(x))
+    wrong = pass_gradient_on if tape.makes("shift-not-undone", f"grad/{block.rolled}") else None
+    return tape.store(name, with_backward(lambda x: windows.roll(x, by, *axes), wrong)(x))
 
 
 def roll_back(tape: Tape, block: Block, x: Tensor) -> Tensor:
     """The map rolled down and right."""
-    if is_wrong(tape, block):
+    if is_wrongly_shifted(tape, block):
         return windows.roll(x, block.side // 2)
-    if not block.shift:
+    if not block.shift_size:
         return x
     name, by = f"{block.name}.attn.unshifted", _signed_size(tape, block)
     if tape.makes("roll-back-direction", name):
         by = -by
     if tape.makes("roll-back-missing", name):
         by = 0
-    by = tape.detail("roll-back-size", name, otherwise=by)
-    return tape.keep(name, windows.roll(x, by, *_axes(tape, block)))
+    by = tape.detail("roll-back-size", name, default=by)
+    return tape.store(name, windows.roll(x, by, *_axes(tape, block)))
 
 
 def _signed_size(tape: Tape, block: Block) -> int:
-    """By how many rows and columns the map is rolled up and left, and back again."""
+    """The number of rows and columns by which the map is rolled up and left, and back again."""
     name, by = f"{block.name}.attn.shifted", size(tape, block)
     if tape.makes("roll-missing", name):
         return 0
@@ -93,6 +93,6 @@ def _signed_size(tape: Tape, block: Block) -> int:
 
 
 def _axes(tape: Tape, block: Block) -> tuple[int, ...]:
-    """Of the map (B, H, W, C), along which it is rolled."""
+    """The axes of the map (B, H, W, C) along which it is rolled."""
     axis = tape.detail("roll-one-axis", f"{block.name}.attn.shifted")
     return (axis,) if axis else (1, 2)

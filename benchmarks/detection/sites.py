@@ -1,28 +1,28 @@
-"""Where in a model each mistake makes a difference."""
+"""The places in a model where each mistake makes a difference."""
 
 import itertools
 from collections.abc import Callable, Mapping
 
 from benchmarks.detection.conditions import (
     Condition,
+    bias_entries_differ,
     could_be_shifted,
-    heads_lie_otherwise,
-    masks_otherwise,
-    memory_is_another,
+    direction_matters,
+    has_other_shift_sizes,
+    masks_differ,
+    padded_memory_differs,
+    padding_differs,
     pads,
-    pads_otherwise,
-    reads_otherwise,
-    rolls_otherwise_unpadded,
+    roll_before_padding_differs,
     scales_mask,
     several_heads,
+    several_heads_and_tokens,
     several_masks,
     several_tokens,
+    several_windows_both_ways,
     shifted,
-    shifted_otherwise,
-    turns,
     wide_heads,
     wider_than_squared,
-    windows_lie_otherwise,
 )
 from benchmarks.detection.layout import Block, Layout
 
@@ -82,12 +82,12 @@ def _in_blocks(names: str, condition: Condition = lambda block: True) -> Sites:
     return sites
 
 
-def _masks_differ(mistake: str) -> Sites:
-    return _in_blocks("{block}.attn.mask", masks_otherwise(mistake))
+def _at_masks(mistake: str) -> Sites:
+    return _in_blocks("{block}.attn.mask", masks_differ(mistake))
 
 
-def _biases_differ(reading: str) -> Sites:
-    return _in_blocks("{block}.attn.relative_position_bias", reads_otherwise(reading))
+def _at_biases(reading: str) -> Sites:
+    return _in_blocks("{block}.attn.relative_position_bias", bias_entries_differ(reading))
 
 
 def _in_mergings(name: str) -> Sites:
@@ -105,11 +105,11 @@ def _gradients(names: Callable[[Layout], Mapping[str, str]]) -> Sites:
 
 
 SITES: dict[str, Sites] = {
-    "bgr": lambda plan: ["input"] * (plan.colours > 1),
-    "image-layout": lambda plan: ["input"] * (plan.colours > 1),
+    "bgr": lambda plan: ["input"] * (plan.image_channels > 1),
+    "image-layout": lambda plan: ["input"] * (plan.image_channels > 1),
     "image-upside-down": lambda plan: ["input"],
     "normalization": lambda plan: ["input"],
-    "patch-channels-last": lambda plan: ["patch_embed.proj"] * (plan.colours > 1 and plan.patch > 1),
+    "patch-channels-last": lambda plan: ["patch_embed.proj"] * (plan.image_channels > 1 and plan.patch > 1),
     "patch-rows-columns": lambda plan: ["patch_embed.proj"] * (plan.patch > 1),
     "patch-kernel-flipped": lambda plan: ["patch_embed.proj"] * (plan.patch > 1),
     "patch-bias-missing": lambda plan: ["patch_embed.proj"],
@@ -121,25 +121,25 @@ SITES: dict[str, Sites] = {
     "norm-gain-missing": lambda plan: list(_norms(plan)),
     "other-parameters": _in_blocks("{block}.norm1 {block}.norm2"),
     "norm-bias-missing": lambda plan: list(_norms(plan)),
-    "pad-after-shift": _in_blocks("{block}.attn.padded", rolls_otherwise_unpadded),
+    "pad-after-shift": _in_blocks("{block}.attn.padded", roll_before_padding_differs),
     "pad-before-norm": _in_blocks("{block}.attn.padded", pads),
     "pad-other-side": _in_blocks("{block}.attn.padded", pads),
-    "pad-amount": _in_blocks("{block}.attn.padded", pads_otherwise("pad-amount")),
-    "pad-missing": _in_blocks("{block}.attn.padded", pads_otherwise("pad-missing")),
+    "pad-amount": _in_blocks("{block}.attn.padded", padding_differs("pad-amount")),
+    "pad-missing": _in_blocks("{block}.attn.padded", padding_differs("pad-missing")),
     "pad-value": _in_blocks("{block}.attn.padded", pads),
     "crop-elsewhere": _in_blocks("{block}.attn.cropped", pads),
-    "crop-memory": _in_blocks("{block}.attn.cropped", memory_is_another),
-    "roll-direction": _in_blocks("{block}.attn.shifted", turns),
+    "crop-memory": _in_blocks("{block}.attn.cropped", padded_memory_differs),
+    "roll-direction": _in_blocks("{block}.attn.shifted", direction_matters),
     "roll-missing": _in_blocks("{block}.attn.shifted", shifted),
     "roll-one-axis": _in_blocks("{block}.attn.shifted", shifted),
     "roll-back-missing": _in_blocks("{block}.attn.unshifted", shifted),
-    "roll-back-direction": _in_blocks("{block}.attn.unshifted", turns),
-    "roll-back-size": _in_blocks("{block}.attn.unshifted", shifted_otherwise),
-    "shift-size": _in_blocks("{block}.attn.shifted", shifted_otherwise),
+    "roll-back-direction": _in_blocks("{block}.attn.unshifted", direction_matters),
+    "roll-back-size": _in_blocks("{block}.attn.unshifted", has_other_shift_sizes),
+    "shift-size": _in_blocks("{block}.attn.shifted", has_other_shift_sizes),
     "shift-where-none": _in_blocks("{block}.attn.windows", could_be_shifted),
     "windows-columns-first": _in_blocks("{block}.attn.windows", several_tokens),
     "cut-columns-first": _in_blocks("{block}.attn.windows", several_tokens),
-    "windows-turned": _in_blocks("{block}.attn.windows", windows_lie_otherwise),
+    "windows-turned": _in_blocks("{block}.attn.windows", several_windows_both_ways),
     "join-columns-first": _in_blocks("{block}.attn.joined", several_tokens),
     "qkv-order": _in_blocks("{block}.attn.q {block}.attn.k"),
     "qkv-per-head": _in_blocks("{block}.attn.q", several_heads),
@@ -148,23 +148,23 @@ SITES: dict[str, Sites] = {
     "scale-by-width": _in_blocks("{block}.attn.q_scaled", wider_than_squared),
     "keys-scaled": _in_blocks("{block}.attn.k", wide_heads),
     "scores-transposed": _in_blocks("{block}.attn.scores", several_tokens),
-    "bias-xy": _biases_differ("bias-xy"),
-    "bias-sign": _biases_differ("bias-sign"),
-    "bias-table-transposed": _biases_differ("bias-table-transposed"),
-    "bias-heads-positions": _biases_differ("bias-heads-positions"),
+    "bias-xy": _at_biases("bias-xy"),
+    "bias-sign": _at_biases("bias-sign"),
+    "bias-table-transposed": _at_biases("bias-table-transposed"),
+    "bias-heads-positions": _at_biases("bias-heads-positions"),
     "bias-missing": _in_blocks("{block}.attn.biased_scores"),
     "bias-before-scale": _in_blocks("{block}.attn.biased_scores", wide_heads),
     "mask-missing": _in_blocks("{block}.attn.masked_scores", shifted),
-    "mask-transposed": _masks_differ("mask-transposed"),
-    "mask-unpadded": _masks_differ("mask-unpadded"),
-    "mask-bands": _masks_differ("mask-bands"),
+    "mask-transposed": _at_masks("mask-transposed"),
+    "mask-unpadded": _at_masks("mask-unpadded"),
+    "mask-bands": _at_masks("mask-bands"),
     "mask-other-window": _in_batches(_in_blocks("{block}.attn.masked_scores", several_masks)),
     "mask-value": _in_blocks("{block}.attn.mask", shifted),
     "mask-before-scale": _in_blocks("{block}.attn.masked_scores", scales_mask),
     "mask-on-unshifted": _in_blocks("{block}.attn.probabilities", could_be_shifted),
     "softmax-over-queries": _in_blocks("{block}.attn.probabilities", several_tokens),
     "probabilities-transposed": _in_blocks("{block}.attn.context", several_tokens),
-    "heads-not-merged": _in_blocks("{block}.attn.merged_heads", heads_lie_otherwise),
+    "heads-not-merged": _in_blocks("{block}.attn.merged_heads", several_heads_and_tokens),
     "weight-transposed": lambda plan: list(_linears(plan)),
     "linear-bias-missing": _biased,
     "blocks-input": _in_blocks("{block}"),
@@ -198,7 +198,7 @@ SITES: dict[str, Sites] = {
     "averaged-twice": _in_batches(lambda plan: ["grad/head"]),
     "shift-not-undone": _in_blocks("grad/{rolled}", shifted),
     "weight-gradient-transposed": lambda plan: [f"grad/{name}.weight" for name in _linears(plan)],
-    "padding-gradient": _in_blocks("grad/{block}.norm1", memory_is_another),
+    "padding-gradient": _in_blocks("grad/{block}.norm1", padded_memory_differs),
     "scale-gradient": _in_blocks("grad/{block}.attn.q", wide_heads),
     "linear-gradient": _gradients(_linears),
     "bias-gradient-averaged": _in_batches(lambda plan: [f"grad/{name}.bias" for name in _biased(plan)]),

@@ -1,12 +1,12 @@
-"""How well mistakes are found and named: each is planted in an independent port, and the port is diagnosed.
+"""Measures how many mistakes are found: each is made in an independent port, and the port is diagnosed.
 
     python benchmarks/detection/table.py                      every mistake at 3 places, 20 pairs, 50 correct ports
     python benchmarks/detection/table.py --seed 7             at other places, with other weights and images
     python benchmarks/detection/table.py --precision float64
 
-Needs pip install 'npswin[peers]'. Nothing of the port (`port.py`, in PyTorch) is npswin's. The exit status is
-0 if every mistake was detected with the right first tensor, 95 % of the causes are right, both of a pair in 80 % of the
-pairs, and there was no false alarm.
+Needs pip install 'npswin[peers]'. The port (`port.py`, in PyTorch) uses no code of npswin. The exit status is 0 if
+every mistake was detected with the right first tensor, 95 % of the causes are right, both causes of 80 % of the pairs
+are right, and there was no false alarm.
 """
 
 import argparse
@@ -28,8 +28,9 @@ from npswin.verify.graph import Graph
 from npswin.verify.key import trace
 from npswin.verify.key.golden import draw_labels, draw_pixels, redraw
 from npswin.verify.port.candidate import Candidate, in_memory
-from npswin.verify.port.comparison import Comparer
-from npswin.verify.port.diagnosis import Diagnosis, diagnose
+from npswin.verify.port.comparer import Comparer
+from npswin.verify.port.diagnosis import Diagnosis
+from npswin.verify.port.search import search_mistakes
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SMALL = {"patch_size": 2, "embed_dim": 8, "depths": (2, 2), "num_heads": (2, 4), "num_classes": 5, "mlp_ratio": 2.0}
@@ -48,7 +49,7 @@ DOUBLE = ("gelu-erf",)  # mistakes that only float64 shows
 _ENDS = r"norm|norm1|norm2|proj|qkv|probabilities|fc1|act|fc2|blocks\.\d+|reduction|avgpool|head|loss|input"
 DUMPS = {
     "all": "",
-    "modules": rf"^(grad/)?(.*\.)?({_ENDS}|.*(weight|bias|table))$",  # what hooks on the official modules give
+    "modules": rf"^(grad/)?(.*\.)?({_ENDS}|.*(weight|bias|table))$",  # as from hooks on the official modules
     "gradients": r"^grad/",
     "blocks": r"^(grad/)?(layers\.\d+\.blocks\.\d+|layers\.\d+\.downsample\.reduction|head|.*(weight|bias|table))$",
 }
@@ -56,7 +57,7 @@ DUMPS = {
 
 @dataclass
 class Score:
-    """What became of one mistake, over several places."""
+    """How often one mistake was tried, detected, located and named, at several places."""
 
     tried: int = 0
     detected: int = 0
@@ -84,30 +85,30 @@ class Case:
         results = run_port(*arguments, precision, mistakes, order)
         dumped = {name: array for name, array in results.items() if re.search(DUMPS[dumps], name)}
         tensors = {name: in_memory(array) for name, array in dumped.items()}
-        return diagnose(Comparer(self.key, Candidate(tensors, self.key.shapes, "the port")))
+        return search_mistakes(Comparer(self.key, Candidate(tensors, self.key.shapes, "the port")))
 
 
 def is_named(planted: Planted, diagnosis: Diagnosis, graph: Graph) -> bool:
-    """Whether the mistake is among the causes, at its place: a tensor, or the derivative by what it is made of.
+    """Whether the mistake is among the causes, at its place: a tensor, or the derivative by one of its inputs.
 
-    Of the same mistake at two places between two dumped tensors, which cannot be told apart, either place is right.
+    For the same mistake at two places between two dumped tensors, which cannot be distinguished, either place is right.
     """
     wanted = NAMES.get(planted.id, planted.id)
     for cause in diagnosis.causes:
         one = cause.hypothesis
         right = wanted in one.name.split(" + ") and DETAILS.get(planted.id, "") in str(one)
-        alike = [other.place for other in cause.others if other.name == one.name and other.excess <= 1]
+        alike = [other.place for other in cause.others if other.name == one.name and other.explains_symptom]
         places = {*cause.places, *alike}
-        seen = {cause.symptom, *cause.explained, *places}
-        seen |= {f"grad/{read}" for place in places for read in graph.nodes[place].inputs}
-        if right and planted.place in seen:
+        accepted = {cause.symptom, *cause.explained, *places}
+        accepted |= {f"grad/{read}" for place in places for read in graph.nodes[place].inputs}
+        if right and planted.place in accepted:
             return True
     return False
 
 
 def first_is_right(planted: Planted, diagnosis: Diagnosis) -> bool:
     """Whether the first wrong tensor of its pass, if that was dumped, is the one at which the mistake is made."""
-    rows = diagnosis.comparison.half(planted.place.startswith("grad/")) or diagnosis.comparison.rows
+    rows = diagnosis.comparison.rows_of_pass(planted.place.startswith("grad/")) or diagnosis.comparison.rows
     names = [row.name for row in rows]
     first = next((row.name for row in rows if not row.ok), None)
     return first == planted.place or (planted.place not in names and first is not None)
@@ -146,7 +147,7 @@ def singles(precision: str, count: int, seed: int, only: list[str], dumps: str) 
             score.first += first_is_right(planted, diagnosis)
             score.named += named
             if not named or not first_is_right(planted, diagnosis):
-                _tell(planted, diagnosis)
+                _print_result(planted, diagnosis)
         print(f"| {mistake} | {score.tried} | {score.detected} | {score.first} | {score.named} |", flush=True)
     return scores
 
@@ -168,13 +169,13 @@ def pairs(precision: str, count: int, seed: int) -> int:
         both += all(named)
         print(f"| {first.id} | {second.id} | {named[0]:d} | {named[1]:d} |", flush=True)
         if not all(named):
-            _tell(first, diagnosis)
-            _tell(second, diagnosis)
+            _print_result(first, diagnosis)
+            _print_result(second, diagnosis)
     return both
 
 
 def correct(count: int, seed: int) -> int:
-    """Ports that are right, in three precisions and with sums in another order: how many are said to be wrong."""
+    """Ports that are right, in three precisions and with sums in another order: how many do not agree."""
     alarms = 0
     rng = np.random.default_rng([seed, 2000])
     for number in range(count):
@@ -192,9 +193,9 @@ def correct(count: int, seed: int) -> int:
     return alarms
 
 
-def _tell(planted: Planted, diagnosis: Diagnosis) -> None:
+def _print_result(planted: Planted, diagnosis: Diagnosis) -> None:
     causes = [(cause.hypothesis.name, cause.hypothesis.detail, cause.places[0]) for cause in diagnosis.causes]
-    first = diagnosis.comparison.first(planted.place.startswith("grad/"))
+    first = diagnosis.comparison.first_error(planted.place.startswith("grad/"))
     print(
         f"  {planted}: first {first and first.name}, causes {causes}, unexplained {list(diagnosis.unexplained)}",
         flush=True,
@@ -210,7 +211,7 @@ def main() -> int:
         "--dumps",
         choices=list(DUMPS),
         default="all",
-        help="what the port dumps: modules' outputs, blocks', or gradients alone (default all)",
+        help="the port's dump: modules' outputs, blocks', or gradients alone (default all)",
     )
     parser.add_argument("--places", type=int, default=3, metavar="N", help="for each mistake (default 3)")
     parser.add_argument("--pairs", type=int, default=20, metavar="N", help="(default 20)")

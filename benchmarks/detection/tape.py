@@ -1,4 +1,4 @@
-"""What the port computes is kept under its name; what it is to do wrong is looked up by the name."""
+"""A run of the port: tensors are stored by name, and mistakes are looked up by name."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ class Tape:
     Args:
         params: leaves by name.
         dtype: in which tensors are stored. Bfloat16 is computed in float32 and rounded when it is stored.
-        mistakes: to make.
+        mistakes: that the run makes.
         order: of sums.
 
     Attributes:
@@ -33,19 +33,19 @@ class Tape:
         self.tensors: dict[str, Tensor] = {}
 
     def makes(self, mistake: str, place: str) -> bool:
-        """Whether this mistake is to be made here."""
+        """Whether the run makes this mistake at this tensor."""
         return (mistake, place) in self.mistakes
 
-    def detail(self, mistake: str, place: str, otherwise: Any = None) -> Any:
-        """What was drawn for this mistake; `otherwise` where it is not to be made here."""
-        return self.mistakes[mistake, place].detail if self.makes(mistake, place) else otherwise
+    def detail(self, mistake: str, place: str, default: Any = None) -> Any:
+        """The detail that was drawn for this mistake; `default` where the run does not make it."""
+        return self.mistakes[mistake, place].detail if self.makes(mistake, place) else default
 
     def first(self, mistakes: Iterable[str], place: str) -> str | None:
-        """Which of several mistakes is to be made here, if any."""
+        """The first of several mistakes that the run makes at this tensor, or None."""
         return next((mistake for mistake in mistakes if self.makes(mistake, place)), None)
 
-    def keep(self, name: str, x: Tensor) -> Tensor:
-        """x, which goes by this name from now on, and whose gradient will be kept."""
+    def store(self, name: str, x: Tensor) -> Tensor:
+        """Store x under its name, with its gradient, and return it."""
         x = self._multiplied(name, x)
         if x.requires_grad:
             x.retain_grad()
@@ -58,18 +58,18 @@ class Tape:
 
     def _multiplied(self, name: str, x: Tensor) -> Tensor:
         """x with the mistakes that can be made with any tensor."""
-        factor = 0.0 if self.makes("never-written", name) else self.detail("factor", name, otherwise=1.0)
+        factor = 0.0 if self.makes("never-written", name) else self.detail("factor", name, default=1.0)
         if factor != 1:
             x = self.compute(lambda x: x * factor, x)
         if self.makes("dropout", name):
             rate, seed = self.detail("dropout", name)
-            kept = _kept(rate, seed, x.shape).to(self.wide)
-            x = self.compute(lambda x: x * kept, x)
+            factors = _dropout_factors(rate, seed, x.shape).to(self.wide)
+            x = self.compute(lambda x: x * factors, x)
         return x
 
 
-def _kept(rate: float, seed: int, shape: tuple[int, ...]) -> Tensor:
+def _dropout_factors(rate: float, seed: int, shape: tuple[int, ...]) -> Tensor:
     """0 or 1 / (1 - rate), at least one 0."""
-    kept = np.random.default_rng(seed).random(shape) >= rate
-    kept.flat[0] = False
-    return torch.from_numpy(kept / (1 - rate))
+    is_left = np.random.default_rng(seed).random(shape) >= rate
+    is_left.flat[0] = False
+    return torch.from_numpy(is_left / (1 - rate))

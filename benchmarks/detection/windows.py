@@ -17,7 +17,7 @@ def pad(x: Tensor, height: int, width: int) -> Tensor:
 
 
 def crop(x: Tensor, height: int, width: int) -> Tensor:
-    """(B, Hp, Wp, C) -> (B, height, width, C), continued with zeros where a mistake made it too small."""
+    """(B, Hp, Wp, C) -> (B, height, width, C), padded with zeros where a mistake made it too small."""
     return pad(x, height, width)
 
 
@@ -27,8 +27,10 @@ def pad_before(x: Tensor, height: int, width: int) -> Tensor:
 
 
 def repeat_edge(x: Tensor, height: int, width: int) -> Tensor:
-    """(B, H, W, C) -> (B, height, width, C): the last row and column again and again."""
-    rows, columns = (torch.arange(to).clamp(max=size - 1) for to, size in ((height, x.shape[1]), (width, x.shape[2])))
+    """(B, H, W, C) -> (B, height, width, C): the last row and column are repeated."""
+    rows, columns = (
+        torch.arange(length).clamp(max=size - 1) for length, size in ((height, x.shape[1]), (width, x.shape[2]))
+    )
     return x[:, rows][:, :, columns]
 
 
@@ -59,19 +61,19 @@ def join(windows: Tensor, height: int, width: int, side: int) -> Tensor:
     return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
-def turn_tokens(windows: Tensor, side: int) -> Tensor:
+def transpose_tokens(windows: Tensor, side: int) -> Tensor:
     """(B, nW, N, C) -> the same, rows and columns of each window exchanged."""
     return windows.unflatten(2, (side, side)).transpose(2, 3).flatten(2, 3)
 
 
-def turn_windows(windows: Tensor, rows: int, columns: int) -> Tensor:
+def transpose_windows(windows: Tensor, rows: int, columns: int) -> Tensor:
     """(B, rows·columns, N, C) -> (B, columns·rows, N, C)."""
     return windows.unflatten(1, (rows, columns)).transpose(1, 2).flatten(1, 2)
 
 
-def regions(height: int, width: int, side: int, shift: int) -> Tensor:
-    """(height, width): numbers of the parts that the roll brings together, after it."""
-    bands = slice(0, -side), slice(-side, -shift), slice(-shift, None)
+def regions(height: int, width: int, side: int, shift_size: int) -> Tensor:
+    """(height, width): the numbers of the regions of the rolled map."""
+    bands = slice(0, -side), slice(-side, -shift_size), slice(-shift_size, None)
     numbers = torch.zeros(height, width)
     for row, rows in enumerate(bands):
         for column, columns in enumerate(bands):
@@ -85,26 +87,26 @@ def mask_of(numbers: Tensor, side: int) -> Tensor:
     return torch.where(numbers[:, :, None] != numbers[:, None, :], MASKED, 0.0)
 
 
-def right_mask(block: Block, shift: int) -> Tensor:
+def right_mask(block: Block, shift_size: int) -> Tensor:
     """(nW, N, N)."""
-    return mask_of(regions(*block.padded, block.side, shift), block.side)
+    return mask_of(regions(*block.padded, block.side, shift_size), block.side)
 
 
-def transposed_mask(block: Block, shift: int) -> Tensor:
+def transposed_mask(block: Block, shift_size: int) -> Tensor:
     """(nW, N, N), the windows of a map of (Wp, Hp), in their order."""
-    return mask_of(regions(*block.padded[::-1], block.side, shift), block.side)
+    return mask_of(regions(*block.padded[::-1], block.side, shift_size), block.side)
 
 
-def unpadded_mask(block: Block, shift: int) -> Tensor:
+def unpadded_mask(block: Block, shift_size: int) -> Tensor:
     """(nW, N, N), of the regions of the map before padding; padding is region 0."""
-    numbers = regions(block.height, block.width, block.side, shift)
+    numbers = regions(block.height, block.width, block.side, shift_size)
     numbers = pad(numbers[None, :, :, None], *block.padded)[0, :, :, 0]
     return mask_of(numbers, block.side)
 
 
-def mask_of_other_bands(block: Block, shift: int) -> Tensor:
-    """(nW, N, N), of regions that end where those of a shift by M - shift do."""
-    return mask_of(regions(*block.padded, block.side, block.side - shift), block.side)
+def mask_of_other_bands(block: Block, shift_size: int) -> Tensor:
+    """(nW, N, N), of the regions for a shift by M - shift_size."""
+    return mask_of(regions(*block.padded, block.side, block.side - shift_size), block.side)
 
 
 WRONG_MASKS: dict[str, Callable[[Block, int], Tensor]] = {
@@ -119,18 +121,18 @@ def mask_by_image(mask: Tensor, batch: int) -> Tensor:
     return mask.repeat_interleave(batch, 0).unflatten(0, (batch, len(mask)))
 
 
-def one_more(block: Block) -> tuple[int, int]:
+def more_windows(block: Block) -> tuple[int, int]:
     """Rows and columns of windows that pad-amount adds."""
     return int(block.height % block.side == 0), int(block.width % block.side == 0)
 
 
-def none_for_the_rest(block: Block) -> tuple[int, int]:
-    """Rows and columns of windows that pad-missing adds, of a map that keeps at least one."""
+def fewer_windows(block: Block) -> tuple[int, int]:
+    """Rows and columns of windows that pad-missing adds, a negative number; at least one window remains."""
     height, width = (-int(length > block.side and length % block.side > 0) for length in (block.height, block.width))
     return height, width
 
 
 OTHER_AMOUNTS: dict[str, Callable[[Block], tuple[int, int]]] = {
-    "pad-amount": one_more,
-    "pad-missing": none_for_the_rest,
+    "pad-amount": more_windows,
+    "pad-missing": fewer_windows,
 }

@@ -24,7 +24,7 @@ static void define(Block *block, int which, const char *prefix, const char *name
     t->grad = allocate(t->count, sizeof(real));
 }
 
-// Where a step is not needed, its tensor is just another name of the one before: what follows need not know.
+// Where a step is not needed, its tensor shares the memory of the one before, so that the next step can read it.
 static void skip(Block *block, int which, int before) {
     block->tensor[which].value = block->tensor[before].value;
     block->tensor[which].grad = block->tensor[before].grad;
@@ -97,7 +97,7 @@ Block *block_create(Geometry g, const char *name, const char *input_name) {
 void block_free(Block *block) {
     for (int i = 0; i < TENSORS; i++) {
         Tensor *t = &block->tensor[i];
-        if (!t->name) continue;  // its memory, if any, is the one of the tensor before
+        if (!t->name) continue;  // its memory, if any, is that of the tensor before
         free(t->name);
         free(t->value);
         free(t->grad);
@@ -142,7 +142,7 @@ void block_forward(Block *block) {
     residual_forward(v[OUTPUT], v[RESIDUAL], v[FC2], rows * C);
 }
 
-// The lines of block_forward from the last to the first, each with its d: dv[X] is the derivative of the loss by v[X].
+// The steps of block_forward in reverse order: dv[X] is the derivative of the loss by v[X].
 void block_backward(Block *block) {
     Geometry g = block->geometry;
     size_t B = g.B, H = g.H, W = g.W, C = g.C, M = g.M, Hp = g.Hp, Wp = g.Wp, nW = g.nW, N = g.N, h = g.h, d = g.d;

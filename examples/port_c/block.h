@@ -1,4 +1,4 @@
-// One Swin block, forward and backward, with every intermediate tensor kept under its name in the answer key.
+// One Swin block, forward and backward, with every intermediate tensor stored under its name in the answer key.
 #ifndef BLOCK_H
 #define BLOCK_H
 

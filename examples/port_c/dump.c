@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-// The folder and those that it lies in; one that is there already is no error.
+// Creates the folder and its parent folders; an existing one is not an error.
 static void make_folder(const char *path) {
     char *part = text("%s", path);
     for (char *at = part; *at; at++) {
@@ -27,7 +27,7 @@ static FILE *create(const char *path) {
     return file;
 }
 
-// A full disk may show no earlier than here.
+// On a full disk the error may appear only here.
 static void close_file(FILE *file, const char *path) {
     int failed = ferror(file);
     if (fclose(file) != 0 || failed) fail("%s: cannot be written", path);

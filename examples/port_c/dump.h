@@ -1,4 +1,4 @@
-// A folder of tensors as npswin reads it: NAME.bin with the numbers alone, and shapes.json with what they are.
+// A folder of tensors as npswin reads it: NAME.bin with the numbers, and shapes.json with shapes and dtypes.
 #ifndef DUMP_H
 #define DUMP_H
 
@@ -12,7 +12,7 @@ typedef struct {
     size_t count;  // of tensors written
 } Dump;
 
-// makes the folder, and its folder grad, where they are missing
+// creates the folder, and its folder grad, if they do not exist
 Dump *dump_open(const char *folder);
 
 // name: such as "layers.0.blocks.1.norm1", or "grad/layers.0.blocks.1.norm1"

@@ -1,4 +1,4 @@
-// Layers that see one token, or one number, at a time; derivations in npswin/ops/.
+// Layers that compute each token, or each number, by itself; derivations in npswin/ops/.
 //
 // As in llm.c, X_backward stands next to X_forward and takes the same arguments in the same order, each as its gradient
 // (dy is read; dx, dweight, dbias are written), and then the values and sizes that it needs. Backward functions *add*

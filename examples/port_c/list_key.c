@@ -1,4 +1,4 @@
-// list_key KEY/key.safetensors [NAME]: what is in a key, and how a tensor begins.
+// list_key KEY/key.safetensors [NAME]: prints the tensors of a key, or the first numbers of one.
 #include "read_key.h"
 
 #include <stdlib.h>

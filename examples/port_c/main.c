@@ -1,8 +1,8 @@
-// port KEY_FOLDER BLOCK_NAME OUT_FOLDER: computes one block of an answer key, forward and backward, and writes down
-// every tensor on the way for `npswin compare KEY_FOLDER OUT_FOLDER`.
+// port KEY_FOLDER BLOCK_NAME OUT_FOLDER: computes one block of an answer key, forward and backward, and writes every
+// tensor and gradient for `npswin compare KEY_FOLDER OUT_FOLDER`.
 //
-// From the key come the parameters, the block's input and the gradient by its output; all else is computed here. That
-// gradient is written down as well: the comparison judges the others by what they were computed from.
+// The parameters, the block's input and the gradient by its output are read from the key; all else is computed here.
+// That gradient is written as well, since the comparison computes the expected gradients from it.
 #include "block.h"
 #include "dump.h"
 #include "read_key.h"
@@ -29,8 +29,8 @@ static KeyTensor get(Key *key, const char *first, const char *second, size_t ndi
     return tensor;
 }
 
-// What comes before the block: the block before it, or the merging that its stage begins with, or the patch embedding,
-// whose last step has different names in different models.
+// The name of the block's input: the output of the block before it, of the merging at the start of its stage, or of the
+// patch embedding, whose last step has different names in different models.
 static char *input_name(Key *key, const char *block) {
     size_t stage, place;
     char rest;
@@ -42,8 +42,8 @@ static char *input_name(Key *key, const char *block) {
     return text(has(key, "patch_embed.norm", "") ? "patch_embed.norm" : "patch_embed.proj");
 }
 
-// The shapes tell it all but the shift, which is there where the key has a shifted map. A key from which the block's
-// activations were left out would not tell it: this one must at least have the windows that are cut from that map.
+// The shapes give everything but the shift. The block is shifted if the key has its shifted map. A key without the
+// block's activations has neither, so the windows, which are cut from that map, are required.
 static Geometry geometry_of(Key *key, const char *block, const char *input) {
     KeyTensor x = get(key, input, "", 4);
     KeyTensor table = get(key, block, ".attn.relative_position_bias_table", 2);

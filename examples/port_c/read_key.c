@@ -9,7 +9,7 @@ static void damaged(const Key *key, const char *expected) {
     fail("%s: damaged: byte %zu is not %s", key->path, 8 + (size_t)(key->at - key->header), expected);
 }
 
-// A zero stands behind the header. JSON has none, so that nothing here steps over it.
+// A zero follows the header. JSON has none, so that no function here reads beyond it.
 static int next_is(Key *key, char wanted) {
     key->at += strspn(key->at, " \n\t\r");
     if (*key->at != wanted) return 0;
@@ -21,7 +21,7 @@ static void expect(Key *key, char wanted) {
     if (!next_is(key, wanted)) damaged(key, (char[]){'\'', wanted, '\'', '\0'});
 }
 
-// With a room of 0 the string is skipped. Escapes stay as they are: no name of a key has any.
+// With a room of 0 the string is skipped. Escapes are not decoded, since no name of a key has any.
 static void scan_string(Key *key, char *to, size_t room) {
     expect(key, '"');
     const char *begin = key->at;
@@ -31,20 +31,20 @@ static void scan_string(Key *key, char *to, size_t room) {
     }
     size_t length = (size_t)(key->at++ - begin);
     if (room && length >= room) damaged(key, "where so long a string may end");
-    if (room) memcpy(to, begin, length);  // into zeros, of which one is left behind it
+    if (room) memcpy(to, begin, length);  // the memory is zero before, so that a zero ends the string
 }
 
-// Here and in scan_entry a missing comma is forgiven: it changes no number.
+// Here and in scan_entry a missing comma is accepted, as it changes no number.
 static size_t scan_numbers(Key *key, size_t *numbers, size_t most) {
     size_t count = 0;
     for (expect(key, '['); !next_is(key, ']'); next_is(key, ',')) {
         if (count == most || *key->at < '0' || *key->at > '9') damaged(key, "a number or the list's end");
-        numbers[count++] = strtoull(key->at, &key->at, 10);  // the largest there is, where it does not fit
+        numbers[count++] = strtoull(key->at, &key->at, 10);  // the largest number, where it does not fit
     }
     return count;
 }
 
-// "NAME": {"dtype": "F64", "shape": [2, 3], "data_offsets": [0, 48]}; what it lacks stays impossible
+// "NAME": {"dtype": "F64", "shape": [2, 3], "data_offsets": [0, 48]}; fields that are missing keep impossible values
 static void scan_entry(Key *key, KeyTensor *t, size_t offsets[2]) {
     *t = (KeyTensor){.ndim = 1, .shape = {SIZE_MAX}, .count = 1};
     offsets[0] = offsets[1] = SIZE_MAX;
@@ -109,7 +109,7 @@ Key key_open(const char *path) {
     if (fread(key.header, 1, (size_t)length, key.file) != length) fail("%s: cannot be read", path);
 
     KeyTensor tensor;
-    while (key_next(&key, &tensor)) {}  // fails here, if at all: nothing is computed of a damaged key
+    while (key_next(&key, &tensor)) {}  // a damaged key fails here, before anything is computed
     return key;
 }
 
@@ -118,7 +118,7 @@ void key_close(Key *key) {
     free(key->header);
 }
 
-// The numbers are little-endian, as nearly every machine's are; on another one, key_open has found no such header.
+// The numbers are little-endian, as on nearly every machine; on another one, key_open fails at the header's length.
 void key_read(const Key *key, const KeyTensor *t, real *values) {
     if (fseek(key->file, (long)t->begin, SEEK_SET) != 0) fail("%s: %s cannot be read", key->path, t->name);
     for (size_t i = 0; i < t->count; i++) {

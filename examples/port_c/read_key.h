@@ -2,7 +2,7 @@
 //
 //     {"norm.bias": {"dtype": "F64", "shape": [16], "data_offsets": [0, 128]}, ...}
 //
-// The file is not trusted: a function here either does what it says or ends the program with a message.
+// The file may be damaged: every function either succeeds or ends the program with an error message.
 #ifndef READ_KEY_H
 #define READ_KEY_H
 

@@ -15,7 +15,7 @@ void fail(const char *format, ...) {
 }
 
 void *allocate(size_t count, size_t size) {
-    void *memory = calloc(count ? count : 1, size); // calloc also sees to it that count * size does not overflow
+    void *memory = calloc(count ? count : 1, size); // calloc also checks that count * size does not overflow
     if (!memory) fail("no memory for %zu times %zu bytes", count, size);
     return memory;
 }

@@ -1,10 +1,10 @@
-// What every file here needs: the type of numbers, memory, names, and the one way to fail.
+// Used by every file here: the number type, memory, names, and fatal errors.
 #ifndef UTIL_H
 #define UTIL_H
 
 #include <stddef.h>
 
-// float is what a port computes in. With -DREAL=double the same code shows which differences were only rounding.
+// The port computes in float. With -DREAL=double the same code shows which differences are rounding errors.
 #ifndef REAL
 #define REAL float
 #endif

@@ -87,13 +87,13 @@ void join_backward(const real *dy, real *dx, size_t B, size_t Hp, size_t Wp, siz
                 add(dx + (b * Hp * Wp + place(i, j, Wp, M)) * C, dy + ((b * Hp + i) * Wp + j) * C, C);
 }
 
-// Of the rolled map's rows (or columns): 0 before the last window, 1 in it, 2 for those that the roll brought there
+// Of the rolled map's rows (or columns): 0 before the last window, 1 in it, 2 for those that the roll moves there
 // from the other side. Three bands of rows and three of columns make nine regions.
 static size_t band(size_t position, size_t length, size_t M, size_t shift) {
     return (position >= length - M) + (position >= length - shift);
 }
 
-// mask (nW, N, N): 0, or -100 for two tokens of a window that are from different regions and thus no neighbours
+// mask (nW, N, N): 0, or -100 for two tokens of a window that are from different regions and thus not neighbours
 void shift_mask(real *mask, size_t Hp, size_t Wp, size_t M, size_t shift) {
     size_t N = M * M, across = Wp / M, nW = Hp / M * across;
     for (size_t w = 0; w < nW; w++)

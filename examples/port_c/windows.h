@@ -1,5 +1,5 @@
-// From a map to its windows and back (npswin/ops/windows.py). Each step moves tokens of C numbers, so that its backward
-// pass carries their gradients the way back.
+// From a map to its windows and back (npswin/ops/windows.py). Each step moves tokens of C numbers; its backward pass
+// moves their gradients in the other direction.
 #ifndef WINDOWS_H
 #define WINDOWS_H
 

@@ -1,29 +1,29 @@
-"""npswin compare: a port beside the answer key."""
+"""npswin compare: compares a port with the answer key."""
 
 import argparse
 import shlex
 from typing import Any
 
-from npswin.cli.shared import Told, add_key_and_candidate, comparer, print_json, write_page
-from npswin.verify.port.comparison import UNREADABLE
-from npswin.verify.port.report import comparison_json, comparison_summary, comparison_table
+from npswin.cli.port_options import add_key_and_candidate, print_json, read_key_and_candidate, write_page
+from npswin.cli.progress import ProgressBar
+from npswin.verify.port.comparison import UNREADABLE, comparison_json, comparison_summary, comparison_table
 
-DESCRIPTION = """Compare what a port dumped with the answer key, tensor by tensor, in order of computation.
+DESCRIPTION = """Compare a port's tensors with the answer key, one by one, in the order of computation.
 
-A tensor "agrees" if it is as near to the key as the port's precision allows; the tolerance is what the same computation
-comes to in that precision. If it does not, it is either "inherited": its operation is right for the port's own inputs,
-which were wrong already; or "BORN HERE": its operation makes something else of the port's own inputs.
+A tensor "agrees" if its distance from the key is within the tolerance, which is computed for the port's precision. If
+it does not agree, it is either "inherited": its operation is right for the port's own inputs, which are wrong already;
+or "WRONG HERE": its operation's result on the port's own inputs is another.
 
-The exit status is 0 if all tensors agree, 1 if one does not or has a name that the key does not know, 2 if something
+The exit status is 0 if all tensors agree, 1 if one does not or has a name that the key does not have, 2 if a file
 cannot be read.
 """
 
 
-def add(commands: Any) -> None:
-    """Tell the command line of it."""
+def add_parser(commands: Any) -> None:
+    """Add the subcommand to the parser."""
     parser = commands.add_parser(
         "compare",
-        help="which tensors of a port agree, and where an error is born",
+        help="which tensors of a port agree, and which one is wrong first",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -32,19 +32,19 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compare, print, and tell by the exit status."""
-    both = comparer(options)
-    with Told() as told:
-        comparison = both.compare(told)
+    """Compare, print, and return the exit status."""
+    comparer = read_key_and_candidate(options)
+    with ProgressBar() as progress:
+        comparison = comparer.compare(progress)
     if options.json:
         print_json(comparison_json(comparison))
     else:
         print(comparison_table(comparison))
         print()
         print(comparison_summary(comparison))
-        if any(row.verdict != UNREADABLE for row in comparison.births()):
+        if any(row.verdict != UNREADABLE for row in comparison.local_errors()):
             paths = shlex.join([str(options.key), str(options.candidate)])
             precision = f" --precision {options.precision}" if options.precision else ""
-            print(f"npswin diagnose {paths}{precision} looks for the mistake")
-    write_page(options.html, both, comparison)
-    return 2 if comparison.unread else 0 if comparison.ok else 1
+            print(f"npswin diagnose {paths}{precision} searches for the mistake")
+    write_page(options.html, comparer, comparison)
+    return 2 if comparison.unreadable else 0 if comparison.ok else 1

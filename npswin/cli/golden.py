@@ -1,4 +1,4 @@
-"""npswin golden: write an answer key."""
+"""npswin golden: writes an answer key."""
 
 import argparse
 import inspect
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.cli.shared import Told
+from npswin.cli.progress import ProgressBar
 from npswin.data import IMAGENET_MEAN, IMAGENET_STD
 from npswin.models import CONFIGS, SwinTransformer
 from npswin.verify.key.golden import MINIATURE, draw_labels, draw_pixels, read_images, redraw
@@ -17,11 +17,11 @@ from npswin.verify.key.write import FORMAT, write_key
 from npswin.weights import TensorFile, load_weights
 
 DESCRIPTION = """Write an answer key: the folder OUT with key.safetensors (weights, image, every intermediate tensor,
-and with --backward every gradient) and manifest.json (how each tensor is made of which). docs/answer_key.md describes
-them.
+and with --backward every gradient) and manifest.json (for each tensor its operation and inputs). docs/answer_key.md
+describes both.
 
     npswin golden key --backward
-        a miniature Swin that has every case that ports get wrong, in less than a megabyte
+        a miniature Swin with every case that ports get wrong, in less than a megabyte
     npswin golden key --model swin_tiny_patch4_window7_224 --weights model.safetensors --image cat.jpg --sample 1000
         Swin-T with official weights; a thousand numbers of each tensor
     npswin golden key --config mine.json --only 'layers.0.*' 'grad/layers.0.*' --backward
@@ -29,8 +29,8 @@ them.
 """
 
 
-def add(commands: Any) -> None:
-    """Tell the command line of it."""
+def add_parser(commands: Any) -> None:
+    """Add the subcommand to the parser."""
     parser = commands.add_parser(
         "golden",
         help="write the answer key",
@@ -45,15 +45,17 @@ def add(commands: Any) -> None:
         "--weights",
         type=Path,
         metavar="FILE",
-        help="safetensors in any known layout; if not given, random weights of which each one counts",
+        help="safetensors in any known layout; if not given, random weights, each of which changes the result",
     )
     parser.add_argument(
         "--image", type=Path, nargs="+", metavar="FILE", help="images, read by Pillow; random pixels if not given"
     )
     parser.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="of the images; the model's if not given")
     parser.add_argument("--batch", type=int, metavar="N", help="random images (default 2)")
-    parser.add_argument("--labels", type=int, nargs="+", metavar="CLASS", help="a class an image; random if not given")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is random (default 0)")
+    parser.add_argument(
+        "--labels", type=int, nargs="+", metavar="CLASS", help="one class for each image; random if not given"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all random numbers (default 0)")
     parser.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="(default float64)")
     parser.add_argument("--backward", action="store_true", help="the gradient of the loss by each tensor as well")
     parser.add_argument(
@@ -61,14 +63,16 @@ def add(commands: Any) -> None:
         nargs="+",
         default=(),
         metavar="PATTERN",
-        help="the values of these tensors alone, such as 'layers.0.*'",
+        help="store the values of these tensors only, such as 'layers.0.*'",
     )
-    parser.add_argument("--sample", type=int, metavar="N", help="at most N numbers of each tensor, at recorded places")
+    parser.add_argument(
+        "--sample", type=int, metavar="N", help="at most N numbers of each tensor, with their positions"
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make the key and say what is in it."""
+    """Write the key and print what is in it."""
     model = _model(options)
     if options.seed < 0:
         raise ValueError(f"--seed: got {options.seed}, expected 0 or more")
@@ -83,8 +87,8 @@ def run(options: argparse.Namespace) -> int:
             raise ValueError(f"--labels: got {len(options.labels)}, expected one for each of {len(pixels)} images")
         labels = np.array(options.labels)
     normalization = (IMAGENET_MEAN, IMAGENET_STD) if model.in_chans == 3 else ([0.5] * model.in_chans,) * 2
-    with Told() as told:
-        traced = trace(model, pixels, labels, backward=options.backward, normalization=normalization, progress=told)
+    with ProgressBar() as progress:
+        traced = trace(model, pixels, labels, backward=options.backward, normalization=normalization, progress=progress)
     folder = write_key(traced, options.out, options.only, options.sample, options.seed)
     size = sum(file.stat().st_size for file in (folder / "key.safetensors", folder / "manifest.json"))
     halves = f"{len(traced.graph.computed)} tensors" + (f" and {len(traced.grads)} gradients" if traced.grads else "")
@@ -104,7 +108,7 @@ def _model(options: argparse.Namespace) -> SwinTransformer:
 
 
 def _weights(path: Path) -> Any:
-    """The file; of an answer key's, the parameters."""
+    """The weights' source: the file; for a key.safetensors its parameters by name."""
     tensors = TensorFile(path)
     if not tensors.metadata.get("format", "").startswith(FORMAT):
         return path
@@ -125,7 +129,7 @@ def _model_of(path: Path, dtype: str) -> SwinTransformer:
         raise ValueError(f'{path}: expected an object such as {{"embed_dim": 96, "depths": [2, 2, 6, 2]}}')
     for name in arguments:
         if name not in known:
-            raise ValueError(f"{path}: {name!r} is no argument of the model; there are {', '.join(known)}")
+            raise ValueError(f"{path}: {name!r} is not an argument of the model; it has {', '.join(known)}")
     try:
         return SwinTransformer(**{**arguments, "dtype": dtype})
     except (ValueError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""npswin gradcheck: is a layer's backward pass the derivative of its forward pass?"""
+"""npswin gradcheck: checks whether a layer's backward pass is the derivative of its forward pass."""
 
 import argparse
 import importlib.util
@@ -13,24 +13,24 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify import gradcheck
 
-DESCRIPTION = """Check the gradient of a layer of your own, from its file.
+DESCRIPTION = """Check the gradient of your own layer, from its file.
 
     npswin gradcheck layer.py:Swish --input 5x4
     npswin gradcheck layer.py:swish_forward,swish_backward --input 5x4 --method complex
 
-NAME is an object, or a class that is made without arguments, with y, cache = forward(x) and dx = backward(dy, cache),
-parameters in a dictionary `params` and their gradients in `grads`, to which backward adds; or two functions, of which
-the second returns the derivatives by the first one's inputs. Inputs and parameters are float64. The file is run.
+NAME is an object, or a class without arguments, with y, cache = forward(x) and dx = backward(dy, cache), parameters in
+a dictionary `params` and their gradients in `grads`, to which backward adds; or two functions, of which the second
+returns the derivatives by the first one's inputs. Inputs and parameters are float64. The file is executed.
 
-The exit status is 0 if every gradient is right, 1 if one is not, 2 if it could not be checked.
+The exit status is 0 if every gradient is correct, 1 if one is not, 2 if it could not be checked.
 """
 
 
-def add(commands: Any) -> None:
-    """Tell the command line of it."""
+def add_parser(commands: Any) -> None:
+    """Add the subcommand to the parser."""
     parser = commands.add_parser(
         "gradcheck",
-        help="check the gradient of a layer of your own",
+        help="check the gradient of your own layer",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -46,9 +46,11 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--along",
         choices=("coordinates", "directions", "joint"),
-        help="by a tensor's size if not given; joint is cheapest",
+        help="coordinates or directions by the tensor's size if not given; joint takes the fewest calls",
     )
-    parser.add_argument("--directions", type=int, default=16, metavar="N", help="random ones (default 16)")
+    parser.add_argument(
+        "--directions", type=int, default=16, metavar="N", help="number of random directions (default 16)"
+    )
     parser.add_argument("--step", type=float, help="the longest step")
     parser.add_argument("--tolerance", type=float, help="the largest relative error that passes")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of inputs and directions (default 0)")
@@ -56,7 +58,7 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check, print the report, and tell by the exit status."""
+    """Check, print the report, and return the exit status."""
     path, _, names = options.layer.rpartition(":")
     if not path.endswith(".py") or not names:
         raise ValueError(f"FILE.py:NAME: got {options.layer!r}, expected such as layer.py:Swish")
@@ -77,7 +79,9 @@ def run(options: argparse.Namespace) -> int:
             raise_on_failure=False,
         )
     except SystemExit as error:
-        raise ValueError(f"{path}: ends the program ({error}) where it should be imported or called") from error
+        raise ValueError(
+            f"{path}: ends the program ({error}), expected a file that can be imported and called"
+        ) from error
     except Exception as error:
         where = _raised_at(error, path)
         if where is None:
@@ -88,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _raised_at(error: Exception, path: str) -> str | None:
-    """The line of the user's file where the error comes from; None if it comes from elsewhere."""
+    """The line of the user's file that raised the error; None if none of its lines is in the traceback."""
     if isinstance(error, SyntaxError):
         return f"{path}, line {error.lineno}"
     own = Path(path).resolve()

@@ -1,4 +1,4 @@
-"""The command npswin: its subcommands, and errors told in a line."""
+"""The command npswin: runs its subcommands and prints errors in one line."""
 
 import argparse
 import os
@@ -14,9 +14,9 @@ from npswin.cli import compare, diagnose, golden, gradcheck
 DESCRIPTION = """Verify a port of Swin Transformer to another language or chip, tensor by tensor, forward and backward.
 
     npswin golden key --backward          write the answer key: weights, an image, every tensor and gradient
-    ...                                   run the port on the key's weights and image, and dump what it computes
-    npswin compare key dump               which tensors agree, and where the first error is born
-    npswin diagnose key dump              which mistake it is
+    ...                                   run the port on the key's weights and image, and dump its tensors
+    npswin compare key dump               which tensors agree, and which one is wrong first
+    npswin diagnose key dump              which mistake the port makes
 """
 
 
@@ -24,11 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        arguments: instead of the command line's.
+        arguments: the command line's if not given.
 
     Returns:
-        0 for success and agreement, 1 for what does not agree, 2 for a mistake of the user's, 130 after Ctrl-C, 143
-        after SIGTERM.
+        The exit status: 0 for success and agreement, 1 for a difference, 2 for a wrong argument or file, 130 after
+        Ctrl-C, 143 after SIGTERM.
     """
     parser = argparse.ArgumentParser(
         prog="npswin", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -36,15 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"npswin {version('npswin')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for command in (golden, compare, diagnose, gradcheck):
-        command.add(commands)
+        command.add_parser(commands)
     options = parser.parse_args(arguments)
     try:
-        with _tidy_when_terminated():
+        with _sigterm_as_exception():
             return int(options.run(options))
     except KeyboardInterrupt:
         print("\nnpswin: stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
@@ -55,13 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"npswin {options.command}: {error}", file=sys.stderr)
         return 2
     except MemoryError:
-        print(f"npswin {options.command}: too little memory: take a smaller model or batch", file=sys.stderr)
+        print(f"npswin {options.command}: too little memory: use a smaller model or batch", file=sys.stderr)
         return 2
 
 
 @contextmanager
-def _tidy_when_terminated() -> Iterator[None]:
-    """Let SIGTERM end the process as an exception does, so that no half-written file is left."""
+def _sigterm_as_exception() -> Iterator[None]:
+    """Raise SystemExit at SIGTERM, so that no half-written file is left."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -76,7 +76,7 @@ SWIN_TRANSFORMER_PYTORCH: dict[str, Any] = {
 
 
 if not TYPE_CHECKING:  # a type checker would accept any attribute of a module that has __getattr__
-    __getattr__ = renamed_attributes(__name__, {"OTHER_READING": "SWIN_TRANSFORMER_PYTORCH"}, removed_in="0.3.0")
+    __getattr__ = renamed_attributes(__name__, {"OTHER_READING": "SWIN_TRANSFORMER_PYTORCH"})
 
 
 def list_models(pattern: str = "*") -> list[str]:

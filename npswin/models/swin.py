@@ -297,9 +297,9 @@ class SwinTransformer(Layer):
         earlier = [None] * (len(self.stage_ends) - 1)
         return self.feature_maps_backward([*earlier, dx.transpose(0, 3, 1, 2)], trunk_cache)
 
-    forward_features = renamed_function("forward_features", feature_maps, removed_in="0.3.0")
-    features = renamed_function("features", feature_maps_forward, removed_in="0.3.0")
-    features_backward = renamed_function("features_backward", feature_maps_backward, removed_in="0.3.0")
+    forward_features = renamed_function("forward_features", feature_maps)
+    features = renamed_function("features", feature_maps_forward)
+    features_backward = renamed_function("features_backward", feature_maps_backward)
 
     def attention_maps(self, images: Array) -> list[dict[str, Any]]:
         """Attention probabilities of each window, block by block.
@@ -324,7 +324,7 @@ class SwinTransformer(Layer):
                     "grid": grid,
                     "probabilities": probabilities,
                 }
-                found.append(RenamedKeys(block, {"shift": "shift_size"}, removed_in="0.3.0"))
+                found.append(RenamedKeys(block, {"shift": "shift_size"}))
             x = layer(x)
         return found
 

@@ -1,11 +1,11 @@
 """An exponential moving average of the weights."""
 
-import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from npswin.backends import dispatch
+from npswin.deprecation import renamed_function
 from npswin.devices import to_device_of
 from npswin.training.trainable import Trainable, require_same_arrays
 from npswin.types import Array
@@ -74,17 +74,6 @@ class Ema:
             for name, param in self._params.items():
                 param[...] = own[name]
 
-    def apply(self, decay: Any) -> None:
-        """Deprecated name of `update_with_decay`."""
-        warnings.warn("Ema.apply is now Ema.update_with_decay", DeprecationWarning, stacklevel=2)
-        self.update_with_decay(decay)
-
-    def settle(self) -> None:
-        """Deprecated name of `copy_to_model`."""
-        warnings.warn("Ema.settle is now Ema.copy_to_model", DeprecationWarning, stacklevel=2)
-        self.copy_to_model()
-
-    def applied(self) -> AbstractContextManager[None]:
-        """Deprecated name of `averaged_weights`."""
-        warnings.warn("Ema.applied is now Ema.averaged_weights", DeprecationWarning, stacklevel=2)
-        return self.averaged_weights()
+    apply = renamed_function("apply", update_with_decay)
+    settle = renamed_function("settle", copy_to_model)
+    applied = renamed_function("applied", averaged_weights)

@@ -1,13 +1,13 @@
 """AdamW, SGD, gradient clipping and the learning rate schedule."""
 
 import math
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from npswin.backends import dispatch
+from npswin.deprecation import renamed_function
 from npswin.devices import on_gpu, to_device_of
 from npswin.training.trainable import Trainable, require_same_arrays
 from npswin.types import Array
@@ -114,10 +114,7 @@ class _Optimizer:
         ordered_grads = [grads[name] for name in self._params]
         self._update(lr, step, grad_scale, list(self._params.values()), ordered_grads, *states, weight_decays)
 
-    def apply(self, lr: Any, step: Any, grad_scale: Any) -> None:
-        """Deprecated name of `update_params`."""
-        warnings.warn("apply is now update_params", DeprecationWarning, stacklevel=2)
-        self.update_params(lr, step, grad_scale)
+    apply = renamed_function("apply", update_params)
 
     def _update(self, lr: Any, step: Any, grad_scale: Any, *arrays: Any) -> None:
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Proof that a backward pass is right, and that a port is."""
+"""Gradient checks, the answer key, and the comparison of a port with it."""
 
 from npswin.verify.gradcheck import GradcheckError, GradcheckReport, gradcheck
 from npswin.verify.key import AnswerKey, AnswerKeyError, Trace, trace, write_key

@@ -1,8 +1,9 @@
-"""The shifted window without its trick: more windows, the smaller ones padded (section 3.2, Figure 4).
+"""Shifted window attention without the cyclic shift: more windows, the smaller ones padded (section 3.2, Figure 4).
 
-Moving the window grid by M//2 leaves smaller windows at the edges: ⌈H/M⌉ + 1 rows of them rather than ⌈H/M⌉. The naive
-way pads those to M×M and masks the padding. The efficient way, which the model uses, rolls the map instead, so that the
-small windows share full ones, and masks pairs that are no neighbours. Both compute the same; this is the oracle.
+Moving the window grid by M//2 leaves smaller windows at the edges: ⌈H/M⌉ + 1 rows of windows rather than ⌈H/M⌉. The
+naive computation pads these to M×M and masks the padding. The efficient computation, which the model uses, rolls the
+map instead, so that the small windows share full ones, and masks pairs that are not neighbours. The results are equal,
+so the tests compare the model with this module.
 """
 
 from typing import Any
@@ -33,29 +34,29 @@ def plain_window_attention_forward(
     *,
     num_heads: int,
     window_size: int,
-    shift: int,
+    shift_size: int,
 ) -> tuple[Array, Any]:
-    """What `npswin.ops.window_attention_forward` computes, with windows that really are shifted.
+    """The result of `npswin.ops.window_attention_forward`, computed with shifted windows.
 
     Args:
         x: (B, H, W, C).
-        qkv_weight, qkv_bias, proj_weight, proj_bias, bias_table, num_heads, window_size, shift: as there.
+        qkv_weight, qkv_bias, proj_weight, proj_bias, bias_table, num_heads, window_size, shift_size: as there.
 
     Returns:
         y (B, H, W, C) and the cache for the backward pass.
     """
     height, width = x.shape[1:3]
     padded_height, padded_width = padded_size(height, width, window_size)
-    # The first row of windows begins M − shift above the map; tokens of the outer frame do not exist.
-    before, after = (window_size - shift, shift) if shift else (0, 0)
+    # The first row of windows begins M − shift_size above the map; the frame around the map has no tokens.
+    before, after = (window_size - shift_size, shift_size) if shift_size else (0, 0)
     framed_size = padded_height + before + after, padded_width + before + after
     framed = np.zeros((len(x), *framed_size, x.shape[-1]), x.dtype)
     framed[:, before : before + height, before : before + width] = x
-    exists = np.zeros((1, *framed_size, 1), bool)
-    exists[:, before : before + padded_height, before : before + padded_width] = True
+    is_token = np.zeros((1, *framed_size, 1), bool)
+    is_token[:, before : before + padded_height, before : before + padded_width] = True
 
-    key_exists = window_partition_forward(exists, window_size, 0)[0][..., 0]
-    mask = np.where(key_exists[:, None, :], 0.0, -np.inf).astype(x.dtype) + np.zeros((window_size**2, 1), x.dtype)
+    key_is_token = window_partition_forward(is_token, window_size, 0)[0][..., 0]
+    mask = np.where(key_is_token[:, None, :], 0.0, -np.inf).astype(x.dtype) + np.zeros((window_size**2, 1), x.dtype)
     bias, bias_cache = (None, None) if bias_table is None else position_bias_forward(bias_table, window_size)
 
     windows, partition_cache = window_partition_forward(framed, window_size, 0)
@@ -63,15 +64,15 @@ def plain_window_attention_forward(
     attended, attention_cache = attention_forward(qkv, bias, mask, num_heads)
     projected, proj_cache = linear_forward(attended, proj_weight, proj_bias)
     y, reverse_cache = window_reverse_forward(projected, framed_size, window_size, 0)
-    place = (slice(None), slice(before, before + height), slice(before, before + width))
-    cache = (place, framed.shape, bias_cache, partition_cache, qkv_cache, attention_cache, proj_cache, reverse_cache)
-    return y[place], cache
+    in_frame = (slice(None), slice(before, before + height), slice(before, before + width))
+    cache = (in_frame, framed.shape, bias_cache, partition_cache, qkv_cache, attention_cache, proj_cache, reverse_cache)
+    return y[in_frame], cache
 
 
 def plain_window_attention_backward(
     dy: Array, cache: Any
 ) -> tuple[Array, Array, Array | None, Array, Array | None, Array | None]:
-    """The same chain from the end to the start; see `npswin.ops.window_attention_backward`.
+    """The backward pass; see `npswin.ops.window_attention_backward`.
 
     Args:
         dy: (B, H, W, C).
@@ -79,32 +80,35 @@ def plain_window_attention_backward(
     Returns:
         dx (B, H, W, C), dqkv_weight, dqkv_bias, dproj_weight, dproj_bias, dbias_table; None where there is none.
     """
-    place, framed_shape, bias_cache, partition_cache, qkv_cache, attention_cache, proj_cache, reverse_cache = cache
+    in_frame, framed_shape, bias_cache, partition_cache, qkv_cache, attention_cache, proj_cache, reverse_cache = cache
     dframed = np.zeros(framed_shape, dy.dtype)
-    dframed[place] = dy
+    dframed[in_frame] = dy
     dprojected = window_reverse_backward(dframed, reverse_cache)
     dattended, dproj_weight, dproj_bias = linear_backward(dprojected, proj_cache)
     dqkv, dbias = attention_backward(dattended, attention_cache)
     dwindows, dqkv_weight, dqkv_bias = linear_backward(dqkv, qkv_cache)
-    dx = window_partition_backward(dwindows, partition_cache)[place]
+    dx = window_partition_backward(dwindows, partition_cache)[in_frame]
     dbias_table = None if dbias is None else position_bias_backward(dbias, bias_cache)
     return dx, dqkv_weight, dqkv_bias, dproj_weight, dproj_bias, dbias_table
 
 
-def count_plain_windows(height: int, width: int, window_size: int, shift: int) -> int:
-    """How many windows the plain way computes; `npswin.ops.windows.count_windows` is the efficient way's number."""
-    extra = window_size if shift else 0
+def count_plain_windows(height: int, width: int, window_size: int, shift_size: int) -> int:
+    """How many windows the naive computation has; `npswin.ops.windows.count_windows` is for the efficient one."""
+    extra = window_size if shift_size else 0
     padded_height, padded_width = padded_size(height, width, window_size)
     return count_windows(padded_height + extra, padded_width + extra, window_size)
 
 
 def window_table(img_size: int = 224, patch_size: int = 4, window_size: int = 7, stages: int = 4) -> str:
-    """The windows of a shifted block that each way computes, stage by stage, as text."""
+    """The number of windows of a shifted block in both computations, stage by stage, as a Markdown table."""
     lines = ["| stage | map | plain windows | efficient windows | ratio |", "| --- | --- | --- | --- | --- |"]
     side = -(-img_size // patch_size)
     for stage in range(1, stages + 1):
-        shift = window_size // 2 if side > window_size else 0
-        plain, efficient = count_plain_windows(side, side, window_size, shift), count_windows(side, side, window_size)
+        shift_size = window_size // 2 if side > window_size else 0
+        plain, efficient = (
+            count_plain_windows(side, side, window_size, shift_size),
+            count_windows(side, side, window_size),
+        )
         lines.append(f"| {stage} | {side}×{side} | {plain} | {efficient} | {plain / efficient:.2f} |")
         side = -(-side // 2)
     return "\n".join(lines)

@@ -1,12 +1,12 @@
 """A safetensors file from which single tensors are read, without reading the whole file."""
 
 import json
-import warnings
 from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from npswin.deprecation import renamed_attribute
 from npswin.types import Array
 from npswin.weights.files import WeightFileError, decode_tensor, describe_bad_file
 
@@ -54,11 +54,7 @@ class TensorFile(Mapping[str, Array]):
         self._offsets = {name: entry["data_offsets"] for name, entry in header.items()}
         self._data_start = 8 + length
 
-    @property
-    def codes(self) -> dict[str, str]:
-        """Deprecated name of `dtype_codes`."""
-        warnings.warn("TensorFile.codes is now TensorFile.dtype_codes", DeprecationWarning, stacklevel=2)
-        return self.dtype_codes
+    codes = renamed_attribute("codes", "dtype_codes")
 
     def __getitem__(self, name: str) -> Array:
         start, end = self._offsets[name]

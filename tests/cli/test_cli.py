@@ -1,4 +1,4 @@
-"""The command npswin, as a person types it."""
+"""The command npswin: golden, compare, diagnose, gradcheck."""
 
 import json
 import signal
@@ -37,7 +37,7 @@ def write_port(key, path, mistake=None, place=None):
     return path
 
 
-def test_golden_says_what_it_wrote(tmp_path, capsys):
+def test_golden_prints_what_it_wrote(tmp_path, capsys):
     assert main(["golden", str(tmp_path / "key")]) == 0
     out = capsys.readouterr().out
     assert "102 tensors of 2 images, loss" in out
@@ -84,21 +84,21 @@ def test_golden_of_a_configuration(tmp_path):
         (["--config", "missing.json"], "missing.json: No such file"),
         (["--config", "junk.json"], "junk.json: cannot be read as JSON"),
         (["--config", "list.json"], "list.json: expected an object"),
-        (["--config", "unknown.json"], "unknown.json: 'dim' is no argument of the model"),
+        (["--config", "unknown.json"], "unknown.json: 'dim' is not an argument of the model"),
         (["--config", "wrong.json"], "wrong.json: embed_dim: got -3"),
         (["--weights", "junk.json"], "junk.json: not a safetensors file"),
-        (["--image", "junk.json"], "junk.json: no image that Pillow reads"),
+        (["--image", "junk.json"], "junk.json: not an image that Pillow reads"),
         (["--labels", "1"], "--labels: got 1, expected one for each of 2 images"),
         (["--labels", "1", "9"], "labels: got 1 to 9, expected 0 to 4"),
         (["--batch", "0"], "--batch: got 0"),
         (["--batch", "2", "--image", "cat.png"], "--batch: goes with random images"),
         (["--size", "0", "3"], "--size: got 0 3"),
         (["--seed", "-1"], "--seed: got -1"),
-        (["--only", "nothing.*"], "only: 'nothing.*' fits no tensor"),
+        (["--only", "nothing.*"], "only: 'nothing.*' matches no tensor"),
         (["--sample", "0"], "sample: got 0"),
     ],
 )
-def test_golden_tells_what_is_wrong(tmp_path, monkeypatch, capsys, arguments, message):
+def test_golden_reports_wrong_arguments(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     for name, text in {"junk": "{", "list": "[]", "unknown": '{"dim": 3}', "wrong": '{"embed_dim": -3}'}.items():
         (tmp_path / f"{name}.json").write_text(text)
@@ -139,7 +139,7 @@ def test_compare_and_diagnose_a_wrong_port(key, tmp_path, capsys):
     assert "explains 4 symptoms" in out
 
 
-def test_json_for_programs(key, tmp_path, capsys):
+def test_compare_and_diagnose_print_json(key, tmp_path, capsys):
     place = "layers.1.blocks.0.mlp.act"
     port = str(write_port(key, tmp_path / "port.safetensors", "gelu-tanh", place))
     assert main(["compare", str(key), port, "--json"]) == 1
@@ -153,7 +153,7 @@ def test_json_for_programs(key, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("command", ["compare", "diagnose"])
-def test_what_cannot_be_read_is_told_in_a_line(key, tmp_path, capsys, command):
+def test_an_unreadable_file_is_reported_in_one_line(key, tmp_path, capsys, command):
     for arguments, message in (
         ([str(tmp_path / "no"), str(tmp_path)], "no such folder"),
         ([str(key), str(tmp_path / "no")], "no such file or folder"),
@@ -165,7 +165,7 @@ def test_what_cannot_be_read_is_told_in_a_line(key, tmp_path, capsys, command):
         assert message in error
 
 
-def test_unknown_names_and_missing_gradients_are_no_agreement(tmp_path, key, capsys):
+def test_compare_with_unknown_names_and_missing_gradients(tmp_path, key, capsys):
     assert main(["golden", str(tmp_path / "forward")]) == 0
     port = write_port(key, tmp_path / "port.safetensors")
     assert main(["compare", str(tmp_path / "forward"), str(port)]) == 1
@@ -185,12 +185,12 @@ def test_unknown_names_and_missing_gradients_are_no_agreement(tmp_path, key, cap
     assert "what was compared agrees; the key does not have the other names" in capsys.readouterr().out
 
 
-def test_what_cannot_be_read_has_an_exit_status_of_its_own(key, tmp_path, capsys):
+def test_the_exit_status_for_an_unreadable_tensor(key, tmp_path, capsys):
     (tmp_path / "shapes.json").write_text(json.dumps({"head": {"shape": [2, 5], "dtype": "F32"}}))
     (tmp_path / "head.bin").write_bytes(b"short")
     for command in ("compare", "diagnose"):
         assert main([command, str(key), str(tmp_path)]) == 2
-        assert "5 bytes, shapes.json says [2, 5] of float32, 40 bytes" in capsys.readouterr().out
+        assert "5 bytes, expected 40, as shapes.json lists [2, 5] of float32" in capsys.readouterr().out
 
 
 def test_a_dump_of_another_key_and_arguments_in_the_wrong_order(key, tmp_path, capsys):
@@ -201,7 +201,7 @@ def test_a_dump_of_another_key_and_arguments_in_the_wrong_order(key, tmp_path, c
     assert main(["diagnose", str(key), port]) == 1
     assert "compare the dump with the key that it was made from" in capsys.readouterr().out
     assert main(["compare", str(tmp_path), str(key)]) == 2
-    assert "is the answer key: it comes first, then the dump" in capsys.readouterr().err
+    assert "is the answer key: expected the key first, then the dump" in capsys.readouterr().err
 
 
 def test_a_key_can_be_made_of_another_keys_weights(key, tmp_path):
@@ -251,7 +251,7 @@ def test_gradcheck_of_a_layer_in_a_file(tmp_path, capsys):
         ("layer.py:Square", "3,4", "--input: got '3,4', expected a shape such as 5x4"),
     ],
 )
-def test_gradcheck_tells_what_is_wrong(tmp_path, monkeypatch, capsys, layer, shape, message):
+def test_gradcheck_reports_wrong_arguments(tmp_path, monkeypatch, capsys, layer, shape, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "layer.py").write_text(LAYER)
     assert main(["gradcheck", layer, "--input", shape]) == 2
@@ -269,7 +269,7 @@ def test_gradcheck_tells_what_is_wrong(tmp_path, monkeypatch, capsys, layer, sha
         ("return y, None", "layer.py, line 3, in forward: NameError: name 'y' is not defined"),
     ],
 )
-def test_an_error_in_the_layer_is_told_with_its_line(tmp_path, monkeypatch, capsys, line, message):
+def test_gradcheck_reports_an_error_in_the_layer_with_its_line(tmp_path, monkeypatch, capsys, line, message):
     monkeypatch.chdir(tmp_path)
     text = f"class Layer:\n    def forward(self, x):\n        {line}\n"
     (tmp_path / "layer.py").write_text(f"{text}    def backward(self, dy, cache):\n        return dy\n")
@@ -291,14 +291,14 @@ def test_a_terminated_command_leaves_no_half_written_file(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("command", [[], ["golden"], ["compare"], ["diagnose"], ["gradcheck"]])
-def test_help_teaches(command, capsys):
+def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([*command, "--help"])
     assert stopped.value.code == 0
     assert "npswin" in capsys.readouterr().out
 
 
-def test_it_runs_as_a_module_and_survives_a_closed_pipe(key, tmp_path):
+def test_the_module_can_be_run_with_a_closed_pipe(key, tmp_path):
     port = write_port(key, tmp_path / "port.safetensors")
     command = f"{sys.executable} -m npswin compare {key} {port} | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)

@@ -141,7 +141,7 @@ def test_apply_is_deprecated_and_works(optimizer):
     updated, expected = tiny_model(), tiny_model()
     for model in (updated, expected):
         _fill_gradients(model, 0)
-    with pytest.warns(DeprecationWarning, match="apply is now update_params"):
+    with pytest.warns(DeprecationWarning, match="apply was renamed to update_params"):
         optimizer(updated, lr=0.1).apply(0.1, 1, 1.0)
     optimizer(expected, lr=0.1).update_params(0.1, 1, 1.0)
     for name, param in updated.params.items():

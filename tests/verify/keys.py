@@ -15,8 +15,8 @@ from npswin.verify.port.candidate import Candidate, in_memory
 SCALE = (IMAGENET_MEAN, IMAGENET_STD)
 
 
-def lively(seed=0, dtype="float64", **changes) -> SwinTransformer:
-    """The miniature, or one of other arguments, with weights that all count."""
+def random_model(seed=0, dtype="float64", **changes) -> SwinTransformer:
+    """The miniature model, or one of other arguments, with random weights, each of which changes the result."""
     model = SwinTransformer(**{**MINIATURE, "dtype": dtype, **changes})
     redraw(model, seed)
     return model
@@ -24,8 +24,8 @@ def lively(seed=0, dtype="float64", **changes) -> SwinTransformer:
 
 @lru_cache
 def miniature_trace() -> Trace:
-    """What `npswin golden --backward` traces if nothing else is said."""
-    return trace(lively(), draw_pixels(0, 2, (12, 10)), draw_labels(0, 2, 5), normalization=SCALE)
+    """The trace of `npswin golden --backward` with its defaults."""
+    return trace(random_model(), draw_pixels(0, 2, (12, 10)), draw_labels(0, 2, 5), normalization=SCALE)
 
 
 def computed(graph: Graph, sources, precision="float64", seed=None) -> dict[str, np.ndarray]:
@@ -36,17 +36,23 @@ def computed(graph: Graph, sources, precision="float64", seed=None) -> dict[str,
 
 
 def right(precision="float64", seed=0, **changes):
-    """What a correct port dumps, with some tensors put in the place of its own."""
+    """The dump of a correct port, with some tensors replaced."""
     key = miniature_trace()
     return computed(key.graph, key.sources, precision, seed) | changes
 
 
-def planting(name: str) -> Mistake:
+def mistake_named(name: str) -> Mistake:
     """A mistake of the catalogue."""
     return next(mistake for mistake in CATALOGUE if mistake.name == name)
 
 
 def candidate_of(tensors, shapes) -> Candidate:
-    """A candidate that holds these arrays, without a file."""
+    """A candidate with these arrays, without a file."""
     found = {name: in_memory(array) for name, array in tensors.items()}
     return Candidate(found, shapes, "these tensors")
+
+
+def without_mistake(monkeypatch, name):
+    """Remove a mistake from the catalogue of the search."""
+    rest = tuple(mistake for mistake in CATALOGUE if mistake.name != name)
+    monkeypatch.setattr("npswin.verify.port.hypotheses.CATALOGUE", rest)

@@ -1,4 +1,4 @@
-"""The checker itself: it passes what is right and fails what is wrong."""
+"""gradcheck: correct backward passes pass, wrong ones fail."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from tests.ops.drawn import normal
 
 
 class Scale:
-    """A user's own layer, y = w x², with a switch that breaks its backward pass."""
+    """A layer y = w x²; `wrong` selects an error of its backward pass."""
 
     def __init__(self, wrong=None):
         self.params = {"w": np.array([0.5, -2.0, 1.5])}
@@ -26,7 +26,7 @@ class Scale:
         return factor * dy * self.params["w"] * cache
 
 
-def test_a_right_layer_passes_and_is_left_as_it_was():
+def test_a_correct_layer_passes_and_does_not_change():
     layer, x = Scale(), normal(0, 4, 3)
     report = npswin.gradcheck(layer, x)
     assert report.ok

@@ -1,4 +1,4 @@
-"""What a failure is told to look like: bugs, kinks, jumps, rounding, each by its own name; and it stays a failure."""
+"""gradcheck's diagnosis: the kind of each failure is a bug, a kink, a jump, rounding or another."""
 
 import re
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import npswin
 from npswin import ops
 from npswin.verify.gradcheck.diagnosis import summarize
-from npswin.verify.gradcheck.measure import central
+from npswin.verify.gradcheck.differences import central_difference
 from npswin.verify.gradcheck.problem import Problem
 from tests.ops.drawn import SEEDS, SIDES, normal
 
@@ -115,10 +115,10 @@ class TestBugs:
         (check,) = failed(lambda x: (x.max(axis=-1), x), backward, np.ones((1, 9)), seed=1)
         assert check.looks_like == "bug"
 
-    def test_a_joint_direction_says_how_to_find_the_tensor(self):
+    def test_a_joint_direction_has_a_hint_how_to_find_the_tensor(self):
         (check,) = failed(np_sin, lambda dy, x: dy, normal(0, 5), along="joint")
         assert (check.name, check.looks_like) == ("all tensors", "bug")
-        assert "along='directions' tells which tensor" in check.explanation
+        assert "along='directions' shows which tensor" in check.explanation
 
     def test_a_forward_pass_that_does_not_change(self):
         (check,) = failed(lambda x: (np.zeros(3), None), lambda dy, _: 100 * dy, normal(0, 3))
@@ -134,7 +134,7 @@ class TestKinks:
         assert check.looks_like == "kink"
         if along == "coordinates":
             assert check.differing == np.count_nonzero(x == 0)
-            assert all(x[element.place] == 0 for element in check.elements)
+            assert all(x[element.index] == 0 for element in check.elements)
 
     @given(SEEDS, SIDES, SIDES, WAYS)
     def test_abs_behind_a_matrix(self, seed, rows, columns, along):
@@ -184,7 +184,7 @@ class TestKinks:
         report = npswin.gradcheck((np_relu, lambda dy, x: dy * (x > 0)), x, raise_on_failure=False)
         assert [check.looks_like for check in report.checks if not check.ok] in ([], ["kink"])
 
-    def test_the_complex_step_sees_one_side(self):
+    def test_the_complex_step_has_the_slope_of_one_side(self):
         (check,) = failed(np_relu, lambda dy, x: dy * (x > 0), np.array([1.0, 0.0, -1.0]), method="complex")
         assert (check.looks_like, check.worst) == ("kink", (1,))
         assert re.search(r"the slope is -?0 to the left", check.explanation)
@@ -199,7 +199,7 @@ class TestKinks:
 
 class TestRounding:
     @given(SEEDS, st.integers(3, 6), WAYS)
-    def test_float32_inside_and_what_is_advised_helps(self, seed, channels, along):
+    def test_float32_inside_and_the_advised_step_passes(self, seed, channels, along):
         x, weight = normal(seed, 3, channels), normal(seed + 1, channels, 5)
 
         def forward(x):
@@ -228,7 +228,7 @@ class TestRounding:
             return np.tanh(x * scale).astype("float32").astype(float), None
 
         problem = Problem((forward, None), normal(seed + 1, 1), seed)
-        _, evidence = central(problem, {"input 0": np.ones(1)}, 2e-5, np.nan, 0.0)
+        _, evidence = central_difference(problem, {"input 0": np.ones(1)}, 2e-5, np.nan, 0.0)
         rounding = problem.y - np.tanh(problem.tensors["input 0"] * scale)
         assert 0.3 < evidence.noise / np.linalg.norm(problem.weights * rounding) < 3
 
@@ -290,10 +290,10 @@ def test_the_worst_elements_are_listed():
     assert (check.differing, check.compared, len(check.elements)) == (4, 7, 3)
     differences = [abs(element.difference) for element in check.elements]
     assert differences == sorted(differences, reverse=True)
-    assert all(wrong[element.place] > 1 and element.looks_like == "bug" for element in check.elements)
+    assert all(wrong[element.index] > 1 and element.looks_like == "bug" for element in check.elements)
     text = "\n".join(check.lines(7))
     assert "4 of 7 differ" in text
-    assert text.count("forward says") == 3
+    assert text.count(", forward ") == 3
 
 
 def np_sin(x):

@@ -1,4 +1,4 @@
-"""Methods and ways of a gradient check: right layers pass in each, wrong ones fail, and no call is wasted."""
+"""gradcheck's methods and directions: correct layers pass, wrong ones fail, and the number of calls is small."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ WAYS = st.sampled_from([None, "coordinates", "directions", "joint"])
 
 
 class Swish:
-    """A user's own layer, y = x σ(bx), that counts its passes; `wrong` is a factor of db."""
+    """A layer y = x σ(bx) that counts its forward passes; `wrong` is a factor of db."""
 
     def __init__(self, channels, wrong=1.0):
         self.params = {"b": np.linspace(0.5, 1.5, channels)}
@@ -79,7 +79,7 @@ def test_steps_grow_with_the_numbers():
     assert npswin.gradcheck(pair, 1e8 + normal(0, 5)).ok
 
 
-def test_coordinates_on_demand_find_what_is_in_a_large_tensor():
+def test_coordinates_find_one_wrong_number_in_a_large_tensor():
     def backward(dy, _):
         dx = 3 * dy
         dx[7, 5] *= 2
@@ -100,7 +100,7 @@ def test_weights_are_independent_of_the_usual_inputs():
         npswin.gradcheck(transposed, [x, weight])
 
 
-def test_a_longer_step_suits_what_is_rounded():
+def test_a_rounded_forward_pass_needs_a_longer_step():
     pair = (lambda x: (np.tanh(x.astype("float32")).astype(float), x), lambda dy, x: dy / np.cosh(x) ** 2)
     assert not npswin.gradcheck(pair, normal(0, 9), raise_on_failure=False).ok
     assert npswin.gradcheck(pair, normal(0, 9), step=2e-2, tolerance=1e-4).ok
@@ -120,7 +120,7 @@ def test_parameters_are_the_same_arrays_after_an_error_in_a_complex_step():
     assert layer.params["b"] is before
 
 
-def test_a_layer_that_keeps_its_arrays_elsewhere_is_told_so():
+def test_a_layer_that_does_not_read_params_is_not_analytic():
     class Elsewhere(Swish):
         def __init__(self):
             super().__init__(3)

@@ -124,7 +124,7 @@ class TestTensorFile:
     def test_codes_is_deprecated_and_works(self, tmp_path):
         save_tensors(tmp_path / "w.safetensors", TENSORS)
         file = TensorFile(tmp_path / "w.safetensors")
-        with pytest.warns(DeprecationWarning, match=r"TensorFile\.codes is now TensorFile\.dtype_codes"):
+        with pytest.warns(DeprecationWarning, match="TensorFile.codes was renamed to dtype_codes"):
             assert file.codes == file.dtype_codes
         assert file.dtype_codes == {"a.weight": "F32", "b": "F64", "count": "I64", "empty": "F32", "flags": "BOOL"}
 

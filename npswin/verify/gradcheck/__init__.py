@@ -1,5 +1,6 @@
-"""Is a backward pass the derivative of its forward pass?"""
+"""Gradient checks: whether a backward pass is the derivative of its forward pass."""
 
-from npswin.verify.gradcheck.check import GradcheckError, GradcheckReport, gradcheck
+from npswin.verify.gradcheck.check import gradcheck
+from npswin.verify.gradcheck.report import GradcheckError, GradcheckReport
 
 __all__ = ["GradcheckError", "GradcheckReport", "gradcheck"]

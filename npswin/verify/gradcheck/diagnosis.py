@@ -1,6 +1,6 @@
-"""What a gradient that differs looks like: a bug, a kink, rounding, or a forward pass that the method does not suit.
+"""The kind of a failure: a bug, a kink, rounding, or a forward pass that the method does not suit.
 
-Nothing here turns a failure into a pass: it says where to look first.
+Every kind is a failure. The kind shows where to look first.
 """
 
 from collections import Counter
@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.gradcheck.measure import Evidence
+from npswin.verify.gradcheck.differences import Evidence
 
 DOUBLE = float(np.finfo(float).eps)
 WITHIN_NOISE = 20  # standard deviations
-SMALLEST_JUMP = 1e-5  # of the output: float32 rounds by less
-SMALLEST_NOISE, LARGEST_NOISE = 1e-12, 1e-3  # of the output: below, it may be float64's; above, it is none
-COORDINATES_TELL = ", or see along='coordinates', where a bug cannot hide behind it"
+SMALLEST_JUMP = 1e-5  # share of the output; roundings of float32 are smaller
+SMALLEST_NOISE, LARGEST_NOISE = 1e-12, 1e-3  # shares of the output: less may be float64's, more is not rounding
+COORDINATES_HINT = ", or use along='coordinates', where a kink does not hide a bug"
 
 
 @dataclass(frozen=True)
@@ -25,19 +25,19 @@ class Failure:
 
     Attributes:
         backward, forward: the two values.
-        evidence: what the forward pass shows there.
-        doubt: by how much the backward pass's value changes when the tensors change in their last digits.
-        alone: whether a single coordinate moved.
-        method: how `forward` was found.
-        scale: the gradient's, and output_scale: the output's, as in the report's errors.
+        evidence: from the forward pass around the point.
+        backward_noise: the change of the backward pass's value when the tensors change in their last digits.
+        is_coordinate: whether a single coordinate was changed.
+        method: how `forward` was computed.
+        scale, output_scale: of the gradient and of the output, as in the report's errors.
         precision: eps of the coarsest dtype in use.
     """
 
     backward: float
     forward: float
     evidence: Evidence
-    doubt: float
-    alone: bool
+    backward_noise: float
+    is_coordinate: bool
     method: str
     scale: float
     output_scale: float
@@ -57,35 +57,38 @@ class Failure:
     def is_kink(self) -> bool:
         """Whether the one-sided slopes stay apart and the backward pass's value lies between them.
 
-        A direction crosses many kinks at once, whose gaps may cancel: there the value may lie outside. Where the gap is
-        far larger than the mismatch, the function is one that bends within a step.
+        A direction crosses many kinks at once, whose slope differences may cancel, so that the value may lie outside.
+        Where the slope difference is far larger than the mismatch, the function bends within a step.
         """
         kinks, middle = self.evidence.kinks, (self.evidence.left + self.evidence.right) / 2
-        between = abs(self.backward - middle) <= (0.55 if self.alone else 5) * kinks
+        between = abs(self.backward - middle) <= (0.55 if self.is_coordinate else 5) * kinks
         return between and kinks <= 1e4 * self.mismatch
 
     @property
     def backward_is_coarse(self) -> bool:
-        """Whether the backward pass, or a dtype below float64, does not carry the digits that differ."""
+        """Whether the mismatch is within the rounding errors of the backward pass, or of a dtype below float64."""
         coarse = 100 * self.precision * self.scale if self.precision > DOUBLE else 0.0
-        doubt = self.doubt if self.doubt <= LARGEST_NOISE * self.scale else 0.0  # above, another branch was taken
-        return self.mismatch <= max(WITHIN_NOISE * doubt, coarse)
+        noise = self.backward_noise
+        if noise > LARGEST_NOISE * self.scale:  # not rounding: the changed tensors took another branch
+            noise = 0.0
+        return self.mismatch <= max(WITHIN_NOISE * noise, coarse)
 
     @property
     def is_not_analytic(self) -> bool:
-        """Whether differences, unlike the complex step, find what the backward pass says."""
+        """Whether differences, unlike the complex step, agree with the backward pass."""
         nearest = min(abs(estimate - self.backward) for estimate in self.evidence.estimates)
         return self.method == "complex" and nearest <= 0.1 * self.mismatch
 
     @property
     def is_jump(self) -> bool:
-        """Whether the estimates are s + j/h, with a j that no rounding makes."""
+        """Whether the estimates are s + j/h, with a j larger than any rounding."""
         long, middle, short = self.evidence.estimates
         inverse = [1 / step for step in self.evidence.steps]
         jump = (short - middle) / (inverse[2] - inverse[1])
-        off = abs(middle - long - jump * (inverse[1] - inverse[0]))
-        apart = abs(short - middle)
-        return apart > 0.01 * self.mismatch and off <= 1e-3 * apart and abs(jump) > SMALLEST_JUMP * self.output_scale
+        residual = abs(middle - long - jump * (inverse[1] - inverse[0]))
+        change = abs(short - middle)
+        is_large = change > 0.01 * self.mismatch and abs(jump) > SMALLEST_JUMP * self.output_scale
+        return is_large and residual <= 1e-3 * change
 
     @property
     def is_noise(self) -> bool:
@@ -93,13 +96,16 @@ class Failure:
         noise = self.evidence.noise
         share = noise / max(self.output_scale, np.finfo(float).tiny)
         if share > LARGEST_NOISE or (self.method == "complex" and share <= SMALLEST_NOISE):
-            return False  # the complex step does not suffer from float64's rounding
+            return False  # the complex step has no rounding error of float64
         pairs = zip(self.evidence.steps, self.evidence.estimates, strict=True)
         return all(abs(estimate - self.backward) <= WITHIN_NOISE * noise / step for step, estimate in pairs)
 
     @property
     def is_settled(self) -> bool:
-        """Whether steps agree with each other better than with the backward pass, the shortest one but for rounding."""
+        """Whether the estimates agree with each other better than with the backward pass.
+
+        The shortest step's may differ by rounding.
+        """
         noise = self.evidence.noise
         far, near = np.abs(np.diff(self.evidence.estimates))
         rounded = noise <= LARGEST_NOISE * self.output_scale and near <= WITHIN_NOISE * noise / self.evidence.steps[2]
@@ -108,26 +114,26 @@ class Failure:
 
 
 def diagnose(failures: Sequence[Failure]) -> tuple[list[Failure], list[str]]:
-    """What each failure of a tensor looks like, as in `Element`.
+    """The kind of each failure of a tensor, as in `Element`.
 
     Returns:
-        The failures, noise and doubt raised to what is usual among them, since either may be small by chance; and what
-        they look like.
+        The failures, with noise and backward_noise raised to their medians, since either may be small by chance; and
+        their kinds.
     """
     smooth = [failure for failure in failures if failure.is_finite and not failure.is_kink]
     if smooth:
         noise = float(np.median([failure.evidence.noise for failure in smooth]))
-        doubt = float(np.median([failure.doubt for failure in smooth]))
-        failures = [_raised(failure, noise, doubt) for failure in failures]
-    return list(failures), [_looks_like(failure) for failure in failures]
+        backward_noise = float(np.median([failure.backward_noise for failure in smooth]))
+        failures = [_with_least_noise(failure, noise, backward_noise) for failure in failures]
+    return list(failures), [_kind(failure) for failure in failures]
 
 
-def _raised(failure: Failure, noise: float, doubt: float) -> Failure:
+def _with_least_noise(failure: Failure, noise: float, backward_noise: float) -> Failure:
     evidence = replace(failure.evidence, noise=max(failure.evidence.noise, noise))
-    return replace(failure, evidence=evidence, doubt=max(failure.doubt, doubt))
+    return replace(failure, evidence=evidence, backward_noise=max(failure.backward_noise, backward_noise))
 
 
-def _looks_like(failure: Failure) -> str:
+def _kind(failure: Failure) -> str:
     if not failure.is_finite:
         return "not finite"
     if failure.is_kink:
@@ -144,7 +150,7 @@ def _looks_like(failure: Failure) -> str:
 
 
 def summarize(kinds: Sequence[str]) -> str:
-    """What the tensor looks like: a bug if some element does, unless rounding is so common that a few look like one."""
+    """The kind of a tensor's failures: a bug if one is, unless so many are rounding that a few look like bugs."""
     counts = Counter(kinds)
     if counts["bug"] and 10 * counts["bug"] >= counts["rounding"] + counts["unsettled"]:
         return "bug"
@@ -152,7 +158,7 @@ def summarize(kinds: Sequence[str]) -> str:
 
 
 def explain(kind: str, failures: Sequence[Failure], hint: str) -> str:
-    """A sentence on the failures of this kind, with the numbers of the worst, which is the first."""
+    """A sentence on the failures of this kind, with the numbers of the first, which is the largest."""
     failure = failures[0]
     evidence = failure.evidence
     if kind == "not finite":
@@ -161,7 +167,7 @@ def explain(kind: str, failures: Sequence[Failure], hint: str) -> str:
     if kind == "kink":
         return (
             f"looks like a kink: the slope is {evidence.left:.4g} to the left and {evidence.right:.4g} to the right, "
-            f"at every step; move the tensor away from it{'' if failure.alone else COORDINATES_TELL}"
+            f"at every step; move the tensor away from it{'' if failure.is_coordinate else COORDINATES_HINT}"
         )
     if kind == "jump":
         return (
@@ -172,14 +178,15 @@ def explain(kind: str, failures: Sequence[Failure], hint: str) -> str:
         return f"looks like rounding: {_explain_rounding(failures)}"
     if kind == "not analytic":
         return (
-            "backward is what differences find, but not what the complex step finds: forward drops imaginary parts "
-            "(abs, real, a cast, an array that is not the one in params); use method='central'"
+            "backward agrees with differences but not with the complex step: forward drops imaginary parts (abs, real, "
+            "a cast, an array that is not the one in params); use method='central'"
         )
     if kind == "unsettled":
         values = ", ".join(f"{estimate:.4g}" for estimate in evidence.estimates)
         return (
-            f"cannot be told from a bug: steps from {evidence.steps[0]:.0e} to {evidence.steps[-1]:.0e} give {values}; "
-            "try method='complex', a shorter step in case it bends sharply, or a longer one in case of rounding"
+            f"cannot be distinguished from a bug: steps from {evidence.steps[0]:.0e} to {evidence.steps[-1]:.0e} give "
+            f"{values}; try method='complex', a shorter step in case it bends sharply, "
+            "or a longer one in case of rounding"
         )
     if failure.method == "complex":
         return f"looks like a bug: the complex step is exact{hint}"
@@ -187,11 +194,11 @@ def explain(kind: str, failures: Sequence[Failure], hint: str) -> str:
 
 
 def hint_at(backward: Array, forward: Array, shape: tuple[int, ...], tolerance: float) -> str:
-    """What turns the true gradient into the wrong one, where it is as simple as a factor; else an empty text.
+    """A simple relation of the wrong gradient to the correct one, such as a factor; an empty text if there is none.
 
     Args:
         backward, forward: (N,), all derivatives that were compared.
-        shape: of the tensor, where they are its coordinates; else empty.
+        shape: of the tensor, where the derivatives are by its coordinates; else empty.
         tolerance: largest relative difference from the factor.
     """
     if not (np.isfinite(backward).all() and np.isfinite(forward).all()):
@@ -216,10 +223,10 @@ def _explain_rounding(failures: Sequence[Failure]) -> str:
         if failure.precision > DOUBLE:
             return "an output or a derivative is not in float64; compute it in float64, or allow a larger tolerance"
         return (
-            f"backward changes by {failure.doubt:.1e} when the tensors change in their last digits; "
+            f"backward changes by {failure.backward_noise:.1e} when the tensors change in their last digits; "
             "take other inputs, write it so that less cancels, or allow a larger tolerance"
         )
-    # error O(share/h) + O(h⁴): the best step, and what it reaches
+    # error O(share/h) + O(h⁴): the step with the smallest error, and that error
     noise, step = max(failure.evidence.noise for failure in failures), failure.evidence.steps[0]
     share = noise / failure.scale
     return (

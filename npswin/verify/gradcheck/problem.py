@@ -1,6 +1,6 @@
-"""What a gradient check is asked about: a layer or a pair of functions, its tensors by name, and its passes.
+"""The layer or pair of functions of a gradient check, its tensors by name, and its passes.
 
-Every call of the user's code is made here, and whatever is changed for a call is put back after it.
+Every call of the user's code is made here. Tensors that are changed for a call are restored after it.
 """
 
 import inspect
@@ -12,7 +12,7 @@ import numpy as np
 
 from npswin.types import Array
 
-Move: TypeAlias = Mapping[str, Array]  # by tensor name: which way it goes; the others stay
+Direction: TypeAlias = Mapping[str, Array]  # by tensor name the change of a tensor; the others do not change
 
 
 class Problem:
@@ -21,7 +21,7 @@ class Problem:
     Attributes:
         layer: the layer, or None for a pair of functions.
         tensors: "input 0", … and the parameters, by name; changed in place for a call.
-        y: the output where the tensors are, in float64.
+        y: the output for the given tensors, in float64.
         weights: r.
         output_scale: the largest |r·y|.
         precision: eps of the coarsest dtype among the output's and the derivatives'.
@@ -30,17 +30,17 @@ class Problem:
     def __init__(self, layer_or_function: Any, inputs: Any, seed: int) -> None:
         arguments = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
         self.layer: Any = None if isinstance(layer_or_function, tuple) else layer_or_function
-        self.places: dict[str, int] = {}
-        for place, argument in enumerate(arguments):
+        self.argument_index: dict[str, int] = {}  # of the tensors that are inputs
+        for index, argument in enumerate(arguments):
             if isinstance(argument, np.ndarray) and np.issubdtype(argument.dtype, np.floating):
-                _require_float64(f"inputs[{place}]", argument)
-                arguments[place] = argument.copy()
-                self.places[f"input {place}"] = place
+                _require_float64(f"inputs[{index}]", argument)
+                arguments[index] = argument.copy()
+                self.argument_index[f"input {index}"] = index
         self.arguments = arguments
         self.params: dict[str, Array] = {} if self.layer is None else getattr(self.layer, "params", {})
         for name, parameter in self.params.items():
             _require_float64(f"params[{name!r}]", parameter)
-        self.tensors = {name: arguments[place] for name, place in self.places.items()} | self.params
+        self.tensors = {name: arguments[index] for name, index in self.argument_index.items()} | self.params
         if not self.tensors:
             raise ValueError(
                 "inputs: got no floating-point array and no parameter, expected something to differentiate by"
@@ -50,56 +50,53 @@ class Problem:
                 raise TypeError(f"layer: {type(self.layer).__name__} has no method {method}")
         self._forward = _seeded(self.layer.forward, seed) if self.layer is not None else layer_or_function[0]
         self._backward = self.layer.backward if self.layer is not None else layer_or_function[1]
-        with self._kept() as before:
+        with self._restored() as before:
             result = self._forward(*self.arguments)
             changed = [
-                name
-                for name, numbers in before.items()
-                if not np.array_equal(self.tensors[name], numbers, equal_nan=True)
+                name for name, saved in before.items() if not np.array_equal(self.tensors[name], saved, equal_nan=True)
             ]
         if changed:
-            raise ValueError(
-                f"forward: changes {changed[0]}, expected it to leave its inputs and parameters as they are"
-            )
+            raise ValueError(f"forward: changes {changed[0]}, expected it to leave its inputs and parameters unchanged")
         if not isinstance(result, tuple) or len(result) != 2:
             raise TypeError(f"forward: returned {type(result).__name__}, expected two things: y, cache")
         y, self.cache = result
         if np.size(y) == 0:
             raise ValueError(f"forward: got an output of shape {np.shape(y)}, expected at least one number")
         self.y = _real(y)
-        # Inputs are often drawn from default_rng(seed): with r equal to x, a transposed xᵀr would pass.
+        # Inputs are often drawn from default_rng(seed). Another seed is used for r: with r equal to x, xᵀr would be
+        # symmetric, and its transpose would pass.
         self.weights = np.asarray(np.random.default_rng([seed, *b"weights of L"]).standard_normal(self.y.shape))
         self.output_scale = float(np.abs(self.weights * self.y).max(initial=0))
         self.precision = _eps(y)
 
     def backward(self) -> dict[str, Array]:
-        """The gradient of L by each tensor as the backward pass has it; the layer's own `grads` stay as they were."""
+        """The gradient of L by each tensor from the backward pass; the layer's own `grads` do not change."""
         return self._gradients(self.cache)
 
-    def nudged_backward(self, seed: int) -> dict[str, Array]:
-        """The same with each number of each tensor up to four units of its last digit higher or lower."""
+    def perturbed_backward(self, seed: int) -> dict[str, Array]:
+        """As `backward`, with each number of each tensor changed by up to four units of its last digit."""
         rng, eps = np.random.default_rng(seed), np.finfo(float).eps
-        with self._kept():
+        with self._restored():
             for tensor in self.tensors.values():
                 tensor *= 1 + eps * rng.integers(-4, 5, tensor.shape)
             return self._gradients(self._forward(*self.arguments)[1])
 
-    def outputs(self, move: Move, steps: tuple[float, ...]) -> list[Array]:
-        """y after a move by each of these steps, in float64."""
+    def outputs(self, direction: Direction, steps: tuple[float, ...]) -> list[Array]:
+        """y at each of these steps along a direction, in float64."""
         found = []
-        with self._kept(move) as kept:
+        with self._restored(direction) as before:
             for step in steps:
-                for name, direction in move.items():
-                    self.tensors[name][...] = kept[name] + step * direction
+                for name, change in direction.items():
+                    self.tensors[name][...] = before[name] + step * change
                 found.append(_real(self._forward(*self.arguments)[0]))
         return found
 
-    def imaginary_output(self, move: Move, step: float) -> Array:
-        """Im y after a move by i·step; a layer's arrays in `params` make room for complex ones meanwhile."""
-        moved = {name: tensor + 1j * step * move.get(name, 0.0) for name, tensor in self.tensors.items()}
+    def imaginary_output(self, direction: Direction, step: float) -> Array:
+        """Im y at i·step along a direction; `params` of a layer has complex arrays during the call."""
+        moved = {name: tensor + 1j * step * direction.get(name, 0.0) for name, tensor in self.tensors.items()}
         arguments = list(self.arguments)
-        for name, place in self.places.items():
-            arguments[place] = moved[name]
+        for name, index in self.argument_index.items():
+            arguments[index] = moved[name]
         before = dict(self.params)
         try:
             self.params.update({name: moved[name] for name in before})
@@ -107,17 +104,19 @@ class Problem:
         finally:
             self.params.update(before)
 
-    def reach(self, move: Move) -> float:
-        """The largest |number| that moves, or 1 where all are smaller: the unit of a step."""
-        return max(1.0, *(float(np.abs(self.tensors[name][way != 0]).max(initial=0)) for name, way in move.items()))
+    def step_unit(self, direction: Direction) -> float:
+        """The largest |number| that changes along a direction, or 1 where all are smaller."""
+        changing = (self.tensors[name][change != 0] for name, change in direction.items())
+        return max(1.0, *(float(np.abs(numbers).max(initial=0)) for numbers in changing))
 
     @contextmanager
-    def _kept(self, names: Any = None) -> Iterator[dict[str, Array]]:
-        kept = {name: self.tensors[name].copy() for name in (self.tensors if names is None else names)}
+    def _restored(self, names: Any = None) -> Iterator[dict[str, Array]]:
+        """Yields copies of these tensors, or of all, and restores the tensors at the end of the with block."""
+        before = {name: self.tensors[name].copy() for name in (self.tensors if names is None else names)}
         try:
-            yield kept
+            yield before
         finally:
-            for name, values in kept.items():
+            for name, values in before.items():
                 self.tensors[name][...] = values
 
     def _gradients(self, cache: Any) -> dict[str, Array]:
@@ -132,11 +131,12 @@ class Problem:
             for name in self.params:
                 grads[name][...] = before[name]
         results = [one for one in (result if isinstance(result, tuple) else (result,)) if one is not None]
-        if len(results) != len(self.places):
+        if len(results) != len(self.argument_index):
             raise ValueError(
-                f"backward: got {len(results)} derivatives, expected {len(self.places)}, one for each float input"
+                f"backward: got {len(results)} derivatives, expected {len(self.argument_index)}, "
+                "one for each float input"
             )
-        for name, derivative in zip(self.places, results, strict=True):
+        for name, derivative in zip(self.argument_index, results, strict=True):
             found[name] = derivative
         for name, tensor in self.tensors.items():
             if np.shape(found[name]) != tensor.shape:
@@ -152,7 +152,7 @@ def _seeded(forward: Callable[..., Any], seed: int) -> Callable[..., Any]:
 
 
 def _real(y: Any) -> Array:
-    """A copy in float64: y may be an input that is changed afterwards."""
+    """A copy in float64, since y may be an input that is changed later."""
     return np.asarray(y).astype(np.float64, casting="same_kind")
 
 
@@ -163,4 +163,4 @@ def _eps(array: Any) -> float:
 
 def _require_float64(name: str, array: Array) -> None:
     if array.dtype != np.float64:
-        raise ValueError(f"{name}: got dtype {array.dtype}, expected float64 (differences in float32 prove nothing)")
+        raise ValueError(f"{name}: got dtype {array.dtype}, expected float64 (float32 is too inaccurate)")

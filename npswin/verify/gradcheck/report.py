@@ -1,10 +1,12 @@
-"""What a gradient check found, tensor by tensor, and how it prints."""
+"""The report of a gradient check, tensor by tensor, and its text."""
 
 from dataclasses import dataclass
 
+from npswin.deprecation import renamed_attribute
+
 
 class GradcheckError(AssertionError):
-    """A backward pass that is not the derivative of its forward pass; the message is the report."""
+    """A backward pass is not the derivative of its forward pass; the message is the report."""
 
 
 @dataclass(frozen=True)
@@ -12,13 +14,13 @@ class Element:
     """One derivative that was compared.
 
     Attributes:
-        place: an index into the tensor, or the direction's number.
+        index: into the tensor, or the direction's number.
         backward, forward: the two values.
         looks_like: "bug", "kink", "jump", "rounding", "not analytic", "unsettled" or "not finite"; empty where it is
-            right or was not looked at.
+            correct or was not examined.
     """
 
-    place: tuple[int, ...]
+    index: tuple[int, ...]
     backward: float
     forward: float
     looks_like: str = ""
@@ -28,21 +30,23 @@ class Element:
         """backward − forward."""
         return self.backward - self.forward
 
+    place = renamed_attribute("place", "index")
+
 
 @dataclass(frozen=True)
 class TensorCheck:
-    """What was found for one tensor.
+    """The check of one tensor.
 
     Attributes:
-        name: "input 0", …, the parameter's name, or "all tensors" where they moved together.
+        name: "input 0", …, the parameter's name, or "all tensors" where they changed together.
         shape: of the tensor; empty for all.
         along: how many derivatives were compared, and whether along "coordinates", "directions" or "joint directions".
-        error: the largest difference between backward pass and forward pass, over the gradient's scale.
+        error: the largest difference between backward pass and forward pass, divided by the gradient's scale.
         tolerance: the largest error that passes.
         compared, differing: how many derivatives were compared, and how many of them exceed the tolerance.
-        elements: those of the largest differences, the worst first.
-        looks_like: what the failure looks like, as in `Element`; empty where the tensor passed.
-        explanation: why, and what to do about it.
+        elements: those with the largest differences, the largest first.
+        looks_like: the kind of failure, as in `Element`; empty where the tensor passed.
+        explanation: the reason for this kind, and what to do.
     """
 
     name: str
@@ -63,29 +67,29 @@ class TensorCheck:
 
     @property
     def worst(self) -> tuple[int, ...]:
-        """Where the largest difference is."""
-        return self.elements[0].place
+        """The index of the largest difference."""
+        return self.elements[0].index
 
     @property
     def backward(self) -> float:
-        """What the backward pass says there."""
+        """The backward pass's value at `worst`."""
         return self.elements[0].backward
 
     @property
     def forward(self) -> float:
-        """What the forward pass says there."""
+        """The forward pass's value at `worst`."""
         return self.elements[0].forward
 
     def lines(self, width: int) -> list[str]:
-        """One line, or, where it failed, some more: what it looks like, and the worst elements."""
+        """One line; for a failure also the kind of failure and the elements with the largest differences."""
         head = f"  {'ok  ' if self.ok else 'FAIL'}  {self.name:{width}}  error {self.error:.1e}  ({self.along})"
         if self.ok:
             return [head]
         lines = [f"{head}  {self.differing} of {self.compared} differ", f"        {self.explanation}"]
         for element in self.elements:
-            where = f"at {element.place}" if "coordinate" in self.along else f"direction {element.place[0]}"
+            where = f"at {element.index}" if "coordinate" in self.along else f"direction {element.index[0]}"
             lines.append(
-                f"        {where}: backward {element.backward:.9g}, forward says {element.forward:.9g}, "
+                f"        {where}: backward {element.backward:.9g}, forward {element.forward:.9g}, "
                 f"difference {element.difference:.1e}"
             )
         return lines
@@ -93,7 +97,7 @@ class TensorCheck:
 
 @dataclass(frozen=True)
 class GradcheckReport:
-    """All tensors' checks; prints as a table, worst first."""
+    """The checks of all tensors. `print` it: a table with failures first."""
 
     method: str
     checks: tuple[TensorCheck, ...]

@@ -1,7 +1,7 @@
-"""Swin as a graph whose every tensor, and every gradient, can be computed from any others that are given."""
+"""Swin as a graph: computes any tensor and any gradient from any other tensors that are given."""
 
 from npswin.verify.graph.node import GRADIENT, Graph, Node, Operation
-from npswin.verify.graph.precision import UNIT_ROUNDOFF, Arithmetic, holds, unit_of_stored
+from npswin.verify.graph.precision import UNIT_ROUNDOFF, Arithmetic, is_exact_in, storage_roundoff
 from npswin.verify.graph.run import Run, differing
 from npswin.verify.graph.swin import swin_graph
 
@@ -14,7 +14,7 @@ __all__ = [
     "Operation",
     "Run",
     "differing",
-    "holds",
+    "is_exact_in",
+    "storage_roundoff",
     "swin_graph",
-    "unit_of_stored",
 ]

@@ -1,4 +1,4 @@
-"""A computation as a graph: which operation made which tensor from which."""
+"""A computation as a graph: each node is a tensor, with its operation and the operation's inputs."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -8,24 +8,24 @@ from typing import Any
 from npswin.types import Array
 
 Shape = tuple[int, ...]
-GRADIENT = "grad/"  # before a tensor's name: the derivative of the loss by it
+GRADIENT = "grad/"  # prefix of a tensor's name, for the derivative of the loss by the tensor
 
 
 def summed_where_repeated(y: Shape, *inputs: Shape) -> tuple[int, ...]:
-    """The `terms` of an operation that sums nothing, though its backward pass does where it repeated an input."""
+    """The `terms` of an operation without a sum in its forward pass; the backward pass sums over a repeated input."""
     return 1, *(max(1, math.prod(y) // max(1, math.prod(shape))) for shape in inputs)
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A pair of functions, as everywhere in `npswin.ops`.
+    """A pair of a forward and a backward function, as in `npswin.ops`.
 
     Attributes:
         name: such as "layer_norm".
         forward: (*inputs, **settings) -> y, cache.
-        backward: (dy, cache) -> the derivative by each input in order; None for one that has none, such as labels.
-        terms: (y's shape, *inputs' shapes) -> how many terms are summed for a number of y, and for one of the
-            derivative by each input. Sums in another order differ the more, the longer they are.
+        backward: (dy, cache) -> the derivative by each input in order; None for one without, such as labels.
+        terms: (y's shape, *inputs' shapes) -> how many terms are summed for a number of y, and for a number of the
+            derivative by each input. The rounding error of a sum grows with the number of its terms.
         multiplies: whether it is a product of matrices, as tensor cores compute it.
     """
 
@@ -38,16 +38,16 @@ class Operation:
 
 @dataclass(frozen=True)
 class Node:
-    """One tensor and how it comes about.
+    """One tensor, and how it is computed.
 
     Attributes:
-        name: by the module's official path, such as "layers.0.blocks.1.attn.scores".
-        operation: what computes it; None for a source: pixels, labels, a parameter.
+        name: the module's official path and the tensor's name, such as "layers.0.blocks.1.attn.scores".
+        operation: computes it; None for a source: pixels, labels, a parameter.
         inputs: names of the tensors that it is computed from, parameters included.
         settings: the operation's keyword arguments.
-        axes: the layout in words, such as "B, nW, heads, query, key".
-        formula: how it follows from its inputs.
-        source: where the paper says so.
+        axes: the layout, such as "B, nW, heads, query, key".
+        formula: of the operation.
+        source: the paper and section with the formula.
     """
 
     name: str
@@ -64,8 +64,8 @@ class Graph:
 
     Attributes:
         nodes: by name.
-        consumers: for each tensor the names of those that are computed from it.
-        differentiable: the names of those that have a gradient: between a parameter, or "input", and the loss.
+        consumers: by name the names of the tensors that are computed from it.
+        differentiable: the names of the tensors with a gradient: those between a parameter, or "input", and the loss.
     """
 
     def __init__(self, nodes: Iterable[Node]) -> None:
@@ -78,7 +78,7 @@ class Graph:
         self.differentiable = self._differentiable()
 
     def replaced(self, changes: Mapping[str, Node]) -> "Graph":
-        """The graph with some nodes made otherwise."""
+        """The graph with some nodes replaced."""
         return Graph({**self.nodes, **changes}.values())
 
     @property
@@ -109,18 +109,18 @@ class Graph:
 
     def _differentiable(self) -> set[str]:
         last = next(reversed(self.nodes))
-        leads, reached = {last}, set(self.parameters) | {"input"}
+        leads_to_loss, reached = {last}, set(self.parameters) | {"input"}
         for name in reversed(self.nodes):
-            if name in leads:
-                leads.update(self.nodes[name].inputs)
+            if name in leads_to_loss:
+                leads_to_loss.update(self.nodes[name].inputs)
         for name, node in self.nodes.items():
             if any(read in reached for read in node.inputs):
                 reached.add(name)
-        return leads & reached
+        return leads_to_loss & reached
 
 
 def _ordered(nodes: Mapping[str, Node]) -> dict[str, Node]:
-    """As given, but each node after what it reads."""
+    """The nodes in the given order, except that each comes after its inputs."""
     ordered: dict[str, Node] = {}
     entered = set()
     for start in nodes:

@@ -1,4 +1,4 @@
-"""The operations that a graph of Swin is made of: words of `npswin.ops`, and the moves and products between them."""
+"""The operations of Swin's graph: ops of `npswin.ops`, and the rearrangements and products between them."""
 
 import math
 from collections.abc import Callable
@@ -37,12 +37,12 @@ from npswin.verify.graph.node import Operation, Shape
 
 
 def one_input(backward: Callable[[Array, Any], Array]) -> Callable[[Array, Any], tuple[Array, ...]]:
-    """A backward function that returns dx alone, as one that returns a tuple."""
+    """Wrap a backward function that returns dx alone, so that it returns a tuple."""
     return lambda dy, cache: (backward(dy, cache),)
 
 
 def constant(name: str, compute: Callable[..., Array]) -> Operation:
-    """An operation whose inputs have no derivative."""
+    """An operation without derivatives by its inputs."""
     return Operation(name, lambda *inputs, **settings: (compute(*inputs, **settings), len(inputs)), _no_derivatives)
 
 
@@ -52,6 +52,10 @@ def _no_derivatives(dy: Array, count: int) -> tuple[None, ...]:
 
 def _normalize(pixels: Array, mean: tuple[float, ...], std: tuple[float, ...]) -> Array:
     return (pixels / 255 - np.reshape(mean, (-1, 1, 1))) / np.reshape(std, (-1, 1, 1))
+
+
+def _mask(height: int, width: int, window_size: int, shift: int, mask_value: float) -> Array:
+    return shift_mask(height, width, window_size, shift, mask_value, "float64")
 
 
 def _pad_forward(x: Array, window_size: int) -> tuple[Array, Any]:
@@ -68,7 +72,7 @@ def _crop_backward(dy: Array, shape: Any) -> tuple[Array]:
     return (dx,)
 
 
-def _shift_forward(x: Array, shift: int) -> tuple[Array, Any]:
+def _shift_forward(x: Array, shift: int) -> tuple[Array, Any]:  # `shift` is the name in answer keys
     return cyclic_shift(x, shift), shift
 
 
@@ -118,11 +122,11 @@ def _scores_backward(dy: Array, cache: Any) -> tuple[Array, Array]:
     return dy @ k, dy.swapaxes(-1, -2) @ q
 
 
-def _mix_forward(probabilities: Array, v: Array) -> tuple[Array, Any]:
+def _context_forward(probabilities: Array, v: Array) -> tuple[Array, Any]:
     return probabilities @ v, (probabilities, v)
 
 
-def _mix_backward(dy: Array, cache: Any) -> tuple[Array, Array]:
+def _context_backward(dy: Array, cache: Any) -> tuple[Array, Array]:
     probabilities, v = cache
     return dy @ v.swapaxes(-1, -2), probabilities.swapaxes(-1, -2) @ dy
 
@@ -158,14 +162,14 @@ def _loss_backward(dloss: Array, cache: Any) -> tuple[Array, None]:
 
 
 def _rows_summed(y: Shape, x: Shape, weight: Shape, *bias: Shape) -> tuple[int, ...]:
-    """Of y = x Wᵀ + b and of a norm: over the channels for y and dx, over all rows for the parameters."""
+    """Terms of y = x Wᵀ + b and of a norm: the channels for y and dx, all rows for the parameters' gradients."""
     rows = math.prod(y) // y[-1]
     terms_of_y = math.prod(weight[1:]) if len(weight) > 1 else y[-1]
     return terms_of_y, weight[0], rows, *[rows] * len(bias)
 
 
 def _products_summed(y: Shape, a: Shape, b: Shape) -> tuple[int, ...]:
-    """Of a product a b or a bᵀ of many small matrices."""
+    """Terms of a product a b or a bᵀ of many small matrices."""
     multiply_adds = math.prod(y) * a[-1]
     return a[-1], multiply_adds // math.prod(a), multiply_adds // math.prod(b)
 
@@ -174,7 +178,7 @@ def _last_axis_summed(y: Shape, x: Shape) -> tuple[int, ...]:
     return y[-1], y[-1]
 
 
-def _places_summed(y: Shape, x: Shape) -> tuple[int, ...]:
+def _positions_summed(y: Shape, x: Shape) -> tuple[int, ...]:
     return x[1] * x[2], 1
 
 
@@ -183,7 +187,7 @@ def _classes_summed(y: Shape, logits: Shape, labels: Shape) -> tuple[int, ...]:
 
 
 NORMALIZE = constant("normalize", _normalize)
-MASK = constant("shift_mask", lambda **settings: shift_mask(**settings, dtype="float64"))
+MASK = constant("shift_mask", _mask)
 PATCH_EMBED = Operation("patch_embed", patch_embed_forward, patch_embed_backward, _rows_summed, multiplies=True)
 POSITION_EMBED = Operation("position_embed", _position_embed_forward, position_embed_backward)
 LAYER_NORM = Operation("layer_norm", layer_norm_forward, layer_norm_backward, _rows_summed)
@@ -207,9 +211,9 @@ POSITION_BIAS = Operation("position_bias", position_bias_forward, one_input(posi
 ADD_BIAS = Operation("add_bias", _bias_forward, _bias_backward)
 ADD_MASK = Operation("add_mask", _mask_forward, lambda dy, _: (dy, None))
 SOFTMAX = Operation("softmax", softmax_forward, one_input(softmax_backward), _last_axis_summed)
-MIX = Operation("mix", _mix_forward, _mix_backward, _products_summed, multiplies=True)
+CONTEXT = Operation("mix", _context_forward, _context_backward, _products_summed, multiplies=True)
 MERGE = Operation("merge_heads", _merge_forward, one_input(unmerge_heads))
 RESIDUAL = Operation("residual", residual_forward, residual_backward)
 CONCAT = Operation("patch_concat", patch_concat_forward, one_input(patch_concat_backward))
-POOL = Operation("mean_pool", mean_pool_forward, one_input(mean_pool_backward), _places_summed)
+POOL = Operation("mean_pool", mean_pool_forward, one_input(mean_pool_backward), _positions_summed)
 LOSS = Operation("cross_entropy", _loss_forward, _loss_backward, _classes_summed)

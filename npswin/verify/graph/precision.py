@@ -1,13 +1,14 @@
-"""Arithmetic of a given precision: what is stored is rounded, and with noise, rounded as luck has it.
+"""Arithmetic of a given precision: stored numbers are rounded, to nearest or at random.
 
-A port sums in another order than we do, and its compiler contracts other products. What that does to a tensor is what
-random roundings do to it (Vignes 1993: stochastic arithmetic): each stored number y becomes y (1 + u ξ), ξ uniform in
-(-1, 1), u the unit roundoff.
+A port takes sums in another order than npswin, and its compiler contracts other products. The effect on a tensor is
+that of random roundings (Vignes 1993: stochastic arithmetic): each stored number y becomes y (1 + u ξ), with ξ uniform
+in (-1, 1) and u the unit roundoff.
 
 A sum of n terms that are added one after the other is rounded n times, each time as large as it is by then. With terms
 of deviation σ the k-th partial sum is √k σ, a rounding of it has the deviation u √k σ/√3, and all together
-u σ √(Σ k / 3) = u σ n/√6: beside the sum's own size √n σ that is u √(n/6). So much noise is added as well. Products
-of 16 bits are summed in float32; the rows of a parameter's gradient are not everywhere (PyTorch's norms on a CPU).
+u σ √(Σ k / 3) = u σ n/√6: relative to the sum's own size √n σ that is u √(n/6). Noise of this size is added as well.
+Products of 16 bits are summed in float32. The rows of a parameter's gradient are not always, as in PyTorch's norms on a
+CPU.
 """
 
 from dataclasses import dataclass
@@ -23,12 +24,12 @@ UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "tf32": 2.0**-11, "fl
 
 @dataclass
 class Arithmetic:
-    """How numbers are computed and kept.
+    """How numbers are computed and stored.
 
     Attributes:
         precision: "float64", "float32", "tf32", "float16" or "bfloat16"; the last two are computed in float32 and
-            rounded when they are stored, as tensor cores do; tf32 is float32 whose products take float16's digits.
-        seed: makes roundings random, the same for the same tensor whatever was computed before; None rounds to nearest.
+            rounded when they are stored, as tensor cores do; tf32 is float32 with products of float16's digits.
+        seed: of random roundings, which for a tensor depend on its name alone; None rounds to nearest.
     """
 
     precision: str
@@ -36,16 +37,16 @@ class Arithmetic:
 
     @property
     def dtype(self) -> Any:
-        """In which NumPy computes."""
+        """The dtype in which NumPy computes."""
         return np.float64 if self.precision == "float64" else np.float32
 
-    def taken(self, array: Array, name: str = "", precision: str | None = None) -> Array:
-        """An array from elsewhere, whose numbers are of that precision, as this arithmetic reads it."""
+    def load(self, array: Array, name: str = "", precision: str | None = None) -> Array:
+        """A given array, with numbers of `precision`, rounded as this arithmetic stores it; integers stay."""
         if not np.issubdtype(array.dtype, np.floating):
             return array
-        return self.stored(array, name, unit=unit_of_stored(precision or self.precision))
+        return self.store(array, name, unit=storage_roundoff(precision or self.precision))
 
-    def stored(
+    def store(
         self,
         array: Array,
         name: str = "",
@@ -54,47 +55,47 @@ class Arithmetic:
         product: bool = False,
         unit: float = 0.0,
     ) -> Array:
-        """An array as this arithmetic keeps it.
+        """A computed array, rounded as this arithmetic stores it.
 
         Args:
-            array: what was computed.
-            name: of the tensor, which draws its roundings.
-            terms: how many were summed for each number.
-            rows: whether these are the rows of a parameter's gradient.
-            product: whether matrices were multiplied.
-            unit: roundoff of the numbers, where it is coarser than the arithmetic's.
+            array: the numbers.
+            name: of the tensor; seeds its random roundings.
+            terms: how many terms were summed for each number.
+            rows: whether these terms are the rows of a parameter's gradient.
+            product: whether it is a product of matrices.
+            unit: the unit roundoff of the numbers, where it is coarser than the arithmetic's.
         """
         array = np.asarray(array, self.dtype)
         if self.seed is not None:
-            own = unit_of_stored(self.precision)
+            own = storage_roundoff(self.precision)
             rng = np.random.default_rng([self.seed, crc32(name.encode())])
             noise = rng.random(array.shape, np.float32) * 2 - 1
             finite = np.where(np.isfinite(array), array, 0)
             noise *= max(unit, own) * finite
             if terms > 1:
                 sums = rng.standard_normal(array.shape, np.float32)
-                noise += (own if rows else np.finfo(self.dtype).eps / 2) * np.sqrt(terms / 6) * _usual(finite) * sums
+                noise += (own if rows else np.finfo(self.dtype).eps / 2) * np.sqrt(terms / 6) * _rms(finite) * sums
             if product and self.precision == "tf32":  # both factors of each term were rounded
-                noise += UNIT_ROUNDOFF["tf32"] * _usual(finite) * rng.standard_normal(array.shape, np.float32)
+                noise += UNIT_ROUNDOFF["tf32"] * _rms(finite) * rng.standard_normal(array.shape, np.float32)
             with np.errstate(over="ignore"):
                 noisy = array + noise
             array = np.where(np.isfinite(noisy), noisy, array).astype(self.dtype)
         return rounded(array, self.precision)
 
 
-def unit_of_stored(precision: str) -> float:
-    """The unit roundoff of numbers that are kept in a precision; those of tf32 are float32 numbers."""
+def storage_roundoff(precision: str) -> float:
+    """The unit roundoff of numbers stored in a precision; those of tf32 are float32 numbers."""
     return UNIT_ROUNDOFF["float32" if precision == "tf32" else precision]
 
 
-def _usual(array: Array) -> float:
+def _rms(array: Array) -> float:
     """The root mean square."""
     flat = array.reshape(-1)
     return float(np.sqrt(np.vdot(flat, flat) / flat.size)) if flat.size else 0.0
 
 
-def holds(precision: str, array: Array) -> bool:
-    """Whether each number of an array is one of this precision's."""
+def is_exact_in(precision: str, array: Array) -> bool:
+    """Whether a precision represents every number of an array exactly."""
     finite = array[np.isfinite(array)]
     with np.errstate(over="ignore"):
         short = finite.astype(np.float64 if precision == "float64" else np.float32)
@@ -102,15 +103,15 @@ def holds(precision: str, array: Array) -> bool:
 
 
 def rounded(array: Array, precision: str) -> Array:
-    """Float32 numbers to the nearest ones of 16 bits, as float32 still."""
+    """Float32 numbers rounded to the nearest of 16 bits, for float16 and bfloat16; the dtype stays float32."""
     if precision == "float16":
         with np.errstate(over="ignore"):
             return array.astype(np.float16).astype(np.float32)
     if precision == "bfloat16":
         bits = np.asarray(array, np.float32, order="C").view(np.uint32)
         even = (bits >> 16) & 1
-        kept = ((bits + 0x7FFF + even) & np.uint32(0xFFFF0000)).view(np.float32)
-        return np.where(np.isfinite(array), kept, array)
+        nearest = ((bits + 0x7FFF + even) & np.uint32(0xFFFF0000)).view(np.float32)
+        return np.where(np.isfinite(array), nearest, array)
     return array
 
 

@@ -1,4 +1,4 @@
-"""A graph computed: any tensor or gradient, from what is given and from nothing that is not needed."""
+"""Computes any tensor or gradient of a graph from given tensors, and only the tensors needed for it."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -7,22 +7,22 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph.node import GRADIENT, Graph, Node
-from npswin.verify.graph.precision import FLOAT64, Arithmetic, unit_of_stored
+from npswin.verify.graph.precision import FLOAT64, Arithmetic, storage_roundoff
 
-KEPT = 4  # nodes whose derivatives are not computed again
+CACHED_NODES = 4  # whose derivatives are cached
 
 
 class Run:
-    """Values of a graph's tensors, where those that are given take the place of those that would be computed.
+    """Computes a graph's tensors and gradients; a given tensor is used in place of the computed one.
 
     Args:
-        graph: what is computed.
+        graph: the computation.
         given: tensors by name, gradients by "grad/" + name; the sources among them.
-        arithmetic: in which precision.
-        stored: the precisions of tensors that are kept in a coarser one.
+        arithmetic: the precision and its rounding.
+        stored: by name the precision of tensors that are stored in a coarser one.
 
-    With a port's tensors given, `predicted(name)` is what the operation makes of the *port's own* inputs: where that is
-    not what the port has, the error was born in this operation.
+    With a port's tensors given, `compute(name)` is the operation's result on the *port's own* inputs. Where the port
+    has another tensor, this operation of the port is wrong.
     """
 
     def __init__(
@@ -33,82 +33,88 @@ class Run:
         stored: Mapping[str, str] | None = None,
     ) -> None:
         self.graph, self.given, self.arithmetic, self.stored = graph, given, arithmetic, stored or {}
-        self.known: dict[str, Array] = {}
+        self._values: dict[str, Array] = {}
         self._derivatives: dict[str, tuple[tuple[Array | None, ...], tuple[int, ...]]] = {}
 
-    def on(self, graph: Graph, differing: Collection[str]) -> "Run":
-        """The run of another graph, which takes over all values but those that are `differing`."""
+    def with_graph(self, graph: Graph, differing: Collection[str]) -> "Run":
+        """The run of another graph. It reuses all values but those of the tensors named in `differing`."""
         run = Run(graph, self.given, self.arithmetic, self.stored)
-        run.known = {name: value for name, value in self.known.items() if name in self.given or name not in differing}
+        run._values = {
+            name: value for name, value in self._values.items() if name in self.given or name not in differing
+        }
         return run
 
     def replaced(self, changes: Mapping[str, Node]) -> "Run":
-        """The run of the graph with some nodes made otherwise."""
+        """The run of the graph with some nodes replaced."""
         graph = self.graph.replaced(changes)
-        return self.on(graph, differing(self.graph, graph, self.given))
+        return self.with_graph(graph, differing(self.graph, graph, self.given))
 
     def value(self, name: str) -> Array:
-        """What is given under this name; else what is predicted."""
-        if name not in self.known:
+        """The given tensor of this name; else the computed one."""
+        if name not in self._values:
             if name in self.given:
-                self.known[name] = self.arithmetic.taken(self.given[name], name, self.stored.get(name))
+                self._values[name] = self.arithmetic.load(self.given[name], name, self.stored.get(name))
             else:
-                self.known[name] = self.predicted(name)
-        return self.known[name]
+                self._values[name] = self.compute(name)
+        return self._values[name]
 
-    def predicted(self, name: str) -> Array:
-        """What the tensor's operation makes of its inputs' values."""
+    def compute(self, name: str) -> Array:
+        """The result of the tensor's operation on its inputs' values, even if the tensor is given."""
         for needed in self._order(name):
-            if needed != name and needed not in self.known:
-                self.known[needed] = self._predict(needed)
-        return self._predict(name)
+            if needed != name and needed not in self._values:
+                self._values[needed] = self._compute(needed)
+        return self._compute(name)
 
     def gradient(self, name: str) -> Array:
-        """What is given as the gradient by this tensor; else what is predicted."""
+        """The given gradient by this tensor; else the computed one."""
         return self.value(GRADIENT + name)
 
     def _order(self, name: str) -> list[str]:
-        """What has to be computed before this one can be, in order."""
+        """The tensors to compute for this one, in order; itself last."""
         order: list[str] = []
-        waiting, seen = [(name, False)], set()
+        waiting, visited = [(name, False)], set()
         while waiting:
             each, ready = waiting.pop()
             if ready:
                 order.append(each)
                 continue
-            if each in seen:
+            if each in visited:
                 continue
-            seen.add(each)
+            visited.add(each)
             waiting.append((each, True))
-            for read in self.reads(each):
-                if read not in self.known:
+            for read in self.inputs_of(each):
+                if read not in self._values:
                     if read in self.given:
                         self.value(read)
                     else:
                         waiting.append((read, False))
         return order
 
-    def reads(self, name: str) -> list[str]:
-        """What a tensor or gradient is computed from."""
+    def inputs_of(self, name: str) -> list[str]:
+        """The names of the tensors and gradients from which a tensor or gradient is computed.
+
+        Raises:
+            KeyError: a source, which is not computed.
+        """
         if not name.startswith(GRADIENT):
             node = self.graph.nodes[name]
             if node.operation is None:
                 raise KeyError(name)
             return list(node.inputs)
-        reads = []
+        inputs = []
         for consumer in self.graph.consumers[name.removeprefix(GRADIENT)]:
             if consumer in self.graph.differentiable:
-                reads += [GRADIENT + consumer, *self.graph.nodes[consumer].inputs]
-        return reads
+                inputs += [GRADIENT + consumer, *self.graph.nodes[consumer].inputs]
+        return inputs
 
-    def _predict(self, name: str) -> Array:
+    def _compute(self, name: str) -> Array:
         if name.startswith(GRADIENT):
-            return self._predict_gradient(name.removeprefix(GRADIENT))
+            return self._compute_gradient(name.removeprefix(GRADIENT))
         y, _, terms = self._forward(name)
-        return self.arithmetic.stored(y, name, terms[0], product=self._multiplies(name), unit=self._unit(name))
+        return self.arithmetic.store(y, name, terms[0], product=self._multiplies(name), unit=self._unit(name))
 
     def _forward(self, name: str) -> tuple[Array, Any, tuple[int, ...]]:
-        """y, the cache, and how many terms were summed for y and will be for the derivative by each input."""
+        """y, the cache, and how many terms are summed for y and for the derivative by each input."""
         node = self.graph.nodes[name]
         assert node.operation is not None
         inputs = [self.value(read) for read in node.inputs]
@@ -116,18 +122,20 @@ class Run:
         return y, cache, node.operation.terms(y.shape, *(one.shape for one in inputs))
 
     def _backward(self, name: str) -> tuple[tuple[Array | None, ...], tuple[int, ...]]:
-        """The derivatives by each input of a node, and how many terms each sums; the last few are kept, since the
-        inputs of a node follow each other in a backward pass."""
+        """The derivatives by each input of a node, and how many terms are summed for each.
+
+        The last few are cached, since a backward pass needs those of a node's inputs one after the other.
+        """
         if name not in self._derivatives:
             _, cache, (_, *terms) = self._forward(name)
             operation = self.graph.nodes[name].operation
             assert operation is not None
             self._derivatives[name] = operation.backward(self.gradient(name), cache), tuple(terms)
-            if len(self._derivatives) > KEPT:
+            if len(self._derivatives) > CACHED_NODES:
                 del self._derivatives[next(iter(self._derivatives))]
         return self._derivatives[name]
 
-    def _predict_gradient(self, name: str) -> Array:
+    def _compute_gradient(self, name: str) -> Array:
         total: Any = None
         most = 1
         for consumer in self.graph.consumers[name]:
@@ -138,15 +146,15 @@ class Run:
                 if read == name and derivative is not None:
                     total = derivative if total is None else total + derivative
                     most = max(most, count)
-        if total is None:  # the loss itself, or what does not lead to it
+        if total is None:  # the loss itself, or a tensor that does not lead to it
             last = name == next(reversed(self.graph.nodes))
             total = np.ones((), self.arithmetic.dtype) if last else np.zeros_like(self.value(name))
         rows = self.graph.nodes[name].axes == "parameter"
         product = any(map(self._multiplies, self.graph.consumers[name]))
-        return self.arithmetic.stored(total, GRADIENT + name, most, rows, product, self._unit(GRADIENT + name))
+        return self.arithmetic.store(total, GRADIENT + name, most, rows, product, self._unit(GRADIENT + name))
 
     def _unit(self, name: str) -> float:
-        return unit_of_stored(self.stored[name]) if name in self.stored else 0.0
+        return storage_roundoff(self.stored[name]) if name in self.stored else 0.0
 
     def _multiplies(self, name: str) -> bool:
         operation = self.graph.nodes[name].operation
@@ -154,11 +162,11 @@ class Run:
 
 
 def differing(graph: Graph, other: Graph, given: Collection[str]) -> set[str]:
-    """The tensors and gradients of which two graphs, that have some nodes otherwise, predict something else.
+    """The names of the tensors and gradients that two graphs compute differently.
 
     Args:
-        graph, other: the same names, and mostly the same nodes.
-        given: what is not computed, so that what is computed from it is as before.
+        graph, other: graphs of the same names, and mostly the same nodes.
+        given: names of tensors that are given, so that a difference does not spread through them.
     """
     changed = {name for name, node in other.nodes.items() if node is not graph.nodes[name]}
     found = set(changed)

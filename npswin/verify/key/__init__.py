@@ -1,4 +1,4 @@
-"""The answer key: every tensor of a model's forward and backward pass, and the file that a port is compared with."""
+"""The answer key: every tensor of a model's forward and backward pass, in files that a port is compared with."""
 
 from npswin.verify.key.read import AnswerKey, AnswerKeyError
 from npswin.verify.key.trace import Trace, trace

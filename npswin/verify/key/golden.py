@@ -1,4 +1,4 @@
-"""What goes into an answer key where nothing else is said: a small model, weights that all count, a picture."""
+"""The defaults of `npswin golden`: a small model, weights, random images, labels."""
 
 from collections.abc import Sequence
 from os import PathLike
@@ -9,8 +9,8 @@ import numpy as np
 from npswin.models import SwinTransformer
 from npswin.types import Array
 
-# Every case that ports get wrong, in under a megabyte: maps that windows do not divide, an odd window, a shift, more
-# heads than one, a stage that is a single window.
+# Every case that ports get wrong, in a key of less than a megabyte: maps that windows do not divide, an odd window
+# size, a shift, several heads, a stage that is a single window.
 MINIATURE: dict[str, Any] = {
     "img_size": (12, 10),
     "patch_size": 2,
@@ -25,10 +25,10 @@ MINIATURE: dict[str, Any] = {
 
 
 def redraw(model: SwinTransformer, seed: int) -> None:
-    """Give a model weights of which each counts.
+    """Give a model random weights, each of which changes the result noticeably.
 
-    In a fresh model biases are 0, gains 1 and bias tables nearly 0: a port that forgot them would agree. All become
-    numbers that float32 holds exactly, so that a port in float32 has the very same weights.
+    In a new model biases are 0, gains 1 and bias tables nearly 0: a port without them would agree. The new weights are
+    exact in float32, so that a port in float32 has the same ones.
     """
     rng = np.random.default_rng([seed, 2])
     for param in model.params.values():
@@ -41,28 +41,28 @@ def redraw(model: SwinTransformer, seed: int) -> None:
 
 
 def draw_pixels(seed: int, batch: int, size: tuple[int, int], channels: int = 3) -> Array:
-    """Images of noise (B, c, H, W), uint8: no two places alike, so that nothing can be exchanged unseen."""
+    """Images of noise (B, c, H, W), uint8. All positions differ, so that an exchange of any two changes the result."""
     return np.random.default_rng([seed, 3]).integers(0, 256, (batch, channels, *size), dtype=np.uint8)
 
 
 def draw_labels(seed: int, batch: int, num_classes: int) -> Array:
-    """A class for each image."""
+    """A random class for each image, (B,)."""
     return np.random.default_rng([seed, 4]).integers(0, num_classes, batch)
 
 
 def read_images(paths: Sequence[str | PathLike[str]], size: tuple[int, int]) -> Array:
-    """Image files as pixels (B, 3, H, W), uint8, resized bicubically.
+    """Read image files as pixels (B, 3, H, W), uint8, resized bicubically to (H, W).
 
     Raises:
         RuntimeError: Pillow is not installed.
-        ValueError: a file that is no image.
-        OSError: a file that cannot be opened.
+        ValueError: a file is not an image.
+        OSError: a file cannot be opened.
     """
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
         raise RuntimeError(
-            "images are read by Pillow: pip install pillow (or leave --image out: random pixels will do)"
+            "images are read by Pillow: pip install pillow (without --image, pixels are random)"
         ) from error
     images = []
     for path in paths:
@@ -70,7 +70,7 @@ def read_images(paths: Sequence[str | PathLike[str]], size: tuple[int, int]) -> 
             with Image.open(path) as image:
                 resized = image.convert("RGB").resize((size[1], size[0]), Image.Resampling.BICUBIC)
         except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{path}: no image that Pillow reads ({error})") from error
+            raise ValueError(f"{path}: not an image that Pillow reads ({error})") from error
         except OSError as error:
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         images.append(np.asarray(resized).transpose(2, 0, 1))

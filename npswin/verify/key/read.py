@@ -1,4 +1,4 @@
-"""An answer key read: its graph, and its tensors one at a time."""
+"""Reads an answer key: its graph, and its tensors one at a time."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ LARGEST_WINDOW = 128
 
 
 class AnswerKeyError(ValueError):
-    """A folder that is no answer key, or a damaged one; the message names the file and what is wrong in it."""
+    """A folder is not an answer key, or is damaged; the message names the file and what is wrong in it."""
 
 
 class AnswerKey:
@@ -30,12 +30,12 @@ class AnswerKey:
         folder: with key.safetensors and manifest.json.
 
     Attributes:
-        graph: what is made from what.
+        graph: the model's graph.
         config: the model's arguments.
-        shapes: of every tensor that the manifest lists, gradients as "grad/" + name, in order.
+        shapes: by name of every tensor that the manifest lists, gradients as "grad/" + name, in order.
 
     Raises:
-        AnswerKeyError: one of the files is missing, damaged, or does not belong to the other.
+        AnswerKeyError: one of the files is missing or damaged, or they are of two keys.
     """
 
     def __init__(self, folder: str | PathLike[str]) -> None:
@@ -56,24 +56,24 @@ class AnswerKey:
             loss = float(manifest["loss"])
             stored = [str(entry["name"]) for entry in manifest["tensors"] if entry["stored"]]
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-            raise AnswerKeyError(f"{self.folder / 'manifest.json'}: not as npswin wrote it ({error!r})") from error
+            raise AnswerKeyError(f"{self.folder / 'manifest.json'}: not as npswin writes it ({error!r})") from error
         self._check(path, stored, loss)
 
     def __contains__(self, name: str) -> bool:
         return name in self.file
 
     def __getitem__(self, name: str) -> Array:
-        """The tensor; of a thinned one, the numbers at `positions`."""
+        """The tensor; for a thinned one, the numbers at `positions`."""
         return self.file[name]
 
     def positions(self, name: str) -> Array | None:
-        """Where the numbers of a thinned tensor stand in it, counted in C order; None for a whole one."""
+        """The positions of a thinned tensor's numbers, counted in C order; None for a whole tensor."""
         positions = self.file.get(POSITIONS + name)
         if positions is None:
             return None
-        whole = positions.ndim == 1 and np.issubdtype(positions.dtype, np.integer) and positions.size
-        if not whole or positions.min() < 0 or positions.max() >= prod(self.shapes[name]):
-            raise AnswerKeyError(f"{self.file.path}: {POSITIONS}{name} are no places in it")
+        are_integers = positions.ndim == 1 and np.issubdtype(positions.dtype, np.integer) and positions.size
+        if not are_integers or positions.min() < 0 or positions.max() >= prod(self.shapes[name]):
+            raise AnswerKeyError(f"{self.file.path}: {POSITIONS}{name} are not positions in it")
         return positions
 
     @property
@@ -88,25 +88,28 @@ class AnswerKey:
                 raise AnswerKeyError(f"{self.folder / 'manifest.json'}: lacks the tensor {name}")
         for name in listed:
             if name.removeprefix(GRADIENT) not in self.graph.nodes:
-                raise AnswerKeyError(f"{self.folder / 'manifest.json'}: lists {name}, which no such model has")
+                raise AnswerKeyError(f"{self.folder / 'manifest.json'}: lists {name}, which the model does not have")
         for name in stored:
             found = self.file.shapes.get(name)
             thinned = self.file.shapes.get(POSITIONS + name)
             if found is None:
-                raise AnswerKeyError(f"{path}: lacks {name}, which the manifest says is there")
+                raise AnswerKeyError(f"{path}: lacks {name}, which is stored according to the manifest")
             if found != (self.shapes[name] if thinned is None else thinned):
-                raise AnswerKeyError(f"{path}: {name} has shape {found}, the manifest says {self.shapes[name]}")
+                raise AnswerKeyError(f"{path}: {name} has shape {found}, in the manifest {self.shapes[name]}")
         missing = [name for name, node in self.graph.nodes.items() if node.operation is None and name not in self.file]
         if missing:
-            raise AnswerKeyError(f"{path}: lacks {missing[0]}, without which nothing can be computed again")
+            raise AnswerKeyError(f"{path}: lacks {missing[0]}, which the other tensors are computed from")
         if "loss" in self and not np.isclose(float(self["loss"]), loss, rtol=1e-6, equal_nan=True):
             raise AnswerKeyError(
-                f"{self.folder}: two keys' files: the loss is {float(self['loss']):.9g} and {loss:.9g}"
+                f"{self.folder}: files of two keys: the loss is {float(self['loss']):.9g} and {loss:.9g}"
             )
 
 
 def check_config(config: dict[str, Any], image_size: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise a ValueError unless the file holds the parameters of such a model, before one is made of any size."""
+    """Raise a ValueError unless the file has the parameters of this model.
+
+    The check comes before the model is made, so that a damaged file cannot lead to a model of any size.
+    """
     height, width = (int(side) for side in image_size)
     images = next((shapes[name] for name in ("pixels", "input") if name in shapes), ())
     if images[2:] != (height, width) or images[1] != config["in_chans"]:
@@ -131,7 +134,9 @@ def check_config(config: dict[str, Any], image_size: Any, shapes: Mapping[str, t
         size = config["img_size"]
         grid = [-(-int(side) // patch) for side in (size if isinstance(size, list) else [size, size])]
         if shapes.get("absolute_pos_embed") != (1, prod(grid), config["embed_dim"]):
-            raise ValueError(f"absolute_pos_embed for {grid} places, the file has {shapes.get('absolute_pos_embed')}")
+            raise ValueError(
+                f"absolute_pos_embed for {grid} positions, the file has {shapes.get('absolute_pos_embed')}"
+            )
 
 
 def _manifest(path: Path) -> dict[str, Any]:
@@ -146,7 +151,7 @@ def _manifest(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise AnswerKeyError(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise AnswerKeyError(f"{path}: no manifest of an answer key (its format is not {FORMAT!r})")
+        raise AnswerKeyError(f"{path}: not a manifest of an answer key (its format is not {FORMAT!r})")
     if manifest.get("version") != VERSION:
         raise AnswerKeyError(f"{path}: version {manifest.get('version')}, this npswin reads version {VERSION}")
     return manifest

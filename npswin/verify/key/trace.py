@@ -13,19 +13,19 @@ from npswin.types import Array
 from npswin.verify.graph import GRADIENT, Arithmetic, Graph, Run, swin_graph
 
 Normalization = tuple[Sequence[float], Sequence[float]]
-Progress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
+Progress = Callable[[str, int, int], None]  # name of the work, steps done, number of steps
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What a model computes for a batch, tensor by tensor.
+    """Every tensor of a model for a batch, and every gradient.
 
     Attributes:
         config: the model's arguments.
-        graph: in order of computation what is made from what: `graph.nodes[name].formula` and more.
+        graph: the nodes in order of computation, with `graph.nodes[name].inputs`, `.formula` and more.
         tensors: by name: "input" (and "pixels"), "labels", parameters, every activation, "loss".
         grads: the derivative of the loss by each of them, under the tensor's name; empty for a forward pass alone.
-        normalization: mean and deviation of each channel that made "input" of "pixels", or None.
+        normalization: mean and deviation of each channel, from "pixels" to "input", or None.
     """
 
     config: dict[str, Any]
@@ -46,7 +46,7 @@ class Trace:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of every tensor in order of computation, gradients as "grad/" + name."""
+        """The shape of every tensor in order of computation, gradients as "grad/" + name."""
         return {name: array.shape for name, array in named(self).items()}
 
     def __contains__(self, name: str) -> bool:
@@ -57,7 +57,7 @@ class Trace:
         return self.grads[name.removeprefix(GRADIENT)] if name.startswith(GRADIENT) else self.tensors[name]
 
     def positions(self, name: str) -> None:
-        """Of a thinned tensor's numbers; a trace's are whole."""
+        """None: a trace has every number of a tensor."""
 
 
 def trace(
@@ -69,31 +69,31 @@ def trace(
     normalization: Normalization | None = None,
     progress: Progress = lambda *_: None,
 ) -> Trace:
-    """Run a model step by step and keep everything.
+    """Run a model forward and backward, and return every tensor and gradient.
 
         t = npswin.trace(model, x, labels)
         t.tensors["layers.0.blocks.1.attn.scores"]       (B, nW, heads, query, key)
         t.grads["layers.0.blocks.1.attn.scores"]         the derivative of the loss by it
 
-    Nothing is dropped, as in inference. It runs in the model's dtype, by the definitions in `npswin.ops`; the model's
-    own gradients are left alone.
+    There is no dropout, as in inference. The trace is computed in the model's dtype by the functions of `npswin.ops`.
+    The model's own gradients do not change.
 
     Args:
         model: any `SwinTransformer` with a head.
         x: (B, c, H, W) of the model's dtype; with `normalization`, pixels from 0 to 255.
         labels: (B,) classes.
-        backward: whether gradients are wanted.
+        backward: whether gradients are computed too.
         normalization: mean and deviation of each channel, on the scale where white is 1.
-        progress: called with what is computed, how many tensors are, and how many there are.
+        progress: called with the name of the work, how many tensors are done, and how many there are.
 
     Returns:
         The trace.
 
     Raises:
-        ValueError: a model without a head, images or labels that do not fit.
+        ValueError: the model has no head, or images or labels do not fit.
     """
     if not model.num_classes:
-        raise ValueError("model: got num_classes=0, expected a head, since the loss is made of its logits")
+        raise ValueError("model: got num_classes=0, expected a head, since the loss is computed from its logits")
     params = {name: to_host(param) for name, param in model.params.items()}
     images = np.asarray(to_host(x))
     labels = np.asarray(labels)
@@ -118,7 +118,7 @@ def trace(
 
 
 def named(trace: Trace) -> dict[str, Array]:
-    """All tensors of a trace, gradients as "grad/" + name."""
+    """All tensors of a trace by name, gradients as "grad/" + name."""
     return trace.tensors | {GRADIENT + name: gradient for name, gradient in trace.grads.items()}
 
 

@@ -1,4 +1,4 @@
-"""An answer key as a folder: key.safetensors and manifest.json. docs/answer_key.md describes both."""
+"""Writes an answer key: a folder with key.safetensors and manifest.json. docs/answer_key.md describes both."""
 
 import json
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from npswin.weights import save_tensors
 from npswin.weights.files import write_atomically
 
 FORMAT, VERSION = "npswin answer key", 1
-POSITIONS = "positions/"  # before a thinned tensor's name: which of its numbers are there
-DIGITS = 9  # of the statistics: as many as any machine that sums in float64 reproduces
+POSITIONS = "positions/"  # prefix of a thinned tensor's name, for the positions of its stored numbers
+DIGITS = 9  # of the statistics; every machine that sums in float64 reproduces these
 
 
 def write_key(
@@ -27,19 +27,19 @@ def write_key(
 
     Args:
         trace: from `npswin.trace`.
-        folder: made if it is not there; a key in it is replaced.
+        folder: created if it does not exist; a key in it is replaced.
         only: patterns such as "layers.0.*" or "grad/head*": the values of other activations and gradients are left
-            out, though the manifest still lists them. Sources and parameters always stay, so that a key can be computed
-            again.
-        sample: how many numbers of each activation and gradient are kept at most, at places that are recorded.
-        seed: draws those places.
+            out, though the manifest lists them. Sources and parameters are always stored, so that the other tensors can
+            be computed again.
+        sample: the most numbers that are stored of each activation and gradient, with their positions.
+        seed: of the random positions.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: a pattern that fits nothing; a sample of less than one number.
-        OSError: the folder cannot be made or written to.
+        ValueError: a pattern matches no tensor; a sample of less than one number.
+        OSError: the folder cannot be created or written to.
     """
     tensors = named(trace)
     sources = [name for name, node in trace.graph.nodes.items() if node.operation is None]
@@ -50,7 +50,7 @@ def write_key(
                 if pattern.startswith(GRADIENT) and not trace.grads
                 else "such as layers.0.*"
             )
-            raise ValueError(f"only: {pattern!r} fits no tensor; {hint}")
+            raise ValueError(f"only: {pattern!r} matches no tensor; {hint}")
     if sample is not None and sample < 1:
         raise ValueError(f"sample: got {sample}, expected at least 1")
     rng = np.random.default_rng(seed)
@@ -61,22 +61,22 @@ def write_key(
         elif not only or any(fnmatch(name, pattern) for pattern in only):
             stored[name] = tensor
             if sample is not None and tensor.size > sample:
-                places = np.sort(rng.choice(tensor.size, sample, replace=False))
-                stored[POSITIONS + name], stored[name] = places, tensor.reshape(-1)[places]
+                positions = np.sort(rng.choice(tensor.size, sample, replace=False))
+                stored[POSITIONS + name], stored[name] = positions, tensor.reshape(-1)[positions]
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     text = _json(_manifest(trace, tensors, stored))
 
-    def both(manifest: BinaryIO) -> None:
+    def write_both(manifest: BinaryIO) -> None:
         manifest.write(text.encode())
         save_tensors(folder / "key.safetensors", stored, {"format": f"{FORMAT} {VERSION}"})
 
-    write_atomically(folder / "manifest.json", both)  # replaced after the other file: the pair is replaced together
+    write_atomically(folder / "manifest.json", write_both)  # after key.safetensors
     return folder
 
 
 def _json(manifest: dict[str, Any]) -> str:
-    """As JSON, one tensor a line."""
+    """The manifest as JSON, with one tensor on each line."""
     head = {name: value for name, value in manifest.items() if name != "tensors"}
     lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in head.items()]
     entries = ",\n".join(json.dumps(entry, ensure_ascii=False, allow_nan=False) for entry in manifest["tensors"])
@@ -84,7 +84,7 @@ def _json(manifest: dict[str, Any]) -> str:
 
 
 def _compact(tensor: Array) -> Array:
-    """A source in the shortest dtype that holds it exactly; weights mostly come from files in float32."""
+    """A source in float32 where that represents it exactly, as it does most weights; else unchanged."""
     if tensor.dtype == np.float64 and np.array_equal(tensor, tensor.astype(np.float32)):
         return tensor.astype(np.float32)
     return tensor
@@ -145,5 +145,5 @@ def _statistics(tensor: Array) -> dict[str, Any]:
 
 
 def _digits(number: float) -> float | str:
-    """As many digits as are reproducible; infinity as text, for which JSON has no number."""
+    """A number rounded to DIGITS digits; as text if it is not finite, since JSON has no such number."""
     return float(f"{number:.{DIGITS}g}") if np.isfinite(number) else str(float(number))

@@ -1,4 +1,4 @@
-"""The mistakes that ports make, each as a change of the graph that can be tried."""
+"""The catalogue of mistakes that ports make, each as a change of the graph."""
 
 from npswin.verify.mistakes.attention import ATTENTION
 from npswin.verify.mistakes.blocks import BLOCKS

@@ -1,6 +1,5 @@
-"""Mistakes between the image's pixels and the first tokens."""
+"""Mistakes in the image's normalization and layout, and in the patch embedding."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,17 +8,17 @@ from npswin.data import CIFAR10_MEAN, CIFAR10_STD, IMAGENET_MEAN, IMAGENET_STD
 from npswin.types import Array
 from npswin.verify.graph import Graph, Node
 from npswin.verify.mistakes.mistake import (
-    Changes,
     Mistake,
-    after,
-    before,
+    Variants,
+    at_outputs_of,
+    change_node,
     gather,
-    made_by,
-    otherwise,
-    replacing,
+    transform_input,
+    transform_output,
+    with_variants,
 )
 
-OTHER_SCALES = {
+OTHER_NORMALIZATIONS = {
     "mean 0.5 and deviation 0.5": ((0.5,) * 3, (0.5,) * 3),
     "only divided by 255": ((0.0,) * 3, (1.0,) * 3),
     "not even divided by 255": ((0.0,) * 3, (1 / 255,) * 3),
@@ -28,14 +27,14 @@ OTHER_SCALES = {
 }
 
 
-def _other_scale(_: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
+def _other_normalization(_: Graph, node: Node) -> Variants:
     mean, std = node.settings["mean"], node.settings["std"]
     own: dict[str, Any] = {"mean and deviation in the order blue, green, red": (mean[::-1], std[::-1])}
     small = tuple(value / 255 for value in mean), tuple(value / 255 for value in std)
     own["mean and deviation applied to pixels that were not divided by 255"] = small
-    for detail, (other_mean, other_std) in (OTHER_SCALES | own).items():
+    for detail, (other_mean, other_std) in (OTHER_NORMALIZATIONS | own).items():
         if len(mean) == len(other_mean) and (tuple(mean), tuple(std)) != (tuple(other_mean), tuple(other_std)):
-            yield detail, otherwise(node, settings={"mean": tuple(other_mean), "std": tuple(other_std)})
+            yield detail, change_node(node, settings={"mean": tuple(other_mean), "std": tuple(other_std)})
 
 
 def _interleaved(pixels: Array) -> Array:
@@ -56,30 +55,30 @@ IMAGES = (
         "bgr",
         "the image's channels are in the order blue, green, red",
         "red comes first",
-        replacing(
+        with_variants(
             "normalize",
             {
-                "before normalization": lambda op: before(op, 0, gather(lambda x: x[:, ::-1])),
-                "after normalization": lambda op: after(op, gather(lambda x: x[:, ::-1])),
+                "before normalization": lambda op: transform_input(op, 0, gather(lambda x: x[:, ::-1])),
+                "after normalization": lambda op: transform_output(op, gather(lambda x: x[:, ::-1])),
             },
         ),
     ),
     Mistake(
         "normalization",
-        "pixels are brought to another scale",
+        "pixels are normalized in another way",
         "x = (pixel / 255 - mean) / deviation, with the key's mean and deviation for each channel (manifest.json)",
-        made_by("normalize", _other_scale),
+        at_outputs_of("normalize", _other_normalization),
     ),
     Mistake(
         "image-layout",
         "the image's memory is read in another layout",
         "images are (B, channels, H, W)",
-        replacing(
+        with_variants(
             "normalize",
             {
-                "as (H, W, channels)": lambda op: before(op, 0, gather(_interleaved)),
-                "rows and columns exchanged": lambda op: before(op, 0, gather(_turned)),
-                "upside down": lambda op: before(op, 0, gather(lambda x: x[:, :, ::-1])),
+                "as (H, W, channels)": lambda op: transform_input(op, 0, gather(_interleaved)),
+                "rows and columns exchanged": lambda op: transform_input(op, 0, gather(_turned)),
+                "upside down": lambda op: transform_input(op, 0, gather(lambda x: x[:, :, ::-1])),
             },
         ),
     ),
@@ -87,13 +86,13 @@ IMAGES = (
         "patch-channels-last",
         "the patch embedding takes a patch's numbers with the channels last",
         "the kernel is (C, channels, row, column): a patch is flattened channel by channel",
-        replacing(
+        with_variants(
             "patch_embed",
             {
-                "the kernel's memory read as (C, row, column, channels)": lambda op: before(
+                "the kernel's memory read as (C, row, column, channels)": lambda op: transform_input(
                     op, 1, gather(_kernel_read_channels_last)
                 ),
-                "the patch flattened as (row, column, channels)": lambda op: before(
+                "the patch flattened as (row, column, channels)": lambda op: transform_input(
                     op, 1, gather(lambda w: w.transpose(0, 2, 3, 1).reshape(w.shape))
                 ),
             },
@@ -103,11 +102,11 @@ IMAGES = (
         "patch-rows-columns",
         "the patch embedding exchanges rows and columns",
         "the kernel's third axis runs down the image, its fourth to the right",
-        replacing(
+        with_variants(
             "patch_embed",
             {
-                "inside each patch": lambda op: before(op, 1, gather(_turned)),
-                "in the whole image": lambda op: before(op, 0, gather(_turned)),
+                "inside each patch": lambda op: transform_input(op, 1, gather(_turned)),
+                "in the whole image": lambda op: transform_input(op, 0, gather(_turned)),
             },
         ),
     ),
@@ -115,12 +114,12 @@ IMAGES = (
         "patch-kernel-flipped",
         "the patch embedding's kernel is flipped, as a convolution in the strict sense has it",
         "a patch's numbers are multiplied by the kernel's at the same places",
-        replacing("patch_embed", {"": lambda op: before(op, 1, gather(lambda w: w[:, :, ::-1, ::-1]))}),
+        with_variants("patch_embed", {"": lambda op: transform_input(op, 1, gather(lambda w: w[:, :, ::-1, ::-1]))}),
     ),
     Mistake(
         "patch-bias-missing",
         "the patch embedding has no bias",
         "add patch_embed.proj.bias",
-        replacing("patch_embed", {"": lambda op: before(op, 2, gather(np.zeros_like))}),
+        with_variants("patch_embed", {"": lambda op: transform_input(op, 2, gather(np.zeros_like))}),
     ),
 )

@@ -1,9 +1,9 @@
-"""What a mistake is, and the few ways in which an operation is made wrong.
+"""What a mistake is, and functions that change an operation.
 
-A mistake is planted by making some nodes of the graph otherwise. Most are a right operation on something that was
-moved: a weight read in another order, a bias that is zero, an output whose axes changed places. Such a move takes each
-of its numbers from one place or from nowhere, so what it does to `arange` tells all: the forward pass gathers by those
-places, and the backward pass sums by them. No derivative of a mistake has to be written.
+A mistake replaces some nodes of the graph. Most mistakes are the correct operation on a rearranged input or with a
+rearranged output: a weight read in another order, a bias that is zero, an output with exchanged axes. A rearrangement
+takes each of its numbers from one position of the array, or is 0 there. So its result for `arange` gives all positions:
+the forward pass gathers from them, and the backward pass adds to them. No derivative has to be written by hand.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,10 +14,12 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import Graph, Node, Operation
+from npswin.verify.mistakes.not_applicable import NotApplicable
 
-Changes = dict[str, Node]
-Move = Callable[[Array], Array]
-Pair = tuple[Callable[[Array], tuple[Array, Any]], Callable[[Array, Any], Array]]
+Changes = dict[str, Node]  # the replaced nodes by name
+Rearrangement = Callable[[Array], Array]
+Pair = tuple[Callable[[Array], tuple[Array, Any]], Callable[[Array, Any], Array]]  # forward, backward
+Variants = Iterator[tuple[str, Changes]]  # a detail, such as "there and back" or "", and the changes
 
 
 @dataclass(frozen=True)
@@ -26,87 +28,105 @@ class Mistake:
 
     Attributes:
         name: short, such as "roll-direction".
-        says: what the port does, as a sentence's end: "the cyclic shift rolls the other way".
-        mend: what it should do.
-        plant: (graph, name of a node) -> for each way to make the mistake there, a detail in words (or "") and the
-            nodes made otherwise; nothing where it cannot be made.
-        backward: whether the forward pass is right and only the backward pass wrong.
+        description: what the port does wrong, such as "the cyclic shift rolls the other way".
+        fix: what it should do.
+        plant: (graph, name of a node) -> the variants of the mistake at this node; none where it cannot be made. Raises
+            NotApplicable where another mistake has already changed the node.
+        backward: whether only the backward pass is wrong.
     """
 
     name: str
-    says: str
-    mend: str
-    plant: Callable[[Graph, str], Iterator[tuple[str, Changes]]]
+    description: str
+    fix: str
+    plant: Callable[[Graph, str], Variants]
     backward: bool = False
 
 
-def gather(move: Move) -> Pair:
-    """The pair of a move: any function of one array that only takes numbers from places, or zeros."""
+def gather(rearrangement: Rearrangement) -> Pair:
+    """The forward and backward function of a rearrangement.
+
+    Args:
+        rearrangement: any function of one array that takes its numbers from positions of the array, or is 0.
+    """
 
     def forward(x: Array) -> tuple[Array, Any]:
-        places = move(np.arange(1, x.size + 1).reshape(x.shape))  # 0 for what comes from nowhere
-        return np.concatenate([np.zeros(1, x.dtype), x.reshape(-1)])[places], (places, x.shape)
+        positions = rearrangement(np.arange(1, x.size + 1).reshape(x.shape))  # from 1 on; 0 stands for a zero
+        return np.concatenate([np.zeros(1, x.dtype), x.reshape(-1)])[positions], (positions, x.shape)
 
     def backward(dy: Array, cache: Any) -> Array:
-        places, shape = cache
-        sums = np.bincount(places.reshape(-1), dy.reshape(-1).astype(np.float64), int(np.prod(shape)) + 1)
+        positions, shape = cache
+        sums = np.bincount(positions.reshape(-1), dy.reshape(-1).astype(np.float64), int(np.prod(shape)) + 1)
         return sums[1:].reshape(shape).astype(dy.dtype)
 
     return forward, backward
 
 
-def times(factor: float) -> Pair:
-    """The pair of a product with a constant."""
+def multiply_by(factor: float) -> Pair:
+    """The forward and backward function of a product with a constant."""
     return (lambda x: (x * x.dtype.type(factor), None)), (lambda dy, _: dy * dy.dtype.type(factor))
 
 
 def zeros(x: Array) -> Array:
-    """The move that forgets everything."""
+    """The rearrangement to zeros."""
     return np.zeros_like(x)
 
 
-def before(operation: Operation, place: int, pair: Pair) -> Operation:
-    """The operation with one of its inputs changed."""
+def transform_input(operation: Operation, index: int, pair: Pair) -> Operation:
+    """The operation with a pair applied to one of its inputs first."""
 
     def forward(*inputs: Array, **settings: Any) -> tuple[Array, Any]:
-        moved, move_cache = pair[0](inputs[place])
-        y, cache = operation.forward(*inputs[:place], moved, *inputs[place + 1 :], **settings)
-        return y, (cache, move_cache)
+        transformed, pair_cache = pair[0](inputs[index])
+        y, cache = operation.forward(*inputs[:index], transformed, *inputs[index + 1 :], **settings)
+        return y, (cache, pair_cache)
 
     def backward(dy: Array, caches: Any) -> tuple[Array | None, ...]:
-        cache, move_cache = caches
+        cache, pair_cache = caches
         derivatives = list(operation.backward(dy, cache))
-        derivative = derivatives[place]
-        derivatives[place] = None if derivative is None else pair[1](derivative, move_cache)
+        derivative = derivatives[index]
+        derivatives[index] = None if derivative is None else pair[1](derivative, pair_cache)
         return tuple(derivatives)
 
     return replace(operation, forward=forward, backward=backward)
 
 
-def after(operation: Operation, pair: Pair) -> Operation:
-    """The operation with its output changed."""
+def transform_output(operation: Operation, pair: Pair) -> Operation:
+    """The operation with a pair applied to its output."""
 
     def forward(*inputs: Array, **settings: Any) -> tuple[Array, Any]:
         y, cache = operation.forward(*inputs, **settings)
-        moved, move_cache = pair[0](y)
-        return moved, (cache, move_cache)
+        transformed, pair_cache = pair[0](y)
+        return transformed, (cache, pair_cache)
 
     def backward(dy: Array, caches: Any) -> tuple[Array | None, ...]:
-        cache, move_cache = caches
-        return operation.backward(pair[1](dy, move_cache), cache)
+        cache, pair_cache = caches
+        return operation.backward(pair[1](dy, pair_cache), cache)
 
     return replace(operation, forward=forward, backward=backward)
 
 
-def moved(node: Node, operation: str, move: Move) -> Changes:
-    """The node as a mere move of its input. It keeps the operation's name and settings, which others may ask for."""
-    forward, backward = gather(move)
-    pair = Operation(operation, lambda x, **_: forward(x), lambda dy, cache: (backward(dy, cache),))
-    return {node.name: replace(node, operation=pair)}
+def gather_node(node: Node, operation: str, rearrangement: Rearrangement) -> Changes:
+    """The node as a rearrangement of its single input.
+
+    The operation's name and the node's settings stay, as other mistakes read them.
+    """
+    gather_forward, gather_backward = gather(rearrangement)
+
+    def forward(*inputs: Array, **_: Any) -> tuple[Array, Any]:
+        if len(inputs) != 1:
+            raise NotApplicable(f"{node.name}: has {len(inputs)} inputs by another mistake, expected one")
+        return gather_forward(*inputs)
+
+    def backward(dy: Array, cache: Any) -> tuple[Array]:
+        return (gather_backward(dy, cache),)
+
+    return {node.name: replace(node, operation=Operation(operation, forward, backward))}
 
 
 def elementwise(name: str, function: Callable[[Array], Array]) -> Operation:
-    """y = f(x) number by number, for an analytic f: its derivative is Im f(x + ih)/h, to the last digit."""
+    """y = f(x), element by element, for an analytic f.
+
+    The derivative is Im f(x + ih)/h with a tiny h, which is exact to the last digit.
+    """
     step = 1e-30
 
     def forward(x: Array) -> tuple[Array, Any]:
@@ -118,74 +138,98 @@ def elementwise(name: str, function: Callable[[Array], Array]) -> Operation:
     return Operation(name, forward, backward)
 
 
-def backward_only(operation: Operation, backward: Callable[[Array, Any], tuple[Array | None, ...]]) -> Operation:
-    """The right forward pass with another backward pass."""
+def with_backward(operation: Operation, backward: Callable[[Array, Any], tuple[Array | None, ...]]) -> Operation:
+    """The operation with its forward pass and another backward pass."""
     return replace(operation, backward=backward)
 
 
-def changed_derivative(operation: Operation, place: int, change: Callable[[Array], Array]) -> Operation:
-    """The operation with the derivative by one of its inputs changed."""
+def transform_derivative(operation: Operation, index: int, transform: Callable[[Array], Array]) -> Operation:
+    """The operation with a function applied to the derivative by one of its inputs."""
 
     def backward(dy: Array, cache: Any) -> tuple[Array | None, ...]:
         derivatives = list(operation.backward(dy, cache))
-        derivative = derivatives[place]
-        derivatives[place] = None if derivative is None else change(derivative)
+        derivative = derivatives[index]
+        derivatives[index] = None if derivative is None else transform(derivative)
         return tuple(derivatives)
 
-    return backward_only(operation, backward)
+    return with_backward(operation, backward)
 
 
 def with_backward_of(planted: Node, right: Node) -> Node:
-    """A node with the forward pass of one and the backward pass of another, of the same inputs."""
-    wrong, other = planted.operation, right.operation
-    assert wrong is not None
-    assert other is not None
+    """The node `planted` with the backward pass of the node `right`, which has the same inputs."""
+    planted_operation, right_operation = planted.operation, right.operation
+    assert planted_operation is not None
+    assert right_operation is not None
 
     def forward(*inputs: Array, **_: Any) -> tuple[Array, Any]:
-        return wrong.forward(*inputs, **planted.settings)[0], other.forward(*inputs, **right.settings)[1]
+        y = planted_operation.forward(*inputs, **planted.settings)[0]
+        return y, right_operation.forward(*inputs, **right.settings)[1]
 
-    return replace(planted, operation=replace(other, forward=forward))
+    return replace(planted, operation=replace(right_operation, forward=forward))
 
 
-def otherwise(node: Node, operation: Operation | None = None, **changes: Any) -> Changes:
-    """A node with another operation, other inputs, or other settings, as changes of a graph."""
-    settings = {**node.settings, **changes.pop("settings", {})}
+def change_node(node: Node, operation: Operation | None = None, **changes: Any) -> Changes:
+    """A node with another operation, other inputs, or other settings.
+
+    Args:
+        node: the node.
+        operation: replaces the node's, if given.
+        **changes: other attributes of the node. `settings` are merged with the node's.
+
+    Raises:
+        KeyError: a setting that the node does not have.
+    """
+    settings = changes.pop("settings", {})
+    unknown = set(settings) - set(node.settings)
+    if unknown:
+        raise KeyError(f"{node.name}: has no setting {', '.join(sorted(unknown))}; it has {', '.join(node.settings)}")
+    settings = {**node.settings, **settings}
     changed = replace(node, operation=operation or node.operation, settings=settings, **changes)
     return {node.name: changed}
 
 
-def is_made_by(node: Node, *operations: str) -> bool:
-    """Whether the node is the result of one of these operations."""
+def is_output_of(node: Node, *operations: str) -> bool:
+    """Whether the node is the output of one of these operations."""
     return node.operation is not None and node.operation.name in operations
 
 
-def made_by(operation: str, change: Callable[[Graph, Node], Iterator[tuple[str, Changes]]]) -> Any:
-    """The `plant` of a mistake that is made at the nodes of one operation."""
+def at_outputs_of(operation: str, variants: Callable[[Graph, Node], Variants]) -> Callable[[Graph, str], Variants]:
+    """The `plant` function of a mistake that can be made in every node of one operation."""
 
-    def plant(graph: Graph, name: str) -> Iterator[tuple[str, Changes]]:
+    def plant(graph: Graph, name: str) -> Variants:
         node = graph.nodes[name]
-        if is_made_by(node, operation):
-            yield from change(graph, node)
+        if is_output_of(node, operation):
+            yield from variants(graph, node)
 
     return plant
 
 
-def replacing(operation: str, variants: Mapping[str, Callable[[Operation], Operation]]) -> Any:
-    """The `plant` of a mistake that makes one operation otherwise, in one of several ways with a word for each."""
+def with_variants(
+    operation: str, variants: Mapping[str, Callable[[Operation], Operation]]
+) -> Callable[[Graph, str], Variants]:
+    """The `plant` function of a mistake that changes one operation.
 
-    def change(_: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
+    Args:
+        operation: the operation's name.
+        variants: by detail a function from the operation to the changed one.
+    """
+
+    def change(_: Graph, node: Node) -> Variants:
         assert node.operation is not None
         for detail, variant in variants.items():
-            yield detail, otherwise(node, variant(node.operation))
+            yield detail, change_node(node, variant(node.operation))
 
-    return made_by(operation, change)
+    return at_outputs_of(operation, change)
 
 
-def sibling(name: str, part: str) -> str:
-    """The tensor of that last name in the same module: sibling("layers.0.blocks.0.attn.q", "mask")."""
+def in_same_module(name: str, part: str) -> str:
+    """The name of another tensor of a tensor's module.
+
+    For example ("layers.0.blocks.0.attn.q", "mask") -> "layers.0.blocks.0.attn.mask".
+    """
     return f"{name.rpartition('.')[0]}.{part}"
 
 
-def scale_of(graph: Graph, node: Node) -> float:
-    """d^-0.5 of the attention that a node belongs to."""
-    return float(graph.nodes[sibling(node.name, "q_scaled")].settings["factor"])
+def attention_scale(graph: Graph, node: Node) -> float:
+    """The factor d^-0.5 of the attention that a node belongs to."""
+    return float(graph.nodes[in_same_module(node.name, "q_scaled")].settings["factor"])

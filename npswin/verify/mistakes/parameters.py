@@ -1,13 +1,11 @@
-"""Mistakes in which parameters an operation takes."""
-
-from collections.abc import Iterator
+"""The mistake of using another module's parameters."""
 
 from npswin.verify.graph import Graph, Node
-from npswin.verify.mistakes.mistake import Changes, Mistake, is_made_by, otherwise
+from npswin.verify.mistakes.mistake import Mistake, Variants, change_node, is_output_of
 
 
-def _of_another(graph: Graph, name: str) -> Iterator[tuple[str, Changes]]:
-    """Those of another module of the same kind and, in the same stage, of the same shapes."""
+def _other_parameters(graph: Graph, name: str) -> Variants:
+    """The parameters of another module of the same kind in the same stage, which have the same shapes."""
     node = graph.nodes[name]
     own = _parameters(graph, node)
     for other in graph.nodes.values() if own else ():
@@ -17,7 +15,7 @@ def _of_another(graph: Graph, name: str) -> Iterator[tuple[str, Changes]]:
         if _stage(graph, own[0]) == _stage(graph, theirs[0]):
             swapped = dict(zip(own, theirs, strict=True))
             inputs = tuple(swapped.get(read, read) for read in node.inputs)
-            yield f"of {theirs[0].rpartition('.')[0]}", otherwise(node, inputs=inputs)
+            yield f"of {theirs[0].rpartition('.')[0]}", change_node(node, inputs=inputs)
 
 
 def _parameters(graph: Graph, node: Node) -> list[str]:
@@ -27,14 +25,14 @@ def _parameters(graph: Graph, node: Node) -> list[str]:
 
 
 def _kind(node: Node) -> tuple[str, str]:
-    """Its operation; of a linear layer also which one."""
+    """The operation's name; for a linear layer also the layer's."""
     assert node.operation is not None
     operation = node.operation.name
-    return operation, node.name.rpartition(".")[2] if is_made_by(node, "linear") else ""
+    return operation, node.name.rpartition(".")[2] if is_output_of(node, "linear") else ""
 
 
 def _stage(graph: Graph, parameter: str) -> str:
-    """Where parameters have one width: "layers.0", the norm before it, the norm after the last."""
+    """The stage of a parameter, such as "layers.0"; that of the first and last norm is the stage with their width."""
     stages = [name for name in graph.nodes if name.startswith("layers.") and ".blocks." in name]
     if parameter.startswith("patch_embed.norm"):
         return _stage(graph, stages[0])
@@ -46,8 +44,8 @@ def _stage(graph: Graph, parameter: str) -> str:
 PARAMETERS = (
     Mistake(
         "other-parameters",
-        "it takes another module's parameters",
+        "it uses another module's parameters",
         "each module has its own, under its own name",
-        _of_another,
+        _other_parameters,
     ),
 )

@@ -1,7 +1,6 @@
 """Mistakes in the relative position bias."""
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,22 +8,22 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.graph import Graph, Node
 from npswin.verify.mistakes.mistake import (
-    Changes,
     Mistake,
-    after,
-    before,
+    Variants,
+    at_outputs_of,
+    attention_scale,
+    change_node,
     gather,
-    made_by,
-    otherwise,
-    replacing,
-    scale_of,
-    times,
+    multiply_by,
+    transform_input,
+    transform_output,
+    with_variants,
     zeros,
 )
 
 
 def _grid(table: Array) -> Array:
-    """((2M - 1)², h) as (Δy, Δx, h)."""
+    """The table ((2M - 1)², h) as (Δy, Δx, h)."""
     side = math.isqrt(len(table))
     return table.reshape(side, side, -1)
 
@@ -45,9 +44,9 @@ def _heads_as_positions(bias: Array) -> Array:
     return bias.transpose(1, 2, 0).reshape(bias.shape)
 
 
-def _added_before_scale(graph: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
+def _added_before_scale(graph: Graph, node: Node) -> Variants:
     assert node.operation is not None
-    yield "", otherwise(node, before(node.operation, 1, times(scale_of(graph, node))))
+    yield "", change_node(node, transform_input(node.operation, 1, multiply_by(attention_scale(graph, node))))
 
 
 POSITION = (
@@ -55,18 +54,18 @@ POSITION = (
         "bias-xy",
         "the bias table is indexed by (x, y) for (y, x)",
         "the row is (Δy + M - 1)(2M - 1) + Δx + M - 1",
-        replacing("position_bias", {"": lambda op: before(op, 0, gather(_columns_first))}),
+        with_variants("position_bias", {"": lambda op: transform_input(op, 0, gather(_columns_first))}),
     ),
     Mistake(
         "bias-sign",
         "the relative position has the wrong sign",
-        "Δ = query's place - key's place",
-        replacing(
+        "Δ = query's position - key's position",
+        with_variants(
             "position_bias",
             {
-                "key - query (or the bias is transposed)": lambda op: before(op, 0, gather(_mirrored(0, 1))),
-                "in Δy alone": lambda op: before(op, 0, gather(_mirrored(0))),
-                "in Δx alone": lambda op: before(op, 0, gather(_mirrored(1))),
+                "key - query (or the bias is transposed)": lambda op: transform_input(op, 0, gather(_mirrored(0, 1))),
+                "in Δy alone": lambda op: transform_input(op, 0, gather(_mirrored(0))),
+                "in Δx alone": lambda op: transform_input(op, 0, gather(_mirrored(1))),
             },
         ),
     ),
@@ -74,24 +73,24 @@ POSITION = (
         "bias-table-transposed",
         "the bias table is read as its transpose",
         "the table is ((2M - 1)², heads): the heads are the last dimension",
-        replacing("position_bias", {"": lambda op: before(op, 0, gather(_heads_first))}),
+        with_variants("position_bias", {"": lambda op: transform_input(op, 0, gather(_heads_first))}),
     ),
     Mistake(
         "bias-heads-positions",
         "heads and positions of the bias are exchanged",
         "table[index] is (query, key, head): move the heads to the front, do not reshape",
-        replacing("position_bias", {"": lambda op: after(op, gather(_heads_as_positions))}),
+        with_variants("position_bias", {"": lambda op: transform_output(op, gather(_heads_as_positions))}),
     ),
     Mistake(
         "bias-missing",
         "the relative position bias is not added",
         "scores = q kᵀ/√d + bias",
-        replacing("add_bias", {"": lambda op: before(op, 1, gather(zeros))}),
+        with_variants("add_bias", {"": lambda op: transform_input(op, 1, gather(zeros))}),
     ),
     Mistake(
         "bias-before-scale",
         "the relative position bias is added before the scale",
         "scale the queries (or q kᵀ) first, then add the bias",
-        made_by("add_bias", _added_before_scale),
+        at_outputs_of("add_bias", _added_before_scale),
     ),
 )

@@ -1,6 +1,5 @@
-"""Mistakes of the cyclic shift: its direction, its size, where it is made and undone."""
+"""Mistakes in the cyclic shift: its direction, its size, where it is rolled and rolled back."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,101 +7,104 @@ import numpy as np
 from npswin.verify.graph import Graph, Node
 from npswin.verify.mistakes.mask import with_mask
 from npswin.verify.mistakes.mistake import (
-    Changes,
     Mistake,
-    before,
+    Variants,
+    at_outputs_of,
+    change_node,
     gather,
-    is_made_by,
-    made_by,
-    moved,
-    otherwise,
-    sibling,
+    gather_node,
+    in_same_module,
+    is_output_of,
+    transform_input,
 )
 
 
-def _way_there(graph: Graph, name: str) -> Node | None:
-    """The node of the shift before the windows, if this is one."""
+def _forward_shift(graph: Graph, name: str) -> Node | None:
+    """The node, if it is the shift before the windows are cut."""
     node = graph.nodes[name]
-    return node if is_made_by(node, "cyclic_shift") and name.endswith(".shifted") else None
+    return node if is_output_of(node, "cyclic_shift") and name.endswith(".shifted") else None
 
 
-def _way_back(graph: Graph, name: str) -> Node | None:
+def _reverse_shift(graph: Graph, name: str) -> Node | None:
+    """The node, if it is the shift back after the windows are joined."""
     node = graph.nodes[name]
-    return node if is_made_by(node, "cyclic_shift") and name.endswith(".unshifted") else None
+    return node if is_output_of(node, "cyclic_shift") and name.endswith(".unshifted") else None
 
 
-def _direction(graph: Graph, name: str) -> Iterator[tuple[str, Changes]]:
-    if node := _way_there(graph, name):
-        back = graph.nodes[sibling(name, "unshifted")]
-        there = otherwise(node, settings={"shift": -node.settings["shift"]})
-        yield "there and back", there | otherwise(back, settings={"shift": -back.settings["shift"]})
+def _direction(graph: Graph, name: str) -> Variants:
+    if node := _forward_shift(graph, name):
+        back = graph.nodes[in_same_module(name, "unshifted")]
+        there = change_node(node, settings={"shift": -node.settings["shift"]})
+        yield "there and back", there | change_node(back, settings={"shift": -back.settings["shift"]})
         yield "on the way there", there
 
 
-def _missing(graph: Graph, name: str) -> Iterator[tuple[str, Changes]]:
-    if node := _way_there(graph, name):
-        there, back = otherwise(node, settings={"shift": 0}), graph.nodes[sibling(name, "unshifted")]
-        yield "there and back", there | otherwise(back, settings={"shift": 0})
+def _missing(graph: Graph, name: str) -> Variants:
+    if node := _forward_shift(graph, name):
+        there, back = change_node(node, settings={"shift": 0}), graph.nodes[in_same_module(name, "unshifted")]
+        yield "there and back", there | change_node(back, settings={"shift": 0})
         yield "on the way there", there
 
 
-def _size(graph: Graph, name: str) -> Iterator[tuple[str, Changes]]:
-    if node := _way_there(graph, name):
-        back, mask = graph.nodes[sibling(name, "unshifted")], graph.nodes.get(sibling(name, "mask"))
-        side, shift = graph.nodes[sibling(name, "windows")].settings["window_size"], node.settings["shift"]
+def _size(graph: Graph, name: str) -> Variants:
+    if node := _forward_shift(graph, name):
+        back, mask = graph.nodes[in_same_module(name, "unshifted")], graph.nodes.get(in_same_module(name, "mask"))
+        side, right = graph.nodes[in_same_module(name, "windows")].settings["window_size"], node.settings["shift"]
         for other in range(1, side):
-            if other != shift:
-                rolls = otherwise(node, settings={"shift": other}) | otherwise(back, settings={"shift": -other})
-                detail = f"by {other} rather than {shift}"
-                if mask is not None and is_made_by(mask, "shift_mask"):
-                    yield f"{detail}, in the mask too", rolls | otherwise(mask, settings={"shift": other})
+            if other != right:
+                rolls = change_node(node, settings={"shift": other}) | change_node(back, settings={"shift": -other})
+                detail = f"by {other} rather than {right}"
+                if mask is not None and is_output_of(mask, "shift_mask"):
+                    yield f"{detail}, in the mask too", rolls | change_node(mask, settings={"shift": other})
                 yield f"{detail}, though not in the mask", rolls
 
 
-def _one_axis(graph: Graph, name: str) -> Iterator[tuple[str, Changes]]:
-    if node := _way_there(graph, name):
-        back, shift = graph.nodes[sibling(name, "unshifted")], node.settings["shift"]
+def _one_axis(graph: Graph, name: str) -> Variants:
+    if node := _forward_shift(graph, name):
+        back, shift_size = graph.nodes[in_same_module(name, "unshifted")], node.settings["shift"]
         for axis, detail in ((1, "rows"), (2, "columns")):
-            there = moved(node, "cyclic_shift", _roll(-shift, axis))
-            way_back = moved(back, "cyclic_shift", _roll(shift, axis))
-            yield f"only {detail} are rolled, there and back", there | way_back
+            there = gather_node(node, "cyclic_shift", _roll(-shift_size, axis))
+            undo = gather_node(back, "cyclic_shift", _roll(shift_size, axis))
+            yield f"only {detail} are rolled, there and back", there | undo
             yield f"only {detail} are rolled on the way there", there
 
 
-def _roll(shift: int, axis: int | tuple[int, int]) -> Any:
-    return lambda x: np.roll(x, shift, axis)
+def _roll(by: int, axis: int | tuple[int, int]) -> Any:
+    return lambda x: np.roll(x, by, axis)
 
 
-def _back_missing(graph: Graph, name: str) -> Iterator[tuple[str, Changes]]:
-    if node := _way_back(graph, name):
-        yield "", otherwise(node, settings={"shift": 0})
+def _back_missing(graph: Graph, name: str) -> Variants:
+    if node := _reverse_shift(graph, name):
+        yield "", change_node(node, settings={"shift": 0})
 
 
-def _back_direction(graph: Graph, name: str) -> Iterator[tuple[str, Changes]]:
-    if node := _way_back(graph, name):
-        yield "", otherwise(node, settings={"shift": -node.settings["shift"]})
+def _back_direction(graph: Graph, name: str) -> Variants:
+    if node := _reverse_shift(graph, name):
+        yield "", change_node(node, settings={"shift": -node.settings["shift"]})
 
 
-def _unshifted_size(graph: Graph, name: str) -> Iterator[tuple[str, Changes]]:
-    if node := _way_back(graph, name):
-        side, shift = graph.nodes[sibling(name, "windows")].settings["window_size"], -node.settings["shift"]
+def _unshifted_size(graph: Graph, name: str) -> Variants:
+    if node := _reverse_shift(graph, name):
+        side, right = graph.nodes[in_same_module(name, "windows")].settings["window_size"], -node.settings["shift"]
         for other in range(1, side):
-            if other != shift:
-                yield f"by {other} rather than {shift}", otherwise(node, settings={"shift": -other})
+            if other != right:
+                yield f"by {other} rather than {right}", change_node(node, settings={"shift": -other})
 
 
-def _where_none(graph: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
+def _where_none(graph: Graph, node: Node) -> Variants:
     side = node.settings["window_size"]
-    if side == 1 or sibling(node.name, "shifted") in graph.nodes:
+    if side == 1 or in_same_module(node.name, "shifted") in graph.nodes:
         return
-    joined = sibling(node.name, "joined")
-    (user,) = (graph.nodes[name] for name in graph.consumers[joined])  # what gets the map after the roll back
+    joined = in_same_module(node.name, "joined")
+    (user,) = (
+        graph.nodes[name] for name in graph.consumers[joined]
+    )  # the operation that reads the map after the roll back
     assert node.operation is not None
     assert user.operation is not None
     there, back = (gather(_roll(by, (1, 2))) for by in (-(side // 2), side // 2))
-    rolls = otherwise(node, before(node.operation, 0, there))
-    rolls |= otherwise(user, before(user.operation, user.inputs.index(joined), back))
-    yield "and masked", rolls | with_mask(graph, graph.nodes[sibling(node.name, "probabilities")])
+    rolls = change_node(node, transform_input(node.operation, 0, there))
+    rolls |= change_node(user, transform_input(user.operation, user.inputs.index(joined), back))
+    yield "and masked", rolls | with_mask(graph, graph.nodes[in_same_module(node.name, "probabilities")])
     yield "without a mask", rolls
 
 
@@ -126,7 +128,7 @@ SHIFT = (
         "a block is shifted that should not be",
         "every second block is shifted, the first is not, and none of a stage whose map, for img_size, is no larger "
         "than a window",
-        made_by("cut_windows", _where_none),
+        at_outputs_of("cut_windows", _where_none),
     ),
     Mistake(
         "roll-back-missing",

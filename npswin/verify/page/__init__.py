@@ -1,4 +1,4 @@
-"""A comparison as one page, self-contained."""
+"""A comparison as a self-contained HTML page."""
 
 from npswin.verify.page.page import comparison_page
 

@@ -47,11 +47,11 @@ function describe() {
     button.disabled = name !== node.name && verdictOf(name) === "none";
     button.addEventListener("click", () => choose(name));
   }
-  const [kind, letter, words] = style(verdictOf(chosen));
+  const [kind, letter, description] = style(verdictOf(chosen));
   const verdict = add(detail, "p", {class: "verdict"});
   add(verdict, "span", {class: "mark " + kind, "aria-hidden": "true"}, letter);
-  const place = data.first.includes(chosen) ? ` — the first that does not agree in the ${backward ? "backward" : "forward"} pass` : "";
-  add(verdict, "span", {}, words[0].toUpperCase() + words.slice(1) + place + ".");
+  const first = data.first.includes(chosen) ? ` — the first that does not agree in the ${backward ? "backward" : "forward"} pass` : "";
+  add(verdict, "span", {}, description[0].toUpperCase() + description.slice(1) + first + ".");
   if (row && row.note) add(detail, "p", {class: "over", id: "note"}, row.note);
 
   const facts = add(detail, "dl", {});
@@ -59,14 +59,14 @@ function describe() {
   const shape = node.shape.length ? node.shape.join(" × ") : "a single number";
   fact("layout", node.axes ? `${node.axes}: ${shape}` : shape);
   if (backward) {
-    fact("is", `d loss / d ${node.name}` + (node.gradientFrom.length ? ": what the backward passes below give, summed" : ""));
-    links(fact("made from"), node.gradientFrom.map(name => GRADIENT + name));
+    fact("is", `d loss / d ${node.name}` + (node.gradientFrom.length ? ": the sum of the derivatives from the tensors below" : ""));
+    links(fact("computed from"), node.gradientFrom.map(name => GRADIENT + name));
   } else if (node.operation) {
     fact("formula", node.formula + (node.paper ? ` (${node.paper})` : ""));
-    fact("made by", node.operation + (node.settings ? `, ${node.settings}` : ""));
-    links(fact("made from"), node.inputs);
+    fact("operation", node.operation + (node.settings ? `, ${node.settings}` : ""));
+    links(fact("computed from"), node.inputs);
   } else fact("is", node.parameter ? "a parameter" : "given");
-  if (!backward) links(fact("goes into"), node.uses);
+  if (!backward) links(fact("used by"), node.uses);
 
   if (row && row.found) numbers(detail, row);
   pictures(detail);
@@ -78,7 +78,7 @@ function numbers(parent, row) {
   const columns = [row.found, row.local].filter(Boolean);
   add(head, "th", {scope: "col"}, "distance");
   add(head, "th", {scope: "col"}, "from the key");
-  if (row.local) add(head, "th", {scope: "col"}, "from what its own inputs come to");
+  if (row.local) add(head, "th", {scope: "col"}, "from the operation's result on the port's own inputs");
   const line = (name, text, over) => {
     const tr = add(body, "tr", {});
     add(tr, "th", {scope: "row"}, name);

@@ -11,7 +11,7 @@ function draw(parent, tag, attributes, text) {
   return element;
 }
 
-// Left half the value's verdict, right half the gradient's.
+// Draws the verdict of the value at the left and of the gradient at the right.
 function splitCell(parent, x, y, high, forward, backward, wide = 17) {
   const verdicts = data.backward ? [forward, backward] : [forward];
   verdicts.forEach((verdict, i) => {
@@ -23,9 +23,9 @@ function splitCell(parent, x, y, high, forward, backward, wide = 17) {
 }
 
 function label(node) {
-  const words = [node.name, "value: " + style(verdictOf(node.name))[2]];
-  if (data.backward) words.push("gradient: " + style(verdictOf(GRADIENT + node.name))[2]);
-  return words.join("; ");
+  const parts = [node.name, "value: " + style(verdictOf(node.name))[2]];
+  if (data.backward) parts.push("gradient: " + style(verdictOf(GRADIENT + node.name))[2]);
+  return parts.join("; ");
 }
 
 function tensorBox(parent, node, x, y, width, text) {
@@ -37,7 +37,7 @@ function tensorBox(parent, node, x, y, width, text) {
   draw(box, "rect", {class: "box", x: x + .5, y: y + .5, width: width - 1, height: HIGH - 1, rx: 5});
   splitCell(box, x + 2, y + 2, HIGH - 4, verdictOf(node.name), verdictOf(GRADIENT + node.name), 16);
   draw(box, "text", {x: x + 40, y: y + 15}, text);
-  const first = firsts([node]);
+  const first = flagText([node]);
   if (chosen && forwardOf(chosen) === node.name) {
     draw(box, "rect", {class: "ring", x: x - 2, y: y - 2, width: width + 4, height: HIGH + 4, rx: 7});
     const half = data.backward ? 16 : 32;
@@ -47,45 +47,45 @@ function tensorBox(parent, node, x, y, width, text) {
   }
   if (first) flag(box, x + width, y, first);
   box.addEventListener("click", event => {
-    const place = event.clientX - box.querySelector(".box").getBoundingClientRect().left;
-    const backward = data.backward && nodes.get(node.name).differentiable && place >= 18 && place < 36;
-    const keep = place >= 36 && chosen && chosen.startsWith(GRADIENT) && verdictOf(GRADIENT + node.name) !== "none";
-    choose(backward || keep ? GRADIENT + node.name : node.name);
+    const x = event.clientX - box.querySelector(".box").getBoundingClientRect().left;
+    const backward = data.backward && nodes.get(node.name).differentiable && x >= 18 && x < 36;
+    const stayInPass = x >= 36 && chosen && chosen.startsWith(GRADIENT) && verdictOf(GRADIENT + node.name) !== "none";
+    choose(backward || stayInPass ? GRADIENT + node.name : node.name);
   });
   return box;
 }
 
-// What a flag says of the first tensors that do not agree, if they are among these.
-function firsts(list) {
+// The text of the flag for the first tensors that do not agree, if they are in the list.
+function flagText(list) {
   const passes = ["first", "first gradient"].filter((_, i) => list.some(node => data.first[i] === (i ? GRADIENT : "") + node.name));
   return passes.length > 1 ? "first, both" : passes[0];
 }
 
-function flag(parent, right, y, words) {
-  const width = 12 + words.length * 5.2;
+function flag(parent, right, y, text) {
+  const width = 12 + text.length * 5.2;
   draw(parent, "rect", {class: "flag", x: right - width - 6, y: y - 9, width, height: 14, rx: 7});
-  draw(parent, "text", {class: "flag-text", x: right - width / 2 - 6, y: y - 1.5}, words);
+  draw(parent, "text", {class: "flag-text", x: right - width / 2 - 6, y: y - 1.5}, text);
 }
 
-// Rows by the longest path; what has no input in the group stands as late as it can.
+// The row of each node, by the longest path to it; a node without an input in the group is as low as possible.
 function rank(group) {
-  const inside = new Set(group.nodes.filter(node => !node.parameter).map(node => node.name));
+  const inGroup = new Set(group.nodes.filter(node => !node.parameter).map(node => node.name));
   const ranks = new Map(), list = group.nodes.filter(node => !node.parameter);
-  const reads = node => node.inputs.filter(name => inside.has(name));
-  const outside = [...new Set(list.flatMap(node => node.inputs.filter(name => !inside.has(name) && !nodes.get(name).parameter)))];
+  const reads = node => node.inputs.filter(name => inGroup.has(name));
+  const outside = [...new Set(list.flatMap(node => node.inputs.filter(name => !inGroup.has(name) && !nodes.get(name).parameter)))];
   const starts = node => !node.inputs.some(name => !nodes.get(name).parameter);
   for (const node of list) ranks.set(node.name, Math.max(-1, ...reads(node).map(name => ranks.get(name))) + 1);
   for (const node of [...list].reverse()) {
-    const uses = node.uses.filter(name => inside.has(name)).map(name => ranks.get(name));
+    const uses = node.uses.filter(name => inGroup.has(name)).map(name => ranks.get(name));
     if (starts(node) && uses.length) ranks.set(node.name, Math.min(...uses) - 1);
   }
   const least = Math.min(...ranks.values());
   for (const name of ranks.keys()) ranks.set(name, ranks.get(name) - least);
-  return {ranks, list, outside, inside};
+  return {ranks, list, outside};
 }
 
 function drawOpened(parent, group, top) {
-  const {ranks, list, outside, inside} = rank(group);
+  const {ranks, list, outside} = rank(group);
   const rows = [];
   for (const node of list) (rows[ranks.get(node.name)] ||= []).push(node);
   const spots = new Map();
@@ -124,7 +124,7 @@ function drawOpened(parent, group, top) {
 
 function connect(parent, from, to) {
   const middle = spot => spot.y + HIGH / 2;
-  if (from.lane === 0 && to.lane === 0 && to.rank > from.rank + 1) {  // the residual path, past the branch
+  if (from.lane === 0 && to.lane === 0 && to.rank > from.rank + 1) {  // the shortcut of a residual connection
     const start = from.rank < 0 ? `M${from.x} ${middle(from)}` : `M${from.x} ${middle(from)}`;
     draw(parent, "path", {class: "edge residual", d: `${start}H32q-8 0 -8 8V${middle(to) - 8}q0 8 8 8H${to.x - 7}`});
     draw(parent, "path", {class: "residual-head", d: `M${to.x - 1} ${middle(to)}l-8 -4.5v9z`});
@@ -147,30 +147,30 @@ function drawHeader(parent, group, top) {
   draw(header, "text", {x: 24, y: top + 26, "font-size": 10}, opened.has(group.name) ? "▾" : "▸");
   draw(header, "text", {x: 40, y: top + 18, style: "font-weight:600"}, group.title);
   draw(header, "text", {class: "soft", x: 40, y: top + 33}, subtitle(group));
-  const from = 214, room = 236, each = Math.min(9, room / tensors.length), high = data.backward ? 12 : 20;
+  const from = 214, available = 236, each = Math.min(9, available / tensors.length), high = data.backward ? 12 : 20;
   const passes = data.backward ? ["", GRADIENT] : [""];
   passes.forEach((prefix, i) => {
     const y = top + (data.backward ? 8 + 14 * i : 11);
     draw(header, "text", {class: "soft", x: from - 6, y: y + 10 - (data.backward ? 0 : -4), "text-anchor": "end", "font-size": 9}, i ? "grad" : "value");
-    tensors.forEach((name, place) => {
+    tensors.forEach((name, index) => {
       const verdict = verdictOf(prefix + name), [kind] = style(verdict === "" && nodes.get(name).parameter ? "none" : verdict);
-      const cell = draw(header, "rect", {class: "cell " + kind, x: from + place * each, y, width: each - 1, height: high});
-      if (kind === "born" || kind === "broken") draw(header, "path", {d: `M${from + (place + .5) * each - .5} ${y - 4}l-3 -0h6l-3 5z`, class: "cell " + kind});
-      if (chosen === prefix + name) draw(header, "rect", {class: "chosen", x: from + place * each - 1, y: y - 1, width: each + 1, height: high + 2});
+      const cell = draw(header, "rect", {class: "cell " + kind, x: from + index * each, y, width: each - 1, height: high});
+      if (kind === "wrong-here" || kind === "broken") draw(header, "path", {d: `M${from + (index + .5) * each - .5} ${y - 4}l-3 -0h6l-3 5z`, class: "cell " + kind});
+      if (chosen === prefix + name) draw(header, "rect", {class: "chosen", x: from + index * each - 1, y: y - 1, width: each + 1, height: high + 2});
       draw(cell, "title", {}, prefix + name + ": " + style(verdictOf(prefix + name))[2]);
       cell.addEventListener("click", event => { event.stopPropagation(); choose(prefix + name); });
     });
   });
   splitCell(header, WIDTH - 58, top + 10, HEADER - 20, forward, backward, 18);
-  const first = firsts(group.nodes);
+  const first = flagText(group.nodes);
   if (first && !opened.has(group.name)) flag(header, WIDTH - 14, top + 4, first);
   header.addEventListener("click", () => toggle(group.name));
 }
 
 function subtitle(group) {
   if (group.block) {
-    const {size, shift} = group.windows;
-    return `${size}×${size} windows` + (shift ? `, shift ${shift}` : "");
+    const {size, shiftSize} = group.windows;
+    return `${size}×${size} windows` + (shiftSize ? `, shift ${shiftSize}` : "");
   }
   return group.name.replace(/^patch embedding$|^head$/, group.nodes.filter(node => !node.parameter).length + " tensors");
 }
@@ -198,9 +198,9 @@ function drawGraph() {
       if (group.stage !== null) {
         frame = draw(back, "rect", {class: "stage", x: 2.5, y: y + .5, width: WIDTH - 5, rx: 9});
         frame.top = y;
-        const [title, words] = stageTitle(group.stage, data.groups.filter(other => other.stage === group.stage));
+        const [title, details] = stageTitle(group.stage, data.groups.filter(other => other.stage === group.stage));
         draw(front, "text", {class: "stage-title", x: 14, y: y + 21}, title);
-        draw(front, "text", {class: "soft", x: 74, y: y + 21}, words);
+        draw(front, "text", {class: "soft", x: 74, y: y + 21}, details);
         y += 32;
       }
     } else target = y += 14;

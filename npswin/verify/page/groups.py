@@ -1,4 +1,4 @@
-"""The graph's tensors put together as a reader sees the model: patch embedding, stages with their blocks, the head."""
+"""The graph's tensors in groups: the patch embedding, the blocks and mergings of each stage, the head."""
 
 import re
 from collections.abc import Mapping
@@ -13,36 +13,36 @@ PART = re.compile(r"layers\.(\d+)\.(blocks\.(\d+)|downsample)(?=\.|$)")
 
 @dataclass(frozen=True)
 class Windows:
-    """How a block cuts its map.
+    """How a block cuts its map into windows.
 
     Attributes:
         size: M, the window's side.
-        shift: rows and columns by which the map is rolled up and left before.
+        shift_size: rows and columns by which the map is rolled up and left before it is cut.
         padded: (Hp, Wp), the map in whole windows.
         heads: of the block's attention.
     """
 
     size: int
-    shift: int
+    shift_size: int
     padded: tuple[int, int]
     heads: int
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Windows in a column, and in a row."""
+        """Number of windows in a column, and in a row."""
         return self.padded[0] // self.size, self.padded[1] // self.size
 
 
 @dataclass
 class Group:
-    """Some tensors that belong together.
+    """The tensors of one module.
 
     Attributes:
         name: the module's path, such as "layers.0.blocks.1".
-        title: in words, such as "Block 1".
-        stage: the number of its stage; None for what comes before and after.
+        title: such as "Block 1".
+        stage: the number of its stage; None before the first stage and after the last.
         nodes: in order of computation, each one's parameters after it.
-        windows: a block's own; of what leads to a block, that block's; None at the end.
+        windows: a block's own; for a group before a block, that block's; None after the last block.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Group:
 
 
 def model_groups(graph: Graph) -> list[Group]:
-    """All of a graph's tensors, in groups, in order of computation."""
+    """All tensors of a graph in groups, in order of computation."""
     groups: dict[str, Group] = {}
     placed: set[str] = set()
     for name in graph.computed:
@@ -66,9 +66,9 @@ def model_groups(graph: Graph) -> list[Group]:
         group.nodes += [node, *(source for source in given if source.axes == "parameter")]
         placed.update(new)
     ordered = list(groups.values())
-    coming: Windows | None = None
+    next_windows: Windows | None = None
     for group in reversed(ordered):
-        coming = group.windows = _windows(group) or coming
+        next_windows = group.windows = _windows(group) or next_windows
     return ordered
 
 
@@ -87,9 +87,8 @@ def _windows(group: Group) -> Windows | None:
     settings: dict[str, Mapping[str, Any]] = {}
     for node in group.nodes:
         if node.operation is not None:
-            settings.setdefault(
-                node.operation.name, node.settings
-            )  # of two shifts the first, which is not the way back
+            # of two shifts the first: the second one rolls back
+            settings.setdefault(node.operation.name, node.settings)
     if not {"cut_windows", "join_windows", "split_heads"} <= set(settings):
         return None
     height, width = settings["join_windows"]["size"]

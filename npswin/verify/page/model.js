@@ -1,6 +1,6 @@
 "use strict";
 
-// Whoever opens the page without looking at it, such as a test, finds here whether it worked.
+// Shows an error of the scripts on the page, and in an attribute for a test.
 addEventListener("error", event => {
   document.body.dataset.error = event.message;
   document.getElementById("failure").textContent = "The page failed: " + event.message;
@@ -13,17 +13,18 @@ const forwardOf = name => name.startsWith(GRADIENT) ? name.slice(GRADIENT.length
 
 // ---------------------------------------------------------------- verdicts
 
+// By verdict: the class for its colour, the letter, the description.
 const VERDICTS = {
   "agrees": ["agrees", "✓", "agrees with the key"],
-  "inherited": ["inherited", "↓", "inherited: its operation is right for the port's own inputs, which were wrong already"],
-  "BORN HERE": ["born", "✗", "born here: its operation makes something else of the port's own inputs"],
+  "inherited": ["inherited", "↓", "inherited: right for the port's own inputs, which are wrong already"],
+  "WRONG HERE": ["wrong-here", "✗", "wrong here: its operation's result on the port's own inputs is another"],
   "SHAPE": ["broken", "S", "wrong shape"],
   "UNREADABLE": ["broken", "U", "cannot be read"],
-  "NOT FINITE": ["broken", "N", "NaN or infinity that its own inputs do not explain"],
+  "NOT FINITE": ["broken", "N", "NaN or infinity that the port's own inputs do not lead to"],
   "": ["absent", "·", "not dumped"],
   "none": ["none", "", "has no gradient"],
 };
-const ORDER = ["BORN HERE", "NOT FINITE", "SHAPE", "UNREADABLE", "inherited", "agrees", "", "none"];
+const ORDER = ["WRONG HERE", "NOT FINITE", "SHAPE", "UNREADABLE", "inherited", "agrees", "", "none"];
 
 function verdictOf(name) {
   if (data.rows[name]) return data.rows[name].verdict;
@@ -48,5 +49,5 @@ function shortName(node) {
   let name = node.name.startsWith(prefix) ? node.name.slice(prefix.length) : node.name;
   return name.replace(/^attn\./, "");
 }
-// A parameter's last word is enough beside the box of what it goes into.
+// A parameter is drawn next to the tensor that is computed from it, so the last part of its name is enough.
 const chipName = node => node.name.split(".").pop().replace(/relative_position_bias_table/, "table").replace(/absolute_pos_embed/, "embedding");

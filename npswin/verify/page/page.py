@@ -1,7 +1,7 @@
-"""A comparison as one page: the model drawn as a graph, agreement coloured, each tensor's pictures beside the key's.
+"""A comparison as one page: the model as a graph, coloured by verdict, and pictures of each tensor and of the key's.
 
-The page is `page.html` with its style, its scripts, and the data as JSON in it. It loads nothing: it opens from a disk,
-without a network.
+The page is `page.html` with its style, its scripts, and the data as JSON. It loads no other file, so that it can be
+opened from a disk without a network.
 """
 
 import json
@@ -15,27 +15,27 @@ from npswin.verify.graph import GRADIENT, Graph, Node
 from npswin.verify.page.groups import Group, Windows, model_groups
 from npswin.verify.page.planes import full_cost, tensor_planes
 from npswin.verify.page.views import View, tensor_view
-from npswin.verify.port.comparison import AGREES, INHERITED, Comparer, Comparison, Row
-from npswin.verify.port.diagnosis import Diagnosis
-from npswin.verify.port.measure import Distance
-from npswin.verify.port.report import comparison_summary, diagnosis_text
+from npswin.verify.port.comparer import Comparer
+from npswin.verify.port.comparison import AGREES, INHERITED, Comparison, Row, comparison_summary
+from npswin.verify.port.diagnosis import Diagnosis, diagnosis_text
+from npswin.verify.port.distance import Distance
 from npswin.verify.port.tolerance import Tolerance
 
 SCRIPTS = ("model.js", "graph.js", "details.js", "pictures.js", "start.js")
-LARGEST = 8_000_000  # bytes of a page: what its words and numbers leave is for pictures
-LONGEST = 400  # letters of a name or note that is not npswin's own
+LARGEST = 8_000_000  # bytes of a page; the budget of the pictures is what its text leaves
+LONGEST = 400  # letters of a name or note from the dump
 
 
 def comparison_page(comparer: Comparer, comparison: Comparison, diagnosis: Diagnosis | None = None) -> str:
-    """A page to look at.
+    """The HTML page of a comparison.
 
     Args:
         comparer: the key and the port.
-        comparison: what `comparer.compare()` found.
-        diagnosis: which mistakes it comes from, where that was looked for.
+        comparison: the result of `comparer.compare()`.
+        diagnosis: the mistakes, if they were searched.
 
     Returns:
-        HTML, self-contained: at most about eight megabytes, however large the model.
+        Self-contained HTML of at most about eight megabytes for a model of any size.
     """
     template = _part("page.html").replace("{{ STYLE }}", _part("page.css"))
     template = template.replace("{{ SCRIPT }}", "\n".join(_part(name) for name in SCRIPTS))
@@ -43,8 +43,8 @@ def comparison_page(comparer: Comparer, comparison: Comparison, diagnosis: Diagn
     data = page_data(comparer, comparison)
     if diagnosis is not None:
         data["causes"] = [_short(line) for line in diagnosis_text(diagnosis).splitlines()]
-    room = LARGEST - len(template) - len(script_json(data))
-    return before + script_json({**data, "planes": page_planes(comparer, comparison, room)}) + after
+    budget = LARGEST - len(template) - len(script_json(data))
+    return before + script_json({**data, "planes": page_planes(comparer, comparison, budget)}) + after
 
 
 def _part(name: str) -> str:
@@ -52,16 +52,16 @@ def _part(name: str) -> str:
 
 
 def script_json(data: Any) -> str:
-    """JSON that cannot end the script element it stands in, in ASCII."""
+    """JSON in ASCII without the letters that could end its script element."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def page_data(comparer: Comparer, comparison: Comparison) -> dict[str, Any]:
-    """What the page shows beside pictures; docstrings of the functions below tell the parts."""
+    """The data of the page without the pictures; the functions below return its parts."""
     graph, shapes = comparer.key.graph, comparer.key.shapes
     groups = model_groups(graph)
-    first = [None if row is None else row.name for row in (comparison.first(), comparison.first(backward=True))]
+    first_rows = comparison.first_error(), comparison.first_error(backward=True)
     return {
         "summary": [_short(line) for line in comparison_summary(comparison).splitlines()],
         "agrees": comparison.ok,
@@ -69,7 +69,7 @@ def page_data(comparer: Comparer, comparison: Comparison) -> dict[str, Any]:
         "counts": Counter(row.verdict for row in comparison.rows),
         "notDumped": comparison.not_dumped,
         "backward": any(name.startswith(GRADIENT) for name in shapes),
-        "first": first,
+        "first": [None if row is None else row.name for row in first_rows],
         "groups": [_group(group, graph, shapes) for group in groups],
         "views": {name: _view(view) for name, view in _views(comparer).items()},
         "rows": {row.name: _row(row) for row in comparison.rows},
@@ -77,20 +77,20 @@ def page_data(comparer: Comparer, comparison: Comparison) -> dict[str, Any]:
 
 
 def _group(group: Group, graph: Graph, shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
-    """A box of the graph: its title, and its tensors as nodes."""
-    cuts_itself = any(node.operation is not None and node.operation.name == "cut_windows" for node in group.nodes)
+    """A group of the graph: its title and its nodes."""
+    is_block = any(node.operation is not None and node.operation.name == "cut_windows" for node in group.nodes)
     return {
         "name": group.name,
         "title": group.title,
         "stage": group.stage,
-        "block": cuts_itself,
+        "block": is_block,
         "windows": None if group.windows is None else _windows(group.windows),
         "nodes": [_node(node, graph, shapes[node.name]) for node in group.nodes],
     }
 
 
 def _windows(windows: Windows) -> dict[str, Any]:
-    return {"size": windows.size, "shift": windows.shift, "grid": windows.grid, "heads": windows.heads}
+    return {"size": windows.size, "shiftSize": windows.shift_size, "grid": windows.grid, "heads": windows.heads}
 
 
 def _node(node: Node, graph: Graph, shape: tuple[int, ...]) -> dict[str, Any]:
@@ -123,12 +123,12 @@ def _view(view: View) -> dict[str, Any]:
 
 
 def _row(row: Row) -> dict[str, Any]:
-    """What was found of one tensor; a number that JSON does not have is a word."""
+    """The result for one tensor; a number that is not finite is a string, as JSON has no such number."""
     return {
         "verdict": row.verdict,
         "note": _short(row.note),
-        "found": _distance(row.found, row.tolerance),
-        "local": _distance(row.local, row.local_tolerance),
+        "found": _distance(row.distance, row.tolerance),
+        "local": _distance(row.local_distance, row.local_tolerance),
     }
 
 
@@ -144,50 +144,52 @@ def _distance(found: Distance | None, tolerance: Tolerance | None) -> dict[str, 
 
 
 def _short(text: str) -> str:
-    """Text that is not npswin's own: of bounded length, and such that it can be written as UTF-8."""
+    """Text from the dump: shortened, and without letters that cannot be written as UTF-8."""
     text = text[: LONGEST + 1].encode("utf-8", "replace").decode("utf-8")
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 @dataclass(frozen=True)
-class _Wish:
-    """What a tensor's pictures would take in full, and how much they matter."""
+class _Request:
+    """A tensor's pictures: bits of a number, bytes of all pictures, and the weight in sharing the budget."""
 
     name: str
     bits: int
-    need: int
+    size: int
     weight: float
 
 
-def page_planes(comparer: Comparer, comparison: Comparison, room: int) -> dict[str, Any]:
-    """The pictures of each tensor whose shape is right: all if so many bytes hold them, otherwise the worst ones."""
+def page_planes(comparer: Comparer, comparison: Comparison, budget: int) -> dict[str, Any]:
+    """The pictures of each tensor of the right shape: all if they fit into so many bytes, otherwise some."""
     views = _views(comparer)
     rows = [row for row in comparison.rows if row.name in comparer.candidate.tensors]
     view = {row.name: views[row.name.removeprefix(GRADIENT)] for row in rows}
-    wishes = [_Wish(row.name, 16, full_cost(view[row.name], 16), 1.0) for row in rows]
-    if sum(wish.need for wish in wishes) > room:
+    requests = [_Request(row.name, 16, full_cost(view[row.name], 16), 1.0) for row in rows]
+    if sum(request.size for request in requests) > budget:
         parameters = set(comparer.key.graph.parameters)
-        wishes = [_thinned(row, view[row.name], row.name.removeprefix(GRADIENT) in parameters) for row in rows]
-    rooms = _shares(wishes, room)
+        requests = [
+            _reduced_request(row, view[row.name], row.name.removeprefix(GRADIENT) in parameters) for row in rows
+        ]
+    shares = _shares(requests, budget)
     planes = {}
-    for wish in wishes:
-        port = comparer.candidate.tensors[wish.name]
-        key = comparer.exact.value(wish.name)  # of a thinned tensor, too, all of it
-        planes[wish.name] = tensor_planes(view[wish.name], key, port, wish.bits, rooms[wish.name])
+    for request in requests:
+        port = comparer.candidate.tensors[request.name]
+        key = comparer.exact.value(request.name)  # all numbers, also of a tensor that is thinned in the key
+        planes[request.name] = tensor_planes(view[request.name], key, port, request.bits, shares[request.name])
     return planes
 
 
-def _thinned(row: Row, view: View, parameter: bool) -> _Wish:
+def _reduced_request(row: Row, view: View, parameter: bool) -> _Request:
     weight = {AGREES: 1.0, INHERITED: 3.0}.get(row.verdict, 12.0) * (0.4 if parameter else 1.0)
-    bits = 16 if row.born else 8
-    return _Wish(row.name, bits, full_cost(view, bits), weight)
+    bits = 16 if row.is_local_error else 8
+    return _Request(row.name, bits, full_cost(view, bits), weight)
 
 
-def _shares(wishes: list[_Wish], room: int) -> dict[str, int]:
-    """The room given out by weight; what one does not need is left to the others."""
-    left, weights = float(room), sum(wish.weight for wish in wishes)
+def _shares(requests: list[_Request], budget: int) -> dict[str, int]:
+    """By name a share of the budget by weight; the bytes that a tensor does not need are left to the others."""
+    left, weights = float(budget), sum(request.weight for request in requests)
     shares = {}
-    for wish in sorted(wishes, key=lambda wish: wish.need / wish.weight):
-        shares[wish.name] = min(wish.need, int(left * wish.weight / weights))
-        left, weights = left - shares[wish.name], weights - wish.weight
+    for request in sorted(requests, key=lambda request: request.size / request.weight):
+        shares[request.name] = min(request.size, int(left * request.weight / weights))
+        left, weights = left - shares[request.name], weights - request.weight
     return shares

@@ -4,7 +4,7 @@ const VALUES = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80"
 const ERRORS = ["#08040f", "#250c3a", "#51127c", "#822681", "#b73779", "#e75263", "#fc8961", "#fec488", "#fcfdbf"];
 const ramp = colours => Array.from({length: 256}, (_, i) => {
   const at = i / 255 * (colours.length - 1), low = Math.min(Math.floor(at), colours.length - 2);
-  const part = (place, from) => parseInt(colours[place].slice(from, from + 2), 16);
+  const part = (index, from) => parseInt(colours[index].slice(from, from + 2), 16);
   return [1, 3, 5].map(from => Math.round(part(low, from) * (low + 1 - at) + part(low + 1, from) * (at - low)));
 });
 const VALUE_RAMP = ramp(VALUES), ERROR_RAMP = ramp(ERRORS);
@@ -20,7 +20,7 @@ function decode([low, high, text], bits, count) {
   return values;
 }
 
-let picture = null;  // what is drawn: view, plane, three arrays of numbers, the cell under the cursor
+let picture = null;  // the picture on the page: view, plane, three arrays of numbers, the cell under the cursor
 
 function sliceName(node, view, slice) {
   if (slice < 0) return "root mean square over all";
@@ -45,7 +45,7 @@ function partName(view, plane) {
 
 function chooser(parent, text, options, value, change) {
   const select = add(add(parent, "label", {}, text + " "), "select", {"aria-label": text});
-  for (const [key, words] of options) add(select, "option", {value: String(key)}, words);
+  for (const [key, label] of options) add(select, "option", {value: String(key)}, label);
   select.value = String(value);
   select.disabled = options.length < 2;
   select.addEventListener("change", () => change(select.value));
@@ -72,7 +72,7 @@ function showPlane(box, plane) {
   box.replaceChildren();
   const choosers = add(box, "div", {class: "choosers"});
   const unique = key => [...new Map(planes.map(one => [key(one), one])).entries()];
-  const pick = (...wishes) => showPlane(box, planes.find(one => wishes.every(wish => wish(one))) || planes.find(wishes[0]));
+  const pick = (...conditions) => showPlane(box, planes.find(one => conditions.every(holds => holds(one))) || planes.find(conditions[0]));
   const sameImage = one => one.image === plane.image, samePart = one => partOf(one) === partOf(plane), sameSlice = one => one.slice === plane.slice;
   if (view.shape[0] > 1) {
     const images = unique(one => one.image).map(([image]) => [image, String(image)]).sort((a, b) => a[0] - b[0]);
@@ -89,11 +89,11 @@ function showPlane(box, plane) {
   const figures = add(box, "div", {class: "pictures", style: "margin-top:10px"});
   const ranges = arrays.map(range);
   const joint = [Math.min(ranges[0][0], ranges[1][0]), Math.max(ranges[0][1], ranges[1][1])];
-  const spread = ranges[0][1] - ranges[0][0];
+  const keyRange = ranges[0][1] - ranges[0][0];
   const both = widened(joint);
-  const alike = !spread || both[1] - both[0] <= 8 * spread;  // else the key would be one colour
-  const scales = alike ? [both, both, [0, ranges[2][1]]] : [widened(ranges[0]), widened(ranges[1]), [0, ranges[2][1]]];
-  const titles = [["key", ""], ["port", alike ? " same scale" : " its own scale"], ["|difference|", ""]];
+  const sameScale = !keyRange || both[1] - both[0] <= 8 * keyRange;  // else the key would be one colour
+  const scales = sameScale ? [both, both, [0, ranges[2][1]]] : [widened(ranges[0]), widened(ranges[1]), [0, ranges[2][1]]];
+  const titles = [["key", ""], ["port", sameScale ? " same scale" : " its own scale"], ["|difference|", ""]];
   titles.forEach(([text, more], i) => figure(figures, text, more, i, scales[i]));
   add(box, "p", {id: "readout", style: "margin-top:12px", "aria-live": "polite"});
   add(box, "p", {class: "note", style: "margin-top:6px"}, caption(view, plane, planes));
@@ -101,19 +101,19 @@ function showPlane(box, plane) {
 }
 
 function caption(view, plane, planes) {
-  const words = [];
+  const sentences = [];
   const {windows} = picture.node.group, seam = view.cuts[0].length + view.cuts[1].length;
-  if (view.tile) words.push(`A tile is a window of ${windows.size}×${windows.size} tokens, ${windows.grid[0]}×${windows.grid[1]} windows where they lie on the ` +
-    (windows.shift ? `map rolled by (−${windows.shift}, −${windows.shift}).` : "map.") + (view.tile > windows.size || view.kind === "attention" || view.kind === "mask" ? " In a tile rows are queries, columns are keys." : ""));
-  else if (view.kind === "map" && seam) words.push(`Gaps are where the map is cut into windows of ${windows.size}×${windows.size}` +
-    (windows.shift && view.cuts[0][0] === windows.shift ? `, shifted by ${windows.shift}: what is cut off at one side joins the other.` : "."));
-  else if (view.kind === "bias") words.push("Rows are queries, columns are keys.");
-  if (plane.bits === 8) words.push("Numbers under the cursor are rounded to 250 steps of the scale.");
+  if (view.tile) sentences.push(`A tile is a window of ${windows.size}×${windows.size} tokens, ${windows.grid[0]}×${windows.grid[1]} windows at their position on the ` +
+    (windows.shiftSize ? `map rolled by (−${windows.shiftSize}, −${windows.shiftSize}).` : "map.") + (view.tile > windows.size || view.kind === "attention" || view.kind === "mask" ? " In a tile rows are queries, columns are keys." : ""));
+  else if (view.kind === "map" && seam) sentences.push(`Gaps are where the map is cut into windows of ${windows.size}×${windows.size}` +
+    (windows.shiftSize && view.cuts[0][0] === windows.shiftSize ? `, shifted by ${windows.shiftSize}: parts of windows at opposite edges belong together.` : "."));
+  else if (view.kind === "bias") sentences.push("Rows are queries, columns are keys.");
+  if (plane.bits === 8) sentences.push("Numbers under the cursor are rounded to 250 steps of the scale.");
   const [images, slices, height, width] = view.shape, part = partName(view, plane);
-  if (part.startsWith("rows")) words.push(`Drawn are ${part}, about the largest difference, of ${height}×${width}.`);
-  if (planes.length < images * (slices + (slices > 1))) words.push("The page holds the pictures with the largest differences, not all.");
-  words.push("Hatched: NaN or infinity.");
-  return words.join(" ");
+  if (part.startsWith("rows")) sentences.push(`The picture shows ${part}, around the largest difference, of ${height}×${width}.`);
+  if (planes.length < images * (slices + (slices > 1))) sentences.push("The page holds the pictures with the largest differences, not all.");
+  sentences.push("Hatched: NaN or infinity.");
+  return sentences.join(" ");
 }
 
 function range(values) {
@@ -122,13 +122,13 @@ function range(values) {
   return low <= high ? [low, high] : [0, 0];
 }
 
-// A scale on which differences of rounding are not seen, where all numbers are nearly one.
+// The scale for numbers that are nearly equal, on which rounding errors are not visible.
 function widened([low, high]) {
   const size = Math.max(Math.abs(low), Math.abs(high));
   return high - low > 1e-4 * size ? [low, high] : [low - .05 * size, high + .05 * size];
 }
 
-// Where each row (or column) begins on the canvas: cells of `each` points, a gap before each window.
+// The position of each row (or column) on the canvas, for cells of `each` points and a gap before each window.
 function layout(edges, cuts, count, each, gap, blocks) {
   const seams = new Set(blocks ? [] : cuts.map(cut => cut - edges[0]));
   const starts = [];
@@ -147,10 +147,10 @@ function figure(parent, title, more, index, scale) {
   const caption = add(box, "figcaption", {}, title);
   if (more) add(caption, "span", {}, more);
   const frame = add(box, "div", {class: "frame", tabindex: "0", role: "img", "aria-label": `${title} of ${chosen}; arrow keys move the cursor`});
-  const room = Math.max(140, Math.min(parent.clientWidth, 1500) / 3 - 18);
+  const available = Math.max(140, Math.min(parent.clientWidth, 1500) / 3 - 18);
   const seams = (edges, cuts) => plane.blocks ? 0 : cuts.filter(cut => cut > edges[0] && cut < edges[1]).length;
   const gaps = seams(plane.columns, view.cuts[1]);
-  const each = Math.max(1, Math.min(34, Math.floor(Math.min((room - 3 * gaps) / columns, 420 / rows))));
+  const each = Math.max(1, Math.min(34, Math.floor(Math.min((available - 3 * gaps) / columns, 420 / rows))));
   const gap = each > 2 ? 3 : 2;
   const tops = layout(plane.rows, view.cuts[0], rows, each, gap, plane.blocks);
   const lefts = layout(plane.columns, view.cuts[1], columns, each, gap, plane.blocks);
@@ -202,13 +202,13 @@ function paint(canvas, values, [low, high], colours, {tops, lefts, each, columns
   return String(sum);
 }
 
-// The index of a cell in the tensor, and its place in words.
+// The index of a cell in the tensor, and a description of its position.
 function indexOf(row, column) {
   const {node, view, plane} = picture, {windows} = node.group;
   const slice = plane.slice < 0 ? "·" : plane.slice;
   const tile = view.tile || 1, grid = windows ? windows.grid : [1, 1];
   const window = Math.floor(row / tile) * grid[1] + Math.floor(column / tile), y = row % tile, x = column % tile;
-  const token = place => windows ? `(${Math.floor(place / windows.size)}, ${place % windows.size})` : place;
+  const token = index => windows ? `(${Math.floor(index / windows.size)}, ${index % windows.size})` : index;
   const where = `window ${window} (row ${Math.floor(row / tile)}, column ${Math.floor(column / tile)})`;
   switch (view.kind) {
     case "image": return [[plane.image, slice, row, column], `row ${row}, column ${column}`];
@@ -237,22 +237,22 @@ function moveTo(row, column) {
     const zoom = canvas.clientWidth / canvas.width || 1, side = Math.max(5, each * zoom + 2);
     cursor.style.cssText = `left:${(lefts[column] + each / 2) * zoom - side / 2}px;top:${(tops[row] + each / 2) * zoom - side / 2}px;width:${side}px;height:${side}px`;
   }
-  const [key, port, off] = arrays.map(values => values[row * columns + column]);
+  const [key, port, difference] = arrays.map(values => values[row * columns + column]);
   const digits = plane.bits === 8 ? 3 : 5;
-  let place;
+  let description;
   if (plane.blocks) {
     const span = (edges, i) => edges[i + 1] - edges[i] > 1 ? `${edges[i]}–${edges[i + 1] - 1}` : edges[i];
-    place = `root mean square of rows ${span(plane.rows, row)}, columns ${span(plane.columns, column)}`;
-    if (view.tile && view.cuts[0].length + view.cuts[1].length) place += `: window ${row * node.group.windows.grid[1] + column}`;
+    description = `root mean square of rows ${span(plane.rows, row)}, columns ${span(plane.columns, column)}`;
+    if (view.tile && view.cuts[0].length + view.cuts[1].length) description += `: window ${row * node.group.windows.grid[1] + column}`;
   } else {
-    const [index, words] = indexOf(row + plane.rows[0], column + plane.columns[0]);
-    place = (index.length ? `[${index.join(", ")}]` : node.name) + (words ? ` — ${words}` : "");
-    if (plane.slice < 0) place += "; root mean square over all slices";
+    const [index, position] = indexOf(row + plane.rows[0], column + plane.columns[0]);
+    description = (index.length ? `[${index.join(", ")}]` : node.name) + (position ? ` — ${position}` : "");
+    if (plane.slice < 0) description += "; root mean square over all slices";
   }
   const readout = byId("readout");
-  readout.replaceChildren(place, document.createElement("br"));
-  for (const [words, value] of [["key ", key], ["port ", port], ["|difference| ", off]]) {
-    readout.append(words);
+  readout.replaceChildren(description, document.createElement("br"));
+  for (const [label, value] of [["key ", key], ["port ", port], ["|difference| ", difference]]) {
+    readout.append(label);
     add(readout, "b", {class: "number", style: "margin-right:18px"}, number(value, digits));
   }
 }

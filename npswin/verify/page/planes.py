@@ -1,4 +1,4 @@
-"""Which pictures of a tensor go into the page, and their numbers as text: few where there would be many."""
+"""The pictures of a tensor in the page, and their numbers as text; of a large tensor only some pictures."""
 
 import base64
 import math
@@ -10,18 +10,18 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.page.views import View
 
-RMS = -1  # the slice that is the root mean square over all slices
-COMMENT = 280  # bytes of a plane beside its numbers
+RMS = -1  # number of the slice with the root mean square over all slices
+OVERHEAD = 280  # bytes of a plane without its numbers
 BLOCKS = 24  # rows and columns of an overview of a matrix, at most
-TAKEN = 12  # pictures of a thinned tensor, at most
+MOST_PICTURES = 12  # of a tensor that is not drawn in full
 
 Plane = dict[str, Any]
-Part = tuple[Sequence[int], Sequence[int]]
+Part = tuple[Sequence[int], Sequence[int]]  # the edges of its rows and columns
 
 
 def cost(pixels: int, bits: int) -> int:
-    """Bytes of a plane: three pictures, four letters for three bytes."""
-    return 3 * (4 * -(-pixels * bits // 8 // 3) + 4) + COMMENT
+    """Bytes of a plane of three pictures in base64."""
+    return 3 * (4 * -(-pixels * bits // 8 // 3) + 4) + OVERHEAD
 
 
 def full_cost(view: View, bits: int) -> int:
@@ -30,82 +30,83 @@ def full_cost(view: View, bits: int) -> int:
     return images * (slices + (slices > 1)) * cost(rows * columns, bits)
 
 
-def tensor_planes(view: View, key: Array, port: Array, bits: int, room: int) -> list[Plane]:
+def tensor_planes(view: View, key: Array, port: Array, bits: int, budget: int) -> list[Plane]:
     """The pictures of a tensor.
 
     Args:
         view: how it is drawn.
         key: the right tensor.
         port: the port's.
-        bits: 8 or 16, of a number.
-        room: bytes that they may take; if not all fit, those with the largest differences are taken, and of a large
-            picture a part, beside the whole one in coarse blocks.
+        bits: of a number, 8 or 16.
+        budget: the most bytes of the pictures. If not all fit, those with the largest differences are chosen, and of a
+            large picture a part, and the whole in coarse blocks.
 
     Returns:
         Each as its image, slice (`RMS` for the root mean square over all), rows and columns, and three lists [smallest,
-        largest, codes] for the key, the port and the absolute difference. The first is the one to be shown first.
+        largest, codes] for the key, the port and the absolute difference. The page shows the first one first.
     """
     right, found = view.arrange(key), view.arrange(port)
     with np.errstate(all="ignore"):
-        off = np.where(found == right, 0.0, np.abs(found - right))
-    pictures = _Pictures(view, (right, found, off), bits)
-    if full_cost(view, bits) <= room:
+        difference = np.where(found == right, 0.0, np.abs(found - right))
+    pictures = _Pictures(view, (right, found, difference), bits)
+    if full_cost(view, bits) <= budget:
         return list(pictures.all())
-    return pictures.worst(room)
+    return pictures.worst(budget)
 
 
 class _Pictures:
     def __init__(self, view: View, tensors: tuple[Array, Array, Array], bits: int) -> None:
         self.view, self.tensors, self.bits = view, tensors, bits
-        self.off = np.where(np.isnan(tensors[2]), np.inf, tensors[2])
-        peaks = self.off.max(axis=(2, 3))
+        self.difference = np.where(np.isnan(tensors[2]), np.inf, tensors[2])
+        peaks = self.difference.max(axis=(2, 3))
         self.images = [int(image) for image in np.argsort(-peaks.max(axis=1), kind="stable")]
         self.slices = np.argsort(-peaks, axis=1, kind="stable")
 
     def all(self) -> Iterator[Plane]:
         whole = [[0, side] for side in self.view.shape[2:]]
         for image in self.images:
-            for place in self.order(image):
-                yield self.plane(image, place, (whole[0], whole[1]))
+            for number in self.order(image):
+                yield self.plane(image, number, (whole[0], whole[1]))
 
     def order(self, image: int) -> list[int]:
-        """An image's slices: the worst one, the root mean square, the others."""
-        first, *others = (int(place) for place in self.slices[image])
+        """An image's slices: the one with the largest difference, the root mean square, the others."""
+        first, *others = (int(number) for number in self.slices[image])
         return [first, *[RMS] * bool(others), *others]
 
-    def worst(self, room: int) -> list[Plane]:
+    def worst(self, budget: int) -> list[Plane]:
+        """The pictures with the largest differences, within so many bytes."""
         image = self.images[0]
         order = self.order(image)
         rows, columns = self.view.shape[2:]
         several = len(order) > 1
         overview = self.blocks()
-        left = room - cost((len(overview[0]) - 1) * (len(overview[1]) - 1), self.bits)
+        left = budget - cost((len(overview[0]) - 1) * (len(overview[1]) - 1), self.bits)
         half = self.pixels(left / 2)
         part = self.part(image, order[0], half if half >= self.window() else self.pixels(left))
-        cut = (part[0][-1] - part[0][0]) * (part[1][-1] - part[1][0])
+        cells = (part[0][-1] - part[0][0]) * (part[1][-1] - part[1][0])
         planes = [self.plane(image, order[0], part)]
-        if cut < rows * columns:
+        if cells < rows * columns:
             planes.append(self.plane(image, RMS if several else order[0], overview))
         else:
-            left = room
-        each = cost(cut, self.bits)
-        rest = [(image, place) for place in order[1:]]
-        rest += [(other, place) for other in self.images[1:2] for place in self.order(other)[:4]]
-        for other, place in rest[: max(0, min(TAKEN, left // each) - 1)]:
-            planes.append(self.plane(other, place, part))
+            left = budget
+        each = cost(cells, self.bits)
+        rest = [(image, number) for number in order[1:]]
+        rest += [(other, number) for other in self.images[1:2] for number in self.order(other)[:4]]
+        for other, number in rest[: max(0, min(MOST_PICTURES, left // each) - 1)]:
+            planes.append(self.plane(other, number, part))
         return planes
 
-    def pixels(self, room: float) -> int:
-        """How many a plane of so many bytes has, at least one."""
-        return max(1, int((room - COMMENT - 12) * 2 / self.bits))
+    def pixels(self, size: float) -> int:
+        """The number of pixels of a plane of so many bytes, at least one."""
+        return max(1, int((size - OVERHEAD - 12) * 2 / self.bits))
 
     def window(self) -> int:
-        """Pixels of a whole window, or of the whole picture."""
+        """The number of pixels of a window, or of the whole picture if it has no windows."""
         rows, columns = self.blocks() if any(self.view.cuts) else ((0, side) for side in self.view.shape[2:])
         return int(np.diff(rows).max() * np.diff(columns).max())
 
     def blocks(self) -> Part:
-        """Rows and columns where an overview's blocks begin and end: windows, or a matrix in equal pieces."""
+        """The edges of an overview's blocks: windows, or equal parts of a matrix."""
         sides = self.view.shape[2:]
         if any(self.view.cuts):
             rows, columns = ([0, *cuts, side] for side, cuts in zip(sides, self.view.cuts, strict=True))
@@ -113,11 +114,11 @@ class _Pictures:
             rows, columns = (np.linspace(0, side, min(side, BLOCKS) + 1).astype(int).tolist() for side in sides)
         return rows, columns
 
-    def part(self, image: int, place: int, pixels: int) -> Part:
-        """Whole windows about the largest difference, or what fits of one."""
-        off = self.off[image, place]
-        centre = np.unravel_index(int(off.argmax()), off.shape)
-        edges = [[0, *cuts, side] for side, cuts in zip(off.shape, self.view.cuts, strict=True)]
+    def part(self, image: int, number: int, pixels: int) -> Part:
+        """Whole windows around the largest difference, or as much of one window as fits."""
+        difference = self.difference[image, number]
+        centre = np.unravel_index(int(difference.argmax()), difference.shape)
+        edges = [[0, *cuts, side] for side, cuts in zip(difference.shape, self.view.cuts, strict=True)]
         first = [_segment(axis, int(at)) for axis, at in zip(edges, centre, strict=True)]
         if math.prod(axis[i + 1] - axis[i] for axis, i in zip(edges, first, strict=True)) > pixels:
             edges = [list(range(axis[i], axis[i + 1] + 1)) for axis, i in zip(edges, first, strict=True)]
@@ -140,14 +141,14 @@ class _Pictures:
         found = [[axis[low[i]], axis[high[i]]] for i, axis in enumerate(edges)]
         return found[0], found[1]
 
-    def plane(self, image: int, place: int, part: Part) -> Plane:
+    def plane(self, image: int, number: int, part: Part) -> Plane:
         rows, columns = ([int(edge) for edge in edges] for edges in part)
         blocks = len(rows) > 2 or len(columns) > 2
         names = ("key", "port", "difference")
-        plane: Plane = {"image": image, "slice": place, "rows": rows, "columns": columns, "blocks": blocks}
+        plane: Plane = {"image": image, "slice": number, "rows": rows, "columns": columns, "blocks": blocks}
         for name, tensor in zip(names, self.tensors, strict=True):
-            there = tensor[image, :, rows[0] : rows[-1], columns[0] : columns[-1]]
-            picture = _rms(there, 0) if place == RMS else there[place]
+            slices = tensor[image, :, rows[0] : rows[-1], columns[0] : columns[-1]]
+            picture = _rms(slices, 0) if number == RMS else slices[number]
             if blocks:
                 picture = _block_rms(picture, rows, columns)
             plane[name] = encode(picture, self.bits)
@@ -173,8 +174,8 @@ def _block_rms(picture: Array, rows: Sequence[int], columns: Sequence[int]) -> A
 def encode(picture: Array, bits: int) -> list[Any]:
     """Numbers as [smallest, largest, codes]: base64 of integers, little-endian, in C order.
 
-    The largest three codes are NaN, infinity and its opposite; the others stand in equal steps from the smallest number
-    to the largest. Where all numbers are the same there are no codes.
+    The largest three codes stand for NaN, infinity and minus infinity; the others for equal steps from the smallest
+    number to the largest. Where all numbers are equal there are no codes.
     """
     finite = np.isfinite(picture)
     low, high = (float(end(picture[finite])) if finite.any() else 0.0 for end in (np.min, np.max))
@@ -189,7 +190,7 @@ def encode(picture: Array, bits: int) -> list[Any]:
 
 
 def decode(coded: Sequence[Any], bits: int, shape: tuple[int, ...]) -> Array:
-    """The numbers of `encode`, to half a step."""
+    """The numbers that `encode` was given, to half a step."""
     low, high, text = coded
     if not text:
         return np.full(shape, low)

@@ -1,7 +1,7 @@
 // ---------------------------------------------------------------- choosing
 
-// The tensor that the address names.
-function asked() {
+// The name of the tensor in the page's address.
+function nameInAddress() {
   try { return decodeURIComponent(location.hash.slice(1)); } catch { return ""; }
 }
 
@@ -13,13 +13,13 @@ function choose(name) {
   drawGraph();
   describe();
   document.body.dataset.chosen = name;
-  if (asked() !== name) history.replaceState(null, "", "#" + encodeURIComponent(name));
+  if (nameInAddress() !== name) history.replaceState(null, "", "#" + encodeURIComponent(name));
   byId("status").textContent = name + ": " + style(verdictOf(name))[2];
-  show(false);
+  scrollToChosen(false);
 }
 
-// Scrolls the graph alone, so that the page stays where it is.
-function show(middle) {
+// Scrolls the graph to the chosen tensor, without scrolling the page.
+function scrollToChosen(middle) {
   const pane = byId("model"), box = graph.querySelector('[aria-current="true"]');
   if (!box) return;
   const area = pane.getBoundingClientRect(), spot = box.getBoundingClientRect(), margin = 24;
@@ -53,7 +53,7 @@ addEventListener("keydown", event => {
     target.dispatchEvent(new MouseEvent("click", {bubbles: true, clientX: 1e6}));
     return;
   }
-  if (event.key.startsWith("Arrow") && byId("detail").contains(target)) return;  // there they scroll
+  if (event.key.startsWith("Arrow") && byId("detail").contains(target)) return;  // there arrow keys scroll
   const action = {
     ArrowDown: () => step(1), ArrowUp: () => step(-1), n: () => nextError(1), p: () => nextError(-1),
     ArrowLeft: () => choose(forwardOf(chosen)),
@@ -61,7 +61,7 @@ addEventListener("keydown", event => {
   }[event.key];
   if (action) { event.preventDefault(); action(); }
 });
-addEventListener("hashchange", () => choose(asked()));
+addEventListener("hashchange", () => choose(nameInAddress()));
 let waiting = null;
 addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(describe, 150); });
 byId("next").addEventListener("click", () => nextError(1));
@@ -74,14 +74,14 @@ function start() {
   lines("causes", data.causes || []);
   lines("summary", data.summary);
   const known = Object.keys(VERDICTS).filter(verdict => verdict && verdict !== "none");
-  const legendWords = {"agrees": "agree", "inherited": "inherited", "BORN HERE": "born here", "SHAPE": "wrong shape", "UNREADABLE": "unreadable", "NOT FINITE": "not finite"};
-  for (const verdict of known) legend(verdict, `${data.counts[verdict] || 0} ${legendWords[verdict]}`);
+  const legendTexts = {"agrees": "agree", "inherited": "inherited", "WRONG HERE": "wrong here", "SHAPE": "wrong shape", "UNREADABLE": "unreadable", "NOT FINITE": "not finite"};
+  for (const verdict of known) legend(verdict, `${data.counts[verdict] || 0} ${legendTexts[verdict]}`);
   legend("", `${data.notDumped} not dumped`);
   byId("next").disabled = !rows.some(isWrong);
   const forward = rows.filter(name => !name.startsWith(GRADIENT));
   const first = data.first.find(Boolean) || forward[forward.length - 1] || rows[0];
-  choose(nodes.has(forwardOf(asked())) ? asked() : first);
-  show(true);
+  choose(nodes.has(forwardOf(nameInAddress())) ? nameInAddress() : first);
+  scrollToChosen(true);
   document.body.dataset.ready = "true";
 }
 
@@ -89,11 +89,11 @@ function lines(list, texts) {
   for (const line of texts) add(byId(list), "li", {class: /^[ (]/.test(line) ? "further" : ""}, line.trim());
 }
 
-function legend(verdict, words) {
+function legend(verdict, text) {
   const item = add(byId("legend"), "li", {});
   const [kind, letter] = style(verdict);
   add(item, "span", {class: "mark " + kind, "aria-hidden": "true"}, letter);
-  add(item, "span", {}, words);
+  add(item, "span", {}, text);
 }
 
 start();

@@ -1,4 +1,4 @@
-"""A tensor as pictures: its axes arranged as (image, slice, row, column), windows where they lie on the map."""
+"""A tensor as pictures: its axes arranged as (image, slice, row, column), windows at their position on the map."""
 
 import math
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ class View:
     """How a tensor is drawn.
 
     Attributes:
-        kind: which axis is which; the page tells from it the index of a cell.
+        kind: the meaning of the axes, from which the page computes the index of a cell.
         shape: (images, slices, rows, columns).
-        split: the tensor's shape with its axes cut in parts.
-        order: the parts in the order of `shape`.
+        split: the tensor's shape with some axes split in parts.
+        order: of the parts in `shape`.
         cuts: rows, and columns, before which a window begins.
-        tile: rows and columns of a window's tile; (0, 0) where the picture is none of windows.
+        tile: rows and columns of a window's tile; (0, 0) for a picture without windows.
     """
 
     kind: str
@@ -42,7 +42,7 @@ def tensor_view(node: Node, shape: Sequence[int], windows: Windows | None) -> Vi
     """How a tensor, or its gradient, is drawn.
 
     Args:
-        node: tells its axes.
+        node: the tensor's node, with the names of its axes.
         shape: the tensor's.
         windows: of its block.
     """
@@ -88,11 +88,11 @@ def _windowed(axes: str, shape: Sequence[int], windows: Windows) -> View:
 
 
 def _map_cuts(node: Node, size: tuple[int, int], windows: Windows | None) -> tuple[Sequence[int], Sequence[int]]:
-    if windows is None or any(there > whole for there, whole in zip(size, windows.padded, strict=True)):
+    if windows is None or any(side > padded for side, padded in zip(size, windows.padded, strict=True)):
         return (), ()
-    made_by = "" if node.operation is None else node.operation.name
-    rolled = made_by == "join_windows" or (made_by == "cyclic_shift" and node.settings["shift"] > 0)
-    first = 0 if rolled else windows.shift
+    operation = "" if node.operation is None else node.operation.name
+    rolled = operation == "join_windows" or (operation == "cyclic_shift" and node.settings["shift"] > 0)
+    first = 0 if rolled else windows.shift_size
     rows, columns = (range(first or windows.size, side, windows.size) for side in size)
     return rows, columns
 

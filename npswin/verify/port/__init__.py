@@ -1,32 +1,37 @@
-"""A port beside the answer key: where it goes wrong, and which mistake that is."""
+"""Verifies a port with the answer key: which tensors are wrong, and which mistake the port makes."""
 
 from collections.abc import Mapping
 from os import PathLike
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from npswin.deprecation import renamed_attributes
 from npswin.types import Array
 from npswin.verify.graph import UNIT_ROUNDOFF
 from npswin.verify.key import AnswerKey, Trace
-from npswin.verify.port import diagnosis as _diagnosis
-from npswin.verify.port.candidate import Candidate, CandidateError, in_memory, read_candidate
-from npswin.verify.port.comparison import Comparer, Comparison
+from npswin.verify.port.candidate import Candidate, CandidateError, in_memory
+from npswin.verify.port.comparer import Comparer
+from npswin.verify.port.comparison import Comparison
 from npswin.verify.port.diagnosis import Diagnosis
-from npswin.verify.port.watch import Seen, watch
+from npswin.verify.port.read_dump import read_candidate
+from npswin.verify.port.recording import Recording
+from npswin.verify.port.search import search_mistakes
+from npswin.verify.port.watch import watch
 
-__all__ = ["Candidate", "CandidateError", "Comparison", "Diagnosis", "Seen", "compare", "diagnose", "watch"]
+__all__ = ["Candidate", "CandidateError", "Comparison", "Diagnosis", "Recording", "compare", "diagnose", "watch"]
 
 Key = str | PathLike[str] | AnswerKey | Trace
 Dump = str | PathLike[str] | Mapping[str, Array]
 
 
 def compare(key: Key, dump: Dump, precision: str | None = None) -> Comparison:
-    """What `npswin compare` does; `print` the result.
+    """Compare a port's tensors with the answer key, as `npswin compare` does. `print` the result.
 
     Args:
         key: the folder of an answer key, or a trace.
-        dump: what the port computed: a file, a folder, or arrays by name.
-        precision: in which the port computes; its numbers tell if it is not given.
+        dump: the port's tensors: a file, a folder, or arrays by name.
+        precision: in which the port computes; determined from its numbers if not given.
 
     Returns:
         A row for each tensor, and where the first error is.
@@ -34,14 +39,18 @@ def compare(key: Key, dump: Dump, precision: str | None = None) -> Comparison:
     Raises:
         AnswerKeyError: the key is damaged.
         CandidateError: the dump cannot be read, or has none of the key's names.
-        ValueError: a precision that is none.
+        ValueError: an unknown precision.
     """
     return _comparer(key, dump, precision).compare()
 
 
 def diagnose(key: Key, dump: Dump, precision: str | None = None) -> Diagnosis:
-    """What `npswin diagnose` does; arguments and errors are those of `compare`; `print` the result."""
-    return _diagnosis.diagnose(_comparer(key, dump, precision))
+    """Find the mistakes of a port, as `npswin diagnose` does. `print` the result.
+
+    Args:
+        key, dump, precision: as for `compare`, with the same errors.
+    """
+    return search_mistakes(_comparer(key, dump, precision))
 
 
 def _comparer(key: Key, dump: Dump, precision: str | None) -> Comparer:
@@ -52,3 +61,7 @@ def _comparer(key: Key, dump: Dump, precision: str | None) -> Comparer:
         return Comparer(key, read_candidate(dump, key.shapes), precision)
     found = {str(name): in_memory(np.asarray(array)) for name, array in dump.items()}
     return Comparer(key, Candidate(found, key.shapes, "the arrays"), precision)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed_attributes(__name__, {"Seen": "Recording"})

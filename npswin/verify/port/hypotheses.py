@@ -1,7 +1,6 @@
-"""What could have made a symptom: every mistake of the catalogue, at every place where the symptom may come from."""
+"""The hypotheses for a symptom: every mistake of the catalogue, at every place from which the symptom may come."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,149 +9,125 @@ from npswin.verify.graph import GRADIENT, Graph, Run
 from npswin.verify.mistakes import CATALOGUE, Changes, Mistake
 from npswin.verify.mistakes.fitted import FITTED
 from npswin.verify.mistakes.mistake import with_backward_of
-
-# What an operation raises that does not fit the port's shapes, or a mistake that was planted there before.
-UNFIT = (ValueError, IndexError, KeyError, TypeError, AttributeError)
-
-
-@dataclass
-class Hypothesis:
-    """A mistake at a place.
-
-    Attributes:
-        name, says, mend, detail: as in the catalogue; a pair's are joined.
-        place: the tensor whose operation is made wrongly.
-        changes: of the graph.
-        backward: whether only the backward pass is wrong.
-        excess: how many times the tolerance the port's tensor is from what the graph then makes; up to 1 it is made.
-        left: how many symptoms are left when it is planted.
-        fitted: whether it has numbers that were fitted: then it makes the symptom more easily than one without.
-        everywhere: whether it is made wherever the symptom may come from.
-    """
-
-    name: str
-    says: str
-    mend: str
-    detail: str
-    place: str
-    changes: Changes
-    backward: bool = False
-    excess: float = np.inf
-    left: int = 0
-    fitted: bool = False
-    everywhere: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.says}{f' ({self.detail})' if self.detail else ''}"
+from npswin.verify.mistakes.not_applicable import NotApplicable
+from npswin.verify.port.diagnosis import Hypothesis
 
 
-class Suspects:
-    """The operations that a symptom may come from, and the mistakes that can be made in them.
+class HypothesisGenerator:
+    """Lists the operations from which a symptom may come, and the mistakes that can be made in them.
 
     Args:
-        graph: with the mistakes planted that are known by now.
-        given: the tensors that the port has.
+        graph: the key's graph, changed by the mistakes found so far.
+        given: the key's sources and the tensors that the port has, by name.
         right: the key's graph.
     """
 
     def __init__(self, graph: Graph, given: dict[str, Array], right: Graph) -> None:
         self.graph, self.given, self.right = graph, given, right
 
-    def between(self, symptom: str) -> list[str]:
-        """The nodes whose forward pass may be wrong: the symptom's, back to what the port dumped before it."""
-        start = [symptom]
+    def nodes_between(self, symptom: str) -> list[str]:
+        """The nodes whose forward pass may be wrong: from the symptom's back to the last tensors that were dumped."""
+        waiting = [symptom]
         if symptom.startswith(GRADIENT):
-            through = self.backward(symptom)
-            start = [read for user in through for read in self.graph.nodes[user].inputs if self._computed(read)]
+            consumers = self.backward_nodes(symptom)
+            waiting = [read for user in consumers for read in self.graph.nodes[user].inputs if self._is_computed(read)]
         found: set[str] = set()
-        while start:
-            name = start.pop()
+        while waiting:
+            name = waiting.pop()
             if name not in found:
                 found.add(name)
-                start += [read for read in self.graph.nodes[name].inputs if self._computed(read)]
+                waiting += [read for read in self.graph.nodes[name].inputs if self._is_computed(read)]
         return [name for name in self.graph.nodes if name in found]
 
-    def forward(self, symptom: str) -> list[str]:
-        """Those between, and of a gradient also those through which it came: a forward pass can be so nearly right, as
-        with another eps, that only its derivative shows it."""
-        found = {*self.between(symptom), *self.backward(symptom)}
+    def forward_nodes(self, symptom: str) -> list[str]:
+        """The nodes of `nodes_between`, and for a gradient also those through which it was computed.
+
+        A forward pass can be so nearly right, as with another eps, that only its derivative shows the mistake.
+        """
+        found = {*self.nodes_between(symptom), *self.backward_nodes(symptom)}
         return [name for name in self.graph.nodes if name in found]
 
-    def backward(self, symptom: str) -> list[str]:
-        """The nodes whose backward pass may be wrong: those through which the gradient came."""
+    def backward_nodes(self, symptom: str) -> list[str]:
+        """The nodes whose backward pass may be wrong: those through which the gradient was computed."""
         if not symptom.startswith(GRADIENT):
             return []
         waiting, found = [symptom.removeprefix(GRADIENT)], set()
-        seen = set(waiting)
+        visited = set(waiting)
         while waiting:
             for user in self.graph.consumers[waiting.pop()]:
                 if user in self.graph.differentiable:
                     found.add(user)
-                    if GRADIENT + user not in self.given and user not in seen:
-                        seen.add(user)
+                    if GRADIENT + user not in self.given and user not in visited:
+                        visited.add(user)
                         waiting.append(user)
         return [name for name in self.graph.nodes if name in found]
 
     def hypotheses(self, symptom: str) -> list[Hypothesis]:
-        """Every mistake that can be made where the symptom may come from; first those made in all places at once, since
-        who misreads the paper does so everywhere."""
-        forward, backward = self.forward(symptom), self.backward(symptom)
+        """Every mistake that can be made where the symptom may come from.
+
+        Those made in all places at once come first: most mistakes of a port are in code that every block shares.
+        """
+        forward, backward = self.forward_nodes(symptom), self.backward_nodes(symptom)
         everywhere, single = [], []
         for mistake in CATALOGUE:
-            text = mistake.name, mistake.says, mistake.mend
-            together: dict[str, tuple[Changes, list[str]]] = {}
-            seen = set()
-            for place in backward if mistake.backward else forward:
-                for detail, changes in self._ways(mistake, place):
-                    if (detail, frozenset(changes)) in seen:  # it can be told from several tensors of a block
+            text = mistake.name, mistake.description, mistake.fix
+            by_detail: dict[str, tuple[Changes, list[str]]] = {}
+            listed = set()
+            for name in backward if mistake.backward else forward:
+                for detail, changes in self._variants(mistake, name):
+                    if (detail, frozenset(changes)) in listed:  # found from another tensor of the same block
                         continue
-                    seen.add((detail, frozenset(changes)))
-                    single.append(Hypothesis(*text, detail, place, changes, mistake.backward))
-                    all_changes, all_places = together.setdefault(detail, ({}, []))
+                    listed.add((detail, frozenset(changes)))
+                    single.append(Hypothesis(*text, detail, name, changes, mistake.backward))
+                    all_changes, all_places = by_detail.setdefault(detail, ({}, []))
                     all_changes.update(changes)
-                    all_places.append(place)
-            for detail, (changes, places) in together.items():
+                    all_places.append(name)
+            for detail, (changes, places) in by_detail.items():
                 if len(places) > 1:
                     where = f"{detail}{'; ' if detail else ''}in all of {len(places)} places"
                     one = Hypothesis(*text, where, places[0], changes, mistake.backward, everywhere=True)
                     everywhere.append(one)
-        return [*everywhere, *single, *self._rightly_backward(backward)]
+        return [*everywhere, *single, *self._correct_backward(backward)]
 
     def fitted(self, symptom: str, found: Array, run: Run) -> Iterator[Hypothesis]:
-        """The mistakes whose numbers have to be found, that fit.
+        """The mistakes with fitted numbers that may explain the symptom.
 
         Args:
             symptom: a tensor's name.
-            found: what the port has under it.
+            found: the port's tensor of this name.
             run: the graph on the port's own inputs.
         """
-        places = self.backward(symptom)[-1:] or self.forward(symptom)
+        places = self.backward_nodes(symptom)[-1:] or self.forward_nodes(symptom)
         for mistake in FITTED:
             for place in places:
                 with np.errstate(all="ignore"):
                     fit = mistake.fit(run, symptom, found, place)
                 if fit is not None:
                     detail, changes = fit
-                    at = next(iter(changes), place)
-                    yield Hypothesis(mistake.name, mistake.says, mistake.mend, detail, at, changes, fitted=True)
+                    first = next(iter(changes), place)
+                    yield Hypothesis(
+                        mistake.name, mistake.description, mistake.fix, detail, first, changes, fitted=True
+                    )
 
-    def _ways(self, mistake: Mistake, place: str) -> list[tuple[str, Changes]]:
-        """Each way to make a mistake at a place; none where what is planted already leaves no room for it."""
+    def _variants(self, mistake: Mistake, name: str) -> list[tuple[str, Changes]]:
+        """Each variant of a mistake at a node; none where the mistake does not apply to the changed graph."""
         try:
-            return list(mistake.plant(self.graph, place))
-        except UNFIT:
+            return list(mistake.plant(self.graph, name))
+        except NotApplicable:
             return []
 
-    def _computed(self, name: str) -> bool:
+    def _is_computed(self, name: str) -> bool:
         return name not in self.given and self.graph.nodes[name].operation is not None
 
-    def _rightly_backward(self, places: list[str]) -> Iterator[Hypothesis]:
-        """A mistake of the forward pass that is known by now, which the backward pass does not make: it was written by
-        hand."""
-        for place in places:
-            planted, right = self.graph.nodes[place], self.right.nodes[place]
+    def _correct_backward(self, names: list[str]) -> Iterator[Hypothesis]:
+        """For each mistake of the forward pass found so far: the backward pass does not make it.
+
+        This happens where the backward pass is written by hand.
+        """
+        for name in names:
+            planted, right = self.graph.nodes[name], self.right.nodes[name]
             if planted is not right and planted.inputs == right.inputs:
-                says = "the backward pass is the right one, though the forward pass makes a mistake"
-                mend = "mend the forward pass: this backward pass belongs to it"
-                changes = {place: with_backward_of(planted, right)}
-                yield Hypothesis("right-backward", says, mend, "", place, changes, backward=True)
+                description = "the backward pass is the right one, though the forward pass makes a mistake"
+                fix = "correct the forward pass: this backward pass belongs to it"
+                changes = {name: with_backward_of(planted, right)}
+                yield Hypothesis("right-backward", description, fix, "", name, changes, backward=True)

@@ -1,10 +1,12 @@
-"""How large a difference is still right: what the same computation, in the port's precision, comes to.
+"""The tolerance of a tensor: the largest distance from the key that rounding in the port's precision explains.
 
-The graph is computed in that precision with random roundings (`npswin.verify.graph.precision`), several times, and once
-in float64. A tensor's tolerance is `MARGIN` times the largest distance between them: it grows with depth as rounding
-does, is small where an operation only moves numbers, and large behind a cancellation. What float64 does is computed in
-float32 and scaled, since rounding errors are proportional to the unit roundoff as long as they are small; where they
-are not, since float32 leaves nothing of a difference, it is one rounding of the numbers that are subtracted.
+The graph is computed several times in the port's precision with random roundings (`npswin.verify.graph.precision`), and
+once in float64. A tensor's tolerance is `MARGIN` times the largest distance between these results. It grows with depth
+as rounding errors do, is small where an operation only moves numbers, and large behind a cancellation.
+
+The tolerance for a port in float64 is computed in float32 and scaled down, since rounding errors are proportional to
+the unit roundoff as long as they are small. Where they are not, because a difference of nearly equal numbers has no
+correct digit in float32, the tolerance is one float64 rounding of the numbers that are subtracted.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -14,13 +16,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph import GRADIENT, UNIT_ROUNDOFF, Arithmetic, Graph, Run, unit_of_stored
-from npswin.verify.port.measure import spread
+from npswin.verify.graph import GRADIENT, UNIT_ROUNDOFF, Arithmetic, Graph, Run, storage_roundoff
+from npswin.verify.port.distance import relative_and_peak
 
 MARGIN = 4.0
-DRAWS = 4
-PROPORTIONAL = 0.1  # of a tensor: up to which rounding errors are proportional to the unit roundoff
-LARGE = 2**22  # numbers; the more there are, the less does chance matter, and the longer does a draw take
+DRAWS = 4  # runs with random roundings
+FEWER_DRAWS = 2
+MANY_NUMBERS = 2**22  # of all given tensors: from here on FEWER_DRAWS, as maxima vary less and a run takes longer
+PROPORTIONAL = 0.1  # relative error up to which rounding errors are proportional to the unit roundoff
 
 
 @dataclass(frozen=True)
@@ -30,19 +33,19 @@ class Tolerance:
     relative: float
     peak: float
 
-    def excess(self, relative: float, peak: float) -> float:
-        """How many times a distance is the tolerance; up to 1 it agrees."""
+    def ratio(self, relative: float, peak: float) -> float:
+        """A distance divided by the tolerance, the larger of the two quotients; up to 1 the tensors agree."""
         return max(relative / self.relative, peak / self.peak)
 
 
-class Rounding:
-    """The tolerances of a graph's tensors, given some of them.
+class ToleranceEstimator:
+    """Computes the tolerances of a graph's tensors, given some of the tensors.
 
     Args:
         graph: the computation.
         given: tensors from which it starts: the sources alone, or all that a port has.
         precision: the port's.
-        stored: by name the precision of a given tensor that the port kept in a coarser one.
+        stored: by name the precision of a given tensor that the port stored in a coarser one.
     """
 
     def __init__(
@@ -52,48 +55,51 @@ class Rounding:
         # In float64 the key itself is rounded as much as the port is, hence twice.
         self.scale = 2 * UNIT_ROUNDOFF["float64"] / UNIT_ROUNDOFF["float32"] if precision == "float64" else 1.0
         computed = "float32" if precision == "float64" else precision
-        draws = DRAWS if sum(array.size for array in given.values()) < LARGE else 2
+        draws = DRAWS if sum(array.size for array in given.values()) < MANY_NUMBERS else FEWER_DRAWS
         self.runs = [Run(graph, given, Arithmetic(computed, draw), stored) for draw in range(draws)]
 
-    def on(self, graph: Graph, differing: Collection[str]) -> "Rounding":
-        """Of another graph, which takes over all values but those that are `differing`."""
-        rounding = copy(self)
-        rounding.runs = [run.on(graph, differing) for run in self.runs]
-        return rounding
+    def with_graph(self, graph: Graph, differing: Collection[str]) -> "ToleranceEstimator":
+        """The estimator of another graph. It reuses all values but those of the tensors named in `differing`."""
+        other = copy(self)
+        other.runs = [run.with_graph(graph, differing) for run in self.runs]
+        return other
 
-    def of(
+    def tolerance(
         self, name: str, exact: Array, compute: Callable[[Run], Array], draws: int | None = None, scale: float = 0.0
     ) -> Tolerance:
         """The tolerance of a tensor.
 
         Args:
             name: the tensor's.
-            exact: its exact value.
-            compute: gets its value from a run.
-            draws: how many runs are made; all if not given.
-            scale: the largest number that it is made of.
+            exact: its value in float64.
+            compute: returns its value in a run.
+            draws: how many runs to use; all if not given.
+            scale: the largest number that it is computed from.
         """
-        found = [spread(compute(run), exact, scale) for run in self.runs[:draws]]
-        unit = max(unit_of_stored(self.precision), unit_of_stored(self.stored.get(name, self.precision)))
-        relative, peak = (max(each) for each in zip(*found, strict=True))
+        distances = [relative_and_peak(compute(run), exact, scale) for run in self.runs[:draws]]
+        unit = max(storage_roundoff(self.precision), storage_roundoff(self.stored.get(name, self.precision)))
+        relative, peak = (max(each) for each in zip(*distances, strict=True))
         least = 0.0
         if self.scale < 1 and relative > PROPORTIONAL and exact.any():
-            least = UNIT_ROUNDOFF["float64"] * spread(np.full_like(exact, scale), np.zeros_like(exact), 1.0)[0]
-            least /= spread(exact, np.zeros_like(exact), 1.0)[0]
+            least = (
+                UNIT_ROUNDOFF["float64"] * relative_and_peak(np.full_like(exact, scale), np.zeros_like(exact), 1.0)[0]
+            )
+            least /= relative_and_peak(exact, np.zeros_like(exact), 1.0)[0]
         relative, peak = max(relative * self.scale, least), max(peak * self.scale, least)
-        _, top = spread(np.zeros_like(exact), exact)  # of the largest number one rounding
-        return Tolerance(MARGIN * (relative + unit), MARGIN * (peak + unit * top + unit))
+        _, largest = relative_and_peak(np.zeros_like(exact), exact)  # one rounding of the largest number is allowed too
+        return Tolerance(MARGIN * (relative + unit), MARGIN * (peak + unit * largest + unit))
 
 
 def largest_input(run: Run, name: str) -> float:
-    """What a rounding error of a tensor is relative to where it is 0, or nearly, as a difference of equal numbers.
+    """The largest number that a tensor is computed from.
 
-    That is the largest number that it is made of. Of a gradient it is the largest gradient, times the largest value if
-    that is above 1: exp(x) is off by x roundings of x.
+    A rounding error is relative to it where the tensor is 0, or nearly 0, as a difference of equal numbers. For a
+    gradient it is the largest incoming gradient, times the largest value if that is above 1: the rounding error of
+    exp(x) is up to x times that of x.
     """
-    reads = run.reads(name)
-    gradients = [read for read in reads if read.startswith(GRADIENT)]
-    values = [read for read in reads if not read.startswith(GRADIENT)]
+    inputs = run.inputs_of(name)
+    gradients = [read for read in inputs if read.startswith(GRADIENT)]
+    values = [read for read in inputs if not read.startswith(GRADIENT)]
     largest, steepest = (
         max((float(np.abs(_finite(run.value(read))).max(initial=0)) for read in part), default=0.0)
         for part in (gradients, values)

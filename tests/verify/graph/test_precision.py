@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npswin.verify.graph import UNIT_ROUNDOFF, Arithmetic, holds
+from npswin.verify.graph import UNIT_ROUNDOFF, Arithmetic, is_exact_in
 from npswin.verify.graph.precision import rounded
 
 NUMBERS = st.lists(st.floats(width=32, allow_nan=True), min_size=1, max_size=20)
@@ -21,29 +21,29 @@ def test_bfloat16_is_that_of_ml_dtypes(numbers):
 
 
 @given(NUMBERS, st.sampled_from(["float16", "bfloat16", "float32", "float64"]))
-def test_what_is_rounded_is_held(numbers, precision):
+def test_rounded_numbers_are_exact_in_the_precision(numbers, precision):
     array = np.array(numbers, np.float32)
-    assert holds(precision, rounded(array, precision))
+    assert is_exact_in(precision, rounded(array, precision))
 
 
-def test_what_does_not_fit_is_not_held():
+def test_numbers_that_a_precision_does_not_represent():
     third = np.array([1 / 3])
-    assert [name for name in UNIT_ROUNDOFF if holds(name, third)] == ["float64"]
-    assert holds("bfloat16", np.array([1.5, np.inf]))
-    assert not holds("float16", np.array([1e6]))
+    assert [name for name in UNIT_ROUNDOFF if is_exact_in(name, third)] == ["float64"]
+    assert is_exact_in("bfloat16", np.array([1.5, np.inf]))
+    assert not is_exact_in("float16", np.array([1e6]))
 
 
 @pytest.mark.parametrize("precision", list(UNIT_ROUNDOFF))
-def test_random_roundings_are_of_the_unit_roundoffs_size(precision):
+def test_random_roundings_have_the_size_of_the_unit_roundoff(precision):
     ones = np.ones(20000)
-    noisy = Arithmetic(precision, 0).stored(ones, product=True).astype(np.float64)
+    noisy = Arithmetic(precision, 0).store(ones, product=True).astype(np.float64)
     unit = UNIT_ROUNDOFF[precision]
     assert 0.3 * unit < np.sqrt(np.mean((noisy - 1) ** 2)) < 1.5 * unit
     assert abs(np.mean(noisy - 1)) < 0.35 * unit
 
 
-def test_shapes_and_integers_stay():
+def test_shapes_and_integers_do_not_change():
     arithmetic = Arithmetic("bfloat16")
-    assert arithmetic.stored(np.float64(1.001)).shape == ()
+    assert arithmetic.store(np.float64(1.001)).shape == ()
     labels = np.array([1, 2])
-    assert arithmetic.taken(labels) is labels
+    assert arithmetic.load(labels) is labels

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import npswin
-from tests.verify.keys import lively
+from tests.verify.keys import random_model
 
 
 def images(batch=2, channels=3, size=(12, 10), dtype="float64"):
@@ -12,7 +12,7 @@ def images(batch=2, channels=3, size=(12, 10), dtype="float64"):
 
 
 def test_loss_and_gradients_are_the_models():
-    model, labels = lively(), np.array([1, 4])
+    model, labels = random_model(), np.array([1, 4])
     before = {name: gradient.copy() for name, gradient in model.grads.items()}
     traced = npswin.trace(model, images(), labels)
     logits, cache = model.forward(images())
@@ -26,7 +26,7 @@ def test_loss_and_gradients_are_the_models():
 
 
 def test_float32_stays_float32():
-    model = lively(dtype="float32")
+    model = random_model(dtype="float32")
     traced = npswin.trace(model, images(dtype="float32"), [0, 1])
     floats = [name for name in traced.tensors if name != "labels"]
     assert {traced.tensors[name].dtype for name in floats} == {np.dtype("float32")}
@@ -34,7 +34,7 @@ def test_float32_stays_float32():
 
 
 def test_forward_alone():
-    assert npswin.trace(lively(), images(), [0, 1], backward=False).grads == {}
+    assert npswin.trace(random_model(), images(), [0, 1], backward=False).grads == {}
 
 
 @pytest.mark.parametrize(
@@ -45,10 +45,10 @@ def test_forward_alone():
         ({"labels": [0.5, 1]}, "labels: got float64"),
         ({"x": images(channels=1)}, "images: got shape"),
         ({"x": images(dtype="float32")}, "images: got dtype float32"),
-        ({"model": lively(num_classes=0)}, "model: got num_classes=0"),
+        ({"model": random_model(num_classes=0)}, "model: got num_classes=0"),
     ],
 )
 def test_what_does_not_fit_is_named(change, message):
-    arguments = {"model": lively(), "x": images(), "labels": [0, 1], **change}
+    arguments = {"model": random_model(), "x": images(), "labels": [0, 1], **change}
     with pytest.raises(ValueError, match=message):
         npswin.trace(**arguments)

@@ -1,4 +1,6 @@
-"""The page of a comparison: it loads nothing, lets nothing in, shows the tensors' numbers, and works in a browser."""
+"""The page of a comparison: it loads nothing, is safe with hostile names, shows the tensors' numbers, and works in a
+browser.
+"""
 
 import html
 import json
@@ -21,9 +23,9 @@ from npswin.verify.page import page
 from npswin.verify.page.groups import model_groups
 from npswin.verify.page.planes import RMS, decode, encode
 from npswin.verify.page.views import tensor_view
-from npswin.verify.port.candidate import Candidate, CandidateError, Tensor
-from npswin.verify.port.comparison import Comparer
-from npswin.verify.port.diagnosis import diagnose
+from npswin.verify.port.candidate import Candidate, CandidateError, DumpedTensor
+from npswin.verify.port.comparer import Comparer
+from npswin.verify.port.search import search_mistakes
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SHIFTED = "layers.0.blocks.1.attn.shifted"
@@ -51,9 +53,11 @@ def compared(key, tensors, **broken):
     def fail(note):
         raise CandidateError(note)
 
-    found = {name: Tensor(array.shape, array.dtype.name, lambda array=array: array) for name, array in tensors.items()}
+    found = {
+        name: DumpedTensor(array.shape, array.dtype.name, lambda array=array: array) for name, array in tensors.items()
+    }
     for name, note in broken.items():
-        found[name] = Tensor(key.shapes[name], "float64", lambda note=note: fail(note))
+        found[name] = DumpedTensor(key.shapes[name], "float64", lambda note=note: fail(note))
     comparer = Comparer(key, Candidate(found, key.shapes, "here"))
     return comparer, comparer.compare()
 
@@ -88,11 +92,11 @@ def test_it_loads_nothing(text):
     assert "default-src 'none'" in text
 
 
-def test_it_says_what_was_found(text, comparison):
+def test_the_result_is_in_the_data(text, comparison):
     data = embedded(text)
     assert data["first"] == [SHIFTED, "grad/head"]
     assert not data["agrees"]
-    assert data["rows"][SHIFTED]["verdict"] == "BORN HERE"
+    assert data["rows"][SHIFTED]["verdict"] == "WRONG HERE"
     assert [node["name"] for group in data["groups"] for node in group["nodes"]].count(SHIFTED) == 1
     assert {node["name"] for group in data["groups"] for node in group["nodes"]} == set(comparison[0].key.graph.nodes)
 
@@ -103,7 +107,7 @@ def test_the_whole_model_in_groups(key):
     expected = ["patch embedding", *blocks[:2], "layers.0.downsample", *blocks[2:], "head"]
     assert [group.name for group in groups] == expected
     windows = groups[2].windows
-    assert (windows.size, windows.shift, windows.padded, windows.grid, windows.heads) == (3, 1, (6, 6), (2, 2), 2)
+    assert (windows.size, windows.shift_size, windows.padded, windows.grid, windows.heads) == (3, 1, (6, 6), (2, 2), 2)
     assert groups[-1].windows is None
 
 
@@ -112,7 +116,7 @@ def hostile(key, tensors):
     return compared(key, {**others, HOSTILE: np.zeros(3), "a" * 10**6: np.zeros(1)}, **{PROBABILITIES: HOSTILE})
 
 
-def test_names_and_notes_cannot_leave_their_place(key, tensors, text):
+def test_names_and_notes_are_escaped(key, tensors, text):
     found = page.comparison_page(*hostile(key, tensors))
     for sign in ("</script", "<script", "<img", "<!--"):
         assert found.count(sign) == text.count(sign)
@@ -155,7 +159,7 @@ def views(key):
     }
 
 
-def test_windows_lie_where_the_map_has_them(key, tensors):
+def test_windows_are_at_their_position_on_the_map(key, tensors):
     shown = views(key)
     attention = "layers.0.blocks.1.attn."
 
@@ -184,7 +188,7 @@ def test_maps_are_cut_where_the_windows_are(key):
 
 
 def assert_shows(plane, view, key, port):
-    """That a plane is the tensors' numbers to half a step."""
+    """Assert that a plane has the tensors' numbers to half a step."""
     right, found = view.arrange(key), view.arrange(port)
     for name, tensor in (("key", right), ("port", found), ("difference", np.abs(found - right))):
         there = tensor[plane["image"]]
@@ -273,7 +277,7 @@ def browse(tmp_path, text, *options, tensor=""):
 
 
 def body(dom):
-    """The attributes by which the page says how it went."""
+    """The attributes in which the page stores its state."""
     attributes = re.search(r"<body([^>]*)>", dom)[1]
     return {name: html.unescape(value) for name, value in re.findall(r'data-(\w+)="([^"]*)"', attributes)}
 
@@ -297,21 +301,21 @@ def test_it_opens_at_the_first_divergence(tmp_path, text):
 def test_the_causes_stand_above_what_was_compared(tmp_path, key):
     tensors = ported(key, "roll-direction", SHIFTED)
     comparer, comparison = compared(key, tensors)
-    dom = browse(tmp_path, page.comparison_page(comparer, comparison, diagnose(comparer)), "--dump-dom")
+    dom = browse(tmp_path, page.comparison_page(comparer, comparison, search_mistakes(comparer)), "--dump-dom")
     causes = re.search(r'<ul id="causes">(.*?)</ul>', dom)[1]
     assert causes.startswith('<li class="">1. the cyclic shift rolls the other way (there and back)</li>')
     assert f'<li class="further">at {SHIFTED}</li>' in causes
 
 
 @needs_browser
-def test_it_is_seen(tmp_path, text):
+def test_the_screenshot_has_the_colours(tmp_path, text):
     image = pytest.importorskip("PIL.Image", reason="Pillow reads the screenshot")
     browse(tmp_path, text, f"--screenshot={tmp_path / 'page.png'}", tensor=PROBABILITIES)
     with image.open(tmp_path / "page.png") as picture:
         counts = picture.convert("RGB").getcolors(10**7)
     colours = {colour: count for count, colour in counts}
     assert len(colours) > 60
-    assert colours[(0xB8, 0x29, 0x0F)] > 100  # born here
+    assert colours[(0xB8, 0x29, 0x0F)] > 100  # wrong here
     assert colours[(0x44, 0x01, 0x54)] > 1000  # of the key: most probabilities are nearly zero
     assert colours[(0x08, 0x04, 0x0F)] > 1000  # of the difference
 
@@ -368,7 +372,7 @@ document.body.dataset.seen = seen.join("|");
 
 
 @needs_browser
-def test_a_keyboard_is_enough(tmp_path, text):
+def test_the_page_can_be_used_by_keyboard(tmp_path, text):
     found = body(browse(tmp_path, text.replace("</body>", KEYS), "--dump-dom", tensor=SHIFTED))
     assert "error" not in found
     windows = "layers.0.blocks.1.attn.windows"

@@ -1,17 +1,17 @@
-"""npswin's own compiled dialect as a port: every layer's output and gradient beside the key."""
+"""npswin's backends as ports: every layer's output and gradient is compared with the key."""
 
 import numpy as np
 import pytest
 
 import npswin
 from npswin.verify import compare, diagnose, trace
-from tests.verify.keys import SCALE, lively
+from tests.verify.keys import SCALE, random_model
 
 NAMES = {"pool": "avgpool", "patch_embed": "patch_embed.norm"}
 
 
 def dumped(model, images, labels):
-    """What a model's layers compute in the dialect that is set, forward and backward."""
+    """The outputs and gradients of a model's layers in the backend that is set."""
     tensors, caches, x = {"input": images}, [], images
     layers = model.trunk + model.tail
     for name, layer in layers:
@@ -45,7 +45,7 @@ def backend(request):
     "changes", [{}, {"img_size": (33, 26), "window_size": 4, "embed_dim": 16, "num_heads": (2, 4)}]
 )
 def test_the_backends_agree_with_the_key(backend, dtype, changes):
-    exact, model = lively(1, **changes), lively(1, dtype, **changes)
+    exact, model = random_model(1, **changes), random_model(1, dtype, **changes)
     size = exact.config["img_size"]
     pixels = np.random.default_rng(0).integers(0, 256, (2, 3, *size), dtype=np.uint8)
     labels = np.array([0, 3])
@@ -57,8 +57,8 @@ def test_the_backends_agree_with_the_key(backend, dtype, changes):
 
 
 @pytest.mark.parametrize("backend", ["cpu"], indirect=True)
-def test_a_mistake_in_a_layer_is_named(backend):
-    exact, model = lively(1), lively(1, "float32")
+def test_a_mistake_in_a_layer_is_found(backend):
+    exact, model = random_model(1), random_model(1, "float32")
     pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 12, 10), dtype=np.uint8)
     key = trace(exact, pixels, np.array([0, 3]), normalization=SCALE)
     block = dict(model.trunk)["layers.0.blocks.1"]

@@ -1,4 +1,4 @@
-"""Dumps of every kind, whole and damaged."""
+"""Candidates: dumps in every format, whole and damaged."""
 
 import io
 import json
@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from npswin.verify.port.candidate import CandidateError, read_candidate, regroups
+from npswin.verify.port.candidate import CandidateError, regroups
+from npswin.verify.port.read_dump import read_candidate
 
 SHAPES = {"a": (2, 3), "layers.0.b": (2, 2, 4), "grad/a": (2, 3), "scalar": ()}
 
@@ -79,7 +80,7 @@ def test_fortran_order_and_integers(tmp_path):
     assert found.tensors["scalar"] == 1
 
 
-def test_precision_that_hides_in_a_longer_dtype(tmp_path):
+def test_the_precision_is_that_of_the_numbers_and_not_of_the_dtype(tmp_path):
     arrays = {"layers.0.b": tensors()["layers.0.b"].astype(ml_dtypes.bfloat16).astype(np.float64)}
     assert read_candidate(write_npy(tmp_path, arrays), SHAPES).stored["layers.0.b"] == "bfloat16"
 
@@ -92,7 +93,7 @@ def test_neighbouring_axes_may_be_joined_or_split(tmp_path):
 
 
 @given(st.lists(st.integers(1, 5), max_size=5), st.data())
-def test_a_regrouped_shape_is_known_and_a_transposed_one_is_not(shape, data):
+def test_a_regrouped_shape_is_accepted_and_a_transposed_one_is_not(shape, data):
     if len(shape) > 1:
         place = data.draw(st.integers(0, len(shape) - 2))
         joined = [*shape[:place], shape[place] * shape[place + 1], *shape[place + 2 :]]
@@ -137,7 +138,7 @@ def test_nan_is_read(tmp_path):
         (lambda p: _bytes(p / "shapes.json", b"[" * 100000).parent, "expected {"),
     ],
 )
-def test_what_is_no_dump_is_named(tmp_path, make, message):
+def test_the_error_for_a_file_that_is_not_a_dump(tmp_path, make, message):
     path = make(tmp_path)
     with pytest.raises(CandidateError) as error:
         read_candidate(path, SHAPES)
@@ -161,7 +162,7 @@ def _header(places):
     [
         (
             lambda f: (f / "a.bin").write_bytes(b"123"),
-            r"a\.bin: 3 bytes, shapes.json says \[2, 3\] of float32, 24 bytes",
+            r"a\.bin: 3 bytes, expected 24, as shapes.json lists \[2, 3\] of float32",
         ),
         (lambda f: (f / "a.bin").unlink(), "no such file"),
         (lambda f: write_raw(f, {}, a={"shape": [2, 3], "dtype": "object"}), "has dtype 'object', expected one of"),
@@ -169,7 +170,7 @@ def _header(places):
         (lambda f: write_raw(f, {}, a={"shape": [2**40, 2**40], "dtype": "float32"}), "has shape"),
     ],
 )
-def test_one_damaged_raw_file_does_not_take_the_others_with_it(tmp_path, damage, message):
+def test_the_other_tensors_are_read_beside_a_damaged_raw_file(tmp_path, damage, message):
     write_raw(tmp_path, tensors())
     damage(tmp_path)
     listed = json.loads((tmp_path / "shapes.json").read_text())
@@ -183,14 +184,14 @@ def test_one_damaged_raw_file_does_not_take_the_others_with_it(tmp_path, damage,
 
 
 @pytest.mark.parametrize("entry", [5, {"shape": 3}, {"shape": [2, 3]}, None])
-def test_one_bad_entry_of_the_list_does_not_take_the_others_with_it(tmp_path, entry):
+def test_the_other_tensors_are_read_beside_a_bad_entry_of_the_list(tmp_path, entry):
     write_raw(tmp_path, tensors(), a=entry)
     found = read_candidate(tmp_path, SHAPES)
     assert list(found.unreadable) == ["a"]
     assert "shapes.json: expected {" in found.unreadable["a"]
 
 
-def test_a_prefix_of_all_names_is_noticed(tmp_path):
+def test_a_prefix_of_all_names_is_reported(tmp_path):
     write_npy(tmp_path, {"model.layers.0.b": np.ones((2, 2, 4))})
     with pytest.raises(CandidateError, match=r'do they all begin with "model\."'):
         read_candidate(tmp_path, SHAPES)
@@ -225,7 +226,7 @@ def _npy(header):
         _npy(b"__import__('os').system('false')\n"),
     ],
 )
-def test_a_damaged_npy_file_is_told_beside_the_others(tmp_path, data):
+def test_the_other_tensors_are_read_beside_a_damaged_npy_file(tmp_path, data):
     write_npy(tmp_path, {"scalar": np.ones(())})
     (tmp_path / "a.npy").write_bytes(data)
     found = read_candidate(tmp_path, SHAPES)
@@ -233,7 +234,7 @@ def test_a_damaged_npy_file_is_told_beside_the_others(tmp_path, data):
     assert found.tensors["scalar"] == 1
 
 
-def test_a_bomb_in_an_npz_file_is_not_unpacked(tmp_path):
+def test_an_npz_member_longer_than_its_header_is_not_unpacked(tmp_path):
     """Its header has the key's shape, and a gigabyte of zeros follows."""
     path = tmp_path / "dump.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.npy", "w") as member:
@@ -248,7 +249,7 @@ def test_a_bomb_in_an_npz_file_is_not_unpacked(tmp_path):
     assert peak < 2**26
 
 
-def test_a_file_of_two_gigabytes_is_read_where_it_has_to_be(tmp_path):
+def test_only_the_needed_parts_of_a_file_of_two_gigabytes_are_read(tmp_path):
     """A sparse file: two tensors of the key, and a huge one that the key does not have."""
     huge = 2 * 2**30
     header = {

@@ -1,4 +1,4 @@
-"""Tolerances, verdicts, births."""
+"""Comparison: tolerances, verdicts, local errors."""
 
 import ml_dtypes
 import numpy as np
@@ -6,10 +6,10 @@ import pytest
 
 from npswin.verify import compare, trace
 from npswin.verify.graph import Arithmetic, Run
-from npswin.verify.port.comparison import Comparer
-from npswin.verify.port.measure import distance
-from npswin.verify.port.report import comparison_json, comparison_summary
-from tests.verify.keys import candidate_of, computed, lively, miniature_trace, planting, right
+from npswin.verify.port.comparer import Comparer
+from npswin.verify.port.comparison import comparison_json, comparison_summary
+from npswin.verify.port.distance import distance
+from tests.verify.keys import candidate_of, computed, miniature_trace, mistake_named, random_model, right
 
 SCORES = "layers.0.blocks.1.attn.scores"
 
@@ -24,9 +24,9 @@ def test_a_right_port_agrees_in_every_precision(precision, seed):
     assert "everything agrees, up to grad/" in str(comparison)
 
 
-def test_a_tensor_of_zeros_is_judged_by_what_it_is_made_of():
-    """The softmax over a single key is 1 whatever the scores are: their gradient is the difference of equal numbers."""
-    model = lively(window_size=1)
+def test_the_tolerance_of_zeros_is_relative_to_the_inputs():
+    """The softmax over a single key is 1 for any scores: their gradient is the difference of equal numbers."""
+    model = random_model(window_size=1)
     images = np.random.default_rng(0).standard_normal((2, 3, 12, 10))
     key = trace(model, images, np.array([0, 1]))
     name = "grad/layers.0.blocks.0.attn.biased_scores"
@@ -34,29 +34,31 @@ def test_a_tensor_of_zeros_is_judged_by_what_it_is_made_of():
     upstream = np.abs(key["grad/layers.0.blocks.0.attn.probabilities"]).max()
     tensors = computed(key.graph, key.sources, "float32", 0)
     noise = np.random.default_rng(1).choice([-1, 1], key[name].shape).astype(np.float32)
-    for size, verdict in ((2.0**-24, "agrees"), (1e-3, "BORN HERE")):
+    for size, verdict in ((2.0**-24, "agrees"), (1e-3, "WRONG HERE")):
         comparison = compare(key, tensors | {name: noise * np.float32(size * upstream)})
         assert {row.name: row.verdict for row in comparison.rows}[name] == verdict
 
 
 @pytest.mark.parametrize("gain", [12, 20, 30])
-def test_a_difference_of_which_float32_leaves_nothing_is_judged_by_what_is_subtracted(gain):
-    """The loss' gradient p - t where p is nearly 1: the nearer, the fewer of its digits are right in float64."""
-    model = lively()
+def test_the_tolerance_behind_a_cancellation_is_relative_to_the_subtracted_numbers(gain):
+    """The loss' gradient p - t has the fewer correct digits in float64, the nearer p is to 1."""
+    model = random_model()
     model.params["head.weight"][...] *= gain
     images = np.random.default_rng(0).standard_normal((2, 3, 12, 10))
     logits = trace(model, images, np.array([0, 0]), backward=False)["head"]
     key = trace(model, images, logits.argmax(axis=1))
     largest = logits.max(axis=1, keepdims=True)
-    p = np.exp(logits - (largest + np.log(np.exp(logits - largest).sum(axis=1, keepdims=True))))  # as PyTorch has it
+    p = np.exp(
+        logits - (largest + np.log(np.exp(logits - largest).sum(axis=1, keepdims=True)))
+    )  # as PyTorch computes it
     gradient = (p - np.eye(5)[logits.argmax(axis=1)]) / 2
-    for wrong, verdict in ((1.0, "agrees"), (1.5, "BORN HERE")):
+    for wrong, verdict in ((1.0, "agrees"), (1.5, "WRONG HERE")):
         rows = compare(key, {"head": logits, "grad/head": gradient * wrong}, "float64").rows
         found = {row.name: row for row in rows}["grad/head"]
         assert found.verdict == verdict, (np.abs(key["grad/head"]).max(), found)
 
 
-def test_an_error_is_born_once_and_inherited_after():
+def test_one_tensor_is_wrong_here_and_later_ones_inherit_the_error():
     key = miniature_trace()
     wrong = key.tensors[SCORES] * 1.001
     sources = key.sources
@@ -66,39 +68,39 @@ def test_an_error_is_born_once_and_inherited_after():
     tensors = {name: later.value(name) for name in graph_run if not name.startswith("grad/")}
     comparison = compare(key, tensors)
     verdicts = {row.name: row.verdict for row in comparison.rows}
-    assert verdicts[SCORES] == "BORN HERE"
+    assert verdicts[SCORES] == "WRONG HERE"
     assert verdicts["layers.0.blocks.1.attn.biased_scores"] == "inherited"
     assert verdicts["head"] == "inherited"
     assert verdicts["layers.0.blocks.1.attn.k"] == "agrees"
-    assert [row.name for row in comparison.births()] == [SCORES]
-    assert comparison.first().name == SCORES
+    assert [row.name for row in comparison.local_errors()] == [SCORES]
+    assert comparison.first_error().name == SCORES
     assert f"everything up to layers.0.blocks.1.attn.q_scaled agrees; the first tensor that does not is {SCORES}" in (
         comparison_summary(comparison)
     )
 
 
-def test_an_error_below_what_is_inherited_is_seen_against_the_ports_own_inputs():
-    """One number of one tensor, off by a tenth of the rounding that has come together by then."""
+def test_a_local_error_below_the_tolerance_from_the_key_is_found():
+    """The local tolerance is smaller, as it has no rounding errors of earlier operations."""
     key = miniature_trace()
     tensors = right("bfloat16", 1)
     name = "layers.1.blocks.1.attn.q_scaled"
     tensors[name] = tensors[name] * np.float32(1.05)
     comparison = compare(key, tensors, "bfloat16")
-    assert comparison.births()[0].name == name
+    assert comparison.local_errors()[0].name == name
 
 
-def test_one_wrong_number_among_many_is_seen():
+def test_one_wrong_number_among_many_is_found():
     for seed in range(5):
         tensors = right("float32", seed)
         array = tensors["layers.0.blocks.0.mlp.fc1"].copy()
         array[1, 2, 3, 4] += 0.01
         tensors["layers.0.blocks.0.mlp.fc1"] = array
-        row = compare(miniature_trace(), tensors).first()
+        row = compare(miniature_trace(), tensors).first_error()
         assert row.name == "layers.0.blocks.0.mlp.fc1"
-        assert row.local.where == (1, 2, 3, 4)
+        assert row.local_distance.where == (1, 2, 3, 4)
 
 
-def test_any_subset_will_do():
+def test_any_subset_can_be_compared():
     tensors = right("float32")
     few = {name: tensors[name] for name in ("head", "layers.0.blocks.0", "grad/head.weight")}
     comparison = compare(miniature_trace(), few)
@@ -106,14 +108,14 @@ def test_any_subset_will_do():
     assert [row.name for row in comparison.rows] == ["layers.0.blocks.0", "head", "grad/head.weight"]
     few["head"] = few["head"] * 1.001
     comparison = compare(miniature_trace(), few)
-    assert [row.name for row in comparison.births()] == ["head"]
+    assert [row.name for row in comparison.local_errors()] == ["head"]
 
 
 def test_parameters_of_the_port_are_compared_too():
     tensors = right("float32")
     weight = miniature_trace().tensors["layers.0.blocks.0.mlp.fc1.weight"]
     comparison = compare(miniature_trace(), tensors | {"layers.0.blocks.0.mlp.fc1.weight": weight[::-1]})
-    assert comparison.births()[0].name == "layers.0.blocks.0.mlp.fc1.weight"
+    assert comparison.local_errors()[0].name == "layers.0.blocks.0.mlp.fc1.weight"
 
 
 def test_shapes_nan_and_unreadable_tensors_have_verdicts_of_their_own():
@@ -141,17 +143,17 @@ def test_nan_that_comes_from_nan_is_inherited():
     assert (verdicts["norm"], verdicts["avgpool"]) == ("NOT FINITE", "inherited")
 
 
-def test_what_could_not_be_read_is_no_divergence():
+def test_an_unreadable_tensor_is_no_divergence():
     tensors = {"layers.0.blocks.0": np.ones((1000, 1000), np.float32), "norm": right("float32")["norm"]}
     comparison = compare(miniature_trace(), tensors)
     assert not comparison.ok
     summary = comparison_summary(comparison)
     assert "forward: everything agrees, up to norm" in summary
     assert "could not be read: layers.0.blocks.0" in summary
-    assert "born" not in summary
+    assert "wrong here" not in summary
 
 
-def test_infinity_where_infinity_should_be_is_right():
+def test_equal_infinities_have_no_distance():
     assert distance(np.array([-np.inf, 1.0]), np.array([-np.inf, 1.0])).largest == 0
     assert distance(np.array([np.inf, 1.0]), np.array([-np.inf, 1.0])).largest == np.inf
     assert distance(np.array([np.nan]), np.array([1.0])).relative == np.inf
@@ -180,14 +182,14 @@ def test_tolerances_shrink_with_the_precision_and_grow_with_depth():
     assert sizes["float16"] < sizes["bfloat16"] < 0.5
 
 
-def test_bfloat16_arrays_are_taken_as_they_are():
+def test_bfloat16_arrays_can_be_compared():
     tensors = {name: array.astype(ml_dtypes.bfloat16) for name, array in right("bfloat16").items()}
     comparison = compare(miniature_trace(), tensors)
     assert comparison.precision == "bfloat16"
     assert comparison.ok
 
 
-def test_a_port_of_mixed_precision_is_judged_by_the_coarser_one():
+def test_the_precision_of_a_mixed_port_is_the_coarser_one():
     """As under autocast: norms and softmax in float32, products in bfloat16."""
     tensors = right("bfloat16", 1)
     fine = right("float32", 1)
@@ -195,19 +197,19 @@ def test_a_port_of_mixed_precision_is_judged_by_the_coarser_one():
     assert compare(miniature_trace(), mixed).precision == "bfloat16"
 
 
-def test_one_coarse_tensor_does_not_loosen_the_others():
+def test_one_coarse_tensor_does_not_change_the_tolerances_of_the_others():
     key = miniature_trace()
-    planted = planting("gelu-tanh")
+    planted = mistake_named("gelu-tanh")
     _, changes = next(iter(planted.plant(key.graph, "layers.0.blocks.0.mlp.act")))
     tensors = computed(key.graph.replaced(changes), key.sources, "float32", seed=0)
     tensors["patch_embed.norm"] = tensors["patch_embed.norm"].astype(np.float16)
     comparison = compare(key, tensors)
     assert comparison.precision == "float32"
-    assert comparison.first().name == "layers.0.blocks.0.mlp.act"
-    assert comparison.births()[0].name.endswith("mlp.act")
+    assert comparison.first_error().name == "layers.0.blocks.0.mlp.act"
+    assert comparison.local_errors()[0].name.endswith("mlp.act")
 
 
-def test_what_is_computed_from_a_coarse_tensor_is_as_coarse():
+def test_tensors_computed_from_a_coarse_one_have_its_tolerance():
     """A port in float32 with one layer in bfloat16."""
     key = miniature_trace()
     name = "layers.0.blocks.0.mlp.fc1"
@@ -221,15 +223,15 @@ def test_what_is_computed_from_a_coarse_tensor_is_as_coarse():
 
 @pytest.mark.parametrize("seed", range(12))
 def test_a_key_in_float32_agrees_with_itself(seed):
-    """However much cancels."""
-    model = lively(seed, "float32", embed_dim=2, num_heads=(1, 1))
+    """Also behind cancellations."""
+    model = random_model(seed, "float32", embed_dim=2, num_heads=(1, 1))
     images = np.random.default_rng(seed).standard_normal((2, 3, 12, 10)).astype(np.float32)
     key = trace(model, images, np.array([1, 0]))
     assert compare(key, dict(key.tensors) | {f"grad/{name}": array for name, array in key.grads.items()}).ok
 
 
 def test_a_wrong_port_of_a_model_whose_mask_is_infinite_does_not_agree():
-    model = lively(mask_value=float("-inf"))
+    model = random_model(mask_value=float("-inf"))
     key = trace(model, np.random.default_rng(0).standard_normal((2, 3, 12, 10)), np.array([0, 1]))
     tensors = computed(key.graph, key.sources, "float32", seed=0)
     assert compare(key, tensors).ok
@@ -238,9 +240,9 @@ def test_a_wrong_port_of_a_model_whose_mask_is_infinite_does_not_agree():
     assert np.isfinite(rows[0].tolerance.relative)
 
 
-def test_nan_where_the_mask_is_infinite_is_born_there():
-    """0 · -inf: what the port's own inputs come to is infinite as well, and yet no such number."""
-    model = lively(mask_value=float("-inf"))
+def test_nan_in_place_of_an_infinite_mask_is_not_finite():
+    """As from 0 · -inf. The correct mask is infinite there, but not NaN."""
+    model = random_model(mask_value=float("-inf"))
     key = trace(model, np.random.default_rng(0).standard_normal((2, 3, 12, 10)), np.array([0, 1]), backward=False)
     tensors = {name: key[name].astype(np.float32) for name in key.graph.computed}
     name = "layers.0.blocks.1.attn.mask"
@@ -250,20 +252,20 @@ def test_nan_where_the_mask_is_infinite_is_born_there():
     assert verdicts[name] == "NOT FINITE"
 
 
-def test_labels_in_a_dump_do_not_move_the_loss():
+def test_labels_in_a_dump_do_not_change_the_loss():
     tensors = {"labels": miniature_trace()["labels"].astype(np.float32), **right("float32")}
     tensors["loss"] = tensors["loss"] * np.float32(1.01)
     comparison = compare(miniature_trace(), tensors)
-    assert [row.name for row in comparison.births()] == ["loss"]
+    assert [row.name for row in comparison.local_errors()] == ["loss"]
 
 
-def test_weights_alone_are_no_computation():
+def test_a_dump_of_weights_alone_does_not_agree():
     comparison = compare(miniature_trace(), {"head.weight": miniature_trace()["head.weight"]})
     assert not comparison.ok
     assert "nothing that the port computed was compared" in str(comparison)
 
 
-def test_a_precision_that_is_given_is_taken():
+def test_a_given_precision_is_used():
     tensors = {name: array.astype(np.float64) + 0 for name, array in right("float32").items()}
     assert compare(miniature_trace(), tensors, "bfloat16").precision == "bfloat16"
     assert not compare(miniature_trace(), tensors, "float64").ok
@@ -279,19 +281,19 @@ def test_a_port_whose_products_have_the_digits_of_tf32():
 @pytest.mark.parametrize(
     ("name", "place"), [("gelu-tanh", "layers.0.blocks.0.mlp.act"), ("norm-eps", "layers.0.blocks.0.norm1")]
 )
-def test_tf32_forgives_nothing_where_no_matrices_are_multiplied(name, place):
+def test_tf32_has_the_tolerance_of_float32_without_a_matrix_product(name, place):
     key = miniature_trace()
-    mistake = planting(name)
+    mistake = mistake_named(name)
     run = Run(key.graph.replaced(next(iter(mistake.plant(key.graph, place)))[1]), key.sources, Arithmetic("tf32", 1))
     comparison = compare(key, {name: run.value(name) for name in key.graph.computed}, "tf32")
-    assert [row.name for row in comparison.births()] == [place]
+    assert [row.name for row in comparison.local_errors()] == [place]
 
 
 def test_a_larger_batch_and_other_models():
     for seed, changes in enumerate(
         ({"window_size": 4, "img_size": (26, 18)}, {"ape": True}, {"position_bias": "shared"})
     ):
-        model = lively(seed, **changes)
+        model = random_model(seed, **changes)
         size = model.config["img_size"]
 
         images = np.random.default_rng(seed).standard_normal((3, 3, *size))

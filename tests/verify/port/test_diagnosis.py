@@ -1,4 +1,4 @@
-"""Mistakes that are named, and what is said of those that are not."""
+"""Diagnosis: mistakes that are found, and symptoms that no mistake explains."""
 
 import itertools
 
@@ -8,18 +8,16 @@ import pytest
 from npswin.verify import compare, diagnose
 from npswin.verify.graph import Arithmetic, Run
 from npswin.verify.mistakes import CATALOGUE
-from npswin.verify.mistakes.mistake import after, otherwise, with_backward_of
-from npswin.verify.port.comparison import Comparer
-from npswin.verify.port.diagnosis import diagnose as search
-from npswin.verify.port.report import diagnosis_json
-from tests.verify.keys import candidate_of, computed, miniature_trace, planting, right
-
-MAPS = ("patch_embed.proj", "layers.0.blocks.0.norm1", "layers.0.blocks.0", "norm")
+from npswin.verify.mistakes.mistake import change_node, is_output_of, transform_output, with_backward_of
+from npswin.verify.port.comparer import Comparer
+from npswin.verify.port.diagnosis import diagnosis_json
+from npswin.verify.port.search import search_mistakes
+from tests.verify.keys import candidate_of, computed, miniature_trace, mistake_named, right, without_mistake
 
 
 def test_a_tensor_on_the_edge_of_its_tolerance_ends_the_search():
     key = miniature_trace()
-    planted = planting("linear-bias-missing")
+    planted = mistake_named("linear-bias-missing")
     _, changes = next(iter(planted.plant(key.graph, "head")))
     tensors = computed(key.graph.replaced(changes), key.sources, "float32", seed=0)
     noise = np.random.default_rng(0).standard_normal(tensors["head"].shape)
@@ -29,7 +27,7 @@ def test_a_tensor_on_the_edge_of_its_tolerance_ends_the_search():
         assert len(diagnosis.causes) <= 2
 
 
-def test_a_scaled_tensor_is_none_of_the_catalogue_but_its_factor_is_told():
+def test_the_factor_of_a_scaled_tensor_is_fitted():
     key = miniature_trace()
     tensors = right("float32")
     tensors = {name: array for name, array in tensors.items() if not name.startswith("grad/")}
@@ -40,7 +38,7 @@ def test_a_scaled_tensor_is_none_of_the_catalogue_but_its_factor_is_told():
     assert "by 0.75" in str(diagnosis)
 
 
-def test_what_no_mistake_makes_is_said_to_be_none_of_the_catalogue():
+def test_a_symptom_that_no_mistake_explains_is_reported():
     key = miniature_trace()
     tensors = right("float32")
     noise = np.random.default_rng(0).standard_normal(tensors["norm"].shape).astype(np.float32)
@@ -48,19 +46,18 @@ def test_what_no_mistake_makes_is_said_to_be_none_of_the_catalogue():
     diagnosis = diagnose(key, tensors)
     assert not diagnosis.causes
     assert next(iter(diagnosis.unexplained)) == "norm"
-    assert "none of the catalogue makes norm of the port's own inputs" in str(diagnosis)
+    assert "no mistake of the catalogue explains norm" in str(diagnosis)
     assert "norm" in diagnosis_json(diagnosis)["unexplained"]
 
 
-def test_two_causes_in_one_unit_that_was_dumped_as_a_whole():
-
+def test_two_mistakes_between_two_dumped_tensors():
     key = miniature_trace()
     changes = {}
     for name, place in (
         ("gelu-tanh", "layers.0.blocks.0.mlp.act"),
         ("scale-missing", "layers.0.blocks.0.attn.q_scaled"),
     ):
-        mistake = planting(name)
+        mistake = mistake_named(name)
         changes |= next(iter(mistake.plant(key.graph, place)))[1]
     tensors = computed(key.graph.replaced(changes), key.sources, "float32", seed=0)
     dumped = {name: tensors[name] for name in ("patch_embed.norm", "layers.0.blocks.0", "layers.0.blocks.1", "head")}
@@ -71,10 +68,10 @@ def test_two_causes_in_one_unit_that_was_dumped_as_a_whole():
 
 
 def test_a_forward_mistake_that_the_backward_pass_does_not_make():
-    """As in a port whose backward pass is written by hand: its derivative is the right operation's."""
+    """As in a port with a backward pass written by hand: its derivative is the correct operation's."""
     key = miniature_trace()
 
-    mistake = planting("gelu-tanh")
+    mistake = mistake_named("gelu-tanh")
     _, changes = next(iter(mistake.plant(key.graph, "layers.0.blocks.0.mlp.act")))
     wrong = computed(key.graph.replaced(changes), key.sources)
     forward = {name: array for name, array in wrong.items() if not name.startswith("grad/")}
@@ -105,7 +102,7 @@ def test_a_tensor_that_is_never_written():
 def test_a_port_of_one_block_that_starts_from_the_key():
     """Its input and the gradient of its output are the key's; between them it makes a mistake."""
     key, block = miniature_trace(), "layers.0.blocks.1"
-    planted = planting("gelu-tanh")
+    planted = mistake_named("gelu-tanh")
     _, changes = next(iter(planted.plant(key.graph, f"{block}.mlp.act")))
     start = {name: key[name] for name in ("layers.0.blocks.0", f"grad/{block}")}
     run = Run(key.graph.replaced(changes), key.sources | start)
@@ -113,68 +110,9 @@ def test_a_port_of_one_block_that_starts_from_the_key():
     dumped = {name: run.value(name).astype(np.float32) for name in [*names, "layers.0.blocks.0"]}
     comparison = compare(key, dumped)
     assert {row.name: row.note for row in comparison.rows}[f"grad/{block}"].startswith("taken from the key")
-    assert comparison.births()[0].name == f"{block}.mlp.act"
+    assert comparison.local_errors()[0].name == f"{block}.mlp.act"
     diagnosis = diagnose(key, dumped)
     assert [cause.hypothesis.name for cause in diagnosis.causes] == ["gelu-tanh"]
-    assert not diagnosis.unexplained
-
-
-@pytest.mark.parametrize(
-    ("dump", "words"),
-    [
-        (lambda a: np.ascontiguousarray(a.transpose(0, 3, 1, 2)), "its axes are B, C, H, W; the key's are B, H, W, C"),
-        (
-            lambda a: np.ascontiguousarray(a.transpose(0, 3, 1, 2)).reshape(a.shape),
-            "its memory is laid out as B, C, H, W; the key's as B, H, W, C",
-        ),
-        (lambda a: a.byteswap(), "its bytes are big-endian"),
-        (lambda a: a.reshape(a.shape[::-1]), "its memory is right, its shape is listed from the last axis on"),
-    ],
-)
-def test_maps_that_are_dumped_in_another_way(dump, words):
-    tensors = right("float32")
-    with np.errstate(all="ignore"):
-        diagnosis = diagnose(miniature_trace(), tensors | {name: dump(tensors[name]) for name in MAPS})
-    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["layout"], str(diagnosis)
-    assert words in str(diagnosis)
-    assert set(diagnosis.causes[0].places) == set(MAPS)
-    assert not diagnosis.unexplained
-
-
-def test_shapes_that_are_listed_from_the_last_axis_on():
-    """As Fortran, Julia and ggml have them: of everything, the image too."""
-    tensors = {name: array.reshape(array.shape[::-1]) for name, array in right("float32").items()}
-    diagnosis = diagnose(miniature_trace(), tensors)
-    assert {cause.hypothesis.name for cause in diagnosis.causes} == {"layout"}, str(diagnosis)
-    assert not diagnosis.unexplained
-
-
-def test_a_mistake_behind_a_dump_in_another_layout():
-    """The layout is understood first, and then the mistake."""
-    key = miniature_trace()
-    planted = planting("gelu-tanh")
-    _, changes = next(iter(planted.plant(key.graph, "layers.0.blocks.0.mlp.act")))
-    tensors = computed(key.graph.replaced(changes), key.sources, "float32", seed=0)
-    tensors |= {name: np.ascontiguousarray(tensors[name].transpose(0, 3, 1, 2)) for name in MAPS}
-    diagnosis = diagnose(key, tensors)
-    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["layout", "gelu-tanh"], str(diagnosis)
-
-
-def test_a_tensor_under_anothers_name():
-    tensors = right("float32")
-    diagnosis = diagnose(miniature_trace(), tensors | {"layers.0.blocks.0.norm1": tensors["layers.0.blocks.0.norm2"]})
-    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["mislabelled"], str(diagnosis)
-    assert "it holds the numbers of layers.0.blocks.0.norm2" in str(diagnosis)
-    assert not diagnosis.unexplained
-
-
-def test_a_mistake_behind_a_tensor_under_anothers_name():
-    key = miniature_trace()
-    planted = planting("pad-before-norm")
-    _, changes = next(iter(planted.plant(key.graph, "layers.0.blocks.0.attn.padded")))
-    tensors = computed(key.graph.replaced(changes), key.sources, "float32", seed=0)
-    diagnosis = diagnose(key, tensors | {"layers.0.blocks.0.norm1": tensors["patch_embed.norm"]})
-    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["mislabelled", "pad-before-norm"], str(diagnosis)
     assert not diagnosis.unexplained
 
 
@@ -182,7 +120,7 @@ def test_a_mistake_behind_a_tensor_under_anothers_name():
 def test_a_mistake_of_a_whole_model_from_its_logits_alone(name):
     """A port that dumps nothing but its logits, and makes the mistake wherever it can."""
     key = miniature_trace()
-    mistake = planting(name)
+    mistake = mistake_named(name)
     changes, first = {}, None
     for place in key.graph.nodes:
         for detail, change in mistake.plant(key.graph, place):
@@ -194,17 +132,15 @@ def test_a_mistake_of_a_whole_model_from_its_logits_alone(name):
     assert [cause.hypothesis.name for cause in diagnosis.causes] == [name], str(diagnosis)
 
 
-def test_what_is_unexplained_in_many_places_does_not_hide_what_comes_after():
-    """A norm that nobody knows, in all of them, and patch merging in another order."""
+def test_an_unexplained_operation_does_not_hide_a_later_mistake():
+    """All norms are another function, and patch merging has another order."""
     key = miniature_trace()
-    merging = next(iter(planting("merge-order").plant(key.graph, "layers.0.downsample.concat")))[1]
-    strange = {
-        name: otherwise(node, after(node.operation, (lambda y: (y + 0.3 * np.sin(7 * y), None), lambda dy, _: dy)))[
-            name
-        ]
-        for name, node in key.graph.nodes.items()
-        if node.operation is not None and node.operation.name == "layer_norm"
-    }
+    merging = next(iter(mistake_named("merge-order").plant(key.graph, "layers.0.downsample.concat")))[1]
+    strange_norm = (lambda y: (y + 0.3 * np.sin(7 * y), None)), (lambda dy, _: dy)
+    strange = {}
+    for node in key.graph.nodes.values():
+        if is_output_of(node, "layer_norm"):
+            strange |= change_node(node, transform_output(node.operation, strange_norm))
     run = Run(key.graph.replaced(strange | merging), key.sources, Arithmetic("float32", 0))
     diagnosis = diagnose(key, {name: run.value(name) for name in key.graph.computed})
     assert [cause.hypothesis.name for cause in diagnosis.causes] == ["merge-order"], str(diagnosis)
@@ -212,32 +148,21 @@ def test_what_is_unexplained_in_many_places_does_not_hide_what_comes_after():
     assert "nor layers.0.blocks.1.norm1" in str(diagnosis)
 
 
-def test_a_hypothesis_that_breaks_what_is_right_is_none(monkeypatch):
-    """The second half starts from the block's input. That the first branch is missing would make the block's output,
-    but not the MLP's, which was dumped and is right."""
+def test_a_hypothesis_that_makes_a_correct_tensor_wrong_is_rejected(monkeypatch):
+    """The second half of a block starts from the block's input.
+
+    A missing first branch gives the same output of the block, but another one of the MLP, which was dumped and is
+    correct.
+    """
     key, name = miniature_trace(), "layers.0.blocks.0"
-    run = Run(key.graph.replaced(dict(planting("blocks-input").plant(key.graph, name))["the shortcut"]), key.sources)
+    run = Run(
+        key.graph.replaced(dict(mistake_named("blocks-input").plant(key.graph, name))["the shortcut"]), key.sources
+    )
     tensors = {part: run.value(part).astype(np.float32) for part in (name, f"{name}.mlp.fc2", "patch_embed.norm")}
-    without(monkeypatch, "blocks-input")
+    without_mistake(monkeypatch, "blocks-input")
     diagnosis = diagnose(key, tensors)
     assert not diagnosis.causes, str(diagnosis)
     assert list(diagnosis.unexplained) == [name]
-
-
-def test_what_the_port_computed_with_is_not_dumped_wrongly(monkeypatch):
-    """A block that takes another's bias holds the numbers of another tensor, and adds them."""
-    key, place = miniature_trace(), "layers.0.blocks.0.attn.relative_position_bias"
-    changes = dict(planting("other-parameters").plant(key.graph, place))["of layers.0.blocks.1.attn"]
-    without(monkeypatch, "other-parameters")
-    diagnosis = diagnose(key, computed(key.graph.replaced(changes), key.sources, "float32", seed=0))
-    assert place in diagnosis.unexplained, str(diagnosis)
-    assert "dumped wrongly" not in str(diagnosis)
-
-
-def without(monkeypatch, name):
-    """Leave a mistake out of the catalogue."""
-    rest = tuple(mistake for mistake in CATALOGUE if mistake.name != name)
-    monkeypatch.setattr("npswin.verify.port.hypotheses.CATALOGUE", rest)
 
 
 def test_a_column_that_is_not_written_is_no_dropout():
@@ -249,12 +174,12 @@ def test_a_column_that_is_not_written_is_no_dropout():
     assert "dropout" not in str(diagnosis)
 
 
-def test_one_mistake_in_every_block_keeps_its_name():
-    """In a block where others make the same numbers, it is the one that is known already."""
+def test_one_mistake_in_every_block_has_one_name():
+    """In a block where other mistakes give the same numbers, the one found before is chosen."""
     key = miniature_trace()
     changes = {}
     for place in key.graph.nodes:
-        for _, change in planting("bias-xy").plant(key.graph, place):
+        for _, change in mistake_named("bias-xy").plant(key.graph, place):
             changes |= change
     run = Run(key.graph.replaced(changes), key.sources, Arithmetic("float32", 0))
     dumped = [name for name in key.graph.computed if name == "head" or name.rpartition(".")[2].isdigit()]
@@ -265,22 +190,14 @@ def test_one_mistake_in_every_block_keeps_its_name():
 
 @pytest.mark.parametrize("name", ["pad-value", "roll-one-axis", "pad-other-side", "pad-amount", "crop-elsewhere"])
 def test_a_mistake_whose_backward_pass_is_the_right_one(name):
-    """Written by hand: what is planted in the forward pass stays planted while the backward pass is looked into."""
+    """As in a backward pass written by hand. The forward mistake stays in the graph while gradients are examined."""
     key = miniature_trace()
-    place = next(place for place in key.graph.nodes if any(planting(name).plant(key.graph, place)))
-    changes = next(iter(planting(name).plant(key.graph, place)))[1]
+    place = next(place for place in key.graph.nodes if any(mistake_named(name).plant(key.graph, place)))
+    changes = next(iter(mistake_named(name).plant(key.graph, place)))[1]
     right_backward = {at: with_backward_of(node, key.graph.nodes[at]) for at, node in changes.items()}
     tensors = computed(key.graph.replaced(right_backward), key.sources, "float32", seed=0)
     diagnosis = diagnose(key, tensors)
     assert name in [cause.hypothesis.name for cause in diagnosis.causes], str(diagnosis)
-
-
-def test_another_blocks_parameters_are_no_fault_of_the_dump():
-    key = miniature_trace()
-    place = "layers.0.blocks.0.attn.relative_position_bias"
-    changes = dict(planting("other-parameters").plant(key.graph, place))["of layers.0.blocks.1.attn"]
-    diagnosis = diagnose(key, computed(key.graph.replaced(changes), key.sources, "float32", seed=0))
-    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["other-parameters"], str(diagnosis)
 
 
 def test_a_fitted_gradient_has_its_operations_place():
@@ -290,7 +207,7 @@ def test_a_fitted_gradient_has_its_operations_place():
     assert [cause.places for cause in diagnosis.causes] == [["layers.0.blocks.1.attn.proj"]], str(diagnosis)
 
 
-def test_a_mask_of_minus_infinity_is_named():
+def test_a_mask_of_minus_infinity_is_found():
     key = miniature_trace()
     tensors = {name: array for name, array in right("float32").items() if "grad/" not in name}
     for name in ("mask", "masked_scores"):
@@ -301,27 +218,27 @@ def test_a_mask_of_minus_infinity_is_named():
     assert "-inf rather than -100" in str(diagnosis)
 
 
-def test_nothing_but_noise_ends_soon():
-    """A port that has nothing in common with the key: a few symptoms are looked at, and no more."""
+def test_the_search_in_noise_ends_soon():
+    """For a port that has nothing in common with the key, only a few symptoms are searched."""
     rng = np.random.default_rng(0)
     noise = {name: rng.standard_normal(array.shape).astype(np.float32) for name, array in right().items()}
     diagnosis = diagnose(miniature_trace(), noise)
     assert not diagnosis.causes
-    assert len(diagnosis.unexplained) == len(diagnosis.comparison.births())
+    assert len(diagnosis.unexplained) == len(diagnosis.comparison.local_errors())
     assert diagnosis.tried < 500
     assert len(str(diagnosis).splitlines()) < 25
 
 
-def test_a_search_ends_when_its_time_is_over(monkeypatch):
-    """The clock moves on by a second whenever it is looked at."""
+def test_the_search_ends_at_its_time_limit(monkeypatch):
+    """Each reading of the clock is a second later."""
     key = miniature_trace()
     mistake = next(one for one in CATALOGUE if one.name == "scale-missing")
     changes = next(iter(mistake.plant(key.graph, "layers.0.blocks.0.attn.q_scaled")))[1]
     logits = Run(key.graph.replaced(changes), key.sources).value("head")
     clock = itertools.count()
-    monkeypatch.setattr("npswin.verify.port.diagnosis.time.monotonic", lambda: next(clock))
-    found = search(Comparer(key, candidate_of({"head": logits}, key.shapes)), seconds=20)
-    assert found.late
+    monkeypatch.setattr("npswin.verify.port.search.time.monotonic", lambda: next(clock))
+    found = search_mistakes(Comparer(key, candidate_of({"head": logits}, key.shapes)), seconds=20)
+    assert found.timed_out
     assert 10 < found.tried < 20
     assert not found.ok
-    assert "the time was over before the search was: dump more tensors" in str(found)
+    assert "the time limit was reached before the search was complete: dump more tensors" in str(found)

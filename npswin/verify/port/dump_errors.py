@@ -1,0 +1,184 @@
+"""Errors of the dump: correct numbers in another axis order, another byte order, or under another tensor's name.
+
+They are looked for before any mistake of the computation, since a port's first dump often has one.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import permutations
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify.graph import GRADIENT
+from npswin.verify.mistakes.not_applicable import NotApplicable, shape_errors_as_not_applicable
+from npswin.verify.port.candidate import Candidate
+from npswin.verify.port.comparer import Comparer
+from npswin.verify.port.local_error import LocalErrors
+
+MOST_AXES = 5  # of a tensor whose axis orders are tried
+FEWEST_NUMBERS = 8  # a smaller tensor may equal another tensor by chance
+
+Layout = Callable[[Array], Array]  # from a dumped tensor to one in the key's layout
+
+
+@dataclass(frozen=True)
+class InterpretedDump:
+    """A port's tensors, with corrections for the errors of the dump that were found so far.
+
+    Attributes:
+        candidate: the tensors as they are in the files.
+        given: the tensors to compute with: the key's sources, and the tensors that were dumped.
+        corrected: of these, the ones that were dumped in another layout, by name in the key's layout.
+        dropped: names under which another tensor was dumped.
+    """
+
+    candidate: Candidate
+    given: dict[str, Array]
+    corrected: dict[str, Array] = field(default_factory=dict)
+    dropped: frozenset[str] = frozenset()
+
+    def tensor(self, name: str) -> Array | None:
+        """The tensor of this name, of the right shape or not; None if there is none."""
+        return self.corrected.get(name, self.candidate.tensors.get(name, self.candidate.misshapen.get(name)))
+
+    def is_readable(self, name: str) -> bool:
+        """Whether the dump has this tensor, readable and not under another tensor's name."""
+        return name not in self.candidate.unreadable and name not in self.dropped and self.tensor(name) is not None
+
+    def with_corrected(self, right: Mapping[str, Array]) -> "InterpretedDump":
+        """The dump with some tensors in the key's layout."""
+        return replace(self, given={**self.given, **right}, corrected={**self.corrected, **right})
+
+    def without(self, name: str) -> "InterpretedDump":
+        """The dump without a tensor."""
+        given = {other: array for other, array in self.given.items() if other != name}
+        return replace(self, given=given, dropped=self.dropped | {name})
+
+
+@dataclass(frozen=True)
+class DumpError:
+    """An error of the dump.
+
+    Attributes:
+        name: "layout" or "mislabelled".
+        description: how the tensors were dumped, as a sentence.
+        tensors: the names of the tensors that were dumped so.
+        corrected: the dump with these tensors corrected.
+    """
+
+    name: str
+    description: str
+    tensors: list[str]
+    corrected: InterpretedDump
+
+
+def find_dump_error(
+    symptom: str, symptoms: Iterable[str], dump: InterpretedDump, comparer: Comparer, local_errors: LocalErrors
+) -> DumpError | None:
+    """An error of the dump that explains the symptom, or None.
+
+    Args:
+        symptom: a tensor that differs from its operation's result on the port's own inputs.
+        symptoms: all of these.
+        dump: what the port has.
+        comparer: the key and the candidate.
+        local_errors: each operation on the port's own inputs.
+    """
+    found, key = dump.tensor(symptom), comparer.key
+    assert found is not None
+    axes = key.graph.nodes[symptom.removeprefix(GRADIENT)].axes
+    for description, layout in other_layouts(found, key.shapes[symptom], axes):
+        right = {}
+        for name in (symptom, *symptoms):
+            array = dump.tensor(name)
+            if array is not None and _explains(layout, array, name, key.shapes[name], local_errors):
+                right[name] = layout(array)
+            elif name == symptom:
+                break
+        if right:
+            return DumpError("layout", description, list(right), dump.with_corrected(right))
+    if found.size < FEWEST_NUMBERS or comparer.agrees_with_key(symptom, found):
+        return None
+    for other, shape in key.shapes.items():
+        if shape == found.shape and same_pass(symptom, other) and comparer.agrees_with_key(other, found):
+            return DumpError("mislabelled", f"it holds the numbers of {other}", [symptom], dump.without(symptom))
+    return None
+
+
+def _explains(layout: Layout, array: Array, name: str, shape: tuple[int, ...], local_errors: LocalErrors) -> bool:
+    """Whether a dumped tensor, read in this layout, is its operation's result on the port's own inputs."""
+    try:
+        with np.errstate(all="ignore"):
+            with shape_errors_as_not_applicable(name):
+                read = layout(array)
+            error = local_errors.error(name, read)
+    except NotApplicable:
+        return False
+    return read.shape == shape and error is not None and not error.is_significant
+
+
+def other_layouts(found: Array, wanted: tuple[int, ...], axes: str) -> Iterator[tuple[str, Layout]]:
+    """Other layouts in which a dumped tensor can be read as one of the wanted shape, each with a description.
+
+    Args:
+        found: as dumped.
+        wanted: the key's shape.
+        axes: the key's layout, such as "B, H, W, C".
+    """
+    names = _axis_names(axes)
+    if found.shape != wanted and found.size == np.prod(wanted, dtype=int):
+        listed = "from the last axis on" if found.shape == wanted[::-1] else f"as {found.shape}"
+        yield f"its memory is right, its shape is listed {listed}", _reshaped(wanted)
+    if found.ndim == len(wanted) <= MOST_AXES:
+        for order in permutations(range(found.ndim)):
+            if order != tuple(range(found.ndim)) and tuple(found.shape[axis] for axis in order) == wanted:
+                dumped = ", ".join(_dumped_axis_names(names, order)) or "in another order"
+                yield f"its axes are {dumped}; the key's are {axes}", _transposed(order)
+    if found.size == np.prod(wanted, dtype=int) and 2 < len(wanted) <= MOST_AXES:
+        for order in permutations(range(len(wanted))):
+            if order != tuple(range(len(wanted))):
+                memory = tuple(wanted[axis] for axis in order)
+                order_text = ", ".join(names[axis] for axis in order) if len(names) == len(wanted) else str(order)
+                yield f"its memory is laid out as {order_text}; the key's as {axes}", _memory_order(memory, order)
+    if found.dtype.itemsize > 1:
+        yield "its bytes are big-endian; the key's are little-endian", _byte_swapped(wanted)
+
+
+def _axis_names(axes: str) -> list[str]:
+    """The names of the axes; an expression in parentheses is one name."""
+    parts, depth, part = [], 0, ""
+    for letter in axes:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and not depth:
+            parts.append(part.strip())
+            part = ""
+        else:
+            part += letter
+    return [*parts, part.strip()] if axes else []
+
+
+def _dumped_axis_names(names: list[str], order: tuple[int, ...]) -> list[str]:
+    """The names of the dump's axes, if its axis order[i] is the key's axis i."""
+    return [names[order.index(axis)] for axis in range(len(order))] if len(names) == len(order) else []
+
+
+def _reshaped(wanted: tuple[int, ...]) -> Layout:
+    return lambda array: array.reshape(wanted)
+
+
+def _transposed(order: tuple[int, ...]) -> Layout:
+    return lambda array: array.transpose(order)
+
+
+def _memory_order(memory: tuple[int, ...], order: tuple[int, ...]) -> Layout:
+    return lambda array: array.reshape(memory).transpose(np.argsort(order))
+
+
+def _byte_swapped(wanted: tuple[int, ...]) -> Layout:
+    return lambda array: array.byteswap().reshape(wanted)
+
+
+def same_pass(name: str, other: str) -> bool:
+    """Whether two different tensors are of the same pass, so that one may have been dumped under the other's name."""
+    return name != other and name.startswith(GRADIENT) == other.startswith(GRADIENT)
