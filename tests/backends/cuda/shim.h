@@ -26,7 +26,7 @@ using std::sqrt;
 #define __global__
 #define __device__
 #define __launch_bounds__(...)
-#define __shared__ thread_local  // of a block, and only one runs at a time
+#define __shared__ thread_local  // of a block; only one block runs at a time
 
 struct dim3 {
     unsigned x = 1, y = 1, z = 1;
@@ -81,7 +81,7 @@ inline void resume(Fiber& fiber) {
     setcontext(&fiber.context);
 }
 
-// Lets those go on that wait at a barrier which all threads of the group have reached.
+// Resumes the threads of a group if all have reached the barrier.
 inline bool release(size_t first, size_t stop, State barrier) {
     for (size_t i = first; i < stop; i++)
         if (fibers[i].state != barrier) return false;
@@ -89,11 +89,11 @@ inline bool release(size_t first, size_t stop, State barrier) {
     return true;
 }
 
-// In which order a block's warps run: each as far as it can before another one begins, from the first or from the last, so
-// that what a missing barrier would have kept it from shows; or all together, so that what they wrongly share shows.
-enum Order { FIRST_TO_LAST, LAST_TO_FIRST, TOGETHER };
+// The order in which a block's warps run: each up to its next barrier before the next begins, from the first or from the
+// last, which reveals missing barriers; or interleaved, which reveals memory that warps must not share.
+enum Order { FIRST_TO_LAST, LAST_TO_FIRST, INTERLEAVED };
 
-// A warp runs until each of its threads is at the end or waits for others; returns whether it got any further.
+// Runs a warp until each of its threads is finished or waits; returns whether any thread made progress.
 inline bool run_warp(size_t first, size_t stop, Order order) {
     bool progress = false;
     do {
@@ -104,11 +104,11 @@ inline bool run_warp(size_t first, size_t stop, Order order) {
                 progress = true;
             }
         }
-    } while (release(first, stop, AT_WARP) && order != TOGETHER);
+    } while (release(first, stop, AT_WARP) && order != INTERLEAVED);
     return progress;
 }
 
-// 0, or 1 if some threads wait for others that never come.
+// 0, or 1 if some threads wait at a barrier that others never reach.
 inline int run_block(size_t threads, Order order) {
     if (fibers.size() < threads) fibers = std::vector<Fiber>(threads);
     for (size_t i = 0; i < threads; i++) {
@@ -182,7 +182,7 @@ inline void __syncthreads() { shim::wait(shim::AT_BLOCK); }
 inline void __syncwarp() { shim::wait(shim::AT_WARP); }
 
 template <class T>
-T atomicAdd(T* place, T value) {  // threads take turns anyway
+T atomicAdd(T* place, T value) {  // threads are fibers, so it is atomic
     T before = *place;
     *place += value;
     return before;
@@ -197,7 +197,7 @@ T __shfl_xor_sync(unsigned, T value, int distance) {
 
 alignas(16) thread_local unsigned char shared_bytes[shim::SHARED];
 
-// Numbers of 16 bits, which round to the nearest, to even in the middle.
+// Numbers of 16 bits; rounding is to the nearest, ties to even.
 inline uint32_t bits_of(float value) {
     uint32_t bits;
     memcpy(&bits, &value, 4);
@@ -245,10 +245,10 @@ struct __half {
     }
 };
 
-// Tensor cores; where each lane has which numbers is told in mma.cuh.
+// Tensor cores; mma.cuh describes which numbers each lane holds.
 #define MMA_IS_EMULATED
 
-// A number with 10 bits of its fraction, rounded to the nearest, away from zero in the middle.
+// A float32 with a fraction of 10 bits; rounding is to the nearest, ties away from zero.
 inline unsigned shortened(float value) { return std::isnan(value) ? 0x7fffffff : (bits_of(value) + 0x1000) & ~0x1fffu; }
 
 #if defined(SCALAR_FLOAT)
