@@ -219,7 +219,12 @@ def main() -> int:
     parser.add_argument(
         "--only", nargs="+", default=[], choices=list(MISTAKES), metavar="MISTAKE", help="of these alone"
     )
+    parser.add_argument("--sample", type=int, metavar="N", help="of N mistakes, drawn with the seed (default all)")
     options = parser.parse_args()
+    if options.sample is not None:
+        choices = options.only or possible(options.precision)
+        drawn = np.random.default_rng([options.seed, 3000]).permutation(choices)[: options.sample].tolist()
+        options.only = [mistake for mistake in choices if mistake in drawn]
     print(f"seed {options.seed}, {options.precision}\n")
     print("| mistake | planted | detected | first tensor right | cause right |\n| --- | --- | --- | --- | --- |")
     scores = singles(options.precision, options.places, options.seed, options.only, options.dumps)

@@ -9,6 +9,7 @@ Faults are planted in copies of the repository; the checkout is not changed.
 import argparse
 import concurrent.futures
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -68,15 +69,44 @@ def run_tests(copy: Path, tests: tuple[str, ...]) -> tuple[bool, str]:
     return result.returncode != 0, failed[0].split(" - ")[0].partition(" ")[2] if failed else ""
 
 
+def changed_files(since: str) -> set[str]:
+    """The paths that differ from those of a commit."""
+    command = ["git", "diff", "--name-only", since]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise SystemExit(f"git diff {since}: {result.stderr.strip()}")
+    return set(result.stdout.split())
+
+
+def sample(faults: list[Fault], changed: set[str], most: int, draw: int, seed: int) -> list[Fault]:
+    """Of the faults in changed files at most `most`, and `draw` of the others, in the order of the list."""
+    rng = random.Random(seed)
+    touched = [fault for fault in faults if fault.file in changed]
+    others = [fault for fault in faults if fault.file not in changed]
+    chosen = {*rng.sample(touched, min(most, len(touched))), *rng.sample(others, min(draw, len(others)))}
+    return [fault for fault in faults if fault in chosen]
+
+
 def main() -> int:
     """Run it; the exit status is 0 if every fault was caught."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("op", nargs="?", default="", help="only faults whose file or title contains this")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="suites to run at once (default: the cores)")
+    parser.add_argument("--since", metavar="REV", help="only faults in files changed since this commit (see --draw)")
+    parser.add_argument("--most", type=int, default=40, help="with --since, at most so many of these (default: 40)")
+    parser.add_argument("--draw", type=int, default=0, help="with --since, so many of the other faults as well")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn (default: 0)")
     arguments = parser.parse_args()
     faults = [fault for fault in ALL if arguments.op in fault.file or arguments.op in fault.title]
     if not faults:
         parser.error(f"no fault's file or title contains {arguments.op!r}")
+    if arguments.since is not None:
+        faults = sample(faults, changed_files(arguments.since), arguments.most, arguments.draw, arguments.seed)
+        print(
+            f"{len(faults)} of {len(ALL)} faults: in files changed since {arguments.since}, and drawn with seed ",
+            end="",
+        )
+        print(arguments.seed, flush=True)
     for fault in faults:  # fails before any run if a fault's text is not in its file
         planted((ROOT / fault.file).read_text(encoding="utf-8"), fault)
     started = time.perf_counter()
