@@ -16,7 +16,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def warn_renamed(old: str, new: str, removed_in: str, stacklevel: int = 3) -> None:
+def warn_renamed(old: str, new: str, removed_in: str = NEXT, stacklevel: int = 3) -> None:
     """Warn that a name was changed.
 
     Args:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import npswin
-from npswin import deprecation, models
+from npswin import deprecation, models, ops
 from npswin.deprecation import RenamedKeys, renamed_attributes, renamed_function
+from npswin.ops.window_attention import AttentionSpec
 from tests.models.tiny import tiny
 from tests.ops.drawn import normal
 
@@ -108,3 +109,31 @@ def test_the_old_key_of_attention_maps():
     assert [one["shift_size"] for one in found] == [0, 1, 0]
     with pytest.warns(DeprecationWarning, match="the key 'shift' was renamed to 'shift_size'"):
         assert found[1]["shift"] == 1
+
+
+def test_ops_take_the_arguments_of_before(recwarn):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 4, 4, 4))
+    weights = [rng.standard_normal((12, 4)), None, rng.standard_normal((4, 4)), None, None]
+    y, _ = ops.window_attention_forward(x, *weights, spec=AttentionSpec(2, 2, 1))
+    norm = [np.ones(4), np.zeros(4)]
+    branch, _ = ops.attention_branch_forward(x, *norm, *weights, spec=AttentionSpec(2, 2, 1))
+    windows, _ = ops.window_partition_forward(x, 2, shift_size=1)
+    assert not recwarn
+    old = {"num_heads": 2, "window_size": 2, "shift": 1}
+    for found, call in (
+        (y, lambda: ops.window_attention_forward(x, *weights, **old)[0]),
+        (branch, lambda: ops.attention_branch_forward(x, *norm, *weights, **old)[0]),
+        (windows, lambda: ops.window_partition_forward(x, 2, shift=1)[0]),
+        (x, lambda: ops.window_reverse_forward(windows, (4, 4), 2, shift=1)[0]),
+    ):
+        with pytest.warns(DeprecationWarning, match=r"shift.*renamed to .*will be removed in npswin 0\.3\.0"):
+            np.testing.assert_array_equal(call(), found)
+
+
+def test_the_dispatcher_and_the_spec_under_their_old_names():
+    with pytest.warns(DeprecationWarning, match=r"words was renamed to .*dispatch"):
+        assert npswin.backends.words is npswin.backends.dispatch
+    attention = npswin.layers.WindowAttention(4, 2, 2, np.random.default_rng(0), shift_size=1)
+    with pytest.warns(DeprecationWarning, match=r"geometry was renamed to spec"):
+        assert attention.geometry == {"num_heads": 2, "window_size": 2, "shift": 1, "mask_value": -100.0}

@@ -1,5 +1,6 @@
 """An op that a backend does not fuse: the composition in `npswin.ops`, made of the backend's own ops."""
 
+import inspect
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
@@ -19,7 +20,7 @@ def unfused(backend: str, op: str) -> Callable[..., Any]:
         backend: the name of its module.
         op: of `npswin.ops`, a function that calls others.
     """
-    definition, module = getattr(ops, op), import_module(backend)
+    definition, module = inspect.unwrap(getattr(ops, op)), import_module(backend)
     names = [name for name in definition.__code__.co_names if callable(definition.__globals__.get(name))]
     implemented = {name: getattr(module, name) for name in names if hasattr(module, name)}
     function = FunctionType(definition.__code__, {**definition.__globals__, **implemented}, op, definition.__defaults__)

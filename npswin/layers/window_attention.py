@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from npswin.backends import dispatch
+from npswin.deprecation import warn_renamed
 from npswin.devices import to_device_of
 from npswin.layers.layer import Layer, check_input, check_rate, draw_mask, require_not_overridden, truncated_normal
 from npswin.layers.linear import Linear
@@ -93,6 +94,13 @@ class WindowAttention(Layer):
     def spec(self) -> AttentionSpec:
         """How attention is computed, as its op takes it."""
         return AttentionSpec(self.num_heads, self.window_size, self.shift_size, self.mask_value)
+
+    @property
+    def geometry(self) -> dict[str, Any]:
+        """Old name of `spec`, as the keyword arguments that ops took before 0.2.0."""
+        warn_renamed("WindowAttention.geometry", "spec")
+        num_heads, window_size, shift_size, mask_value = self.spec
+        return {"num_heads": num_heads, "window_size": window_size, "shift": shift_size, "mask_value": mask_value}
 
     def draw_masks(self, x: Array, rng: np.random.Generator | None) -> dict[str, Array | None]:
         """The dropout masks for an input of x's shape, as keyword arguments of the op."""

@@ -44,6 +44,7 @@ from npswin.ops.mlp import (
     mlp_backward,
     mlp_forward,
 )
+from npswin.ops.old_arguments import accepts_shift, accepts_spec_fields
 from npswin.ops.optimizer import (
     adamw_update,
     adamw_update_all,
@@ -97,6 +98,11 @@ from npswin.ops.windows import (
     window_reverse_backward,
     window_reverse_forward,
 )
+
+attention_branch_forward = accepts_spec_fields(attention_branch_forward)
+window_attention_forward = accepts_spec_fields(window_attention_forward)
+window_partition_forward = accepts_shift(window_partition_forward)
+window_reverse_forward = accepts_shift(window_reverse_forward)
 
 __all__ = [
     "adamw_update",
