@@ -1,4 +1,4 @@
-"""Everything that takes a GPU, in one go: the tests of the CUDA dialect, a table of speeds, a run on CIFAR-10.
+"""Everything that takes a GPU, in one go: the tests of the cuda backend, a table of speeds, a run on CIFAR-10.
 
     python benchmarks/gpu.py                                  25 minutes; CIFAR-10 is downloaded
     python benchmarks/gpu.py --data-dir DIR >> docs/benchmarks.md

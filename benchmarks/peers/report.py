@@ -53,7 +53,7 @@ def markdown(found: Measurements) -> str:
 
 
 def _table(header: str, lines: list[list[str]], left: int) -> str:
-    """Rows under a header; `left` columns of words, then columns of numbers."""
+    """Rows under a header; `left` columns of text, then columns of numbers."""
     columns = header.count("|") + 1
     rule = ["---"] * left + ["--:"] * (columns - left)
     return "\n".join(f"| {' | '.join(line)} |" for line in [header.split("|"), rule, *lines])
@@ -166,8 +166,8 @@ def _remarks(found: Measurements) -> str:
     for row in found.rows:
         chosen = {TITLES[name]: notes["attention"] for name, notes in row.notes.items() if "attention" in notes}
         if chosen:
-            words = ", ".join(f"{attention} in {name}" for name, attention in chosen.items())
-            lines.append(f"- {row.workload.full_title}: the faster attention was {words}")
+            text = ", ".join(f"{attention} in {name}" for name, attention in chosen.items())
+            lines.append(f"- {row.workload.full_title}: the faster attention was {text}")
     if any(row.flops / row.median(name) > found.highest for row in found.rows for name in row.seconds):
         lines.append(
             "- some shares are above 100 %: the libraries' matrix product falls short of this machine's peak, "
@@ -175,8 +175,8 @@ def _remarks(found: Measurements) -> str:
         )
     if found.rows:
         most = {who: max(row.disturbance[who] for row in found.rows) for who in found.rows[0].disturbance}
-        words = ", ".join(f"{who} {100 * share:.1f} %" for who, share in most.items())
-        lines.append(f"- used by others while one had its turn, of the cores' time in the worst workload: {words}")
+        text = ", ".join(f"{who} {100 * share:.1f} %" for who, share in most.items())
+        lines.append(f"- used by others while one had its turn, of the cores' time in the worst workload: {text}")
     return "\n".join(lines)
 
 

@@ -21,8 +21,8 @@ static void expect(Key *key, char wanted) {
     if (!next_is(key, wanted)) damaged(key, (char[]){'\'', wanted, '\'', '\0'});
 }
 
-// With a room of 0 the string is skipped. Escapes are not decoded, since no name of a key has any.
-static void scan_string(Key *key, char *to, size_t room) {
+// With a capacity of 0 the string is skipped. Escapes are not decoded, since no name of a key has any.
+static void scan_string(Key *key, char *to, size_t capacity) {
     expect(key, '"');
     const char *begin = key->at;
     for (; *key->at != '"'; key->at++) {
@@ -30,8 +30,8 @@ static void scan_string(Key *key, char *to, size_t room) {
         if ((unsigned char)*key->at < ' ') damaged(key, "the end of a string");
     }
     size_t length = (size_t)(key->at++ - begin);
-    if (room && length >= room) damaged(key, "where so long a string may end");
-    if (room) memcpy(to, begin, length);  // the memory is zero before, so that a zero ends the string
+    if (capacity && length >= capacity) damaged(key, "where so long a string may end");
+    if (capacity) memcpy(to, begin, length);  // the memory is zero before, so that a zero ends the string
 }
 
 // Here and in scan_entry a missing comma is accepted, as it changes no number.
