@@ -46,7 +46,7 @@ def checked_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def check_images(images: Array, in_chans: int, param: Array) -> None:
     """Raise a ValueError unless these are images (B, c, H, W) that a model with such parameters can take.
 
-    Images on a GPU are not searched for NaN: the program would have to wait for what it finds.
+    Images on a GPU are not searched for NaN, which would synchronize with the GPU.
     """
     if not is_array(images):
         raise ValueError(f"images: got {type(images).__name__}, expected an array of shape (B, {in_chans}, H, W)")
@@ -75,7 +75,7 @@ def check_derivative(name: str, derivative: Array, like: Array) -> None:
 
 
 def check_unused(caches: list[Any], layers: list[Any]) -> None:
-    """Raise a ValueError unless all that a forward pass kept, layer by layer, is still there."""
+    """Raise a ValueError unless the cache has one entry per layer: a backward pass uses it up."""
     if len(caches) != len(layers):
         raise ValueError("cache: used up by an earlier backward pass; each needs a forward pass of its own")
 

@@ -43,7 +43,7 @@ def mlp_forward(
 
 
 def mlp_backward(dy: Array, cache: Any) -> tuple[Array, Array, Array | None, Array, Array | None]:
-    """The same chain from the end to the start.
+    """The backward functions of the ops above, in reverse order.
 
     Args:
         dy: (..., C).

@@ -24,7 +24,7 @@ def adamw_update(
 
         m ← β₁ m + (1 − β₁) g           running mean of the gradient
         v ← β₂ v + (1 − β₂) g²          running mean of its square
-        m̂ = m / (1 − β₁ᵗ)               both started at 0; this takes the start out again
+        m̂ = m / (1 − β₁ᵗ)               corrects the bias of the initial m = v = 0
         v̂ = v / (1 − β₂ᵗ)
         θ ← θ − η λ θ − η m̂ / (√v̂ + ε)
 

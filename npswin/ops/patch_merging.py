@@ -76,7 +76,7 @@ def patch_merging_forward(
 
 
 def patch_merging_backward(dy: Array, cache: Any) -> tuple[Array, Array | None, Array | None, Array, Array | None]:
-    """The same chain from the end to the start.
+    """The backward functions of the ops above, in reverse order.
 
     Args:
         dy: (B, ⌈H/2⌉, ⌈W/2⌉, 2C).

@@ -22,7 +22,7 @@ def mean_pool_forward(x: Array) -> tuple[Array, Any]:
 
 
 def mean_pool_backward(dy: Array, cache: Any) -> Array:
-    """Each of the H·W places had the weight 1/(H·W).
+    """Each of the H·W positions has the weight 1/(H·W).
 
     Args:
         dy: (B, C).

@@ -100,7 +100,7 @@ def window_attention_forward(
 def window_attention_backward(
     dy: Array, cache: Any
 ) -> tuple[Array, Array, Array | None, Array, Array | None, Array | None]:
-    """The same chain from the end to the start.
+    """The backward functions of the ops above, in reverse order.
 
     Args:
         dy: (B, H, W, C).

@@ -145,7 +145,7 @@ def shift_regions(height: int, width: int, window_size: int, shift_size: int) ->
 
 @lru_cache(maxsize=64)
 def shift_mask(height: int, width: int, window_size: int, shift_size: int, mask_value: float, dtype: str) -> Array:
-    """What is added to the scores so that tokens of different `shift_regions` do not see each other.
+    """What is added to the scores so that tokens of different `shift_regions` do not attend to each other.
 
     Args:
         height, width: H and W of the map before padding.

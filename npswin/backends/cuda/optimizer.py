@@ -1,7 +1,7 @@
 """What an optimizer does to all parameters at once; the mathematics is in `npswin.ops.optimizer`.
 
-Addresses are copied to the GPU when they are new. From one step to the next they hardly are, as memory that is given
-back is handed out again in the same order. Rates, decays and the number of the step may be on the GPU, so that a
+Addresses are copied to the GPU when they have changed. From step to step they rarely do, since the memory pool reuses
+memory in the same order. Rates, decays and the number of the step may be on the GPU, so that a
 recorded step can be given new ones.
 """
 

@@ -1,4 +1,4 @@
-"""RandAugment on the GPU: an image is a block's, from the first operation to the last."""
+"""RandAugment on the GPU: one CUDA block applies all operations to one image."""
 
 from typing import Any
 

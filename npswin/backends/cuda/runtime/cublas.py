@@ -1,4 +1,4 @@
-"""cuBLAS, called by its own names: CuPy's calls refuse to be recorded in a CUDA graph.
+"""cuBLAS, called by its own names: CuPy's wrappers raise an error while a CUDA graph is recorded.
 
 The library is the one that CuPy has loaded, and so is the handle.
 """

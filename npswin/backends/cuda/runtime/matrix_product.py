@@ -24,7 +24,7 @@ tf32_allowed = False  # see `npswin.allow_tf32`
 def product(left: Any, right: Any, dtype: Any, *, transpose_left: bool = False, transpose_right: bool = False) -> Any:
     """op(left) op(right), (rows, columns) of a dtype, where op is nothing or the transpose.
 
-    cuBLAS stores matrices by columns: to it, a matrix of ours is its transpose, so what it computes is
+    cuBLAS is column-major, so it reads a row-major A as Aᵀ; it therefore computes
     (op(left) op(right))ᵀ = op(right)ᵀ op(left)ᵀ.
     """
     cp = cupy()
