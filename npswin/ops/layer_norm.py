@@ -33,7 +33,7 @@ def layer_norm_forward(x: Array, weight: Array, bias: Array, eps: float = 1e-5) 
 def layer_norm_backward(dy: Array, cache: Any) -> tuple[Array, Array, Array]:
     """Derivatives of layer normalization.
 
-    Each token contributes one term to the gradients of gain and bias: dweight = Σ dy x̂ and dbias = Σ dy, over all tokens.
+    Each token contributes one term to each parameter: dweight = Σ dy x̂ and dbias = Σ dy, over all tokens.
 
     x̂_j = (x_j − μ) rstd depends on x_i directly, through μ and through rstd = (σ² + eps)^(−1/2):
 
