@@ -56,6 +56,16 @@ def lanes_of(typingctx: Any, array: Any) -> Any:
 
 
 @intrinsic
+def pointer(typingctx: Any, array: Any, place: Any) -> Any:
+    """The address of a flat array's number array[place], which can be indexed from there on."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return VectorCode(context, builder, array.dtype).pointer(signature.args[0], *args)
+
+    return types.CPointer(array.dtype)(array, types.intp), codegen
+
+
+@intrinsic
 def load(typingctx: Any, array: Any, place: Any) -> Any:
     """The vector array[place : place + lanes] of a flat array."""
     kind = VectorType(array.dtype)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npswin.backends.cpu.machine.compilation import inner_function
+from npswin.backends.cpu.machine.compilation import shared_function
 from npswin.ops.windows import shift_regions, window_partition_forward
 from npswin.types import Array
 
@@ -87,7 +87,7 @@ def one_window(tokens: int, tile: int) -> WindowLayout:
     return WindowLayout(np.arange(tokens), regions, needs_mask, tokens, tokens, 1, 1, tile)
 
 
-@inner_function
+@shared_function
 def allocate_tile_tokens(layout: WindowLayout, like: Array) -> TileTokens:
     """Arrays for `locate_windows` to fill, the scales in the dtype of `like`."""
     tile = layout.tile
@@ -100,7 +100,7 @@ def allocate_tile_tokens(layout: WindowLayout, like: Array) -> TileTokens:
     )
 
 
-@inner_function
+@shared_function
 def locate_windows(
     first_window: int, count: int, layout: WindowLayout, channels: int, image_scales: Array, tokens: TileTokens
 ) -> bool:
