@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npswin.backends.cpu.machine.compilation import kernel, view
+from npswin.backends.cpu.machine.compilation import announced, cached, view
 from npswin.ops.position_bias import relative_position_index
 from npswin.types import Array
 
@@ -44,7 +44,8 @@ def bias_rows(window_size: int, full: bool) -> Array:
     return np.ascontiguousarray(rows.T).reshape(-1)
 
 
-@kernel
+@announced
+@cached
 def lay_out_bias(table: Array, rows: Array, factor: float, layout: BiasLayout, out: Array) -> None:
     """out[head][key][window][query] = factor · table[row][head], the queries padded to whole vectors.
 
@@ -71,7 +72,8 @@ def lay_out_bias(table: Array, rows: Array, factor: float, layout: BiasLayout, o
                     queries[i] = column[rows_of_key[i]]
 
 
-@kernel
+@announced
+@cached
 def collect_bias(dbias: Array, rows: Array, layout: BiasLayout, dtable: Array) -> None:
     """The transpose of `lay_out_bias`: each row of the table, zeros at first, sums over the pairs that read it."""
     tokens, per_step, heads = layout.tokens, layout.windows_per_step, layout.heads

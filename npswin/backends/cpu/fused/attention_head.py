@@ -11,7 +11,7 @@ spare for the last window.
 
 from typing import Any, NamedTuple
 
-from npswin.backends.cpu.machine.compilation import inner_function, view
+from npswin.backends.cpu.machine.compilation import inner_function, shared_function, view
 from npswin.backends.cpu.simd.elementary_functions import exp
 from npswin.backends.cpu.simd.intrinsics import broadcast, if_less, lanes_of, load, store
 from npswin.backends.cpu.simd.matrix_product import product
@@ -77,7 +77,7 @@ def head_backward_scratch(sizes: HeadSizes) -> int:
     return (2 * padded_tokens + 2) * sizes.windows_per_step * padded_tokens + padded_tokens * padded_tokens
 
 
-@inner_function
+@shared_function
 def _exponentials(
     q: Lanes, k: Lanes, windows: int, sizes: HeadSizes, added: BiasAndMask, scores: Lanes, inverses: int
 ) -> None:
@@ -148,7 +148,7 @@ def _weighted_values(e: Lanes, inverses: int, v: Lanes, o: Lanes, window: int, s
             store(o[0], place, load(o[0], place) * inverse)
 
 
-@inner_function
+@shared_function
 def head_forward(
     q: Lanes,
     k: Lanes,
@@ -188,7 +188,7 @@ def _transpose(source: Lanes, out: Lanes, size: int) -> None:
             transpose_strided(x, at + i * stride + j, stride, y, y_at + j * y_stride + i, y_stride)
 
 
-@inner_function
+@shared_function
 def head_backward(
     qkv: tuple[Lanes, Lanes, Lanes],
     o: Lanes,

@@ -1,33 +1,44 @@
 """How functions of this backend are compiled, cached on disk, and announced.
 
-Numba compiles a function when it is first called with arrays of a dtype, and can cache the machine code on disk. Four
-things are added here. Cached code is used only while *all* source files of this backend, in all its packages, are
-unchanged, since a kernel contains the code of the functions that it calls. Each signature has a file to itself: in a
-common one, two processes that compile at the same time can take the same place, and one then loads what the other
-compiled for something else. Where no folder can be written to, functions are compiled in each process: a read-only
-installation works, and starts more slowly. And a line on stderr names what is being compiled, which takes seconds.
+Numba compiles a function when it is first called with arrays of a dtype, and can cache the machine code on disk. Five
+things are added here.
+
+A function that many kernels call is compiled once, and kernels call it through a symbol (`shared_function`). Numba
+would copy its code into each of them, and LLVM would compile each copy, which is most of the time of a first step.
+Cached code is used only while *all* source files of this backend, in all its packages, are unchanged, since a kernel
+contains the code of other functions that it calls. Each signature has a file to itself: in a common one, two processes
+that compile at the same time can take the same place, and one then loads what the other compiled for something else.
+Where no folder can be written to, functions are compiled in each process: a read-only installation works, and starts
+more slowly. And a line on stderr names what is being compiled, which takes seconds.
 """
 
+import copy
 import glob
 import hashlib
 import sys
 import time
 from contextlib import suppress
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import llvmlite
 import numba
+from llvmlite.binding import add_symbol
 from numba import types
 from numba.core import event
 from numba.core.caching import IndexDataCacheFile
+from numba.core.imputils import user_function
+from numba.core.registry import CPUDispatcher
+from numba.core.sigutils import normalize_signature
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 # `error_model="numpy"`: a division by zero gives inf rather than a branch, which would keep a loop scalar.
 # `reassoc` lets a sum run in several lanes at once; NaN and infinity keep their meaning.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
-
+_NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # for functions that compiled code calls
 
 _BACKEND = Path(__file__).parents[1]
 
@@ -81,29 +92,128 @@ class _FileForEachSignature:
         return self._file(key).load(key)
 
 
+class _Callee(CPUDispatcher):
+    """A function that compiled code calls: without what Numba adds for calls from Python.
+
+    Args:
+        function: to be compiled.
+        specialized: whether it is compiled for each combination of literal numbers among its arguments, as Numba does;
+            else once for arguments of the same types.
+    """
+
+    def __init__(self, function: Any, specialized: bool = False) -> None:
+        super().__init__(function, targetoptions={"nopython": True, **OPTIONS, **_NO_WRAPPERS})
+        self.specialized = specialized
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        return super().get_call_template(args if self.specialized else [*map(_without_literals, args)], kws)
+
+    def __call__(self, *args: Any) -> Any:
+        """From Python, as tests do: through a function that has a wrapper."""
+        return self._with_wrapper(*args)
+
+    @cached_property
+    def _with_wrapper(self) -> Any:
+        return numba.njit(**OPTIONS)(self.py_func)
+
+
+class _SharedCallee(_Callee):
+    """A function that kernels call through a symbol, which is defined as soon as the function is compiled or loaded.
+
+    The name that Numba gives to a function's code depends on what was compiled before it. The symbol's name depends
+    only on the function and on the types of its arguments, so code from disk can refer to it.
+    """
+
+    def compile(self, sig: Any) -> Any:
+        kinds = normalize_signature(sig)[0]
+        is_new = kinds not in self.overloads
+        entry_point = super().compile(sig)
+        if is_new:
+            compiled = self.overloads[kinds]
+            described = copy.copy(compiled.fndesc)
+            digest = hashlib.sha256(repr(kinds).encode()).hexdigest()
+            described.mangled_name = f"{self.__module__}.{self.__name__}.{digest[:16]}"
+            add_symbol(described.mangled_name, address_of(compiled))
+            call = _reference(described, _Load(self.__module__, self.__name__, kinds))
+            self.targetctx.insert_func_defn([(call, entry_point, call.signature)])
+        return entry_point
+
+
+class _Load(NamedTuple):
+    """Compiles or loads a shared function; Numba calls this before it loads from disk what refers to the function."""
+
+    module: str
+    name: str
+    kinds: tuple[Any, ...]
+
+    def __call__(self) -> None:
+        getattr(import_module(self.module), self.name).compile(self.kinds)
+
+
+def _reference(described: Any, load: _Load) -> Any:
+    """What generates the code of a call: as Numba's own, but without the called function's code being copied."""
+    code = user_function(described, ())
+
+    def call(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        context.active_code_library._reload_init.add(load)
+        return code(context, builder, signature, args)
+
+    call.signature, call.libs = code.signature, ()  # type: ignore[attr-defined]
+    return call
+
+
+def _without_literals(kind: Any) -> Any:
+    """The type with that of all integers in place of the type of a literal one, in tuples too."""
+    if isinstance(kind, types.Tuple):
+        return types.BaseTuple.from_types([_without_literals(part) for part in kind.types])
+    return types.unliteral(kind)
+
+
+def address_of(compiled: Any) -> int:
+    """Where the code of one compiled signature is."""
+    return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
+
+
+def _with_cache(compiled: Any) -> Any:
+    """Let a function's code be cached on disk, where that is possible."""
+    with suppress(RuntimeError):  # no folder can be written to
+        compiled.enable_caching()
+        cache = compiled._cache
+        stamp = cache._impl.locator.get_source_stamp()
+        cache._cache_file = _FileForEachSignature(cache._cache_path, cache._impl.filename_base, stamp)
+    return compiled
+
+
 def inner_function(function: Any) -> Any:
-    """Compile a function that kernels call."""
-    return numba.njit(**OPTIONS)(function)
+    """Compile a function whose code is copied into what calls it: a short one, or one with many arguments."""
+    return _Callee(function)
+
+
+def shared_function(function: Any) -> Any:
+    """Compile a function that kernels call, and of which there is one copy for all of them, cached on disk."""
+    return _with_cache(_SharedCallee(function))
+
+
+def specialized_function(function: Any) -> Any:
+    """A `shared_function` of which there is one copy for each combination of literal numbers among its arguments."""
+    return _with_cache(_SharedCallee(function, specialized=True))
 
 
 def cached(function: Any) -> Any:
     """Compile a function that is called from Python, and cache its code on disk where that is possible."""
-    try:
-        compiled = numba.njit(**OPTIONS, cache=True)(function)
-        cache = compiled._cache
-        stamp = cache._impl.locator.get_source_stamp()
-        cache._cache_file = _FileForEachSignature(cache._cache_path, cache._impl.filename_base, stamp)
-    except RuntimeError:  # no folder can be written to
-        compiled = numba.njit(**OPTIONS)(function)
+    return _with_cache(numba.njit(**OPTIONS, no_cfunc_wrapper=True)(function))
+
+
+def announced(compiled: Any) -> Any:
+    """Mention a compiled function on stderr when it is compiled."""
+    part = compiled.__module__.rpartition(".")[2]
+    _kernels[compiled] = f"{part} {compiled.__name__.strip('_')}".replace("_", " ")
     return compiled
 
 
 def kernel(function: Any) -> Any:
-    """`cached`, and announced on stderr when it is compiled."""
-    compiled = cached(function)
-    part = function.__module__.rpartition(".")[2]
-    _kernels[compiled] = f"{part} {function.__name__.strip('_')}".replace("_", " ")
-    return compiled
+    """Compile a function that `run_parallel` runs, announced and cached as the others."""
+    return announced(_with_cache(_Callee(function)))
 
 
 class _Announcer(event.Listener):

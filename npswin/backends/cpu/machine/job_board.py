@@ -25,7 +25,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from npswin.backends.cpu.machine.compilation import cached, inner_function
+from npswin.backends.cpu.machine.compilation import cached, inner_function, shared_function
 from npswin.backends.cpu.machine.processor import ARCHITECTURE
 from npswin.types import Array
 
@@ -212,6 +212,36 @@ def make_board(parts: int, threads: int) -> Array:
     return board
 
 
+@shared_function
+def _run_parts(board: Array, alone: bool, function: int, payload: int, parts: int) -> bool:
+    """`launch` with what `_job` made."""
+    if alone or not _exchange(board, BUSY, 0, 1):
+        failed = 0
+        for part in range(parts):
+            failed += _run(function, payload, part, 0)
+        return failed == 0
+    job = _read(board, JOB) + 1
+    _write(board, _DONE, 0)
+    _write(board, _FAILED, 0)
+    _write(board, _FUNCTION, function)
+    _write(board, _PAYLOAD, payload)
+    _write(board, _PARTS, parts)
+    for part in range(parts):
+        _write(board, _TURNS + part, 2 * job)
+    _write(board, JOB, job)
+    _take_parts(board, job, 0)
+    waited = 0
+    while _read(board, _DONE) < parts:
+        waited += 1
+        if waited < _WAITING_SPINS:
+            _pause()
+        else:
+            _let_others_run()
+    succeeded = _read(board, _FAILED) == 0
+    _write(board, BUSY, 0)
+    return succeeded
+
+
 @cached
 def launch(
     board: Array,
@@ -241,28 +271,4 @@ def launch(
         Whether all went well.
     """
     function, payload = _job(kernel_address, count, parts, scratch, scratch_size, args)
-    if alone or not _exchange(board, BUSY, 0, 1):
-        failed = 0
-        for part in range(parts):
-            failed += _run(function, payload, part, 0)
-        return failed == 0
-    job = _read(board, JOB) + 1
-    _write(board, _DONE, 0)
-    _write(board, _FAILED, 0)
-    _write(board, _FUNCTION, function)
-    _write(board, _PAYLOAD, payload)
-    _write(board, _PARTS, parts)
-    for part in range(parts):
-        _write(board, _TURNS + part, 2 * job)
-    _write(board, JOB, job)
-    _take_parts(board, job, 0)
-    waited = 0
-    while _read(board, _DONE) < parts:
-        waited += 1
-        if waited < _WAITING_SPINS:
-            _pause()
-        else:
-            _let_others_run()
-    succeeded = _read(board, _FAILED) == 0
-    _write(board, BUSY, 0)
-    return succeeded
+    return _run_parts(board, alone, function, payload, parts)

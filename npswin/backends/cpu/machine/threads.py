@@ -19,6 +19,7 @@ import numba
 import numpy as np
 from numba._dispatcher import compute_fingerprint  # of the types of values, in a fraction of a microsecond
 
+from npswin.backends.cpu.machine.compilation import address_of
 from npswin.backends.cpu.machine.job_board import BUSY, COMING, JOB, launch, make_board, serve
 from npswin.backends.cpu.machine.processor import round_up
 from npswin.types import Array
@@ -145,8 +146,7 @@ def _address(kernel: Any, dtype: Any, args: tuple[Any, ...]) -> int:
     """Where a kernel's code for arguments of these types is."""
     kinds = tuple(numba.typeof(arg) for arg in (0, 0, 0, np.empty(0, dtype), *args))
     kernel.compile(kinds)
-    compiled = kernel.overloads[kinds]
-    return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
+    return address_of(kernel.overloads[kinds])
 
 
 def run_parallel(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from llvmlite import ir
+from numba import types
 
 from npswin.backends.cpu.machine.processor import vector_lanes
 
@@ -29,7 +30,9 @@ class VectorCode:
         self.type = ir.VectorType(context.get_data_type(dtype), self.lanes)
 
     def pointer(self, array_type: Any, array: Any, offset: Any) -> Any:
-        return self.builder.gep(self.context.make_array(array_type)(self.context, self.builder, array).data, [offset])
+        if not isinstance(array_type, types.CPointer):
+            array = self.context.make_array(array_type)(self.context, self.builder, array).data
+        return self.builder.gep(array, [offset])
 
     def load(self, pointer: Any) -> Any:
         return self.builder.load(self.builder.bitcast(pointer, self.type.as_pointer()), align=self.size)

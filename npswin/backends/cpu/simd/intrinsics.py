@@ -19,7 +19,8 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_model
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
 
 from npswin.backends.cpu.machine.compilation import inner_function
 from npswin.backends.cpu.machine.processor import vector_lanes
@@ -53,6 +54,16 @@ def lanes_of(typingctx: Any, array: Any) -> Any:
     """How many of an array's numbers a vector holds: a constant, so that dividing by it costs nothing."""
     count = vector_lanes(array.dtype.bitwidth // 8)
     return types.intp(array), lambda context, builder, signature, args: context.get_constant(types.intp, count)
+
+
+@intrinsic
+def pointer(typingctx: Any, array: Any, place: Any) -> Any:
+    """The address of a flat array's number array[place], which can be indexed from there on."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return VectorCode(context, builder, array.dtype).pointer(signature.args[0], *args)
+
+    return types.CPointer(array.dtype)(array, types.intp), codegen
 
 
 @intrinsic
@@ -125,35 +136,25 @@ def _alike(context: Any, builder: Any, kind: Any, signature: Any, args: Any) -> 
     ]
 
 
-def _elementwise(instruction: str) -> Any:
-    @intrinsic
-    def apply(typingctx: Any, one: Any, other: Any) -> Any:
-        kind = _common(one, other)
+def _define_operator(symbol: Any, instruction: str) -> None:
+    class Template(AbstractTemplate):
+        def generic(self, args: Any, kws: Any) -> Any:
+            kind, dtypes = _common(*args), {getattr(arg, "dtype", arg) for arg in args}
+            return signature(kind, *args) if isinstance(kind, VectorType) and len(dtypes) == 1 else None
 
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return getattr(builder, instruction)(*_alike(context, builder, kind, signature, args), flags=_FLAGS)
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        operands = _alike(context, builder, signature.return_type, signature, args)
+        return getattr(builder, instruction)(*operands, flags=_FLAGS)
 
-        return kind(one, other), codegen
-
-    return apply
-
-
-def _overload_operator(symbol: Any, instruction: str) -> None:
-    apply = _elementwise(instruction)
-
-    def operate(one: Any, other: Any) -> Any:
-        return apply(one, other)
-
-    @overload(symbol)
-    def _operate(one: Any, other: Any) -> Any:
-        kinds = {getattr(kind, "dtype", kind) for kind in (one, other)}
-        return operate if isinstance(_common(one, other), VectorType) and len(kinds) == 1 else None
+    infer_global(symbol)(Template)
+    for kinds in ((VectorType, VectorType), (VectorType, types.Float), (types.Float, VectorType)):
+        lower_builtin(symbol, *kinds)(code)
 
 
-_overload_operator(operator.add, "fadd")
-_overload_operator(operator.sub, "fsub")
-_overload_operator(operator.mul, "fmul")
-_overload_operator(operator.truediv, "fdiv")
+_define_operator(operator.add, "fadd")
+_define_operator(operator.sub, "fsub")
+_define_operator(operator.mul, "fmul")
+_define_operator(operator.truediv, "fdiv")
 
 
 @intrinsic

@@ -4,9 +4,11 @@ Which way round the loops run decides what stays where. The outer loop takes `TI
 first cache while the inner loop takes B two vectors wide; B, a tile's activations, stays in the second cache.
 """
 
-from npswin.backends.cpu.machine.compilation import inner_function
+from typing import Any
+
+from npswin.backends.cpu.machine.compilation import inner_function, shared_function, specialized_function
 from npswin.backends.cpu.machine.processor import ONE_VECTOR_ROWS, TILE_ROWS
-from npswin.backends.cpu.simd.intrinsics import lanes_of
+from npswin.backends.cpu.simd.intrinsics import lanes_of, pointer
 from npswin.backends.cpu.simd.micro_kernel import ACCUMULATE, BIAS, MATRIX, TILE_HEIGHTS, tile_product
 from npswin.types import Array
 
@@ -27,7 +29,7 @@ def product(
     """c_ij = start + Σ_k a_ik b_kj for i < rows, j < columns, k < depth, on flat arrays.
 
     Args:
-        rows, columns, depth: the sizes.
+        rows, columns, depth: the sizes; columns is a multiple of a vector's lanes.
         left: (a, offset, row, column): a_ik is a[offset + i·row + k·column]; row or column is 1.
         right: (b, offset, row): b_kj is b[offset + k·row + j].
         out: (c, offset, row): c_ij is c[offset + i·row + j].
@@ -38,26 +40,81 @@ def product(
     b, b_offset, b_row = right
     c, c_offset, c_row = out
     biases, bias_offset = bias
+    _tiles(
+        *(rows, columns, depth, pointer(a, a_offset), a_row, a_column, pointer(b, b_offset), b_row),
+        *(pointer(c, c_offset), c_row, start, pointer(biases, bias_offset)),
+    )
+
+
+@shared_function
+def _tiles(
+    rows: int,
+    columns: int,
+    depth: int,
+    a: Any,
+    a_row: int,
+    a_column: int,
+    b: Any,
+    b_row: int,
+    c: Any,
+    c_row: int,
+    start: int,
+    bias: Any,
+) -> None:
+    """`product` on pointers: an array would be seven arguments, and products are small."""
     lanes = lanes_of(c)
     by_row = 1 if a_column == 1 else 0
     stride = a_row if by_row else a_column
-    whole = columns - columns % lanes
-    most = ONE_VECTOR_ROWS if whole == lanes else TILE_ROWS
     i = 0
     while i < rows:
-        left_over = rows - i
-        height = most if left_over >= most else TILE_ROWS if left_over >= TILE_ROWS else FEW_ROWS
-        if left_over < FEW_ROWS:
-            height = 1
+        height = _height(rows - i, columns, lanes)
+        ai, ci, bi = i * a_row, i * c_row, i * (c_row if start == MATRIX else 1)
+        j = 0
+        while j < columns:
+            vectors = 2 if columns - j >= 2 * lanes else 1
+            cj, mj = ci + j, bi + (j if start == MATRIX else 0)
+            tile_product(a, ai, stride, b, j, b_row, c, cj, c_row, depth, start, bias, mj, by_row, height, vectors)
+            j += vectors * lanes
+        i += height
+
+
+@inner_function
+def _height(rows: int, columns: int, lanes: int) -> int:
+    """Of the next tile, where so many rows are left over."""
+    most = ONE_VECTOR_ROWS if columns == lanes else TILE_ROWS
+    if rows < FEW_ROWS:
+        return 1
+    return most if rows >= most else TILE_ROWS if rows >= TILE_ROWS else FEW_ROWS
+
+
+@specialized_function
+def product_of_any_width(
+    rows: int,
+    columns: int,
+    depth: int,
+    left: tuple[Array, int, int, int],
+    right: tuple[Array, int, int],
+    out: tuple[Array, int, int],
+    start: int,
+    bias: tuple[Array, int],
+) -> None:
+    """`product` for any number of columns.
+
+    The last ones, which fill no vector, are summed in an order that the compiler chooses by what it knows of the
+    arguments. So there is a copy of this function for each combination of literal numbers among them.
+    """
+    a, a_offset, a_row, a_column = left
+    b, b_offset, b_row = right
+    c, c_offset, c_row = out
+    biases, bias_offset = bias
+    whole = columns - columns % lanes_of(c)
+    product(rows, whole, depth, left, right, out, start, bias)
+    i = 0
+    while whole < columns and i < rows:
+        height = _height(rows - i, whole, lanes_of(c))
         ai, ci = a_offset + i * a_row, c_offset + i * c_row
         bi = bias_offset + i * (c_row if start == MATRIX else 1)
-        j = 0
-        while j < whole:
-            vectors = 2 if whole - j >= 2 * lanes else 1
-            bj, cj, mj = b_offset + j, ci + j, bi + (j if start == MATRIX else 0)
-            tile_product(a, ai, stride, b, bj, b_row, c, cj, c_row, depth, start, biases, mj, by_row, height, vectors)
-            j += vectors * lanes
-        for row in range(height):  # columns that fill no vector: only where a width is odd
+        for row in range(height):
             for j in range(whole, columns):
                 place = ci + row * c_row + j
                 total = c.dtype.type(0)

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from npswin.backends.cpu.machine.compilation import inner_function, view
+from npswin.backends.cpu.machine.compilation import inner_function, shared_function, view
 from npswin.backends.cpu.simd.intrinsics import lanes_of, load, store
 from npswin.backends.cpu.simd.transpose import add_transposed, put_transposed, transpose_indexed, transpose_strided
 from npswin.types import Array
@@ -25,7 +25,7 @@ from npswin.types import Array
 Lanes: TypeAlias = tuple[Array, int, int]
 
 
-@inner_function
+@shared_function
 def gather(x: Array, offsets: Array, count: int, channels: int, lanes: Lanes) -> None:
     """Turn `count` tokens of a map into lanes.
 
@@ -46,7 +46,7 @@ def gather(x: Array, offsets: Array, count: int, channels: int, lanes: Lanes) ->
             out[offset + c * stride + i] = x[offsets[i] + c]
 
 
-@inner_function
+@shared_function
 def scatter(lanes: Lanes, out: Array, offsets: Array, in_map: Array, count: int, channels: int) -> None:
     """Turn lanes back into tokens of a map.
 
@@ -71,7 +71,7 @@ def scatter(lanes: Lanes, out: Array, offsets: Array, in_map: Array, count: int,
                     out[offsets[i] + c] = source[offset + c * stride + i]
 
 
-@inner_function
+@shared_function
 def scatter_residual(
     lanes: Lanes, scales: Array, shortcut: Array, out: Array, offsets: Array, in_map: Array, count: int, channels: int
 ) -> None:
@@ -101,7 +101,7 @@ def _all_in_map(in_map: Array, first: int, vector: int, count: int) -> bool:
     return True
 
 
-@inner_function
+@shared_function
 def to_rows(lanes: Lanes, out: Array, first: int, count: int, channels: int, row: int) -> None:
     """Turn lanes back into tokens that lie one after the other.
 
@@ -125,7 +125,7 @@ def to_rows(lanes: Lanes, out: Array, first: int, count: int, channels: int, row
                 out[(first + token) * row + c] = source[offset + c * stride + token]
 
 
-@inner_function
+@shared_function
 def normalize_rows(
     x: Array,
     offsets: Array,
@@ -158,7 +158,7 @@ def normalize_rows(
             out[row + c] = (x[token + c] - mean) * rstd * weight[c] + bias[c]
 
 
-@inner_function
+@shared_function
 def zero_padding(lanes: Lanes, count: int, channels: int, in_map: Array) -> None:
     """Zeros for those tokens that stand in the padding."""
     x, offset, stride = lanes
@@ -168,7 +168,7 @@ def zero_padding(lanes: Lanes, count: int, channels: int, in_map: Array) -> None
                 x[offset + c * stride + i] = 0
 
 
-@inner_function
+@shared_function
 def normalize(lanes: Lanes, count: int, channels: int, stats: tuple[Array, int]) -> None:
     """x ← (x − μ) / √(σ² + eps) in place, eps = 1e-5.
 
@@ -201,7 +201,7 @@ def normalize(lanes: Lanes, count: int, channels: int, stats: tuple[Array, int])
             row[i] *= rstd[i]
 
 
-@inner_function
+@shared_function
 def normalize_with_stats(lanes: Lanes, count: int, channels: int, stats: tuple[Array, int]) -> None:
     """x ← (x − μ) / √(σ² + eps) with the statistics that `normalize` saved."""
     x, offset, stride = lanes
@@ -212,7 +212,7 @@ def normalize_with_stats(lanes: Lanes, count: int, channels: int, stats: tuple[A
             row[i] = (row[i] - mean[i]) * rstd[i]
 
 
-@inner_function
+@shared_function
 def scale_and_shift(lanes: Lanes, count: int, channels: int, weight: Array, bias: Array) -> None:
     """x_c ← x_c · weight_c + bias_c in place."""
     x, offset, stride = lanes
@@ -223,7 +223,7 @@ def scale_and_shift(lanes: Lanes, count: int, channels: int, weight: Array, bias
             row[i] = row[i] * gain + shift
 
 
-@inner_function
+@shared_function
 def normalize_backward(
     gradient: Lanes,
     normalized: Lanes,
@@ -274,7 +274,7 @@ def normalize_backward(
             row[i] = rstd[i] * (row[i] * gain - mean_g[i] - hat[i] * mean_g_xhat[i])
 
 
-@inner_function
+@shared_function
 def scale_tokens(lanes: Lanes, count: int, channels: int, scales: Array) -> None:
     """Multiply each token by its factor, in place."""
     x, offset, stride = lanes
@@ -284,7 +284,7 @@ def scale_tokens(lanes: Lanes, count: int, channels: int, scales: Array) -> None
             row[i] *= scales[i]
 
 
-@inner_function
+@shared_function
 def sum_tokens(lanes: Lanes, count: int, channels: int, out: Array, at: int) -> None:
     """out[at + c] = Σ_i x_ci."""
     x, offset, stride = lanes

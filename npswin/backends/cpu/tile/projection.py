@@ -43,7 +43,8 @@ def _project(
     rows = min(channels, stop * TILE_ROWS) - row
     tokens = allocate_tile_tokens(windows, a)
     locate_windows(0, windows.windows, windows, channels, image_scales, tokens)
-    tokens.offsets[:] += row
+    for i in range(tile):
+        tokens.offsets[i] += row
     out, width = (scratch, 0, tile), round_up(count, vector)
     product(rows, width, depth, (weight, row * depth, depth, 1), (a, 0, tile), out, BIAS, (bias, row))
     scatter_residual(out, tokens.scales, shortcut, y, tokens.offsets, tokens.in_map, count, rows)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npswin.backends.cpu.machine.compilation import inner_function
+from npswin.backends.cpu.machine.compilation import shared_function
 from npswin.ops.windows import shift_regions, window_partition_forward
 from npswin.types import Array
 
@@ -87,20 +87,25 @@ def one_window(tokens: int, tile: int) -> WindowLayout:
     return WindowLayout(np.arange(tokens), regions, needs_mask, tokens, tokens, 1, 1, tile)
 
 
-@inner_function
+@shared_function
 def allocate_tile_tokens(layout: WindowLayout, like: Array) -> TileTokens:
     """Arrays for `locate_windows` to fill, the scales in the dtype of `like`."""
     tile = layout.tile
-    return TileTokens(
-        np.zeros(tile, np.int64),
-        np.ones(tile, np.bool_),
-        np.ones(tile, like.dtype),
-        np.zeros(tile, np.int32),
-        np.zeros(layout.windows_per_tile, np.bool_),
+    tokens = TileTokens(
+        np.empty(tile, np.int64),
+        np.empty(tile, np.bool_),
+        np.empty(tile, like.dtype),
+        np.empty(tile, np.int32),
+        np.empty(layout.windows_per_tile, np.bool_),
     )
+    for i in range(tile):  # loops are compiled faster than np.zeros and np.ones
+        tokens.offsets[i], tokens.in_map[i], tokens.scales[i], tokens.regions[i] = 0, True, 1, 0
+    for window in range(layout.windows_per_tile):
+        tokens.needs_mask[window] = False
+    return tokens
 
 
-@inner_function
+@shared_function
 def locate_windows(
     first_window: int, count: int, layout: WindowLayout, channels: int, image_scales: Array, tokens: TileTokens
 ) -> bool:
