@@ -54,7 +54,8 @@ def run_suite(fault: Fault | None, tests: tuple[str, ...]) -> tuple[bool, str]:
 
 def run_tests(copy: Path, tests: tuple[str, ...]) -> tuple[bool, str]:
     """Whether one of these tests failed in a copy of the repository, and the first that did."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider", *tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "--thorough", "--no-header"]
+    command += ["-p", "no:cacheprovider", *tests]
     environment = {
         **os.environ,
         "PYTHONPATH": str(copy),

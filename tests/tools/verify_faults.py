@@ -61,8 +61,8 @@ VERIFY_FAULTS = [
         ("bfloat16 cut off rather than rounded", "0x7FFF + even", "0"),
         (
             "roundings that are not random",
-            "noise = rng.random(array.shape, np.float32) * 2 - 1",
-            "noise = np.zeros(array.shape, np.float32)",
+            "numbers = [rng.random(shape, np.float32) * 2 - 1]",
+            "numbers = [np.zeros(shape, np.float32)]",
         ),
     ),
     *faults(
@@ -99,8 +99,8 @@ VERIFY_FAULTS = [
         ("NaN is no difference", "np.where(np.isfinite(difference), difference, np.inf)", "np.nan_to_num(difference)"),
         (
             "differences over the wrong numbers' size",
-            "_divide_by_rms(difference, right, scale)\n    norms",
-            "_divide_by_rms(difference, found, scale)\n    norms",
+            "_divide_by_rms(difference, norms[1], scale)",
+            "_divide_by_rms(difference, norms[0], scale)",
         ),
     ),
     *faults(

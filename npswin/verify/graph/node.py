@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,7 +80,11 @@ class Graph:
 
     def replaced(self, changes: Mapping[str, Node]) -> "Graph":
         """The graph with some nodes replaced."""
-        return Graph({**self.nodes, **changes}.values())
+        if not all(name in self.nodes and _same_edges(self.nodes[name], node) for name, node in changes.items()):
+            return Graph({**self.nodes, **changes}.values())
+        graph = copy(self)  # the order, the consumers and the differentiable tensors stay
+        graph.nodes = {**self.nodes, **changes}
+        return graph
 
     @property
     def parameters(self) -> list[str]:
@@ -117,6 +122,12 @@ class Graph:
             if any(read in reached for read in node.inputs):
                 reached.add(name)
         return leads_to_loss & reached
+
+
+def _same_edges(node: Node, other: Node) -> bool:
+    """Whether two nodes of one name have the same inputs, and both are parameters or neither is."""
+    both = (node.inputs, node.operation is None, node.axes), (other.inputs, other.operation is None, other.axes)
+    return node.name == other.name and both[0] == both[1]
 
 
 def _ordered(nodes: Mapping[str, Node]) -> dict[str, Node]:

@@ -12,6 +12,7 @@ CPU.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
@@ -20,6 +21,7 @@ import numpy as np
 from npswin.types import Array
 
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "tf32": 2.0**-11, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+SMALL = 4096  # numbers of an array whose random numbers are cached: a search computes the same tensors many times
 
 
 @dataclass
@@ -68,24 +70,41 @@ class Arithmetic:
         array = np.asarray(array, self.dtype)
         if self.seed is not None:
             own = storage_roundoff(self.precision)
-            rng = np.random.default_rng([self.seed, crc32(name.encode())])
-            noise = rng.random(array.shape, np.float32) * 2 - 1
-            finite = np.where(np.isfinite(array), array, 0)
+            coarse_factors = product and self.precision == "tf32"
+            draw = _cached_random_numbers if array.size <= SMALL else _random_numbers
+            uniform, *normal = draw(self.seed, name, array.shape, (terms > 1) + coarse_factors)
+            is_finite = array.ndim > 0 and array.flags.c_contiguous and np.isfinite(array).all()
+            finite = array if is_finite else np.where(np.isfinite(array), array, 0)
+            noise = uniform.copy()
             noise *= max(unit, own) * finite
             if terms > 1:
-                sums = rng.standard_normal(array.shape, np.float32)
+                sums = normal.pop(0)
                 noise += (own if rows else np.finfo(self.dtype).eps / 2) * np.sqrt(terms / 6) * _rms(finite) * sums
-            if product and self.precision == "tf32":  # both factors of each term were rounded
-                noise += UNIT_ROUNDOFF["tf32"] * _rms(finite) * rng.standard_normal(array.shape, np.float32)
+            if coarse_factors:  # both factors of each term were rounded
+                noise += UNIT_ROUNDOFF["tf32"] * _rms(finite) * normal.pop(0)
             with np.errstate(over="ignore"):
                 noisy = array + noise
-            array = np.where(np.isfinite(noisy), noisy, array).astype(self.dtype)
+            if is_finite and np.isfinite(noisy).all():
+                array = noisy
+            else:
+                array = np.where(np.isfinite(noisy), noisy, array).astype(self.dtype)
         return rounded(array, self.precision)
 
 
 def storage_roundoff(precision: str) -> float:
     """The unit roundoff of numbers stored in a precision; those of tf32 are float32 numbers."""
     return UNIT_ROUNDOFF["float32" if precision == "tf32" else precision]
+
+
+def _random_numbers(seed: int, name: str, shape: tuple[int, ...], normal: int) -> list[Array]:
+    """Uniform numbers from -1 to 1, then so many arrays of standard normal ones, each of this shape."""
+    rng = np.random.default_rng([seed, crc32(name.encode())])
+    numbers = [rng.random(shape, np.float32) * 2 - 1]
+    numbers += [rng.standard_normal(shape, np.float32) for _ in range(normal)]
+    return numbers
+
+
+_cached_random_numbers = lru_cache(maxsize=2048)(_random_numbers)
 
 
 def _rms(array: Array) -> float:

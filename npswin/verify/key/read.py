@@ -33,6 +33,7 @@ class AnswerKey:
         graph: the model's graph.
         config: the model's arguments.
         shapes: by name of every tensor that the manifest lists, gradients as "grad/" + name, in order.
+        tolerances: by precision and name the tolerances that comparisons with this key have computed.
 
     Raises:
         AnswerKeyError: one of the files is missing or damaged, or they are of two keys.
@@ -40,6 +41,7 @@ class AnswerKey:
 
     def __init__(self, folder: str | PathLike[str]) -> None:
         self.folder = Path(folder)
+        self.tolerances: dict[str, dict[str, Any]] = {}
         path = self.folder / "key.safetensors"
         manifest = _manifest(self.folder / "manifest.json")
         try:

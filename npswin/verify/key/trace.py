@@ -1,7 +1,7 @@
 """Every tensor of one forward and backward pass."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ class Trace:
         tensors: by name: "input" (and "pixels"), "labels", parameters, every activation, "loss".
         grads: the derivative of the loss by each of them, under the tensor's name; empty for a forward pass alone.
         normalization: mean and deviation of each channel, from "pixels" to "input", or None.
+        tolerances: by precision and name the tolerances that comparisons with this trace have computed.
     """
 
     config: dict[str, Any]
@@ -33,6 +34,7 @@ class Trace:
     tensors: dict[str, Array]
     grads: dict[str, Array]
     normalization: Normalization | None = None
+    tolerances: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def loss(self) -> float:

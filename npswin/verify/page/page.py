@@ -59,7 +59,7 @@ def script_json(data: Any) -> str:
 
 def page_data(comparer: Comparer, comparison: Comparison) -> dict[str, Any]:
     """The data of the page without the pictures; the functions below return its parts."""
-    graph, shapes = comparer.key.graph, comparer.key.shapes
+    graph, shapes = comparer.key.graph, comparer.shapes
     groups = model_groups(graph)
     first_rows = comparison.first_error(), comparison.first_error(backward=True)
     return {
@@ -112,7 +112,7 @@ def _node(node: Node, graph: Graph, shape: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _views(comparer: Comparer) -> dict[str, View]:
-    shapes = comparer.key.shapes
+    shapes = comparer.shapes
     groups = model_groups(comparer.key.graph)
     return {node.name: tensor_view(node, shapes[node.name], group.windows) for group in groups for node in group.nodes}
 

@@ -38,7 +38,7 @@ class Comparer:
 
     def __init__(self, key: AnswerKey | Trace, candidate: Candidate, precision: str | None = None) -> None:
         self.key, self.candidate = key, candidate
-        self.sources = key.sources
+        self.sources, self.shapes = key.sources, key.shapes
         self.exact = Run(key.graph, self.sources)
         found, self.coarser = self._precisions()
         self.precision = precision or found
@@ -47,13 +47,14 @@ class Comparer:
         self.coarse_estimator = (
             ToleranceEstimator(key.graph, self.sources, self.precision, self.coarser) if self.coarser else None
         )
-        self.tolerances: dict[str, Tolerance] = {}
+        # They depend on the key and the precision alone, so that all comparisons with one key share them.
+        self.tolerances: dict[str, Tolerance] = key.tolerances.setdefault(self.precision, {})
         # Labels and pixels in a dump are compared but not computed with: a dump may hold them as floats.
         dumped = {name: array for name, array in candidate.tensors.items() if name not in ("labels", "pixels")}
         self.given = self.sources | dumped
         self.local_errors = self.local_errors_of(key.graph, self.given)
-        self.order = [name for name in key.shapes if self._dumped(name)]
-        self.not_dumped = sum(name not in self.sources and not self._dumped(name) for name in key.shapes)
+        self.order = [name for name in self.shapes if self._dumped(name)]
+        self.not_dumped = sum(name not in self.sources and not self._dumped(name) for name in self.shapes)
 
     def _dumped(self, name: str) -> bool:
         candidate = self.candidate
@@ -94,7 +95,7 @@ class Comparer:
         progress("comparing", len(self.order), len(self.order))
         unknown = {name: self.similar_name(name) for name in self.candidate.unknown[:MOST_SIMILAR_NAMES]}
         unknown |= dict.fromkeys(self.candidate.unknown[MOST_SIMILAR_NAMES:], "")
-        key_has_gradients = any(name.startswith(GRADIENT) for name in self.key.shapes)
+        key_has_gradients = any(name.startswith(GRADIENT) for name in self.shapes)
         lacking = not key_has_gradients and any(name.startswith(GRADIENT) for name in unknown)
         computed = sum(name not in self.sources for name in self.order)
         return Comparison(rows, self.precision, self.not_dumped, unknown, lacking, self.of_another_key(), computed)
@@ -102,7 +103,7 @@ class Comparer:
     def similar_name(self, unknown: str) -> str:
         """The most similar name of the same pass that the key has and the port does not, or ""."""
         gradient = unknown.startswith(GRADIENT)
-        names = [name for name in self.key.shapes if name.startswith(GRADIENT) == gradient and not self._dumped(name)]
+        names = [name for name in self.shapes if name.startswith(GRADIENT) == gradient and not self._dumped(name)]
         return next(iter(get_close_matches(unknown, names, 1)), "")
 
     def local_errors_of(self, graph: Graph, given: Mapping[str, Array]) -> LocalErrors:
@@ -114,7 +115,7 @@ class Comparer:
         if name in self.candidate.unreadable:
             return Row(name, UNREADABLE, note=self.candidate.unreadable[name])
         if name in self.candidate.misshapen:
-            shape, wanted = self.candidate.misshapen[name].shape, self.key.shapes[name]
+            shape, wanted = self.candidate.misshapen[name].shape, self.shapes[name]
             axes = self.key.graph.nodes[name.removeprefix(GRADIENT)].axes
             return Row(name, SHAPE, note=f"shape {_shape_text(shape)}, the key has {_shape_text(wanted)}: {axes}")
         array = self.candidate.tensors[name]
@@ -175,7 +176,7 @@ class Comparer:
 
     def of_another_key(self) -> bool:
         """Whether the port's image has another size than the key's: then nothing can be compared."""
-        misshapen, shapes = self.candidate.misshapen, self.key.shapes
+        misshapen, shapes = self.candidate.misshapen, self.shapes
         images = [name for name in ("pixels", "input") if name in misshapen]
         return any(misshapen[name].size != math.prod(shapes[name]) for name in images) and not any(
             name in self.candidate.tensors for name in ("layers.0.blocks.0", "patch_embed.proj", "patch_embed.norm")

@@ -1,5 +1,6 @@
 """The distance between two tensors."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,39 +52,52 @@ def distance(found: Array, right: Array, scale: float = 0.0) -> Distance:
     flat_index = int(difference.argmax()) if difference.size else 0
     where = tuple(int(i) for i in np.unravel_index(flat_index, difference.shape)) if difference.size else ()
     largest = float(difference.max(initial=0))
-    relative, peak = _divide_by_rms(difference, right, scale)
-    norms = _rms(_finite(found)), _rms(_finite(right))
-    cosine = (
-        float(np.mean((_finite(found) / norms[0]) * (_finite(right) / norms[1]))) if all(norms) else float(not largest)
-    )
+    finite_found, finite_right = _finite(found), _finite(right)
+    norms = _rms(finite_found), _rms(finite_right)
+    relative, peak = _divide_by_rms(difference, norms[1], scale)
+    cosine = float(np.mean((finite_found / norms[0]) * (finite_right / norms[1]))) if all(norms) else float(not largest)
     return Distance(largest, relative, peak, cosine, where, float(found[where]), float(right[where]))
 
 
 def relative_and_peak(found: Array, right: Array, scale: float = 0.0) -> tuple[float, float]:
     """The attributes `relative` and `peak` of a `Distance`, without computing the others."""
-    return _divide_by_rms(_difference(found, right), right, scale)
+    return _divide_by_rms(_difference(found, right), finite_rms(right), scale)
+
+
+def relative_and_peak_to(found: Array, right: Array, rms: float, scale: float = 0.0) -> tuple[float, float]:
+    """As `relative_and_peak`, with `finite_rms` of the correct tensor given."""
+    return _divide_by_rms(_difference(found, right), rms, scale)
+
+
+def finite_rms(array: Array) -> float:
+    """The root mean square, with zeros in place of numbers that are not finite."""
+    return _rms(_finite(array))
 
 
 def _difference(found: Array, right: Array) -> Array:
     """|found - right|, infinite where only one of the two is finite or one is NaN."""
     with np.errstate(invalid="ignore", over="ignore"):
         difference = np.abs(np.subtract(found, right, dtype=np.float64))
-    if not np.isfinite(difference).all():
+    if not _all_finite(difference):
         difference = np.where(found == right, 0.0, np.where(np.isfinite(difference), difference, np.inf))
     return difference
 
 
-def _divide_by_rms(difference: Array, right: Array, scale: float) -> tuple[float, float]:
+def _divide_by_rms(difference: Array, rms: float, scale: float) -> tuple[float, float]:
     """Root mean square and maximum of the differences, each divided by the root mean square of the correct numbers."""
-    largest, divisor = float(difference.max(initial=0)), _rms(_finite(right)) or scale
-    if not np.isfinite(largest) or not divisor:
+    largest, divisor = float(difference.max(initial=0)), rms or scale
+    if not math.isfinite(largest) or not divisor:
         quotient = 0.0 if largest == 0 else np.inf
         return quotient, quotient
     return _rms(difference) / divisor, largest / divisor
 
 
 def _finite(array: Array) -> Array:
-    return array if np.isfinite(array).all() else np.where(np.isfinite(array), array, 0.0)
+    return array if _all_finite(array) else np.where(np.isfinite(array), array, 0.0)
+
+
+def _all_finite(array: Array) -> bool:
+    return bool(np.isfinite(array).all())
 
 
 def _rms(array: Array) -> float:

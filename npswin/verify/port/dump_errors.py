@@ -88,11 +88,11 @@ def find_dump_error(
     found, key = dump.tensor(symptom), comparer.key
     assert found is not None
     axes = key.graph.nodes[symptom.removeprefix(GRADIENT)].axes
-    for description, layout in other_layouts(found, key.shapes[symptom], axes):
+    for description, layout in other_layouts(found, comparer.shapes[symptom], axes):
         right = {}
         for name in (symptom, *symptoms):
             array = dump.tensor(name)
-            if array is not None and _explains(layout, array, name, key.shapes[name], local_errors):
+            if array is not None and _explains(layout, array, name, comparer.shapes[name], local_errors):
                 right[name] = layout(array)
             elif name == symptom:
                 break
@@ -100,7 +100,7 @@ def find_dump_error(
             return DumpError("layout", description, list(right), dump.with_corrected(right))
     if found.size < FEWEST_NUMBERS or comparer.agrees_with_key(symptom, found):
         return None
-    for other, shape in key.shapes.items():
+    for other, shape in comparer.shapes.items():
         if shape == found.shape and same_pass(symptom, other) and comparer.agrees_with_key(other, found):
             return DumpError("mislabelled", f"it holds the numbers of {other}", [symptom], dump.without(symptom))
     return None

@@ -157,7 +157,7 @@ class _Search:
 
     def has_expected_shape(self, name: str, array: Array, local_errors: LocalErrors) -> bool:
         """Whether a tensor has the key's shape, or the one that a mistake found so far leads to."""
-        if array.shape == self.comparer.key.shapes[name]:
+        if array.shape == self.comparer.shapes[name]:
             return True
         expected = local_errors.expected(name)
         return expected is not None and expected.shape == array.shape
@@ -190,7 +190,7 @@ class _Search:
         found = now.dump.tensor(symptom)
         assert found is not None
         generator = self.generator(now.graph, now.dump)
-        right_shape = found.shape == self.comparer.key.shapes[symptom]
+        right_shape = found.shape == self.comparer.shapes[symptom]
         hypotheses = generator.hypotheses(symptom)
         explaining = self.try_each(hypotheses, symptom, found, now)
         if not explaining and not self.timed_out and right_shape:
@@ -241,7 +241,7 @@ class _Search:
 
     def usual_tolerance(self, symptom: str, found: Array, now: _State) -> Tolerance:
         """The symptom's tolerance without a further mistake; an estimate if it has another shape than the key's."""
-        if found.shape != self.comparer.key.shapes[symptom]:
+        if found.shape != self.comparer.shapes[symptom]:
             return Tolerance(LOOSEST / FAR, LOOSEST / FAR)
         error = now.local_errors.error(symptom, found)
         assert error is not None

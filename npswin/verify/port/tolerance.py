@@ -9,7 +9,7 @@ the unit roundoff as long as they are small. Where they are not, because a diffe
 correct digit in float32, the tolerance is one float64 rounding of the numbers that are subtracted.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT, UNIT_ROUNDOFF, Arithmetic, Graph, Run, storage_roundoff
-from npswin.verify.port.distance import relative_and_peak
+from npswin.verify.port.distance import finite_rms, relative_and_peak, relative_and_peak_to
 
 MARGIN = 4.0
 DRAWS = 4  # runs with random roundings
@@ -65,7 +65,12 @@ class ToleranceEstimator:
         return other
 
     def tolerance(
-        self, name: str, exact: Array, compute: Callable[[Run], Array], draws: int | None = None, scale: float = 0.0
+        self,
+        name: str,
+        exact: Array,
+        compute: Callable[[Run], Array],
+        scale: float = 0.0,
+        suffices: Callable[[Tolerance], bool] = lambda _: False,
     ) -> Tolerance:
         """The tolerance of a tensor.
 
@@ -73,10 +78,27 @@ class ToleranceEstimator:
             name: the tensor's.
             exact: its value in float64.
             compute: returns its value in a run.
-            draws: how many runs to use; all if not given.
             scale: the largest number that it is computed from.
+            suffices: whether the tolerance from the first run is returned, without the other runs.
         """
-        distances = [relative_and_peak(compute(run), exact, scale) for run in self.runs[:draws]]
+        rms = finite_rms(exact)
+        distances = [relative_and_peak_to(compute(self.runs[0]), exact, rms, scale)]
+        first = self._from_distances(distances, name, exact, rms, scale)
+        if suffices(first):
+            return first
+        distances += [relative_and_peak_to(compute(run), exact, rms, scale) for run in self.runs[1:]]
+        return self._from_distances(distances, name, exact, rms, scale)
+
+    def _from_distances(
+        self, distances: Sequence[tuple[float, float]], name: str, exact: Array, rms: float, scale: float
+    ) -> Tolerance:
+        """The tolerance of a tensor from its distances in several runs.
+
+        Args:
+            distances: the attributes `relative` and `peak` of each.
+            name, exact, scale: as in `tolerance`.
+            rms: the root mean square of `exact`.
+        """
         unit = max(storage_roundoff(self.precision), storage_roundoff(self.stored.get(name, self.precision)))
         relative, peak = (max(each) for each in zip(*distances, strict=True))
         least = 0.0
@@ -86,7 +108,7 @@ class ToleranceEstimator:
             )
             least /= relative_and_peak(exact, np.zeros_like(exact), 1.0)[0]
         relative, peak = max(relative * self.scale, least), max(peak * self.scale, least)
-        _, largest = relative_and_peak(np.zeros_like(exact), exact)  # one rounding of the largest number is allowed too
+        _, largest = relative_and_peak_to(np.zeros((), exact.dtype), exact, rms)  # whose rounding is allowed too
         return Tolerance(MARGIN * (relative + unit), MARGIN * (peak + unit * largest + unit))
 
 
@@ -108,4 +130,4 @@ def largest_input(run: Run, name: str) -> float:
 
 
 def _finite(array: Array) -> Array:
-    return np.where(np.isfinite(array), array, 0)
+    return array if np.isfinite(array).all() else np.where(np.isfinite(array), array, 0)
