@@ -26,7 +26,7 @@ from benchmarks.detection.port import MISTAKES, Planted, compatible, draw, place
 from npswin.models import SwinTransformer
 from npswin.verify.graph import Graph
 from npswin.verify.key import trace
-from npswin.verify.key.golden import draw_labels, draw_pixels, redraw
+from npswin.verify.key.golden import draw_labels, draw_pixels, randomize_weights
 from npswin.verify.port.candidate import Candidate, in_memory
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.diagnosis import Diagnosis
@@ -72,7 +72,7 @@ class Case:
         self.config, self.size = MODELS[name]
         self.batch = batch
         self.model = SwinTransformer(**self.config, dtype="float64")
-        redraw(self.model, seed)
+        randomize_weights(self.model, seed)
         self.pixels = draw_pixels(seed, batch, self.size)
         self.labels = draw_labels(seed, batch, self.model.num_classes)
         self.key = trace(self.model, self.pixels, self.labels, normalization=(MEAN, STD))

@@ -7,7 +7,7 @@ from npswin.cli.port_options import add_key_and_candidate, print_json, read_key_
 from npswin.cli.progress import ProgressBar
 from npswin.verify.port.comparison import comparison_summary
 from npswin.verify.port.diagnosis import diagnosis_json, diagnosis_text
-from npswin.verify.port.search import SECONDS, search_mistakes
+from npswin.verify.port.search import TIME_LIMIT_SECONDS, search_mistakes
 
 DESCRIPTION = """Find the mistakes of a port.
 
@@ -30,7 +30,11 @@ def add_parser(commands: Any) -> None:
     )
     add_key_and_candidate(parser)
     parser.add_argument(
-        "--seconds", type=float, default=SECONDS, metavar="S", help=f"time limit of the search (default {SECONDS:g})"
+        "--seconds",
+        type=float,
+        default=TIME_LIMIT_SECONDS,
+        metavar="S",
+        help=f"time limit of the search (default {TIME_LIMIT_SECONDS:g})",
     )
     parser.set_defaults(run=run)
 

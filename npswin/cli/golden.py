@@ -11,7 +11,7 @@ import numpy as np
 from npswin.cli.progress import ProgressBar
 from npswin.data import IMAGENET_MEAN, IMAGENET_STD
 from npswin.models import CONFIGS, SwinTransformer
-from npswin.verify.key.golden import MINIATURE, draw_labels, draw_pixels, read_images, redraw
+from npswin.verify.key.golden import MINIATURE, draw_labels, draw_pixels, randomize_weights, read_images
 from npswin.verify.key.trace import trace
 from npswin.verify.key.write import FORMAT, write_key
 from npswin.weights import TensorFile, load_weights
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     if options.seed < 0:
         raise ValueError(f"--seed: got {options.seed}, expected 0 or more")
     if options.weights is None:
-        redraw(model, options.seed)
+        randomize_weights(model, options.seed)
     else:
         print(load_weights(model, _weights(options.weights)))
     pixels = _pixels(options, model)

@@ -235,19 +235,19 @@ def check_input(layer: Layer, x: Array, channels: int | None = None, rank: int |
         raise ValueError(f"{name}: x has shape {x.shape}, expected {lead}{channels or 'C'}) with nothing empty")
     params = (param for _, part in layer._walk() for param in part.own_params.values())
     param = next(params, x)
-    check_place(f"{name}: x", x, param)
-    if not fits_dtype(x, param):
+    check_device(f"{name}: x", x, param)
+    if not accepts_dtype(x, param):
         raise ValueError(f"{name}: x has dtype {x.dtype}, expected that of the parameters, {param.dtype}")
 
 
-def check_place(name: str, x: Array, param: Array) -> None:
+def check_device(name: str, x: Array, param: Array) -> None:
     """Raise a ValueError unless x is on the parameters' device."""
     if on_gpu(x) != on_gpu(param):
         way = "cupy.asarray(x), or model.to('cpu')" if on_gpu(param) else "x.get(), or model.to('cuda')"
         raise ValueError(f"{name} is on {device_of(x)!r}, the parameters on {device_of(param)!r}; move one: {way}")
 
 
-def fits_dtype(x: Array, param: Array) -> bool:
+def accepts_dtype(x: Array, param: Array) -> bool:
     """Whether x has the parameters' dtype, or 16 bits on a GPU with parameters in float32."""
     return x.dtype == param.dtype or (on_gpu(x) and param.dtype == np.float32 and x.dtype.name in HALF_DTYPES)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from npswin.devices import device_of, is_array, on_gpu
-from npswin.layers.layer import check_place, fits_dtype
+from npswin.layers.layer import accepts_dtype, check_device
 from npswin.layers.window_attention import POSITION_BIASES
 from npswin.types import Array
 
@@ -52,8 +52,8 @@ def check_images(images: Array, in_chans: int, param: Array) -> None:
         raise ValueError(f"images: got {type(images).__name__}, expected an array of shape (B, {in_chans}, H, W)")
     if images.ndim != 4 or images.shape[1] != in_chans or 0 in images.shape:
         raise ValueError(f"images: got shape {images.shape}, expected (B, {in_chans}, H, W) with nothing empty")
-    check_place("images", images, param)
-    if not fits_dtype(images, param):
+    check_device("images", images, param)
+    if not accepts_dtype(images, param):
         way = "(see npswin.data.normalize)"
         raise ValueError(f"images: got dtype {images.dtype}, expected the model's {param.dtype} {way}")
     if on_gpu(images):
@@ -74,7 +74,7 @@ def check_derivative(name: str, derivative: Array, like: Array) -> None:
         raise ValueError(f"{name}: got {got}, expected {like.dtype} of shape {like.shape}{where}")
 
 
-def check_unused(caches: list[Any], layers: list[Any]) -> None:
+def check_cache_complete(caches: list[Any], layers: list[Any]) -> None:
     """Raise a ValueError unless the cache has one entry per layer: a backward pass uses it up."""
     if len(caches) != len(layers):
         raise ValueError("cache: used up by an earlier backward pass; each needs a forward pass of its own")

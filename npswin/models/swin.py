@@ -20,7 +20,7 @@ from npswin.layers import (
     PositionEmbed,
     SwinTransformerBlock,
 )
-from npswin.models.checks import check_derivative, check_images, check_unused, checked_arguments
+from npswin.models.checks import check_cache_complete, check_derivative, check_images, checked_arguments
 from npswin.models.flops import Flops, count_flops
 from npswin.types import Array
 from npswin.weights import save_tensors
@@ -240,7 +240,7 @@ class SwinTransformer(Layer):
             dimages (B, c, H, W).
         """
         maps, caches = cache
-        check_unused(caches, self.trunk)
+        check_cache_complete(caches, self.trunk)
         if len(dmaps) != len(maps):
             raise ValueError(f"dmaps: got {len(dmaps)} derivatives, expected {len(maps)}, one for each stage")
         for stage, (dmap, stage_map) in enumerate(zip(dmaps, maps, strict=True)):
@@ -289,7 +289,7 @@ class SwinTransformer(Layer):
             dimages (B, c, H, W).
         """
         logits, trunk_cache, tail_cache = cache
-        check_unused(tail_cache, self.tail)
+        check_cache_complete(tail_cache, self.tail)
         check_derivative("dlogits", dlogits, logits)
         dx = dlogits
         for _, layer in reversed(self.tail):

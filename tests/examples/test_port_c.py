@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from npswin.verify import compare, diagnose, write_key
-from npswin.verify.graph import GRADIENT
+from npswin.verify.graph import GRADIENT_PREFIX
 from tests.verify.keys import miniature_trace
 
 SOURCES = Path(__file__).parents[2] / "examples" / "port_c"
@@ -87,7 +87,7 @@ def test_every_tensor_of_every_block_agrees(precise, key, tmp_path, block):
     own = [name for name in trace.tensors if name == block or name.startswith(f"{block}.")]
     inputs = {read for name in own for read in trace.graph.nodes[name].inputs if read not in own}
     activations = {name for name in own if trace.graph.nodes[name].operation is not None}
-    gradients = {GRADIENT + name for name in {*own, *inputs} if name in trace.grads}  # of parameters too
+    gradients = {GRADIENT_PREFIX + name for name in {*own, *inputs} if name in trace.grads}  # of parameters too
     assert {row.name for row in comparison.rows} == activations | gradients
     assert not comparison.unknown
 
@@ -281,7 +281,7 @@ def causes(key, dump):
 def test_a_mistake_of_the_forward_pass_is_named(key, tmp_path, mistake):
     dump = dump_with(tmp_path / "port_c", key, tmp_path / "dump", *FORWARD[mistake])
     listed = json.loads((dump / "shapes.json").read_text())
-    forward = {name: tensor for name, tensor in listed.items() if not name.startswith(GRADIENT)}
+    forward = {name: tensor for name, tensor in listed.items() if not name.startswith(GRADIENT_PREFIX)}
     (dump / "shapes.json").write_text(json.dumps(forward))  # the others began with a gradient of the right output
     names, printed = causes(key, dump)
     assert names == [mistake], printed

@@ -46,7 +46,7 @@ VERIFY_FAULTS = [
         ),
         (
             "a gradient is reused though its consumer changed",
-            "gradients += [GRADIENT + read for read in node.inputs]",
+            "gradients += [GRADIENT_PREFIX + read for read in node.inputs]",
             "pass",
         ),
         (

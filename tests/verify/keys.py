@@ -6,8 +6,8 @@ import numpy as np
 
 from npswin.data import IMAGENET_MEAN, IMAGENET_STD
 from npswin.models import SwinTransformer
-from npswin.verify.graph import GRADIENT, Arithmetic, Graph, Run
-from npswin.verify.key.golden import MINIATURE, draw_labels, draw_pixels, redraw
+from npswin.verify.graph import GRADIENT_PREFIX, Arithmetic, Graph, Run
+from npswin.verify.key.golden import MINIATURE, draw_labels, draw_pixels, randomize_weights
 from npswin.verify.key.trace import Trace, trace
 from npswin.verify.mistakes import CATALOGUE, Mistake
 from npswin.verify.port.candidate import Candidate, in_memory
@@ -18,7 +18,7 @@ SCALE = (IMAGENET_MEAN, IMAGENET_STD)
 def random_model(seed=0, dtype="float64", **changes) -> SwinTransformer:
     """The miniature model, or one of other arguments, with random weights, each of which changes the result."""
     model = SwinTransformer(**{**MINIATURE, "dtype": dtype, **changes})
-    redraw(model, seed)
+    randomize_weights(model, seed)
     return model
 
 
@@ -32,7 +32,7 @@ def computed(graph: Graph, sources, precision="float64", seed=None) -> dict[str,
     """Every tensor and gradient of a graph, as a port in that precision would dump them."""
     run = Run(graph, sources, Arithmetic(precision, None if seed is None else 1000 + seed))
     found = {name: run.value(name) for name in graph.computed}
-    return found | {GRADIENT + name: run.gradient(name) for name in graph.backward_order()}
+    return found | {GRADIENT_PREFIX + name: run.gradient(name) for name in graph.backward_order()}
 
 
 def right(precision="float64", seed=0, **changes):

@@ -11,7 +11,7 @@ import npswin
 from npswin import ops
 from npswin.verify.gradcheck.diagnosis import summarize
 from npswin.verify.gradcheck.differences import central_difference
-from npswin.verify.gradcheck.problem import Problem
+from npswin.verify.gradcheck.problem import ScalarLoss
 from tests.ops.drawn import SEEDS, SIDES, normal
 
 METHODS = st.sampled_from(["central", "complex"])
@@ -227,7 +227,7 @@ class TestRounding:
         def forward(x):
             return np.tanh(x * scale).astype("float32").astype(float), None
 
-        problem = Problem((forward, None), normal(seed + 1, 1), seed)
+        problem = ScalarLoss((forward, None), normal(seed + 1, 1), seed)
         _, evidence = central_difference(problem, {"input 0": np.ones(1)}, 2e-5, np.nan, 0.0)
         rounding = problem.y - np.tanh(problem.tensors["input 0"] * scale)
         assert 0.3 < evidence.noise / np.linalg.norm(problem.weights * rounding) < 3

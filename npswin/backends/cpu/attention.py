@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npswin import ops
-from npswin.backends.cpu.machine.arrays import are_floats, flat, flat_derivative, flat_or_empty
+from npswin.backends.cpu.machine.arrays import checked_flat_dy, flat, flat_or_empty, have_one_float_dtype
 from npswin.backends.cpu.machine.compilation import inner_function, kernel, view
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.processor import round_up, vector_lanes
@@ -246,7 +246,7 @@ def _has_kernels_for(
     """Whether the kernels take these arguments; others are left to the definition, which computes or refuses them."""
     windows, tokens, _ = qkv.shape
     return (
-        are_floats(qkv, bias, mask, drop_mask)
+        have_one_float_dtype(qkv, bias, mask, drop_mask)
         and (bias is None or bias.shape in ((num_heads, tokens, tokens), (1, tokens, tokens)))
         and (mask is None or (mask.shape[1:] == (tokens, tokens) and len(mask) > 0 and windows % len(mask) == 0))
         and (drop_mask is None or drop_mask.shape == (windows, num_heads, tokens, tokens))
@@ -304,7 +304,7 @@ def attention_backward(dy: Array, cache: Any) -> tuple[Array, Array | None]:
     dbias = empty((part_count(windows * heads, threads), *bias_shape), dy.dtype)
     run_parallel(
         *(_backward, windows * heads, (dim + tokens) * row + tokens * tokens, dy.dtype),
-        *(flat_derivative(dy, cache.qkv.size // 3, cache.qkv.dtype), cache.qkv, cache.drop_mask),
+        *(checked_flat_dy(dy, cache.qkv.size // 3, cache.qkv.dtype), cache.qkv, cache.drop_mask),
         *(cache.sizes, cache.probabilities, dqkv.reshape(-1), dbias.reshape(-1), math.prod(bias_shape)),
         threads=threads,
     )

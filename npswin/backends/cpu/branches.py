@@ -4,7 +4,7 @@ from typing import Any
 
 from npswin.backends.cpu.fused.attention import AttentionCall
 from npswin.backends.cpu.fused.mlp import MlpCall
-from npswin.backends.cpu.unfused import unfused
+from npswin.backends.cpu.unfused_op import unfused_op
 from npswin.ops.window_attention import AttentionSpec, AttentionWeights
 from npswin.types import Array
 
@@ -25,7 +25,7 @@ def attention_branch_forward(
 ) -> tuple[Array, Any]:
     """See `npswin.ops.attention_branch_forward`; with dropout, it is not fused."""
     if any(mask is not None for mask in drop_masks.values()):
-        definition = unfused("attention_branch_forward")
+        definition = unfused_op("attention_branch_forward")
         return definition(x, norm_weight, norm_bias, *weights, spec=spec, path_scale=path_scale, **drop_masks)
     norm = norm_weight, norm_bias
     call = AttentionCall(x, norm, AttentionWeights(*weights), spec, path_scale, for_backward=True)
@@ -34,7 +34,9 @@ def attention_branch_forward(
 
 def attention_branch_backward(dy: Array, cache: Any) -> tuple[Array | None, ...]:
     """See `npswin.ops.attention_branch_backward`."""
-    return cache.backward(dy) if isinstance(cache, AttentionCall) else unfused("attention_branch_backward")(dy, cache)
+    return (
+        cache.backward(dy) if isinstance(cache, AttentionCall) else unfused_op("attention_branch_backward")(dy, cache)
+    )
 
 
 def mlp_branch(x: Array, norm_weight: Array, norm_bias: Array, *weights: Any) -> Array:
@@ -52,7 +54,7 @@ def mlp_branch_forward(
 ) -> tuple[Array, Any]:
     """See `npswin.ops.mlp_branch_forward`; with dropout, it is not fused."""
     if any(mask is not None for mask in drop_masks.values()):
-        definition = unfused("mlp_branch_forward")
+        definition = unfused_op("mlp_branch_forward")
         return definition(x, norm_weight, norm_bias, *weights, path_scale=path_scale, **drop_masks)
     call = MlpCall(x, (norm_weight, norm_bias), weights, path_scale, for_backward=True)
     return call.forward(), call
@@ -60,4 +62,4 @@ def mlp_branch_forward(
 
 def mlp_branch_backward(dy: Array, cache: Any) -> tuple[Array | None, ...]:
     """See `npswin.ops.mlp_branch_backward`."""
-    return cache.backward(dy) if isinstance(cache, MlpCall) else unfused("mlp_branch_backward")(dy, cache)
+    return cache.backward(dy) if isinstance(cache, MlpCall) else unfused_op("mlp_branch_backward")(dy, cache)

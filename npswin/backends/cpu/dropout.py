@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from npswin import ops
-from npswin.backends.cpu.machine.arrays import BLOCK, are_floats, block_count, flat
+from npswin.backends.cpu.machine.arrays import BLOCK, block_count, flat, have_one_float_dtype
 from npswin.backends.cpu.machine.compilation import kernel, view
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.threads import run_parallel
@@ -33,7 +33,7 @@ def _draw(
 def draw_mask(rng: np.random.Generator, shape: tuple[int, ...], rate: float, dtype: Any) -> Array:
     """See `npswin.ops.draw_mask`; the generator's numbers are NumPy's, one after the other."""
     mask = empty(shape, dtype)
-    if not are_floats(mask):
+    if not have_one_float_dtype(mask):
         return ops.draw_mask(rng, shape, rate, dtype)
     uniform, keep_probability, number = rng.random(shape), 1 - rate, mask.dtype.type
     run_parallel(
@@ -56,7 +56,7 @@ def _multiplied(x: Array, mask: Array | None) -> Array:
     """x · mask, or x itself where there is no mask."""
     if mask is None:
         return x
-    if x.shape != mask.shape or not are_floats(x, mask):
+    if x.shape != mask.shape or not have_one_float_dtype(x, mask):
         return x * mask
     y = empty(x.shape, x.dtype)
     run_parallel(_multiply, block_count(x), 0, x.dtype, flat(x), flat(mask), y.reshape(-1))

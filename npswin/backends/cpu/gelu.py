@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from npswin.backends.cpu.machine.arrays import BLOCK, block_count, flat, flat_derivative
+from npswin.backends.cpu.machine.arrays import BLOCK, block_count, checked_flat_dy, flat
 from npswin.backends.cpu.machine.compilation import kernel, view
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.threads import run_parallel
-from npswin.backends.cpu.simd.elementary_functions import gelu_slope, normal_cdf
+from npswin.backends.cpu.simd.elementary_functions import normal_cdf, normal_cdf_and_gelu_derivative
 from npswin.types import Array
 
 
@@ -24,7 +24,7 @@ def _backward(first: int, stop: int, part: int, scratch: Array, x: Array, dy: Ar
     start = first * BLOCK
     source, dy_block, out = view(x, start, count), view(dy, start, count), view(dx, start, count)
     for i in range(count):
-        out[i] = dy_block[i] * gelu_slope(source[i])[1]
+        out[i] = dy_block[i] * normal_cdf_and_gelu_derivative(source[i])[1]
 
 
 def gelu_forward(x: Array) -> tuple[Array, Any]:
@@ -38,5 +38,5 @@ def gelu_forward(x: Array) -> tuple[Array, Any]:
 def gelu_backward(dy: Array, cache: Any) -> Array:
     """See `npswin.ops.gelu_backward`."""
     dx = empty(cache.shape, cache.dtype)
-    run_parallel(_backward, block_count(dy), 0, dy.dtype, cache, flat_derivative(dy, cache.size, cache.dtype), dx)
+    run_parallel(_backward, block_count(dy), 0, dy.dtype, cache, checked_flat_dy(dy, cache.size, cache.dtype), dx)
     return dx.reshape(dy.shape)

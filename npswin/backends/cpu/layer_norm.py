@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends.cpu.machine.arrays import check_dtypes, flat, flat_derivative, flat_norm
+from npswin.backends.cpu.machine.arrays import check_dtypes, checked_flat_dy, flat, flat_norm_parameters
 from npswin.backends.cpu.machine.compilation import kernel, view
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.threads import part_count, run_parallel, thread_count
@@ -88,7 +88,7 @@ def layer_norm_forward(x: Array, weight: Array, bias: Array, eps: float = 1e-5) 
     """See `npswin.ops.layer_norm_forward`."""
     check_dtypes(x, weight, bias)
     y, channels = empty(x.shape, x.dtype), x.shape[-1]
-    weight, bias = flat_norm((weight, bias), channels, x)
+    weight, bias = flat_norm_parameters((weight, bias), channels, x)
     shape, x = x.shape, flat(x)
     tokens = x.size // channels
     stats = empty(2 * tokens, x.dtype)
@@ -102,7 +102,7 @@ def layer_norm_forward(x: Array, weight: Array, bias: Array, eps: float = 1e-5) 
 def layer_norm_backward(dy: Array, cache: Any) -> tuple[Array, Array, Array]:
     """See `npswin.ops.layer_norm_backward`."""
     x, shape, weight, stats = cache
-    dx, channels, dy = empty(shape, x.dtype), shape[-1], flat_derivative(dy, x.size, x.dtype)
+    dx, channels, dy = empty(shape, x.dtype), shape[-1], checked_flat_dy(dy, x.size, x.dtype)
     blocks = -(-x.size // channels // BLOCK)
     threads = thread_count()
     sums = empty((part_count(blocks, threads), 2, channels), x.dtype)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from npswin.backends.cpu.fused.mlp import MlpCall
-from npswin.backends.cpu.unfused import unfused
+from npswin.backends.cpu.unfused_op import unfused_op
 from npswin.types import Array
 
 
@@ -15,7 +15,7 @@ def mlp(x: Array, *weights: Any) -> Array:
 def mlp_forward(x: Array, *weights: Any, **drop_masks: Array | None) -> tuple[Array, Any]:
     """See `npswin.ops.mlp_forward`; with dropout, it is not fused."""
     if any(mask is not None for mask in drop_masks.values()):
-        return unfused("mlp_forward")(x, *weights, **drop_masks)
+        return unfused_op("mlp_forward")(x, *weights, **drop_masks)
     call = MlpCall(x, None, weights, for_backward=True)
     return call.forward(), call
 
@@ -23,6 +23,6 @@ def mlp_forward(x: Array, *weights: Any, **drop_masks: Array | None) -> tuple[Ar
 def mlp_backward(dy: Array, cache: Any) -> tuple[Any, ...]:
     """See `npswin.ops.mlp_backward`."""
     if not isinstance(cache, MlpCall):
-        return unfused("mlp_backward")(dy, cache)
+        return unfused_op("mlp_backward")(dy, cache)
     dx, _, _, *gradients = cache.backward(dy)
     return dx, *gradients

@@ -8,7 +8,7 @@ import numpy as np
 
 from npswin import ops
 from npswin.backends.cpu.machine.array_list import PIECE, addresses_of, numbers_at, pieces
-from npswin.backends.cpu.machine.arrays import are_floats, flat
+from npswin.backends.cpu.machine.arrays import flat, have_one_float_dtype
 from npswin.backends.cpu.machine.compilation import kernel, view
 from npswin.backends.cpu.machine.threads import run_parallel
 from npswin.types import Array
@@ -20,7 +20,7 @@ def _in_place(updated: Sequence[Array], read: Sequence[Array]) -> bool:
     Others are left to the definition in `npswin.ops`, which computes or refuses them.
     """
     kinds = {(array.shape, array.dtype) for array in (*updated, *read)}
-    return len(kinds) == 1 and are_floats(*updated) and all(array.flags.carray for array in updated)
+    return len(kinds) == 1 and have_one_float_dtype(*updated) and all(array.flags.carray for array in updated)
 
 
 class _AdamWFactors(NamedTuple):
@@ -106,7 +106,7 @@ def adamw_update_all(
     if not math.isfinite(grad_scale):
         return None
     columns = params, ms, vs, grads, weight_decays
-    alike = len({len(column) for column in columns}) == 1 and are_floats(*params)
+    alike = len({len(column) for column in columns}) == 1 and have_one_float_dtype(*params)
     if not alike or not all(_in_place((param, m, v), (grad,)) for param, m, v, grad, _ in zip(*columns, strict=True)):
         return ops.adamw_update_all(params, grads, ms, vs, lr, beta1, beta2, eps, weight_decays, step, grad_scale)
     dtype = params[0].dtype
@@ -197,7 +197,7 @@ def ema_update(average: Array, param: Array, decay: float) -> None:
 def ema_update_all(averages: Sequence[Array], params: Sequence[Array], decay: float) -> None:
     """See `npswin.ops.ema_update_all`."""
     pairs = list(zip(averages, params, strict=True))
-    if not are_floats(*params) or not all(_in_place((average,), (param,)) for average, param in pairs):
+    if not have_one_float_dtype(*params) or not all(_in_place((average,), (param,)) for average, param in pairs):
         return ops.ema_update_all(averages, params, decay)
     dtype, read = params[0].dtype, [flat(param) for param in params]
     work, tensors = pieces(tuple(param.size for param in params)), addresses_of([*averages, *read])

@@ -7,7 +7,7 @@ import numpy as np
 
 from npswin import ops
 from npswin.backends.cpu.fused.gathered_linear import GatheredLinearCall, check_weight
-from npswin.backends.cpu.tile.token_moves import inverse_table, moved_tokens
+from npswin.backends.cpu.tile.token_moves import gather_tokens, inverse_table
 from npswin.ops.patch_merging import GROUP_ORDER
 from npswin.types import Array
 
@@ -23,7 +23,7 @@ def _concat_tables(height: int, width: int) -> tuple[Array, Array]:
 def patch_concat_forward(x: Array) -> tuple[Array, Any]:
     """See `npswin.ops.patch_concat_forward`."""
     batch, height, width, channels = x.shape
-    y = moved_tokens(x, _concat_tables(height, width)[0], height * width, channels)
+    y = gather_tokens(x, _concat_tables(height, width)[0], height * width, channels)
     return y.reshape(batch, -(-height // 2), -(-width // 2), 4 * channels), (height, width)
 
 
@@ -31,7 +31,7 @@ def patch_concat_backward(dy: Array, cache: Any) -> Array:
     """See `npswin.ops.patch_concat_backward`."""
     table, inverse = _concat_tables(*cache)
     channels = dy.shape[-1] // 4
-    return moved_tokens(dy, inverse, len(table), channels).reshape(-1, *cache, channels)
+    return gather_tokens(dy, inverse, len(table), channels).reshape(-1, *cache, channels)
 
 
 @lru_cache(maxsize=64)

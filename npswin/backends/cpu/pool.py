@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from npswin.backends.cpu.machine.arrays import flat, flat_derivative
+from npswin.backends.cpu.machine.arrays import checked_flat_dy, flat
 from npswin.backends.cpu.machine.compilation import kernel, view
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.threads import run_parallel
@@ -47,6 +47,6 @@ def mean_pool_forward(x: Array) -> tuple[Array, Any]:
 def mean_pool_backward(dy: Array, cache: Any) -> Array:
     """See `npswin.ops.mean_pool_backward`."""
     batch, height, width, channels = cache
-    dx, dy = empty(cache, dy.dtype), flat_derivative(dy, batch * channels, dy.dtype)
+    dx, dy = empty(cache, dy.dtype), checked_flat_dy(dy, batch * channels, dy.dtype)
     run_parallel(_backward, batch, 0, dy.dtype, dy, dx.reshape(-1), height * width, channels)
     return dx

@@ -3,7 +3,7 @@
 from typing import Any
 
 from npswin import ops
-from npswin.backends.cpu.machine.arrays import are_floats, flat
+from npswin.backends.cpu.machine.arrays import flat, have_one_float_dtype
 from npswin.backends.cpu.machine.compilation import kernel, view
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.threads import run_parallel
@@ -33,7 +33,7 @@ def _add_to_table(first: int, stop: int, part: int, scratch: Array, dbias: Array
 
 def position_bias_forward(table: Array, window_size: int) -> tuple[Array, Any]:
     """See `npswin.ops.position_bias_forward`; a table of all pairs is the bias as it is."""
-    if table.shape == (window_size**2, window_size**2) or not are_floats(table):
+    if table.shape == (window_size**2, window_size**2) or not have_one_float_dtype(table):
         return ops.position_bias_forward(table, window_size)
     index, rows = relative_position_index(window_size), (2 * window_size - 1) ** 2
     if len(table) != rows:
@@ -46,7 +46,7 @@ def position_bias_forward(table: Array, window_size: int) -> tuple[Array, Any]:
 def position_bias_backward(dbias: Array, cache: Any) -> Array:
     """See `npswin.ops.position_bias_backward`."""
     index, table = cache
-    if index is None or not are_floats(dbias, table):
+    if index is None or not have_one_float_dtype(dbias, table):
         return ops.position_bias_backward(dbias, cache)
     dtable = empty(table.shape, table.dtype)
     run_parallel(_add_to_table, len(dbias), 0, table.dtype, flat(dbias), flat(index), dtable.reshape(-1))

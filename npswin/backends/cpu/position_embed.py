@@ -3,7 +3,7 @@
 from typing import Any
 
 from npswin import ops
-from npswin.backends.cpu.machine.arrays import are_floats, flat
+from npswin.backends.cpu.machine.arrays import flat, have_one_float_dtype
 from npswin.backends.cpu.machine.compilation import kernel, view
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.threads import run_parallel
@@ -39,7 +39,7 @@ def _sum_images(first: int, stop: int, part: int, scratch: Array, dy: Array, dem
 
 def position_embed_forward(x: Array, table: Array, grid: tuple[int, int]) -> tuple[Array, Any]:
     """See `npswin.ops.position_embed_forward`."""
-    if not are_floats(x, table):
+    if not have_one_float_dtype(x, table):
         return ops.position_embed_forward(x, table, grid)
     embedding, resize_cache = table.reshape(1, *grid, -1), None
     if x.shape[1:3] != grid:
@@ -53,7 +53,7 @@ def position_embed_forward(x: Array, table: Array, grid: tuple[int, int]) -> tup
 
 def position_embed_backward(dy: Array, cache: Any) -> tuple[Array, Array]:
     """See `npswin.ops.position_embed_backward`."""
-    if not are_floats(dy):
+    if not have_one_float_dtype(dy):
         return ops.position_embed_backward(dy, cache)
     table_shape, resize_cache = cache
     dembedding = empty((1, *dy.shape[1:]), dy.dtype)

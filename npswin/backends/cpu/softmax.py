@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from npswin.backends.cpu.machine.arrays import flat, flat_derivative
+from npswin.backends.cpu.machine.arrays import checked_flat_dy, flat
 from npswin.backends.cpu.machine.compilation import kernel, view
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.threads import run_parallel
@@ -53,6 +53,6 @@ def softmax_backward(dy: Array, cache: Any) -> Array:
     dx, columns = empty(dy.shape, dy.dtype), dy.shape[-1]
     run_parallel(
         *(_backward, dy.size // columns, 0, dy.dtype, flat(cache)),
-        *(flat_derivative(dy, cache.size, cache.dtype), dx.reshape(-1), columns),
+        *(checked_flat_dy(dy, cache.size, cache.dtype), dx.reshape(-1), columns),
     )
     return dx

@@ -3,7 +3,7 @@
 from typing import Any
 
 from npswin.backends.cpu.fused.attention import AttentionCall
-from npswin.backends.cpu.unfused import unfused
+from npswin.backends.cpu.unfused_op import unfused_op
 from npswin.ops.window_attention import AttentionSpec, AttentionWeights
 from npswin.types import Array
 
@@ -18,7 +18,7 @@ def window_attention_forward(
 ) -> tuple[Array, Any]:
     """See `npswin.ops.window_attention_forward`; with dropout, it is not fused."""
     if any(mask is not None for mask in drop_masks.values()):
-        return unfused("window_attention_forward")(x, *weights, spec=spec, **drop_masks)
+        return unfused_op("window_attention_forward")(x, *weights, spec=spec, **drop_masks)
     call = AttentionCall(x, None, AttentionWeights(*weights), spec, for_backward=True)
     return call.forward(), call
 
@@ -26,6 +26,6 @@ def window_attention_forward(
 def window_attention_backward(dy: Array, cache: Any) -> tuple[Any, ...]:
     """See `npswin.ops.window_attention_backward`."""
     if not isinstance(cache, AttentionCall):
-        return unfused("window_attention_backward")(dy, cache)
+        return unfused_op("window_attention_backward")(dy, cache)
     dx, _, _, *gradients = cache.backward(dy)
     return dx, *gradients

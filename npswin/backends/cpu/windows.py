@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Any
 
-from npswin.backends.cpu.tile.token_moves import inverse_table, moved_tokens
+from npswin.backends.cpu.tile.token_moves import gather_tokens, inverse_table
 from npswin.backends.cpu.tile.window_tokens import window_positions
 from npswin.types import Array
 
@@ -19,13 +19,13 @@ def _partition(x: Array, window_size: int, shift_size: int) -> Array:
     """(B, H, W, C) -> (B·nW, N, C)."""
     _, height, width, channels = x.shape
     table, _ = _tables(height, width, window_size, shift_size)
-    return moved_tokens(x, table, height * width, channels).reshape(-1, window_size**2, channels)
+    return gather_tokens(x, table, height * width, channels).reshape(-1, window_size**2, channels)
 
 
 def _reverse(windows: Array, size: tuple[int, int], window_size: int, shift_size: int) -> Array:
     """(B·nW, N, C) -> (B, H, W, C)."""
     table, inverse = _tables(*size, window_size, shift_size)
-    return moved_tokens(windows, inverse, len(table), windows.shape[-1]).reshape(-1, *size, windows.shape[-1])
+    return gather_tokens(windows, inverse, len(table), windows.shape[-1]).reshape(-1, *size, windows.shape[-1])
 
 
 def window_partition_forward(x: Array, window_size: int, shift_size: int) -> tuple[Array, Any]:

@@ -5,8 +5,8 @@ from typing import Any
 from npswin.backends.cuda.fused.attention import fused_attention_backward, fused_attention_forward, is_fused
 from npswin.backends.cuda.fused.mlp import fused_mlp_backward, fused_mlp_forward
 from npswin.backends.cuda.layer_norm import layer_norm_backward, layer_norm_forward
-from npswin.backends.cuda.residual import scaled
-from npswin.backends.cuda.unfused import unfused
+from npswin.backends.cuda.residual import scale_per_image
+from npswin.backends.cuda.unfused_op import unfused_op
 from npswin.devices import cupy
 from npswin.ops.window_attention import AttentionSpec, AttentionWeights
 
@@ -23,7 +23,7 @@ def attention_branch_forward(
     """See `npswin.ops.attention_branch_forward`; with dropout or a very large window, it is not fused."""
     parameters = AttentionWeights(*weights)
     if not is_fused(x, parameters, spec, drop_masks):
-        definition = unfused("attention_branch_forward")
+        definition = unfused_op("attention_branch_forward")
         y, cache = definition(x, norm_weight, norm_bias, *weights, spec=spec, path_scale=path_scale, **drop_masks)
         return y, (None, cache, None)
     x = cupy().ascontiguousarray(x)
@@ -36,9 +36,9 @@ def attention_branch_backward(dy: Any, cache: Any) -> tuple[Any, ...]:
     """See `npswin.ops.attention_branch_backward`."""
     norm_cache, cache, path_scale = cache
     if norm_cache is None:
-        return unfused("attention_branch_backward")(dy, cache)
+        return unfused_op("attention_branch_backward")(dy, cache)
     dy = cupy().ascontiguousarray(dy)
-    dnormed, *dattention = fused_attention_backward(scaled(dy, path_scale), cache)
+    dnormed, *dattention = fused_attention_backward(scale_per_image(dy, path_scale), cache)
     return *layer_norm_backward(dnormed, norm_cache, shortcut=dy), *dattention
 
 
@@ -47,7 +47,7 @@ def mlp_branch_forward(
 ) -> tuple[Any, Any]:
     """See `npswin.ops.mlp_branch_forward`; with dropout, it is not fused."""
     if any(mask is not None for mask in drop_masks.values()):
-        definition = unfused("mlp_branch_forward")
+        definition = unfused_op("mlp_branch_forward")
         y, cache = definition(x, norm_weight, norm_bias, *weights, path_scale=path_scale, **drop_masks)
         return y, (None, cache, None)
     x = cupy().ascontiguousarray(x)
@@ -60,7 +60,7 @@ def mlp_branch_backward(dy: Any, cache: Any) -> tuple[Any, ...]:
     """See `npswin.ops.mlp_branch_backward`."""
     norm_cache, cache, path_scale = cache
     if norm_cache is None:
-        return unfused("mlp_branch_backward")(dy, cache)
+        return unfused_op("mlp_branch_backward")(dy, cache)
     dy = cupy().ascontiguousarray(dy)
-    dnormed, *dmlp = fused_mlp_backward(scaled(dy, path_scale), cache)
+    dnormed, *dmlp = fused_mlp_backward(scale_per_image(dy, path_scale), cache)
     return *layer_norm_backward(dnormed, norm_cache, shortcut=dy), *dmlp

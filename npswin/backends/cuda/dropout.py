@@ -13,7 +13,7 @@ def draw_mask(rng: Any, shape: tuple[int, ...], rate: float, dtype: Any) -> Any:
     return mask
 
 
-def multiplied(x: Any, factor: Any, repeat: int) -> Any:
+def multiply_repeated(x: Any, factor: Any, repeat: int) -> Any:
     """x · factor, with one factor for each `repeat` numbers of x."""
     y = cupy().empty(x.shape, x.dtype)
     if factor.size * repeat != x.size:
@@ -24,7 +24,7 @@ def multiplied(x: Any, factor: Any, repeat: int) -> Any:
 
 def dropout_forward(x: Any, mask: Any) -> tuple[Any, Any]:
     """See `npswin.ops.dropout_forward`."""
-    return (x if mask is None else multiplied(cupy().ascontiguousarray(x), mask, 1)), mask
+    return (x if mask is None else multiply_repeated(cupy().ascontiguousarray(x), mask, 1)), mask
 
 
 def dropout_backward(dy: Any, cache: Any) -> Any:

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from npswin.backends.cuda.runtime.launch import blocks, check_shape, launch
+from npswin.backends.cuda.runtime.launch import blocks, check_array_shape, launch
 from npswin.devices import cupy
 
 
-def biased_gelu(h: Any, bias: Any = None) -> Any:
+def add_bias_then_gelu(h: Any, bias: Any = None) -> Any:
     """GELU(h + bias); h gets its bias in place."""
-    check_shape("bias", bias, h.shape[-1:])
+    check_array_shape("bias", bias, h.shape[-1:])
     y = cupy().empty(h.shape, h.dtype)
     launch("elementwise", "gelu_forward", h.dtype, blocks(h.size), (h, bias, y, h.size, h.shape[-1]))
     return y
@@ -17,13 +17,13 @@ def biased_gelu(h: Any, bias: Any = None) -> Any:
 def gelu_forward(x: Any) -> tuple[Any, Any]:
     """See `npswin.ops.gelu_forward`."""
     x = cupy().ascontiguousarray(x)
-    return biased_gelu(x), x
+    return add_bias_then_gelu(x), x
 
 
 def gelu_backward(dy: Any, cache: Any) -> Any:
     """See `npswin.ops.gelu_backward`."""
     cp = cupy()
-    check_shape("dy", dy, cache.shape)
+    check_array_shape("dy", dy, cache.shape)
     dx = cp.empty(dy.shape, dy.dtype)
     launch("elementwise", "gelu_backward", dy.dtype, blocks(dy.size), (cp.ascontiguousarray(dy), cache, dx, dy.size))
     return dx

@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from npswin.backends.cuda.runtime.launch import WARP, blocks, check_shape, launch, shares, sum_dtype, sum_rows
+from npswin.backends.cuda.runtime.launch import (
+    WARP,
+    add_partial_sums,
+    blocks,
+    check_array_shape,
+    launch,
+    reduction_splits,
+    sum_dtype,
+)
 from npswin.devices import cupy
 
 EPS = 1e-5
@@ -12,8 +20,8 @@ _TOKENS = 8  # of a block: a warp each
 def layer_norm_forward(x: Any, weight: Any, bias: Any, eps: float = EPS) -> tuple[Any, Any]:
     """See `npswin.ops.layer_norm_forward`."""
     cp, channels = cupy(), x.shape[-1]
-    check_shape("weight", weight, (channels,))
-    check_shape("bias", bias, (channels,))
+    check_array_shape("weight", weight, (channels,))
+    check_array_shape("bias", bias, (channels,))
     x, tokens = cp.ascontiguousarray(x), x.size // channels
     y, stats = cp.empty(x.shape, x.dtype), cp.empty((tokens, 2), sum_dtype(x.dtype))
     args = x, weight, bias, y, stats, tokens, channels, eps
@@ -24,8 +32,8 @@ def layer_norm_forward(x: Any, weight: Any, bias: Any, eps: float = EPS) -> tupl
 def layer_norm_backward(dy: Any, cache: Any, shortcut: Any = None) -> tuple[Any, Any, Any]:
     """See `npswin.ops.layer_norm_backward`; `shortcut` is added to dx."""
     cp, (x, weight, stats) = cupy(), cache
-    check_shape("dy", dy, x.shape)
-    check_shape("shortcut", shortcut, x.shape)
+    check_array_shape("dy", dy, x.shape)
+    check_array_shape("shortcut", shortcut, x.shape)
     dy, channels, tokens = cp.ascontiguousarray(dy), x.shape[-1], len(stats)
     dx = cp.empty(x.shape, x.dtype)
     args = dy, x, weight, stats, shortcut, dx, tokens, channels
@@ -37,8 +45,8 @@ def merging_norm_forward(x: Any, weight: Any, bias: Any) -> tuple[Any, Any]:
     """Layer normalization of the 2×2 groups of a map, (B, ⌈H/2⌉, ⌈W/2⌉, 4C), which are never side by side in memory."""
     cp, (batch, height, width, channels) = cupy(), x.shape
     y = cp.empty((batch, -(-height // 2), -(-width // 2), 4 * channels), x.dtype)
-    check_shape("weight", weight, y.shape[-1:])
-    check_shape("bias", bias, y.shape[-1:])
+    check_array_shape("weight", weight, y.shape[-1:])
+    check_array_shape("bias", bias, y.shape[-1:])
     x, groups = cp.ascontiguousarray(x), y.size // y.shape[-1]
     stats = cp.empty((groups, 2), sum_dtype(x.dtype))
     args = x, weight, bias, y, stats, groups, height, width, channels, EPS
@@ -58,8 +66,8 @@ def merging_norm_backward(dy: Any, cache: Any) -> tuple[Any, Any, Any]:
 def _parameter_sums(name: str, dy: Any, x: Any, stats: Any, sizes: tuple[int, ...]) -> tuple[Any, Any]:
     """dweight and dbias."""
     channels = dy.shape[-1]
-    partial = cupy().empty((shares(len(stats)), 2, channels), stats.dtype)
+    partial = cupy().empty((reduction_splits(len(stats)), 2, channels), stats.dtype)
     grid = -(-channels // WARP), len(partial)
     launch("layer_norm", name, x.dtype, grid, (dy, x, stats, partial, *sizes), (WARP, 8))
-    dweight, dbias = sum_rows(partial)
+    dweight, dbias = add_partial_sums(partial)
     return dweight, dbias

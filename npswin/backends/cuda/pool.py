@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from npswin.backends.cuda.runtime.launch import blocks, check_shape, launch
+from npswin.backends.cuda.runtime.launch import blocks, check_array_shape, launch
 from npswin.devices import cupy
 
 
@@ -18,7 +18,7 @@ def mean_pool_forward(x: Any) -> tuple[Any, Any]:
 def mean_pool_backward(dy: Any, cache: Any) -> Any:
     """See `npswin.ops.mean_pool_backward`."""
     cp, (batch, height, width, channels) = cupy(), cache
-    check_shape("dy", dy, (batch, channels))
+    check_array_shape("dy", dy, (batch, channels))
     dx = cp.empty(cache, dy.dtype)
     args = cp.ascontiguousarray(dy), dx, dx.size, height * width, channels
     launch("pool", "mean_pool_backward", dy.dtype, blocks(dx.size), args)

@@ -7,7 +7,7 @@ import numpy as np
 
 from npswin.backends.cuda.runtime.constants import constant
 from npswin.backends.cuda.runtime.matrix_product import product
-from npswin.backends.cuda.unfused import unfused
+from npswin.backends.cuda.unfused_op import unfused_op
 from npswin.devices import cupy
 from npswin.ops import position_bias
 
@@ -22,7 +22,7 @@ def _readers(window_size: int) -> Any:
 
 def position_bias_forward(table: Any, window_size: int) -> tuple[Any, Any]:
     """See `npswin.ops.position_bias_forward`."""
-    bias, _ = unfused("position_bias_forward")(table, window_size)
+    bias, _ = unfused_op("position_bias_forward")(table, window_size)
     return cupy().ascontiguousarray(bias), (window_size, table)
 
 

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from npswin.backends.cuda.unfused import unfused
+from npswin.backends.cuda.unfused_op import unfused_op
 
 
 def position_embed_forward(x: Any, table: Any, grid: tuple[int, int]) -> tuple[Any, Any]:
     """See `npswin.ops.position_embed_forward`."""
-    y, cache = unfused("position_embed_forward")(x.astype(table.dtype, copy=False), table, grid)
+    y, cache = unfused_op("position_embed_forward")(x.astype(table.dtype, copy=False), table, grid)
     return y.astype(x.dtype, copy=False), (table.dtype, cache)
 
 
 def position_embed_backward(dy: Any, cache: Any) -> tuple[Any, Any]:
     """See `npswin.ops.position_embed_backward`."""
     dtype, cache = cache
-    return dy, unfused("position_embed_backward")(dy.astype(dtype, copy=False), cache)[1]
+    return dy, unfused_op("position_embed_backward")(dy.astype(dtype, copy=False), cache)[1]

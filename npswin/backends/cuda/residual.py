@@ -2,21 +2,21 @@
 
 from typing import Any
 
-from npswin.backends.cuda.dropout import multiplied
-from npswin.backends.cuda.runtime.launch import blocks, check_shape, launch
+from npswin.backends.cuda.dropout import multiply_repeated
+from npswin.backends.cuda.runtime.launch import blocks, check_array_shape, launch
 from npswin.devices import cupy
 
 
-def scaled(x: Any, path_scale: Any) -> Any:
+def scale_per_image(x: Any, path_scale: Any) -> Any:
     """s · x with one s an image, or x itself where there is no drop path."""
-    return x if path_scale is None else multiplied(x, path_scale, x.size // max(1, len(x)))
+    return x if path_scale is None else multiply_repeated(x, path_scale, x.size // max(1, len(x)))
 
 
 def residual_forward(shortcut: Any, branch: Any, path_scale: Any = None) -> tuple[Any, Any]:
     """See `npswin.ops.residual_forward`."""
     cp = cupy()
-    check_shape("shortcut", shortcut, branch.shape)
-    check_shape("path_scale", path_scale, branch.shape[:1])
+    check_array_shape("shortcut", shortcut, branch.shape)
+    check_array_shape("path_scale", path_scale, branch.shape[:1])
     shortcut, branch = cp.ascontiguousarray(shortcut), cp.ascontiguousarray(branch)
     y = cp.empty(branch.shape, branch.dtype)
     sizes = y.size, 1, y.size // max(1, len(y))
@@ -26,4 +26,4 @@ def residual_forward(shortcut: Any, branch: Any, path_scale: Any = None) -> tupl
 
 def residual_backward(dy: Any, cache: Any) -> tuple[Any, Any]:
     """See `npswin.ops.residual_backward`."""
-    return dy, scaled(cupy().ascontiguousarray(dy), cache)
+    return dy, scale_per_image(cupy().ascontiguousarray(dy), cache)

@@ -16,7 +16,7 @@ from npswin.types import Array
 from npswin.verify.gradcheck.diagnosis import Failure, diagnose, explain, hint_at, summarize
 from npswin.verify.gradcheck.differences import SMALLEST_SHARE, STEPS, Evidence, central_difference, complex_step
 from npswin.verify.gradcheck.directions import DirectionSet, direction_sets
-from npswin.verify.gradcheck.problem import Direction, Problem
+from npswin.verify.gradcheck.problem import Direction, ScalarLoss
 from npswin.verify.gradcheck.report import Element, GradcheckError, GradcheckReport, TensorCheck
 
 TOLERANCES = {"central": 1e-6, "complex": 1e-11}
@@ -84,7 +84,7 @@ def gradcheck(
     step = STEPS[method] if step is None else step
     if not 0 < step < np.inf:
         raise ValueError(f"step: got {step}, expected a positive number")
-    problem = Problem(layer_or_function, inputs, seed)
+    problem = ScalarLoss(layer_or_function, inputs, seed)
     if method == "complex" and problem.params and problem.layer.params is not problem.params:
         raise ValueError(
             "method: got 'complex' with a layer that creates `params` at each access, "
@@ -115,7 +115,7 @@ class _Check:
     """Compares the backward pass's gradients of a problem with its forward pass."""
 
     def __init__(
-        self, problem: Problem, gradients: dict[str, Array], method: str, step: float, tolerance: float, seed: int
+        self, problem: ScalarLoss, gradients: dict[str, Array], method: str, step: float, tolerance: float, seed: int
     ) -> None:
         self.problem, self.gradients = problem, gradients
         self.method, self.step, self.tolerance, self.seed = method, step, tolerance, seed

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.gradcheck.problem import Direction, Problem
+from npswin.verify.gradcheck.problem import Direction, ScalarLoss
 
 STEPS = {"central": 2e-5, "complex": 1e-30}
 STEP_FACTORS = (1.0, 0.2, 0.04)  # of the longest step
@@ -51,7 +51,7 @@ class Evidence:
 
 
 def central_difference(
-    problem: Problem, direction: Direction, step: float, expected: float, tolerance: float
+    problem: ScalarLoss, direction: Direction, step: float, expected: float, tolerance: float
 ) -> tuple[float, Evidence | None]:
     """Central differences with shorter and shorter steps, until one agrees with the backward pass.
 
@@ -86,7 +86,7 @@ def central_difference(
     return nearest, Evidence(steps, tuple(estimates), *slopes[1], kinks, noise)
 
 
-def complex_step(problem: Problem, direction: Direction, step: float) -> float:
+def complex_step(problem: ScalarLoss, direction: Direction, step: float) -> float:
     """The complex-step derivative of L along a direction."""
     return float(np.vdot(problem.weights, problem.imaginary_output(direction, step)) / step)
 
@@ -106,7 +106,7 @@ def _kinks(r: Array, slope_differences: list[Array], fourth_differences: list[Ar
 
 
 def _noise(
-    problem: Problem, fourth_differences: list[Array], steps: Sequence[float], estimates: Sequence[float]
+    problem: ScalarLoss, fourth_differences: list[Array], steps: Sequence[float], estimates: Sequence[float]
 ) -> float:
     """The attribute `noise` of `Evidence`: the largest of four measures, as each may be too small by chance.
 

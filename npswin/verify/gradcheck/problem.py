@@ -15,7 +15,7 @@ from npswin.types import Array
 Direction: TypeAlias = Mapping[str, Array]  # by tensor name the change of a tensor; the others do not change
 
 
-class Problem:
+class ScalarLoss:
     """L = Σ r·y for random numbers r of y's shape, as a function of the tensors.
 
     Attributes:

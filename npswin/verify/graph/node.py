@@ -9,7 +9,7 @@ from typing import Any
 from npswin.types import Array
 
 Shape = tuple[int, ...]
-GRADIENT = "grad/"  # prefix of a tensor's name, for the derivative of the loss by the tensor
+GRADIENT_PREFIX = "grad/"  # prefix of a tensor's name, for the derivative of the loss by the tensor
 
 
 def summed_where_repeated(y: Shape, *inputs: Shape) -> tuple[int, ...]:

@@ -113,7 +113,7 @@ def _rms(array: Array) -> float:
     return float(np.sqrt(np.vdot(flat, flat) / flat.size)) if flat.size else 0.0
 
 
-def is_exact_in(precision: str, array: Array) -> bool:
+def is_representable_in(precision: str, array: Array) -> bool:
     """Whether a precision represents every number of an array exactly."""
     finite = array[np.isfinite(array)]
     with np.errstate(over="ignore"):

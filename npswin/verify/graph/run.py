@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph.node import GRADIENT, Graph, Node
+from npswin.verify.graph.node import GRADIENT_PREFIX, Graph, Node
 from npswin.verify.graph.precision import FLOAT64, Arithmetic, storage_roundoff
 
 CACHED_NODES = 4  # whose derivatives are cached
@@ -67,7 +67,7 @@ class Run:
 
     def gradient(self, name: str) -> Array:
         """The given gradient by this tensor; else the computed one."""
-        return self.value(GRADIENT + name)
+        return self.value(GRADIENT_PREFIX + name)
 
     def _order(self, name: str) -> list[str]:
         """The tensors to compute for this one, in order; itself last."""
@@ -96,20 +96,20 @@ class Run:
         Raises:
             KeyError: a source, which is not computed.
         """
-        if not name.startswith(GRADIENT):
+        if not name.startswith(GRADIENT_PREFIX):
             node = self.graph.nodes[name]
             if node.operation is None:
                 raise KeyError(name)
             return list(node.inputs)
         inputs = []
-        for consumer in self.graph.consumers[name.removeprefix(GRADIENT)]:
+        for consumer in self.graph.consumers[name.removeprefix(GRADIENT_PREFIX)]:
             if consumer in self.graph.differentiable:
-                inputs += [GRADIENT + consumer, *self.graph.nodes[consumer].inputs]
+                inputs += [GRADIENT_PREFIX + consumer, *self.graph.nodes[consumer].inputs]
         return inputs
 
     def _compute(self, name: str) -> Array:
-        if name.startswith(GRADIENT):
-            return self._compute_gradient(name.removeprefix(GRADIENT))
+        if name.startswith(GRADIENT_PREFIX):
+            return self._compute_gradient(name.removeprefix(GRADIENT_PREFIX))
         y, _, terms = self._forward(name)
         return self.arithmetic.store(y, name, terms[0], product=self._multiplies(name), unit=self._unit(name))
 
@@ -151,7 +151,9 @@ class Run:
             total = np.ones((), self.arithmetic.dtype) if last else np.zeros_like(self.value(name))
         rows = self.graph.nodes[name].axes == "parameter"
         product = any(map(self._multiplies, self.graph.consumers[name]))
-        return self.arithmetic.store(total, GRADIENT + name, most, rows, product, self._unit(GRADIENT + name))
+        return self.arithmetic.store(
+            total, GRADIENT_PREFIX + name, most, rows, product, self._unit(GRADIENT_PREFIX + name)
+        )
 
     def _unit(self, name: str) -> float:
         return storage_roundoff(self.stored[name]) if name in self.stored else 0.0
@@ -170,16 +172,16 @@ def differing(graph: Graph, other: Graph, given: Collection[str]) -> set[str]:
     """
     changed = {name for name, node in other.nodes.items() if node is not graph.nodes[name]}
     found = set(changed)
-    gradients = [GRADIENT + name for name in graph.differentiable ^ other.differentiable]
-    gradients += [GRADIENT + read for name in changed for read in graph.nodes[name].inputs]
+    gradients = [GRADIENT_PREFIX + name for name in graph.differentiable ^ other.differentiable]
+    gradients += [GRADIENT_PREFIX + read for name in changed for read in graph.nodes[name].inputs]
     for name, node in other.nodes.items():
         if name in changed or any(read in found and read not in given for read in node.inputs):
             found.add(name)
-            gradients += [GRADIENT + read for read in node.inputs]
+            gradients += [GRADIENT_PREFIX + read for read in node.inputs]
     while gradients:
         name = gradients.pop()
         if name not in found:
             found.add(name)
             if name not in given:
-                gradients += [GRADIENT + read for read in other.nodes[name.removeprefix(GRADIENT)].inputs]
+                gradients += [GRADIENT_PREFIX + read for read in other.nodes[name.removeprefix(GRADIENT_PREFIX)].inputs]
     return found

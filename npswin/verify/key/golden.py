@@ -24,7 +24,7 @@ MINIATURE: dict[str, Any] = {
 }
 
 
-def redraw(model: SwinTransformer, seed: int) -> None:
+def randomize_weights(model: SwinTransformer, seed: int) -> None:
     """Give a model random weights, each of which changes the result noticeably.
 
     In a new model biases are 0, gains 1 and bias tables nearly 0: a port without them would agree. The new weights are

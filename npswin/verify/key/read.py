@@ -11,8 +11,8 @@ import numpy as np
 
 from npswin.models import SwinTransformer
 from npswin.types import Array
-from npswin.verify.graph import GRADIENT, Graph, swin_graph
-from npswin.verify.key.write import FORMAT, POSITIONS, VERSION
+from npswin.verify.graph import GRADIENT_PREFIX, Graph, swin_graph
+from npswin.verify.key.write import FORMAT, POSITIONS_PREFIX, VERSION
 from npswin.weights import TensorFile, WeightFileError
 
 LONGEST_MANIFEST = 64 * 2**20  # bytes
@@ -70,12 +70,12 @@ class AnswerKey:
 
     def positions(self, name: str) -> Array | None:
         """The positions of a thinned tensor's numbers, counted in C order; None for a whole tensor."""
-        positions = self.file.get(POSITIONS + name)
+        positions = self.file.get(POSITIONS_PREFIX + name)
         if positions is None:
             return None
         are_integers = positions.ndim == 1 and np.issubdtype(positions.dtype, np.integer) and positions.size
         if not are_integers or positions.min() < 0 or positions.max() >= prod(self.shapes[name]):
-            raise AnswerKeyError(f"{self.file.path}: {POSITIONS}{name} are not positions in it")
+            raise AnswerKeyError(f"{self.file.path}: {POSITIONS_PREFIX}{name} are not positions in it")
         return positions
 
     @property
@@ -89,11 +89,11 @@ class AnswerKey:
             if name not in listed:
                 raise AnswerKeyError(f"{self.folder / 'manifest.json'}: lacks the tensor {name}")
         for name in listed:
-            if name.removeprefix(GRADIENT) not in self.graph.nodes:
+            if name.removeprefix(GRADIENT_PREFIX) not in self.graph.nodes:
                 raise AnswerKeyError(f"{self.folder / 'manifest.json'}: lists {name}, which the model does not have")
         for name in stored:
             found = self.file.shapes.get(name)
-            thinned = self.file.shapes.get(POSITIONS + name)
+            thinned = self.file.shapes.get(POSITIONS_PREFIX + name)
             if found is None:
                 raise AnswerKeyError(f"{path}: lacks {name}, which is stored according to the manifest")
             if found != (self.shapes[name] if thinned is None else thinned):

@@ -10,7 +10,7 @@ from npswin.devices import to_host
 from npswin.models import SwinTransformer
 from npswin.models.checks import check_images
 from npswin.types import Array
-from npswin.verify.graph import GRADIENT, Arithmetic, Graph, Run, swin_graph
+from npswin.verify.graph import GRADIENT_PREFIX, Arithmetic, Graph, Run, swin_graph
 
 Normalization = tuple[Sequence[float], Sequence[float]]
 Progress = Callable[[str, int, int], None]  # name of the work, steps done, number of steps
@@ -52,11 +52,13 @@ class Trace:
         return {name: array.shape for name, array in named(self).items()}
 
     def __contains__(self, name: str) -> bool:
-        return name in self.tensors or name.removeprefix(GRADIENT) in self.grads
+        return name in self.tensors or name.removeprefix(GRADIENT_PREFIX) in self.grads
 
     def __getitem__(self, name: str) -> Array:
         """A tensor, or a gradient as "grad/" + name."""
-        return self.grads[name.removeprefix(GRADIENT)] if name.startswith(GRADIENT) else self.tensors[name]
+        return (
+            self.grads[name.removeprefix(GRADIENT_PREFIX)] if name.startswith(GRADIENT_PREFIX) else self.tensors[name]
+        )
 
     def positions(self, name: str) -> None:
         """None: a trace has every number of a tensor."""
@@ -121,7 +123,7 @@ def trace(
 
 def named(trace: Trace) -> dict[str, Array]:
     """All tensors of a trace by name, gradients as "grad/" + name."""
-    return trace.tensors | {GRADIENT + name: gradient for name, gradient in trace.grads.items()}
+    return trace.tensors | {GRADIENT_PREFIX + name: gradient for name, gradient in trace.grads.items()}
 
 
 def _check_labels(labels: Array, batch: int, num_classes: int) -> None:

@@ -10,13 +10,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph import GRADIENT, Graph
+from npswin.verify.graph import GRADIENT_PREFIX, Graph
 from npswin.verify.key.trace import Trace, named
 from npswin.weights import save_tensors
 from npswin.weights.files import write_atomically
 
 FORMAT, VERSION = "npswin answer key", 1
-POSITIONS = "positions/"  # prefix of a thinned tensor's name, for the positions of its stored numbers
+POSITIONS_PREFIX = "positions/"  # prefix of a thinned tensor's name, for the positions of its stored numbers
 DIGITS = 9  # of the statistics; every machine that sums in float64 reproduces these
 
 
@@ -47,7 +47,7 @@ def write_key(
         if not any(fnmatch(name, pattern) for name in tensors):
             hint = (
                 "gradients need --backward"
-                if pattern.startswith(GRADIENT) and not trace.grads
+                if pattern.startswith(GRADIENT_PREFIX) and not trace.grads
                 else "such as layers.0.*"
             )
             raise ValueError(f"only: {pattern!r} matches no tensor; {hint}")
@@ -62,7 +62,7 @@ def write_key(
             stored[name] = tensor
             if sample is not None and tensor.size > sample:
                 positions = np.sort(rng.choice(tensor.size, sample, replace=False))
-                stored[POSITIONS + name], stored[name] = positions, tensor.reshape(-1)[positions]
+                stored[POSITIONS_PREFIX + name], stored[name] = positions, tensor.reshape(-1)[positions]
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     text = _json(_manifest(trace, tensors, stored))
@@ -94,7 +94,7 @@ def _manifest(trace: Trace, tensors: dict[str, Array], stored: dict[str, Array])
     graph = trace.graph
     start = "input" if trace.normalization is None else "pixels"
     forward = [_entry(graph, name, tensors, stored) for name in graph.nodes]
-    backward = [_entry(graph, GRADIENT + name, tensors, stored) for name in trace.grads]
+    backward = [_entry(graph, GRADIENT_PREFIX + name, tensors, stored) for name in trace.grads]
     mean_std = None
     if trace.normalization is not None:
         mean_std = {"mean": list(trace.normalization[0]), "std": list(trace.normalization[1])}
@@ -112,11 +112,11 @@ def _manifest(trace: Trace, tensors: dict[str, Array], stored: dict[str, Array])
 
 
 def _entry(graph: Graph, name: str, tensors: dict[str, Array], stored: dict[str, Array]) -> dict[str, Any]:
-    node = graph.nodes[name.removeprefix(GRADIENT)]
+    node = graph.nodes[name.removeprefix(GRADIENT_PREFIX)]
     entry: dict[str, Any] = {"name": name, "shape": list(tensors[name].shape), "axes": node.axes}
-    if name.startswith(GRADIENT):
+    if name.startswith(GRADIENT_PREFIX):
         uses = [use for use in graph.consumers[node.name] if use in graph.differentiable]
-        entry |= {"kind": "gradient", "operation": "backward", "inputs": [GRADIENT + use for use in uses]}
+        entry |= {"kind": "gradient", "operation": "backward", "inputs": [GRADIENT_PREFIX + use for use in uses]}
         entry["formula"] = f"d loss / d {node.name}: what the backward passes of {', '.join(uses) or 'it'} give, summed"
     elif node.operation is None:
         entry["kind"] = "parameter" if node.axes == "parameter" else "source"
@@ -127,8 +127,8 @@ def _entry(graph: Graph, name: str, tensors: dict[str, Array], stored: dict[str,
         settings = {key: _digits(value) if isinstance(value, float) else value for key, value in node.settings.items()}
         entry |= {"settings": settings, "formula": node.formula, "paper": node.source}
     entry["stored"] = name in stored
-    if POSITIONS + name in stored:
-        entry["positions"] = POSITIONS + name
+    if POSITIONS_PREFIX + name in stored:
+        entry["positions"] = POSITIONS_PREFIX + name
     entry["statistics"] = _statistics(tensors[name])
     return entry
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from npswin.ops import residual_backward, residual_forward
 from npswin.types import Array
-from npswin.verify.graph import GRADIENT, Graph, Operation, Run
+from npswin.verify.graph import GRADIENT_PREFIX, Graph, Operation, Run
 from npswin.verify.mistakes.mistake import (
     Changes,
     change_node,
@@ -47,7 +47,7 @@ class FittedMistake:
 def _drop_path(run: Run, symptom: str, found: Array, place: str) -> Fit | None:
     """The branch is multiplied by a factor for each image; Newton's method fits the factors to the symptom."""
     node = run.graph.nodes[place]
-    if not is_output_of(node, "residual") or symptom.startswith(GRADIENT):
+    if not is_output_of(node, "residual") or symptom.startswith(GRADIENT_PREFIX):
         return None
     batch = len(run.value(node.inputs[0]))
     if found.shape[:1] != (batch,):
@@ -127,7 +127,7 @@ def _extra_bias(run: Run, name: str, found: Array, place: str) -> Fit | None:
 
 
 def _factor(run: Run, name: str, found: Array, place: str) -> Fit | None:
-    if found.size < 4 or not (place == name or name.startswith(GRADIENT)):
+    if found.size < 4 or not (place == name or name.startswith(GRADIENT_PREFIX)):
         return None
     right = run.compute(name)
     squares = (right * right).sum()
@@ -137,18 +137,18 @@ def _factor(run: Run, name: str, found: Array, place: str) -> Fit | None:
     if not np.isfinite(factor) or factor == 0 or abs(factor - 1) < SMALLEST_CHANGE:
         return None
     detail = f"by {factor:.6g}"
-    if name.startswith(GRADIENT):
-        return detail, _scaled_gradient(run.graph, name.removeprefix(GRADIENT), factor)
+    if name.startswith(GRADIENT_PREFIX):
+        return detail, _scaled_gradient(run.graph, name.removeprefix(GRADIENT_PREFIX), factor)
     node = run.graph.nodes[name]
     assert node.operation is not None
     return detail, change_node(node, transform_output(node.operation, multiply_by(factor)))
 
 
 def _never_written(run: Run, name: str, found: Array, place: str) -> Fit | None:
-    if found.any() or not (place == name or name.startswith(GRADIENT)):
+    if found.any() or not (place == name or name.startswith(GRADIENT_PREFIX)):
         return None
-    if name.startswith(GRADIENT):
-        return "", _scaled_gradient(run.graph, name.removeprefix(GRADIENT), 0.0)
+    if name.startswith(GRADIENT_PREFIX):
+        return "", _scaled_gradient(run.graph, name.removeprefix(GRADIENT_PREFIX), 0.0)
     node = run.graph.nodes[name]
     assert node.operation is not None
     return "", change_node(node, transform_output(node.operation, multiply_by(0.0)))

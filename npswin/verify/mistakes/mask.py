@@ -127,7 +127,7 @@ def _other_value(_: Graph, node: Node) -> Variants:
             )
 
 
-def with_mask(graph: Graph, node: Node) -> Changes:
+def with_shifted_block_mask(graph: Graph, node: Node) -> Changes:
     """The softmax of an unshifted block, with the mask of a shifted one."""
     join = graph.nodes[in_same_module(node.name, "joined")]
     side, (height, width) = join.settings["window_size"], join.settings["size"]
@@ -144,7 +144,7 @@ def with_mask(graph: Graph, node: Node) -> Changes:
 def _mask_on_unshifted(graph: Graph, node: Node) -> Variants:
     one_token = graph.nodes[in_same_module(node.name, "joined")].settings["window_size"] == 1
     if not one_token and in_same_module(node.name, "mask") not in graph.nodes:
-        yield "", with_mask(graph, node)
+        yield "", with_shifted_block_mask(graph, node)
 
 
 MASK = (

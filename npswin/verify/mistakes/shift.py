@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from npswin.verify.graph import Graph, Node
-from npswin.verify.mistakes.mask import with_mask
+from npswin.verify.mistakes.mask import with_shifted_block_mask
 from npswin.verify.mistakes.mistake import (
     Mistake,
     Variants,
@@ -104,7 +104,7 @@ def _where_none(graph: Graph, node: Node) -> Variants:
     there, back = (gather(_roll(by, (1, 2))) for by in (-(side // 2), side // 2))
     rolls = change_node(node, transform_input(node.operation, 0, there))
     rolls |= change_node(user, transform_input(user.operation, user.inputs.index(joined), back))
-    yield "and masked", rolls | with_mask(graph, graph.nodes[in_same_module(node.name, "probabilities")])
+    yield "and masked", rolls | with_shifted_block_mask(graph, graph.nodes[in_same_module(node.name, "probabilities")])
     yield "without a mask", rolls
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from npswin.verify.graph import GRADIENT, Graph, Node
+from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node
 from npswin.verify.page.groups import Group, Windows, model_groups
 from npswin.verify.page.planes import full_cost, tensor_planes
 from npswin.verify.page.views import View, tensor_view
@@ -68,7 +68,7 @@ def page_data(comparer: Comparer, comparison: Comparison) -> dict[str, Any]:
         "precision": comparison.precision,
         "counts": Counter(row.verdict for row in comparison.rows),
         "notDumped": comparison.not_dumped,
-        "backward": any(name.startswith(GRADIENT) for name in shapes),
+        "backward": any(name.startswith(GRADIENT_PREFIX) for name in shapes),
         "first": [None if row is None else row.name for row in first_rows],
         "groups": [_group(group, graph, shapes) for group in groups],
         "views": {name: _view(view) for name, view in _views(comparer).items()},
@@ -163,12 +163,12 @@ def page_planes(comparer: Comparer, comparison: Comparison, budget: int) -> dict
     """The pictures of each tensor of the right shape: all if they fit into so many bytes, otherwise some."""
     views = _views(comparer)
     rows = [row for row in comparison.rows if row.name in comparer.candidate.tensors]
-    view = {row.name: views[row.name.removeprefix(GRADIENT)] for row in rows}
+    view = {row.name: views[row.name.removeprefix(GRADIENT_PREFIX)] for row in rows}
     requests = [_Request(row.name, 16, full_cost(view[row.name], 16), 1.0) for row in rows]
     if sum(request.size for request in requests) > budget:
         parameters = set(comparer.key.graph.parameters)
         requests = [
-            _reduced_request(row, view[row.name], row.name.removeprefix(GRADIENT) in parameters) for row in rows
+            _reduced_request(row, view[row.name], row.name.removeprefix(GRADIENT_PREFIX) in parameters) for row in rows
         ]
     shares = _shares(requests, budget)
     planes = {}

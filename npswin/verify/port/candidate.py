@@ -9,7 +9,7 @@ from operator import mul
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph import GRADIENT, is_exact_in
+from npswin.verify.graph import GRADIENT_PREFIX, is_representable_in
 
 PRECISIONS = ("float64", "float32", "float16", "bfloat16")  # from fine to coarse
 MUCH_LARGER = 8  # a tensor of more than so many times the key's size is not read
@@ -66,7 +66,7 @@ class Candidate:
         self.unknown = [printable(name) for name in found if name not in shapes]
         if not set(found) & set(shapes):
             names = ", ".join(map(printable, list(found)[:3])) or "nothing"
-            forward = [name for name in shapes if not name.startswith(GRADIENT)]
+            forward = [name for name in shapes if not name.startswith(GRADIENT_PREFIX)]
             wanted = ", ".join(forward[-3:])
             prefix = _prefix(found, shapes)
             hint = f'; do they all begin with "{printable(prefix)}"?' if prefix else ""
@@ -128,4 +128,4 @@ def _shape_text(shape: tuple[int, ...]) -> str:
 def _precision(array: Array, dtype: str) -> str:
     """The coarsest precision that represents these numbers exactly; of two that are equally coarse, the dtype's."""
     order = [dtype] if dtype in ("float16", "bfloat16") else []
-    return next(name for name in [*order, *PRECISIONS[::-1], "float64"] if is_exact_in(name, array))
+    return next(name for name in [*order, *PRECISIONS[::-1], "float64"] if is_representable_in(name, array))

@@ -8,14 +8,14 @@ from difflib import get_close_matches
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph import GRADIENT, UNIT_ROUNDOFF, Graph, Run, is_exact_in
+from npswin.verify.graph import GRADIENT_PREFIX, UNIT_ROUNDOFF, Graph, Run, is_representable_in
 from npswin.verify.key import AnswerKey, AnswerKeyError, Trace
 from npswin.verify.key.trace import Progress
 from npswin.verify.port.candidate import PRECISIONS, Candidate
 from npswin.verify.port.comparison import AGREES, INHERITED, NOT_FINITE, SHAPE, UNREADABLE, WRONG_HERE, Comparison, Row
 from npswin.verify.port.distance import Distance, distance, relative_and_peak
 from npswin.verify.port.local_error import LocalErrors
-from npswin.verify.port.tolerance import MARGIN, Tolerance, ToleranceEstimator, largest_input
+from npswin.verify.port.tolerance import MARGIN, Tolerance, ToleranceEstimator, largest_input_magnitude
 
 # The largest relative error of a key's numbers, by their bytes, against the key's own weights; above, it is damaged.
 KEY_ERROR = {8: 1e-6, 4: 1e-3}
@@ -74,7 +74,7 @@ class Comparer:
             whole = np.array_equal(array, np.rint(array))
             if name in self.sources or whole or len(np.unique(array)) < DISTINCT_NUMBERS:
                 continue
-            if stored == "float64" or not is_exact_in(stored, self.exact.value(name)):
+            if stored == "float64" or not is_representable_in(stored, self.exact.value(name)):
                 determined[name] = stored
         counts = Counter(determined.values())
         common = [precision for precision in counts if counts[precision] >= COMMON * len(determined)]
@@ -95,15 +95,17 @@ class Comparer:
         progress("comparing", len(self.order), len(self.order))
         unknown = {name: self.similar_name(name) for name in self.candidate.unknown[:MOST_SIMILAR_NAMES]}
         unknown |= dict.fromkeys(self.candidate.unknown[MOST_SIMILAR_NAMES:], "")
-        key_has_gradients = any(name.startswith(GRADIENT) for name in self.shapes)
-        lacking = not key_has_gradients and any(name.startswith(GRADIENT) for name in unknown)
+        key_has_gradients = any(name.startswith(GRADIENT_PREFIX) for name in self.shapes)
+        lacking = not key_has_gradients and any(name.startswith(GRADIENT_PREFIX) for name in unknown)
         computed = sum(name not in self.sources for name in self.order)
         return Comparison(rows, self.precision, self.not_dumped, unknown, lacking, self.of_another_key(), computed)
 
     def similar_name(self, unknown: str) -> str:
         """The most similar name of the same pass that the key has and the port does not, or ""."""
-        gradient = unknown.startswith(GRADIENT)
-        names = [name for name in self.shapes if name.startswith(GRADIENT) == gradient and not self._dumped(name)]
+        gradient = unknown.startswith(GRADIENT_PREFIX)
+        names = [
+            name for name in self.shapes if name.startswith(GRADIENT_PREFIX) == gradient and not self._dumped(name)
+        ]
         return next(iter(get_close_matches(unknown, names, 1)), "")
 
     def local_errors_of(self, graph: Graph, given: Mapping[str, Array]) -> LocalErrors:
@@ -116,7 +118,7 @@ class Comparer:
             return Row(name, UNREADABLE, note=self.candidate.unreadable[name])
         if name in self.candidate.misshapen:
             shape, wanted = self.candidate.misshapen[name].shape, self.shapes[name]
-            axes = self.key.graph.nodes[name.removeprefix(GRADIENT)].axes
+            axes = self.key.graph.nodes[name.removeprefix(GRADIENT_PREFIX)].axes
             return Row(name, SHAPE, note=f"shape {_shape_text(shape)}, the key has {_shape_text(wanted)}: {axes}")
         array = self.candidate.tensors[name]
         right, tolerance = self.reference(name)
@@ -167,7 +169,7 @@ class Comparer:
 
     def scale(self, name: str) -> float:
         """The largest number that a tensor is computed from; 0 for a source."""
-        return 0.0 if name in self.sources else largest_input(self.exact, name)
+        return 0.0 if name in self.sources else largest_input_magnitude(self.exact, name)
 
     def agrees_with_key(self, name: str, array: Array) -> bool:
         """Whether an array is the key's tensor of this name."""

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from npswin.deprecation import renamed_attribute, renamed_function
-from npswin.verify.graph import GRADIENT
+from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.port.distance import Distance
 from npswin.verify.port.text import join_names, json_value
 from npswin.verify.port.tolerance import Tolerance
@@ -101,7 +101,7 @@ class Comparison:
 
     def rows_of_pass(self, backward: bool) -> list[Row]:
         """The rows of the forward or of the backward pass."""
-        return [row for row in self.rows if row.name.startswith(GRADIENT) is backward]
+        return [row for row in self.rows if row.name.startswith(GRADIENT_PREFIX) is backward]
 
     def first_error(self, backward: bool = False) -> Row | None:
         """The first row of the forward or of the backward pass that does not agree."""
@@ -219,7 +219,7 @@ def _row_json(row: Row) -> dict[str, Any]:
     }
     return {
         "name": row.name,
-        "pass": "backward" if row.name.startswith(GRADIENT) else "forward",
+        "pass": "backward" if row.name.startswith(GRADIENT_PREFIX) else "forward",
         "verdict": JSON_VERDICTS[row.verdict],
         "note": row.note,
         "taken_from_key": row.copied_from_key,

@@ -10,7 +10,7 @@ from itertools import permutations
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph import GRADIENT
+from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.mistakes.not_applicable import NotApplicable, shape_errors_as_not_applicable
 from npswin.verify.port.candidate import Candidate
 from npswin.verify.port.comparer import Comparer
@@ -23,7 +23,7 @@ Layout = Callable[[Array], Array]  # from a dumped tensor to one in the key's la
 
 
 @dataclass(frozen=True)
-class InterpretedDump:
+class CorrectedDump:
     """A port's tensors, with corrections for the errors of the dump that were found so far.
 
     Attributes:
@@ -46,11 +46,11 @@ class InterpretedDump:
         """Whether the dump has this tensor, readable and not under another tensor's name."""
         return name not in self.candidate.unreadable and name not in self.dropped and self.tensor(name) is not None
 
-    def with_corrected(self, right: Mapping[str, Array]) -> "InterpretedDump":
+    def with_corrected(self, right: Mapping[str, Array]) -> "CorrectedDump":
         """The dump with some tensors in the key's layout."""
         return replace(self, given={**self.given, **right}, corrected={**self.corrected, **right})
 
-    def without(self, name: str) -> "InterpretedDump":
+    def without(self, name: str) -> "CorrectedDump":
         """The dump without a tensor."""
         given = {other: array for other, array in self.given.items() if other != name}
         return replace(self, given=given, dropped=self.dropped | {name})
@@ -70,11 +70,11 @@ class DumpError:
     name: str
     description: str
     tensors: list[str]
-    corrected: InterpretedDump
+    corrected: CorrectedDump
 
 
 def find_dump_error(
-    symptom: str, symptoms: Iterable[str], dump: InterpretedDump, comparer: Comparer, local_errors: LocalErrors
+    symptom: str, symptoms: Iterable[str], dump: CorrectedDump, comparer: Comparer, local_errors: LocalErrors
 ) -> DumpError | None:
     """An error of the dump that explains the symptom, or None.
 
@@ -87,7 +87,7 @@ def find_dump_error(
     """
     found, key = dump.tensor(symptom), comparer.key
     assert found is not None
-    axes = key.graph.nodes[symptom.removeprefix(GRADIENT)].axes
+    axes = key.graph.nodes[symptom.removeprefix(GRADIENT_PREFIX)].axes
     for description, layout in other_layouts(found, comparer.shapes[symptom], axes):
         right = {}
         for name in (symptom, *symptoms):
@@ -181,4 +181,4 @@ def _byte_swapped(wanted: tuple[int, ...]) -> Layout:
 
 def same_pass(name: str, other: str) -> bool:
     """Whether two different tensors are of the same pass, so that one may have been dumped under the other's name."""
-    return name != other and name.startswith(GRADIENT) == other.startswith(GRADIENT)
+    return name != other and name.startswith(GRADIENT_PREFIX) == other.startswith(GRADIENT_PREFIX)

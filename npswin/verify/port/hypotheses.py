@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph import GRADIENT, Graph, Run
+from npswin.verify.graph import GRADIENT_PREFIX, Graph, Run
 from npswin.verify.mistakes import CATALOGUE, Changes, Mistake
 from npswin.verify.mistakes.fitted import FITTED
 from npswin.verify.mistakes.mistake import with_backward_of
@@ -28,7 +28,7 @@ class HypothesisGenerator:
     def nodes_between(self, symptom: str) -> list[str]:
         """The nodes whose forward pass may be wrong: from the symptom's back to the last tensors that were dumped."""
         waiting = [symptom]
-        if symptom.startswith(GRADIENT):
+        if symptom.startswith(GRADIENT_PREFIX):
             consumers = self.backward_nodes(symptom)
             waiting = [read for user in consumers for read in self.graph.nodes[user].inputs if self._is_computed(read)]
         found: set[str] = set()
@@ -49,15 +49,15 @@ class HypothesisGenerator:
 
     def backward_nodes(self, symptom: str) -> list[str]:
         """The nodes whose backward pass may be wrong: those through which the gradient was computed."""
-        if not symptom.startswith(GRADIENT):
+        if not symptom.startswith(GRADIENT_PREFIX):
             return []
-        waiting, found = [symptom.removeprefix(GRADIENT)], set()
+        waiting, found = [symptom.removeprefix(GRADIENT_PREFIX)], set()
         visited = set(waiting)
         while waiting:
             for user in self.graph.consumers[waiting.pop()]:
                 if user in self.graph.differentiable:
                     found.add(user)
-                    if GRADIENT + user not in self.given and user not in visited:
+                    if GRADIENT_PREFIX + user not in self.given and user not in visited:
                         visited.add(user)
                         waiting.append(user)
         return [name for name in self.graph.nodes if name in found]

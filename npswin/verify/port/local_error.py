@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph import GRADIENT, Graph, Node, Run, differing
+from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Run, differing
 from npswin.verify.mistakes.not_applicable import shape_errors_as_not_applicable
 from npswin.verify.port.distance import Distance, distance
-from npswin.verify.port.tolerance import Tolerance, ToleranceEstimator, largest_input
+from npswin.verify.port.tolerance import Tolerance, ToleranceEstimator, largest_input_magnitude
 
 FAR = 30.0  # times the tolerance from one run: no further runs bring the tolerance up to that
 
@@ -69,7 +69,7 @@ class LocalErrors:
         Raises:
             NotApplicable: a mistake in the graph leads to shapes that do not fit the port's tensors.
         """
-        inner = name.removeprefix(GRADIENT)
+        inner = name.removeprefix(GRADIENT_PREFIX)
         if inner == name and self.exact.graph.nodes[name].operation is None:
             return None
         with shape_errors_as_not_applicable(name), np.errstate(all="ignore"):
@@ -94,7 +94,7 @@ class LocalErrors:
             if expected.size != array.size:
                 return LocalError(Distance(np.inf, np.inf, np.inf, np.nan, (), np.nan, np.nan), Tolerance(1.0, 1.0))
             array = array.reshape(expected.shape)
-        scale = largest_input(self.exact, name)
+        scale = largest_input_magnitude(self.exact, name)
         found = distance(array, expected, scale)
 
         def suffices(tolerance: Tolerance) -> bool:

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph import GRADIENT, Graph
+from npswin.verify.graph import GRADIENT_PREFIX, Graph
 from npswin.verify.key.trace import Progress
 from npswin.verify.mistakes import Changes
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.diagnosis import Cause, Diagnosis, Hypothesis
 from npswin.verify.port.distance import distance
-from npswin.verify.port.dump_errors import DumpError, InterpretedDump, find_dump_error
+from npswin.verify.port.dump_errors import CorrectedDump, DumpError, find_dump_error
 from npswin.verify.port.hypotheses import HypothesisGenerator
 from npswin.verify.port.local_error import LocalErrors
 from npswin.verify.port.tolerance import Tolerance
@@ -28,7 +28,7 @@ from npswin.verify.port.tolerance import Tolerance
 LOOSEST = 0.5  # a relative tolerance above which rounding would explain anything
 FAR = 1e4  # times the tolerance without a mistake: no mistake raises the tolerance that much
 MOST_ROUNDS = 100  # of the search; each explains one symptom or gives it up
-SECONDS = 600.0  # the default time limit
+TIME_LIMIT_SECONDS = 600.0  # the default time limit
 MOST_FAILED_SEARCHES = 12  # after so many symptoms without a cause, the others are not searched
 MOST_UNEXPLAINED_OF_A_KIND = 2  # after so many unexplained outputs of one operation, its others are not searched
 NEARER = 0.5  # a hypothesis is listed if it reduces the distance to this share
@@ -38,7 +38,9 @@ MOST_PAIRS = 4000  # for a symptom
 LISTED = 5  # hypotheses in a report
 
 
-def search_mistakes(comparer: Comparer, progress: Progress | None = None, seconds: float = SECONDS) -> Diagnosis:
+def search_mistakes(
+    comparer: Comparer, progress: Progress | None = None, seconds: float = TIME_LIMIT_SECONDS
+) -> Diagnosis:
     """Find the mistakes of a port.
 
     Args:
@@ -59,7 +61,7 @@ class _State:
         symptoms: by name the tensors with a significant local error, and its ratio to the tolerance.
     """
 
-    dump: InterpretedDump
+    dump: CorrectedDump
     local_errors: LocalErrors
     symptoms: dict[str, float]
 
@@ -82,7 +84,7 @@ class _Search:
     def run(self) -> Diagnosis:
         if self.comparer.of_another_key():
             return Diagnosis(self.comparison, [], {}, 0)
-        dump = InterpretedDump(self.comparer.candidate, dict(self.comparer.given))
+        dump = CorrectedDump(self.comparer.candidate, dict(self.comparer.given))
         now = self.state(self.comparer.local_errors, dump)
         for _ in range(MOST_ROUNDS):
             left = [name for name in now.symptoms if name not in self.unexplained]
@@ -131,7 +133,7 @@ class _Search:
         then = self.state(self.comparer.local_errors_of(now.graph, corrected.given), corrected)
         return then if set(then.symptoms) < set(now.symptoms) else None
 
-    def state(self, local_errors: LocalErrors, dump: InterpretedDump) -> _State:
+    def state(self, local_errors: LocalErrors, dump: CorrectedDump) -> _State:
         """The symptoms that are left for a graph and a dump."""
         generator = self.generator(local_errors.graph, dump)
         symptoms: dict[str, float] = {}
@@ -166,13 +168,13 @@ class _Search:
         """Whether several results of the symptom's operation, such as norms' outputs, are unexplained."""
 
         def kind(name: str) -> tuple[bool, str]:
-            node = self.comparer.key.graph.nodes[name.removeprefix(GRADIENT)]
+            node = self.comparer.key.graph.nodes[name.removeprefix(GRADIENT_PREFIX)]
             last = node.name.rpartition(".")[2]
-            return name.startswith(GRADIENT), last if node.operation is None else node.operation.name
+            return name.startswith(GRADIENT_PREFIX), last if node.operation is None else node.operation.name
 
         return sum(kind(name) == kind(symptom) for name in self.unexplained) >= MOST_UNEXPLAINED_OF_A_KIND
 
-    def generator(self, graph: Graph, dump: InterpretedDump) -> HypothesisGenerator:
+    def generator(self, graph: Graph, dump: CorrectedDump) -> HypothesisGenerator:
         return HypothesisGenerator(graph, dump.given, self.comparer.key.graph)
 
     def add(self, cause: Cause) -> None:
@@ -225,8 +227,8 @@ class _Search:
         for hypothesis in hypotheses:
             symptoms = self.state(now.local_errors.replaced(hypothesis.changes), now.dump).symptoms
             hypothesis.symptoms_left = len(symptoms)
-            unlikely = symptom.startswith(GRADIENT) and not hypothesis.backward and not hypothesis.fitted
-            breaks = any(name not in now.symptoms and not name.startswith(GRADIENT) for name in symptoms)
+            unlikely = symptom.startswith(GRADIENT_PREFIX) and not hypothesis.backward and not hypothesis.fitted
+            breaks = any(name not in now.symptoms and not name.startswith(GRADIENT_PREFIX) for name in symptoms)
             if not breaks and hypothesis.symptoms_left <= len(now.symptoms) - unlikely:
                 explaining.append(hypothesis)
         explaining.sort(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph import GRADIENT, UNIT_ROUNDOFF, Arithmetic, Graph, Run, storage_roundoff
+from npswin.verify.graph import GRADIENT_PREFIX, UNIT_ROUNDOFF, Arithmetic, Graph, Run, storage_roundoff
 from npswin.verify.port.distance import finite_rms, relative_and_peak, relative_and_peak_to
 
 MARGIN = 4.0
@@ -112,7 +112,7 @@ class ToleranceEstimator:
         return Tolerance(MARGIN * (relative + unit), MARGIN * (peak + unit * largest + unit))
 
 
-def largest_input(run: Run, name: str) -> float:
+def largest_input_magnitude(run: Run, name: str) -> float:
     """The largest number that a tensor is computed from.
 
     A rounding error is relative to it where the tensor is 0, or nearly 0, as a difference of equal numbers. For a
@@ -120,13 +120,13 @@ def largest_input(run: Run, name: str) -> float:
     exp(x) is up to x times that of x.
     """
     inputs = run.inputs_of(name)
-    gradients = [read for read in inputs if read.startswith(GRADIENT)]
-    values = [read for read in inputs if not read.startswith(GRADIENT)]
+    gradients = [read for read in inputs if read.startswith(GRADIENT_PREFIX)]
+    values = [read for read in inputs if not read.startswith(GRADIENT_PREFIX)]
     largest, steepest = (
         max((float(np.abs(_finite(run.value(read))).max(initial=0)) for read in part), default=0.0)
         for part in (gradients, values)
     )
-    return largest * max(1.0, steepest) if name.startswith(GRADIENT) else steepest
+    return largest * max(1.0, steepest) if name.startswith(GRADIENT_PREFIX) else steepest
 
 
 def _finite(array: Array) -> Array:

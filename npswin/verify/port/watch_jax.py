@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph import GRADIENT
+from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.port.recording import NOTHING_CALLED, NameOf, Recording
 
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class that was made in Python, so that its __call__ can be replaced
@@ -112,7 +112,7 @@ def _recorded(recording: Recording, calls: Counter[str], name: str, output: Any)
 
     def record(name: str, array: Any) -> Any:
         def store(numbers: Any) -> Array:
-            if calls[name.removeprefix(GRADIENT)] == call:  # of the last call, whose output is recorded
+            if calls[name.removeprefix(GRADIENT_PREFIX)] == call:  # of the last call, whose output is recorded
                 recording.tensors[name] = _without_bfloat16(np.array(numbers))
             return np.asarray(numbers)
 
@@ -125,7 +125,7 @@ def _recorded(recording: Recording, calls: Counter[str], name: str, output: Any)
         return array
 
     identity = jax.custom_vjp(lambda x: record(name, x))
-    identity.defvjp(lambda x: (record(name, x), None), lambda _, dy: (record(GRADIENT + name, dy),))
+    identity.defvjp(lambda x: (record(name, x), None), lambda _, dy: (record(GRADIENT_PREFIX + name, dy),))
     return identity(output)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph import GRADIENT
+from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.port.recording import NOTHING_CALLED, NameOf, Naming, Recording, name_function
 from npswin.weights import detect_layout, to_official
 from npswin.weights.layouts import official_names
@@ -49,7 +49,7 @@ def watch_torch(module: Any, names: Naming) -> Iterator[Recording]:
             if tensor is not None:
                 calls[name] += 1
                 recording.tensors[name] = _numbers(tensor)
-                recording.tensors.pop(GRADIENT + name, None)
+                recording.tensors.pop(GRADIENT_PREFIX + name, None)
                 if tensor.requires_grad:
                     hooks.append(tensor.register_hook(gradient_hook(name, calls[name])))
 
@@ -58,7 +58,7 @@ def watch_torch(module: Any, names: Naming) -> Iterator[Recording]:
     def gradient_hook(name: str, call: int) -> Callable[[Any], None]:
         def hook(gradient: Any) -> None:
             if calls[name] == call:  # the recorded output is the last call's, so its gradient is needed
-                _add(recording.tensors, GRADIENT + name, gradient)
+                _add(recording.tensors, GRADIENT_PREFIX + name, gradient)
 
         return hook
 
@@ -76,12 +76,13 @@ def watch_torch(module: Any, names: Naming) -> Iterator[Recording]:
     if not calls:
         warnings.warn(NOTHING_CALLED, stacklevel=4)
     _join_qkv(recording.tensors)
-    for name in ("patch_embed.proj", GRADIENT + "patch_embed.proj"):
+    for name in ("patch_embed.proj", GRADIENT_PREFIX + "patch_embed.proj"):
         if not user_names and name in recording.tensors and recording.tensors[name].ndim == 4:
             # a convolution's channels are the second axis
             recording.tensors[name] = recording.tensors[name].transpose(0, 2, 3, 1)
     recording.tensors |= {
-        GRADIENT + name: array for name, array in _named_gradients(module, gradients, name_of, user_names).items()
+        GRADIENT_PREFIX + name: array
+        for name, array in _named_gradients(module, gradients, name_of, user_names).items()
     }
 
 

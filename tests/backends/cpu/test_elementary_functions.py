@@ -6,7 +6,7 @@ import pytest
 from scipy.special import ndtr
 
 from npswin.backends.cpu.machine.compilation import OPTIONS
-from npswin.backends.cpu.simd.elementary_functions import exp, gelu_slope, normal_cdf
+from npswin.backends.cpu.simd.elementary_functions import exp, normal_cdf, normal_cdf_and_gelu_derivative
 
 DTYPES = [np.float32, np.float64]
 ALL = np.arange(-12, 12, 2.0**-16)
@@ -19,7 +19,7 @@ def _all(x, exponential, cdf, slope_cdf, slope):
     for i in range(x.size):
         exponential[i] = exp(x[i])
         cdf[i] = normal_cdf(x[i])
-        slope_cdf[i], slope[i] = gelu_slope(x[i])
+        slope_cdf[i], slope[i] = normal_cdf_and_gelu_derivative(x[i])
 
 
 def computed(x, dtype):

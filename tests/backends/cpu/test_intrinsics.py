@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from npswin.backends.cpu.machine.compilation import inner_function
 from npswin.backends.cpu.machine.processor import vector_lanes
-from npswin.backends.cpu.simd.elementary_functions import exp, gelu_slope, normal_cdf
+from npswin.backends.cpu.simd.elementary_functions import exp, normal_cdf, normal_cdf_and_gelu_derivative
 from npswin.backends.cpu.simd.intrinsics import (
     broadcast,
     if_less,
@@ -35,7 +35,7 @@ def _operate(a, b, number, out):
 @inner_function
 def _of_vectors(a, out):
     x, lanes = load(a, 0), lanes_of(a)
-    cdf, slope = gelu_slope(x)
+    cdf, slope = normal_cdf_and_gelu_derivative(x)
     results = (exp(x), normal_cdf(x), cdf, slope, with_lane(x, 1, a[0]))
     for place, result in enumerate(results):
         store(out, place * lanes, result)
@@ -44,7 +44,7 @@ def _of_vectors(a, out):
 @inner_function
 def _of_numbers(a, out):
     for i in range(a.size):
-        cdf, slope = gelu_slope(a[i])
+        cdf, slope = normal_cdf_and_gelu_derivative(a[i])
         results = (exp(a[i]), normal_cdf(a[i]), cdf, slope, a[0] if i == 1 else a[i])
         for place, result in enumerate(results):
             out[place * a.size + i] = result

@@ -25,9 +25,9 @@ def sharing_rows(module, wanted):
     attention_plan.plan_attention.cache_clear()
     try:
         with (
-            mock.patch.object(sizes, "shares_weight_rows", decide),
-            mock.patch.object(mlp, "shares_weight_rows", decide),
-            mock.patch.object(module, "project_windows", wraps=module.project_windows) as shared,
+            mock.patch.object(sizes, "splits_by_weight_rows", decide),
+            mock.patch.object(mlp, "splits_by_weight_rows", decide),
+            mock.patch.object(module, "project_single_tile", wraps=module.project_single_tile) as shared,
         ):
             yield
     finally:

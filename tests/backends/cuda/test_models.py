@@ -389,6 +389,6 @@ def test_tf32_is_used_with_float32_only(cuda, precision):
 def test_window_attention_is_not_fused_if_a_window_exceeds_shared_memory(cuda, monkeypatch):
     model, images = small_model(), batch(small_model())[0]
     wanted = model(images)
-    monkeypatch.setattr(fused_attention, "most_shared_memory", lambda: 100)
+    monkeypatch.setattr(fused_attention, "max_shared_memory", lambda: 100)
     found = model.to("cuda")(to_gpu(images))
     np.testing.assert_allclose(to_host(found), wanted, rtol=1e-9)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npswin.verify.graph import UNIT_ROUNDOFF, Arithmetic, is_exact_in
+from npswin.verify.graph import UNIT_ROUNDOFF, Arithmetic, is_representable_in
 from npswin.verify.graph.precision import rounded
 
 NUMBERS = st.lists(st.floats(width=32, allow_nan=True), min_size=1, max_size=20)
@@ -23,14 +23,14 @@ def test_bfloat16_is_that_of_ml_dtypes(numbers):
 @given(NUMBERS, st.sampled_from(["float16", "bfloat16", "float32", "float64"]))
 def test_rounded_numbers_are_exact_in_the_precision(numbers, precision):
     array = np.array(numbers, np.float32)
-    assert is_exact_in(precision, rounded(array, precision))
+    assert is_representable_in(precision, rounded(array, precision))
 
 
 def test_numbers_that_a_precision_does_not_represent():
     third = np.array([1 / 3])
-    assert [name for name in UNIT_ROUNDOFF if is_exact_in(name, third)] == ["float64"]
-    assert is_exact_in("bfloat16", np.array([1.5, np.inf]))
-    assert not is_exact_in("float16", np.array([1e6]))
+    assert [name for name in UNIT_ROUNDOFF if is_representable_in(name, third)] == ["float64"]
+    assert is_representable_in("bfloat16", np.array([1.5, np.inf]))
+    assert not is_representable_in("float16", np.array([1e6]))
 
 
 @pytest.mark.parametrize("precision", list(UNIT_ROUNDOFF))

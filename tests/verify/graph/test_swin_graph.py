@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import npswin
-from npswin.verify.graph import GRADIENT, Graph, Node, Operation, Run, differing, swin_graph
+from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Operation, Run, differing, swin_graph
 from npswin.verify.mistakes import CATALOGUE
 from tests.verify.keys import SCALE, miniature_trace, random_model
 
@@ -127,7 +127,7 @@ def test_a_circle_raises():
 
 def test_names_are_those_of_the_manifest_and_gradients_are_prefixed():
     trace = miniature_trace()
-    assert GRADIENT == "grad/"
+    assert GRADIENT_PREFIX == "grad/"
     assert trace.normalization == SCALE
     assert "layers.0.blocks.1.attn.mask" in trace.tensors
     assert "layers.0.blocks.0.attn.mask" not in trace.tensors
@@ -152,7 +152,7 @@ def test_a_run_of_a_changed_graph_reuses_what_does_not_differ(data):
     key = miniature_trace()
     variants = [one for mistake in CATALOGUE for name in key.graph.nodes for one in mistake.plant(key.graph, name)]
     other = key.graph.replaced(data.draw(st.sampled_from(variants))[1])
-    names = [*key.graph.computed, *(GRADIENT + name for name in key.grads)]
+    names = [*key.graph.computed, *(GRADIENT_PREFIX + name for name in key.grads)]
     dumped = data.draw(st.lists(st.sampled_from(names), unique=True)) if data.draw(st.booleans()) else names
     rng = np.random.default_rng(0)
     noise = {name: key[name] * (1 + 1e-3 * rng.standard_normal(key[name].shape)) for name in dumped}
@@ -164,7 +164,7 @@ def test_a_run_of_a_changed_graph_reuses_what_does_not_differ(data):
         differ = differing(key.graph, other, given)
         reusing, fresh = first.with_graph(other, differ), Run(other, given)
         for name in names:
-            if name.removeprefix(GRADIENT) in other.differentiable or not name.startswith(GRADIENT):
+            if name.removeprefix(GRADIENT_PREFIX) in other.differentiable or not name.startswith(GRADIENT_PREFIX):
                 expected = computed_or_none(fresh, name)
                 assert are_equal(computed_or_none(reusing, name), expected), name
                 if name not in differ:

@@ -15,7 +15,7 @@ import pytest
 from npswin.models import SwinTransformer
 from npswin.verify.graph import Run
 from npswin.verify.key import AnswerKey
-from npswin.verify.key.golden import MINIATURE, draw_labels, draw_pixels, redraw
+from npswin.verify.key.golden import MINIATURE, draw_labels, draw_pixels, randomize_weights
 from npswin.verify.key.trace import trace
 from npswin.verify.key.write import write_key
 from npswin.verify.mistakes import CATALOGUE
@@ -35,7 +35,7 @@ HOSTILE = "</script><script>document.body.dataset.hostile = 1</script><!--<img o
 
 def make_key(folder, **options):
     model = SwinTransformer(**{**MINIATURE, "dtype": "float64"})
-    redraw(model, 0)
+    randomize_weights(model, 0)
     images, labels = draw_pixels(0, 2, (12, 10)), draw_labels(0, 2, 5)
     scale = ([0.5, 0.4, 0.3], [0.2, 0.3, 0.2])
     return AnswerKey(write_key(trace(model, images, labels, normalization=scale), folder, **options))

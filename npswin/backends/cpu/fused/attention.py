@@ -21,20 +21,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npswin.backends.cpu.fused.attention_bias import collect_bias, lay_out_bias
+from npswin.backends.cpu.fused.attention_bias import accumulate_bias_table_gradient, expand_bias_table
 from npswin.backends.cpu.fused.attention_head import (
     BiasAndMask,
     head_backward,
-    head_backward_scratch,
+    head_backward_scratch_size,
     head_forward,
-    head_scratch,
+    head_scratch_size,
 )
 from npswin.backends.cpu.fused.attention_plan import AttentionSizes, plan_attention
 from npswin.backends.cpu.machine.arrays import (
     check_dtypes,
+    checked_flat_dy,
     flat,
-    flat_derivative,
-    flat_norm,
+    flat_norm_parameters,
     flat_or_empty,
     flat_or_full,
 )
@@ -49,7 +49,7 @@ from npswin.backends.cpu.tile.lanes import (
     gather,
     normalize,
     normalize_backward,
-    normalize_with_stats,
+    normalize_with_saved_stats,
     scale_and_shift,
     scale_tokens,
     scatter_residual,
@@ -57,16 +57,16 @@ from npswin.backends.cpu.tile.lanes import (
     to_rows,
     zero_padding,
 )
-from npswin.backends.cpu.tile.projection import project_windows
-from npswin.backends.cpu.tile.sizes import chunk_tiles
-from npswin.backends.cpu.tile.weight_gradient import transposed, weight_gradient
+from npswin.backends.cpu.tile.projection import project_single_tile
+from npswin.backends.cpu.tile.sizes import tiles_per_chunk
+from npswin.backends.cpu.tile.weight_gradient import transposed_copy, weight_gradient
 from npswin.backends.cpu.tile.window_tokens import WindowLayout, allocate_tile_tokens, locate_windows
 from npswin.ops.window_attention import AttentionSpec, AttentionWeights
 from npswin.types import Array
 
 
 class _Weights(NamedTuple):
-    """All parameters, flat; the norm's, and the bias as `lay_out_bias` has it, are empty where there are none."""
+    """All parameters, flat; the norm's, and the bias as `expand_bias_table` has it, are empty where there are none."""
 
     norm_weight: Array
     norm_bias: Array
@@ -146,14 +146,14 @@ def _forward(
     """first, stop: tiles; or heads of the only tile, whose outputs o go to `shared`."""
     channels, heads, group, head_sizes = sizes.channels, sizes.heads, sizes.heads_per_group, sizes.head
     per_window, dim, per_step, tile = head_sizes.tokens, head_sizes.dim, head_sizes.windows_per_step, windows.tile
-    by_heads = shared.size > 0
-    first_tile, stop_tile = (0, 1) if by_heads else (first, stop)
-    first_head, stop_head = (first, stop) if by_heads else (0, heads)
+    split_by_heads = shared.size > 0
+    first_tile, stop_tile = (0, 1) if split_by_heads else (first, stop)
+    first_head, stop_head = (first, stop) if split_by_heads else (0, heads)
     vector = lanes_of(maps.x)
     inner_dim = heads * dim
     bias_stride = per_window * per_step * head_sizes.padded_tokens if sizes.bias_heads > 1 else 0
     xhat, out = (scratch, 0, tile), (scratch, channels * tile, tile)
-    attended = (shared, 0, tile) if by_heads else (scratch, 2 * channels * tile, tile)
+    attended = (shared, 0, tile) if split_by_heads else (scratch, 2 * channels * tile, tile)
     qkv_start = (2 * channels + inner_dim) * tile
     free = (scratch, qkv_start + 3 * group * dim * tile)
     tokens = allocate_tile_tokens(windows, maps.x)
@@ -195,7 +195,7 @@ def _forward(
                         mask_value,
                     )
                     head_forward(q, k, v, o, min(per_step, count - w), head_sizes, added, free)
-        if not by_heads:
+        if not split_by_heads:
             left = (weights.proj_weight, 0, inner_dim, 1)
             product(channels, width, inner_dim, left, attended, out, BIAS, (weights.proj_bias, 0))
             scatter_residual(
@@ -290,7 +290,7 @@ def _backward(
         gather(maps.x, tokens.offsets, token_count, channels, xhat)
         if weights.norm_weight.size:
             stats = (saved.stats, t * 2 * tile)
-            normalize_with_stats(xhat, width, channels, stats)
+            normalize_with_saved_stats(xhat, width, channels, stats)
             normalize_backward(
                 dxhat, xhat, token_count, channels, weights.norm_weight, stats, (sums.by_tile, sums_at), free
             )
@@ -343,9 +343,9 @@ class AttentionCall:
         if table is not None:
             layout = self.plan.bias_layout
             bias = np.zeros(layout.size, x.dtype)
-            lay_out_bias(flat(table), self.plan.bias_rows, self.plan.root_dim, layout, bias)
+            expand_bias_table(flat(table), self.plan.bias_table_rows, self.plan.root_dim, layout, bias)
         self.weights = _Weights(
-            *flat_norm(norm, channels, x),
+            *flat_norm_parameters(norm, channels, x),
             flat(qkv_weight),
             flat_or_full(qkv_bias, len(qkv_weight), x),
             flat(proj_weight),
@@ -357,24 +357,25 @@ class AttentionCall:
 
     def forward(self) -> Array:
         """y (B, H, W, C)."""
-        windows, sizes, tiles, by_heads = self.plan.windows, self.plan.sizes, self.plan.tiles, self.plan.by_heads
-        tile, dtype, dim = windows.tile, self.x.dtype, sizes.head.dim
+        windows, sizes, tiles = self.plan.windows, self.plan.sizes, self.plan.tiles
+        split_by_heads, tile = self.plan.split_by_heads, windows.tile
+        dtype, dim = self.x.dtype, sizes.head.dim
         inner_dim = sizes.heads * dim
         if self.for_backward:
             stats = empty(tiles * 2 * tile if self.has_norm else 0, dtype)
             self.saved = _Saved(stats, empty(tiles * 3 * inner_dim * tile, dtype))
-        shared = empty(inner_dim * tile if by_heads else 0, dtype)
+        shared = empty(inner_dim * tile if split_by_heads else 0, dtype)
         maps = self._maps(self.x)
-        scratch = max(head_scratch(sizes.head), 2 * tile)
+        scratch = max(head_scratch_size(sizes.head), 2 * tile)
         scratch += (2 * sizes.channels + inner_dim + 3 * sizes.heads_per_group * dim) * tile
         run_parallel(
-            *(_forward, sizes.heads if by_heads else tiles, scratch, dtype),
+            *(_forward, sizes.heads if split_by_heads else tiles, scratch, dtype),
             *(maps, windows, sizes, self.weights, self.plan.mask_value, self.saved, shared),
-            parts_per_thread=1 if by_heads else PARTS_PER_THREAD,
+            parts_per_thread=1 if split_by_heads else PARTS_PER_THREAD,
         )
-        if by_heads:
+        if split_by_heads:
             weight, bias = self.weights.proj_weight, self.weights.proj_bias
-            project_windows(shared, inner_dim, weight, bias, maps.image_scales, maps.shortcut, maps.y, windows)
+            project_single_tile(shared, inner_dim, weight, bias, maps.image_scales, maps.shortcut, maps.y, windows)
         return maps.y.reshape(self.shape)
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
@@ -382,18 +383,18 @@ class AttentionCall:
         windows, sizes, tiles = self.plan.windows, self.plan.sizes, self.plan.tiles
         channels, dim, tile, dtype = sizes.channels, sizes.head.dim, windows.tile, self.x.dtype
         inner_dim = sizes.heads * dim
-        dy = flat_derivative(dy, self.x.size, dtype)
+        dy = checked_flat_dy(dy, self.x.size, dtype)
         maps = self._maps(dy)
         tokens = windows.windows_per_tile * windows.tokens
         threads = thread_count()
-        chunk_size = chunk_tiles((4 * inner_dim + 2 * channels) * tile * dtype.itemsize, tiles, threads)
+        chunk_size = tiles_per_chunk((4 * inner_dim + 2 * channels) * tile * dtype.itemsize, tiles, threads)
         dqkv, attended = empty(chunk_size * 3 * inner_dim * tile, dtype), empty(chunk_size * inner_dim * tile, dtype)
         normed, dout = empty(chunk_size * tokens * channels, dtype), empty(chunk_size * tokens * channels, dtype)
         chunk = _Chunk(dqkv, attended, normed, dout)
         by_tile = np.zeros((tiles, 3 * channels + 3 * inner_dim), dtype)
         dbias = np.zeros((part_count(chunk_size, threads), self.plan.bias_layout.size), dtype)
         dqkv_weight, dproj_transposed = empty((3 * inner_dim, channels), dtype), empty((inner_dim, channels), dtype)
-        scratch = max(head_backward_scratch(sizes.head), 2 * tile)
+        scratch = max(head_backward_scratch_size(sizes.head), 2 * tile)
         scratch += (3 * channels + sizes.heads_per_group * dim) * tile
         for first in range(0, tiles, chunk_size):
             count = min(chunk_size, tiles - first)
@@ -412,11 +413,13 @@ class AttentionCall:
         dtable = None
         if self.bias_table is not None:
             dtable = np.zeros(self.bias_table.shape, dtype)
-            collect_bias(dbias.sum(axis=0), self.plan.bias_rows, self.plan.bias_layout, dtable.reshape(-1))
+            accumulate_bias_table_gradient(
+                dbias.sum(axis=0), self.plan.bias_table_rows, self.plan.bias_layout, dtable.reshape(-1)
+            )
         return (
             *(maps.y.reshape(self.shape), dnorm_weight, dnorm_bias),
             *(dqkv_weight, dqkv_bias if self.has_qkv_bias else None),
-            *(transposed(dproj_transposed), dproj_bias if self.has_proj_bias else None, dtable),
+            *(transposed_copy(dproj_transposed), dproj_bias if self.has_proj_bias else None, dtable),
         )
 
     def _maps(self, shortcut: Array) -> _Maps:

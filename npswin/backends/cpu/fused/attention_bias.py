@@ -32,7 +32,7 @@ class BiasLayout(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def bias_rows(window_size: int, full: bool) -> Array:
+def bias_table_rows(window_size: int, full: bool) -> Array:
     """For each key and query, N·N in this order, the row of the bias table that they read.
 
     Args:
@@ -46,7 +46,7 @@ def bias_rows(window_size: int, full: bool) -> Array:
 
 @announced
 @cached
-def lay_out_bias(table: Array, rows: Array, factor: float, layout: BiasLayout, out: Array) -> None:
+def expand_bias_table(table: Array, rows: Array, factor: float, layout: BiasLayout, out: Array) -> None:
     """out[head][key][window][query] = factor · table[row][head], the queries padded to whole vectors.
 
     It is the same for all windows, and repeated for as many as a head takes at a time.
@@ -74,8 +74,8 @@ def lay_out_bias(table: Array, rows: Array, factor: float, layout: BiasLayout, o
 
 @announced
 @cached
-def collect_bias(dbias: Array, rows: Array, layout: BiasLayout, dtable: Array) -> None:
-    """The transpose of `lay_out_bias`: each row of the table, zeros at first, sums over the pairs that read it."""
+def accumulate_bias_table_gradient(dbias: Array, rows: Array, layout: BiasLayout, dtable: Array) -> None:
+    """The transpose of `expand_bias_table`: each row of the table, zeros at first, sums over the pairs that read it."""
     tokens, per_step, heads = layout.tokens, layout.windows_per_step, layout.heads
     for head in range(heads):
         for j in range(tokens):

@@ -43,7 +43,7 @@ class BiasAndMask(NamedTuple):
     """What is added to the scores of some windows; bias and mask are multiplied by √d.
 
     Attributes:
-        bias: as `lay_out_bias` has it; empty for none.
+        bias: as `expand_bias_table` has it; empty for none.
         bias_start: where the head's begins.
         regions: of the tile's tokens: two of different regions are masked from each other.
         first_token: of the first window, in `regions`.
@@ -66,12 +66,12 @@ def windows_per_step(tokens: int, padded_tokens: int, itemsize: int, windows_per
     return max(1, min(windows_per_tile, SCORES_BYTES // (tokens * padded_tokens * itemsize)))
 
 
-def head_scratch(sizes: HeadSizes) -> int:
+def head_scratch_size(sizes: HeadSizes) -> int:
     """Numbers of working memory that `head_forward` needs."""
     return (sizes.tokens + 1) * sizes.windows_per_step * sizes.padded_tokens
 
 
-def head_backward_scratch(sizes: HeadSizes) -> int:
+def head_backward_scratch_size(sizes: HeadSizes) -> int:
     """Numbers of working memory that `head_backward` needs."""
     padded_tokens = sizes.padded_tokens
     return (2 * padded_tokens + 2) * sizes.windows_per_step * padded_tokens + padded_tokens * padded_tokens
@@ -167,7 +167,7 @@ def head_forward(
         windows: how many.
         sizes: of a window and a head.
         added: bias and mask.
-        scratch: working memory, see `head_scratch`, and where it begins.
+        scratch: working memory, see `head_scratch_size`, and where it begins.
     """
     stride = sizes.windows_per_step * sizes.padded_tokens
     array, at = scratch
@@ -211,7 +211,7 @@ def head_backward(
         dqkv: filled.
         windows, sizes, added: as in `head_forward`.
         dbias: an array as the bias is laid out, and where the head's begins.
-        scratch: working memory, see `head_backward_scratch`, and where it begins.
+        scratch: working memory, see `head_backward_scratch_size`, and where it begins.
     """
     q, k, v = qkv
     dq, dk, dv = dqkv

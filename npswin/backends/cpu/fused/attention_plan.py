@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npswin.backends.cpu.fused.attention_bias import BiasLayout, bias_rows
+from npswin.backends.cpu.fused.attention_bias import BiasLayout, bias_table_rows
 from npswin.backends.cpu.fused.attention_head import HeadSizes, windows_per_step
 from npswin.backends.cpu.machine.processor import TILE_ROWS, round_up, vector_lanes
-from npswin.backends.cpu.tile.sizes import window_tile
+from npswin.backends.cpu.tile.sizes import plan_window_tiles
 from npswin.backends.cpu.tile.window_tokens import WindowLayout, window_positions
 from npswin.ops.window_attention import AttentionSpec
 from npswin.types import Array
@@ -40,20 +40,20 @@ class AttentionPlan(NamedTuple):
         windows: the windows' positions and sizes.
         sizes: of heads and channels.
         tiles: how many.
-        by_heads: whether the threads share the heads of the only tile, rather than the tiles.
+        split_by_heads: whether the threads share the heads of the only tile, rather than the tiles.
         mask_value: as it is added to scores that are not yet divided by √d, see `attention_head`.
         root_dim: the √d by which they will be.
-        bias_rows: see `attention_bias.bias_rows`; None without a bias table.
+        bias_table_rows: see `attention_bias.bias_table_rows`; None without a bias table.
         bias_layout: sizes of the bias as the kernels read it.
     """
 
     windows: WindowLayout
     sizes: AttentionSizes
     tiles: int
-    by_heads: bool
+    split_by_heads: bool
     mask_value: Any
     root_dim: Any
-    bias_rows: Array | None
+    bias_table_rows: Array | None
     bias_layout: BiasLayout
 
 
@@ -97,7 +97,7 @@ def plan_attention(
 
     positions = window_positions(height, width, window_size, spec.shift_size)
     windows = batch * len(positions.needs_mask)
-    windows_per_tile, tile, by_heads = window_tile(
+    windows_per_tile, tile, split_by_heads = plan_window_tiles(
         *(tokens, dtype.itemsize, max(1, windows), threads),
         *(0 if for_backward else num_heads, 4 * inner_dim * channels * dtype.itemsize),
     )
@@ -110,9 +110,9 @@ def plan_attention(
         windows=WindowLayout(*positions, tokens, height * width, windows, windows_per_tile, tile),
         sizes=AttentionSizes(channels, num_heads, group, HeadSizes(tokens, dim, padded_tokens, per_step), bias_heads),
         tiles=-(-windows // windows_per_tile),
-        by_heads=by_heads,
+        split_by_heads=split_by_heads,
         mask_value=dtype.type(masked if math.isinf(masked) else max(masked, float(np.finfo(dtype).min))),
         root_dim=dtype.type(math.sqrt(dim)),
-        bias_rows=None if bias_shape is None else bias_rows(window_size, full),
+        bias_table_rows=None if bias_shape is None else bias_table_rows(window_size, full),
         bias_layout=BiasLayout(tokens, padded_tokens, per_step, bias_heads),
     )

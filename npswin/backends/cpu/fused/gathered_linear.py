@@ -15,9 +15,9 @@ import numpy as np
 
 from npswin.backends.cpu.machine.arrays import (
     check_dtypes,
+    checked_flat_dy,
     flat,
-    flat_derivative,
-    flat_norm,
+    flat_norm_parameters,
     flat_or_empty,
     flat_or_full,
 )
@@ -33,14 +33,14 @@ from npswin.backends.cpu.tile.lanes import (
     gather,
     normalize,
     normalize_backward,
-    normalize_with_stats,
+    normalize_with_saved_stats,
     scale_and_shift,
     scatter,
     sum_tokens,
     to_rows,
     zero_padding,
 )
-from npswin.backends.cpu.tile.sizes import chunk_tiles, token_tile
+from npswin.backends.cpu.tile.sizes import tiles_per_chunk, tokens_per_tile
 from npswin.backends.cpu.tile.weight_gradient import weight_gradient
 from npswin.types import Array
 
@@ -201,7 +201,7 @@ def _backward(
         _gather_pieces(x, p, count, xhat, found)
         if weights.norm_weight.size:
             own_stats = (stats, t * 2 * tile)
-            normalize_with_stats(xhat, width, inputs, own_stats)
+            normalize_with_saved_stats(xhat, width, inputs, own_stats)
             normalize_backward(dxhat, xhat, count, inputs, weights.norm_weight, own_stats, (sums, sums_at), free)
             scale_and_shift(xhat, width, inputs, weights.norm_weight, weights.norm_bias)
         to_rows(xhat, normed, here * tile, count, inputs, round_up(inputs, vector))
@@ -241,8 +241,8 @@ class GatheredLinearCall:
         per_image, pieces = table.shape
         tokens, outputs, inputs = images * per_image, len(weight), weight[0].size
         self.weight_shape = weight.shape
-        self.weights = _Weights(*flat_norm(norm, inputs, x), flat(weight), flat_or_full(bias, outputs, x))
-        tile = token_tile(max(inputs, outputs), x.itemsize, tokens, thread_count())
+        self.weights = _Weights(*flat_norm_parameters(norm, inputs, x), flat(weight), flat_or_full(bias, outputs, x))
+        tile = tokens_per_tile(max(inputs, outputs), x.itemsize, tokens, thread_count())
         self.tiles = -(-tokens // tile)
         self.pieces = _Pieces(flat(table), pieces, x.size // max(1, images), tokens, inputs, outputs, tile)
         self.stats = flat_or_empty(None, x)
@@ -263,9 +263,9 @@ class GatheredLinearCall:
         """dx, dweight, dbias, dnorm_weight, dnorm_bias."""
         p, dtype = self.pieces, self.x.dtype
         inputs, outputs, tile = p.inputs, p.outputs, p.tile
-        dy = flat_derivative(dy, p.tokens * outputs, dtype)
+        dy = checked_flat_dy(dy, p.tokens * outputs, dtype)
         dx = empty(self.x.shape, self.x.dtype)
-        chunk_size = chunk_tiles((inputs + outputs) * tile * dtype.itemsize, self.tiles, thread_count())
+        chunk_size = tiles_per_chunk((inputs + outputs) * tile * dtype.itemsize, self.tiles, thread_count())
         padded = round_up(inputs, vector_lanes(dtype.itemsize))  # whole vectors: an image patch has 12 numbers or 48
         dout, normed = empty(chunk_size * outputs * tile, dtype), empty(chunk_size * padded * tile, dtype)
         sums = np.zeros((self.tiles, 2 * inputs + outputs), dtype)

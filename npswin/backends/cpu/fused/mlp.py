@@ -15,7 +15,7 @@ computed for some rows of a weight at a time. So the tokens are taken in chunks:
 their GELU(h), dh and x̂, then all rows of dW₁ and dW₂. What a chunk writes fits into the last cache, and each row of a
 gradient is computed by one thread, so there are no copies of gradients to be added up.
 
-dW₂ is computed transposed, since of its two factors GELU(h) is the one in lanes; it is transposed at the end.
+dW₂ is computed transposed_copy, since of its two factors GELU(h) is the one in lanes; it is transposed_copy at the end.
 """
 
 from typing import Any, NamedTuple
@@ -24,9 +24,9 @@ import numpy as np
 
 from npswin.backends.cpu.machine.arrays import (
     check_dtypes,
+    checked_flat_dy,
     flat,
-    flat_derivative,
-    flat_norm,
+    flat_norm_parameters,
     flat_or_empty,
     flat_or_full,
 )
@@ -34,7 +34,7 @@ from npswin.backends.cpu.machine.compilation import inner_function, kernel, view
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.processor import TILE_ROWS, round_up
 from npswin.backends.cpu.machine.threads import PARTS_PER_THREAD, run_parallel, thread_count
-from npswin.backends.cpu.simd.elementary_functions import gelu_slope, normal_cdf
+from npswin.backends.cpu.simd.elementary_functions import normal_cdf, normal_cdf_and_gelu_derivative
 from npswin.backends.cpu.simd.intrinsics import lanes_of
 from npswin.backends.cpu.simd.matrix_product import product
 from npswin.backends.cpu.simd.micro_kernel import ACCUMULATE, BIAS, ZERO
@@ -42,23 +42,23 @@ from npswin.backends.cpu.tile.lanes import (
     gather,
     normalize,
     normalize_backward,
-    normalize_rows,
-    normalize_with_stats,
+    normalize_to_rows,
+    normalize_with_saved_stats,
     scale_and_shift,
     scale_tokens,
     scatter_residual,
     sum_tokens,
 )
-from npswin.backends.cpu.tile.projection import project_windows
+from npswin.backends.cpu.tile.projection import project_single_tile
 from npswin.backends.cpu.tile.sizes import (
-    chunk_tiles,
     hidden_rows_per_step,
-    shares_weight_rows,
-    single_tile,
-    token_tile,
+    single_tile_lanes,
+    splits_by_weight_rows,
+    tiles_per_chunk,
+    tokens_per_tile,
 )
-from npswin.backends.cpu.tile.weight_gradient import transposed, weight_gradient
-from npswin.backends.cpu.tile.window_tokens import one_window
+from npswin.backends.cpu.tile.weight_gradient import transposed_copy, weight_gradient
+from npswin.backends.cpu.tile.window_tokens import single_window_layout
 from npswin.types import Array
 
 
@@ -171,9 +171,9 @@ def _forward(
 ) -> None:
     """first, stop: tiles; or, in groups of TILE_ROWS, hidden rows of the only tile, whose GELU goes to `shared`."""
     channels, hidden, tile, rows = sizes.channels, sizes.hidden, sizes.tile, sizes.rows_per_step
-    by_rows = shared.size > 0
-    first_tile, stop_tile = (0, 1) if by_rows else (first, stop)
-    first_row, stop_row = (first * TILE_ROWS, min(hidden, stop * TILE_ROWS)) if by_rows else (0, hidden)
+    split_by_rows = shared.size > 0
+    first_tile, stop_tile = (0, 1) if split_by_rows else (first, stop)
+    first_row, stop_row = (first * TILE_ROWS, min(hidden, stop * TILE_ROWS)) if split_by_rows else (0, hidden)
     vector = lanes_of(maps.x)
     xhat, out = (scratch, 0, tile), (scratch, channels * tile, tile)
     step_start = 2 * channels * tile
@@ -191,7 +191,7 @@ def _forward(
         for h in range(first_row, stop_row, rows):
             height = min(rows, stop_row - h)
             left, bias = (weights.fc1_weight, h * channels, channels, 1), (weights.fc1_bias, h)
-            if by_rows:
+            if split_by_rows:
                 product(height, width, channels, left, xhat, (shared, h * tile, tile), BIAS, bias)
                 for row in range(height):
                     _gelu_in_place(shared, (h + row) * tile, width)
@@ -208,7 +208,7 @@ def _forward(
             start = BIAS if h == 0 else ACCUMULATE
             left, right = (weights.fc2_weight, h, hidden, 1), (scratch, step_start, tile)
             product(channels, width, height, left, right, out, start, (weights.fc2_bias, 0))
-        if not by_rows:
+        if not split_by_rows:
             scatter_residual(out, token_scales, maps.shortcut, maps.y, offsets, all_in_map, count, channels)
 
 
@@ -248,7 +248,7 @@ def _backward(
         sum_tokens(dout, count, channels, sums, sums_at + 2 * channels)
         if weights.norm_weight.size:
             norm, own_stats = (weights.norm_weight, weights.norm_bias), (saved.stats, t * 2 * tile, tile)
-            normalize_rows(maps.x, offsets, count, channels, norm, own_stats, chunk.normed, here * tile * channels)
+            normalize_to_rows(maps.x, offsets, count, channels, norm, own_stats, chunk.normed, here * tile * channels)
         for h in range(0, hidden, rows):
             height = min(rows, hidden - h)
             at = (here * hidden + h) * tile
@@ -260,7 +260,7 @@ def _backward(
                 dvalues = view(chunk.dhidden, at + row * tile, count)
                 total = maps.x.dtype.type(0)
                 for i in range(count):
-                    cdf, slope = gelu_slope(values[i])
+                    cdf, slope = normal_cdf_and_gelu_derivative(values[i])
                     activated[i] = values[i] * cdf * token_scales[i]
                     dvalues[i] *= slope
                     total += dvalues[i]
@@ -270,7 +270,7 @@ def _backward(
         if weights.norm_weight.size:
             stats = (saved.stats, t * 2 * tile)
             gather(maps.x, offsets, count, channels, xhat)
-            normalize_with_stats(xhat, width, channels, stats)
+            normalize_with_saved_stats(xhat, width, channels, stats)
             normalize_backward(dxhat, xhat, count, channels, weights.norm_weight, stats, (sums, sums_at), free)
         token_scales[:] = 1
         scatter_residual(dxhat, token_scales, maps.shortcut, maps.y, offsets, all_in_map, count, channels)
@@ -307,7 +307,7 @@ class MlpCall:
         if fc1_weight.shape[1] != channels or fc2_weight.shape != (channels, hidden):
             raise ValueError(f"weights of {fc1_weight.shape} and {fc2_weight.shape} do not fit a map of {x.shape}")
         self.weights = _Weights(
-            *flat_norm(norm, channels, x),
+            *flat_norm_parameters(norm, channels, x),
             flat(fc1_weight),
             flat_or_full(fc1_bias, hidden, x),
             flat(fc2_weight),
@@ -316,13 +316,15 @@ class MlpCall:
         images = 1 if path_scale is None else len(x)
         self.image_scales = flat_or_full(path_scale, images, x, fill=1)
         threads = thread_count()
-        self.for_backward, tile = for_backward, token_tile(channels, x.itemsize, tokens, threads)
+        self.for_backward, tile = for_backward, tokens_per_tile(channels, x.itemsize, tokens, threads)
         self.tiles = -(-tokens // tile)
         busiest = -(-self.tiles // threads) * tile
         weight_bytes = fc1_weight.nbytes + fc2_weight.nbytes
-        self.by_rows = not for_backward and shares_weight_rows(tokens, x.itemsize, threads, busiest, weight_bytes)
-        if self.by_rows:
-            tile, self.tiles = single_tile(tokens, x.itemsize), 1
+        self.split_by_rows = not for_backward and splits_by_weight_rows(
+            tokens, x.itemsize, threads, busiest, weight_bytes
+        )
+        if self.split_by_rows:
+            tile, self.tiles = single_tile_lanes(tokens, x.itemsize), 1
         per_scale = max(1, tokens // max(1, images))
         self.sizes = MlpSizes(tokens, channels, hidden, tile, hidden_rows_per_step(hidden), per_scale)
         none = flat_or_empty(None, x)
@@ -335,28 +337,32 @@ class MlpCall:
         if self.for_backward:
             saved_hidden = empty(self.tiles * hidden * tile, dtype)
             self.saved = _Saved(empty(self.tiles * 2 * tile if self.has_norm else 0, dtype), saved_hidden)
-        shared = empty(hidden * tile if self.by_rows else 0, dtype)
+        shared = empty(hidden * tile if self.split_by_rows else 0, dtype)
         maps = self._maps(self.x)
         run_parallel(
-            *(_forward, -(-hidden // TILE_ROWS) if self.by_rows else self.tiles),
+            *(_forward, -(-hidden // TILE_ROWS) if self.split_by_rows else self.tiles),
             *((2 * sizes.channels + sizes.rows_per_step + 2) * tile, dtype),
             *(maps, sizes, self.weights, self.saved, shared),
-            parts_per_thread=1 if self.by_rows else PARTS_PER_THREAD,
+            parts_per_thread=1 if self.split_by_rows else PARTS_PER_THREAD,
         )
-        if self.by_rows:
-            weight, bias, window = self.weights.fc2_weight, self.weights.fc2_bias, one_window(sizes.tokens, tile)
-            project_windows(shared, hidden, weight, bias, maps.image_scales, maps.shortcut, maps.y, window)
+        if self.split_by_rows:
+            weight, bias, window = (
+                self.weights.fc2_weight,
+                self.weights.fc2_bias,
+                single_window_layout(sizes.tokens, tile),
+            )
+            project_single_tile(shared, hidden, weight, bias, maps.image_scales, maps.shortcut, maps.y, window)
         return maps.y.reshape(self.shape)
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         """dx, dnorm_weight, dnorm_bias, dfc1_weight, dfc1_bias, dfc2_weight, dfc2_bias."""
         sizes, dtype = self.sizes, self.x.dtype
         channels, hidden, tile = sizes.channels, sizes.hidden, sizes.tile
-        dy = flat_derivative(dy, self.x.size, dtype)
+        dy = checked_flat_dy(dy, self.x.size, dtype)
         maps = self._maps(dy)
         sums = np.zeros((self.tiles, 3 * channels + hidden), dtype)
         dfc1_weight, dfc2_transposed = empty((hidden, channels), dtype), empty((hidden, channels), dtype)
-        chunk_size = chunk_tiles(2 * hidden * tile * dtype.itemsize, self.tiles, thread_count())
+        chunk_size = tiles_per_chunk(2 * hidden * tile * dtype.itemsize, self.tiles, thread_count())
         activated, dhidden = empty(chunk_size * hidden * tile, dtype), empty(chunk_size * hidden * tile, dtype)
         normed = empty(chunk_size * tile * channels, dtype) if self.has_norm else self.x
         chunk = _Chunk(activated, dhidden, normed)
@@ -377,7 +383,7 @@ class MlpCall:
         return (
             *(maps.y.reshape(self.shape), dnorm_weight, dnorm_bias),
             *(dfc1_weight, dfc1_bias if self.has_fc1_bias else None),
-            *(transposed(dfc2_transposed), dfc2_bias if self.has_fc2_bias else None),
+            *(transposed_copy(dfc2_transposed), dfc2_bias if self.has_fc2_bias else None),
         )
 
     def _maps(self, shortcut: Array) -> _Maps:

@@ -6,7 +6,7 @@ import numpy as np
 
 from npswin.types import Array
 
-BLOCK = 1 << 14  # numbers in a piece of work of a word that takes each number by itself
+BLOCK = 1 << 14  # elements per piece of work of an elementwise op
 
 
 def block_count(x: Array) -> int:
@@ -40,11 +40,11 @@ def flat(array: Array) -> Array:
     return array.reshape(-1)
 
 
-def flat_derivative(dy: Array, size: int, dtype: Any) -> Array:
-    """`flat(dy)` of the derivative that comes back to a word.
+def checked_flat_dy(dy: Array, size: int, dtype: Any) -> Array:
+    """`flat(dy)` of the argument of an op's backward function, checked.
 
     Raises:
-        ValueError: it is not of y's size and dtype; a kernel would read something else for its numbers.
+        ValueError: it is not of y's size and dtype; a kernel would read out of bounds or misinterpret the bytes.
     """
     if dy.size != size or dy.dtype != dtype:
         raise ValueError(f"dy: got {dy.size} numbers of {dy.dtype}, expected {size} of {dtype}, as y has")
@@ -55,7 +55,7 @@ def flat_or_full(array: Array | None, length: int, like: Array, fill: float = 0.
     """`flat(array)`, or `length` times the same number where there is no array.
 
     Raises:
-        ValueError: it has another length; a kernel would read on beyond its end.
+        ValueError: it has another length; a kernel would read out of bounds.
     """
     if array is None:
         return np.full(length, fill, like.dtype)
@@ -65,11 +65,13 @@ def flat_or_full(array: Array | None, length: int, like: Array, fill: float = 0.
 
 
 def flat_or_empty(array: Array | None, like: Array) -> Array:
-    """`flat(array)`, or an empty array where there is none: kernels know by its size."""
+    """`flat(array)`, or an empty array where there is none: kernels test for size 0."""
     return np.empty(0, like.dtype) if array is None else flat(array)
 
 
-def flat_norm(norm: tuple[Array | None, Array | None] | None, channels: int, like: Array) -> tuple[Array, Array]:
+def flat_norm_parameters(
+    norm: tuple[Array | None, Array | None] | None, channels: int, like: Array
+) -> tuple[Array, Array]:
     """γ and β of a norm as kernels take them: empty where there is no norm."""
     weight, bias = norm or (None, None)
     if weight is None or bias is None:
@@ -78,7 +80,7 @@ def flat_norm(norm: tuple[Array | None, Array | None] | None, channels: int, lik
     return flat_or_full(weight, channels, like), flat_or_full(bias, channels, like)
 
 
-def are_floats(*arrays: Array | None) -> bool:
-    """Whether kernels that compute take these: all in one dtype, float32 or float64. None is no obstacle."""
+def have_one_float_dtype(*arrays: Array | None) -> bool:
+    """Whether kernels that compute take these: all in one dtype, float32 or float64. None is skipped."""
     dtypes = {array.dtype for array in arrays if array is not None}
     return len(dtypes) == 1 and dtypes <= {np.dtype(np.float32), np.dtype(np.float64)}

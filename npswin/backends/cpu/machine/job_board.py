@@ -1,10 +1,11 @@
 """How threads find the parts of a job, without the GIL.
 
-The ops of a small model take tens of microseconds. Waking a thread takes as long, and so does the GIL when two threads
-want it. So a thread that has just worked polls a board for a while, in compiled code, and takes parts of a job as soon
-as one is posted there; so does the thread that posts it. There are several parts for each thread: it begins with its
-own, and then takes others that no thread has begun, since a core may be slower than its neighbour, by design or because
-another process uses it. Which thread computes a part varies; what a part is and what it writes does not.
+The ops of a small model take tens of microseconds. Waking a thread takes as long, and so does acquiring the GIL while
+another thread holds it. So a thread that has just worked polls a board for a while, in compiled code, and takes parts
+of a job as soon as one is posted there; so does the thread that posts it. There are several parts for each thread: it
+begins with its own, and then takes others that no thread has begun, since a core may be slower than its neighbour, by
+design or because another process uses it. Which thread computes a part varies; what a part is and what it writes does
+not.
 
 **The board** is an array of integers: whether it is in use, the number of the last job and of the announced one, how
 many parts it has, which function to call, how many threads there are, and for each part its state: 2·job while it is
@@ -183,7 +184,7 @@ def _take_parts(board: Array, job: int, own: int) -> None:
 
 
 @cached
-def serve(board: Array, own: int, spins: int) -> None:
+def poll_and_run_parts(board: Array, own: int, spins: int) -> None:
     """Take parts of jobs as they are posted, until for so many pauses there was none, and none is announced.
 
     Args:
@@ -205,7 +206,7 @@ def serve(board: Array, own: int, spins: int) -> None:
             done, idle = job, 0
 
 
-def make_board(parts: int, threads: int) -> Array:
+def make_job_board(parts: int, threads: int) -> Array:
     """A board for jobs of so many parts at most, and so many threads."""
     board = np.zeros(_TURNS + parts, np.int64)
     board[_THREADS] = threads

@@ -1,9 +1,9 @@
-"""Memory that is used again: where arrays live that go from one word to another.
+"""A memory pool for the arrays that are passed between ops.
 
 Fresh memory costs a page fault every 4 kB, a tenth of a training step. A step asks for the same blocks as the one
 before and gives all of them back, so they are cut out of a region that is kept: the first free range that is large
-enough, and ranges that are given back grow together with their free neighbours. What a region has never handed out
-takes no memory, so it can be large from the start.
+enough, and ranges that are given back grow together with their free neighbours. Pages of the
+region that were never used take no memory, so it can be large from the start.
 """
 
 import math

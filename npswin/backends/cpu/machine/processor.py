@@ -5,8 +5,8 @@ A matrix product keeps a tile of its result in registers: `TILE_ROWS` rows of tw
 are on their way to hide the latency of a fused multiply-add (four cycles, two a cycle: eight at least). A result that
 is only one vector wide, such as a small window's scores, has `ONE_VECTOR_ROWS`.
 
-Nothing here knows a machine's name: the width comes from the instruction set that Numba compiles for, which is the
-host's, or what NUMBA_CPU_NAME and NUMBA_CPU_FEATURES say.
+The width is not looked up by the processor's name: it follows from the instruction set that Numba compiles for, the
+host's or that of NUMBA_CPU_NAME and NUMBA_CPU_FEATURES.
 """
 
 from numba.core.registry import cpu_target

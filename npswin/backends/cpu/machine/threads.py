@@ -20,7 +20,7 @@ import numpy as np
 from numba._dispatcher import compute_fingerprint  # of the types of values, in a fraction of a microsecond
 
 from npswin.backends.cpu.machine.compilation import address_of
-from npswin.backends.cpu.machine.job_board import BUSY, COMING, JOB, launch, make_board, serve
+from npswin.backends.cpu.machine.job_board import BUSY, COMING, JOB, launch, make_job_board, poll_and_run_parts
 from npswin.backends.cpu.machine.processor import round_up
 from npswin.types import Array
 
@@ -41,7 +41,7 @@ class _Team:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.board = make_board(size * PARTS_PER_THREAD, size)
+        self.board = make_job_board(size * PARTS_PER_THREAD, size)
         self.started = 1
         self.ended = False
         self.owners: dict[int, int] = {}  # thread identifier by index
@@ -76,9 +76,9 @@ class _Team:
         if self.owners.setdefault(index, identifier) != identifier:
             return  # two threads of one index would share working memory
         while not self.ended:
-            serve(self.board, index, _POLLING_SPINS if _thread_count <= _cores() else 0)
+            poll_and_run_parts(self.board, index, _POLLING_SPINS if _thread_count <= _cores() else 0)
             self.sleeping.append(wake_up)
-            serve(self.board, index, 0)  # what was announced before this thread could be woken
+            poll_and_run_parts(self.board, index, 0)  # what was announced before this thread could be woken
             if not self.ended:
                 wake_up.get()
 

@@ -138,13 +138,13 @@ def _normal_cdf(x: Any) -> Any:
     return cdf32
 
 
-def gelu_slope(x: float) -> tuple[float, float]:
+def normal_cdf_and_gelu_derivative(x: float) -> tuple[float, float]:
     """Φ(x) and the derivative of x Φ(x), which is Φ(x) + x φ(x)."""
     cdf = normal_cdf(x)
     return cdf, cdf + x * math.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
 
 
-@overload(gelu_slope, jit_options=EXACT)
+@overload(normal_cdf_and_gelu_derivative, jit_options=EXACT)
 def _gelu_slope(x: Any) -> Any:
     """½ + x R(x²) and ½ + x S(x²), quotients with one divisor.
 

@@ -1,7 +1,7 @@
 """C = A B, or C += A B, on blocks that are in the cache: the loop over register tiles.
 
-Which way round the loops run decides what stays where. The outer loop takes `TILE_ROWS` rows of A, which stay in the
-first cache while the inner loop takes B two vectors wide; B, a tile's activations, stays in the second cache.
+The order of the loops determines what stays in which cache. The outer loop takes `TILE_ROWS` rows of A, which stay in
+the first cache while the inner loop takes B two vectors wide; B, a tile's activations, stays in the second cache.
 """
 
 from typing import Any

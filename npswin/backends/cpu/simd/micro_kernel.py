@@ -1,18 +1,18 @@
 """The innermost loop of every matrix product, as vector code.
 
-NumPy's operations cannot say "keep these 24 vectors in registers while k runs", and neither can a Numba loop: the
-compiler decides. So this is written in LLVM's intermediate language, through `numba.extending.intrinsic`; all that
-calls it is plain Numba. LLVM turns a vector of this width into whatever the processor has.
+NumPy and Numba give no control over which values stay in registers. So this is written in LLVM's intermediate language,
+through `numba.extending.intrinsic`; all that calls it is plain Numba. LLVM turns a vector of this width into whatever
+the processor has.
 
-A tile of C = A B with `rows` rows and `vectors` vectors a row. For each k, load the vectors b_k of B's
-row k once, and for each row i of the tile multiply them by the one number a_ik, copied to all lanes:
+A tile of C = A B with `rows` rows and `vectors` vectors a row. For each k, load the vectors b_k of B's row k once, and
+for each row i of the tile multiply them by the one number a_ik, copied to all lanes:
 
     c_i += a_ik · b_k        rows × vectors fused multiply-adds for rows + vectors loads
 
-B's rows are contiguous. A is read one number at a time, so it can lie either way round without being repacked: its
-rows may be contiguous (a_ik at i·stride + k) or its columns (a_ik at k·stride + i). This is what makes packing, and
-with it a pass over the weights, unnecessary: a linear weight is read in its official layout in the forward pass (by
-rows) and in the backward pass (by columns).
+B's rows are contiguous. A is read one number at a time, so it can lie either way round without being repacked: its rows
+may be contiguous (a_ik at i·stride + k) or its columns (a_ik at k·stride + i). This is what makes packing, and with it
+a pass over the weights, unnecessary: a linear weight is read in its official layout in the forward pass (by rows) and
+in the backward pass (by columns).
 """
 
 from typing import Any

@@ -7,10 +7,10 @@ channel, so that a vector holds one channel of several tokens, each in its *lane
 
 Such a tile is handed about as `(array, offset, stride)`.
 
-Lanes have no dealings with each other. Sums over a token's channels, as in layer normalization, need no shuffling; a
-linear map is `product` with the weight as it is on the left and the tile on the right, and its result is again a tile,
-ready for the next; and lanes that hold no token (a tile rarely fills its last vector) may hold any number and do no
-harm.
+Operations on different lanes are independent. Sums over a token's channels, as in layer normalization, need no
+shuffling; a linear map is `product` with the weight as it is on the left and the tile on the right, and its result is
+again a tile, ready for the next; and lanes that hold no token (a tile rarely fills its last vector) may hold any number
+and do no harm.
 """
 
 from typing import TypeAlias
@@ -126,7 +126,7 @@ def to_rows(lanes: Lanes, out: Array, first: int, count: int, channels: int, row
 
 
 @shared_function
-def normalize_rows(
+def normalize_to_rows(
     x: Array,
     offsets: Array,
     count: int,
@@ -202,7 +202,7 @@ def normalize(lanes: Lanes, count: int, channels: int, stats: tuple[Array, int])
 
 
 @shared_function
-def normalize_with_stats(lanes: Lanes, count: int, channels: int, stats: tuple[Array, int]) -> None:
+def normalize_with_saved_stats(lanes: Lanes, count: int, channels: int, stats: tuple[Array, int]) -> None:
     """x ← (x − μ) / √(σ² + eps) with the statistics that `normalize` saved."""
     x, offset, stride = lanes
     mean, rstd = view(stats[0], stats[1], count), view(stats[0], stats[1] + stride, count)

@@ -50,7 +50,7 @@ def _project(
     scatter_residual(out, tokens.scales, shortcut, y, tokens.offsets, tokens.in_map, count, rows)
 
 
-def project_windows(
+def project_single_tile(
     a: Array,
     depth: int,
     weight: Array,

@@ -9,17 +9,17 @@ CROWDED_BYTES = 512  # rows that are multiples of it apart compete for a few pla
 CHUNK_BYTES = 4 << 20  # of what a backward pass keeps between its two halves
 
 
-def token_tile(channels: int, itemsize: int, tokens: int, threads: int) -> int:
+def tokens_per_tile(channels: int, itemsize: int, tokens: int, threads: int) -> int:
     """Tokens in a tile of an op that takes them in any order: whole vectors, 192 tokens or TILE_BYTES at most.
 
-    Of these sizes, the one with the least work for the thread that has most of it, each tile costing as much as another
+    Of these sizes, the one that minimizes the work of the busiest thread, each tile costing as much as another
     8 tokens beside its own.
     """
-    return _token_tile(max(TILE_BYTES // (channels * itemsize), 64), itemsize, max(1, tokens), threads)
+    return _tokens_per_tile(max(TILE_BYTES // (channels * itemsize), 64), itemsize, max(1, tokens), threads)
 
 
 @lru_cache(maxsize=256)
-def _token_tile(most: int, itemsize: int, tokens: int, threads: int) -> int:
+def _tokens_per_tile(most: int, itemsize: int, tokens: int, threads: int) -> int:
     lanes = vector_lanes(itemsize)
     most = round_up(min(most, 192, -(-tokens // threads)), lanes)
 
@@ -30,7 +30,7 @@ def _token_tile(most: int, itemsize: int, tokens: int, threads: int) -> int:
     return min(sizes, key=work)
 
 
-def chunk_tiles(tile_bytes: int, tiles: int, threads: int) -> int:
+def tiles_per_chunk(tile_bytes: int, tiles: int, threads: int) -> int:
     """Tiles in a chunk of a backward pass: about what CHUNK_BYTES hold, and the same number for each thread."""
     return max(1, min(tiles, threads * max(1, round(CHUNK_BYTES / (max(1, tile_bytes) * threads)))))
 
@@ -40,7 +40,7 @@ def hidden_rows_per_step(hidden: int) -> int:
     return min(round_up(hidden, TILE_ROWS), 192)
 
 
-def shares_weight_rows(tokens: int, itemsize: int, threads: int, busiest: int, weight_bytes: int) -> bool:
+def splits_by_weight_rows(tokens: int, itemsize: int, threads: int, busiest: int, weight_bytes: int) -> bool:
     """Whether the threads share the rows of weights, with all tokens in one tile, rather than the tokens.
 
     They do if that leaves fewer lanes empty and fewer threads idle; or if it makes no difference there, but the weights
@@ -58,20 +58,20 @@ def shares_weight_rows(tokens: int, itemsize: int, threads: int, busiest: int, w
     return better and threads > 1 and tokens <= 256
 
 
-def single_tile(tokens: int, itemsize: int) -> int:
+def single_tile_lanes(tokens: int, itemsize: int) -> int:
     """Lanes of a tile that holds all tokens."""
     lanes = vector_lanes(itemsize)
     tile = round_up(tokens, lanes)
     return tile + lanes if tile * itemsize % CROWDED_BYTES == 0 else tile
 
 
-def window_tile(
+def plan_window_tiles(
     tokens_per_window: int, itemsize: int, windows: int, threads: int, heads: int = 0, weight_bytes: int = 0
 ) -> tuple[int, int, bool]:
     """How many windows make a tile, the lanes it has, and whether the threads share the heads rather than the tiles.
 
     The lanes hold all windows' tokens side by side and the last one's excess up to a whole vector. Of the numbers that
-    give up to 256 tokens, the one with the least work for the thread that has most of it.
+    give up to 256 tokens, the one that minimizes the work of the busiest thread.
 
     Args:
         tokens_per_window: tokens.
@@ -89,10 +89,14 @@ def window_tile(
 
     most = max(1, min(256 // tokens_per_window, windows))
     count = min(range(1, most + 1), key=lambda count: (work(count), -count))
-    by_heads = heads >= threads and shares_weight_rows(
+    split_by_heads = heads >= threads and splits_by_weight_rows(
         *(windows * tokens_per_window, itemsize, threads),
         *(work(count) * heads // (-(-heads // threads) * threads), weight_bytes),
     )
-    if by_heads:
+    if split_by_heads:
         count = windows
-    return count, single_tile((count - 1) * tokens_per_window + round_up(tokens_per_window, lanes), itemsize), by_heads
+    return (
+        count,
+        single_tile_lanes((count - 1) * tokens_per_window + round_up(tokens_per_window, lanes), itemsize),
+        split_by_heads,
+    )

@@ -28,7 +28,7 @@ def _gather(
                 out[i] = source[i]
 
 
-def moved_tokens(x: Array, table: Array, tokens: int, channels: int) -> Array:
+def gather_tokens(x: Array, table: Array, tokens: int, channels: int) -> Array:
     """y[b][i] = x[b][table[i]], or zeros where the table has −1.
 
     Args:
@@ -51,7 +51,7 @@ def moved_tokens(x: Array, table: Array, tokens: int, channels: int) -> Array:
 
 
 def inverse_table(table: Array, tokens: int) -> Array:
-    """Where each of the tokens is in the result of `moved_tokens`."""
+    """Where each of the tokens is in the result of `gather_tokens`."""
     positions = np.empty(tokens, table.dtype)
     moved = np.flatnonzero(table >= 0)
     positions[table[moved]] = moved

@@ -101,7 +101,7 @@ def _transpose(first: int, stop: int, part: int, scratch: Array, x: Array, rows:
                 out[j * rows + row] = x[row * columns + j]
 
 
-def transposed(x: Array) -> Array:
+def transposed_copy(x: Array) -> Array:
     """(columns, rows), contiguous, of x (rows, columns)."""
     rows, columns = x.shape
     out = empty((columns, rows), x.dtype)

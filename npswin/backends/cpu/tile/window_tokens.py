@@ -81,7 +81,7 @@ def window_positions(height: int, width: int, window_size: int, shift_size: int)
 
 
 @lru_cache(maxsize=64)
-def one_window(tokens: int, tile: int) -> WindowLayout:
+def single_window_layout(tokens: int, tile: int) -> WindowLayout:
     """A batch of this many tokens as a single window that fills one tile, in the order that the tokens have."""
     regions, needs_mask = np.zeros(tokens, np.int32), np.zeros(1, np.bool_)
     return WindowLayout(np.arange(tokens), regions, needs_mask, tokens, tokens, 1, 1, tile)

@@ -13,14 +13,14 @@ from npswin.backends.cuda.runtime.constants import constant
 from npswin.backends.cuda.runtime.launch import (
     BLOCK,
     WARP,
+    add_partial_sums,
     blocks,
     capability,
-    check_shape,
+    check_array_shape,
     launch,
-    most_shared_memory,
-    sum_columns,
+    max_shared_memory,
     sum_dtype,
-    sum_rows,
+    sum_over_rows,
 )
 from npswin.devices import cupy
 from npswin.ops.window_attention import AttentionSpec, AttentionWeights
@@ -98,7 +98,7 @@ def is_fused(x: Any, weights: AttentionWeights, spec: AttentionSpec, drop_masks:
     """Whether the kernels take it: nothing is dropped, and a window fits into a block's shared memory."""
     geometry = _geometry(x.shape, weights.proj_weight.shape[1], spec)
     dropped = any(mask is not None for mask in drop_masks.values())
-    return not dropped and max(_shared_bytes(x.dtype, geometry)) <= most_shared_memory()
+    return not dropped and max(_shared_bytes(x.dtype, geometry)) <= max_shared_memory()
 
 
 def _heads_forward(qkv: Any, qkv_bias: Any, table: Any, geometry: Geometry, mask_value: float) -> Any:
@@ -135,7 +135,7 @@ def _heads_backward(
     if table is None:
         return dqkv, None
     dtable = cp.empty(table.shape, table.dtype)
-    bias_args = sum_rows(dbias), dtable, kind, on_device
+    bias_args = add_partial_sums(dbias), dtable, kind, on_device
     launch("window_attention", "collect_bias", qkv.dtype, blocks(dtable.size), bias_args)
     return dqkv, dtable
 
@@ -148,9 +148,9 @@ def fused_attention_forward(
     mask_value = spec.mask_value
     geometry = _geometry(x.shape, proj_weight.shape[1], spec)
     inner_dim = geometry.heads * geometry.dim
-    check_shape("qkv_weight", qkv_weight, (3 * inner_dim, x.shape[-1]))
-    check_shape("qkv_bias", qkv_bias, (3 * inner_dim,))
-    check_shape("proj_weight", proj_weight, (len(proj_weight), inner_dim))
+    check_array_shape("qkv_weight", qkv_weight, (3 * inner_dim, x.shape[-1]))
+    check_array_shape("qkv_bias", qkv_bias, (3 * inner_dim,))
+    check_array_shape("proj_weight", proj_weight, (len(proj_weight), inner_dim))
     qkv = matrix_product(x, qkv_weight)
     attended = _heads_forward(qkv, qkv_bias, table, geometry, mask_value)
     y = matrix_product(attended, proj_weight)
@@ -160,11 +160,11 @@ def fused_attention_forward(
 
 
 def fused_attention_backward(dy: Any, cache: Any) -> tuple[Any, ...]:
-    """dx and the gradients of the weights, dy being already scaled by s."""
+    """dx and the gradients of the weights, dy being already scale_per_image by s."""
     x, (qkv_weight, qkv_bias, proj_weight, proj_bias, table), qkv, attended, geometry, mask_value = cache
     dattended, dproj_weight = matrix_product_backward(dy, attended, proj_weight)
     dqkv, dtable = _heads_backward(dattended, qkv, qkv_bias, table, geometry, mask_value)
     dx, dqkv_weight = matrix_product_backward(dqkv[: x.size // x.shape[-1]], x, qkv_weight)
-    dqkv_bias = None if qkv_bias is None else sum_columns(dqkv)
-    dproj_bias = None if proj_bias is None else sum_columns(dy)
+    dqkv_bias = None if qkv_bias is None else sum_over_rows(dqkv)
+    dproj_bias = None if proj_bias is None else sum_over_rows(dy)
     return dx, dqkv_weight, dqkv_bias, dproj_weight, dproj_bias, dtable

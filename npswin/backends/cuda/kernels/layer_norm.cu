@@ -61,7 +61,7 @@ __device__ inline void normalize_backward(
 
 // dweight = Σ dy x̂ and dbias = Σ dy over a block's share of the rows; block (32, 8), grid (channels / 32, shares).
 //
-// A column of threads takes every eighth row. sums is (shares, 2, channels), to be added up by sum_rows.
+// A column of threads takes every eighth row. sums is (shares, 2, channels), to be added up by add_partial_sums.
 template <class Rows>
 __device__ inline void parameter_sums(
     const Rows& rows, const Scalar* dy, const Scalar* x, const Sum* stats, Sum* sums, Index count, int channels

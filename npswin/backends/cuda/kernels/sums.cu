@@ -21,7 +21,7 @@ KERNEL column_sums(const Scalar* x, Sum* out, Index rows, int columns) {
 }
 
 // out (columns) = Σ of the rows of partial sums: one thread a column.
-KERNEL sum_rows(const Sum* partial, Sum* out, int rows, Index columns) {
+KERNEL add_partial_sums(const Sum* partial, Sum* out, int rows, Index columns) {
     for (Index c = thread_number(); c < columns; c += thread_count()) {
         Sum total = 0;
         for (int row = 0; row < rows; row++) total += partial[row * columns + c];

@@ -46,7 +46,7 @@ def capability() -> int:
     return _limits(cupy().cuda.runtime.getDevice())[0]
 
 
-def most_shared_memory() -> int:
+def max_shared_memory() -> int:
     """Bytes that a block may have on the current GPU."""
     return _limits(cupy().cuda.runtime.getDevice())[1]
 
@@ -136,7 +136,7 @@ def launch(
     function(grid, block, tuple(_as_given(*pair) for pair in zip(parameters, args, strict=True)), shared_mem=shared)
 
 
-def check_shape(name: str, array: Any, shape: tuple[int, ...]) -> None:
+def check_array_shape(name: str, array: Any, shape: tuple[int, ...]) -> None:
     """Raise a ValueError unless an array, if there is one, has this shape: a kernel would read on beyond its end."""
     if array is not None and array.shape != shape:
         raise ValueError(f"{name}: got shape {array.shape}, expected {shape}")
@@ -147,23 +147,23 @@ def blocks(size: int, each: int = BLOCK) -> tuple[int]:
     return (max(1, min(-(-size // each), _MOST_BLOCKS)),)
 
 
-def shares(rows: int) -> int:
-    """Into how many shares the rows of a matrix are cut that is added up column by column."""
+def reduction_splits(rows: int) -> int:
+    """Into how many reduction_splits the rows of a matrix are cut that is added up column by column."""
     return max(1, min(-(-rows // 64), 128))
 
 
-def sum_columns(x: Any) -> Any:
+def sum_over_rows(x: Any) -> Any:
     """Σ over all axes but the last, (columns,) in the dtype of sums."""
     cp, columns = cupy(), x.shape[-1]
     rows = x.size // columns
-    partial = cp.empty((shares(rows), columns), sum_dtype(x.dtype))
+    partial = cp.empty((reduction_splits(rows), columns), sum_dtype(x.dtype))
     grid = (-(-columns // WARP), len(partial))
     launch("sums", "column_sums", x.dtype, grid, (x, partial, rows, columns), (WARP, 8))
-    return sum_rows(partial)
+    return add_partial_sums(partial)
 
 
-def sum_rows(partial: Any) -> Any:
+def add_partial_sums(partial: Any) -> Any:
     """Σ over the first axis of partial sums."""
     out = cupy().empty(partial.shape[1:], partial.dtype)
-    launch("sums", "sum_rows", partial.dtype, blocks(out.size), (partial, out, len(partial), out.size))
+    launch("sums", "add_partial_sums", partial.dtype, blocks(out.size), (partial, out, len(partial), out.size))
     return out

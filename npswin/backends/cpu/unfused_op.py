@@ -2,6 +2,6 @@
 
 from functools import partial
 
-from npswin.backends import unfused as _unfused
+from npswin.backends import unfused_op as _unfused
 
-unfused = partial(_unfused.unfused, "npswin.backends.cpu")
+unfused_op = partial(_unfused.unfused_op, "npswin.backends.cpu")

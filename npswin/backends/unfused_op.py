@@ -11,7 +11,7 @@ from npswin import ops
 
 
 @lru_cache
-def unfused(backend: str, op: str) -> Callable[..., Any]:
+def unfused_op(backend: str, op: str) -> Callable[..., Any]:
     """The definition of an op, in which each op that it calls is the backend's, where the backend has it.
 
     So the composition is not written a second time.
