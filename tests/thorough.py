@@ -1,4 +1,6 @@
-"""How many examples a test draws: fewer in the default run than with --thorough."""
+"""What the default run leaves to --thorough: some cases of parametrized tests, and some examples of drawn ones."""
+
+import pytest
 
 enabled = False  # set by tests/conftest.py before a test module is imported
 
@@ -6,3 +8,14 @@ enabled = False  # set by tests/conftest.py before a test module is imported
 def examples(count: int, least: int = 5) -> int:
     """The `max_examples` of a test: `count` with --thorough, else a quarter of it, but at least `least`."""
     return count if enabled else min(count, max(count // 4, least))
+
+
+def some(cases, default):
+    """The cases of a parametrized test: those of `default` run always, the others with --thorough.
+
+    Args:
+        cases: one value for each case.
+        default: a set of cases, or a function of a case that returns whether it runs always.
+    """
+    runs = default if callable(default) else default.__contains__
+    return [case if runs(case) else pytest.param(case, marks=pytest.mark.thorough) for case in cases]

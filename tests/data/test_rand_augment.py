@@ -5,11 +5,12 @@ from hypothesis import strategies as st
 
 from npswin.data.rand_augment import OPERATIONS, rand_augment
 from tests.data.drawn import BYTE_BATCHES, SEEDS
+from tests.thorough import examples
 
 Image = pytest.importorskip("PIL.Image")
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(BYTE_BATCHES, SEEDS, st.integers(0, 3), st.floats(0, 10))
 def test_rand_augment_keeps_shape_dtype_and_input_and_repeats_with_a_seed(images, seed, num_ops, magnitude):
     before = images.copy()

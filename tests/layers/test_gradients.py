@@ -8,6 +8,7 @@ from npswin import layers
 from tests.gradient_errors import gradcheck_and_record
 from tests.layers.drawn import draw_params
 from tests.ops.drawn import SEEDS, SIDES, normal
+from tests.thorough import examples
 
 CENTRAL_TOLERANCE = 5e-8
 BIASES = st.sampled_from(["per_head", "shared", "full", "none"])
@@ -57,7 +58,7 @@ def test_mlp(seed, lead, channels, hidden, drop):
     check(layer, normal(seed, *lead, channels), seed)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(SEEDS, attention_arguments(), RATES)
 def test_window_attention(seed, drawn, proj_drop):
     shape, arguments = drawn
@@ -66,7 +67,7 @@ def test_window_attention(seed, drawn, proj_drop):
     check(layer, normal(seed, *shape), seed)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(SEEDS, attention_arguments(), RATES, RATES)
 def test_swin_transformer_block(seed, drawn, drop, drop_path):
     shape, arguments = drawn

@@ -12,6 +12,7 @@ from npswin.models import SWIN_TRANSFORMER_PYTORCH
 from tests.gradient_errors import gradcheck_and_record
 from tests.models.tiny import TINY, tiny
 from tests.ops.drawn import SEEDS, normal
+from tests.thorough import examples
 
 CENTRAL_TOLERANCE = 2e-7
 
@@ -37,7 +38,7 @@ def variants(draw):
     return arguments, (draw(st.integers(1, 17)), draw(st.integers(1, 17)))
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(SEEDS, variants())
 def test_gradients_of_every_variant_at_any_size(seed, drawn):
     arguments, (height, width) = drawn

@@ -14,6 +14,7 @@ from npswin import ops
 from npswin.ops.windows import count_windows
 from tests.gradient_errors import gradcheck_and_record
 from tests.ops.drawn import SEEDS, SIDES, normal, window_attention_inputs, window_cases
+from tests.thorough import examples
 
 COMPLEX_TOLERANCE = 2e-12
 PAIRS = {name.removesuffix("_forward") for name in ops.__all__ if name.endswith("_forward")}
@@ -120,7 +121,7 @@ def test_attention(seed, batch, num_windows, tokens, heads, head_dim, data):
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60, 20))
 @given(window_cases(), st.booleans())
 def test_window_attention(case, dropout):
     arrays, arguments = window_attention_inputs(case)
@@ -145,7 +146,7 @@ def test_mlp(seed, lead, channels, hidden, dropout):
     check(ops.mlp_forward, ops.mlp_backward, arrays, **masks)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40, 20))
 @given(window_cases(), st.booleans())
 def test_attention_branch(case, drop_path):
     (x, *weights), arguments = window_attention_inputs({**case, "channels": case["channels"] + 1})

@@ -13,9 +13,10 @@ from npswin.verify.plain_shift import (
     window_table,
 )
 from tests.ops.drawn import normal, window_attention_inputs, window_cases
+from tests.thorough import examples
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(window_cases())
 def test_both_computations_agree_forward_and_backward(case):
     arrays, arguments = window_attention_inputs(case)

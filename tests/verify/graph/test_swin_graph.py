@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import npswin
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Operation, Run, differing, swin_graph
 from npswin.verify.mistakes import CATALOGUE
+from tests.thorough import examples
 from tests.verify.keys import SCALE, miniature_trace, random_model
 
 
@@ -40,7 +41,7 @@ def cases(draw):
     return arguments, size
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40, 20))
 @given(cases(), st.integers(1, 3), st.integers(0, 9))
 def test_every_gradient_is_the_models(case, batch, seed):
     arguments, size = case
@@ -145,7 +146,7 @@ def are_equal(one, other):
     return (one is None and other is None) or np.array_equal(one, other, equal_nan=True)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.data())
 def test_a_run_of_a_changed_graph_reuses_what_does_not_differ(data):
     """For any mistake, and any given tensors."""

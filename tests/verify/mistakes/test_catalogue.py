@@ -5,16 +5,25 @@ from zlib import crc32
 import numpy as np
 import pytest
 
-from npswin.verify import trace
+from npswin.verify import mistakes, trace
 from npswin.verify.graph import Run
 from npswin.verify.mistakes import CATALOGUE
 from npswin.verify.mistakes.mistake import elementwise, gather, multiply_by, transform_input, transform_output
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.distance import relative_and_peak
 from npswin.verify.port.search import search_mistakes
+from tests import thorough
+from tests.thorough import some
 from tests.verify.keys import candidate_of, computed, miniature_trace, random_model
 
 NAMES = [mistake.name for mistake in CATALOGUE]
+# From every module of the catalogue; with --thorough every mistake is planted.
+SAMPLE = {
+    *("bgr", "norm-unbiased", "gelu-tanh", "roll-back-direction", "pad-value", "join-columns-first", "scale-missing"),
+    *("bias-xy", "mask-missing", "residual-after-norm", "other-parameters", "softmax-sum", "bias-overwritten"),
+}
+SAMPLE_DETAILS = 2  # of each mistake
+SAMPLE_VARIANTS = 1  # of each mistake in each model
 
 
 def variants_of(mistake, graph):
@@ -25,7 +34,16 @@ def variants_of(mistake, graph):
 UNSEEN = 1e-4  # relative change of a tensor that a port in float32 need not show
 
 
-@pytest.mark.parametrize("mistake", CATALOGUE, ids=lambda mistake: mistake.name)
+def test_the_sample_has_a_mistake_of_every_module():
+    parts = [part for part in vars(mistakes).values() if isinstance(part, tuple) and part is not CATALOGUE]
+    assert sum(map(len, parts)) == len(CATALOGUE)
+    assert all(SAMPLE & {mistake.name for mistake in part} for part in parts)
+    assert set(NAMES) >= SAMPLE
+
+
+@pytest.mark.parametrize(
+    "mistake", some(CATALOGUE, lambda mistake: mistake.name in SAMPLE), ids=lambda mistake: mistake.name
+)
 def test_a_planted_mistake_is_found(mistake):
     """Each variant, at a place drawn from those where it can be made. The port is in float32, if that shows it."""
     key, precision = miniature_trace(), "float64" if mistake.name == "gelu-erf" else "float32"
@@ -33,7 +51,8 @@ def test_a_planted_mistake_is_found(mistake):
     assert found, "the miniature has no place for it"
     rng = np.random.default_rng(crc32(mistake.name.encode()))
     named = 0
-    for detail in dict.fromkeys(detail for _, detail, _ in found):
+    details = list(dict.fromkeys(detail for _, detail, _ in found))
+    for detail in details if thorough.enabled else details[:SAMPLE_DETAILS]:
         places = [variant for variant in found if variant[1] == detail]
         place, _, changes = places[int(rng.integers(len(places)))]
         graph = key.graph.replaced(changes)
@@ -154,7 +173,7 @@ def test_every_mistake_can_be_tried_in_every_variant(changes):
     images = np.random.default_rng(0).standard_normal((2, model.in_chans, *size))
     key = trace(model, images, np.array([0, 1]))
     for mistake in CATALOGUE:
-        for _, _, change in variants_of(mistake, key.graph)[:4]:
+        for _, _, change in variants_of(mistake, key.graph)[: 4 if thorough.enabled else SAMPLE_VARIANTS]:
             run = Run(key.graph.replaced(change), key.sources)
             with np.errstate(all="ignore"):  # a softmax over the queries of a mask of -inf is NaN, as in a port
                 assert np.isfinite(run.value("loss")) or model.config["mask_value"] == "-inf", mistake.name

@@ -9,13 +9,14 @@ from npswin.verify.graph import Arithmetic, Run
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.comparison import comparison_json, comparison_summary
 from npswin.verify.port.distance import distance
+from tests.thorough import some
 from tests.verify.keys import candidate_of, computed, miniature_trace, mistake_named, random_model, right
 
 SCORES = "layers.0.blocks.1.attn.scores"
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32", "float16", "bfloat16"])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", some(range(5), {0}))
 def test_a_right_port_agrees_in_every_precision(precision, seed):
     comparison = compare(miniature_trace(), right(precision, seed))
     assert comparison.precision == precision
@@ -221,7 +222,7 @@ def test_tensors_computed_from_a_coarse_one_have_its_tolerance():
     assert comparison.ok, str(comparison)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", some(range(12), {0, 1, 2}))
 def test_a_key_in_float32_agrees_with_itself(seed):
     """Also behind cancellations."""
     model = random_model(seed, "float32", embed_dim=2, num_heads=(1, 1))
@@ -289,15 +290,15 @@ def test_tf32_has_the_tolerance_of_float32_without_a_matrix_product(name, place)
     assert [row.name for row in comparison.local_errors()] == [place]
 
 
-def test_a_larger_batch_and_other_models():
-    for seed, changes in enumerate(
-        ({"window_size": 4, "img_size": (26, 18)}, {"ape": True}, {"position_bias": "shared"})
-    ):
-        model = random_model(seed, **changes)
-        size = model.config["img_size"]
-
-        images = np.random.default_rng(seed).standard_normal((3, 3, *size))
-        key = trace(model, images, np.array([0, 1, 2]))
-        for precision in ("float32", "bfloat16"):
-            tensors = computed(key.graph, key.sources, precision, seed)
-            assert Comparer(key, candidate_of(tensors, key.shapes)).compare().ok
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize(
+    ("seed", "changes"),
+    enumerate(({"window_size": 4, "img_size": (26, 18)}, {"ape": True}, {"position_bias": "shared"})),
+)
+def test_a_larger_batch_and_other_models(seed, changes, precision):
+    model = random_model(seed, **changes)
+    size = model.config["img_size"]
+    images = np.random.default_rng(seed).standard_normal((3, 3, *size))
+    key = trace(model, images, np.array([0, 1, 2]))
+    tensors = computed(key.graph, key.sources, precision, seed)
+    assert Comparer(key, candidate_of(tensors, key.shapes)).compare().ok

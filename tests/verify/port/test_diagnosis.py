@@ -12,6 +12,7 @@ from npswin.verify.mistakes.mistake import change_node, is_output_of, transform_
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.diagnosis import diagnosis_json
 from npswin.verify.port.search import search_mistakes
+from tests.thorough import some
 from tests.verify.keys import candidate_of, computed, miniature_trace, mistake_named, right, without_mistake
 
 
@@ -116,7 +117,9 @@ def test_a_port_of_one_block_that_starts_from_the_key():
     assert not diagnosis.unexplained
 
 
-@pytest.mark.parametrize("name", ["gelu-tanh", "bias-sign", "roll-direction", "merge-order", "pool-before-norm"])
+@pytest.mark.parametrize(
+    "name", some(["gelu-tanh", "bias-sign", "roll-direction", "merge-order", "pool-before-norm"], {"bias-sign"})
+)
 def test_a_mistake_of_a_whole_model_from_its_logits_alone(name):
     """A port that dumps nothing but its logits, and makes the mistake wherever it can."""
     key = miniature_trace()
@@ -188,7 +191,9 @@ def test_one_mistake_in_every_block_has_one_name():
     assert diagnosis.causes[0].places == list(changes)
 
 
-@pytest.mark.parametrize("name", ["pad-value", "roll-one-axis", "pad-other-side", "pad-amount", "crop-elsewhere"])
+@pytest.mark.parametrize(
+    "name", some(["pad-value", "roll-one-axis", "pad-other-side", "pad-amount", "crop-elsewhere"], {"pad-value"})
+)
 def test_a_mistake_whose_backward_pass_is_the_right_one(name):
     """As in a backward pass written by hand. The forward mistake stays in the graph while gradients are examined."""
     key = miniature_trace()
