@@ -18,7 +18,7 @@ from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.processor import round_up, vector_lanes
 from npswin.backends.cpu.machine.threads import part_count, run_parallel, thread_count
 from npswin.backends.cpu.simd.elementary_functions import exp
-from npswin.backends.cpu.simd.matrix_product import product_of_any_width
+from npswin.backends.cpu.simd.matrix_product import lanes_product, product
 from npswin.backends.cpu.simd.micro_kernel import ZERO
 from npswin.backends.cpu.tile.lanes import to_rows
 from npswin.ops.attention import split_heads
@@ -80,9 +80,7 @@ def _attend(
     columns, pairs = 3 * heads * dim, tokens * tokens
     at = _offsets(piece, sizes)
     to_rows((qkv, at.k, columns), transposed, 0, dim, tokens, row)
-    product_of_any_width(
-        tokens, row, dim, (qkv, at.q, columns, 1), (transposed, 0, row), (scores, 0, row), ZERO, (scores, 0)
-    )
+    lanes_product(tokens, row, dim, (qkv, at.q, columns, 1), (transposed, 0, row), (scores, 0, row), ZERO, (scores, 0))
     scale = number(dim) ** number(-0.5)
     for i in range(tokens):
         s, out = view(scores, i * row, row), view(probabilities, piece * pairs + i * tokens, tokens)
@@ -159,7 +157,7 @@ def _forward(
         dropped, start = _after_dropout(probabilities, drop_mask, piece * tokens * tokens, tokens * tokens, scores)
         at = _offsets(piece, sizes)
         left, right, out = (dropped, start, tokens, 1), (qkv, at.v, 3 * heads * dim), (y, at.o, heads * dim)
-        product_of_any_width(tokens, dim, tokens, left, right, out, ZERO, (y, 0))
+        product(tokens, dim, tokens, left, right, out, ZERO, (y, 0))
 
 
 @kernel
@@ -192,11 +190,11 @@ def _backward(
 
         # dv_jc = Σ_i D_ij P_ij do_ic
         dropped, start = _after_dropout(probabilities, drop_mask, piece * pairs, pairs, free)
-        product_of_any_width(tokens, dim, tokens, (dropped, start, 1, tokens), do, (dqkv, at.v, columns), ZERO, none)
+        product(tokens, dim, tokens, (dropped, start, 1, tokens), do, (dqkv, at.v, columns), ZERO, none)
 
         # dS = P ∘ (dP − Σ_j P ∘ dP) with dP = D ∘ (do vᵀ)
         to_rows((qkv, at.v, columns), transposed, 0, dim, tokens, row)
-        product_of_any_width(tokens, row, dim, (*do, 1), (transposed, 0, row), (dscores, 0, row), ZERO, none)
+        lanes_product(tokens, row, dim, (*do, 1), (transposed, 0, row), (dscores, 0, row), ZERO, none)
         for i in range(tokens):
             ds, row_start = view(dscores, i * row, tokens), piece * pairs + i * tokens
             p, total = view(probabilities, row_start, tokens), number(0)
@@ -216,12 +214,8 @@ def _backward(
                 ds[j] *= scale
 
         # dq_ic = Σ_j dS_ij k_jc and dk_jc = Σ_i dS_ij q_ic
-        product_of_any_width(
-            tokens, dim, tokens, (dscores, 0, row, 1), (qkv, at.k, columns), (dqkv, at.q, columns), ZERO, none
-        )
-        product_of_any_width(
-            tokens, dim, tokens, (dscores, 0, 1, row), (qkv, at.q, columns), (dqkv, at.k, columns), ZERO, none
-        )
+        product(tokens, dim, tokens, (dscores, 0, row, 1), (qkv, at.k, columns), (dqkv, at.q, columns), ZERO, none)
+        product(tokens, dim, tokens, (dscores, 0, 1, row), (qkv, at.q, columns), (dqkv, at.k, columns), ZERO, none)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.processor import round_up
 from npswin.backends.cpu.machine.threads import PARTS_PER_THREAD, part_count, run_parallel, thread_count
 from npswin.backends.cpu.simd.intrinsics import lanes_of, prefetch
-from npswin.backends.cpu.simd.matrix_product import product
+from npswin.backends.cpu.simd.matrix_product import lanes_product
 from npswin.backends.cpu.simd.micro_kernel import BIAS, ZERO
 from npswin.backends.cpu.tile.lanes import (
     gather,
@@ -179,7 +179,7 @@ def _forward(
                 row = which * inner_dim + head * dim
                 into = (qkv, q_start + which * q_to_k, tile)
                 left = (weights.qkv_weight, row * channels, channels, 1)
-                product(some * dim, width, channels, left, xhat, into, BIAS, (weights.qkv_bias, row))
+                lanes_product(some * dim, width, channels, left, xhat, into, BIAS, (weights.qkv_bias, row))
             for h in range(some):
                 for w in range(0, count, per_step):
                     at = q_start + h * dim * tile + w * per_window
@@ -197,7 +197,7 @@ def _forward(
                     head_forward(q, k, v, o, min(per_step, count - w), head_sizes, added, free)
         if not split_by_heads:
             left = (weights.proj_weight, 0, inner_dim, 1)
-            product(channels, width, inner_dim, left, attended, out, BIAS, (weights.proj_bias, 0))
+            lanes_product(channels, width, inner_dim, left, attended, out, BIAS, (weights.proj_bias, 0))
             scatter_residual(
                 out, tokens.scales, maps.shortcut, maps.y, tokens.offsets, tokens.in_map, token_count, channels
             )
@@ -249,7 +249,7 @@ def _backward(
             some = min(group, heads - head)
             into = (scratch, do_start, tile)
             left = (weights.proj_weight, head * dim, 1, inner_dim)
-            product(some * dim, width, channels, left, dy_lanes, into, ZERO, none)
+            lanes_product(some * dim, width, channels, left, dy_lanes, into, ZERO, none)
             for h in range(some):
                 for which in range(3):
                     rows = which * q_to_k + (head + h) * dim * tile
@@ -284,7 +284,7 @@ def _backward(
                     )
         right = (chunk.dqkv, here * 3 * q_to_k, tile)
         sum_tokens(right, token_count, 3 * inner_dim, sums.by_tile, sums_at + 3 * channels)
-        product(channels, width, 3 * inner_dim, (weights.qkv_weight, 0, 1, channels), right, dxhat, ZERO, none)
+        lanes_product(channels, width, 3 * inner_dim, (weights.qkv_weight, 0, 1, channels), right, dxhat, ZERO, none)
         if padded:
             zero_padding(dxhat, token_count, channels, tokens.in_map)
         gather(maps.x, tokens.offsets, token_count, channels, xhat)

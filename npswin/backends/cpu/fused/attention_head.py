@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from npswin.backends.cpu.machine.compilation import inner_function, shared_function, view
 from npswin.backends.cpu.simd.elementary_functions import exp
 from npswin.backends.cpu.simd.intrinsics import broadcast, if_less, lanes_of, load, store
-from npswin.backends.cpu.simd.matrix_product import product
+from npswin.backends.cpu.simd.matrix_product import lanes_product
 from npswin.backends.cpu.simd.micro_kernel import MATRIX, ZERO
 from npswin.backends.cpu.simd.transpose import transpose_strided
 from npswin.backends.cpu.tile.lanes import Lanes
@@ -96,7 +96,7 @@ def _exponentials(
         at, score = w * tokens, offset + w * padded_tokens
         left, right = (k[0], k[1] + at, 1, k[2]), (q[0], q[1] + at, q[2])
         bias = (added.bias, added.bias_start + w * padded_tokens)
-        product(tokens, padded_tokens, sizes.dim, left, right, (array, score, stride), start, bias)
+        lanes_product(tokens, padded_tokens, sizes.dim, left, right, (array, score, stride), start, bias)
         if added.needs_mask[added.first_window + w]:
             regions = view(added.regions, added.first_token + at, padded_tokens)
             for j in range(tokens):
@@ -141,7 +141,7 @@ def _weighted_values(e: Lanes, inverses: int, v: Lanes, o: Lanes, window: int, s
     at, score = window * tokens, window * padded_tokens
     vector = lanes_of(o[0])
     left, right = (v[0], v[1] + at, v[2], 1), (e[0], e[1] + score, e[2])
-    product(dim, padded_tokens, tokens, left, right, (o[0], o[1] + at, o[2]), ZERO, (o[0], 0))
+    lanes_product(dim, padded_tokens, tokens, left, right, (o[0], o[1] + at, o[2]), ZERO, (o[0], 0))
     for i in range(0, padded_tokens, vector):
         inverse = load(e[0], inverses + score + i)
         for place in range(o[1] + at + i, o[1] + at + i + dim * o[2], o[2]):
@@ -236,7 +236,7 @@ def head_backward(
             store(array, dots + score + i, dot)
         # dPᵀ_ji = Σ_c v_cj do_ci
         left, right = (v[0], v[1] + lane, 1, v[2]), (do[0], do[1] + lane, do[2])
-        product(tokens, padded_tokens, dim, left, right, (array, ds[1] + score, stride), ZERO, none)
+        lanes_product(tokens, padded_tokens, dim, left, right, (array, ds[1] + score, stride), ZERO, none)
 
     # Pᵀ; and dSᵀ = Pᵀ ∘ (dPᵀ − Σ_j Pᵀ ∘ dPᵀ), times the 1/√d of the exponent
     for i in range(0, windows * padded_tokens, vector):
@@ -256,11 +256,11 @@ def head_backward(
         # dv_cj = Σ_i do_ci P_ij
         _transpose((array, p[1] + score, stride), transposed, padded_tokens)
         left = (do[0], do[1] + lane, do[2], 1)
-        product(dim, padded_tokens, tokens, left, transposed, (dv[0], dv[1] + lane, dv[2]), ZERO, none)
+        lanes_product(dim, padded_tokens, tokens, left, transposed, (dv[0], dv[1] + lane, dv[2]), ZERO, none)
         # dq_ci = Σ_j k_cj dSᵀ_ji
         left = (k[0], k[1] + lane, k[2], 1)
-        product(dim, padded_tokens, tokens, left, dscores, (dq[0], dq[1] + lane, dq[2]), ZERO, none)
+        lanes_product(dim, padded_tokens, tokens, left, dscores, (dq[0], dq[1] + lane, dq[2]), ZERO, none)
         # dk_cj = Σ_i q_ci dS_ij
         _transpose(dscores, transposed, padded_tokens)
         left = (q[0], q[1] + lane, q[2], 1)
-        product(dim, padded_tokens, tokens, left, transposed, (dk[0], dk[1] + lane, dk[2]), ZERO, none)
+        lanes_product(dim, padded_tokens, tokens, left, transposed, (dk[0], dk[1] + lane, dk[2]), ZERO, none)

@@ -26,7 +26,7 @@ from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.processor import round_up, vector_lanes
 from npswin.backends.cpu.machine.threads import run_parallel, thread_count
 from npswin.backends.cpu.simd.intrinsics import lanes_of
-from npswin.backends.cpu.simd.matrix_product import product
+from npswin.backends.cpu.simd.matrix_product import lanes_product
 from npswin.backends.cpu.simd.micro_kernel import BIAS, ZERO
 from npswin.backends.cpu.tile.lanes import (
     Lanes,
@@ -155,7 +155,7 @@ def _forward(
         if weights.norm_weight.size:
             normalize(xhat, width, inputs, (stats, t * 2 * tile) if stats.size else free)
             scale_and_shift(xhat, width, inputs, weights.norm_weight, weights.norm_bias)
-        product(outputs, width, inputs, (weights.weight, 0, inputs, 1), xhat, out, BIAS, (weights.bias, 0))
+        lanes_product(outputs, width, inputs, (weights.weight, 0, inputs, 1), xhat, out, BIAS, (weights.bias, 0))
         to_rows(out, y, t * tile, count, outputs, outputs)
 
 
@@ -196,7 +196,7 @@ def _backward(
             found.offsets[i] = (t * tile + i if i < count else 0) * outputs
         gather(dy, found.offsets, count, outputs, dy_lanes)
         sum_tokens(dy_lanes, count, outputs, sums, sums_at + 2 * inputs)
-        product(inputs, width, outputs, (weights.weight, 0, 1, inputs), dy_lanes, dxhat, ZERO, (scratch, 0))
+        lanes_product(inputs, width, outputs, (weights.weight, 0, 1, inputs), dy_lanes, dxhat, ZERO, (scratch, 0))
         _locate_tokens(p, t * tile, count, found)
         _gather_pieces(x, p, count, xhat, found)
         if weights.norm_weight.size:

@@ -36,7 +36,7 @@ from npswin.backends.cpu.machine.processor import TILE_ROWS, round_up
 from npswin.backends.cpu.machine.threads import PARTS_PER_THREAD, run_parallel, thread_count
 from npswin.backends.cpu.simd.elementary_functions import normal_cdf, normal_cdf_and_gelu_derivative
 from npswin.backends.cpu.simd.intrinsics import lanes_of
-from npswin.backends.cpu.simd.matrix_product import product
+from npswin.backends.cpu.simd.matrix_product import lanes_product
 from npswin.backends.cpu.simd.micro_kernel import ACCUMULATE, BIAS, ZERO
 from npswin.backends.cpu.tile.lanes import (
     gather,
@@ -192,22 +192,22 @@ def _forward(
             height = min(rows, stop_row - h)
             left, bias = (weights.fc1_weight, h * channels, channels, 1), (weights.fc1_bias, h)
             if split_by_rows:
-                product(height, width, channels, left, xhat, (shared, h * tile, tile), BIAS, bias)
+                lanes_product(height, width, channels, left, xhat, (shared, h * tile, tile), BIAS, bias)
                 for row in range(height):
                     _gelu_in_place(shared, (h + row) * tile, width)
                 continue
             if saved.hidden.size:
                 at = (t * hidden + h) * tile
-                product(height, width, channels, left, xhat, (saved.hidden, at, tile), BIAS, bias)
+                lanes_product(height, width, channels, left, xhat, (saved.hidden, at, tile), BIAS, bias)
                 for row in range(height):
                     _gelu(saved.hidden, at + row * tile, scratch, step_start + row * tile, width)
             else:
-                product(height, width, channels, left, xhat, (scratch, step_start, tile), BIAS, bias)
+                lanes_product(height, width, channels, left, xhat, (scratch, step_start, tile), BIAS, bias)
                 for row in range(height):
                     _gelu_in_place(scratch, step_start + row * tile, width)
             start = BIAS if h == 0 else ACCUMULATE
             left, right = (weights.fc2_weight, h, hidden, 1), (scratch, step_start, tile)
-            product(channels, width, height, left, right, out, start, (weights.fc2_bias, 0))
+            lanes_product(channels, width, height, left, right, out, start, (weights.fc2_bias, 0))
         if not split_by_rows:
             scatter_residual(out, token_scales, maps.shortcut, maps.y, offsets, all_in_map, count, channels)
 
@@ -253,7 +253,7 @@ def _backward(
             height = min(rows, hidden - h)
             at = (here * hidden + h) * tile
             back = (chunk.dhidden, at, tile)
-            product(height, width, channels, (weights.fc2_weight, h, 1, hidden), dout, back, ZERO, none)
+            lanes_product(height, width, channels, (weights.fc2_weight, h, 1, hidden), dout, back, ZERO, none)
             for row in range(height):
                 values = view(saved.hidden, (t * hidden + h + row) * tile, count)
                 activated = view(chunk.activated, at + row * tile, count)
@@ -266,7 +266,9 @@ def _backward(
                     total += dvalues[i]
                 sums[sums_at + 3 * channels + h + row] = total
             start = ZERO if h == 0 else ACCUMULATE
-            product(channels, width, height, (weights.fc1_weight, h * channels, 1, channels), back, dxhat, start, none)
+            lanes_product(
+                channels, width, height, (weights.fc1_weight, h * channels, 1, channels), back, dxhat, start, none
+            )
         if weights.norm_weight.size:
             stats = (saved.stats, t * 2 * tile)
             gather(maps.x, offsets, count, channels, xhat)

@@ -16,7 +16,7 @@ FEW_ROWS = TILE_HEIGHTS[2][1]
 
 
 @inner_function
-def product(
+def lanes_product(
     rows: int,
     columns: int,
     depth: int,
@@ -29,7 +29,7 @@ def product(
     """c_ij = start + Σ_k a_ik b_kj for i < rows, j < columns, k < depth, on flat arrays.
 
     Args:
-        rows, columns, depth: the sizes; columns is a multiple of a vector's lanes.
+        rows, columns, depth: the sizes; columns is a multiple of a vector's lanes, as in a tile.
         left: (a, offset, row, column): a_ik is a[offset + i·row + k·column]; row or column is 1.
         right: (b, offset, row): b_kj is b[offset + k·row + j].
         out: (c, offset, row): c_ij is c[offset + i·row + j].
@@ -61,7 +61,7 @@ def _tiles(
     start: int,
     bias: Any,
 ) -> None:
-    """`product` on pointers: an array would be seven arguments, and products are small."""
+    """`lanes_product` on pointers: an array would be seven arguments, and products are small."""
     lanes = lanes_of(c)
     by_row = 1 if a_column == 1 else 0
     stride = a_row if by_row else a_column
@@ -88,7 +88,7 @@ def _height(rows: int, columns: int, lanes: int) -> int:
 
 
 @specialized_function
-def product_of_any_width(
+def product(
     rows: int,
     columns: int,
     depth: int,
@@ -98,7 +98,7 @@ def product_of_any_width(
     start: int,
     bias: tuple[Array, int],
 ) -> None:
-    """`product` for any number of columns.
+    """`lanes_product` for any number of columns.
 
     The last ones, which fill no vector, are summed in an order that the compiler chooses by what it knows of the
     arguments. So there is a copy of this function for each combination of literal numbers among them.
@@ -108,7 +108,7 @@ def product_of_any_width(
     c, c_offset, c_row = out
     biases, bias_offset = bias
     whole = columns - columns % lanes_of(c)
-    product(rows, whole, depth, left, right, out, start, bias)
+    lanes_product(rows, whole, depth, left, right, out, start, bias)
     i = 0
     while whole < columns and i < rows:
         height = _height(rows - i, whole, lanes_of(c))

@@ -7,10 +7,9 @@ channel, so that a vector holds one channel of several tokens, each in its *lane
 
 Such a tile is handed about as `(array, offset, stride)`.
 
-Operations on different lanes are independent. Sums over a token's channels, as in layer normalization, need no
-shuffling; a linear map is `product` with the weight as it is on the left and the tile on the right, and its result is
-again a tile, ready for the next; and lanes that hold no token (a tile rarely fills its last vector) may hold any number
-and do no harm.
+No instruction combines lanes. Sums over a token's channels, as in layer normalization, need no shuffling; a linear map
+is `lanes_product` with the weight as it is on the left and the tile on the right, and its result is again a tile, ready
+for the next; and lanes that hold no token (a tile rarely fills its last vector) may hold any number.
 """
 
 from typing import TypeAlias

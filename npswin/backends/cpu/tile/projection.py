@@ -14,7 +14,7 @@ from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.processor import TILE_ROWS, round_up
 from npswin.backends.cpu.machine.threads import run_parallel, thread_count
 from npswin.backends.cpu.simd.intrinsics import lanes_of
-from npswin.backends.cpu.simd.matrix_product import product
+from npswin.backends.cpu.simd.matrix_product import lanes_product
 from npswin.backends.cpu.simd.micro_kernel import BIAS
 from npswin.backends.cpu.tile.lanes import scatter_residual
 from npswin.backends.cpu.tile.window_tokens import WindowLayout, allocate_tile_tokens, locate_windows
@@ -46,7 +46,7 @@ def _project(
     for i in range(tile):
         tokens.offsets[i] += row
     out, width = (scratch, 0, tile), round_up(count, vector)
-    product(rows, width, depth, (weight, row * depth, depth, 1), (a, 0, tile), out, BIAS, (bias, row))
+    lanes_product(rows, width, depth, (weight, row * depth, depth, 1), (a, 0, tile), out, BIAS, (bias, row))
     scatter_residual(out, tokens.scales, shortcut, y, tokens.offsets, tokens.in_map, count, rows)
 
 

@@ -12,7 +12,7 @@ from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.processor import TILE_ROWS, VECTOR_BYTES, round_up
 from npswin.backends.cpu.machine.threads import run_parallel
 from npswin.backends.cpu.simd.intrinsics import lanes_of
-from npswin.backends.cpu.simd.matrix_product import product_of_any_width
+from npswin.backends.cpu.simd.matrix_product import product
 from npswin.backends.cpu.simd.micro_kernel import ACCUMULATE, ZERO
 from npswin.backends.cpu.simd.transpose import transpose_strided
 from npswin.types import Array
@@ -65,7 +65,7 @@ def _weight_gradient(
             left = (a, (t * rows + row) * stride, stride, 1)
             right = (b, (factors.b_first + t * tile) * columns, columns)
             start = ZERO if overwrite and t == 0 else ACCUMULATE
-            product_of_any_width(height, columns, count, left, right, (dweight, row * columns, columns), start, (b, 0))
+            product(height, columns, count, left, right, (dweight, row * columns, columns), start, (b, 0))
 
 
 def weight_gradient(
