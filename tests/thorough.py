@@ -18,4 +18,8 @@ def some(cases, default):
         default: a set of cases, or a function of a case that returns whether it runs always.
     """
     runs = default if callable(default) else default.__contains__
-    return [case if runs(case) else pytest.param(case, marks=pytest.mark.thorough) for case in cases]
+    return [case if runs(case) else pytest.param(*_values(case), marks=pytest.mark.thorough) for case in cases]
+
+
+def _values(case):
+    return case if isinstance(case, tuple) else (case,)

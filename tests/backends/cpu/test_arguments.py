@@ -11,6 +11,7 @@ from npswin.layers import SwinTransformerBlock, WindowAttention
 from tests.backends.comparison import arguments
 from tests.backends.cpu.settings import IMPLEMENTED
 from tests.backends.op_cases import OPS
+from tests.thorough import examples
 
 COMPUTED = ["attention", "attention_branch", "gelu", "layer_norm", "linear", "mean_pool", "mlp", "mlp_branch"]
 COMPUTED += ["patch_embed", "patch_merging", "softmax", "window_attention"]
@@ -34,7 +35,7 @@ def test_a_gradient_of_another_size_is_refused(op, data):
 
 
 @pytest.mark.parametrize("op", WITH_PARAMETERS)
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(st.data())
 def test_a_parameter_that_is_too_short_is_refused(op, data):
     case = OPS[op](data.draw, False)

@@ -24,6 +24,7 @@ def run(program, folder, path=ROOT, **variables):
     return result.stdout
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names processors of the x86 family")
 @pytest.mark.parametrize(
     ("name", "features", "vector_bytes"),

@@ -9,6 +9,7 @@ from npswin.backends.cpu.machine.processor import ONE_VECTOR_ROWS, TILE_ROWS, ve
 from npswin.backends.cpu.simd.matrix_product import product
 from npswin.backends.cpu.simd.micro_kernel import ACCUMULATE, BIAS, MATRIX, ZERO
 from tests.ops.drawn import SEEDS
+from tests.thorough import examples
 
 STARTS = (ZERO, ACCUMULATE, BIAS, MATRIX)
 
@@ -27,7 +28,7 @@ class Flat:
 
 @pytest.mark.parametrize("by_row", [True, False])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     SEEDS,
     st.integers(1, 2 * TILE_ROWS + 5),

@@ -16,9 +16,11 @@ from npswin.backends import cpu
 from npswin.backends.cpu.machine import memory, threads
 from npswin.backends.cpu.machine.arrays import flat
 from npswin.backends.cpu.machine.memory import empty
+from tests import thorough
 from tests.backends.comparison import arguments, as_bytes, call_op
 from tests.backends.cpu.settings import IMPLEMENTED
 from tests.backends.op_cases import DRAWING, OPS
+from tests.thorough import some
 
 SIZES = st.integers(0, 40_000)  # numbers in an array; small arrays are not pooled
 STEPS = st.lists(st.tuples(st.sampled_from(["take", "view", "drop"]), SIZES), min_size=1, max_size=60)
@@ -155,9 +157,9 @@ class Arena:
         return {name: self.placed(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", some([np.float32, np.float64], {np.float32}))
 @pytest.mark.parametrize("op", sorted(set(IMPLEMENTED) - DRAWING))
-@settings(max_examples=200)
+@settings(max_examples=200 if thorough.enabled else 15)
 @given(st.data())
 def test_results_depend_neither_on_addresses_nor_on_what_memory_contained(op, dtype, data):
     case = OPS[op](data.draw, False)

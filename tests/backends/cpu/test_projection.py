@@ -16,6 +16,7 @@ from npswin.ops.window_attention import AttentionSpec
 from tests.backends.cpu.settings import cpu_settings
 from tests.backends.op_cases import norm_parameters, weight_parameter
 from tests.ops.drawn import SEEDS
+from tests.thorough import examples
 
 
 @contextmanager
@@ -36,7 +37,7 @@ def sharing_rows(module, wanted):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(
     SEEDS,
     st.integers(1, 3),

@@ -21,6 +21,7 @@ from npswin.backends.cpu.machine.threads import PARTS_PER_THREAD, run_parallel, 
 from tests.backends.comparison import arguments, as_bytes, call_op, expected, relative_errors
 from tests.backends.cpu.settings import IMPLEMENTED, LIMIT, PAIRS, cpu_settings
 from tests.backends.op_cases import OPS, draw_cases
+from tests.thorough import examples
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,7 @@ def _cpu_backend():
 
 
 @pytest.mark.parametrize("op", IMPLEMENTED)
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(st.data(), st.integers(1, 3), st.sampled_from([None, 1]))
 def test_results_are_bitwise_identical_with_the_same_thread_count(op, data, threads, chunk_bytes):
     case = OPS[op](data.draw, True)
@@ -46,7 +47,7 @@ def test_results_are_bitwise_identical_with_the_same_thread_count(op, data, thre
 
 
 @pytest.mark.parametrize("op", PAIRS)
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(st.data(), st.permutations([1, 2, 3]))
 def test_the_thread_count_may_change_before_the_backward_pass(op, data, threads):
     cases = draw_cases(op, data.draw, large=True)

@@ -10,6 +10,7 @@ from npswin.devices import on_gpu, to_gpu, to_host
 from npswin.training import TrainConfig
 from npswin.training.inputs import augment
 from tests.data.drawn import BYTE_BATCHES, SEEDS
+from tests.thorough import examples
 
 pytest.importorskip("PIL.Image")
 
@@ -23,7 +24,7 @@ def assert_equals_pillow(images, operations, signs, magnitude):
 
 
 @pytest.mark.parametrize("operation", range(len(OPERATIONS)), ids=[apply.__name__ for apply, _ in OPERATIONS])
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(BYTE_BATCHES, SEEDS, st.sampled_from([0.0, 2.5, 7.3, 9.0, 10.0]), st.booleans())
 def test_a_rand_augment_operation_equals_pillow(cuda, operation, images, seed, magnitude, few_levels):
     rng = np.random.default_rng(seed)
@@ -75,7 +76,7 @@ def test_each_image_is_cropped_flipped_and_erased_independently(cuda):
     assert 1 < touched.sum() < 11
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(SEEDS)
 def test_rand_augment_operations_are_applied_in_order(cuda, seed):
     rng = np.random.default_rng(seed)

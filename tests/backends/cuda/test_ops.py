@@ -20,6 +20,7 @@ from npswin.ops.window_attention import AttentionSpec
 from tests.backends.comparison import arguments, call_op, expected, implemented_ops, op_of, relative_errors, rounded
 from tests.backends.missing_ops import MISSING
 from tests.backends.op_cases import DRAWING, OPS, UPDATES, draw_cases
+from tests.thorough import examples
 
 LIMIT = 3  # times the error to be expected
 COMPARED = sorted(set(implemented_ops("cuda")) - DRAWING)
@@ -53,7 +54,7 @@ def assert_equals_definition(module, op, dtype, data, large):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("op", COMPARED)
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(st.data(), st.booleans())
 def test_an_op_equals_its_definition(cuda, op, dtype, data, large):
     assert_equals_definition(cuda, op, dtype, data, large)
@@ -61,7 +62,7 @@ def test_an_op_equals_its_definition(cuda, op, dtype, data, large):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("op", FALLING_BACK)
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(st.data(), st.booleans())
 def test_a_missing_op_falls_back_to_its_definition_on_arrays_on_the_gpu(cuda, op, dtype, data, large):
     assert_equals_definition(dispatch, op, dtype, data, large)
