@@ -178,14 +178,18 @@ def encode(picture: Array, bits: int) -> list[Any]:
     number to the largest. Where all numbers are equal there are no codes.
     """
     finite = np.isfinite(picture)
-    low, high = (float(end(picture[finite])) if finite.any() else 0.0 for end in (np.min, np.max))
-    if low == high and finite.all():
+    all_finite = bool(finite.all())
+    numbers = picture if all_finite else picture[finite]
+    low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (0.0, 0.0)
+    if low == high and all_finite:
         return [low, high, ""]
     top = 2**bits - 4
     span = high / 2 - low / 2  # without overflow
     with np.errstate(all="ignore"):
         codes = np.rint((picture / 2 - low / 2) / span * top) if span else np.zeros(picture.shape)
-    codes = np.select([np.isnan(picture), picture == np.inf, picture == -np.inf], [top + 1, top + 2, top + 3], codes)
+    if not all_finite:
+        special = [np.isnan(picture), picture == np.inf, picture == -np.inf]
+        codes = np.select(special, [top + 1, top + 2, top + 3], codes)
     return [low, high, base64.b64encode(codes.astype("<u1" if bits == 8 else "<u2").tobytes()).decode("ascii")]
 
 

@@ -90,15 +90,15 @@ def test_a_local_error_below_the_tolerance_from_the_key_is_found():
     assert comparison.local_errors()[0].name == name
 
 
-def test_one_wrong_number_among_many_is_found():
-    for seed in range(5):
-        tensors = right("float32", seed)
-        array = tensors["layers.0.blocks.0.mlp.fc1"].copy()
-        array[1, 2, 3, 4] += 0.01
-        tensors["layers.0.blocks.0.mlp.fc1"] = array
-        row = compare(miniature_trace(), tensors).first_error()
-        assert row.name == "layers.0.blocks.0.mlp.fc1"
-        assert row.local_distance.where == (1, 2, 3, 4)
+@pytest.mark.parametrize("seed", some(range(5), {0}))
+def test_one_wrong_number_among_many_is_found(seed):
+    tensors = right("float32", seed)
+    array = tensors["layers.0.blocks.0.mlp.fc1"].copy()
+    array[1, 2, 3, 4] += 0.01
+    tensors["layers.0.blocks.0.mlp.fc1"] = array
+    row = compare(miniature_trace(), tensors).first_error()
+    assert row.name == "layers.0.blocks.0.mlp.fc1"
+    assert row.local_distance.where == (1, 2, 3, 4)
 
 
 def test_any_subset_can_be_compared():
@@ -293,7 +293,7 @@ def test_tf32_has_the_tolerance_of_float32_without_a_matrix_product(name, place)
 @pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.thorough)])
 @pytest.mark.parametrize(
     ("seed", "changes"),
-    enumerate(({"window_size": 4, "img_size": (26, 18)}, {"ape": True}, {"position_bias": "shared"})),
+    list(enumerate([{"window_size": 4, "img_size": (26, 18)}, {"ape": True}, {"position_bias": "shared"}])),
 )
 def test_a_larger_batch_and_other_models(seed, changes, precision):
     model = random_model(seed, **changes)

@@ -205,9 +205,10 @@ def test_a_mistake_whose_backward_pass_is_the_right_one(name):
     assert name in [cause.hypothesis.name for cause in diagnosis.causes], str(diagnosis)
 
 
-def test_a_fitted_gradient_has_its_operations_place():
+@pytest.mark.parametrize("dumped", some(["", ".bias"], {""}), ids=["everything", "biases"])
+def test_a_fitted_gradient_has_its_operations_place(dumped):
     name = "grad/layers.0.blocks.1.attn.proj.bias"
-    tensors = {part: array for part, array in right("float32").items() if part.endswith(".bias")}
+    tensors = {part: array for part, array in right("float32").items() if part.endswith(dumped)}
     diagnosis = diagnose(miniature_trace(), tensors | {name: tensors[name] * 2})
     assert [cause.places for cause in diagnosis.causes] == [["layers.0.blocks.1.attn.proj"]], str(diagnosis)
 

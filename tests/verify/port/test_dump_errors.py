@@ -31,6 +31,7 @@ def test_maps_in_another_layout(dump, description):
     assert not diagnosis.unexplained
 
 
+@pytest.mark.thorough  # in the default run test_maps_in_another_layout has some of these shapes
 def test_shapes_that_are_listed_from_the_last_axis_on():
     """As in Fortran, Julia and ggml, for every tensor and the image."""
     tensors = {name: array.reshape(array.shape[::-1]) for name, array in right("float32").items()}
