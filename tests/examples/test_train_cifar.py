@@ -28,7 +28,7 @@ def unavailable(*_, **__):
 if "--data-dir" not in sys.argv:
     data.load_cifar10 = unavailable
 def few(train):
-    return data.make_shapes(96 if train else 40, seed=int(train), split="train" if train else "test")
+    return data.make_shapes(64 if train else 40, seed=int(train), split="train" if train else "test")
 data.load_shapes = few
 sys.argv[0] = "examples/train_cifar.py"
 runpy.run_path(sys.argv[0], run_name="__main__")
@@ -71,7 +71,7 @@ def _run_here(monkeypatch, capsys, *arguments):
     return end.value.code, *capsys.readouterr()
 
 
-def test_train_cifar_from_start_to_end(tmp_path):
+def test_train_cifar_from_start_to_end(monkeypatch, capsys, tmp_path):
     out = tmp_path / "run"
     status, stdout, stderr = _run(*SMALL, "--out", out)
     assert status == 0, stderr
@@ -92,14 +92,14 @@ def test_train_cifar_from_start_to_end(tmp_path):
     assert (status, stderr.count("\n")) == (2, 1), stderr
     assert "not empty" in stderr
 
-    status, stdout, stderr = _run(*SMALL, "--lr", "0.5", "--out", out, "--resume")
+    status, stdout, stderr = _run_here(monkeypatch, capsys, *SMALL, "--lr", "0.5", "--out", out, "--resume")
     assert (status, stderr.count("\n")) == (2, 1), stderr
     assert "training.lr" in stderr
 
 
 @pytest.mark.parametrize("number", some([signal.SIGINT, signal.SIGTERM], {signal.SIGINT}))
 def test_train_cifar_stopped_and_resumed_in_new_processes(tmp_path, number):
-    arguments = (*SMALL, "--epochs", "3", "--batch-size", "4", "--data", "shapes")
+    arguments = (*SMALL, "--epochs", "2", "--batch-size", "4", "--data", "shapes")
     process = _start(*arguments, "--out", tmp_path / "run")
     metrics = tmp_path / "run" / "metrics.jsonl"
     deadline = time.monotonic() + 60
