@@ -5,9 +5,11 @@ import pytest
 enabled = False  # set by tests/conftest.py before a test module is imported
 
 
-def examples(count: int, least: int = 5) -> int:
-    """The `max_examples` of a test: `count` with --thorough, else a quarter of it, but at least `least`."""
-    return count if enabled else min(count, max(count // 4, least))
+def examples(count: int, default: int | None = None) -> int:
+    """The `max_examples` of a test: `count` with --thorough, else `default`, or a quarter but at least 5."""
+    if enabled:
+        return count
+    return min(count, max(count // 4, 5)) if default is None else default
 
 
 def some(cases, default):

@@ -33,13 +33,19 @@ data.load_shapes = few
 sys.argv[0] = "examples/train_cifar.py"
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+# Before DRIVER: the pictures take longer than the training.
+WITHOUT_PICTURES = """
+import npswin.training
+from npswin.training import trainer
+trainer.draw_curves = npswin.training.draw_predictions = npswin.training.draw_attention = lambda *_: None
+"""
 SMALL = ("--preset", "swin_nano_patch2_window4_32", "--epochs", "1", "--threads", "1")
 
 
-def _start(*arguments):
+def _start(*arguments, driver=DRIVER):
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, *map(str, arguments)],
+        [sys.executable, "-c", driver, *map(str, arguments)],
         cwd=REPOSITORY,
         env=environment,
         text=True,
@@ -48,8 +54,8 @@ def _start(*arguments):
     )
 
 
-def _run(*arguments):
-    process = _start(*arguments)
+def _run(*arguments, driver=DRIVER):
+    process = _start(*arguments, driver=driver)
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
@@ -100,7 +106,8 @@ def test_train_cifar_from_start_to_end(monkeypatch, capsys, tmp_path):
 @pytest.mark.parametrize("number", some([signal.SIGINT, signal.SIGTERM], {signal.SIGINT}))
 def test_train_cifar_stopped_and_resumed_in_new_processes(tmp_path, number):
     arguments = (*SMALL, "--epochs", "2", "--batch-size", "4", "--data", "shapes")
-    process = _start(*arguments, "--out", tmp_path / "run")
+    driver = WITHOUT_PICTURES + DRIVER
+    process = _start(*arguments, "--out", tmp_path / "run", driver=driver)
     metrics = tmp_path / "run" / "metrics.jsonl"
     deadline = time.monotonic() + 60
     while not (metrics.is_file() and metrics.read_bytes().count(b"\n") >= 3) and time.monotonic() < deadline:
@@ -111,9 +118,9 @@ def test_train_cifar_stopped_and_resumed_in_new_processes(tmp_path, number):
     assert "Traceback" not in stderr
     assert re.search(r"resume with: .*python\S* examples/train_cifar\.py .* --resume", stderr)
 
-    status, resumed, stderr = _run(*arguments, "--out", tmp_path / "run", "--resume")
+    status, resumed, stderr = _run(*arguments, "--out", tmp_path / "run", "--resume", driver=driver)
     assert status == 0, stderr
-    status, whole, stderr = _run(*arguments, "--out", tmp_path / "whole")
+    status, whole, stderr = _run(*arguments, "--out", tmp_path / "whole", driver=driver)
     assert status == 0, stderr
     assert resumed.splitlines()[-1] == whole.splitlines()[-1]
     for name in ("metrics.jsonl", "last.safetensors", "best.safetensors"):

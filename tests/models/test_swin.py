@@ -38,7 +38,7 @@ def variants(draw):
     return arguments, (draw(st.integers(1, 17)), draw(st.integers(1, 17)))
 
 
-@settings(max_examples=examples(40))
+@settings(max_examples=examples(40, 6))
 @given(SEEDS, variants())
 def test_gradients_of_every_variant_at_any_size(seed, drawn):
     arguments, (height, width) = drawn
@@ -48,6 +48,7 @@ def test_gradients_of_every_variant_at_any_size(seed, drawn):
     )
 
 
+@pytest.mark.thorough  # above, every tensor's derivatives along random directions
 def test_every_single_derivative_of_one_model():
     gradcheck_and_record(
         "SwinTransformer", tiny(), normal(0, 1, 3, 9, 7), tolerance=CENTRAL_TOLERANCE, max_coordinates=1000
