@@ -21,12 +21,22 @@ from tests.backends.comparison import (
 )
 from tests.backends.cpu.settings import IMPLEMENTED, INFERENCE, LIMIT, PAIRS, cpu_settings
 from tests.backends.op_cases import DRAWING, OPS, UPDATES, draw_cases
+from tests.thorough import some
 
 TRAINING = {"drop_mask", "attn_drop_mask", "proj_drop_mask", "hidden_drop_mask", "output_drop_mask", "path_scale"}
 DTYPES = [np.float32, np.float64]
 SETTINGS = st.builds(cpu_settings, st.integers(1, 3), st.sampled_from([None, 1]), st.sampled_from([None, 1]))
 
 both_dtypes = pytest.mark.parametrize("dtype", DTYPES)
+# float64 as well with --thorough: what does not depend on how numbers are computed
+float32_first = pytest.mark.parametrize("dtype", some(DTYPES, {np.float32}))
+CASES = [
+    (op, layout, dtype)
+    for op in IMPLEMENTED
+    for layout in LAYOUTS
+    for dtype in DTYPES
+    if layout != "read-only" or op not in UPDATES
+]
 
 
 @pytest.mark.parametrize("op", sorted(filter(is_pair, OPS)))
@@ -46,10 +56,8 @@ def test_the_definition_takes_the_drawn_arguments_and_keeps_float32(op, data):
         assert np.ndim(result) == 0 or result.dtype == np.float32
 
 
-@both_dtypes
 @pytest.mark.parametrize(
-    ("op", "layout"),
-    [(op, layout) for op in IMPLEMENTED for layout in LAYOUTS if layout != "read-only" or op not in UPDATES],
+    ("op", "layout", "dtype"), some(CASES, lambda case: case[1] == "contiguous" or case[2] is np.float32)
 )
 @given(st.data(), st.booleans(), SETTINGS)
 def test_an_op_equals_its_definition(op, layout, dtype, data, large, setting):
@@ -76,7 +84,7 @@ def test_inference_equals_the_forward_pass(op, dtype, data, large, setting, layo
     assert max(relative_errors([y], wanted, dtype)) < LIMIT
 
 
-@both_dtypes
+@float32_first
 @pytest.mark.parametrize("op", sorted(set(IMPLEMENTED) - UPDATES - DRAWING))
 @given(st.data(), st.booleans(), SETTINGS, st.sampled_from(LAYOUTS))
 def test_arguments_are_not_changed(op, dtype, data, large, setting, layout):
@@ -95,7 +103,7 @@ def test_arguments_are_not_changed(op, dtype, data, large, setting, layout):
         np.testing.assert_equal(value, before)
 
 
-@both_dtypes
+@float32_first
 @pytest.mark.parametrize("op", PAIRS)
 @given(st.data(), st.booleans(), SETTINGS)
 def test_caches_are_independent_and_can_be_used_twice(op, dtype, data, large, setting):
@@ -114,7 +122,7 @@ def test_caches_are_independent_and_can_be_used_twice(op, dtype, data, large, se
         assert [outcome(*second), outcome(*first)] == alone[::-1]
 
 
-@both_dtypes
+@float32_first
 @pytest.mark.parametrize("op", sorted(set(IMPLEMENTED) - DRAWING))
 @given(st.data(), SETTINGS, st.sampled_from([np.nan, np.inf, -np.inf]))
 def test_nan_and_infinity_propagate_as_in_the_definition(op, dtype, data, setting, value):
@@ -140,7 +148,7 @@ def test_nan_and_infinity_propagate_as_in_the_definition(op, dtype, data, settin
                 assert (found >= wanted).all()
 
 
-@both_dtypes
+@float32_first
 @pytest.mark.parametrize("rate", [0.0, 0.3, 0.9])
 @given(st.integers(0, 99), st.lists(st.integers(0, 60), min_size=1, max_size=3), SETTINGS)
 def test_draw_mask_is_bitwise_identical_and_so_is_the_generator_afterwards(dtype, rate, seed, shape, setting):

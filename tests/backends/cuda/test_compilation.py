@@ -67,7 +67,7 @@ COMBINATIONS = [
 
 def is_default(combination):
     """One architecture, without the source that takes longest to compile."""
-    name, dtype, architecture = combination
+    name, _, architecture = combination
     return architecture == "sm_90" and not name.endswith("tensor_cores")
 
 
