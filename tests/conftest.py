@@ -15,7 +15,7 @@ from tests.gradient_errors import table
 # Examples are the same in every run, so that a failure can be reproduced on another machine. `--thorough` draws more of
 # them. HYPOTHESIS_PROFILE=explore draws new examples, and more; first_failure does not simplify a failing one.
 settings.register_profile(
-    "default", max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    "default", max_examples=10, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=40)
 settings.register_profile("first_failure", settings.get_profile("thorough"), phases=[Phase.explicit, Phase.generate])

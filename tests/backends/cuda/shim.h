@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -43,9 +44,9 @@ struct Fiber {
     ucontext_t context;
     jmp_buf place;
     State state;
-    bool started;
+    bool started = false;  // it has a context, in which it runs one block's thread after another
     dim3 index;
-    std::vector<char> stack = std::vector<char>(STACK);
+    std::unique_ptr<char[]> stack{new char[STACK]};  // not set to zero: most of it is never touched
 };
 
 inline std::vector<Fiber> fibers;
@@ -63,9 +64,10 @@ inline void wait(State state) {
 }
 
 inline void enter() {
-    body(body_argument);
-    running->state = FINISHED;
-    _longjmp(scheduler, 1);
+    for (;;) {
+        body(body_argument);
+        wait(FINISHED);
+    }
 }
 
 inline void resume(Fiber& fiber) {
@@ -74,8 +76,8 @@ inline void resume(Fiber& fiber) {
     if (fiber.started) _longjmp(fiber.place, 1);
     fiber.started = true;
     getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = fiber.stack.data();
-    fiber.context.uc_stack.ss_size = fiber.stack.size();
+    fiber.context.uc_stack.ss_sp = fiber.stack.get();
+    fiber.context.uc_stack.ss_size = STACK;
     fiber.context.uc_link = nullptr;
     makecontext(&fiber.context, enter, 0);
     setcontext(&fiber.context);
@@ -115,7 +117,6 @@ inline int run_block(size_t threads, Order order) {
         unsigned number = i;
         fibers[i].index = {number % block.x, number / block.x % block.y, number / (block.x * block.y)};
         fibers[i].state = READY;
-        fibers[i].started = false;
     }
     size_t warps = (threads + WARP_SIZE - 1) / WARP_SIZE;
     for (;;) {
@@ -127,7 +128,10 @@ inline int run_block(size_t threads, Order order) {
         for (size_t i = 0; i < threads; i++) finished &= fibers[i].state == FINISHED;
         if (finished) return 0;
         progress |= release(0, threads, AT_BLOCK);
-        if (!progress) return 1;
+        if (!progress) {
+            for (size_t i = 0; i < threads; i++) fibers[i].started = false;  // some are left in the middle of a thread
+            return 1;
+        }
     }
 }
 
