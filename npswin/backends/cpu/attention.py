@@ -13,10 +13,11 @@ import numpy as np
 
 from npswin import ops
 from npswin.backends.cpu.machine.arrays import checked_flat_dy, flat, flat_or_empty, have_one_float_dtype
-from npswin.backends.cpu.machine.compilation import inner_function, kernel, view
+from npswin.backends.cpu.machine.compilation import inner_function, kernel
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.processor import round_up, vector_lanes
 from npswin.backends.cpu.machine.threads import part_count, run_parallel, thread_count
+from npswin.backends.cpu.machine.views import view
 from npswin.backends.cpu.simd.elementary_functions import exp
 from npswin.backends.cpu.simd.matrix_product import lanes_product, product
 from npswin.backends.cpu.simd.micro_kernel import ZERO

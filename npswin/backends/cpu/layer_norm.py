@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from npswin.backends.cpu.machine.arrays import check_dtypes, checked_flat_dy, flat, flat_norm_parameters
-from npswin.backends.cpu.machine.compilation import kernel, view
+from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.threads import part_count, run_parallel, thread_count
+from npswin.backends.cpu.machine.views import view
 from npswin.types import Array
 
 BLOCK = 64  # tokens in a piece of work

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npswin import ops
-from npswin.backends.cpu.machine.array_list import PIECE, addresses_of, numbers_at, pieces
+from npswin.backends.cpu.machine.array_list import PIECE, addresses_of, pieces
 from npswin.backends.cpu.machine.arrays import flat, have_one_float_dtype
-from npswin.backends.cpu.machine.compilation import kernel, view
+from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.threads import run_parallel
+from npswin.backends.cpu.machine.views import elements_at, view
 from npswin.types import Array
 
 
@@ -61,10 +62,10 @@ def _adamw(
     one_minus_beta1, beta2, one_minus_beta2, step_size, root_scale, eps, grad_scale = factors
     for piece in range(first, stop):
         tensor, start, count = pieces[3 * piece], pieces[3 * piece + 1], pieces[3 * piece + 2]
-        theta = numbers_at(addresses[tensor], start, count, decay_factors)
-        g = numbers_at(addresses[tensors + tensor], start, count, decay_factors)
-        m = numbers_at(addresses[2 * tensors + tensor], start, count, decay_factors)
-        v = numbers_at(addresses[3 * tensors + tensor], start, count, decay_factors)
+        theta = elements_at(addresses[tensor], start, count, decay_factors)
+        g = elements_at(addresses[tensors + tensor], start, count, decay_factors)
+        m = elements_at(addresses[2 * tensors + tensor], start, count, decay_factors)
+        v = elements_at(addresses[3 * tensors + tensor], start, count, decay_factors)
         decay_factor = decay_factors[tensor]
         for i in range(count):
             scaled = grad_scale * g[i]
@@ -183,8 +184,8 @@ def _ema(
     """`addresses` are those of all averages, then parameters."""
     for piece in range(first, stop):
         tensor, start, count = pieces[3 * piece], pieces[3 * piece + 1], pieces[3 * piece + 2]
-        mean = numbers_at(addresses[tensor], start, count, like)
-        theta = numbers_at(addresses[tensors + tensor], start, count, like)
+        mean = elements_at(addresses[tensor], start, count, like)
+        theta = elements_at(addresses[tensors + tensor], start, count, like)
         for i in range(count):
             mean[i] += one_minus_decay * (theta[i] - mean[i])
 
@@ -212,7 +213,7 @@ def _square_sums(
 ) -> None:
     for piece in range(first, stop):
         tensor, start, count = pieces[3 * piece], pieces[3 * piece + 1], pieces[3 * piece + 2]
-        row, total = numbers_at(addresses[tensor], start, count, like), 0.0
+        row, total = elements_at(addresses[tensor], start, count, like), 0.0
         for i in range(count):
             total += np.float64(row[i]) * np.float64(row[i])
         out[piece] = total

@@ -42,6 +42,7 @@ from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.processor import round_up
 from npswin.backends.cpu.machine.threads import PARTS_PER_THREAD, part_count, run_parallel, thread_count
+from npswin.backends.cpu.machine.views import stack_memory
 from npswin.backends.cpu.simd.intrinsics import lanes_of, prefetch
 from npswin.backends.cpu.simd.matrix_product import lanes_product
 from npswin.backends.cpu.simd.micro_kernel import BIAS, ZERO
@@ -60,7 +61,7 @@ from npswin.backends.cpu.tile.lanes import (
 from npswin.backends.cpu.tile.projection import project_single_tile
 from npswin.backends.cpu.tile.sizes import tiles_per_chunk
 from npswin.backends.cpu.tile.weight_gradient import transposed_copy, weight_gradient
-from npswin.backends.cpu.tile.window_tokens import WindowLayout, allocate_tile_tokens, locate_windows
+from npswin.backends.cpu.tile.window_tokens import TILE_TOKEN_BYTES, WindowLayout, locate_windows, make_tile_tokens
 from npswin.ops.window_attention import AttentionSpec, AttentionWeights
 from npswin.types import Array
 
@@ -156,7 +157,7 @@ def _forward(
     attended = (shared, 0, tile) if split_by_heads else (scratch, 2 * channels * tile, tile)
     qkv_start = (2 * channels + inner_dim) * tile
     free = (scratch, qkv_start + 3 * group * dim * tile)
-    tokens = allocate_tile_tokens(windows, maps.x)
+    tokens = make_tile_tokens(windows, stack_memory(TILE_TOKEN_BYTES * tile), maps.x)
     for t in range(first_tile, stop_tile):
         window = t * windows.windows_per_tile
         count = min(windows.windows_per_tile, windows.windows - window)
@@ -231,7 +232,7 @@ def _backward(
     dy_lanes, xhat, dxhat = (scratch, 0, tile), (scratch, channels * tile, tile), (scratch, 2 * channels * tile, tile)
     do_start = 3 * channels * tile
     free, none = (scratch, do_start + group * dim * tile), (scratch, 0)
-    tokens = allocate_tile_tokens(windows, maps.x)
+    tokens = make_tile_tokens(windows, stack_memory(TILE_TOKEN_BYTES * tile), maps.x)
     for here in range(first, stop):
         t = chunk_first + here
         window = t * windows.windows_per_tile
@@ -343,7 +344,8 @@ class AttentionCall:
         if table is not None:
             layout = self.plan.bias_layout
             bias = np.zeros(layout.size, x.dtype)
-            expand_bias_table(flat(table), self.plan.bias_table_rows, self.plan.root_dim, layout, bias)
+            column = np.empty(table.size // layout.heads, x.dtype)
+            expand_bias_table(flat(table), self.plan.bias_table_rows, self.plan.root_dim, layout, column, bias)
         self.weights = _Weights(
             *flat_norm_parameters(norm, channels, x),
             flat(qkv_weight),

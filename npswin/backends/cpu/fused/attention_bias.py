@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npswin.backends.cpu.machine.compilation import announced, cached, view
+from npswin.backends.cpu.machine.compilation import announced, cached
+from npswin.backends.cpu.machine.views import view
 from npswin.ops.position_bias import relative_position_index
 from npswin.types import Array
 
@@ -46,7 +47,7 @@ def bias_table_rows(window_size: int, full: bool) -> Array:
 
 @announced
 @cached
-def expand_bias_table(table: Array, rows: Array, factor: float, layout: BiasLayout, out: Array) -> None:
+def expand_bias_table(table: Array, rows: Array, factor: float, layout: BiasLayout, column: Array, out: Array) -> None:
     """out[head][key][window][query] = factor · table[row][head], the queries padded to whole vectors.
 
     It is the same for all windows, and repeated for as many as a head takes at a time.
@@ -56,10 +57,10 @@ def expand_bias_table(table: Array, rows: Array, factor: float, layout: BiasLayo
         rows: the table's row for each key and query, N·N in this order.
         factor: a number of the table's dtype.
         layout: sizes; `heads` is the number of the table's columns.
+        column: working memory, a number for each of the table's rows.
         out: zeros, filled.
     """
     tokens, per_step, heads = layout.tokens, layout.windows_per_step, layout.heads
-    column = np.empty(table.size // heads, table.dtype)
     for head in range(heads):
         for row in range(column.size):
             column[row] = factor * table[row * heads + head]

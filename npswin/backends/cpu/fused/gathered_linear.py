@@ -25,6 +25,7 @@ from npswin.backends.cpu.machine.compilation import inner_function, kernel
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.processor import round_up, vector_lanes
 from npswin.backends.cpu.machine.threads import run_parallel, thread_count
+from npswin.backends.cpu.machine.views import elements_at, stack_memory
 from npswin.backends.cpu.simd.intrinsics import lanes_of
 from npswin.backends.cpu.simd.matrix_product import lanes_product
 from npswin.backends.cpu.simd.micro_kernel import BIAS, ZERO
@@ -92,12 +93,19 @@ class _TilePieces(NamedTuple):
     in_map: Array
 
 
+_TILE_PIECE_BYTES = 25  # for each token of a tile, of the memory that `_make_tile_pieces` takes
+
+
 @inner_function
-def _allocate(tile: int) -> _TilePieces:
+def _make_tile_pieces(tile: int, memory: int) -> _TilePieces:
+    """Arrays at the address `memory`."""
     found = _TilePieces(
-        np.empty(tile, np.int64), np.empty(tile, np.int64), np.empty(tile, np.int64), np.empty(tile, np.bool_)
+        elements_at(memory, 0, tile, np.int64),
+        elements_at(memory, tile, tile, np.int64),
+        elements_at(memory, 2 * tile, tile, np.int64),
+        elements_at(memory + 24 * tile, 0, tile, np.bool_),
     )
-    for i in range(tile):  # a loop is compiled faster than np.zeros and np.ones
+    for i in range(tile):
         found.image_offsets[i], found.table_rows[i], found.offsets[i], found.in_map[i] = 0, 0, 0, True
     return found
 
@@ -146,7 +154,7 @@ def _forward(
     vector = lanes_of(x)
     xhat, out = (scratch, 0, tile), (scratch, inputs * tile, tile)
     free = (scratch, (inputs + outputs) * tile)
-    found = _allocate(tile)
+    found = _make_tile_pieces(tile, stack_memory(_TILE_PIECE_BYTES * tile))
     for t in range(first, stop):
         count = min(tile, p.tokens - t * tile)
         width = round_up(count, vector)
@@ -184,7 +192,7 @@ def _backward(
     inputs, outputs, tile = p.inputs, p.outputs, p.tile
     vector = lanes_of(x)
     xhat, dxhat, free = (scratch, 0, tile), (scratch, inputs * tile, tile), (scratch, 2 * inputs * tile)
-    found = _allocate(tile)
+    found = _make_tile_pieces(tile, stack_memory(_TILE_PIECE_BYTES * tile))
     length = inputs // p.pieces
     for here in range(first, stop):
         t = chunk_first + here

@@ -30,10 +30,11 @@ from npswin.backends.cpu.machine.arrays import (
     flat_or_empty,
     flat_or_full,
 )
-from npswin.backends.cpu.machine.compilation import inner_function, kernel, view
+from npswin.backends.cpu.machine.compilation import inner_function, kernel
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.processor import TILE_ROWS, round_up
 from npswin.backends.cpu.machine.threads import PARTS_PER_THREAD, run_parallel, thread_count
+from npswin.backends.cpu.machine.views import elements_at, stack_memory, view
 from npswin.backends.cpu.simd.elementary_functions import normal_cdf, normal_cdf_and_gelu_derivative
 from npswin.backends.cpu.simd.intrinsics import lanes_of
 from npswin.backends.cpu.simd.matrix_product import lanes_product
@@ -131,6 +132,19 @@ class _Chunk(NamedTuple):
     normed: Array
 
 
+_TILE_TOKEN_BYTES = 17  # for each token of a tile, of the memory that `_make_tile_tokens` takes
+
+
+@inner_function
+def _make_tile_tokens(tile: int, memory: int, like: Array) -> tuple[Array, Array, Array]:
+    """Offsets and factors of a tile's tokens, for `_locate_tokens` to fill, and that all are in the map."""
+    offsets, token_scales = elements_at(memory, 0, tile, np.int64), elements_at(memory + 8 * tile, 0, tile, like)
+    all_in_map = elements_at(memory + 16 * tile, 0, tile, np.bool_)
+    for i in range(tile):
+        all_in_map[i] = True
+    return offsets, token_scales, all_in_map
+
+
 @inner_function
 def _locate_tokens(
     first: int, count: int, sizes: MlpSizes, image_scales: Array, offsets: Array, token_scales: Array
@@ -178,8 +192,7 @@ def _forward(
     xhat, out = (scratch, 0, tile), (scratch, channels * tile, tile)
     step_start = 2 * channels * tile
     own_stats = step_start + rows * tile
-    offsets, token_scales = np.empty(tile, np.int64), np.empty(tile, maps.x.dtype)
-    all_in_map = np.ones(tile, np.bool_)
+    offsets, token_scales, all_in_map = _make_tile_tokens(tile, stack_memory(_TILE_TOKEN_BYTES * tile), maps.x)
     for t in range(first_tile, stop_tile):
         count = min(tile, sizes.tokens - t * tile)
         width = round_up(count, vector)
@@ -235,8 +248,7 @@ def _backward(
     vector = lanes_of(maps.x)
     dout, xhat, dxhat = (scratch, 0, tile), (scratch, channels * tile, tile), (scratch, 2 * channels * tile, tile)
     free, none = (scratch, 3 * channels * tile), (scratch, 0)
-    offsets, token_scales = np.empty(tile, np.int64), np.empty(tile, maps.x.dtype)
-    all_in_map = np.ones(tile, np.bool_)
+    offsets, token_scales, all_in_map = _make_tile_tokens(tile, stack_memory(_TILE_TOKEN_BYTES * tile), maps.x)
     for here in range(first, stop):
         t = chunk_first + here
         count = min(tile, sizes.tokens - t * tile)

@@ -16,7 +16,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from npswin.backends.cpu.machine.compilation import inner_function, shared_function, view
+from npswin.backends.cpu.machine.compilation import inner_function, shared_function
+from npswin.backends.cpu.machine.views import view
 from npswin.backends.cpu.simd.intrinsics import lanes_of, load, store
 from npswin.backends.cpu.simd.transpose import add_transposed, put_transposed, transpose_indexed, transpose_strided
 from npswin.types import Array

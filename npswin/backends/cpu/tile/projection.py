@@ -13,11 +13,12 @@ The first is the branch's own kernel, which stops halfway; a is in lanes.
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.processor import TILE_ROWS, round_up
 from npswin.backends.cpu.machine.threads import run_parallel, thread_count
+from npswin.backends.cpu.machine.views import stack_memory
 from npswin.backends.cpu.simd.intrinsics import lanes_of
 from npswin.backends.cpu.simd.matrix_product import lanes_product
 from npswin.backends.cpu.simd.micro_kernel import BIAS
 from npswin.backends.cpu.tile.lanes import scatter_residual
-from npswin.backends.cpu.tile.window_tokens import WindowLayout, allocate_tile_tokens, locate_windows
+from npswin.backends.cpu.tile.window_tokens import TILE_TOKEN_BYTES, WindowLayout, locate_windows, make_tile_tokens
 from npswin.types import Array
 
 
@@ -41,7 +42,7 @@ def _project(
     vector = lanes_of(a)
     row = first * TILE_ROWS
     rows = min(channels, stop * TILE_ROWS) - row
-    tokens = allocate_tile_tokens(windows, a)
+    tokens = make_tile_tokens(windows, stack_memory(TILE_TOKEN_BYTES * tile), a)
     locate_windows(0, windows.windows, windows, channels, image_scales, tokens)
     for i in range(tile):
         tokens.offsets[i] += row

@@ -7,9 +7,10 @@ has the inverse table. Bytes are moved, so that one kernel is enough for every d
 import numpy as np
 
 from npswin.backends.cpu.machine.arrays import flat
-from npswin.backends.cpu.machine.compilation import kernel, view
+from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.threads import run_parallel
+from npswin.backends.cpu.machine.views import view
 from npswin.types import Array
 
 

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npswin.backends.cpu.machine.compilation import shared_function
+from npswin.backends.cpu.machine.compilation import inner_function, shared_function
+from npswin.backends.cpu.machine.views import elements_at
 from npswin.ops.windows import shift_regions, window_partition_forward
 from npswin.types import Array
 
@@ -87,18 +88,21 @@ def single_window_layout(tokens: int, tile: int) -> WindowLayout:
     return WindowLayout(np.arange(tokens), regions, needs_mask, tokens, tokens, 1, 1, tile)
 
 
-@shared_function
-def allocate_tile_tokens(layout: WindowLayout, like: Array) -> TileTokens:
-    """Arrays for `locate_windows` to fill, the scales in the dtype of `like`."""
+TILE_TOKEN_BYTES = 22  # for each token of a tile, of the memory that `make_tile_tokens` takes
+
+
+@inner_function
+def make_tile_tokens(layout: WindowLayout, memory: int, like: Array) -> TileTokens:
+    """Arrays at the address `memory`, for `locate_windows` to fill; the scales in the dtype of `like`."""
     tile = layout.tile
     tokens = TileTokens(
-        np.empty(tile, np.int64),
-        np.empty(tile, np.bool_),
-        np.empty(tile, like.dtype),
-        np.empty(tile, np.int32),
-        np.empty(layout.windows_per_tile, np.bool_),
+        elements_at(memory, 0, tile, np.int64),
+        elements_at(memory + 20 * tile, 0, tile, np.bool_),
+        elements_at(memory + 8 * tile, 0, tile, like),
+        elements_at(memory + 16 * tile, 0, tile, np.int32),
+        elements_at(memory + 21 * tile, 0, layout.windows_per_tile, np.bool_),
     )
-    for i in range(tile):  # loops are compiled faster than np.zeros and np.ones
+    for i in range(tile):
         tokens.offsets[i], tokens.in_map[i], tokens.scales[i], tokens.regions[i] = 0, True, 1, 0
     for window in range(layout.windows_per_tile):
         tokens.needs_mask[window] = False
