@@ -151,4 +151,18 @@ KERNEL_FAULTS: list[Fault] = [
             "builder.mul(builder.sub(count, _INTEGER(1)), place)",
         ),
     ),
+    *faults(
+        "backends/cpu/machine/flat_array.py",
+        ("tests/backends/cpu/test_flat_array.py",),
+        (
+            "a part of an array has another part's size",
+            "data, args[2])\n\n    return kind(array",
+            "data, args[1])\n\n    return kind(array",
+        ),
+        (
+            "a decimal argument is read as an integer",
+            "number = c.pyapi.float_as_double(value)",
+            "number = c.builder.sitofp(c.pyapi.long_as_longlong(value), ir.DoubleType())",
+        ),
+    ),
 ]

@@ -14,10 +14,10 @@ import numpy as np
 from npswin import ops
 from npswin.backends.cpu.machine.arrays import checked_flat_dy, flat, flat_or_empty, have_one_float_dtype
 from npswin.backends.cpu.machine.compilation import inner_function, kernel
+from npswin.backends.cpu.machine.flat_array import fill, view
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.processor import round_up, vector_lanes
 from npswin.backends.cpu.machine.threads import part_count, run_parallel, thread_count
-from npswin.backends.cpu.machine.views import view
 from npswin.backends.cpu.simd.elementary_functions import exp
 from npswin.backends.cpu.simd.matrix_product import lanes_product, product
 from npswin.backends.cpu.simd.micro_kernel import ZERO
@@ -184,7 +184,7 @@ def _backward(
     transposed, dscores = view(scratch, 0, dim * row), view(scratch, dim * row, tokens * row)
     free = view(scratch, (dim + tokens) * row, pairs)
     own_dbias = view(dbias, part * bias_size, bias_size)
-    own_dbias[:] = number(0)
+    fill(own_dbias, 0)
     for piece in range(first, stop):
         at = _offsets(piece, sizes)
         do = dy, at.o, heads * dim

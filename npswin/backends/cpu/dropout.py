@@ -7,9 +7,9 @@ import numpy as np
 from npswin import ops
 from npswin.backends.cpu.machine.arrays import BLOCK, block_count, flat, have_one_float_dtype
 from npswin.backends.cpu.machine.compilation import kernel
+from npswin.backends.cpu.machine.flat_array import view
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.threads import run_parallel
-from npswin.backends.cpu.machine.views import view
 from npswin.types import Array
 
 

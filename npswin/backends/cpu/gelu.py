@@ -4,9 +4,9 @@ from typing import Any
 
 from npswin.backends.cpu.machine.arrays import BLOCK, block_count, checked_flat_dy, flat
 from npswin.backends.cpu.machine.compilation import kernel
+from npswin.backends.cpu.machine.flat_array import view
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.threads import run_parallel
-from npswin.backends.cpu.machine.views import view
 from npswin.backends.cpu.simd.elementary_functions import normal_cdf, normal_cdf_and_gelu_derivative
 from npswin.types import Array
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from npswin.backends.cpu.machine.arrays import check_dtypes, checked_flat_dy, flat, flat_norm_parameters
 from npswin.backends.cpu.machine.compilation import kernel
+from npswin.backends.cpu.machine.flat_array import fill, view
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.threads import part_count, run_parallel, thread_count
-from npswin.backends.cpu.machine.views import view
 from npswin.types import Array
 
 BLOCK = 64  # tokens in a piece of work
@@ -65,7 +65,8 @@ def _backward(
     number = x.dtype.type
     dweight = view(sums, part * 2 * channels, channels)
     dbias = view(sums, (part * 2 + 1) * channels, channels)
-    dweight[:], dbias[:] = number(0), number(0)
+    fill(dweight, 0)
+    fill(dbias, 0)
     for t in range(first * BLOCK, min(stop * BLOCK, x.size // channels)):
         token, dtoken = view(x, t * channels, channels), view(dy, t * channels, channels)
         out = view(dx, t * channels, channels)

@@ -7,9 +7,9 @@ import numpy as np
 
 from npswin.backends.cpu.machine.arrays import flat
 from npswin.backends.cpu.machine.compilation import kernel
+from npswin.backends.cpu.machine.flat_array import view
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.threads import run_parallel
-from npswin.backends.cpu.machine.views import view
 from npswin.backends.cpu.simd.elementary_functions import exp
 from npswin.types import Array
 

@@ -10,8 +10,8 @@ from npswin import ops
 from npswin.backends.cpu.machine.array_list import PIECE, addresses_of, pieces
 from npswin.backends.cpu.machine.arrays import flat, have_one_float_dtype
 from npswin.backends.cpu.machine.compilation import kernel
+from npswin.backends.cpu.machine.flat_array import elements_at, view
 from npswin.backends.cpu.machine.threads import run_parallel
-from npswin.backends.cpu.machine.views import elements_at, view
 from npswin.types import Array
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from npswin.backends.cpu.machine.arrays import checked_flat_dy, flat
 from npswin.backends.cpu.machine.compilation import kernel
+from npswin.backends.cpu.machine.flat_array import fill, view
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.threads import run_parallel
-from npswin.backends.cpu.machine.views import view
 from npswin.types import Array
 
 
@@ -15,7 +15,7 @@ def _forward(first: int, stop: int, part: int, scratch: Array, x: Array, y: Arra
     number = x.dtype.type
     for image in range(first, stop):
         out = view(y, image * channels, channels)
-        out[:] = number(0)
+        fill(out, 0)
         for token in range(tokens):
             row = view(x, (image * tokens + token) * channels, channels)
             for c in range(channels):

@@ -5,9 +5,9 @@ from typing import Any
 from npswin import ops
 from npswin.backends.cpu.machine.arrays import flat, have_one_float_dtype
 from npswin.backends.cpu.machine.compilation import kernel
+from npswin.backends.cpu.machine.flat_array import fill, view
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.threads import run_parallel
-from npswin.backends.cpu.machine.views import view
 from npswin.backends.cpu.resize import resize_bicubic_backward, resize_bicubic_forward
 from npswin.types import Array
 
@@ -27,11 +27,10 @@ def _add_embedding(first: int, stop: int, part: int, scratch: Array, x: Array, e
 
 @kernel
 def _sum_images(first: int, stop: int, part: int, scratch: Array, dy: Array, dembedding: Array) -> None:
-    number = dy.dtype.type
     for block in range(first, stop):
         start, count = block * BLOCK, min(BLOCK, dembedding.size - block * BLOCK)
         total = view(dembedding, start, count)
-        total[:] = number(0)
+        fill(total, 0)
         for image in range(0, dy.size, dembedding.size):
             dy_block = view(dy, image + start, count)
             for i in range(count):

@@ -15,6 +15,7 @@ import npswin
 from npswin.backends import cpu
 from npswin.backends.cpu.machine import threads as threads_module
 from npswin.backends.cpu.machine.compilation import inner_function
+from npswin.backends.cpu.machine.flat_array import fill
 from npswin.backends.cpu.machine.job_board import BUSY, _add, _pause, _read
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.threads import PARTS_PER_THREAD, run_parallel, thread_count
@@ -103,11 +104,12 @@ def test_models_in_concurrent_threads_train_as_they_do_alone(threads):
 @inner_function
 def note_part(first, stop, part, scratch, done, bounds, scratch_sizes):
     """Counts each piece, and stores the part's bounds and how much of the scratch array is its own."""
-    scratch[:] = part
+    fill(scratch, part)
     for piece in range(first, stop):
         done[piece] += 1
     bounds[2 * part], bounds[2 * part + 1] = first, stop
-    scratch_sizes[part] = (scratch == part).sum()
+    for i in range(scratch.size):
+        scratch_sizes[part] += scratch[i] == part
 
 
 @given(st.integers(1, 40), st.integers(1, 5), st.sampled_from([np.float32, np.float64]))
@@ -232,9 +234,8 @@ def test_a_kernel_is_compiled_for_each_type_of_its_arguments(kinds):
     for number in kinds:
         numbers, sums = np.full(10, number), np.zeros(1)
         with cpu_settings(1):
-            run_parallel(add_up, 5, 0, np.dtype(np.float32), numbers[::2], sums)
             run_parallel(add_up, 10, 0, np.dtype(np.float32), numbers, sums)
-        assert sums[0] == 15 * number
+        assert sums[0] == 10 * number
 
 
 @pytest.mark.parametrize("threads", [2, 3])

@@ -39,10 +39,10 @@ from npswin.backends.cpu.machine.arrays import (
     flat_or_full,
 )
 from npswin.backends.cpu.machine.compilation import kernel
+from npswin.backends.cpu.machine.flat_array import fill, stack_memory
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.processor import round_up
 from npswin.backends.cpu.machine.threads import PARTS_PER_THREAD, part_count, run_parallel, thread_count
-from npswin.backends.cpu.machine.views import stack_memory
 from npswin.backends.cpu.simd.intrinsics import lanes_of, prefetch
 from npswin.backends.cpu.simd.matrix_product import lanes_product
 from npswin.backends.cpu.simd.micro_kernel import BIAS, ZERO
@@ -301,7 +301,7 @@ def _backward(
         first_row = here * windows.windows_per_tile * per_window
         to_rows(xhat, chunk.normed, first_row, token_count, channels, channels)
         to_rows(dy_lanes, chunk.dout, first_row, token_count, channels, channels)
-        tokens.scales[:] = 1
+        fill(tokens.scales, 1)
         scatter_residual(
             dxhat, tokens.scales, maps.shortcut, maps.y, tokens.offsets, tokens.in_map, token_count, channels
         )

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npswin.backends.cpu.machine.compilation import announced, cached
-from npswin.backends.cpu.machine.views import view
+from npswin.backends.cpu.machine.flat_array import view
 from npswin.ops.position_bias import relative_position_index
 from npswin.types import Array
 

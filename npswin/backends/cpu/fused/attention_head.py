@@ -12,7 +12,7 @@ spare for the last window.
 from typing import Any, NamedTuple
 
 from npswin.backends.cpu.machine.compilation import inner_function, shared_function
-from npswin.backends.cpu.machine.views import view
+from npswin.backends.cpu.machine.flat_array import view
 from npswin.backends.cpu.simd.elementary_functions import exp
 from npswin.backends.cpu.simd.intrinsics import broadcast, if_less, lanes_of, load, store
 from npswin.backends.cpu.simd.matrix_product import lanes_product

@@ -22,10 +22,10 @@ from npswin.backends.cpu.machine.arrays import (
     flat_or_full,
 )
 from npswin.backends.cpu.machine.compilation import inner_function, kernel
+from npswin.backends.cpu.machine.flat_array import elements_at, stack_memory
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.processor import round_up, vector_lanes
 from npswin.backends.cpu.machine.threads import run_parallel, thread_count
-from npswin.backends.cpu.machine.views import elements_at, stack_memory
 from npswin.backends.cpu.simd.intrinsics import lanes_of
 from npswin.backends.cpu.simd.matrix_product import lanes_product
 from npswin.backends.cpu.simd.micro_kernel import BIAS, ZERO

@@ -31,10 +31,10 @@ from npswin.backends.cpu.machine.arrays import (
     flat_or_full,
 )
 from npswin.backends.cpu.machine.compilation import inner_function, kernel
+from npswin.backends.cpu.machine.flat_array import elements_at, fill, stack_memory, view
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.processor import TILE_ROWS, round_up
 from npswin.backends.cpu.machine.threads import PARTS_PER_THREAD, run_parallel, thread_count
-from npswin.backends.cpu.machine.views import elements_at, stack_memory, view
 from npswin.backends.cpu.simd.elementary_functions import normal_cdf, normal_cdf_and_gelu_derivative
 from npswin.backends.cpu.simd.intrinsics import lanes_of
 from npswin.backends.cpu.simd.matrix_product import lanes_product
@@ -286,7 +286,7 @@ def _backward(
             gather(maps.x, offsets, count, channels, xhat)
             normalize_with_saved_stats(xhat, width, channels, stats)
             normalize_backward(dxhat, xhat, count, channels, weights.norm_weight, stats, (sums, sums_at), free)
-        token_scales[:] = 1
+        fill(token_scales, 1)
         scatter_residual(dxhat, token_scales, maps.shortcut, maps.y, offsets, all_in_map, count, channels)
 
 

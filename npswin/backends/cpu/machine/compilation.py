@@ -229,8 +229,8 @@ class _Announcer(event.Listener):
     def on_start(self, compilation: Any) -> None:
         compiled = compilation.data["dispatcher"]
         if name := _kernels.get(compiled):
-            numbers = {array.dtype for array in compilation.data["args"] if isinstance(array, types.Array)}
-            dtype = next((f" for {number}" for number in numbers if isinstance(number, types.Float)), "")
+            dtypes = {getattr(argument, "dtype", None) for argument in compilation.data["args"]}
+            dtype = next((f" for {dtype}" for dtype in dtypes if isinstance(dtype, types.Float)), "")
             cached_on_disk = ", once on this machine" if hasattr(compiled._cache, "_cache_file") else ""
             print(f"npswin: compiling {name}{dtype}{cached_on_disk} ...", end="", file=sys.stderr, flush=True)
             self.started[compiled] = time.monotonic()

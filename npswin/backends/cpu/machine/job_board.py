@@ -24,9 +24,9 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
-from numba.np.arrayobj import populate_array
 
 from npswin.backends.cpu.machine.compilation import cached, inner_function, shared_function
+from npswin.backends.cpu.machine.flat_array import address_of_data, flat_array
 from npswin.backends.cpu.machine.processor import ARCHITECTURE
 from npswin.types import Array
 
@@ -41,7 +41,7 @@ _ADDRESS = ir.IntType(8).as_pointer()
 
 
 def _place(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    return builder.gep(context.make_array(signature.args[0])(context, builder, args[0]).data, [args[1]])
+    return builder.gep(address_of_data(context, builder, signature.args[0], args[0]), [args[1]])
 
 
 @intrinsic
@@ -150,21 +150,11 @@ def _part_code(context: Any, thunk: Any, payload_type: Any, signature: Any) -> N
     kernel_address, count, parts, scratch, scratch_size, args = cgutils.unpack_tuple(builder, payload)
     _, part, own = thunk.args
     scratch_type, args_type = signature.args[3], signature.args[5]
-    own_scratch = context.make_array(scratch_type)(context, builder)
-    itemsize = context.get_constant(types.intp, scratch_type.dtype.bitwidth // 8)
-    populate_array(
-        own_scratch,
-        data=builder.gep(
-            context.make_array(scratch_type)(context, builder, scratch).data, [builder.mul(own, scratch_size)]
-        ),
-        shape=[scratch_size],
-        strides=[itemsize],
-        itemsize=itemsize,
-        meminfo=None,
-    )
+    data = builder.gep(address_of_data(context, builder, scratch_type, scratch), [builder.mul(own, scratch_size)])
+    own_scratch = flat_array(context, builder, scratch_type, data, scratch_size)
     first, stop = (builder.sdiv(builder.mul(count, place), parts) for place in (part, builder.add(part, _INTEGER(1))))
     kinds = (types.intp, types.intp, types.intp, scratch_type, *args_type.types)
-    values = (first, stop, part, own_scratch._getvalue(), *cgutils.unpack_tuple(builder, args))
+    values = (first, stop, part, own_scratch, *cgutils.unpack_tuple(builder, args))
     convention = context.call_conv
     function = builder.inttoptr(kernel_address, convention.get_function_type(types.none, kinds).as_pointer())
     status, _ = convention.call_function(builder, function, types.none, kinds, values)
@@ -244,21 +234,13 @@ def _run_parts(board: Array, alone: bool, function: int, payload: int, parts: in
 
 
 @cached
-def launch(
-    board: Array,
-    alone: bool,
-    kernel_address: int,
-    count: int,
-    parts: int,
-    scratch: Array,
-    scratch_size: int,
-    args: tuple[Any, ...],
-) -> bool:
+def launch(arguments: Any) -> bool:
     """Post a job, take parts of it, and wait for the others'; or do all of it, where the board is another thread's.
 
     Nothing interrupts compiled code, so the board is never left taken.
 
     Args:
+        arguments: a tuple of the following.
         board: of a team of threads, large enough.
         alone: whether to do all of it in any case.
         kernel_address: of a compiled kernel (first, stop, part, scratch, *args).
@@ -271,5 +253,6 @@ def launch(
     Returns:
         Whether all went well.
     """
+    board, alone, kernel_address, count, parts, scratch, scratch_size, args = arguments.values
     function, payload = _job(kernel_address, count, parts, scratch, scratch_size, args)
     return _run_parts(board, alone, function, payload, parts)

@@ -17,9 +17,11 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba import types
 from numba._dispatcher import compute_fingerprint  # of the types of values, in a fraction of a microsecond
 
 from npswin.backends.cpu.machine.compilation import address_of
+from npswin.backends.cpu.machine.flat_array import FlatArray, KernelArguments, kernel_type
 from npswin.backends.cpu.machine.job_board import BUSY, COMING, JOB, launch, make_job_board, poll_and_run_parts
 from npswin.backends.cpu.machine.processor import round_up
 from npswin.types import Array
@@ -29,7 +31,7 @@ _POLLING_SPINS = 4000
 _LINE = 64  # bytes of a line of the caches
 
 _thread_count: int = numba.config.NUMBA_NUM_THREADS
-_addresses: dict[Any, int] = {}
+_compiled_kernels: dict[Any, tuple[int, Any]] = {}
 
 
 class _Team:
@@ -142,11 +144,15 @@ def part_count(count: int, threads: int, parts_per_thread: int = PARTS_PER_THREA
     return min(count, threads * parts_per_thread if threads > 1 else 1)
 
 
-def _address(kernel: Any, dtype: Any, args: tuple[Any, ...]) -> int:
-    """Where a kernel's code for arguments of these types is."""
-    kinds = tuple(numba.typeof(arg) for arg in (0, 0, 0, np.empty(0, dtype), *args))
+def _compiled(kernel: Any, dtype: Any, args: tuple[Any, ...]) -> tuple[int, Any]:
+    """Where a kernel's code for arguments of these types is, and `launch` for them."""
+    scratch, own = FlatArray(numba.from_dtype(np.dtype(dtype))), kernel_type(numba.typeof(args))
+    kinds = types.intp, types.intp, types.intp, scratch, *own.types
     kernel.compile(kinds)
-    return address_of(kernel.overloads[kinds])
+    integer, board = types.intp, FlatArray(types.int64)
+    job = KernelArguments(types.Tuple((board, types.boolean, integer, integer, integer, scratch, integer, own)))
+    launch.compile((job,))
+    return address_of(kernel.overloads[kinds]), launch.overloads[(job,)].entry_point
 
 
 def run_parallel(
@@ -175,9 +181,10 @@ def run_parallel(
     if count == 0:
         return
     key = kernel, dtype, compute_fingerprint(args)
-    address = _addresses.get(key)
-    if address is None:
-        address = _addresses[key] = _address(kernel, dtype, args)
+    compiled = _compiled_kernels.get(key)
+    if compiled is None:
+        compiled = _compiled_kernels[key] = _compiled(kernel, dtype, args)
+    address, launch_job = compiled
     team = _team
     parts = part_count(count, threads or team.size, parts_per_thread)
     scratch_size = round_up(scratch_size, _LINE)
@@ -186,7 +193,7 @@ def run_parallel(
     try:
         if not alone and not team.board[BUSY]:
             team.call(min(parts, team.size))
-        succeeded = launch(team.board, alone, *job)
+        succeeded = launch_job((team.board, alone, *job))
     finally:
         if not alone:
             team.board[COMING] = team.board[JOB]  # an interrupt may have come before the job was posted

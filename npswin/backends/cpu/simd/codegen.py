@@ -3,8 +3,8 @@
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 
+from npswin.backends.cpu.machine.flat_array import address_of_data
 from npswin.backends.cpu.machine.processor import vector_lanes
 
 INDEX = ir.IntType(64)
@@ -30,9 +30,7 @@ class VectorCode:
         self.type = ir.VectorType(context.get_data_type(dtype), self.lanes)
 
     def pointer(self, array_type: Any, array: Any, offset: Any) -> Any:
-        if not isinstance(array_type, types.CPointer):
-            array = self.context.make_array(array_type)(self.context, self.builder, array).data
-        return self.builder.gep(array, [offset])
+        return self.builder.gep(address_of_data(self.context, self.builder, array_type, array), [offset])
 
     def load(self, pointer: Any) -> Any:
         return self.builder.load(self.builder.bitcast(pointer, self.type.as_pointer()), align=self.size)

@@ -23,6 +23,7 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
 from npswin.backends.cpu.machine.compilation import inner_function
+from npswin.backends.cpu.machine.flat_array import address_of_data
 from npswin.backends.cpu.machine.processor import vector_lanes
 from npswin.backends.cpu.simd.codegen import VectorCode
 from npswin.types import Array
@@ -172,7 +173,7 @@ def if_less(typingctx: Any, x: Any, bound: Any, then: Any, otherwise: Any) -> An
 @intrinsic
 def _prefetch_line(typingctx: Any, array: Any, place: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        data = address_of_data(context, builder, signature.args[0], args[0])
         byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")

@@ -17,7 +17,7 @@ from typing import TypeAlias
 import numpy as np
 
 from npswin.backends.cpu.machine.compilation import inner_function, shared_function
-from npswin.backends.cpu.machine.views import view
+from npswin.backends.cpu.machine.flat_array import fill, view
 from npswin.backends.cpu.simd.intrinsics import lanes_of, load, store
 from npswin.backends.cpu.simd.transpose import add_transposed, put_transposed, transpose_indexed, transpose_strided
 from npswin.types import Array
@@ -180,7 +180,8 @@ def normalize(lanes: Lanes, count: int, channels: int, stats: tuple[Array, int])
     x, offset, stride = lanes
     number = x.dtype.type
     mean, rstd = view(stats[0], stats[1], count), view(stats[0], stats[1] + stride, count)
-    mean[:], rstd[:] = number(0), number(0)
+    fill(mean, 0)
+    fill(rstd, 0)
     for c in range(channels):
         row = view(x, offset + c * stride, count)
         for i in range(count):
@@ -253,7 +254,8 @@ def normalize_backward(
     rstd = view(stats[0], stats[1] + stride, count)
     dweight, dbias = view(sums[0], sums[1], channels), view(sums[0], sums[1] + channels, channels)
     mean_g, mean_g_xhat = view(scratch[0], scratch[1], count), view(scratch[0], scratch[1] + stride, count)
-    mean_g[:], mean_g_xhat[:] = number(0), number(0)
+    fill(mean_g, 0)
+    fill(mean_g_xhat, 0)
     for c in range(channels):
         row, hat = view(dy, offset + c * stride, count), view(xhat, xhat_offset + c * xhat_stride, count)
         gain, sum_dy, sum_dy_xhat = weight[c], number(0), number(0)

@@ -11,9 +11,9 @@ The first is the branch's own kernel, which stops halfway; a is in lanes.
 """
 
 from npswin.backends.cpu.machine.compilation import kernel
+from npswin.backends.cpu.machine.flat_array import stack_memory
 from npswin.backends.cpu.machine.processor import TILE_ROWS, round_up
 from npswin.backends.cpu.machine.threads import run_parallel, thread_count
-from npswin.backends.cpu.machine.views import stack_memory
 from npswin.backends.cpu.simd.intrinsics import lanes_of
 from npswin.backends.cpu.simd.matrix_product import lanes_product
 from npswin.backends.cpu.simd.micro_kernel import BIAS

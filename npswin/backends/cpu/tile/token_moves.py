@@ -8,9 +8,9 @@ import numpy as np
 
 from npswin.backends.cpu.machine.arrays import flat
 from npswin.backends.cpu.machine.compilation import kernel
+from npswin.backends.cpu.machine.flat_array import fill, view
 from npswin.backends.cpu.machine.memory import empty
 from npswin.backends.cpu.machine.threads import run_parallel
-from npswin.backends.cpu.machine.views import view
 from npswin.types import Array
 
 
@@ -22,7 +22,7 @@ def _gather(
         image, row = divmod(token, table.size)
         out = view(y, token * run, run)
         if table[row] < 0:
-            out[:] = 0
+            fill(out, 0)
         else:
             source = view(x, image * image_bytes + table[row] * run, run)
             for i in range(run):

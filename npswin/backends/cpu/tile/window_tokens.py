@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npswin.backends.cpu.machine.compilation import inner_function, shared_function
-from npswin.backends.cpu.machine.views import elements_at
+from npswin.backends.cpu.machine.flat_array import elements_at, fill
 from npswin.ops.windows import shift_regions, window_partition_forward
 from npswin.types import Array
 
@@ -126,7 +126,7 @@ def locate_windows(
         Whether some tokens are in the padding.
     """
     per_window = layout.tokens
-    tokens.offsets[:] = 0
+    fill(tokens.offsets, 0)
     padded = False
     for w in range(count):
         image, window = divmod(first_window + w, layout.needs_mask.size)
