@@ -77,8 +77,8 @@ KERNEL_FAULTS: list[Fault] = [
         comparison("mlp_branch"),
         (
             "the second piece of the hidden layer overwrites the first",
-            "start = BIAS if h == 0 else ACCUMULATE",
-            "start = BIAS",
+            "start = FROM_BIAS if h == 0 else FROM_OUTPUT",
+            "start = FROM_BIAS",
         ),
         (
             "drop path's factor is missing in dW₂",
@@ -110,7 +110,7 @@ KERNEL_FAULTS: list[Fault] = [
         comparison("linear"),
         (
             "the later tiles start from the first bias",
-            "ai, ci, bi = i * a_row, i * c_row, i * (c_row if start == MATRIX else 1)",
+            "ai, ci, bi = i * a_row, i * c_row, i * (c_row if start == FROM_MATRIX else 1)",
             "ai, ci, bi = i * a_row, i * c_row, 0",
         ),
     ),
@@ -119,7 +119,7 @@ KERNEL_FAULTS: list[Fault] = [
         ("tests/backends/cpu/test_matrix_product.py", "-k", "float32"),
         (
             "the last columns of later rows start from the first bias",
-            "bi = bias_offset + i * (c_row if start == MATRIX else 1)",
+            "bi = bias_offset + i * (c_row if start == FROM_MATRIX else 1)",
             "bi = bias_offset",
         ),
     ),

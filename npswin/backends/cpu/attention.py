@@ -15,12 +15,12 @@ from npswin import ops
 from npswin.backends.cpu.machine.arrays import checked_flat_dy, flat, flat_or_empty, have_one_float_dtype
 from npswin.backends.cpu.machine.compilation import inner_function, kernel
 from npswin.backends.cpu.machine.flat_array import fill, view
-from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.processor import round_up, vector_lanes
 from npswin.backends.cpu.machine.threads import part_count, run_parallel, thread_count
 from npswin.backends.cpu.simd.elementary_functions import exp
 from npswin.backends.cpu.simd.matrix_product import lanes_product, product
-from npswin.backends.cpu.simd.micro_kernel import ZERO
+from npswin.backends.cpu.simd.micro_kernel import FROM_ZERO
 from npswin.backends.cpu.tile.lanes import to_rows
 from npswin.ops.attention import split_heads
 from npswin.types import Array
@@ -81,7 +81,9 @@ def _attend(
     columns, pairs = 3 * heads * dim, tokens * tokens
     at = _offsets(piece, sizes)
     to_rows((qkv, at.k, columns), transposed, 0, dim, tokens, row)
-    lanes_product(tokens, row, dim, (qkv, at.q, columns, 1), (transposed, 0, row), (scores, 0, row), ZERO, (scores, 0))
+    lanes_product(
+        tokens, row, dim, (qkv, at.q, columns, 1), (transposed, 0, row), (scores, 0, row), FROM_ZERO, (scores, 0)
+    )
     scale = number(dim) ** number(-0.5)
     for i in range(tokens):
         s, out = view(scores, i * row, row), view(probabilities, piece * pairs + i * tokens, tokens)
@@ -158,7 +160,7 @@ def _forward(
         dropped, start = _after_dropout(probabilities, drop_mask, piece * tokens * tokens, tokens * tokens, scores)
         at = _offsets(piece, sizes)
         left, right, out = (dropped, start, tokens, 1), (qkv, at.v, 3 * heads * dim), (y, at.o, heads * dim)
-        product(tokens, dim, tokens, left, right, out, ZERO, (y, 0))
+        product(tokens, dim, tokens, left, right, out, FROM_ZERO, (y, 0))
 
 
 @kernel
@@ -191,11 +193,11 @@ def _backward(
 
         # dv_jc = Σ_i D_ij P_ij do_ic
         dropped, start = _after_dropout(probabilities, drop_mask, piece * pairs, pairs, free)
-        product(tokens, dim, tokens, (dropped, start, 1, tokens), do, (dqkv, at.v, columns), ZERO, none)
+        product(tokens, dim, tokens, (dropped, start, 1, tokens), do, (dqkv, at.v, columns), FROM_ZERO, none)
 
         # dS = P ∘ (dP − Σ_j P ∘ dP) with dP = D ∘ (do vᵀ)
         to_rows((qkv, at.v, columns), transposed, 0, dim, tokens, row)
-        lanes_product(tokens, row, dim, (*do, 1), (transposed, 0, row), (dscores, 0, row), ZERO, none)
+        lanes_product(tokens, row, dim, (*do, 1), (transposed, 0, row), (dscores, 0, row), FROM_ZERO, none)
         for i in range(tokens):
             ds, row_start = view(dscores, i * row, tokens), piece * pairs + i * tokens
             p, total = view(probabilities, row_start, tokens), number(0)
@@ -215,8 +217,8 @@ def _backward(
                 ds[j] *= scale
 
         # dq_ic = Σ_j dS_ij k_jc and dk_jc = Σ_i dS_ij q_ic
-        product(tokens, dim, tokens, (dscores, 0, row, 1), (qkv, at.k, columns), (dqkv, at.q, columns), ZERO, none)
-        product(tokens, dim, tokens, (dscores, 0, 1, row), (qkv, at.q, columns), (dqkv, at.k, columns), ZERO, none)
+        product(tokens, dim, tokens, (dscores, 0, row, 1), (qkv, at.k, columns), (dqkv, at.q, columns), FROM_ZERO, none)
+        product(tokens, dim, tokens, (dscores, 0, 1, row), (qkv, at.q, columns), (dqkv, at.k, columns), FROM_ZERO, none)
 
 
 @dataclass(frozen=True)
@@ -253,7 +255,7 @@ def attention_probabilities(qkv: Array, bias: Array | None, mask: Array | None, 
     if not _has_kernels_for(qkv, bias, mask, None, num_heads):
         return ops.attention_probabilities(qkv, bias, mask, num_heads)
     tokens, heads, dim, row = sizes = _sizes(qkv, num_heads)
-    probabilities = empty((len(qkv), heads, tokens, tokens), qkv.dtype)
+    probabilities = pooled_empty((len(qkv), heads, tokens, tokens), qkv.dtype)
     run_parallel(
         *(_probabilities, len(qkv) * heads, (dim + tokens) * row, qkv.dtype),
         *(flat(qkv), flat_or_empty(bias, qkv), flat_or_empty(mask, qkv), sizes, probabilities.reshape(-1)),
@@ -269,8 +271,8 @@ def attention_forward(
         return ops.attention_forward(qkv, bias, mask, num_heads, drop_mask)
     tokens, heads, dim, row = sizes = _sizes(qkv, num_heads)
     windows = len(qkv)
-    y = empty((windows, tokens, heads * dim), qkv.dtype)
-    probabilities = empty(windows * heads * tokens * tokens, qkv.dtype)
+    y = pooled_empty((windows, tokens, heads * dim), qkv.dtype)
+    probabilities = pooled_empty(windows * heads * tokens * tokens, qkv.dtype)
     source, mask_or_empty = flat(qkv), flat_or_empty(drop_mask, qkv)
     run_parallel(
         *(_forward, windows * heads, (dim + tokens) * row, qkv.dtype),
@@ -294,9 +296,9 @@ def attention_backward(dy: Array, cache: Any) -> tuple[Array, Array | None]:
     tokens, heads, dim, row = cache.sizes
     windows = len(dy)
     bias_shape = cache.bias_shape or (0,)
-    dqkv = empty((windows, tokens, 3 * heads * dim), dy.dtype)
+    dqkv = pooled_empty((windows, tokens, 3 * heads * dim), dy.dtype)
     threads = thread_count()
-    dbias = empty((part_count(windows * heads, threads), *bias_shape), dy.dtype)
+    dbias = pooled_empty((part_count(windows * heads, threads), *bias_shape), dy.dtype)
     run_parallel(
         *(_backward, windows * heads, (dim + tokens) * row + tokens * tokens, dy.dtype),
         *(checked_flat_dy(dy, cache.qkv.size // 3, cache.qkv.dtype), cache.qkv, cache.drop_mask),

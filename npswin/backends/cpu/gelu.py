@@ -5,7 +5,7 @@ from typing import Any
 from npswin.backends.cpu.machine.arrays import BLOCK, block_count, checked_flat_dy, flat
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.flat_array import view
-from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.threads import run_parallel
 from npswin.backends.cpu.simd.elementary_functions import normal_cdf, normal_cdf_and_gelu_derivative
 from npswin.types import Array
@@ -31,13 +31,13 @@ def _backward(first: int, stop: int, part: int, scratch: Array, x: Array, dy: Ar
 def gelu_forward(x: Array) -> tuple[Array, Any]:
     """See `npswin.ops.gelu_forward`."""
     source = flat(x)
-    y = empty(source.shape, source.dtype)
+    y = pooled_empty(source.shape, source.dtype)
     run_parallel(_forward, block_count(x), 0, x.dtype, source, y)
     return y.reshape(x.shape), source
 
 
 def gelu_backward(dy: Array, cache: Any) -> Array:
     """See `npswin.ops.gelu_backward`."""
-    dx = empty(cache.shape, cache.dtype)
+    dx = pooled_empty(cache.shape, cache.dtype)
     run_parallel(_backward, block_count(dy), 0, dy.dtype, cache, checked_flat_dy(dy, cache.size, cache.dtype), dx)
     return dx.reshape(dy.shape)

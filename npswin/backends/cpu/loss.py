@@ -8,7 +8,7 @@ import numpy as np
 from npswin.backends.cpu.machine.arrays import flat
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.flat_array import view
-from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.threads import run_parallel
 from npswin.backends.cpu.simd.elementary_functions import exp
 from npswin.types import Array
@@ -62,7 +62,7 @@ def _backward(
 
 def cross_entropy_forward(logits: Array, targets: Array) -> tuple[Any, Any]:
     """See `npswin.ops.cross_entropy_forward`."""
-    log_p, losses = empty(logits.shape, logits.dtype), empty(len(logits), logits.dtype)
+    log_p, losses = pooled_empty(logits.shape, logits.dtype), pooled_empty(len(logits), logits.dtype)
     if targets.shape != logits.shape:
         raise ValueError(f"targets: got shape {targets.shape}, expected that of the logits, {logits.shape}")
     targets = flat(np.asarray(targets, logits.dtype))
@@ -76,7 +76,7 @@ def cross_entropy_forward(logits: Array, targets: Array) -> tuple[Any, Any]:
 def cross_entropy_backward(dloss: Any, cache: Any) -> Array:
     """See `npswin.ops.cross_entropy_backward`."""
     log_p, targets = cache
-    dlogits, number = empty(log_p.shape, log_p.dtype), log_p.dtype.type
+    dlogits, number = pooled_empty(log_p.shape, log_p.dtype), log_p.dtype.type
     run_parallel(
         *(_backward, len(log_p), 0, log_p.dtype, log_p.reshape(-1), targets),
         *(dlogits.reshape(-1), log_p.shape[1], number(dloss) / number(len(log_p))),

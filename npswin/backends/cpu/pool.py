@@ -5,7 +5,7 @@ from typing import Any
 from npswin.backends.cpu.machine.arrays import checked_flat_dy, flat
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.flat_array import fill, view
-from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.threads import run_parallel
 from npswin.types import Array
 
@@ -40,7 +40,7 @@ def _backward(
 def mean_pool_forward(x: Array) -> tuple[Array, Any]:
     """See `npswin.ops.mean_pool_forward`."""
     batch, height, width, channels = x.shape
-    y = empty((batch, channels), x.dtype)
+    y = pooled_empty((batch, channels), x.dtype)
     run_parallel(_forward, batch, 0, x.dtype, flat(x), y.reshape(-1), height * width, channels)
     return y, x.shape
 
@@ -48,6 +48,6 @@ def mean_pool_forward(x: Array) -> tuple[Array, Any]:
 def mean_pool_backward(dy: Array, cache: Any) -> Array:
     """See `npswin.ops.mean_pool_backward`."""
     batch, height, width, channels = cache
-    dx, dy = empty(cache, dy.dtype), checked_flat_dy(dy, batch * channels, dy.dtype)
+    dx, dy = pooled_empty(cache, dy.dtype), checked_flat_dy(dy, batch * channels, dy.dtype)
     run_parallel(_backward, batch, 0, dy.dtype, dy, dx.reshape(-1), height * width, channels)
     return dx

@@ -6,7 +6,7 @@ from npswin import ops
 from npswin.backends.cpu.machine.arrays import flat, have_one_float_dtype
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.flat_array import view
-from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.threads import run_parallel
 from npswin.ops.position_bias import relative_position_index
 from npswin.types import Array
@@ -39,7 +39,7 @@ def position_bias_forward(table: Array, window_size: int) -> tuple[Array, Any]:
     index, rows = relative_position_index(window_size), (2 * window_size - 1) ** 2
     if len(table) != rows:
         raise ValueError(f"bias table: got shape {table.shape}, expected {rows} rows, windows being {window_size}²")
-    bias = empty((table.shape[1], *index.shape), table.dtype)
+    bias = pooled_empty((table.shape[1], *index.shape), table.dtype)
     run_parallel(_read_table, len(bias), 0, table.dtype, flat(table), flat(index), bias.reshape(-1))
     return bias, (index, table)
 
@@ -49,6 +49,6 @@ def position_bias_backward(dbias: Array, cache: Any) -> Array:
     index, table = cache
     if index is None or not have_one_float_dtype(dbias, table):
         return ops.position_bias_backward(dbias, cache)
-    dtable = empty(table.shape, table.dtype)
+    dtable = pooled_empty(table.shape, table.dtype)
     run_parallel(_add_to_table, len(dbias), 0, table.dtype, flat(dbias), flat(index), dtable.reshape(-1))
     return dtable

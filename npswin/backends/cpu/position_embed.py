@@ -6,7 +6,7 @@ from npswin import ops
 from npswin.backends.cpu.machine.arrays import flat, have_one_float_dtype
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.flat_array import fill, view
-from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.threads import run_parallel
 from npswin.backends.cpu.resize import resize_bicubic_backward, resize_bicubic_forward
 from npswin.types import Array
@@ -46,7 +46,7 @@ def position_embed_forward(x: Array, table: Array, grid: tuple[int, int]) -> tup
         embedding, resize_cache = resize_bicubic_forward(embedding, x.shape[1:3])
     if embedding.shape[1:] != x.shape[1:]:
         raise ValueError(f"table: got shape {table.shape}, expected {x.shape[3]} channels")
-    y = empty(x.shape, x.dtype)
+    y = pooled_empty(x.shape, x.dtype)
     run_parallel(_add_embedding, -(-embedding.size // BLOCK), 0, x.dtype, flat(x), flat(embedding), y.reshape(-1))
     return y, (table.shape, resize_cache)
 
@@ -56,7 +56,7 @@ def position_embed_backward(dy: Array, cache: Any) -> tuple[Array, Array]:
     if not have_one_float_dtype(dy):
         return ops.position_embed_backward(dy, cache)
     table_shape, resize_cache = cache
-    dembedding = empty((1, *dy.shape[1:]), dy.dtype)
+    dembedding = pooled_empty((1, *dy.shape[1:]), dy.dtype)
     run_parallel(_sum_images, -(-dembedding.size // BLOCK), 0, dy.dtype, flat(dy), dembedding.reshape(-1))
     if resize_cache is not None:
         dembedding = resize_bicubic_backward(dembedding, resize_cache)

@@ -6,7 +6,7 @@ from npswin import ops
 from npswin.backends.cpu.machine.arrays import BLOCK, block_count, flat, flat_or_full, have_one_float_dtype
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.flat_array import view
-from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.threads import run_parallel
 from npswin.types import Array
 
@@ -45,7 +45,7 @@ def residual_forward(shortcut: Array, branch: Array, path_scale: Array | None = 
     one_each = path_scale is None or path_scale.shape == branch.shape[:1]
     if shortcut.shape != branch.shape or not one_each or not have_one_float_dtype(shortcut, branch, path_scale):
         return ops.residual_forward(shortcut, branch, path_scale)
-    scales, y = flat_or_full(path_scale, len(branch), branch, 1.0), empty(branch.shape, branch.dtype)
+    scales, y = flat_or_full(path_scale, len(branch), branch, 1.0), pooled_empty(branch.shape, branch.dtype)
     run_parallel(_add, _blocks(branch), 0, branch.dtype, flat(shortcut), flat(branch), scales, y.reshape(-1))
     return y, None if path_scale is None else path_scale.reshape(-1, *[1] * (branch.ndim - 1))
 
@@ -55,6 +55,6 @@ def residual_backward(dy: Array, cache: Any) -> tuple[Array, Array]:
     scale = cache
     if scale is None or len(scale) != len(dy) or not have_one_float_dtype(dy, scale):
         return ops.residual_backward(dy, cache)
-    dbranch = empty(dy.shape, dy.dtype)
+    dbranch = pooled_empty(dy.shape, dy.dtype)
     run_parallel(_scale, _blocks(dy), 0, dy.dtype, flat(dy), flat(scale), dbranch.reshape(-1))
     return dy, dbranch

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from npswin import ops
 from npswin.backends.cpu.machine.arrays import flat, have_one_float_dtype
 from npswin.backends.cpu.machine.compilation import kernel
-from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.processor import TILE_ROWS
 from npswin.backends.cpu.machine.threads import run_parallel
 from npswin.backends.cpu.simd.matrix_product import product
-from npswin.backends.cpu.simd.micro_kernel import ZERO
+from npswin.backends.cpu.simd.micro_kernel import FROM_ZERO
 from npswin.ops.resize import bicubic_matrix
 from npswin.types import Array
 
@@ -49,17 +49,17 @@ def _resize(
         top = block * TILE_ROWS
         count = min(TILE_ROWS, out_height - top)
         left, right = (rows, top * height, height, 1), (x, image * height * row, row)
-        product(count, row, height, left, right, (scratch, 0, row), ZERO, none)
+        product(count, row, height, left, right, (scratch, 0, row), FROM_ZERO, none)
         for o in range(count):
             right = scratch, o * row, channels
             out = y, (image * out_height + top + o) * out_row, channels
-            product(out_width, channels, width, (columns, 0, width, 1), right, out, ZERO, none)
+            product(out_width, channels, width, (columns, 0, width, 1), right, out, FROM_ZERO, none)
 
 
 def _along_both_axes(rows: Array, columns: Array, x: Array) -> Array:
     """Σ_hw rows_oh columns_pw x_hwc for each o, p, c."""
     *lead, height, width, channels = x.shape
-    y = empty((*lead, len(rows), len(columns), channels), x.dtype)
+    y = pooled_empty((*lead, len(rows), len(columns), channels), x.dtype)
     pieces = math.prod(lead) * -(-len(rows) // TILE_ROWS)
     matrices = flat(rows.astype(x.dtype)), flat(columns.astype(x.dtype))
     sizes = _Sizes(height, width, channels, len(rows), len(columns))

@@ -5,7 +5,7 @@ from typing import Any
 from npswin.backends.cpu.machine.arrays import checked_flat_dy, flat
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.flat_array import view
-from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.threads import run_parallel
 from npswin.backends.cpu.simd.elementary_functions import exp
 from npswin.types import Array
@@ -44,14 +44,14 @@ def _backward(first: int, stop: int, part: int, scratch: Array, y: Array, dy: Ar
 def softmax_forward(x: Array) -> tuple[Array, Any]:
     """See `npswin.ops.softmax_forward`."""
     source, columns = flat(x), x.shape[-1]
-    y = empty(x.shape, x.dtype)
+    y = pooled_empty(x.shape, x.dtype)
     run_parallel(_forward, x.size // columns, 0, x.dtype, source, y.reshape(-1), columns)
     return y, y
 
 
 def softmax_backward(dy: Array, cache: Any) -> Array:
     """See `npswin.ops.softmax_backward`."""
-    dx, columns = empty(dy.shape, dy.dtype), dy.shape[-1]
+    dx, columns = pooled_empty(dy.shape, dy.dtype), dy.shape[-1]
     run_parallel(
         *(_backward, dy.size // columns, 0, dy.dtype, flat(cache)),
         *(checked_flat_dy(dy, cache.size, cache.dtype), dx.reshape(-1), columns),

@@ -95,7 +95,7 @@ def test_attention_broadcasts_as_the_definition_does(place, data):
 def test_a_gradient_of_another_dtype_is_refused():
     block = SwinTransformerBlock(8, 2, 2, np.random.default_rng(0))
     y, cache = block.forward(np.ones((1, 4, 4, 8), np.float32))
-    with pytest.raises(ValueError, match="dy: got 128 numbers of float64, expected 128 of float32"):
+    with pytest.raises(ValueError, match="dy: got 128 elements of float64, expected 128 of float32"):
         block.backward(np.ones(y.shape), cache)
 
 

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from npswin.backends.cpu.machine.processor import ONE_VECTOR_ROWS, TILE_ROWS, vector_lanes
 from npswin.backends.cpu.simd.matrix_product import product
-from npswin.backends.cpu.simd.micro_kernel import ACCUMULATE, BIAS, MATRIX, ZERO
+from npswin.backends.cpu.simd.micro_kernel import FROM_BIAS, FROM_MATRIX, FROM_OUTPUT, FROM_ZERO
 from tests.ops.drawn import SEEDS
 from tests.thorough import examples
 
-STARTS = (ZERO, ACCUMULATE, BIAS, MATRIX)
+STARTS = (FROM_ZERO, FROM_OUTPUT, FROM_BIAS, FROM_MATRIX)
 
 
 class Flat:
@@ -38,19 +38,24 @@ class Flat:
     st.tuples(*[st.integers(0, 20)] * 4),
     st.tuples(*[st.integers(0, 20)] * 3),
 )
-@example(0, TILE_ROWS, 2 * vector_lanes(4), 0, ZERO, (0, 0, 0, 0), (0, 0, 0))
-@example(0, TILE_ROWS + 1, vector_lanes(4) - 1, 0, BIAS, (1, 2, 3, 4), (0, 0, 0))
-@example(0, ONE_VECTOR_ROWS + TILE_ROWS + 5, vector_lanes(4), 3, MATRIX, (0, 0, 0, 5), (0, 0, 2))
+@example(0, TILE_ROWS, 2 * vector_lanes(4), 0, FROM_ZERO, (0, 0, 0, 0), (0, 0, 0))
+@example(0, TILE_ROWS + 1, vector_lanes(4) - 1, 0, FROM_BIAS, (1, 2, 3, 4), (0, 0, 0))
+@example(0, ONE_VECTOR_ROWS + TILE_ROWS + 5, vector_lanes(4), 3, FROM_MATRIX, (0, 0, 0, 5), (0, 0, 2))
 def test_the_product_equals_numpy(by_row, dtype, seed, rows, columns, depth, start, offsets, gaps):
     rng = np.random.default_rng(seed)
     left = Flat(rng, *((rows, depth) if by_row else (depth, rows)), offsets[0], gaps[0], dtype)
     right = Flat(rng, depth, columns, offsets[1], gaps[1], dtype)
     out = Flat(rng, rows, columns, offsets[2], gaps[2], dtype)
     bias = Flat(rng, 1, rows, offsets[3], 0, dtype)
-    if start == MATRIX:  # laid out as the result
+    if start == FROM_MATRIX:  # laid out as the result
         bias = Flat(rng, rows, columns, offsets[3], gaps[2], dtype)
     a = left.matrix if by_row else left.matrix.T
-    begin = {ZERO: 0, ACCUMULATE: out.matrix.copy(), BIAS: bias.matrix[0][:, None], MATRIX: bias.matrix}[start]
+    begin = {
+        FROM_ZERO: 0,
+        FROM_OUTPUT: out.matrix.copy(),
+        FROM_BIAS: bias.matrix[0][:, None],
+        FROM_MATRIX: bias.matrix,
+    }[start]
     expected = out.array.copy()
     np.lib.stride_tricks.as_strided(expected[out.offset :], out.matrix.shape, out.matrix.strides)[...] = (
         begin + a @ right.matrix

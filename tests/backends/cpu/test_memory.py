@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from npswin.backends import cpu
 from npswin.backends.cpu.machine import memory, threads
 from npswin.backends.cpu.machine.arrays import flat
-from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.memory import pooled_empty
 from tests import thorough
 from tests.backends.comparison import arguments, as_bytes, call_op
 from tests.backends.cpu.settings import IMPLEMENTED
@@ -31,7 +31,7 @@ def play(steps, seed=0):
     held = []
     for number, (step, size) in enumerate(steps):
         if step == "take":
-            array = empty((2, size), np.float32)
+            array = pooled_empty((2, size), np.float32)
             assert array.shape == (2, size)
             assert array.dtype == np.float32
             assert array.flags.c_contiguous
@@ -85,9 +85,9 @@ def _starts(ranges, size):
 
 def test_repeating_a_step_takes_no_more_memory():
     def step():
-        first, second = empty((500, 500), np.float32), empty((300, 300), np.float32)
+        first, second = pooled_empty((500, 500), np.float32), pooled_empty((300, 300), np.float32)
         del first
-        third = empty((400, 400), np.float32)
+        third = pooled_empty((400, 400), np.float32)
         return [array.ctypes.data for array in (second, third)]
 
     addresses = step()
@@ -187,9 +187,9 @@ def test_results_depend_neither_on_addresses_nor_on_what_memory_contained(op, dt
 def test_a_program_that_holds_arrays_ends_without_messages():
     program = """
 import numpy as np
-from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.memory import pooled_empty
 class Late:
-    array = empty(1 << 17, np.float32)[5:]
+    array = pooled_empty(1 << 17, np.float32)[5:]
 late = Late()
 late.itself = late
 """

@@ -17,7 +17,7 @@ from npswin.backends.cpu.machine import threads as threads_module
 from npswin.backends.cpu.machine.compilation import inner_function
 from npswin.backends.cpu.machine.flat_array import fill
 from npswin.backends.cpu.machine.job_board import BUSY, _add, _pause, _read
-from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.threads import PARTS_PER_THREAD, run_parallel, thread_count
 from tests.backends.comparison import arguments, as_bytes, call_op, expected, relative_errors
 from tests.backends.cpu.settings import IMPLEMENTED, LIMIT, PAIRS, cpu_settings
@@ -254,7 +254,7 @@ def test_no_part_is_lost_when_threads_sleep_and_wake(threads):
 def test_a_forked_process_has_threads_and_memory_of_its_own():
     with cpu_settings(3):
         before = three_steps(0)  # starts the threads
-        shared = empty(100_000, np.float32)
+        shared = pooled_empty(100_000, np.float32)
         shared[:] = 1
         context = multiprocessing.get_context("fork")
         answers = context.SimpleQueue()

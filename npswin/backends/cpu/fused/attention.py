@@ -40,12 +40,12 @@ from npswin.backends.cpu.machine.arrays import (
 )
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.flat_array import fill, stack_memory
-from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.processor import round_up
 from npswin.backends.cpu.machine.threads import PARTS_PER_THREAD, part_count, run_parallel, thread_count
 from npswin.backends.cpu.simd.intrinsics import lanes_of, prefetch
 from npswin.backends.cpu.simd.matrix_product import lanes_product
-from npswin.backends.cpu.simd.micro_kernel import BIAS, ZERO
+from npswin.backends.cpu.simd.micro_kernel import FROM_BIAS, FROM_ZERO
 from npswin.backends.cpu.tile.lanes import (
     gather,
     normalize,
@@ -180,7 +180,7 @@ def _forward(
                 row = which * inner_dim + head * dim
                 into = (qkv, q_start + which * q_to_k, tile)
                 left = (weights.qkv_weight, row * channels, channels, 1)
-                lanes_product(some * dim, width, channels, left, xhat, into, BIAS, (weights.qkv_bias, row))
+                lanes_product(some * dim, width, channels, left, xhat, into, FROM_BIAS, (weights.qkv_bias, row))
             for h in range(some):
                 for w in range(0, count, per_step):
                     at = q_start + h * dim * tile + w * per_window
@@ -198,7 +198,7 @@ def _forward(
                     head_forward(q, k, v, o, min(per_step, count - w), head_sizes, added, free)
         if not split_by_heads:
             left = (weights.proj_weight, 0, inner_dim, 1)
-            lanes_product(channels, width, inner_dim, left, attended, out, BIAS, (weights.proj_bias, 0))
+            lanes_product(channels, width, inner_dim, left, attended, out, FROM_BIAS, (weights.proj_bias, 0))
             scatter_residual(
                 out, tokens.scales, maps.shortcut, maps.y, tokens.offsets, tokens.in_map, token_count, channels
             )
@@ -250,7 +250,7 @@ def _backward(
             some = min(group, heads - head)
             into = (scratch, do_start, tile)
             left = (weights.proj_weight, head * dim, 1, inner_dim)
-            lanes_product(some * dim, width, channels, left, dy_lanes, into, ZERO, none)
+            lanes_product(some * dim, width, channels, left, dy_lanes, into, FROM_ZERO, none)
             for h in range(some):
                 for which in range(3):
                     rows = which * q_to_k + (head + h) * dim * tile
@@ -285,7 +285,9 @@ def _backward(
                     )
         right = (chunk.dqkv, here * 3 * q_to_k, tile)
         sum_tokens(right, token_count, 3 * inner_dim, sums.by_tile, sums_at + 3 * channels)
-        lanes_product(channels, width, 3 * inner_dim, (weights.qkv_weight, 0, 1, channels), right, dxhat, ZERO, none)
+        lanes_product(
+            channels, width, 3 * inner_dim, (weights.qkv_weight, 0, 1, channels), right, dxhat, FROM_ZERO, none
+        )
         if padded:
             zero_padding(dxhat, token_count, channels, tokens.in_map)
         gather(maps.x, tokens.offsets, token_count, channels, xhat)
@@ -364,9 +366,9 @@ class AttentionCall:
         dtype, dim = self.x.dtype, sizes.head.dim
         inner_dim = sizes.heads * dim
         if self.for_backward:
-            stats = empty(tiles * 2 * tile if self.has_norm else 0, dtype)
-            self.saved = _Saved(stats, empty(tiles * 3 * inner_dim * tile, dtype))
-        shared = empty(inner_dim * tile if split_by_heads else 0, dtype)
+            stats = pooled_empty(tiles * 2 * tile if self.has_norm else 0, dtype)
+            self.saved = _Saved(stats, pooled_empty(tiles * 3 * inner_dim * tile, dtype))
+        shared = pooled_empty(inner_dim * tile if split_by_heads else 0, dtype)
         maps = self._maps(self.x)
         scratch = max(head_scratch_size(sizes.head), 2 * tile)
         scratch += (2 * sizes.channels + inner_dim + 3 * sizes.heads_per_group * dim) * tile
@@ -390,12 +392,15 @@ class AttentionCall:
         tokens = windows.windows_per_tile * windows.tokens
         threads = thread_count()
         chunk_size = tiles_per_chunk((4 * inner_dim + 2 * channels) * tile * dtype.itemsize, tiles, threads)
-        dqkv, attended = empty(chunk_size * 3 * inner_dim * tile, dtype), empty(chunk_size * inner_dim * tile, dtype)
-        normed, dout = empty(chunk_size * tokens * channels, dtype), empty(chunk_size * tokens * channels, dtype)
+        dqkv = pooled_empty(chunk_size * 3 * inner_dim * tile, dtype)
+        attended = pooled_empty(chunk_size * inner_dim * tile, dtype)
+        normed = pooled_empty(chunk_size * tokens * channels, dtype)
+        dout = pooled_empty(chunk_size * tokens * channels, dtype)
         chunk = _Chunk(dqkv, attended, normed, dout)
         by_tile = np.zeros((tiles, 3 * channels + 3 * inner_dim), dtype)
         dbias = np.zeros((part_count(chunk_size, threads), self.plan.bias_layout.size), dtype)
-        dqkv_weight, dproj_transposed = empty((3 * inner_dim, channels), dtype), empty((inner_dim, channels), dtype)
+        dqkv_weight = pooled_empty((3 * inner_dim, channels), dtype)
+        dproj_transposed = pooled_empty((inner_dim, channels), dtype)
         scratch = max(head_backward_scratch_size(sizes.head), 2 * tile)
         scratch += (3 * channels + sizes.heads_per_group * dim) * tile
         for first in range(0, tiles, chunk_size):
@@ -426,5 +431,5 @@ class AttentionCall:
 
     def _maps(self, shortcut: Array) -> _Maps:
         """With a new y; without a residual connection the shortcut is zeros, those that y begins with."""
-        y: Any = empty(self.x.shape, self.x.dtype) if self.has_norm else np.zeros_like(self.x)
+        y: Any = pooled_empty(self.x.shape, self.x.dtype) if self.has_norm else np.zeros_like(self.x)
         return _Maps(self.x, shortcut if self.has_norm else y, y, self.image_scales)

@@ -2,7 +2,7 @@
 
 Sᵀ_ji = Σ_c k_cj q_ci has a row for each key and a lane for each query: the softmax over the keys goes down the rows,
 without shuffling, and o_ci = Σ_j v_cj Pᵀ_ji is in lanes like everything else. Small windows are taken several at a
-time, their scores side by side, so that a row is long enough to be worth a loop. All of it stays in the first cache.
+time, their scores side by side, so that a row is long enough to be worth a loop. All of it stays in the L1 cache.
 
 q, k, v and o are `Lanes` of a tile that holds several windows side by side. The last vector of a window extends into
 the lanes of the next one. What is written there is overwritten when that window is computed, and a tile has lanes to
@@ -16,7 +16,7 @@ from npswin.backends.cpu.machine.flat_array import view
 from npswin.backends.cpu.simd.elementary_functions import exp
 from npswin.backends.cpu.simd.intrinsics import broadcast, if_less, lanes_of, load, store
 from npswin.backends.cpu.simd.matrix_product import lanes_product
-from npswin.backends.cpu.simd.micro_kernel import MATRIX, ZERO
+from npswin.backends.cpu.simd.micro_kernel import FROM_MATRIX, FROM_ZERO
 from npswin.backends.cpu.simd.transpose import transpose_strided
 from npswin.backends.cpu.tile.lanes import Lanes
 from npswin.types import Array
@@ -92,7 +92,7 @@ def _exponentials(
     array, offset, stride = scores
     number = array.dtype.type
     vector, scale = lanes_of(array), number(sizes.dim) ** number(-0.5)
-    start = MATRIX if added.bias.size else ZERO
+    start = FROM_MATRIX if added.bias.size else FROM_ZERO
     for w in range(windows):
         at, score = w * tokens, offset + w * padded_tokens
         left, right = (k[0], k[1] + at, 1, k[2]), (q[0], q[1] + at, q[2])
@@ -142,7 +142,7 @@ def _weighted_values(e: Lanes, inverses: int, v: Lanes, o: Lanes, window: int, s
     at, score = window * tokens, window * padded_tokens
     vector = lanes_of(o[0])
     left, right = (v[0], v[1] + at, v[2], 1), (e[0], e[1] + score, e[2])
-    lanes_product(dim, padded_tokens, tokens, left, right, (o[0], o[1] + at, o[2]), ZERO, (o[0], 0))
+    lanes_product(dim, padded_tokens, tokens, left, right, (o[0], o[1] + at, o[2]), FROM_ZERO, (o[0], 0))
     for i in range(0, padded_tokens, vector):
         inverse = load(e[0], inverses + score + i)
         for place in range(o[1] + at + i, o[1] + at + i + dim * o[2], o[2]):
@@ -237,7 +237,7 @@ def head_backward(
             store(array, dots + score + i, dot)
         # dPᵀ_ji = Σ_c v_cj do_ci
         left, right = (v[0], v[1] + lane, 1, v[2]), (do[0], do[1] + lane, do[2])
-        lanes_product(tokens, padded_tokens, dim, left, right, (array, ds[1] + score, stride), ZERO, none)
+        lanes_product(tokens, padded_tokens, dim, left, right, (array, ds[1] + score, stride), FROM_ZERO, none)
 
     # Pᵀ; and dSᵀ = Pᵀ ∘ (dPᵀ − Σ_j Pᵀ ∘ dPᵀ), times the 1/√d of the exponent
     for i in range(0, windows * padded_tokens, vector):
@@ -257,11 +257,11 @@ def head_backward(
         # dv_cj = Σ_i do_ci P_ij
         _transpose((array, p[1] + score, stride), transposed, padded_tokens)
         left = (do[0], do[1] + lane, do[2], 1)
-        lanes_product(dim, padded_tokens, tokens, left, transposed, (dv[0], dv[1] + lane, dv[2]), ZERO, none)
+        lanes_product(dim, padded_tokens, tokens, left, transposed, (dv[0], dv[1] + lane, dv[2]), FROM_ZERO, none)
         # dq_ci = Σ_j k_cj dSᵀ_ji
         left = (k[0], k[1] + lane, k[2], 1)
-        lanes_product(dim, padded_tokens, tokens, left, dscores, (dq[0], dq[1] + lane, dq[2]), ZERO, none)
+        lanes_product(dim, padded_tokens, tokens, left, dscores, (dq[0], dq[1] + lane, dq[2]), FROM_ZERO, none)
         # dk_cj = Σ_i q_ci dS_ij
         _transpose(dscores, transposed, padded_tokens)
         left = (q[0], q[1] + lane, q[2], 1)
-        lanes_product(dim, padded_tokens, tokens, left, transposed, (dk[0], dk[1] + lane, dk[2]), ZERO, none)
+        lanes_product(dim, padded_tokens, tokens, left, transposed, (dk[0], dk[1] + lane, dk[2]), FROM_ZERO, none)

@@ -23,12 +23,12 @@ from npswin.backends.cpu.machine.arrays import (
 )
 from npswin.backends.cpu.machine.compilation import inner_function, kernel
 from npswin.backends.cpu.machine.flat_array import elements_at, stack_memory
-from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.processor import round_up, vector_lanes
 from npswin.backends.cpu.machine.threads import run_parallel, thread_count
 from npswin.backends.cpu.simd.intrinsics import lanes_of
 from npswin.backends.cpu.simd.matrix_product import lanes_product
-from npswin.backends.cpu.simd.micro_kernel import BIAS, ZERO
+from npswin.backends.cpu.simd.micro_kernel import FROM_BIAS, FROM_ZERO
 from npswin.backends.cpu.tile.lanes import (
     Lanes,
     gather,
@@ -163,7 +163,7 @@ def _forward(
         if weights.norm_weight.size:
             normalize(xhat, width, inputs, (stats, t * 2 * tile) if stats.size else free)
             scale_and_shift(xhat, width, inputs, weights.norm_weight, weights.norm_bias)
-        lanes_product(outputs, width, inputs, (weights.weight, 0, inputs, 1), xhat, out, BIAS, (weights.bias, 0))
+        lanes_product(outputs, width, inputs, (weights.weight, 0, inputs, 1), xhat, out, FROM_BIAS, (weights.bias, 0))
         to_rows(out, y, t * tile, count, outputs, outputs)
 
 
@@ -204,7 +204,7 @@ def _backward(
             found.offsets[i] = (t * tile + i if i < count else 0) * outputs
         gather(dy, found.offsets, count, outputs, dy_lanes)
         sum_tokens(dy_lanes, count, outputs, sums, sums_at + 2 * inputs)
-        lanes_product(inputs, width, outputs, (weights.weight, 0, 1, inputs), dy_lanes, dxhat, ZERO, (scratch, 0))
+        lanes_product(inputs, width, outputs, (weights.weight, 0, 1, inputs), dy_lanes, dxhat, FROM_ZERO, (scratch, 0))
         _locate_tokens(p, t * tile, count, found)
         _gather_pieces(x, p, count, xhat, found)
         if weights.norm_weight.size:
@@ -259,8 +259,8 @@ class GatheredLinearCall:
         """(tokens, outputs)."""
         p, dtype = self.pieces, self.x.dtype
         if for_backward and self.has_norm:
-            self.stats = empty(self.tiles * 2 * p.tile, dtype)
-        y = empty((p.tokens, p.outputs), dtype)
+            self.stats = pooled_empty(self.tiles * 2 * p.tile, dtype)
+        y = pooled_empty((p.tokens, p.outputs), dtype)
         run_parallel(
             *(_forward, self.tiles, (p.inputs + p.outputs + 2) * p.tile, dtype),
             *(self.x, y.reshape(-1), p, self.weights, self.stats),
@@ -272,12 +272,12 @@ class GatheredLinearCall:
         p, dtype = self.pieces, self.x.dtype
         inputs, outputs, tile = p.inputs, p.outputs, p.tile
         dy = checked_flat_dy(dy, p.tokens * outputs, dtype)
-        dx = empty(self.x.shape, self.x.dtype)
+        dx = pooled_empty(self.x.shape, self.x.dtype)
         chunk_size = tiles_per_chunk((inputs + outputs) * tile * dtype.itemsize, self.tiles, thread_count())
         padded = round_up(inputs, vector_lanes(dtype.itemsize))  # whole vectors: an image patch has 12 numbers or 48
-        dout, normed = empty(chunk_size * outputs * tile, dtype), empty(chunk_size * padded * tile, dtype)
+        dout, normed = pooled_empty(chunk_size * outputs * tile, dtype), pooled_empty(chunk_size * padded * tile, dtype)
         sums = np.zeros((self.tiles, 2 * inputs + outputs), dtype)
-        dweight = empty((outputs, padded), dtype)
+        dweight = pooled_empty((outputs, padded), dtype)
         for first in range(0, self.tiles, chunk_size):
             count = min(chunk_size, self.tiles - first)
             run_parallel(

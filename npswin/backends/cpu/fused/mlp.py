@@ -2,7 +2,7 @@
 
 **Forward.** A tile of tokens is read once, turned into lanes, normalized, and carried through both linear maps; only y
 is written to memory. The hidden layer, four times as wide as the map, is computed and used some two hundred rows at a
-time, so it never leaves the second cache. In training the hidden layer before the GELU and two statistics a token are
+time, so it never leaves the L2 cache. In training the hidden layer before the GELU and two statistics a token are
 saved; x̂ and the GELU are cheap to recompute.
 
     x ──gather──▶ x̂ lanes ──W₁──▶ 200 hidden rows ──GELU──▶ ──W₂, added up──▶ lanes ──scatter, + x──▶ y
@@ -12,8 +12,8 @@ threads share the hidden rows, and then the rows of W₂; see `npswin.backends.c
 
 **Backward.** The derivatives by x need tiles of tokens; the derivatives by the weights are sums over all tokens, best
 computed for some rows of a weight at a time. So the tokens are taken in chunks: first all tiles of a chunk, which write
-their GELU(h), dh and x̂, then all rows of dW₁ and dW₂. What a chunk writes fits into the last cache, and each row of a
-gradient is computed by one thread, so there are no copies of gradients to be added up.
+their GELU(h), dh and x̂, then all rows of dW₁ and dW₂. What a chunk writes fits into the last-level cache, and each row
+of a gradient is computed by one thread, so there are no copies of gradients to be added up.
 
 dW₂ is computed transposed_copy, since of its two factors GELU(h) is the one in lanes; it is transposed_copy at the end.
 """
@@ -32,13 +32,13 @@ from npswin.backends.cpu.machine.arrays import (
 )
 from npswin.backends.cpu.machine.compilation import inner_function, kernel
 from npswin.backends.cpu.machine.flat_array import elements_at, fill, stack_memory, view
-from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.processor import TILE_ROWS, round_up
 from npswin.backends.cpu.machine.threads import PARTS_PER_THREAD, run_parallel, thread_count
 from npswin.backends.cpu.simd.elementary_functions import normal_cdf, normal_cdf_and_gelu_derivative
 from npswin.backends.cpu.simd.intrinsics import lanes_of
 from npswin.backends.cpu.simd.matrix_product import lanes_product
-from npswin.backends.cpu.simd.micro_kernel import ACCUMULATE, BIAS, ZERO
+from npswin.backends.cpu.simd.micro_kernel import FROM_BIAS, FROM_OUTPUT, FROM_ZERO
 from npswin.backends.cpu.tile.lanes import (
     gather,
     normalize,
@@ -205,20 +205,20 @@ def _forward(
             height = min(rows, stop_row - h)
             left, bias = (weights.fc1_weight, h * channels, channels, 1), (weights.fc1_bias, h)
             if split_by_rows:
-                lanes_product(height, width, channels, left, xhat, (shared, h * tile, tile), BIAS, bias)
+                lanes_product(height, width, channels, left, xhat, (shared, h * tile, tile), FROM_BIAS, bias)
                 for row in range(height):
                     _gelu_in_place(shared, (h + row) * tile, width)
                 continue
             if saved.hidden.size:
                 at = (t * hidden + h) * tile
-                lanes_product(height, width, channels, left, xhat, (saved.hidden, at, tile), BIAS, bias)
+                lanes_product(height, width, channels, left, xhat, (saved.hidden, at, tile), FROM_BIAS, bias)
                 for row in range(height):
                     _gelu(saved.hidden, at + row * tile, scratch, step_start + row * tile, width)
             else:
-                lanes_product(height, width, channels, left, xhat, (scratch, step_start, tile), BIAS, bias)
+                lanes_product(height, width, channels, left, xhat, (scratch, step_start, tile), FROM_BIAS, bias)
                 for row in range(height):
                     _gelu_in_place(scratch, step_start + row * tile, width)
-            start = BIAS if h == 0 else ACCUMULATE
+            start = FROM_BIAS if h == 0 else FROM_OUTPUT
             left, right = (weights.fc2_weight, h, hidden, 1), (scratch, step_start, tile)
             lanes_product(channels, width, height, left, right, out, start, (weights.fc2_bias, 0))
         if not split_by_rows:
@@ -265,7 +265,7 @@ def _backward(
             height = min(rows, hidden - h)
             at = (here * hidden + h) * tile
             back = (chunk.dhidden, at, tile)
-            lanes_product(height, width, channels, (weights.fc2_weight, h, 1, hidden), dout, back, ZERO, none)
+            lanes_product(height, width, channels, (weights.fc2_weight, h, 1, hidden), dout, back, FROM_ZERO, none)
             for row in range(height):
                 values = view(saved.hidden, (t * hidden + h + row) * tile, count)
                 activated = view(chunk.activated, at + row * tile, count)
@@ -277,7 +277,7 @@ def _backward(
                     dvalues[i] *= slope
                     total += dvalues[i]
                 sums[sums_at + 3 * channels + h + row] = total
-            start = ZERO if h == 0 else ACCUMULATE
+            start = FROM_ZERO if h == 0 else FROM_OUTPUT
             lanes_product(
                 channels, width, height, (weights.fc1_weight, h * channels, 1, channels), back, dxhat, start, none
             )
@@ -349,9 +349,9 @@ class MlpCall:
         sizes, dtype = self.sizes, self.x.dtype
         hidden, tile = sizes.hidden, sizes.tile
         if self.for_backward:
-            saved_hidden = empty(self.tiles * hidden * tile, dtype)
-            self.saved = _Saved(empty(self.tiles * 2 * tile if self.has_norm else 0, dtype), saved_hidden)
-        shared = empty(hidden * tile if self.split_by_rows else 0, dtype)
+            saved_hidden = pooled_empty(self.tiles * hidden * tile, dtype)
+            self.saved = _Saved(pooled_empty(self.tiles * 2 * tile if self.has_norm else 0, dtype), saved_hidden)
+        shared = pooled_empty(hidden * tile if self.split_by_rows else 0, dtype)
         maps = self._maps(self.x)
         run_parallel(
             *(_forward, -(-hidden // TILE_ROWS) if self.split_by_rows else self.tiles),
@@ -375,10 +375,11 @@ class MlpCall:
         dy = checked_flat_dy(dy, self.x.size, dtype)
         maps = self._maps(dy)
         sums = np.zeros((self.tiles, 3 * channels + hidden), dtype)
-        dfc1_weight, dfc2_transposed = empty((hidden, channels), dtype), empty((hidden, channels), dtype)
+        dfc1_weight, dfc2_transposed = pooled_empty((hidden, channels), dtype), pooled_empty((hidden, channels), dtype)
         chunk_size = tiles_per_chunk(2 * hidden * tile * dtype.itemsize, self.tiles, thread_count())
-        activated, dhidden = empty(chunk_size * hidden * tile, dtype), empty(chunk_size * hidden * tile, dtype)
-        normed = empty(chunk_size * tile * channels, dtype) if self.has_norm else self.x
+        activated = pooled_empty(chunk_size * hidden * tile, dtype)
+        dhidden = pooled_empty(chunk_size * hidden * tile, dtype)
+        normed = pooled_empty(chunk_size * tile * channels, dtype) if self.has_norm else self.x
         chunk = _Chunk(activated, dhidden, normed)
         for first in range(0, self.tiles, chunk_size):
             count, start = min(chunk_size, self.tiles - first), first * tile
@@ -402,5 +403,5 @@ class MlpCall:
 
     def _maps(self, shortcut: Array) -> _Maps:
         """With a new y; without a residual connection the shortcut is zeros, those that y begins with."""
-        y: Any = empty(self.x.shape, self.x.dtype) if self.has_norm else np.zeros_like(self.x)
+        y: Any = pooled_empty(self.x.shape, self.x.dtype) if self.has_norm else np.zeros_like(self.x)
         return _Maps(self.x, shortcut if self.has_norm else y, y, self.image_scales)

@@ -1,6 +1,6 @@
 """Many arrays in one job: a model's parameters are a hundred arrays, most of them too small to be worth a call.
 
-A kernel gets a table of addresses and a list of pieces; a piece is a run of numbers in one of the arrays.
+A kernel gets a table of addresses and a list of pieces; a piece is a run of elements of one of the arrays.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import numpy as np
 
 from npswin.types import Array
 
-PIECE = 1 << 15  # numbers
+PIECE = 1 << 15  # elements
 
 
 def addresses_of(arrays: Sequence[Array]) -> Array:
@@ -23,7 +23,7 @@ def pieces(sizes: tuple[int, ...]) -> Array:
     """Arrays of these sizes, cut up.
 
     Returns:
-        (pieces·3,): for each piece the array it belongs to, where in it it starts, and how many numbers it has.
+        (pieces·3,): for each piece the array it belongs to, where it starts there, and how many elements it has.
     """
     rows = [
         (place, start, min(PIECE, size - start)) for place, size in enumerate(sizes) for start in range(0, size, PIECE)

@@ -47,7 +47,7 @@ def checked_flat_dy(dy: Array, size: int, dtype: Any) -> Array:
         ValueError: it is not of y's size and dtype; a kernel would read out of bounds or misinterpret the bytes.
     """
     if dy.size != size or dy.dtype != dtype:
-        raise ValueError(f"dy: got {dy.size} numbers of {dy.dtype}, expected {size} of {dtype}, as y has")
+        raise ValueError(f"dy: got {dy.size} elements of {dy.dtype}, expected {size} of {dtype}, as y has")
     return flat(dy)
 
 
@@ -60,7 +60,7 @@ def flat_or_full(array: Array | None, length: int, like: Array, fill: float = 0.
     if array is None:
         return np.full(length, fill, like.dtype)
     if array.size != length:
-        raise ValueError(f"a vector of {length} numbers was expected, got shape {array.shape}")
+        raise ValueError(f"a vector of {length} elements was expected, got shape {array.shape}")
     return flat(array)
 
 

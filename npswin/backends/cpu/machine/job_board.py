@@ -247,7 +247,7 @@ def launch(arguments: Any) -> bool:
         count: pieces of work.
         parts: into how many parts they are cut.
         scratch: working memory for all threads.
-        scratch_size: numbers of it for each.
+        scratch_size: elements of it for each.
         args: passed on.
 
     Returns:

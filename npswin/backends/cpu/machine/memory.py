@@ -22,7 +22,7 @@ from npswin.types import Array
 SMALLEST = 1 << 16  # bytes; the C library does well with smaller blocks
 _REGION = 1 << 28  # bytes of a region, which is larger where a block is
 # Blocks begin at a line of the caches, and no two neighbours at the same place of a page: such ones, read side by side,
-# would compete for the same few places in the first cache.
+# would compete for the same few places in the L1 cache.
 _PAGE, _STAGGER = 4096, 832
 
 
@@ -108,7 +108,7 @@ class Lease:
             _returned.append((self.region, self.start, self.size))
 
 
-def empty(shape: int | tuple[int, ...], dtype: Any) -> Array:
+def pooled_empty(shape: int | tuple[int, ...], dtype: Any) -> Array:
     """`numpy.empty`, out of memory that was used before where there is some."""
     size = (shape if isinstance(shape, int) else math.prod(shape)) * np.dtype(dtype).itemsize
     if size >= SMALLEST:

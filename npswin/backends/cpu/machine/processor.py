@@ -29,7 +29,7 @@ ONE_VECTOR_ROWS = 16 if TILE_ROWS == 12 else 8
 
 
 def vector_lanes(itemsize: int) -> int:
-    """How many numbers of this many bytes a vector register holds."""
+    """How many elements of this many bytes a vector register holds."""
     return VECTOR_BYTES // itemsize
 
 

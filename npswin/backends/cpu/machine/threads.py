@@ -169,7 +169,7 @@ def run_parallel(
     Args:
         kernel: compiled; writes its results into arrays among `args`.
         count: pieces of work.
-        scratch_size: numbers of working memory that a part needs.
+        scratch_size: elements of working memory that a part needs.
         dtype: of the working memory.
         *args: passed on.
         threads: what `thread_count` said when arrays were made that have a piece for each part; it may change.

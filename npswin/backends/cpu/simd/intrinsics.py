@@ -186,7 +186,7 @@ def _prefetch_line(typingctx: Any, array: Any, place: Any) -> Any:
 
 @inner_function
 def prefetch(array: Array, start: int, count: int) -> None:
-    """Ask for array[start : start + count] to be brought into the second cache.
+    """Ask for array[start : start + count] to be brought into the L2 cache.
 
     Before memory is read in short pieces: the processor sees long runs coming by itself, but not these.
     """

@@ -1,7 +1,7 @@
 """C = A B, or C += A B, on blocks that are in the cache: the loop over register tiles.
 
 The order of the loops determines what stays in which cache. The outer loop takes `TILE_ROWS` rows of A, which stay in
-the first cache while the inner loop takes B two vectors wide; B, a tile's activations, stays in the second cache.
+the L1 cache while the inner loop takes B two vectors wide; B, a tile's activations, stays in the L2 cache.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from npswin.backends.cpu.machine.compilation import inner_function, shared_function, specialized_function
 from npswin.backends.cpu.machine.processor import ONE_VECTOR_ROWS, TILE_ROWS
 from npswin.backends.cpu.simd.intrinsics import lanes_of, pointer
-from npswin.backends.cpu.simd.micro_kernel import ACCUMULATE, BIAS, MATRIX, TILE_HEIGHTS, tile_product
+from npswin.backends.cpu.simd.micro_kernel import FROM_BIAS, FROM_MATRIX, FROM_OUTPUT, TILE_HEIGHTS, tile_product
 from npswin.types import Array
 
 FEW_ROWS = TILE_HEIGHTS[2][1]
@@ -33,8 +33,9 @@ def lanes_product(
         left: (a, offset, row, column): a_ik is a[offset + i·row + k·column]; row or column is 1.
         right: (b, offset, row): b_kj is b[offset + k·row + j].
         out: (c, offset, row): c_ij is c[offset + i·row + j].
-        start: ZERO, ACCUMULATE (what c holds), BIAS (element offset + i of `bias`) or MATRIX (offset + i·c's row + j).
-        bias: (array, offset), read where start is BIAS or MATRIX; else any array of the same dtype.
+        start: FROM_ZERO, FROM_OUTPUT (what c holds), FROM_BIAS (element offset + i of `bias`) or FROM_MATRIX (element
+            offset + i·c's row + j).
+        bias: (array, offset), read where start is FROM_BIAS or FROM_MATRIX; else any array of the same dtype.
     """
     a, a_offset, a_row, a_column = left
     b, b_offset, b_row = right
@@ -68,11 +69,11 @@ def _tiles(
     i = 0
     while i < rows:
         height = _height(rows - i, columns, lanes)
-        ai, ci, bi = i * a_row, i * c_row, i * (c_row if start == MATRIX else 1)
+        ai, ci, bi = i * a_row, i * c_row, i * (c_row if start == FROM_MATRIX else 1)
         j = 0
         while j < columns:
             vectors = 2 if columns - j >= 2 * lanes else 1
-            cj, mj = ci + j, bi + (j if start == MATRIX else 0)
+            cj, mj = ci + j, bi + (j if start == FROM_MATRIX else 0)
             tile_product(a, ai, stride, b, j, b_row, c, cj, c_row, depth, start, bias, mj, by_row, height, vectors)
             j += vectors * lanes
         i += height
@@ -113,16 +114,16 @@ def product(
     while whole < columns and i < rows:
         height = _height(rows - i, whole, lanes_of(c))
         ai, ci = a_offset + i * a_row, c_offset + i * c_row
-        bi = bias_offset + i * (c_row if start == MATRIX else 1)
+        bi = bias_offset + i * (c_row if start == FROM_MATRIX else 1)
         for row in range(height):
             for j in range(whole, columns):
                 place = ci + row * c_row + j
                 total = c.dtype.type(0)
-                if start == ACCUMULATE:
+                if start == FROM_OUTPUT:
                     total = c[place]
-                elif start == BIAS:
+                elif start == FROM_BIAS:
                     total = biases[bi + row]
-                elif start == MATRIX:
+                elif start == FROM_MATRIX:
                     total = biases[bi + row * c_row + j]
                 for k in range(depth):
                     total += a[ai + row * a_row + k * a_column] * b[b_offset + k * b_row + j]

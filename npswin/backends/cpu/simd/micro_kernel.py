@@ -25,7 +25,7 @@ from npswin.backends.cpu.machine.processor import ONE_VECTOR_ROWS, TILE_ROWS
 from npswin.backends.cpu.simd.codegen import INDEX, VectorCode, constant
 
 # what a tile starts from: 0, what C holds, one number a row, a matrix that is laid out as C
-ZERO, ACCUMULATE, BIAS, MATRIX = 0, 1, 2, 3
+FROM_ZERO, FROM_OUTPUT, FROM_BIAS, FROM_MATRIX = 0, 1, 2, 3
 # Rows of a tile, by the vectors of its rows. What is left over below TILE_ROWS is taken by four, then one by one.
 TILE_HEIGHTS = {2: (TILE_ROWS, 4, 1), 1: (ONE_VECTOR_ROWS, TILE_ROWS, 4, 1)}
 
@@ -57,9 +57,9 @@ def tile_product(
         b, b_offset, b_stride: row k of B starts at b_offset + k·b_stride.
         c, c_offset, c_stride: row i of C starts at c_offset + i·c_stride.
         depth: how many k.
-        start: what the sums begin with: ZERO, ACCUMULATE for what C holds, BIAS for bias[bias_offset + i], MATRIX for
-            bias[bias_offset + i·c_stride + j].
-        bias, bias_offset: read where start is BIAS or MATRIX.
+        start: what the sums begin with: FROM_ZERO, FROM_OUTPUT for what C holds, FROM_BIAS for bias[bias_offset + i],
+            FROM_MATRIX for bias[bias_offset + i·c_stride + j].
+        bias, bias_offset: read where start is FROM_BIAS or FROM_MATRIX.
         by_row: 1 or 0.
         rows: of the tile, one of TILE_HEIGHTS[vectors].
         vectors: a row of the tile, 1 or 2.
@@ -108,7 +108,7 @@ def _one_tile(
     with builder.goto_block(begin):
         sums = [builder.phi(v.type) for _ in c_places]
     cases = builder.switch(start, builder.append_basic_block("begin.zero"))
-    for case, block in ((ACCUMULATE, "begin.accumulate"), (BIAS, "begin.bias"), (MATRIX, "begin.matrix")):
+    for case, block in ((FROM_OUTPUT, "begin.accumulate"), (FROM_BIAS, "begin.bias"), (FROM_MATRIX, "begin.matrix")):
         cases.add_case(constant(case), builder.append_basic_block(block))
     for block, values in (
         (cases.default, lambda: [ir.Constant(v.type, None)] * len(c_places)),

@@ -16,7 +16,7 @@ from npswin.backends.cpu.machine.processor import TILE_ROWS, round_up
 from npswin.backends.cpu.machine.threads import run_parallel, thread_count
 from npswin.backends.cpu.simd.intrinsics import lanes_of
 from npswin.backends.cpu.simd.matrix_product import lanes_product
-from npswin.backends.cpu.simd.micro_kernel import BIAS
+from npswin.backends.cpu.simd.micro_kernel import FROM_BIAS
 from npswin.backends.cpu.tile.lanes import scatter_residual
 from npswin.backends.cpu.tile.window_tokens import TILE_TOKEN_BYTES, WindowLayout, locate_windows, make_tile_tokens
 from npswin.types import Array
@@ -47,7 +47,7 @@ def _project(
     for i in range(tile):
         tokens.offsets[i] += row
     out, width = (scratch, 0, tile), round_up(count, vector)
-    lanes_product(rows, width, depth, (weight, row * depth, depth, 1), (a, 0, tile), out, BIAS, (bias, row))
+    lanes_product(rows, width, depth, (weight, row * depth, depth, 1), (a, 0, tile), out, FROM_BIAS, (bias, row))
     scatter_residual(out, tokens.scales, shortcut, y, tokens.offsets, tokens.in_map, count, rows)
 
 

@@ -4,8 +4,8 @@ from functools import lru_cache
 
 from npswin.backends.cpu.machine.processor import TILE_ROWS, round_up, vector_lanes
 
-TILE_BYTES = 320 * 1024  # of one map's share in a tile, so that two of them and a piece of weights fit the second cache
-CROWDED_BYTES = 512  # rows that are multiples of it apart compete for a few places in the first cache
+TILE_BYTES = 320 * 1024  # of one map's share in a tile, so that two of them and a piece of weights fit the L2 cache
+CROWDED_BYTES = 512  # rows that are multiples of it apart compete for a few places in the L1 cache
 CHUNK_BYTES = 4 << 20  # of what a backward pass keeps between its two halves
 
 

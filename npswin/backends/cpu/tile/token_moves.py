@@ -9,7 +9,7 @@ import numpy as np
 from npswin.backends.cpu.machine.arrays import flat
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.flat_array import fill, view
-from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.threads import run_parallel
 from npswin.types import Array
 
@@ -42,7 +42,7 @@ def gather_tokens(x: Array, table: Array, tokens: int, channels: int) -> Array:
         (B, T, channels).
     """
     images = flat(x).reshape(-1, tokens, channels)
-    y = empty((len(images), len(table), channels), x.dtype)
+    y = pooled_empty((len(images), len(table), channels), x.dtype)
     run = channels * x.itemsize
     run_parallel(
         *(_gather, len(images) * len(table), 0, np.uint8),

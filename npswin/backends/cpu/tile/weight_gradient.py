@@ -1,19 +1,19 @@
 """The derivative by a weight: a sum over all tokens, dW_oc = Σ_t a_ot b_tc.
 
 One factor is in lanes, tile by tile, the other a map with a token's channels side by side; the product's left and
-right. A thread takes some rows of dW, as many as fit in its second cache, and adds up all tiles for them before the
+right. A thread takes some rows of dW, as many as fit in its L2 cache, and adds up all tiles for them before the
 next: no thread has a copy of dW of its own, so there is nothing to add up in the end.
 """
 
 from typing import NamedTuple
 
 from npswin.backends.cpu.machine.compilation import kernel
-from npswin.backends.cpu.machine.memory import empty
+from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.processor import TILE_ROWS, VECTOR_BYTES, round_up
 from npswin.backends.cpu.machine.threads import run_parallel
 from npswin.backends.cpu.simd.intrinsics import lanes_of
 from npswin.backends.cpu.simd.matrix_product import product
-from npswin.backends.cpu.simd.micro_kernel import ACCUMULATE, ZERO
+from npswin.backends.cpu.simd.micro_kernel import FROM_OUTPUT, FROM_ZERO
 from npswin.backends.cpu.simd.transpose import transpose_strided
 from npswin.types import Array
 
@@ -64,7 +64,7 @@ def _weight_gradient(
             count = min(tile, factors.tokens - t * tile)
             left = (a, (t * rows + row) * stride, stride, 1)
             right = (b, (factors.b_first + t * tile) * columns, columns)
-            start = ZERO if overwrite and t == 0 else ACCUMULATE
+            start = FROM_ZERO if overwrite and t == 0 else FROM_OUTPUT
             product(height, columns, count, left, right, (dweight, row * columns, columns), start, (b, 0))
 
 
@@ -104,7 +104,7 @@ def _transpose(first: int, stop: int, part: int, scratch: Array, x: Array, rows:
 def transposed_copy(x: Array) -> Array:
     """(columns, rows), contiguous, of x (rows, columns)."""
     rows, columns = x.shape
-    out = empty((columns, rows), x.dtype)
+    out = pooled_empty((columns, rows), x.dtype)
     groups = -(-rows * x.itemsize // VECTOR_BYTES)
     run_parallel(_transpose, groups, 1, x.dtype, x.reshape(-1), rows, columns, out.reshape(-1))
     return out

@@ -1,7 +1,7 @@
 // LayerNorm over the channels of each token, or of each 2×2 group of tokens; see npswin/ops/layer_norm.py.
 //
 // A warp takes a row: its lanes go along the channels side by side, so that the warp reads whole lines of memory. The row
-// is read three times, from memory once and then from the first cache.
+// is read three times, from memory once and then from the L1 cache.
 
 #include "common.cuh"
 #include "rows.cuh"
