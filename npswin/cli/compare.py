@@ -12,7 +12,7 @@ DESCRIPTION = """Compare a port's tensors with the answer key, one by one, in th
 
 A tensor "agrees" if its distance from the key is within the tolerance, which is computed for the port's precision. If
 it does not agree, it is either "inherited": its operation is right for the port's own inputs, which are wrong already;
-or "WRONG HERE": its operation's result on the port's own inputs is another.
+or "WRONG HERE": on the port's own inputs its operation gives another result.
 
 The exit status is 0 if all tensors agree, 1 if one does not or has a name that the key does not have, 2 if a file
 cannot be read.

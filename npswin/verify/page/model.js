@@ -17,7 +17,7 @@ const forwardOf = name => name.startsWith(GRADIENT) ? name.slice(GRADIENT.length
 const VERDICTS = {
   "agrees": ["agrees", "✓", "agrees with the key"],
   "inherited": ["inherited", "↓", "inherited: right for the port's own inputs, which are wrong already"],
-  "WRONG HERE": ["wrong-here", "✗", "wrong here: its operation's result on the port's own inputs is another"],
+  "WRONG HERE": ["wrong-here", "✗", "wrong here: on the port's own inputs its operation gives another result"],
   "SHAPE": ["broken", "S", "wrong shape"],
   "UNREADABLE": ["broken", "U", "cannot be read"],
   "NOT FINITE": ["broken", "N", "NaN or infinity that the port's own inputs do not lead to"],

@@ -134,7 +134,7 @@ class Comparer:
             tolerance = self.coarse_estimator.tolerance(name, right, lambda run: run.value(name))
             agrees = tolerance.ratio(found.relative, found.peak) <= 1
         if agrees and local is not None and local.is_significant and self.is_copied_from_key(name, array):
-            note = "taken from the key: the operation's result on the port's own inputs is another"
+            note = "taken from the key: on the port's own inputs the operation gives another result"
             return Row(name, AGREES, found, tolerance, note=note, copied_from_key=True)
         if local is not None and local.is_significant:
             verdict = WRONG_HERE
