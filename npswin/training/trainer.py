@@ -10,6 +10,7 @@ from npswin.backends import allow_tf32, get_backend
 from npswin.data import ImageDataset, batch_rng, channel_statistics, epoch_batches, steps_per_epoch
 from npswin.devices import on_gpu
 from npswin.training.config import TrainConfig
+from npswin.training.environment import import_optional
 from npswin.training.evaluate import Evaluation, evaluate
 from npswin.training.gpu.transfers import AsyncScalar
 from npswin.training.gradients import NonFiniteError, require_finite_weights
@@ -100,6 +101,7 @@ class Trainer:
             where the recipe has an average.
 
         Raises:
+            ImportError: matplotlib, which draws the run's curves, is not installed.
             RunFolderError: the folder is not empty, or has no run to resume, or one with another recipe, model or data.
             TrainingInterrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
             NonFiniteError: NaN or infinity; the last checkpoint is from before it.
@@ -107,6 +109,7 @@ class Trainer:
             WeightFileError: the checkpoint to resume from is damaged.
             OSError: a file could not be written; the last checkpoint remains.
         """
+        import_optional("matplotlib.figure")  # raises before training rather than at the first epoch's end
         learner = self._learner
         tf32_before = allow_tf32(self.config.precision == "tf32")
         try:

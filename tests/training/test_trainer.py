@@ -5,6 +5,7 @@ import json
 import math
 import os
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -236,3 +237,10 @@ def test_too_little_memory_is_reported_with_a_remedy(tmp_path, monkeypatch):
     ):
         run.fit()
     assert tiny_trainer(tmp_path / "run", checkpoint_every=1).fit(resume=True).images == 10
+
+
+def test_without_matplotlib_nothing_is_begun(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"pip install 'npswin\[train\]'"):
+        tiny_trainer(tmp_path / "run").fit()
+    assert not (tmp_path / "run").exists()
