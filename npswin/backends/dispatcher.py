@@ -169,7 +169,7 @@ def allow_tf32(allowed: bool) -> bool:
 
 
 def capture(function: Callable[..., Any], *examples: Any) -> Callable[..., Any]:
-    """A function of arrays on a GPU, a model for example, recorded as a CUDA graph: see `backends/cuda/graph.py`.
+    """A function of arrays on a GPU, such as a model, recorded as a CUDA graph: see `backends/cuda/runtime/graph.py`.
 
     infer = npswin.capture(model, images)
     logits = infer(images)                # of the same shape and dtype, as often as needed

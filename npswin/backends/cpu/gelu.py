@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from npswin.backends.cpu.machine.arrays import BLOCK, block_count, checked_flat_dy, flat
+from npswin.backends.cpu.machine.arrays import BLOCK, block_count, check_dtypes, checked_flat_dy, flat
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.flat_array import view
 from npswin.backends.cpu.machine.memory import pooled_empty
@@ -30,6 +30,7 @@ def _backward(first: int, stop: int, part: int, scratch: Array, x: Array, dy: Ar
 
 def gelu_forward(x: Array) -> tuple[Array, Any]:
     """See `npswin.ops.gelu_forward`."""
+    check_dtypes(x)
     source = flat(x)
     y = pooled_empty(source.shape, source.dtype)
     run_parallel(_forward, block_count(x), 0, x.dtype, source, y)

@@ -1,6 +1,7 @@
 """`layer_norm`: one pass over the map forward, one backward.
 
-Tokens stay as they lie, channels side by side; a token's sums run over vectors of its channels.
+Tokens are not transposed: their channels lie side by side, and a token's sums run over vectors of its channels. (Within
+a block the norm is part of the fused kernels: `normalize` and `normalize_backward` in `tile/lanes.py`.)
 """
 
 from typing import Any

@@ -3,7 +3,7 @@
 from typing import Any
 
 from npswin import ops
-from npswin.backends.cpu.machine.arrays import flat, have_one_float_dtype
+from npswin.backends.cpu.machine.arrays import checked_flat_dy, flat, have_one_float_dtype
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.flat_array import view
 from npswin.backends.cpu.machine.memory import pooled_empty
@@ -49,6 +49,7 @@ def position_bias_backward(dbias: Array, cache: Any) -> Array:
     index, table = cache
     if index is None or not have_one_float_dtype(dbias, table):
         return ops.position_bias_backward(dbias, cache)
-    dtable = pooled_empty(table.shape, table.dtype)
-    run_parallel(_add_to_table, len(dbias), 0, table.dtype, flat(dbias), flat(index), dtable.reshape(-1))
+    heads = table.shape[1]
+    dbias, dtable = checked_flat_dy(dbias, heads * index.size, table.dtype), pooled_empty(table.shape, table.dtype)
+    run_parallel(_add_to_table, heads, 0, table.dtype, dbias, flat(index), dtable.reshape(-1))
     return dtable

@@ -20,6 +20,7 @@ WITH_PARAMETERS = sorted(
     ({*COMPUTED, "cross_entropy"} & set(IMPLEMENTED)) - {"attention", "gelu", "mean_pool", "softmax"}
 )
 CHECKED_DTYPES = ["attention_branch", "layer_norm", "linear", "mlp", "patch_embed", "patch_merging"]
+ELEMENTWISE = ["gelu", "mean_pool", "softmax"]
 
 
 @pytest.mark.parametrize("op", COMPUTED)
@@ -135,3 +136,28 @@ def test_adamw_update_all_refuses_read_only_arrays():
     with pytest.raises(ValueError, match="read-only"):
         cpu.adamw_update_all(param, *others, 0.1, 0.9, 0.999, 1e-8, [0.0], 1)
     assert (param[0] == 1).all()
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "bool", "float16", "complex64", ">f4", ">f8"])
+@pytest.mark.parametrize("op", sorted({*ELEMENTWISE, "layer_norm"} & set(IMPLEMENTED)))
+def test_other_dtypes_are_refused(op, dtype):
+    def call(dtype):
+        parameters = (np.ones(4, dtype), np.ones(4, dtype)) if op == "layer_norm" else ()
+        getattr(cpu, f"{op}_forward")(np.ones((1, 2, 2, 4), dtype), *parameters)
+
+    call("float32")
+    with pytest.raises(ValueError, match="expected all in float32 or all in float64"):
+        call(dtype)
+
+
+def test_a_gradient_of_softmax_has_the_shape_of_its_result():
+    _, cache = cpu.softmax_forward(np.ones((2, 6), np.float32))
+    with pytest.raises(ValueError, match=r"dy: got shape \(3, 4\), expected that of y, \(2, 6\)"):
+        cpu.softmax_backward(np.ones((3, 4), np.float32), cache)
+
+
+@pytest.mark.parametrize("shape", [(64, 4, 4), (4, 4, 4), (1, 4, 4), (2, 4, 5)])
+def test_a_gradient_of_a_bias_has_the_shape_of_the_bias(shape):
+    _, cache = cpu.position_bias_forward(np.ones((9, 2), np.float32), 2)
+    with pytest.raises(ValueError, match=r"dy: got .* elements of float32, expected 32 of float32"):
+        cpu.position_bias_backward(np.ones(shape, np.float32), cache)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numba.core.errors import TypingError
 
 from npswin.backends.cpu.machine.compilation import inner_function
 from npswin.backends.cpu.machine.flat_array import elements_at, fill, stack_memory, view
@@ -63,8 +64,14 @@ def double_each(first, stop, part, scratch, x):
 
 @pytest.mark.parametrize(
     "argument",
-    [np.zeros((2, 2)), np.zeros(4)[::2], np.zeros(()), 1j, np.int32(1), (np.zeros((1, 1)),)],
-    ids=["matrix", "strided", "scalar", "complex", "int32", "in_a_tuple"],
+    [
+        *(np.zeros((2, 2)), np.zeros(4)[::2], np.zeros(()), 1j, np.int32(1), (np.zeros((1, 1)),)),
+        *(np.zeros(2, np.complex64), np.zeros(2, "M8[s]")),
+    ],
+    ids=[
+        *("matrix", "strided", "scalar", "complex", "int32", "in_a_tuple"),
+        *("complex64", "times"),
+    ],
 )
 def test_what_is_no_flat_array_and_no_number_is_refused(argument):
     with pytest.raises((TypeError, ValueError)):
@@ -97,3 +104,13 @@ def test_parts_of_arrays_and_memory_on_the_stack(data, dtype):
     run_parallel(through_memory, 1, 0, FLOAT32, x, start, count, out)
     np.testing.assert_array_equal(out[:count], x[start : start + count])
     np.testing.assert_array_equal(out[count:], np.ones(3, dtype))
+
+
+@inner_function
+def between_two_elements(first, stop, part, scratch, x):
+    view(x, 0.5, 1)[0] = 1
+
+
+def test_a_part_begins_at_an_element():
+    with pytest.raises(TypingError):
+        run_parallel(between_two_elements, 1, 0, FLOAT32, np.zeros(3))

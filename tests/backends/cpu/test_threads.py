@@ -272,6 +272,16 @@ def test_a_forked_process_has_threads_and_memory_of_its_own():
         assert (shared == 1).all()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a platform without fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_process_that_is_forked_while_the_thread_count_is_set_can_set_its_own():
+    child = multiprocessing.get_context("fork").Process(target=npswin.backends.set_thread_count, args=(2,))
+    with threads_module._setting:
+        child.start()
+    child.join(60)
+    assert child.exitcode == 0
+
+
 def test_the_thread_count_is_what_was_set():
     before = thread_count()
     with cpu_settings(2):

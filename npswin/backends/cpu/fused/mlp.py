@@ -15,7 +15,8 @@ computed for some rows of a weight at a time. So the tokens are taken in chunks:
 their GELU(h), dh and x̂, then all rows of dW₁ and dW₂. What a chunk writes fits into the last-level cache, and each row
 of a gradient is computed by one thread, so there are no copies of gradients to be added up.
 
-dW₂ is computed transposed_copy, since of its two factors GELU(h) is the one in lanes; it is transposed_copy at the end.
+dW₂ is computed transposed, since of its two factors GELU(h) is the one in lanes; `transposed_copy` turns it round at
+the end.
 """
 
 from typing import Any, NamedTuple
@@ -137,7 +138,7 @@ _TILE_TOKEN_BYTES = 17  # for each token of a tile, of the memory that `_make_ti
 
 @inner_function
 def _make_tile_tokens(tile: int, memory: int, like: Array) -> tuple[Array, Array, Array]:
-    """Offsets and factors of a tile's tokens, for `_locate_tokens` to fill, and that all are in the map."""
+    """Offsets and factors of a tile's tokens, which `_locate_tokens` fills, and a mask that is True everywhere."""
     offsets, token_scales = elements_at(memory, 0, tile, np.int64), elements_at(memory + 8 * tile, 0, tile, like)
     all_in_map = elements_at(memory + 16 * tile, 0, tile, np.bool_)
     for i in range(tile):

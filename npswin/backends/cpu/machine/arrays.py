@@ -15,7 +15,7 @@ def block_count(x: Array) -> int:
 
 
 class _Writable:
-    """A read-only array's memory without the mark: a kernel is compiled once for each type of array, mark included."""
+    """A read-only array's memory without the mark, which would make it another type of argument for `run_parallel`."""
 
     def __init__(self, array: Array) -> None:
         self.array = array
@@ -25,7 +25,7 @@ class _Writable:
 def check_dtypes(x: Array, *parameters: Array | None) -> None:
     """Raise a ValueError unless all are in x's dtype, and that is float32 or float64."""
     dtype = x.dtype
-    if dtype.char not in "fd" or any(array is not None and array.dtype != dtype for array in parameters):
+    if dtype not in (np.float32, np.float64) or any(array is not None and array.dtype != dtype for array in parameters):
         names = {array.dtype.name for array in (x, *parameters) if array is not None}
         raise ValueError(f"got arrays of {', '.join(sorted(names))}, expected all in float32 or all in float64")
 
@@ -33,7 +33,9 @@ def check_dtypes(x: Array, *parameters: Array | None) -> None:
 def flat(array: Array) -> Array:
     """One axis, contiguous, as kernels take it; a copy only where it has to be. For what is only read."""
     flags = array.flags
-    if not flags.carray:  # contiguous, aligned and writeable
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    elif not flags.carray:  # contiguous, aligned and writeable
         array = np.require(array, requirements=("C", "A"))
         if not flags.writeable:
             array = np.asarray(_Writable(array))

@@ -34,8 +34,9 @@ from numba.core.registry import CPUDispatcher
 from numba.core.sigutils import normalize_signature
 
 # `error_model="numpy"`: a division by zero gives inf rather than a branch, which would keep a loop scalar.
-# `reassoc` lets a sum run in several lanes at once; NaN and infinity keep their meaning. Without Numba's
-# runtime (`_nrt`), compiled code allocates nothing and counts no references, and is compiled faster.
+# `reassoc` lets a sum run in several lanes at once, `contract` a product and a sum become one instruction, and `nsz` a
+# zero change its sign; NaN and infinity keep their meaning. Without Numba's runtime (`_nrt`), compiled code allocates
+# nothing and counts no references, and is compiled faster.
 OPTIONS: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",
@@ -52,7 +53,7 @@ def _sources_digest() -> str:
     for path in sorted(_BACKEND.rglob("*.py")):
         digest.update(path.relative_to(_BACKEND).as_posix().encode() + b"\0" + path.read_bytes())
     config = numba.config
-    settings = numba.__version__, llvmlite.__version__, config.OPT, config.LOOP_VECTORIZE, config.BOUNDSCHECK
+    settings = numba.__version__, llvmlite.__version__, config.OPT, config.LOOP_VECTORIZE
     digest.update(repr(settings).encode())
     return digest.hexdigest()
 

@@ -1,9 +1,10 @@
 """Arrays as compiled code sees them: an address and a number of elements.
 
 Numba's own arrays have seven fields, for axes, strides, and an owner whose references are counted, and each variable
-that holds one is seven values for the compiler. All arrays of this backend are contiguous and have one axis, which
-needs two fields, and takes half as long to compile. An index is not checked and does not count from the end, so a loop
-over x[i] can become vector code. A `FlatArray` owns nothing: the caller keeps its memory alive.
+that holds one is seven values for the compiler. All arrays of this backend are contiguous and have one axis, for
+which two fields suffice, and code is compiled faster. A `FlatArray` has `size`, `dtype`, `itemsize` and x[i], but no
+`len`, slices or iteration. An index is not checked (NUMBA_BOUNDSCHECK has no effect) and does not count from the end,
+so a loop over x[i] can become vector code. It owns nothing: the caller keeps its memory alive.
 
 `kernel_type` says which type a kernel's argument has. The functions that kernels call may also be called from Python,
 as tests do; then they get Numba's arrays.
@@ -21,6 +22,8 @@ from numba.extending import NativeValue, intrinsic, lower_builtin, make_attribut
 
 from npswin.backends.cpu.machine.compilation import inner_function
 from npswin.types import Array
+
+_ELEMENTS = (types.float32, types.float64, types.int32, types.int64, types.uint8, types.boolean)
 
 
 class FlatArray(types.Type):
@@ -99,12 +102,15 @@ def _set_item(context: Any, builder: Any, signature: Any, args: Any) -> Any:
 def kernel_type(given: Any) -> Any:
     """A kernel's argument's type for a value's: that of arrays with one axis is FlatArray, in tuples too.
 
+    Numba's type does not say whether an array is aligned and in the machine's byte order; `arrays.flat` sees to that.
+
     Raises:
         TypeError: an array with several axes, or one that is not contiguous, or a value that is no number.
     """
     if isinstance(given, types.Array):
-        if given.ndim != 1 or given.layout != "C":
-            raise TypeError(f"a kernel takes contiguous arrays with one axis, got {given}")
+        if given.ndim != 1 or given.layout != "C" or given.dtype not in _ELEMENTS:
+            names = ", ".join(map(str, _ELEMENTS))
+            raise TypeError(f"a kernel takes contiguous arrays with one axis, of {names}; got {given}")
         return FlatArray(given.dtype)
     if isinstance(given, types.BaseTuple):
         return types.BaseTuple.from_types([*map(kernel_type, given.types)], getattr(given, "instance_class", None))
@@ -192,6 +198,8 @@ def address_of_data(context: Any, builder: Any, kind: Any, array: Any) -> Any:
 @intrinsic
 def view(typingctx: Any, array: Any, start: Any, count: Any) -> Any:
     """array[start : start + count]."""
+    if not (isinstance(start, types.Integer) and isinstance(count, types.Integer)):
+        return None
     kind = FlatArray(array.dtype)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -202,21 +210,26 @@ def view(typingctx: Any, array: Any, start: Any, count: Any) -> Any:
 
 
 @intrinsic
-def elements_at(typingctx: Any, address: Any, start: Any, count: Any, dtype: Any) -> Any:
-    """Elements start … start + count of an array at an address. `dtype` may be another array, of that dtype."""
-    kind = FlatArray(dtype.dtype)
+def elements_at(typingctx: Any, address: Any, start: Any, count: Any, like: Any) -> Any:
+    """Elements start … start + count of an array at an address; `like` is its dtype, or another array of that dtype."""
+    if not all(isinstance(number, types.Integer) for number in (address, start, count)):
+        return None
+    kind = FlatArray(like.dtype)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         element = context.get_data_type(kind.dtype)
         data = builder.gep(builder.inttoptr(args[0], element.as_pointer()), [args[1]])
         return flat_array(context, builder, kind, data, args[2])
 
-    return kind(address, types.intp, types.intp, dtype), codegen
+    return kind(types.intp, types.intp, types.intp, like), codegen
 
 
 @intrinsic
 def stack_memory(typingctx: Any, size: Any) -> Any:
-    """The address of so many bytes on the stack, which are free until the function returns that asks for them."""
+    """The address of so many bytes on the stack, which are the calling function's own until it returns.
+
+    For some kilobytes, once in a kernel and not in a loop: a thread's stack may have no more than half a megabyte.
+    """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         memory = builder.alloca(ir.IntType(8), args[0])

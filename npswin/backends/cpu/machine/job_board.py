@@ -8,9 +8,9 @@ design or because another process uses it. Which thread computes a part varies; 
 not.
 
 **The board** is an array of integers: whether it is in use, the number of the last job and of the announced one, how
-many parts it has, which function to call, how many threads there are, and for each part its state: 2·job while it is
-free, 2·job + 1 once it is taken. A thread that reads all that and then succeeds in changing 2·job to 2·job + 1 has read
-the values of an unfinished job, namely this one.
+many parts it has, how many of them are done and how many failed, which function to call, how many threads there are,
+and for each part its state: 2·job while it is free, 2·job + 1 once it is taken. A thread that reads all that and then
+succeeds in changing 2·job to 2·job + 1 has read the values of an unfinished job, namely this one.
 
 **A job** is the address of a compiled kernel and all its arguments, which stay on the stack of the thread that posted
 it until all parts are done.
@@ -30,10 +30,11 @@ from npswin.backends.cpu.machine.flat_array import address_of_data, flat_array
 from npswin.backends.cpu.machine.processor import ARCHITECTURE
 from npswin.types import Array
 
-# Places on the board: what is written once a job, what each part changes, and the parts' turns.
+# Indices into the board: what is written once a job, what each part changes, and the parts' states, each in cache lines
+# of their own.
 JOB, COMING, BUSY, _PARTS, _FUNCTION, _PAYLOAD, _THREADS, _DONE, _FAILED, _TURNS = 0, 1, 2, 3, 4, 5, 6, 8, 9, 16
-# Pauses, of some 30 ns on x86: how long one watches before one lets others have the core, and how long one goes on
-# waiting for a job that was announced, since an interrupt may have kept it from being posted.
+# Pauses, of some 30 ns on x86: how many until a waiting thread yields its core, and how many for which it waits for a
+# job that was announced, since an interrupt may have kept it from being posted.
 _WAITING_SPINS, _ANNOUNCED_SPINS = 4000, 100_000
 
 _INTEGER = ir.IntType(64)
@@ -197,8 +198,9 @@ def poll_and_run_parts(board: Array, own: int, spins: int) -> None:
 
 
 def make_job_board(parts: int, threads: int) -> Array:
-    """A board for jobs of so many parts at most, and so many threads."""
-    board = np.zeros(_TURNS + parts, np.int64)
+    """A board for jobs of so many parts at most, and so many threads; it begins with a line of the caches."""
+    raw = np.zeros(_TURNS + parts + 8, np.int64)
+    board = raw[-raw.ctypes.data % 64 // 8 :][: _TURNS + parts]
     board[_THREADS] = threads
     return board
 

@@ -66,7 +66,8 @@ class _Region:
 
 _regions: list[_Region] = []
 _lock = threading.Lock()
-# What leases that ended have left. They may end anywhere, in the midst of `_take` too, so they only put it down here.
+# Blocks of leases that ended, given back at the next `_take`. `__del__` may run anywhere, within `_take` too, so it
+# takes no lock.
 _returned: deque[tuple[_Region, int, int]] = deque()
 
 if hasattr(os, "register_at_fork"):

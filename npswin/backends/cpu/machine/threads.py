@@ -28,7 +28,7 @@ from npswin.types import Array
 
 PARTS_PER_THREAD = 4  # parts for each thread, so that one whose core is slow leaves some to the others
 _POLLING_SPINS = 4000
-_LINE = 64  # bytes of a line of the caches
+_LINE = 64  # bytes of a line of the caches; scratch arrays begin with a line, and are multiples of so many elements
 
 _thread_count: int = numba.config.NUMBA_NUM_THREADS
 _compiled_kernels: dict[Any, tuple[int, Any]] = {}
@@ -105,9 +105,9 @@ _team, _local, _setting = _Team(_thread_count), _ThreadLocal(), threading.Lock()
 
 
 def _replace_team_after_fork() -> None:
-    """A forked process has a copy of the board, but none of the threads."""
-    global _team
-    _team = _Team(_thread_count)
+    """A forked process has a copy of the board and of the lock, which may be taken, but none of the threads."""
+    global _team, _setting
+    _team, _setting = _Team(_thread_count), threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -176,7 +176,7 @@ def run_parallel(
         parts_per_thread: 1 where a part begins with work that is the same for all.
 
     Raises:
-        RuntimeError: a part failed.
+        RuntimeError: a part raised an exception.
     """
     if count == 0:
         return
@@ -198,4 +198,4 @@ def run_parallel(
         if not alone:
             team.board[COMING] = team.board[JOB]  # an interrupt may have come before the job was posted
     if not succeeded:
-        raise RuntimeError(f"{kernel.__name__}: a part of it failed; is there enough memory?")
+        raise RuntimeError(f"{kernel.__name__}: a part of it raised an exception")

@@ -1,15 +1,15 @@
 """A tile of tokens with the tokens side by side, and what is done to it on the way in and out.
 
-A map keeps a token's channels side by side. A kernel turns a tile of some two hundred tokens round, to one row a
+A map keeps a token's channels side by side. A kernel transposes a tile of some two hundred tokens, to one row for each
 channel, so that a vector holds one channel of several tokens, each in its *lane*:
 
     array[offset + c·stride + i] = channel c of the tile's token i
 
-Such a tile is handed about as `(array, offset, stride)`.
+Such a tile is passed as `(array, offset, stride)`.
 
-No instruction combines lanes. Sums over a token's channels, as in layer normalization, need no shuffling; a linear map
-is `lanes_product` with the weight as it is on the left and the tile on the right, and its result is again a tile, ready
-for the next; and lanes that hold no token (a tile rarely fills its last vector) may hold any number.
+The forward pass combines no lanes. Sums over a token's channels, as in layer normalization, need no shuffling; a linear
+map is `lanes_product` with the weight as it is on the left and the tile on the right, and its result is again a tile,
+ready for the next; and lanes that hold no token (a tile rarely fills its last vector) may hold any number.
 """
 
 from typing import TypeAlias

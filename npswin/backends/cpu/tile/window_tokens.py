@@ -51,7 +51,8 @@ class TileTokens(NamedTuple):
     """What `locate_windows` finds of the tokens of a tile.
 
     Attributes:
-        offsets: where each token's channels start in the flat map; 0 in the padding and beyond the last token.
+        offsets: where each token's channels start in the flat map; 0 in the padding and beyond the last token, where
+            the other arrays may have what an earlier tile left.
         in_map: whether it is on the map, and not in the padding.
         scales: drop path's factor of its image.
         regions: the part of the map that it comes from.
