@@ -39,12 +39,13 @@ class WeightFileError(ValueError):
     """A weight file that cannot be used; the message has its path and the reason."""
 
 
-def write_atomically(path: str | PathLike[str], write: Callable[[BinaryIO], Any]) -> None:
+def write_atomically(path: str | PathLike[str], write: Callable[[BinaryIO], Any], sync: bool = True) -> None:
     """Write a file under a temporary name in the same folder, then rename it, so that `path` is never half written.
 
     Args:
         path: the file to create or replace; its folder must exist.
         write: called with the open binary file.
+        sync: whether to wait until the disk has the bytes; else the file may be damaged after a power failure.
 
     Raises:
         OSError: the file could not be written (no such folder, read-only, disk full, ...). The message has `path`; a
@@ -55,8 +56,9 @@ def write_atomically(path: str | PathLike[str], write: Callable[[BinaryIO], Any]
     try:
         with open(temporary, "wb") as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):

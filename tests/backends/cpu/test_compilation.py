@@ -96,16 +96,13 @@ def test_cached_code_is_used_until_any_source_file_changes(package, tmp_path):
 def test_processes_that_compile_concurrently_do_not_mix_up_their_code(tmp_path):
     program = """
 import sys
-from npswin.backends.cpu.machine.compilation import _FileForEachSignature
+from npswin.backends.cpu.machine.code_cache import CodeFiles
 
-compiled = {name: _FileForEachSignature(sys.argv[1], "function", "stamp") for name in ("one", "other")}
+compiled = {name: CodeFiles(sys.argv[1], "function", "stamp") for name in ("one", "other")}
 # both have looked for code before either has saved its own
 assert all(files.load(name) is None for name, files in compiled.items())
-one, other = (files._file(name) for name, files in compiled.items())
-empty_indexes = one._load_index(), other._load_index()
-for files, index in zip((one, other), empty_indexes):
-    files._load_index = lambda index=index: index
-one.save("one", 1), other.save("other", 2)
+for number, (name, files) in enumerate(compiled.items(), 1):
+    files.save(name, number)
 print(compiled["one"].load("one"), compiled["other"].load("other"))
 """
     assert run(f"import sys; sys.argv.append({str(tmp_path)!r})\n{program}", tmp_path).split() == ["1", "2"]

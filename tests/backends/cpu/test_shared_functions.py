@@ -75,6 +75,14 @@ def test_a_function_whose_code_is_gone_is_compiled_again(missing, fill, tmp_path
     assert fill() == (1.5, [True, missing != "quarter", missing != "halve"])
 
 
+def test_damaged_code_is_compiled_again(fill, tmp_path):
+    fill()
+    for file in (tmp_path / "cache").rglob("*.code"):
+        file.write_bytes(file.read_bytes()[:-1])
+    assert fill() == (1.5, [False, False, False])
+    assert fill() == (1.5, [True, True, True])
+
+
 @shared_function
 def _at(pair):
     return pair[0][pair[1]]

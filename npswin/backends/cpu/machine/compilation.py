@@ -1,37 +1,32 @@
 """How functions of this backend are compiled, cached on disk, and announced.
 
-Numba compiles a function when it is first called with arrays of a dtype, and can cache the machine code on disk. Five
+Numba compiles a function when it is first called with arrays of a dtype, and can cache the machine code on disk. Three
 things are added here.
 
 A function that many kernels call is compiled once, and kernels call it through a symbol (`shared_function`). Numba
 would copy its code into each of them, and LLVM would compile each copy, which is most of the time of a first step.
-Cached code is used only while *all* source files of this backend, in all its packages, are unchanged, since a kernel
-contains the code of other functions that it calls. Each signature has a file to itself: in a common one, two processes
-that compile at the same time can take the same place, and one then loads what the other compiled for something else.
-Where no folder can be written to, functions are compiled in each process: a read-only installation works, and starts
-more slowly. And a line on stderr names what is being compiled, which takes seconds.
+Cached code is used only while all source files of this backend are unchanged, and a damaged file or a full disk does
+not stop anything: see `code_cache.py`. And a line on stderr names what is being compiled, which takes seconds.
 """
 
 import copy
-import glob
 import hashlib
 import sys
 import time
 from contextlib import suppress
 from functools import cached_property
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import llvmlite
 import numba
 from llvmlite.binding import add_symbol
 from numba import types
 from numba.core import event
-from numba.core.caching import IndexDataCacheFile
 from numba.core.imputils import user_function
 from numba.core.registry import CPUDispatcher
 from numba.core.sigutils import normalize_signature
+
+from npswin.backends.cpu.machine.code_cache import CodeFiles
 
 # `error_model="numpy"`: a division by zero gives inf rather than a branch, which would keep a loop scalar.
 # `reassoc` lets a sum run in several lanes at once, `contract` a product and a sum become one instruction, and `nsz` a
@@ -45,56 +40,11 @@ OPTIONS: dict[str, Any] = {
 }
 _NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # for functions that compiled code calls
 
-_BACKEND = Path(__file__).parents[1]
-
-
-def _sources_digest() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(_BACKEND.rglob("*.py")):
-        digest.update(path.relative_to(_BACKEND).as_posix().encode() + b"\0" + path.read_bytes())
-    config = numba.config
-    settings = numba.__version__, llvmlite.__version__, config.OPT, config.LOOP_VECTORIZE
-    digest.update(repr(settings).encode())
-    return digest.hexdigest()
-
-
 if numba.config.DISABLE_JIT:
     raise ImportError(
         "NUMBA_DISABLE_JIT is set, and the cpu backend is compiled: unset it, or set NPSWIN_BACKEND=numpy"
     )
-_DIGEST = _sources_digest()
 _kernels: dict[Any, str] = {}
-
-
-class _FileForEachSignature:
-    """The files that cache one function's code; in place of Numba's one index file for all its signatures.
-
-    Args:
-        folder: for all files.
-        name: what the files' names begin with.
-        stamp: changes with the function's source.
-    """
-
-    def __init__(self, folder: str, name: str, stamp: Any) -> None:
-        self.folder, self.name, self.sources = folder, name, hashlib.sha256(repr((_DIGEST, stamp)).encode()).hexdigest()
-
-    def _file(self, key: Any) -> IndexDataCacheFile:
-        digest = hashlib.sha256(repr(key).encode()).hexdigest()
-        return IndexDataCacheFile(self.folder, f"{self.name}-{self.sources[:8]}-{digest[:16]}", self.sources)
-
-    def save(self, key: Any, data: Any) -> None:
-        self._file(key).save(key, data)
-        self._clear_out()
-
-    def _clear_out(self) -> None:
-        """Remove what older sources left behind, unless a process that runs them may have written it today."""
-        for path in Path(self.folder).glob(f"{glob.escape(self.name)}-*.nb[ci]"):
-            with suppress(OSError):
-                if f"-{self.sources[:8]}-" not in path.name and path.stat().st_mtime < time.time() - 86400:
-                    path.unlink()
-
-    def load(self, key: Any) -> Any:
-        return self._file(key).load(key)
 
 
 class _Callee(CPUDispatcher):
@@ -184,8 +134,10 @@ def _with_cache(compiled: Any) -> Any:
     with suppress(RuntimeError):  # no folder can be written to
         compiled.enable_caching()
         cache = compiled._cache
-        stamp = cache._impl.locator.get_source_stamp()
-        cache._cache_file = _FileForEachSignature(cache._cache_path, cache._impl.filename_base, stamp)
+        cache._cache_file = CodeFiles(
+            cache._cache_path, cache._impl.filename_base, cache._impl.locator.get_source_stamp()
+        )
+        cache._impl.locator.ensure_cache_path = lambda: None  # CodeFiles makes the folder, and reports where it cannot
     return compiled
 
 
