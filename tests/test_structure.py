@@ -24,7 +24,7 @@ LAYERS = [
 ]
 LAYER_OF = {package: number for number, packages in enumerate(LAYERS) for package in packages}
 SAME_LAYER = {("weights", "ops"): "resizes bias tables with resize_bicubic"}
-EXTRAS = ("matplotlib", "PIL", "pooch", "tqdm", "threadpoolctl", "torch", "numba", "cupy", "safetensors")
+EXTRAS = ("filelock", "matplotlib", "PIL", "pooch", "tqdm", "threadpoolctl", "torch", "numba", "cupy", "safetensors")
 
 
 @pytest.fixture(scope="module")

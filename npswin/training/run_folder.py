@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from npswin.devices import to_host
+from npswin.training.environment import import_optional
 from npswin.training.learner import Learner
 from npswin.types import Array
 from npswin.weights import WeightFileError, load_tensors, save_tensors
 from npswin.weights.files import write_atomically
 
+_LOCK = ".lock"
 _STATE_PREFIX = "training/"  # of the names of all tensors in a checkpoint but the weights
 
 
@@ -22,6 +24,8 @@ class RunFolderError(ValueError):
 
 class RunFolder:
     """config.json, metrics.jsonl, last.safetensors and best.safetensors of one run.
+
+    While a process trains in it, the system locks `.lock`, and releases it when the process ends, however it ends.
 
     Args:
         path: the folder.
@@ -34,24 +38,64 @@ class RunFolder:
         self.last = self.path / "last.safetensors"
         self.best = self.path / "best.safetensors"
         self._log: BinaryIO | None = None
+        self._lock: Any = None
+
+    def has_no_more_than_a_beginning(self) -> bool:
+        """Whether the folder is there and holds nothing, or what a run writes before its first checkpoint.
+
+        That is left where the process was killed, or the disk full, so early.
+        """
+        if not self.path.is_dir():
+            return False
+        names = {path.name for path in self.path.iterdir()} - {_LOCK} - {path.name for path in self._partial_files()}
+        return (
+            names <= {self.config.name, self.metrics.name}
+            and (self.config.name not in names or _is_description(self.config))
+            and (self.metrics.name not in names or self.metrics.stat().st_size == 0)
+        )
+
+    def _partial_files(self) -> list[Path]:
+        """Files that a process has not finished writing: see `write_atomically`."""
+        files = self.config, self.metrics, self.last, self.best
+        return [path for file in files for path in self.path.glob(f".{file.name}.*.partial")]
 
     def create(self, description: Mapping[str, Any]) -> None:
-        """Make the folder and write config.json.
+        """Make the folder, unless it has no more than a beginning, and write config.json.
 
         Raises:
-            RunFolderError: the folder exists and is not empty.
+            RunFolderError: the folder holds something else, or another process trains in it.
             OSError: it cannot be made or written to.
         """
-        if self.path.is_dir() and any(self.path.iterdir()):
-            hint = "resume the run in it (--resume, or resume=True)" if self.last.is_file() else "delete it"
-            raise RunFolderError(f"{self.path}: not empty; {hint}, or choose another folder (--out, or out=)")
+        self._require_no_more_than_a_beginning()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OSError(error.errno, f"cannot be made a run's folder ({error.strerror})", str(self.path)) from error
+        self._acquire_lock()
+        self._require_no_more_than_a_beginning()  # another process may have begun before the lock was acquired
         text = json.dumps(description, indent=2) + "\n"
         write_atomically(self.config, lambda file: file.write(text.encode()))
         self._open_log(lines=0)
+
+    def _require_no_more_than_a_beginning(self) -> None:
+        if self.path.is_dir() and not self.has_no_more_than_a_beginning():
+            hint = "resume the run in it (--resume, or resume=True)" if self.last.is_file() else "delete it"
+            raise RunFolderError(f"{self.path}: not empty; {hint}, or choose another folder (--out, or out=)")
+
+    def _acquire_lock(self) -> None:
+        """Keep other processes out until `close`, and remove what dead ones have not finished writing."""
+        filelock = import_optional("filelock")
+        lock = filelock.FileLock(self.path / _LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            hint = "wait until it ends, or choose another folder (--out, or out=)"
+            raise RunFolderError(f"{self.path}: another process is training in this folder; {hint}") from error
+        except NotImplementedError:  # a file system without locks
+            pass
+        self._lock = lock
+        for path in self._partial_files():
+            path.unlink(missing_ok=True)
 
     def reopen(self, description: Mapping[str, Any], learner: Learner) -> dict[str, Any]:
         """Restore the run's last checkpoint, and remove the lines of metrics.jsonl after it.
@@ -64,12 +108,14 @@ class RunFolder:
             The state that was given to `save_last`.
 
         Raises:
-            RunFolderError: there is no run, or its description differs, or metrics.jsonl has too few lines.
+            RunFolderError: there is no run, or its description differs, or metrics.jsonl has too few lines, or another
+                process trains in the folder.
             WeightFileError: the checkpoint is damaged.
             OSError: the folder cannot be read or written to.
         """
         if not (self.config.is_file() and self.last.is_file()):
             raise RunFolderError(f"{self.path}: no run to resume here (it needs config.json and last.safetensors)")
+        self._acquire_lock()
         try:
             text = self.config.read_bytes()
             found = json.loads(text)
@@ -136,10 +182,22 @@ class RunFolder:
         save_tensors(self.best, {name: to_host(tensor) for name, tensor in weights.items()}, metadata)
 
     def close(self) -> None:
-        """Close metrics.jsonl."""
+        """Close metrics.jsonl, and let other processes use the folder."""
         if self._log is not None:
             self._log.close()
             self._log = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+
+def _is_description(config: Path) -> bool:
+    """Whether a file is a run's config.json."""
+    try:
+        found = json.loads(config.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and {"training", "model", "train_data"} <= found.keys()
 
 
 def _comparable(description: Mapping[str, Any]) -> dict[str, Any]:

@@ -94,7 +94,8 @@ class Trainer:
         """Train to the end of the recipe.
 
         Args:
-            resume: continue from last.safetensors in the run's folder, instead of starting in an empty one.
+            resume: continue from last.safetensors in the run's folder, instead of starting in an empty one. Where a
+                run has begun there and not saved a checkpoint, start from the beginning.
 
         Returns:
             The evaluation on the test images at the end, of the weights that the model then has: the averaged ones
@@ -102,7 +103,8 @@ class Trainer:
 
         Raises:
             ImportError: matplotlib, which draws the run's curves, is not installed.
-            RunFolderError: the folder is not empty, or has no run to resume, or one with another recipe, model or data.
+            RunFolderError: the folder is not empty, or has no run to resume, or one with another recipe, model or data,
+                or another process trains in it.
             TrainingInterrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
             NonFiniteError: NaN or infinity; the last checkpoint is from before it.
             RuntimeError: too little memory for a step; the last checkpoint remains.
@@ -113,11 +115,13 @@ class Trainer:
         learner = self._learner
         tf32_before = allow_tf32(self.config.precision == "tf32")
         try:
-            if resume:
+            if resume and not self._folder.has_no_more_than_a_beginning():
                 state = self._folder.reopen(self._description, learner)
                 self.best_accuracy, self._unevaluated_record = state["best_accuracy"], state["pending"]
                 print_stderr(f"resuming after step {learner.step} of {learner.total_steps}")
             else:
+                if resume:
+                    print_stderr(f"{self._folder.path}: no checkpoint was saved yet; starting from the beginning")
                 self._folder.create(self._description)
                 self._save()  # so that a folder or disk that cannot hold a checkpoint raises before training
             with StopSignals() as self._stop_signals, np.errstate(all="ignore"):  # NonFiniteError names the tensor

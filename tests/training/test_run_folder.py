@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,15 +11,16 @@ import pytest
 
 from npswin.training import RunFolderError, run_folder
 from npswin.training.run_folder import RunFolder
-from npswin.weights import WeightFileError, load_tensors
+from npswin.weights import WeightFileError, files, load_tensors
 from tests.training.tiny import tiny_trainer
 
+ROOT = Path(__file__).resolve().parents[2]
 resource = pytest.importorskip("resource")  # on Unix only
 pytestmark = pytest.mark.usefixtures("no_curves")
 
 
 def _names(folder):
-    return sorted(path.name for path in Path(folder).iterdir())
+    return sorted(path.name for path in Path(folder).iterdir() if path.name != ".lock")
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
@@ -137,6 +139,86 @@ def test_a_disk_too_small_for_a_checkpoint_is_found_before_training(tmp_path):
         tiny_trainer(out).fit()
     assert _names(out) == ["config.json", "metrics.jsonl"]
     assert (out / "metrics.jsonl").read_bytes() == b""
+    tiny_trainer(out, epochs=1).fit()
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing is cleaned up after it."""
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("write", range(4))  # config.json, last.safetensors, and two that come later
+def test_a_run_that_was_killed_early_begins_again_or_goes_on(tmp_path, monkeypatch, write, resume):
+    out, writes = tmp_path / "run", []
+
+    def write_atomically(path, write_contents, **options):
+        if len(writes) == write:
+            path.with_name(f".{path.name}.1-1.partial").write_bytes(b"half of")
+            raise Killed
+        writes.append(path)
+        whole(path, write_contents, **options)
+
+    whole = run_folder.write_atomically
+    for module in (run_folder, files):
+        monkeypatch.setattr(module, "write_atomically", write_atomically)
+    with pytest.raises(Killed):
+        tiny_trainer(out, checkpoint_every=2).fit()
+    monkeypatch.undo()
+    has_checkpoint = (out / "last.safetensors").exists()
+    assert has_checkpoint == (write >= 2)
+    if has_checkpoint and not resume:
+        with pytest.raises(RunFolderError, match="not empty; resume"):
+            tiny_trainer(out, checkpoint_every=2).fit()
+        return
+    tiny_trainer(out, checkpoint_every=2).fit(resume)
+    tiny_trainer(tmp_path / "whole", checkpoint_every=2).fit()
+    assert not list(out.glob(".*.partial"))
+    for name in ("metrics.jsonl", "last.safetensors", "best.safetensors"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize(
+    ("name", "contents"),
+    [
+        ("config.json", '{"architectures": ["SwinForImageClassification"]}'),
+        ("config.json", "{"),
+        ("metrics.jsonl", "{}\n"),
+        (".hidden", ""),
+        (".notes.txt.1-1.partial", ""),
+    ],
+)
+def test_what_no_run_has_begun_is_left_alone(tmp_path, name, contents, resume):
+    (tmp_path / name).write_text(contents)
+    with pytest.raises(RunFolderError, match=r"not empty|no run to resume"):
+        tiny_trainer(tmp_path).fit(resume)
+    assert _names(tmp_path) == [name]
+    assert (tmp_path / name).read_text() == contents
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_two_processes_in_one_folder(tmp_path, resume):
+    program = f"""
+import sys
+from npswin.training.run_folder import RunFolder
+folder = RunFolder({str(tmp_path)!r})
+folder.{"_acquire_lock()" if resume else "create({'training': 1, 'model': 1, 'train_data': 1})"}
+print("locked", flush=True)
+sys.stdin.read()
+"""
+    if resume:
+        tiny_trainer(tmp_path, epochs=1).fit()
+    before = {name: (tmp_path / name).read_bytes() for name in _names(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True
+    ) as other:
+        assert other.stdout.readline() == "locked\n"
+        with pytest.raises(RunFolderError, match="another process is training in this folder"):
+            tiny_trainer(tmp_path, epochs=1).fit(resume)
+        other.kill()
+    if resume:
+        assert {name: (tmp_path / name).read_bytes() for name in _names(tmp_path)} == before
+    tiny_trainer(tmp_path, epochs=1).fit(resume)  # the lock ended with its process
 
 
 def test_a_disk_that_fills_up_during_training(tmp_path, monkeypatch):

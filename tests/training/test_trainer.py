@@ -40,7 +40,7 @@ def whole(tmp_path_factory):
 
 def test_the_files_of_a_run(whole):
     folder, _, _ = whole
-    names = {path.name for path in folder.iterdir()}
+    names = {path.name for path in folder.iterdir()} - {".lock"}
     assert names == {"config.json", "metrics.jsonl", "last.safetensors", "best.safetensors", "curves.png"}
     config = json.loads((folder / "config.json").read_text())
     assert config["training"] == tiny_config(checkpoint_every=2).as_dict()
