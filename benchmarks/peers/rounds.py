@@ -146,7 +146,7 @@ def turns(workers: dict[str, Worker], settings: Settings) -> tuple[dict[str, lis
         order = list(workers)
         order = order[place % len(order) :] + order[: place % len(order)]
         for competitor in order:
-            time.sleep(PAUSE)
+            time.sleep(PAUSE)  # in which the threads of the competitor before stop spinning
             meter.start()
             calls = workers[competitor].turn(settings.turn)
             meter.stop(workers[competitor].pid)

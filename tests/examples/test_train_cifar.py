@@ -111,7 +111,7 @@ def test_train_cifar_stopped_and_resumed_in_new_processes(tmp_path, number):
     metrics = tmp_path / "run" / "metrics.jsonl"
     deadline = time.monotonic() + 60
     while not (metrics.is_file() and metrics.read_bytes().count(b"\n") >= 3) and time.monotonic() < deadline:
-        time.sleep(0.005)
+        time.sleep(0.005)  # the other process tells of its progress by this file alone
     process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 128 + number, stderr

@@ -91,7 +91,9 @@ class CodeFiles:
         if contents[:_CHECKSUM_BYTES] != self._checksum(key, code):
             _report("is damaged", f"{path}; compiling instead")
             return None
-        return pickle.loads(code)  # the checksum says that `save` wrote it
+        # Numba's format: its objects around the machine code. The folder is the user's own, as that of Python's .pyc files
+        # is; whoever can write to it can run code anyway. The checksum keeps out damage, not an attacker.
+        return pickle.loads(code)
 
     def _clear_out(self) -> None:
         """Remove what older sources left behind, unless a process that runs them may have written it today."""
