@@ -91,8 +91,8 @@ class CodeFiles:
         if contents[:_CHECKSUM_BYTES] != self._checksum(key, code):
             _report("is damaged", f"{path}; compiling instead")
             return None
-        # Numba's format: its objects around the machine code. The folder is the user's own, as that of Python's .pyc files
-        # is; whoever can write to it can run code anyway. The checksum keeps out damage, not an attacker.
+        # Numba's format: its objects around the machine code. The folder is the user's own, as that of Python's .pyc
+        # files is; whoever can write to it can run code anyway. The checksum keeps out damage, not an attacker.
         return pickle.loads(code)
 
     def _clear_out(self) -> None:
