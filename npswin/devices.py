@@ -49,8 +49,8 @@ def on_gpu(value: Any) -> bool:
 
 
 def is_array(value: Any) -> bool:
-    """Whether this is an array, on any device. Masked arrays are not: ops would ignore the mask."""
-    is_numpys = isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray)
+    """Whether this is an array, on any device. Masked arrays and matrices are not: ops would ignore what they mean."""
+    is_numpys = isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray | np.matrix)
     return is_numpys or (on_gpu(value) and hasattr(value, "dtype"))
 
 

@@ -5,13 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from npswin.files import write_atomically
 from npswin.verify.key.read import AnswerKey
 from npswin.verify.port.candidate import PRECISIONS
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.comparison import Comparison
 from npswin.verify.port.diagnosis import Diagnosis
 from npswin.verify.port.read_dump import read_candidate
-from npswin.weights.files import write_atomically
 
 
 def add_key_and_candidate(parser: argparse.ArgumentParser) -> None:

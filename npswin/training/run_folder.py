@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from npswin.devices import to_host
+from npswin.files import FileError, write_atomically
 from npswin.training.environment import import_optional
 from npswin.training.learner import Learner
 from npswin.types import Array
 from npswin.weights import WeightFileError, load_tensors, save_tensors
-from npswin.weights.files import write_atomically
 
 _LOCK = ".lock"
 _STATE_PREFIX = "training/"  # of the names of all tensors in a checkpoint but the weights
 
 
-class RunFolderError(ValueError):
+class RunFolderError(FileError):
     """A folder that this run cannot use; the message has its path and the reason."""
 
 

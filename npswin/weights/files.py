@@ -4,17 +4,15 @@ The format: 8 bytes with the header's length, a JSON header with each tensor's d
 tensors' bytes. Unlike a pickle, it contains no code.
 """
 
-import contextlib
 import json
-import os
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from npswin.files import FileError, write_atomically
 from npswin.types import Array
 
 _DTYPES = {
@@ -35,37 +33,8 @@ _CODES = {np.dtype(dtype): code for code, dtype in _DTYPES.items()}
 _PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".pkl", ".ckpt")
 
 
-class WeightFileError(ValueError):
+class WeightFileError(FileError):
     """A weight file that cannot be used; the message has its path and the reason."""
-
-
-def write_atomically(path: str | PathLike[str], write: Callable[[BinaryIO], Any], sync: bool = True) -> None:
-    """Write a file under a temporary name in the same folder, then rename it, so that `path` is never half written.
-
-    Args:
-        path: the file to create or replace; its folder must exist.
-        write: called with the open binary file.
-        sync: whether to wait until the disk has the bytes; else the file may be damaged after a power failure.
-
-    Raises:
-        OSError: the file could not be written (no such folder, read-only, disk full, ...). The message has `path`; a
-            file that was there before is unchanged, and the temporary file is deleted.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError):
-            raise OSError(error.errno, f"cannot write the file: {error.strerror}", str(path)) from error
-        raise
 
 
 def save_tensors(

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from npswin.files import write_atomically
 from npswin.weights import TensorFile, WeightFileError, load_tensors, save_tensors
-from npswin.weights.files import write_atomically
 
 TENSORS = {
     "a.weight": np.arange(6, dtype=np.float32).reshape(2, 3),

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from npswin.files import write_atomically
 from npswin.training.environment import import_optional
 from npswin.types import Array
-from npswin.weights.files import write_atomically
 
 # Okabe and Ito's colours, which colour-blind people can distinguish.
 BLUE, SKY, ORANGE, RED, GREEN, GREY = "#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#009E73", "#595959"

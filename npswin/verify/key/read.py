@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from npswin.files import FileError
 from npswin.models import SwinTransformer
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, swin_graph
@@ -19,7 +20,7 @@ LONGEST_MANIFEST = 64 * 2**20  # bytes
 LARGEST_WINDOW = 128
 
 
-class AnswerKeyError(ValueError):
+class AnswerKeyError(FileError):
     """A folder is not an answer key, or is damaged; the message names the file and what is wrong in it."""
 
 

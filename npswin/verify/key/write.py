@@ -9,11 +9,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from npswin.files import write_atomically
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph
 from npswin.verify.key.trace import Trace, named
 from npswin.weights import save_tensors
-from npswin.weights.files import write_atomically
 
 FORMAT, VERSION = "npswin answer key", 1
 POSITIONS_PREFIX = "positions/"  # prefix of a thinned tensor's name, for the positions of its stored numbers

@@ -8,6 +8,7 @@ from operator import mul
 
 import numpy as np
 
+from npswin.files import FileError
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, is_representable_in
 
@@ -15,7 +16,7 @@ PRECISIONS = ("float64", "float32", "float16", "bfloat16")  # from fine to coars
 MUCH_LARGER = 8  # a tensor of more than so many times the key's size is not read
 
 
-class CandidateError(ValueError):
+class CandidateError(FileError):
     """A dump that cannot be read; the message names the file and what is wrong in it."""
 
 

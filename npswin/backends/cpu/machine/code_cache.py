@@ -20,7 +20,7 @@ import llvmlite
 import numba
 from numba.core.serialize import dumps
 
-from npswin.weights.files import write_atomically
+from npswin.files import write_atomically
 
 _BACKEND = Path(__file__).parents[1]
 _CHECKSUM_BYTES = 32
