@@ -86,7 +86,8 @@ def read_exactly(file: BinaryIO, size: int, path: str | PathLike[str], error: ty
 
 def system_error(error: type[FileError], path: str | PathLike[str], system: OSError) -> FileError:
     """An exception of both classes: of the kind of file, and of the system's error."""
-    both = _of_both_classes(error, type(system))(f"{shown_path(path)}: {system.strerror or system}")
+    kinds: tuple[Any, Any] = error, type(system)
+    both = _of_both_classes(*kinds)(f"{shown_path(path)}: {system.strerror or system}")
     both.errno, both.filename = system.errno, system.filename  # type: ignore[attr-defined]
     return both
 
