@@ -5,6 +5,7 @@ A conversion only renames tensors and moves their elements, so it is valid for g
 
 from collections.abc import Iterable, Mapping
 
+from npswin.files import listed
 from npswin.types import Array
 from npswin.weights import layout_renames, layout_transformers, layout_unfold
 
@@ -49,7 +50,7 @@ def detect_layout(keys: Iterable[str]) -> str:
             and not any_starts_with("layers.0.downsample.")
         )
         return "timm" if merging_is_first or any_starts_with("head.fc.") else "official"
-    found = ", ".join(sorted(keys)[:3]) or "no keys at all"
+    found = listed(sorted(keys), at_most=3) or "no keys at all"
     raise ValueError(f"unknown key layout: found {found}; expected that of {', '.join(LAYOUTS)}")
 
 
@@ -98,7 +99,11 @@ def _names_without_wrapper(keys: Iterable[str]) -> dict[str, str]:
     return names
 
 
+def weight_names(keys: Iterable[str]) -> dict[str, str]:
+    """Each key that is a weight's -> the key without wrapper prefixes; constants and training state are left out."""
+    names = _names_without_wrapper(keys)
+    return {key: name for key, name in names.items() if name.rpartition(".")[2] not in BUFFERS}
+
+
 def _weights(tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """The weights among the tensors, by their names without wrapper prefixes."""
-    names = _names_without_wrapper(tensors)
-    return {name: tensors[key] for key, name in names.items() if name.rpartition(".")[2] not in BUFFERS}
+    return {name: tensors[key] for key, name in weight_names(tensors).items()}
