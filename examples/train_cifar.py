@@ -93,6 +93,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--threads", type=int, help="number of threads (default: one per core)")
     add("--out", type=Path, help="the run's folder (default: runs/DATA-PRESET)")
     add("--resume", action="store_true", help="continue the run in its folder; needs the same arguments")
+    repair = "continue a run whose files are damaged, with what is left of them, and keep copies of the damaged ones"
+    add("--repair", action="store_true", help=repair)
     arguments = parser.parse_args()
     arguments.preset = arguments.preset or MODELS[arguments.device]
     return arguments
@@ -146,7 +148,7 @@ def train(arguments: argparse.Namespace) -> None:
 
     started = time.monotonic()
     trainer = Trainer(model, train_data, test_data, config, out)
-    result = trainer.fit(resume=arguments.resume)
+    result = trainer.fit(arguments.resume, arguments.repair)
     print(f"trained for {time.monotonic() - started:.0f} s")
     draw_predictions(model, test_data, trainer.mean, trainer.std, out / "predictions.png")
     draw_attention(model, test_data, trainer.mean, trainer.std, out / "attention.png")
@@ -160,7 +162,8 @@ def main() -> int:
         arguments = parse_arguments()
         train(arguments)
     except TrainingInterrupted as interrupt:
-        command = shlex.join([sys.executable, *sys.argv] + ["--resume"] * (not arguments.resume))
+        given = [argument for argument in sys.argv if argument != "--repair"]
+        command = shlex.join([sys.executable, *given] + ["--resume"] * (not arguments.resume))
         print(f"{interrupt}\nresume with: {command}", file=sys.stderr)
         return 128 + interrupt.signal_number
     except KeyboardInterrupt:

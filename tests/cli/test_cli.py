@@ -281,7 +281,7 @@ def test_gradcheck_reports_an_error_in_the_layer_with_its_line(tmp_path, monkeyp
 
 
 def test_a_terminated_command_leaves_no_half_written_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("npswin.weights.files.os.fsync", lambda _: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr("npswin.files.os.fsync", lambda _: signal.raise_signal(signal.SIGTERM))
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as stopped:
         main(["golden", str(tmp_path / "key")])

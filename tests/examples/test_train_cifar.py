@@ -88,6 +88,7 @@ def test_train_cifar_from_start_to_end(monkeypatch, capsys, tmp_path):
         "config.json",
         "metrics.jsonl",
         "last.safetensors",
+        "previous.safetensors",
         "best.safetensors",
         "curves.png",
         "predictions.png",

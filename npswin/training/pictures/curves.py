@@ -14,7 +14,7 @@ def draw_curves(records: Sequence[Mapping[str, Any]], data_name: str, path: str 
     """Loss and learning rate over the steps, accuracy on the test images over the epochs.
 
     Args:
-        records: the lines of metrics.jsonl, at least one.
+        records: the lines of metrics.jsonl, at least one with a loss; those without one are left out.
         data_name: name of the data, for the title.
         path: the PNG file to write.
 
@@ -22,6 +22,7 @@ def draw_curves(records: Sequence[Mapping[str, Any]], data_name: str, path: str 
         ImportError: matplotlib is not installed.
         OSError: the file could not be written.
     """
+    records = [record for record in records if "loss" in record]
     steps, loss, lr = (np.array([record[name] for record in records]) for name in ("step", "loss", "lr"))
     evaluated = [record for record in records if "test_accuracy" in record]
     test_steps = [record["step"] for record in evaluated]
