@@ -11,27 +11,33 @@ built into npswin. The run's folder gets its settings, a JSON line for each step
 """
 
 import argparse
+import io
 import shlex
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import npswin
-from npswin.data import DataUnavailableError, ImageDataset, load_cifar10, load_shapes
-from npswin.devices import cupy
-from npswin.training import (
-    PRECISIONS,
-    NonFiniteError,
-    TrainConfig,
-    Trainer,
-    TrainingInterrupted,
-    draw_attention,
-    draw_predictions,
-    set_threads,
-)
+try:  # imports take a second, in which Ctrl-C should not print a traceback
+    import npswin
+    from npswin.data import DataUnavailableError, ImageDataset, load_cifar10, load_shapes
+    from npswin.devices import cupy
+    from npswin.training import (
+        PRECISIONS,
+        NonFiniteError,
+        TrainConfig,
+        Trainer,
+        TrainingInterrupted,
+        draw_attention,
+        draw_predictions,
+        set_threads,
+    )
 
-PRESETS = [name for name, config in npswin.CONFIGS.items() if config["img_size"] == 32]
+    PRESETS = [name for name, config in npswin.CONFIGS.items() if config["img_size"] == 32]
+except KeyboardInterrupt:
+    print("aborted", file=sys.stderr)
+    sys.exit(130)
+
 MODELS = {"cpu": "swin_mini_patch2_window4_32", "cuda": "swin_tiny_patch2_window4_32"}
 
 # For two CPU cores: minutes on shapes, half an hour on CIFAR-10.
@@ -158,6 +164,8 @@ def train(arguments: argparse.Namespace) -> None:
 
 def main() -> int:
     """Run the example; returns the exit status: 0, 1 for NaN or infinity, 2 for other errors, 128 + signal."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack letters such as ×
     try:
         arguments = parse_arguments()
         train(arguments)
