@@ -209,6 +209,8 @@ class Description:
 
     Attributes:
         definition: the op's function in `npswin.ops`.
+        arguments: what describes each argument, by its name.
+        optional: names of those that may be None.
         bind: from arguments as they are given to a list of all of them, in the definition's order.
         names: of the arguments, in this order.
         positional: how many of them may be given by position.
@@ -222,7 +224,7 @@ class Description:
         derived: Mapping[str, Callable[..., int]],
         also: Callable[..., None] | None,
     ) -> None:
-        self.definition, self.derived, self.also = definition, derived, also
+        self.definition, self.arguments, self.derived, self.also = definition, arguments, derived, also
         parameters = _parameters(definition, arguments)
         self.bind, self.names = binder(definition.__name__, parameters), [one.name for one in parameters]
         undescribed = set(self.names) ^ set(arguments)
@@ -230,7 +232,7 @@ class Description:
             raise TypeError(f"{definition.__name__}: its arguments and their description differ: {undescribed}")
         self.keywords = {one.name: place for place, one in enumerate(parameters) if one.kind is one.KEYWORD_ONLY}
         self.positional = len(self.names) - len(self.keywords)
-        self._optional = {one.name for one in parameters if _allows_none(one.annotation)}
+        self.optional = {one.name for one in parameters if _allows_none(one.annotation)}
         places = [(place, name, arguments[name]) for place, name in enumerate(self.names)]
         self._values = [(place, name, value) for place, name, value in places if isinstance(value, Value)]
         self._sized = [(place, name, value.sizes) for place, name, value in self._values if value.sizes]
@@ -284,7 +286,7 @@ class Description:
         for place, name, symbols in self._sized:
             numbers = values[place] if isinstance(values[place], tuple) else (values[place],)
             sizes.learn(dict(zip(symbols, numbers, strict=False)), f", by {name}")
-        rows = [(name, values[place], axes, name in self._optional) for place, name, axes in self._arrays]
+        rows = [(name, values[place], axes, name in self.optional) for place, name, axes in self._arrays]
         is_complex = _check_alike(rows, sizes, backend)
         if self.also is not None:
             self.also(**dict(zip(self.names, values, strict=True)))

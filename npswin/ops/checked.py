@@ -45,13 +45,11 @@ def checked_ops(backend: str, functions: Mapping[str, Any]) -> dict[str, Callabl
     """
     found = {}
     for name, description in DESCRIPTIONS.items():
-        if name in functions:
-            pair = name.removesuffix("_forward")
-            inference = functions.get(pair)
-            if pair == name:
-                found[name] = _checked(functions[name], description, backend)
-                continue
-            backward = f"{pair}_backward"
+        pair = name.removesuffix("_forward")
+        backward, inference = f"{pair}_backward", functions.get(pair)
+        if name == pair and name in functions:
+            found[name] = _checked(functions[name], description, backend)
+        elif name in functions and backward in functions:
             found[name] = _checked_forward(functions[name], description, backend, pair)
             found[backward] = _checked_backward(functions[backward], description, backend, pair)
             if inspect.isfunction(inference):  # there may be a module of this name instead

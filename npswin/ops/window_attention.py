@@ -59,7 +59,7 @@ class AttentionWeights(NamedTuple):
 def _checked_spec(num_heads: Any, window_size: Any, shift_size: Any, mask_value: Any) -> AttentionSpec:
     window_size = check_integer("spec.window_size", window_size, 1, LARGEST_SIDE)
     shift_size = check_integer("spec.shift_size", shift_size, 0)
-    check_shift(window_size, shift_size)
+    check_shift(window_size, shift_size, "spec.shift_size")
     mask_value = check_real("spec.mask_value", mask_value)
     if not mask_value < 0:
         raise ValueError(f"spec.mask_value: got {mask_value}, expected a negative number or -inf")

@@ -72,12 +72,10 @@ def _reverse(windows: Array, size: tuple[int, int], window_size: int, shift_size
     return crop_padding(cyclic_shift(padded, -shift_size), size)
 
 
-def check_shift(window_size: int, shift_size: int) -> None:
+def check_shift(window_size: int, shift_size: int, name: str = "shift_size") -> None:
     """Raise a ValueError for a cyclic shift by a whole window or more."""
     if shift_size >= window_size:
-        raise ValueError(
-            f"shift_size: got {shift_size}, expected 0 to {window_size - 1} with window_size={window_size}"
-        )
+        raise ValueError(f"{name}: got {shift_size}, expected 0 to {window_size - 1} with window_size={window_size}")
 
 
 @op(

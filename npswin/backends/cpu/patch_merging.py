@@ -50,7 +50,7 @@ def _forward(
     batch, height, width, channels = x.shape
     norm = None if norm_weight is None or norm_bias is None else (norm_weight, norm_bias)
     call = GatheredLinearCall(x, batch, _group_offsets(height, width, channels), weight, bias, norm)
-    return call.forward(for_backward).reshape(batch, -(-height // 2), -(-width // 2), -1), call
+    return call.forward(for_backward).reshape(batch, -(-height // 2), -(-width // 2), len(weight)), call
 
 
 def patch_merging(

@@ -275,6 +275,8 @@ class GatheredLinearCall:
         dout, normed = pooled_empty(chunk_size * outputs * tile, dtype), pooled_empty(chunk_size * padded * tile, dtype)
         sums = np.zeros((self.tiles, 2 * inputs + outputs), dtype)
         dweight = pooled_empty((outputs, padded), dtype)
+        if not self.tiles:
+            dweight[...] = 0
         for first in range(0, self.tiles, chunk_size):
             count = min(chunk_size, self.tiles - first)
             run_parallel(

@@ -369,6 +369,8 @@ class MlpCall:
         maps = self._maps(dy)
         sums = np.zeros((self.tiles, 3 * channels + hidden), dtype)
         dfc1_weight, dfc2_transposed = pooled_empty((hidden, channels), dtype), pooled_empty((hidden, channels), dtype)
+        if not self.tiles:
+            dfc1_weight[...] = dfc2_transposed[...] = 0
         chunk_size = tiles_per_chunk(2 * hidden * tile * dtype.itemsize, self.tiles, thread_count())
         activated = pooled_empty(chunk_size * hidden * tile, dtype)
         dhidden = pooled_empty(chunk_size * hidden * tile, dtype)
