@@ -62,8 +62,7 @@ class Axes:
                 sizes.learn(trial, f", as {name} has")
                 return
         wanted = " or ".join(f"({', '.join(words.split())}{',' * (' ' not in words)})" for words in self.alternatives)
-        factors = dict.fromkeys(factor for words in self._words for word in words for factor in word)
-        told = ", and ".join(filter(None, (sizes.shown(factor) for factor in factors if isinstance(factor, str))))
+        told = sizes.shown(factor for words in self._words for word in words for factor in word)
         more = f" with {told}" if told else ", with nothing empty" if 0 in shape else ""
         raise ValueError(f"{name}: got shape {shown(shape)}, expected {wanted}{more}")
 
@@ -133,10 +132,14 @@ class Sizes(dict[Any, Any]):
                 self[name] = self.derived[name](*(self[other] for other in needed))
         return self.get(name)
 
-    def shown(self, name: str) -> str:
-        """A size for a message; empty where it is unknown."""
-        value = self.find(name)
-        return "" if value is None else f"{name} = {shown(value)}{self._origins.get(name, '')}"
+    def shown(self, names: Iterable[Any]) -> str:
+        """Those sizes that are known, for a message, and where they are from."""
+        by_origin: dict[str, list[str]] = {}
+        for name in dict.fromkeys(names):
+            value = None if isinstance(name, int) else self.find(name)
+            if value is not None:
+                by_origin.setdefault(self._origins.get(name, ""), []).append(f"{name} = {shown(value)}")
+        return ", and ".join(" and ".join(sizes) + origin for origin, sizes in by_origin.items())
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from npswin.checks import check_array, shown
-from npswin.devices import DEVICES, device_of, is_array
+from npswin.devices import DEVICES, HALF_DTYPES, device_of, is_array
 from npswin.ops.arguments import DESCRIPTIONS, Description, binder, check_real
+
+_FLOATS = (*HALF_DTYPES, "float32", "float64")
 
 
 class Cache:
@@ -148,7 +150,7 @@ def _check_gradient(name: str, dy: Any, cache: Cache) -> None:
     expected = f"{cache.dtype} of shape {cache.shape}, as y has"
     check_array(name, dy, f"an array, {expected}")
     device = DEVICES[not issubclass(cache.y_type, np.ndarray | np.generic)]
-    is_like_y = dy.dtype == cache.dtype or (cache.shape == () and dy.dtype.kind == "f")
+    is_like_y = dy.dtype == cache.dtype or (cache.shape == () and dy.dtype.name in _FLOATS)
     is_like_y = is_like_y or (cache.dtype.kind == "c" and dy.dtype == np.empty(0, cache.dtype).real.dtype)
     if dy.shape != cache.shape or not is_like_y or device_of(dy) != device:
         where = f" on {device_of(dy)!r}" if device_of(dy) != device else ""
