@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from npswin.ops.arguments import Axes, integer, op
+from npswin.ops.arguments import Axes, integer
+from npswin.ops.description import op
 from npswin.ops.dropout import dropout_backward, dropout_forward
 from npswin.ops.softmax import softmax_backward, softmax_forward
 from npswin.types import Array

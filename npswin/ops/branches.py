@@ -7,7 +7,7 @@ z' = MLP(LN(ẑ)) + ẑ
 from typing import Any
 
 from npswin.ops import mlp, window_attention
-from npswin.ops.arguments import op
+from npswin.ops.description import op
 from npswin.ops.layer_norm import layer_norm_backward, layer_norm_forward
 from npswin.ops.mlp import mlp_backward, mlp_forward
 from npswin.ops.residual import residual_backward, residual_forward

@@ -13,7 +13,8 @@ import numpy as np
 
 from npswin.checks import check_array, shown
 from npswin.devices import DEVICES, HALF_DTYPES, device_of, is_array
-from npswin.ops.arguments import DESCRIPTIONS, Description, binder, check_real
+from npswin.ops.arguments import check_any_number
+from npswin.ops.description import DESCRIPTIONS, Description, binder
 
 _FLOATS = (*HALF_DTYPES, "float32", "float64")
 
@@ -145,7 +146,7 @@ def _check_gradient(name: str, dy: Any, cache: Cache) -> None:
     The derivative by a single number may be a Python number as well. That by complex numbers may be real.
     """
     if cache.shape == () and not is_array(dy):
-        check_real(name, dy)
+        check_any_number(name, dy)
         return
     expected = f"{cache.dtype} of shape {cache.shape}, as y has"
     check_array(name, dy, f"an array, {expected}")

@@ -10,7 +10,8 @@ import numpy as np
 
 from npswin.checks import check_generator, check_integer, shown
 from npswin.devices import HALF_DTYPES
-from npswin.ops.arguments import Value, number, op
+from npswin.ops.arguments import Value, number
+from npswin.ops.description import op
 from npswin.types import Array
 
 _DTYPES = (*HALF_DTYPES, "float32", "float64", "complex64", "complex128")

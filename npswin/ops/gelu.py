@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
-from npswin.ops.arguments import op
+from npswin.ops.description import op
 from npswin.types import Array
 
 

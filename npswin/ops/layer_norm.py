@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from npswin.ops.arguments import number, op
+from npswin.ops.arguments import number
+from npswin.ops.description import op
 from npswin.types import Array
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from npswin.ops.arguments import op
+from npswin.ops.description import op
 from npswin.types import Array
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from npswin.ops.arguments import op
+from npswin.ops.description import op
 from npswin.ops.dropout import dropout_backward, dropout_forward
 from npswin.ops.gelu import gelu_backward, gelu_forward
 from npswin.ops.linear import linear_backward, linear_forward

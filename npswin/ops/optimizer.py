@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from npswin.ops.arguments import Axes, Each, any_number, integer, number, op
+from npswin.ops.arguments import Axes, Each, any_number, integer, number
+from npswin.ops.description import op
 from npswin.types import Array
 
 _RATE = number(at_least=0, may_be_on_gpu=True)

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from npswin.ops.arguments import Axes, op
+from npswin.ops.arguments import Axes
+from npswin.ops.description import op
 from npswin.ops.layer_norm import layer_norm_backward, layer_norm_forward
 from npswin.ops.linear import linear_backward, linear_forward
 from npswin.types import Array

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from npswin.ops.arguments import LARGEST_SIDE, Axes, integer, op
+from npswin.ops.arguments import LARGEST_SIDE, Axes, integer
+from npswin.ops.description import op
 from npswin.types import Array
 
 

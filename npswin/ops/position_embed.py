@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from npswin.ops.arguments import op, pair
+from npswin.ops.arguments import pair
+from npswin.ops.description import op
 from npswin.ops.resize import resize_bicubic_backward, resize_bicubic_forward
 from npswin.types import Array
 

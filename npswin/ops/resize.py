@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from npswin.ops.arguments import op, pair
+from npswin.ops.arguments import pair
+from npswin.ops.description import op
 from npswin.types import Array
 
 KEYS_A = -0.75  # slope of the kernel at distance 1, as in torch.nn.functional.interpolate(mode="bicubic")

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.ops.arguments import op
+from npswin.ops.description import op
 from npswin.types import Array
 
 

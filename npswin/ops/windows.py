@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from npswin.ops.arguments import LARGEST_SIDE, Axes, integer, op, pair
+from npswin.ops.arguments import LARGEST_SIDE, Axes, integer, pair
+from npswin.ops.description import op
 from npswin.types import Array
 
 

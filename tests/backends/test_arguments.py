@@ -9,7 +9,8 @@ import pytest
 
 from npswin import ops
 from npswin.backends import cpu
-from npswin.ops.arguments import DESCRIPTIONS, Axes, Each, Value
+from npswin.ops.arguments import Axes, Each, Value
+from npswin.ops.description import DESCRIPTIONS
 from npswin.ops.window_attention import AttentionSpec
 from tests.backends.comparison import is_pair, op_of
 from tests.backends.op_arguments import ARGUMENTS, P, arguments_of
@@ -111,8 +112,8 @@ def test_every_op_describes_its_arguments():
     names = {name for name in ops.__all__ if not name.endswith("_backward")}
     missing = sorted(names - set(DESCRIPTIONS))
     assert not missing, (
-        f"no description of the arguments of {', '.join(missing)}: put @op(...) of npswin/ops/arguments.py above each "
-        'function in npswin/ops, with a word for each axis of an array, such as @op(x="... in", weight="out in")'
+        f"no description of the arguments of {', '.join(missing)}: put @op of npswin/ops/description.py above the "
+        'definition, with a word for each axis of an array, such as @op(x="... in", weight="out in", bias="out")'
     )
 
 
