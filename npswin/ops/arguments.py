@@ -39,7 +39,7 @@ class Axes:
             if _fits(words, shape, trial):
                 sizes.learn(trial, f", as {name} has")
                 return
-        wanted = " or ".join(f"({', '.join(words.split())}{',' * (' ' not in words)})" for words in self.alternatives)
+        wanted = " or ".join(f"({', '.join(words.split())})" for words in self.alternatives)
         told = sizes.shown(factor for words in self._words for word in words for factor in word)
         more = f" with {told}" if told else ", with nothing empty" if 0 in shape else ""
         raise ValueError(f"{name}: got shape {shown(shape)}, expected {wanted}{more}")

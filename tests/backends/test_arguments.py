@@ -417,7 +417,7 @@ def test_a_message_says_what_was_given_and_what_is_expected():
     cases = {
         "weight: got shape (3, 5), expected (out, in) with in = 4, as x has": lambda: (x, weight),
         "weight: got dtype float64, expected float32, as x has": lambda: (x, weight.astype(np.float64)),
-        "bias: got shape (4,), expected (out,) with out = 3, as weight has": lambda: (x, weight[:, :4], x[0]),
+        "bias: got shape (4,), expected (out) with out = 3, as weight has": lambda: (x, weight[:, :4], x[0]),
     }
     for message, arguments in cases.items():
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
