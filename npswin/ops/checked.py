@@ -69,6 +69,8 @@ def _checked(function: Callable[..., Any], description: Description, backend: st
     def call(*args: Any, **kwargs: Any) -> Any:
         values = bind(*args, **kwargs)
         run = definition if check(values, backend) else function
+        if not kwargs:
+            return run(*values[:positional])
         named = {name: values[keywords[name]] for name in kwargs if name in keywords}
         return run(*values[:positional], **named)
 

@@ -116,11 +116,8 @@ class Description:
         self, arrays: Sequence[Any], numbers: Sequence[Any], backend: str, place: int | None = None
     ) -> bool:
         """Check arrays that belong together, at a place of their lists if there are any."""
-        for column in self._updated:
-            array = arrays[column]
-            if isinstance(array, np.ndarray) and not array.flags.writeable:
-                name = _entry(self._arrays[column][0], place)
-                raise ValueError(f"{name}: got a read-only array, expected one that can be written to")
+        if self._updated:
+            self._check_writeable(arrays, place)
         # the outcome of all other checks depends on the kinds of arrays and the numbers alone
         try:
             kind = backend, *[None if array is None else _kind_of(array) for array in arrays], *numbers
@@ -133,6 +130,13 @@ class Description:
                 self._kinds.clear()
             self._kinds[kind] = is_complex
         return is_complex
+
+    def _check_writeable(self, arrays: Sequence[Any], place: int | None) -> None:
+        for column in self._updated:
+            array = arrays[column]
+            if isinstance(array, np.ndarray) and not array.flags.writeable:
+                name = _entry(self._arrays[column][0], place)
+                raise ValueError(f"{name}: got a read-only array, expected one that can be written to")
 
     def _check_kind(self, arrays: Sequence[Any], numbers: Sequence[Any], backend: str, place: int | None) -> bool:
         sizes = Sizes(self._derived)

@@ -9,16 +9,17 @@ import pytest
 
 from npswin import ops
 from npswin.backends import cpu
+from npswin.backends.dispatcher import Dispatcher
 from npswin.ops.arguments import Axes, Each, Value
 from npswin.ops.description import DESCRIPTIONS
 from npswin.ops.window_attention import AttentionSpec
-from tests.backends.comparison import is_pair, op_of
+from tests.backends.comparison import implemented_ops, is_pair, op_of
 from tests.backends.op_arguments import ARGUMENTS, P, arguments_of
 from tests.backends.op_cases import UPDATES
 
 pytestmark = pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 
-BACKENDS = {"numpy": ops, "cpu": cpu}
+BACKENDS = {"numpy": ops, "cpu": Dispatcher("cpu")}
 MOVING = {"patch_concat", "window_partition", "window_reverse"}  # take numbers of any dtype
 ANY_NUMBER = {"grad_scale"}  # may be negative, NaN or infinite
 
@@ -317,13 +318,16 @@ def test_a_cache_is_that_of_the_forward_function(op):
     for backend, module in BACKENDS.items():
         y, cache = cache_of(module, op)
         dy, backward = np.ones_like(y), getattr(module, f"{op}_backward")
-        foreign = "cpu" if backend == "numpy" else "numpy"
+        own = cache.backend  # "numpy" where the backend lacks the op
+        foreign = next(other for other in ("cpu", "numpy", "cuda") if other != own)
+        of_another = copy.copy(cache)
+        of_another.backend = foreign
         cases = [
             ((1, 2), f"cache: got a tuple, expected the cache that {op}_forward returned"),
             (None, "cache: got a NoneType, expected"),
             (cache.value, "cache: got a .*, expected"),
             (cache_of(module, other)[1], f"cache: got that of {other}_forward, expected that of {op}_forward"),
-            (cache_of(BACKENDS[foreign], op)[1], f"cache: got that of the backend '{foreign}', expected .*'{backend}'"),
+            (of_another, f"cache: got that of the backend '{foreign}', expected that of '{own}'"),
         ]
         for wrong, message in cases:
             with pytest.raises(ValueError, match=message):
@@ -331,6 +335,14 @@ def test_a_cache_is_that_of_the_forward_function(op):
         copies = [copy.copy(cache), copy.deepcopy(cache)] if backend == "cpu" else [pickle.loads(pickle.dumps(cache))]
         for same in (cache, *copies):
             backward(dy, same)
+
+
+@pytest.mark.parametrize("op", sorted(set(implemented_ops("cpu")) & set(PAIRS)))
+def test_a_cache_is_read_by_the_backend_that_made_it(op):
+    for own, other in (("numpy", "cpu"), ("cpu", "numpy")):
+        y, cache = cache_of(BACKENDS[own], op)
+        with pytest.raises(ValueError, match=f"^cache: got that of the backend '{own}', expected that of '{other}'"):
+            getattr(BACKENDS[other], f"{op}_backward")(np.ones_like(y), cache)
 
 
 @pytest.mark.parametrize("op", PAIRS)
