@@ -1,8 +1,10 @@
 """Arguments that do not fit are refused alike by the definitions and the cpu backend; the error names the argument."""
 
+import contextlib
 import copy
 import pickle
 import re
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -74,8 +76,9 @@ def assert_refused(op, name, value, place=None):
 
 def no_arrays(array):
     """What is taken for an array."""
-    image = pytest.importorskip("PIL.Image").new("L", (3, 2))
-    values = [array.tolist(), 3, 0.5, "abc", np.float32(1), {}, image]
+    values = [array.tolist(), 3, 0.5, "abc", np.float32(1), {}]
+    with contextlib.suppress(ImportError):
+        values.append(import_module("PIL.Image").new("L", (3, 2)))
     return [*values, np.ma.masked_array(array), np.asmatrix(array.reshape(1, -1))]
 
 
@@ -395,7 +398,7 @@ def test_complex_numbers_are_left_to_the_definition(op):
     first = next(iter(arguments))
     mixed = arguments_of(op, "float64") | {first: arguments[first]}
     y, _ = getattr(ops, f"{op}_forward")(**mixed)
-    np.testing.assert_array_equal(getattr(cpu, f"{op}_forward")(**mixed)[0], y)
+    np.testing.assert_array_equal(getattr(BACKENDS["cpu"], f"{op}_forward")(**mixed)[0], y)
     if op in INFERENCE:
         np.testing.assert_array_equal(getattr(cpu, op)(**mixed), y)
 
