@@ -14,7 +14,7 @@ import numpy as np
 from npswin.checks import check_array, shown
 from npswin.devices import DEVICES, HALF_DTYPES, device_of, is_array
 from npswin.ops.arguments import check_any_number
-from npswin.ops.description import DESCRIPTIONS, Description, binder
+from npswin.ops.description import DESCRIPTIONS, Description, binder, dtype_name
 
 _FLOATS = (*HALF_DTYPES, "float32", "float64")
 
@@ -157,4 +157,4 @@ def _check_gradient(name: str, dy: Any, cache: Cache) -> None:
     is_like_y = is_like_y or (cache.dtype.kind == "c" and dy.dtype == np.empty(0, cache.dtype).real.dtype)
     if dy.shape != cache.shape or not is_like_y or device_of(dy) != device:
         where = f" on {device_of(dy)!r}" if device_of(dy) != device else ""
-        raise ValueError(f"{name}: got {dy.dtype} of shape {shown(dy.shape)}{where}, expected {expected}")
+        raise ValueError(f"{name}: got {dtype_name(dy.dtype)} of shape {shown(dy.shape)}{where}, expected {expected}")

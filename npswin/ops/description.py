@@ -219,6 +219,11 @@ def _parameters(definition: Callable[..., Any], arguments: Iterable[str]) -> lis
     return plain
 
 
+def dtype_name(dtype: Any) -> str:
+    """For a message; "float32" is of the machine's byte order, ">f4" of another."""
+    return dtype.name if dtype.isnative else dtype.str
+
+
 def _entry(name: str, place: int | None) -> str:
     return name if place is None else f"{name}[{place}]"
 
@@ -234,7 +239,7 @@ def _check_device(name: str, array: Any, first: tuple[str, Any] | None, backend:
 
 def _check_dtype(name: str, array: Any, first: tuple[str, Any] | None, any_dtype: bool) -> None:
     """It has to be of the first array's precision."""
-    dtype = array.dtype.name if array.dtype.isnative else array.dtype.str
+    dtype = dtype_name(array.dtype)
     if any_dtype:
         if not array.dtype.isnative or (array.dtype.kind not in "biufc" and dtype not in HALF_DTYPES):
             raise ValueError(f"{name}: got dtype {dtype}, expected numbers in the machine's byte order")

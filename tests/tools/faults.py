@@ -331,7 +331,7 @@ FAULTS = [
             'attrgetter("__class__", "shape")',
         ),
         ("sizes are not part of the kind", "for array in arrays], *numbers\n", "for array in arrays]\n"),
-        ("a foreign byte order", "array.dtype.name if array.dtype.isnative else array.dtype.str", "array.dtype.name"),
+        ("a foreign byte order", "dtype.name if dtype.isnative else dtype.str", "dtype.name"),
         ("read-only arrays are written to", "and not array.flags.writeable:", "and False:"),
         ("lists of other lengths", "if len(items) != len(values[first_place]):", "if False:"),
         ("None for any array", "            if array is None and optional:", "            if array is None:"),

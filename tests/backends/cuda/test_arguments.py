@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from npswin import ops
-from npswin.devices import to_gpu
+from npswin.backends import dispatch
+from npswin.devices import on_gpu, to_gpu
 from npswin.ops.window_attention import AttentionSpec
 from tests.backends.comparison import implemented_ops, is_pair
 from tests.backends.op_arguments import ARGUMENTS, arguments_of
@@ -131,3 +132,17 @@ def test_lists_without_parameters_change_nothing(cuda):
 def test_masks_are_drawn_by_a_generator_on_the_gpu(cuda):
     with pytest.raises(ValueError, match=r"^rng: got Generator.*, expected a generator of CuPy"):
         cuda.draw_mask(np.random.default_rng(0), (2, 3), 0.5, "float32")
+
+
+def test_an_op_is_dispatched_by_its_first_argument_whichever_way_it_is_given(cuda):
+    x = ones(2, 3)
+    assert on_gpu(dispatch.gelu_forward(x=x)[0])
+    assert not on_gpu(dispatch.gelu_forward(x=np.ones((2, 3), np.float32))[0])
+    for grads in ([x], (x,), iter([x]), {"x": x}.values()):
+        assert on_gpu(dispatch.global_norm(grads))
+    assert on_gpu(dispatch.global_norm(grads=iter([x])))
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'x'"):
+        dispatch.gelu_forward()
+    for wrong in ([1.0], None, np.ma.masked_array(np.ones(3, np.float32))):
+        with pytest.raises(ValueError, match=r"^x: got"):
+            dispatch.gelu_forward(wrong)
