@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from npswin.devices import is_array, on_gpu
+from npswin.files import shortened
 from npswin.types import Array
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ def shown(value: Any) -> str:
         kind = "array" if type(value) is np.ndarray else type(value).__name__
         return f"{_with_article(value.dtype.name)} {kind} of shape {value.shape}"
     try:
-        return _REPR.repr(value)
+        return shortened(_REPR.repr(value))
     except Exception:  # an object whose repr fails, or an integer of thousands of digits
         return f"<{type(value).__name__}>"
 

@@ -14,7 +14,7 @@ save nothing; if it does not, y is taken from `linear_forward`.
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -40,11 +40,14 @@ class Dispatcher:
         host_op = self._in(self._backend, op)
         return host_op if "cupy" not in sys.modules else partial(self._by_device, op, host_op)
 
-    def _by_device(self, op: str, host_op: Callable[..., Any], first: Any, *others: Any, **named: Any) -> Any:
-        if isinstance(first, Iterable) and not is_array(first):
-            first = list(first)
-        array = next(iter(first), None) if isinstance(first, list) else first
-        return (self._in(_GPU, op) if on_gpu(array) else host_op)(first, *others, **named)
+    def _by_device(self, op: str, host_op: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        values = [*args, *named.values()]
+        if values and isinstance(values[0], Iterator):
+            values[0] = list(values[0])
+        first = values[0] if values else None
+        array = next(iter(first), None) if isinstance(first, Collection) and not is_array(first) else first
+        named = dict(zip(named, values[len(args) :], strict=True))
+        return (self._in(_GPU, op) if on_gpu(array) else host_op)(*values[: len(args)], **named)
 
     def _in(self, backend: str, op: str) -> Any:
         key = backend, id(_BACKENDS.get(backend)), op

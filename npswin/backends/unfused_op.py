@@ -22,7 +22,7 @@ def unfused_op(backend: str, op: str) -> Callable[..., Any]:
     """
     definition, module = inspect.unwrap(getattr(ops, op)), import_module(backend)
     names = [name for name in definition.__code__.co_names if callable(definition.__globals__.get(name))]
-    implemented = {name: getattr(module, name) for name in names if hasattr(module, name)}
+    implemented = {name: inspect.unwrap(getattr(module, name)) for name in names if hasattr(module, name)}
     function = FunctionType(definition.__code__, {**definition.__globals__, **implemented}, op, definition.__defaults__)
     function.__kwdefaults__ = definition.__kwdefaults__
     return function

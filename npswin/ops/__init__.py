@@ -19,6 +19,7 @@ from npswin.ops.branches import (
     mlp_branch_backward,
     mlp_branch_forward,
 )
+from npswin.ops.checked import checked_ops
 from npswin.ops.dropout import (
     draw_mask,
     dropout_backward,
@@ -98,6 +99,8 @@ from npswin.ops.windows import (
     window_reverse_backward,
     window_reverse_forward,
 )
+
+globals().update(checked_ops("numpy", globals()))  # here they become public: from now on arguments are checked
 
 attention_branch_forward = accepts_spec_fields(attention_branch_forward)
 window_attention_forward = accepts_spec_fields(window_attention_forward)

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from npswin.ops.arguments import Axes, integer
+from npswin.ops.description import op
 from npswin.ops.dropout import dropout_backward, dropout_forward
 from npswin.ops.softmax import softmax_backward, softmax_forward
 from npswin.types import Array
@@ -31,6 +33,19 @@ def unmerge_heads(merged: Array, num_heads: int) -> Array:
     return merged.reshape(*merged.shape[:-1], num_heads, -1).swapaxes(-3, -2)
 
 
+def _check_windows(qkv: Array, mask: Array | None, **_: Any) -> None:
+    """An image's windows have a mask each, so their number divides that of the batch."""
+    if mask is not None and len(qkv) % len(mask):
+        raise ValueError(f"mask: got {len(mask)} windows, expected a divisor of {len(qkv)}, the windows of qkv")
+
+
+@op(
+    qkv="windows N 3*h*d",
+    bias=Axes("h N N", "1 N N"),
+    mask="nW N N",
+    num_heads=integer("h", at_least=1),
+    also=_check_windows,
+)
 def attention_probabilities(qkv: Array, bias: Array | None, mask: Array | None, num_heads: int) -> Array:
     """SoftMax(q kᵀ/√d + bias + mask): the probability with which each query attends to each key.
 
@@ -55,6 +70,14 @@ def attention_probabilities(qkv: Array, bias: Array | None, mask: Array | None, 
     return softmax_forward(scores)[0]
 
 
+@op(
+    qkv="windows N 3*h*d",
+    bias=Axes("h N N", "1 N N"),
+    mask="nW N N",
+    num_heads=integer("h", at_least=1),
+    drop_mask="windows h N N",
+    also=_check_windows,
+)
 def attention_forward(
     qkv: Array, bias: Array | None, mask: Array | None, num_heads: int, drop_mask: Array | None = None
 ) -> tuple[Array, Any]:

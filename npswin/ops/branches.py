@@ -6,6 +6,8 @@ z' = MLP(LN(ẑ)) + ẑ
 
 from typing import Any
 
+from npswin.ops import mlp, window_attention
+from npswin.ops.description import op
 from npswin.ops.layer_norm import layer_norm_backward, layer_norm_forward
 from npswin.ops.mlp import mlp_backward, mlp_forward
 from npswin.ops.residual import residual_backward, residual_forward
@@ -13,6 +15,7 @@ from npswin.ops.window_attention import AttentionSpec, window_attention_backward
 from npswin.types import Array
 
 
+@op(x="images H W C", norm_weight="C", norm_bias="C", path_scale="images", **window_attention.DESCRIBED)
 def attention_branch_forward(
     x: Array,
     norm_weight: Array,
@@ -67,6 +70,13 @@ def attention_branch_backward(dy: Array, cache: Any) -> tuple[Array | None, ...]
     return dx, dnorm_weight, dnorm_bias, *dattention
 
 
+@op(
+    x="B ... C",
+    norm_weight="C",
+    norm_bias="C",
+    path_scale="B",
+    **{**mlp.DESCRIBED, "hidden_drop_mask": "B ... hidden", "output_drop_mask": "B ... C"},
+)
 def mlp_branch_forward(
     x: Array,
     norm_weight: Array,

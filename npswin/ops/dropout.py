@@ -8,9 +8,32 @@ from typing import Any
 
 import numpy as np
 
+from npswin.checks import check_generator, check_integer, shown
+from npswin.devices import HALF_DTYPES
+from npswin.ops.arguments import Value, number
+from npswin.ops.description import op
 from npswin.types import Array
 
+_DTYPES = (*HALF_DTYPES, "float32", "float64", "complex64", "complex128")
 
+
+def _check_shape(name: str, value: Any) -> tuple[int, ...]:
+    if not isinstance(value, tuple | list):
+        raise ValueError(f"{name}: got {shown(value)}, expected a tuple of integers")
+    return tuple(check_integer(f"{name}[{axis}]", size, at_least=0) for axis, size in enumerate(value))
+
+
+def _check_dtype(name: str, value: Any) -> Any:
+    try:
+        dtype = None if value is None else np.dtype(value)
+    except TypeError:
+        dtype = None
+    if dtype is None or dtype.name not in _DTYPES or not dtype.isnative:
+        raise ValueError(f"{name}: got {shown(value)}, expected one of {', '.join(_DTYPES)}")
+    return value
+
+
+@op(rng=Value(check_generator), shape=Value(_check_shape), rate=number(at_least=0, below=1), dtype=Value(_check_dtype))
 def draw_mask(rng: np.random.Generator, shape: tuple[int, ...], rate: float, dtype: Any) -> Array:
     """Zeros with probability `rate`, else 1/(1 − rate), so that the mean stays 1.
 
@@ -28,11 +51,12 @@ def draw_mask(rng: np.random.Generator, shape: tuple[int, ...], rate: float, dty
     return (rng.random(shape) < keep).astype(dtype) / np.dtype(dtype).type(keep)
 
 
+@op(x="... C", mask="... C")
 def dropout_forward(x: Array, mask: Array | None) -> tuple[Array, Any]:
     """y = x · mask; with mask None, y = x.
 
     Args:
-        x: any shape.
+        x: (..., C).
         mask: the shape of x, from `draw_mask`, or None.
 
     Returns:

@@ -6,14 +6,16 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
+from npswin.ops.description import op
 from npswin.types import Array
 
 
+@op(x="... C")
 def gelu_forward(x: Array) -> tuple[Array, Any]:
     """y = x Φ(x), with Φ(x) = (1 + erf(x/√2)) / 2 the normal distribution function.
 
     Args:
-        x: any shape.
+        x: (..., C).
 
     Returns:
         y of x's shape and the cache for the backward pass.

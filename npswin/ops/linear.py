@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from npswin.ops.description import op
 from npswin.types import Array
 
 
+@op(x="... in", weight="out in", bias="out")
 def linear_forward(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Any]:
     """y = x Wᵀ + b, the same map for every row.
 

@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from npswin.ops.description import op
 from npswin.types import Array
 
 
+@op(logits="rows K", targets="rows K")
 def cross_entropy_forward(logits: Array, targets: Array) -> tuple[Any, Any]:
     """L = −(1/B) Σ_b Σ_k t_bk log p_bk, where log p = x − log Σ exp(x).
 

@@ -2,12 +2,24 @@
 
 from typing import Any
 
+from npswin.ops.description import op
 from npswin.ops.dropout import dropout_backward, dropout_forward
 from npswin.ops.gelu import gelu_backward, gelu_forward
 from npswin.ops.linear import linear_backward, linear_forward
 from npswin.types import Array
 
+# What describes the arguments of the MLP, here and in its branch of a block.
+DESCRIBED: dict[str, Any] = {
+    "fc1_weight": "hidden C",
+    "fc1_bias": "hidden",
+    "fc2_weight": "C hidden",
+    "fc2_bias": "C",
+    "hidden_drop_mask": "... hidden",
+    "output_drop_mask": "... C",
+}
 
+
+@op(x="... C", **DESCRIBED)
 def mlp_forward(
     x: Array,
     fc1_weight: Array,

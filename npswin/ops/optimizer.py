@@ -5,9 +5,30 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from npswin.ops.arguments import Axes, Each, any_number, integer, number
+from npswin.ops.description import op
 from npswin.types import Array
 
+_RATE = number(at_least=0, may_be_on_gpu=True)
+_FACTOR = number(at_least=0, below=1)
+_NOT_NEGATIVE = number(at_least=0)
+_STEP = integer(at_least=1, at_most=1 << 53, may_be_on_gpu=True)
+_SCALE = any_number(may_be_on_gpu=True)
+_READ, _UPDATED = Axes("..."), Axes("...", updated=True)
 
+
+@op(
+    param=_UPDATED,
+    grad=_READ,
+    m=_UPDATED,
+    v=_UPDATED,
+    lr=_RATE,
+    beta1=_FACTOR,
+    beta2=_FACTOR,
+    eps=_NOT_NEGATIVE,
+    weight_decay=_NOT_NEGATIVE,
+    step=_STEP,
+)
 def adamw_update(
     param: Array,
     grad: Array,
@@ -62,6 +83,19 @@ def adamw_update(
     param -= scratch
 
 
+@op(
+    params=Each(_UPDATED),
+    grads=Each(_READ),
+    ms=Each(_UPDATED),
+    vs=Each(_UPDATED),
+    lr=_RATE,
+    beta1=_FACTOR,
+    beta2=_FACTOR,
+    eps=_NOT_NEGATIVE,
+    weight_decays=Each(_NOT_NEGATIVE),
+    step=_STEP,
+    grad_scale=_SCALE,
+)
 def adamw_update_all(
     params: Sequence[Array],
     grads: Sequence[Array],
@@ -88,6 +122,7 @@ def adamw_update_all(
             adamw_update(param, grad_scale * grad, m, v, lr, beta1, beta2, eps, weight_decay, step)
 
 
+@op(param=_UPDATED, grad=_READ, velocity=_UPDATED, lr=_RATE, momentum=_FACTOR, weight_decay=_NOT_NEGATIVE)
 def sgd_update(param: Array, grad: Array, velocity: Array, lr: float, momentum: float, weight_decay: float) -> None:
     """One step of gradient descent with momentum (Sutskever et al. 2013), in place.
 
@@ -111,6 +146,15 @@ def sgd_update(param: Array, grad: Array, velocity: Array, lr: float, momentum: 
     param -= lr * velocity
 
 
+@op(
+    params=Each(_UPDATED),
+    grads=Each(_READ),
+    velocities=Each(_UPDATED),
+    lr=_RATE,
+    momentum=_FACTOR,
+    weight_decays=Each(_NOT_NEGATIVE),
+    grad_scale=_SCALE,
+)
 def sgd_update_all(
     params: Sequence[Array],
     grads: Sequence[Array],
@@ -133,6 +177,10 @@ def sgd_update_all(
             sgd_update(param, grad_scale * grad, velocity, lr, momentum, weight_decay)
 
 
+_SHARE = number(at_least=0, at_most=1, may_be_on_gpu=True)
+
+
+@op(average=_UPDATED, param=_READ, decay=_SHARE)
 def ema_update(average: Array, param: Array, decay: float) -> None:
     """a ← δ a + (1 − δ) θ, in place.
 
@@ -146,6 +194,7 @@ def ema_update(average: Array, param: Array, decay: float) -> None:
     average += scratch
 
 
+@op(averages=Each(_UPDATED), params=Each(_READ), decay=_SHARE)
 def ema_update_all(averages: Sequence[Array], params: Sequence[Array], decay: float) -> None:
     """`ema_update` of many parameters, in place.
 
@@ -157,6 +206,7 @@ def ema_update_all(averages: Sequence[Array], params: Sequence[Array], decay: fl
         ema_update(average, param, decay)
 
 
+@op(grads=Each(_READ))
 def global_norm(grads: Iterable[Array]) -> float:
     """√(Σ g²) over all entries of all arrays.
 

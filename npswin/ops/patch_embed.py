@@ -4,17 +4,19 @@ from typing import Any
 
 import numpy as np
 
+from npswin.ops.description import op
 from npswin.ops.linear import linear_backward, linear_forward
 from npswin.types import Array
 
 
-def patch_embed_forward(images: Array, weight: Array, bias: Array) -> tuple[Array, Any]:
+@op(images="images c H W", weight="C c p p", bias="C")
+def patch_embed_forward(images: Array, weight: Array, bias: Array | None) -> tuple[Array, Any]:
     """Each p×p patch of pixels becomes one token. Sizes that p does not divide are padded with zeros, right and bottom.
 
     Args:
         images: (B, c, H, W).
         weight: (C, c, p, p).
-        bias: (C,).
+        bias: (C,) or None.
 
     Returns:
         tokens (B, ⌈H/p⌉, ⌈W/p⌉, C) and the cache for the backward pass.
@@ -38,7 +40,7 @@ def patch_embed_backward(dy: Array, cache: Any) -> tuple[Array, Array, Array | N
         dy: (B, ⌈H/p⌉, ⌈W/p⌉, C).
 
     Returns:
-        dimages (B, c, H, W), dweight (C, c, p, p), dbias (C,).
+        dimages (B, c, H, W), dweight (C, c, p, p), dbias (C,) or None.
     """
     (batch, in_chans, height, width), weight_shape, linear_cache = cache
     patch_size = weight_shape[-1]

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from npswin.ops.arguments import Axes
+from npswin.ops.description import op
 from npswin.ops.layer_norm import layer_norm_backward, layer_norm_forward
 from npswin.ops.linear import linear_backward, linear_forward
 from npswin.types import Array
@@ -12,6 +14,7 @@ from npswin.types import Array
 GROUP_ORDER = ((0, 0), (1, 0), (0, 1), (1, 1))
 
 
+@op(x=Axes("B H W C", any_dtype=True))
 def patch_concat_forward(x: Array) -> tuple[Array, Any]:
     """The channels of each 2×2 group of tokens side by side. Odd sides are padded with zeros, right and bottom.
 
@@ -47,6 +50,12 @@ def patch_concat_backward(dy: Array, cache: Any) -> Array:
     return dx[:, :height, :width]
 
 
+def _check_norm(norm_weight: Array | None, norm_bias: Array | None, **_: Any) -> None:
+    if (norm_weight is None) != (norm_bias is None):
+        raise ValueError("norm_bias, norm_weight: got one of them and None, expected two arrays or None for both")
+
+
+@op(x="B H W C", norm_weight="4*C", norm_bias="4*C", reduction_weight="out 4*C", reduction_bias="out", also=_check_norm)
 def patch_merging_forward(
     x: Array,
     norm_weight: Array | None,

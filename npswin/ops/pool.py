@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from npswin.ops.description import op
 from npswin.types import Array
 
 
+@op(x="B H W C")
 def mean_pool_forward(x: Array) -> tuple[Array, Any]:
     """The mean over the map.
 

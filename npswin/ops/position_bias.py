@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from npswin.ops.arguments import LARGEST_SIDE, Axes, integer
+from npswin.ops.description import op
 from npswin.types import Array
 
 
@@ -30,6 +32,10 @@ def relative_position_index(window_size: int) -> Array:
     return index
 
 
+TABLE_SIZES = {"N": lambda M: M * M, "R": lambda M: (2 * M - 1) ** 2}  # tokens of a window, relative positions
+
+
+@op(table=Axes("R h", "N N"), window_size=integer("M", at_least=1, at_most=LARGEST_SIDE), derived=TABLE_SIZES)
 def position_bias_forward(table: Array, window_size: int) -> tuple[Array, Any]:
     """The bias B of equation 4, out of its table.
 

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from npswin.ops.arguments import pair
+from npswin.ops.description import op
 from npswin.ops.resize import resize_bicubic_backward, resize_bicubic_forward
 from npswin.types import Array
 
 
+@op(x="B H W C", table="1 rows*columns C", grid=pair("rows", "columns"))
 def position_embed_forward(x: Array, table: Array, grid: tuple[int, int]) -> tuple[Array, Any]:
     """y = x + table, the table resampled bicubically where the map is not of its size.
 

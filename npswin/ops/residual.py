@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from npswin.ops.description import op
 from npswin.types import Array
 
 
+@op(shortcut="B ...", branch="B ...", path_scale="B")
 def residual_forward(shortcut: Array, branch: Array, path_scale: Array | None = None) -> tuple[Array, Any]:
     """y = shortcut + s · branch, with one factor s an image.
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from npswin.ops.arguments import pair
+from npswin.ops.description import op
 from npswin.types import Array
 
 KEYS_A = -0.75  # slope of the kernel at distance 1, as in torch.nn.functional.interpolate(mode="bicubic")
@@ -54,6 +56,7 @@ def _along_both_axes(rows: Array, columns: Array, x: Array) -> Array:
     return columns @ y
 
 
+@op(x="... H W C", size=pair())
 def resize_bicubic_forward(x: Array, size: tuple[int, int]) -> tuple[Array, Any]:
     """y = A_y x A_xᵀ for each channel, with the matrices of `bicubic_matrix` for the rows and for the columns.
 

@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from npswin.ops.description import op
 from npswin.types import Array
 
 
+@op(x="... K")
 def softmax_forward(x: Array) -> tuple[Array, Any]:
     """p_j = exp(x_j) / Σ_k exp(x_k).
 

@@ -1,12 +1,18 @@
 """W-MSA and SW-MSA: windows of a map, attention inside each, and back to the map (section 3.2)."""
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+from npswin.checks import check_integer, shown
+from npswin.ops.arguments import LARGEST_SIDE, Axes, Value, check_any_number
 from npswin.ops.attention import attention_backward, attention_forward
+from npswin.ops.description import op
 from npswin.ops.dropout import dropout_backward, dropout_forward
 from npswin.ops.linear import linear_backward, linear_forward
-from npswin.ops.position_bias import position_bias_backward, position_bias_forward
+from npswin.ops.position_bias import TABLE_SIZES, position_bias_backward, position_bias_forward
 from npswin.ops.windows import (
+    check_shift,
+    count_windows,
     shift_mask,
     window_partition_backward,
     window_partition_forward,
@@ -50,6 +56,41 @@ class AttentionWeights(NamedTuple):
     bias_table: Array | None
 
 
+@lru_cache(maxsize=256, typed=True)
+def _checked_spec(num_heads: Any, window_size: Any, shift_size: Any, mask_value: Any) -> AttentionSpec:
+    window_size = check_integer("spec.window_size", window_size, 1, LARGEST_SIDE)
+    shift_size = check_integer("spec.shift_size", shift_size, 0)
+    check_shift(window_size, shift_size, "spec.shift_size")
+    mask_value = check_any_number("spec.mask_value", mask_value)
+    if not mask_value < 0:
+        raise ValueError(f"spec.mask_value: got {mask_value}, expected a negative number or -inf")
+    return AttentionSpec(check_integer("spec.num_heads", num_heads, 1), window_size, shift_size, mask_value)
+
+
+def _check_spec(name: str, value: Any) -> AttentionSpec:
+    if not isinstance(value, AttentionSpec):
+        raise ValueError(f"{name}: got {shown(value)}, expected an AttentionSpec")
+    try:
+        return _checked_spec(*value)
+    except TypeError:  # a field that cannot be a key, such as a list
+        return _checked_spec.__wrapped__(*value)
+
+
+# What describes the arguments of attention, here and in its branch of a block.
+DESCRIBED: dict[str, Any] = {
+    "qkv_weight": "3*h*d C",
+    "qkv_bias": "3*h*d",
+    "proj_weight": "C h*d",
+    "proj_bias": "C",
+    "bias_table": Axes("R h", "R 1", "N N"),
+    "spec": Value(_check_spec, sizes=("h", "M")),
+    "attn_drop_mask": "images*nW h N N",
+    "proj_drop_mask": "images*nW N C",
+    "derived": {**TABLE_SIZES, "nW": lambda H, W, M: count_windows(H, W, M)},
+}
+
+
+@op(x="images H W C", **DESCRIBED)
 def window_attention_forward(
     x: Array,
     qkv_weight: Array,

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from npswin.ops.arguments import LARGEST_SIDE, Axes, integer, pair
+from npswin.ops.description import op
 from npswin.types import Array
 
 
@@ -71,6 +73,18 @@ def _reverse(windows: Array, size: tuple[int, int], window_size: int, shift_size
     return crop_padding(cyclic_shift(padded, -shift_size), size)
 
 
+def check_shift(window_size: int, shift_size: int, name: str = "shift_size") -> None:
+    """Raise a ValueError for a cyclic shift by a whole window or more."""
+    if shift_size >= window_size:
+        raise ValueError(f"{name}: got {shift_size}, expected 0 to {window_size - 1} with window_size={window_size}")
+
+
+@op(
+    x=Axes("B H W C", any_dtype=True),
+    window_size=integer("M", at_least=1, at_most=LARGEST_SIDE),
+    shift_size=integer("shift", at_least=0),
+    also=lambda window_size, shift_size, **_: check_shift(window_size, shift_size),
+)
 def window_partition_forward(x: Array, window_size: int, shift_size: int) -> tuple[Array, Any]:
     """Pad the map to whole windows, shift it cyclically, cut it.
 
@@ -93,6 +107,14 @@ def window_partition_backward(dwindows: Array, cache: Any) -> Array:
     return _reverse(dwindows, size, window_size, shift_size)
 
 
+@op(
+    windows=Axes("B*nW N C", any_dtype=True),
+    size=pair("H", "W"),
+    window_size=integer("M", at_least=1, at_most=LARGEST_SIDE),
+    shift_size=integer("shift", at_least=0),
+    derived={"N": lambda M: M * M, "nW": lambda H, W, M: count_windows(H, W, M)},
+    also=lambda window_size, shift_size, **_: check_shift(window_size, shift_size),
+)
 def window_reverse_forward(
     windows: Array, size: tuple[int, int], window_size: int, shift_size: int
 ) -> tuple[Array, Any]:

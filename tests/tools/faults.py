@@ -24,6 +24,7 @@ def faults(file: str, tests: tuple[str, ...], *rows: tuple[str, str, str]) -> li
 DEFINITIONS = tuple(
     f"tests/{part}" for part in ("ops", "layers", "verify/test_plain_shift.py", "peers", "models", "weights")
 )
+ARGUMENTS = ("tests/backends/test_arguments.py", "tests/backends/cuda/test_arguments.py")
 
 FAULTS = [
     *faults(
@@ -305,6 +306,55 @@ FAULTS = [
             "np.exp(log_p) * targets.sum(axis=-1, keepdims=True) - targets",
             "np.exp(log_p) - targets",
         ),
+    ),
+    *faults(
+        "ops/arguments.py",
+        ARGUMENTS,
+        ("a size that was told is not compared", "        return size == known\n", "        return True\n"),
+        ("a product need not be whole", "if not known or size % known or", "if not known or"),
+        ("axes may be empty", "(size == 0 and unknown != _MAY_BE_EMPTY)", "False"),
+        ("leading axes need not agree", "if sizes.setdefault(_ANY_AXES, middle) != middle:", "if False:"),
+        ("sizes are forgotten", "        self.update(sizes)\n", ""),
+        ("a number without bounds", "if type(value) is float and low <= value <= high else", "if True else"),
+    ),
+    *faults(
+        "ops/description.py",
+        ARGUMENTS,
+        (
+            "a subclass is taken for the array",
+            'attrgetter("__class__", "shape", "dtype")',
+            'attrgetter("shape", "dtype")',
+        ),
+        (
+            "the dtype is not part of the kind",
+            'attrgetter("__class__", "shape", "dtype")',
+            'attrgetter("__class__", "shape")',
+        ),
+        ("sizes are not part of the kind", "for array in arrays], *numbers\n", "for array in arrays]\n"),
+        ("a foreign byte order", "dtype.name if dtype.isnative else dtype.str", "dtype.name"),
+        ("read-only arrays are written to", "and not array.flags.writeable:", "and False:"),
+        ("lists of other lengths", "if len(items) != len(values[first_place]):", "if False:"),
+        ("None for any array", "            if array is None and optional:", "            if array is None:"),
+        ("another device", "    if device != wanted:", "    if False:"),
+    ),
+    *faults(
+        "ops/checked.py",
+        ARGUMENTS,
+        ("the cache of another op", "cache.op != pair or cache.backend", "cache.backend"),
+        ("the cache of another backend", "cache.op != pair or cache.backend != backend:", "cache.op != pair:"),
+        ("a gradient of another shape", " or dy.shape != cache.shape or dy.dtype", " or dy.dtype"),
+        (
+            "a gradient of another dtype",
+            "dy.shape != cache.shape or dy.dtype != cache.dtype:",
+            "dy.shape != cache.shape:",
+        ),
+        (
+            "complex numbers in kernels",
+            "run = definition if check(values, backend) else function",
+            "run = function if check(values, backend) else function",
+        ),
+        ("complex gradients in kernels", '(definition if cache.dtype.kind == "c" else function)', "function"),
+        ("inference ignores dropout masks", "        if not named.keys() <= own:", "        if False:"),
     ),
     *faults(
         "layers/loss.py",

@@ -101,6 +101,9 @@ from npswin.backends.cpu.windows import (
     window_reverse_backward,
     window_reverse_forward,
 )
+from npswin.ops.checked import checked_ops
+
+globals().update(checked_ops("cpu", globals()))  # here they become public: from now on arguments are checked
 
 __all__ = [
     "adamw_update",

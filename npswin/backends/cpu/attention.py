@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npswin import ops
-from npswin.backends.cpu.machine.arrays import checked_flat_dy, flat, flat_or_empty, have_one_float_dtype
+from npswin.backends.cpu.machine.arrays import flat, flat_or_empty
 from npswin.backends.cpu.machine.compilation import inner_function, kernel
 from npswin.backends.cpu.machine.flat_array import fill, view
 from npswin.backends.cpu.machine.memory import pooled_empty
@@ -237,23 +236,8 @@ def _sizes(qkv: Array, num_heads: int) -> _Sizes:
     return _Sizes(tokens, heads, dim, round_up(tokens, vector_lanes(qkv.itemsize)))
 
 
-def _has_kernels_for(
-    qkv: Array, bias: Array | None, mask: Array | None, drop_mask: Array | None, num_heads: int
-) -> bool:
-    """Whether the kernels take these arguments; others are left to the definition, which computes or refuses them."""
-    windows, tokens, _ = qkv.shape
-    return (
-        have_one_float_dtype(qkv, bias, mask, drop_mask)
-        and (bias is None or bias.shape in ((num_heads, tokens, tokens), (1, tokens, tokens)))
-        and (mask is None or (mask.shape[1:] == (tokens, tokens) and len(mask) > 0 and windows % len(mask) == 0))
-        and (drop_mask is None or drop_mask.shape == (windows, num_heads, tokens, tokens))
-    )
-
-
 def attention_probabilities(qkv: Array, bias: Array | None, mask: Array | None, num_heads: int) -> Array:
     """See `npswin.ops.attention_probabilities`."""
-    if not _has_kernels_for(qkv, bias, mask, None, num_heads):
-        return ops.attention_probabilities(qkv, bias, mask, num_heads)
     tokens, heads, dim, row = sizes = _sizes(qkv, num_heads)
     probabilities = pooled_empty((len(qkv), heads, tokens, tokens), qkv.dtype)
     run_parallel(
@@ -267,8 +251,6 @@ def attention_forward(
     qkv: Array, bias: Array | None, mask: Array | None, num_heads: int, drop_mask: Array | None = None
 ) -> tuple[Array, Any]:
     """See `npswin.ops.attention_forward`."""
-    if not _has_kernels_for(qkv, bias, mask, drop_mask, num_heads):
-        return ops.attention_forward(qkv, bias, mask, num_heads, drop_mask)
     tokens, heads, dim, row = sizes = _sizes(qkv, num_heads)
     windows = len(qkv)
     y = pooled_empty((windows, tokens, heads * dim), qkv.dtype)
@@ -291,8 +273,6 @@ def attention_forward(
 
 def attention_backward(dy: Array, cache: Any) -> tuple[Array, Array | None]:
     """See `npswin.ops.attention_backward`."""
-    if not isinstance(cache, _Cache):
-        return ops.attention_backward(dy, cache)
     tokens, heads, dim, row = cache.sizes
     windows = len(dy)
     bias_shape = cache.bias_shape or (0,)
@@ -301,7 +281,7 @@ def attention_backward(dy: Array, cache: Any) -> tuple[Array, Array | None]:
     dbias = pooled_empty((part_count(windows * heads, threads), *bias_shape), dy.dtype)
     run_parallel(
         *(_backward, windows * heads, (dim + tokens) * row + tokens * tokens, dy.dtype),
-        *(checked_flat_dy(dy, cache.qkv.size // 3, cache.qkv.dtype), cache.qkv, cache.drop_mask),
+        *(flat(dy), cache.qkv, cache.drop_mask),
         *(cache.sizes, cache.probabilities, dqkv.reshape(-1), dbias.reshape(-1), math.prod(bias_shape)),
         threads=threads,
     )

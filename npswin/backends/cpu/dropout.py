@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from npswin import ops
-from npswin.backends.cpu.machine.arrays import BLOCK, block_count, flat, have_one_float_dtype
+from npswin.backends.cpu.machine.arrays import BLOCK, block_count, flat
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.flat_array import view
 from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.threads import run_parallel
+from npswin.ops import dropout as definition
 from npswin.types import Array
 
 
@@ -33,9 +33,9 @@ def _draw(
 
 def draw_mask(rng: np.random.Generator, shape: tuple[int, ...], rate: float, dtype: Any) -> Array:
     """See `npswin.ops.draw_mask`; the generator's numbers are NumPy's, one after the other."""
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        return definition.draw_mask(rng, shape, rate, dtype)
     mask = pooled_empty(shape, dtype)
-    if not have_one_float_dtype(mask):
-        return ops.draw_mask(rng, shape, rate, dtype)
     uniform, keep_probability, number = rng.random(shape), 1 - rate, mask.dtype.type
     run_parallel(
         *(_draw, block_count(mask), 0, mask.dtype),
@@ -57,8 +57,6 @@ def _multiplied(x: Array, mask: Array | None) -> Array:
     """x · mask, or x itself where there is no mask."""
     if mask is None:
         return x
-    if x.shape != mask.shape or not have_one_float_dtype(x, mask):
-        return x * mask
     y = pooled_empty(x.shape, x.dtype)
     run_parallel(_multiply, block_count(x), 0, x.dtype, flat(x), flat(mask), y.reshape(-1))
     return y

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.backends.cpu.machine.arrays import check_dtypes, checked_flat_dy, flat, flat_norm_parameters
+from npswin.backends.cpu.machine.arrays import flat
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.flat_array import fill, view
 from npswin.backends.cpu.machine.memory import pooled_empty
@@ -89,15 +89,13 @@ def _backward(
 
 def layer_norm_forward(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> tuple[Array, Any]:
     """See `npswin.ops.layer_norm_forward`."""
-    check_dtypes(x, weight, bias)
     y, channels = pooled_empty(x.shape, x.dtype), x.shape[-1]
-    weight, bias = flat_norm_parameters((weight, bias), channels, x)
-    shape, x = x.shape, flat(x)
+    shape, x, weight = x.shape, flat(x), flat(weight)
     tokens = x.size // channels
     stats = pooled_empty(2 * tokens, x.dtype)
     run_parallel(
         *(_forward, -(-tokens // BLOCK), 0, x.dtype),
-        *(x, y.reshape(-1), channels, weight, bias, float(eps), stats),
+        *(x, y.reshape(-1), channels, weight, flat(bias), eps, stats),
     )
     return y, (x, shape, weight, stats)
 
@@ -105,7 +103,7 @@ def layer_norm_forward(x: Array, weight: Array, bias: Array, eps: float = 1e-5) 
 def layer_norm_backward(dy: Array, cache: Any) -> tuple[Array, Array, Array]:
     """See `npswin.ops.layer_norm_backward`."""
     x, shape, weight, stats = cache
-    dx, channels, dy = pooled_empty(shape, x.dtype), shape[-1], checked_flat_dy(dy, x.size, x.dtype)
+    dx, channels, dy = pooled_empty(shape, x.dtype), shape[-1], flat(dy)
     blocks = -(-x.size // channels // BLOCK)
     threads = thread_count()
     sums = pooled_empty((part_count(blocks, threads), 2, channels), x.dtype)

@@ -3,8 +3,6 @@
 import math
 from typing import Any
 
-import numpy as np
-
 from npswin.backends.cpu.machine.arrays import flat
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.flat_array import view
@@ -63,9 +61,7 @@ def _backward(
 def cross_entropy_forward(logits: Array, targets: Array) -> tuple[Any, Any]:
     """See `npswin.ops.cross_entropy_forward`."""
     log_p, losses = pooled_empty(logits.shape, logits.dtype), pooled_empty(len(logits), logits.dtype)
-    if targets.shape != logits.shape:
-        raise ValueError(f"targets: got shape {targets.shape}, expected that of the logits, {logits.shape}")
-    targets = flat(np.asarray(targets, logits.dtype))
+    targets = flat(targets)
     run_parallel(
         *(_forward, len(logits), 0, logits.dtype),
         *(flat(logits), targets, log_p.reshape(-1), losses),

@@ -6,22 +6,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npswin import ops
 from npswin.backends.cpu.machine.array_list import PIECE, addresses_of, pieces
-from npswin.backends.cpu.machine.arrays import flat, have_one_float_dtype
+from npswin.backends.cpu.machine.arrays import flat
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.flat_array import elements_at, view
 from npswin.backends.cpu.machine.threads import run_parallel
+from npswin.ops import optimizer as definition
 from npswin.types import Array
 
 
-def _in_place(updated: Sequence[Array], read: Sequence[Array]) -> bool:
-    """Whether a kernel may take these: the first ones can be written to as flat arrays, all have one shape and dtype.
-
-    Others are left to the definition in `npswin.ops`, which computes or refuses them.
-    """
-    kinds = {(array.shape, array.dtype) for array in (*updated, *read)}
-    return len(kinds) == 1 and have_one_float_dtype(*updated) and all(array.flags.carray for array in updated)
+def _in_place(*updated: Sequence[Array]) -> bool:
+    """Whether a kernel can write to these arrays as flat ones of one dtype; others are left to the definition."""
+    dtypes = {array.dtype for array in updated[0]}
+    return len(dtypes) == 1 and all(array.flags.carray for arrays in updated for array in arrays)
 
 
 class _AdamWFactors(NamedTuple):
@@ -106,10 +103,10 @@ def adamw_update_all(
     """See `npswin.ops.adamw_update_all`."""
     if not math.isfinite(grad_scale):
         return None
-    columns = params, ms, vs, grads, weight_decays
-    alike = len({len(column) for column in columns}) == 1 and have_one_float_dtype(*params)
-    if not alike or not all(_in_place((param, m, v), (grad,)) for param, m, v, grad, _ in zip(*columns, strict=True)):
-        return ops.adamw_update_all(params, grads, ms, vs, lr, beta1, beta2, eps, weight_decays, step, grad_scale)
+    if not _in_place(params, ms, vs):
+        return definition.adamw_update_all(
+            params, grads, ms, vs, lr, beta1, beta2, eps, weight_decays, step, grad_scale
+        )
     dtype = params[0].dtype
     step_size, root_scale = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
     factors = 1 - beta1, beta2, 1 - beta2, step_size, root_scale, eps, grad_scale
@@ -145,8 +142,8 @@ def _sgd(
 
 def sgd_update(param: Array, grad: Array, velocity: Array, lr: float, momentum: float, weight_decay: float) -> None:
     """See `npswin.ops.sgd_update`."""
-    if not _in_place((param, velocity), (grad,)):
-        return ops.sgd_update(param, grad, velocity, lr, momentum, weight_decay)
+    if not _in_place([param], [velocity]):
+        return definition.sgd_update(param, grad, velocity, lr, momentum, weight_decay)
     factors = tuple(map(param.dtype.type, (lr, momentum, weight_decay)))
     arrays = param.reshape(-1), flat(grad), velocity.reshape(-1)
     run_parallel(_sgd, -(-param.size // PIECE), 0, param.dtype, *arrays, factors)
@@ -197,9 +194,8 @@ def ema_update(average: Array, param: Array, decay: float) -> None:
 
 def ema_update_all(averages: Sequence[Array], params: Sequence[Array], decay: float) -> None:
     """See `npswin.ops.ema_update_all`."""
-    pairs = list(zip(averages, params, strict=True))
-    if not have_one_float_dtype(*params) or not all(_in_place((average,), (param,)) for average, param in pairs):
-        return ops.ema_update_all(averages, params, decay)
+    if not _in_place(averages):
+        return definition.ema_update_all(averages, params, decay)
     dtype, read = params[0].dtype, [flat(param) for param in params]
     work, tensors = pieces(tuple(param.size for param in params)), addresses_of([*averages, *read])
     args = work, tensors, len(params), np.empty(0, dtype), dtype.type(1 - decay)

@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from npswin import ops
-from npswin.backends.cpu.fused.gathered_linear import GatheredLinearCall, check_weight
+from npswin.backends.cpu.fused.gathered_linear import GatheredLinearCall
 from npswin.backends.cpu.tile.token_moves import gather_tokens, inverse_table
-from npswin.ops.patch_merging import GROUP_ORDER
+from npswin.ops import patch_merging as definition
 from npswin.types import Array
 
 
@@ -16,7 +15,7 @@ from npswin.types import Array
 def _concat_tables(height: int, width: int) -> tuple[Array, Array]:
     """From the map (H·W) to its groups (⌈H/2⌉·⌈W/2⌉·4), and back."""
     numbers = np.arange(1, height * width + 1).reshape(1, height, width, 1)
-    table = ops.patch_concat_forward(numbers)[0].reshape(-1) - 1
+    table = definition.patch_concat_forward(numbers)[0].reshape(-1) - 1
     return table, inverse_table(table, height * width)
 
 
@@ -38,7 +37,7 @@ def patch_concat_backward(dy: Array, cache: Any) -> Array:
 def _group_offsets(height: int, width: int, channels: int) -> Array:
     """(tokens, 4): where each group's four tokens are in a map (H, W, C), or −1 in the padding."""
     rows, columns = -(-height // 2), -(-width // 2)
-    within = np.array(GROUP_ORDER)
+    within = np.array(definition.GROUP_ORDER)
     y = 2 * np.arange(rows)[:, None, None] + within[:, 0]
     x = 2 * np.arange(columns)[None, :, None] + within[:, 1]
     offsets = (y * width + x) * channels
@@ -49,10 +48,9 @@ def _forward(
     x: Array, norm_weight: Array | None, norm_bias: Array | None, weight: Array, bias: Array | None, for_backward: bool
 ) -> tuple[Array, Any]:
     batch, height, width, channels = x.shape
-    check_weight(weight, (4 * channels,))
     norm = None if norm_weight is None or norm_bias is None else (norm_weight, norm_bias)
     call = GatheredLinearCall(x, batch, _group_offsets(height, width, channels), weight, bias, norm)
-    return call.forward(for_backward).reshape(batch, -(-height // 2), -(-width // 2), -1), call
+    return call.forward(for_backward).reshape(batch, -(-height // 2), -(-width // 2), len(weight)), call
 
 
 def patch_merging(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from npswin.backends.cpu.machine.arrays import check_dtypes, checked_flat_dy, flat
+from npswin.backends.cpu.machine.arrays import flat
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.flat_array import fill, view
 from npswin.backends.cpu.machine.memory import pooled_empty
@@ -39,7 +39,6 @@ def _backward(
 
 def mean_pool_forward(x: Array) -> tuple[Array, Any]:
     """See `npswin.ops.mean_pool_forward`."""
-    check_dtypes(x)
     batch, height, width, channels = x.shape
     y = pooled_empty((batch, channels), x.dtype)
     run_parallel(_forward, batch, 0, x.dtype, flat(x), y.reshape(-1), height * width, channels)
@@ -48,8 +47,7 @@ def mean_pool_forward(x: Array) -> tuple[Array, Any]:
 
 def mean_pool_backward(dy: Array, cache: Any) -> Array:
     """See `npswin.ops.mean_pool_backward`."""
-    check_dtypes(dy)
     batch, height, width, channels = cache
-    dx, dy = pooled_empty(cache, dy.dtype), checked_flat_dy(dy, batch * channels, dy.dtype)
-    run_parallel(_backward, batch, 0, dy.dtype, dy, dx.reshape(-1), height * width, channels)
+    dx = pooled_empty(cache, dy.dtype)
+    run_parallel(_backward, batch, 0, dy.dtype, flat(dy), dx.reshape(-1), height * width, channels)
     return dx

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from npswin import ops
-from npswin.backends.cpu.machine.arrays import checked_flat_dy, flat, have_one_float_dtype
+from npswin.backends.cpu.machine.arrays import flat
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.flat_array import view
 from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.threads import run_parallel
-from npswin.ops.position_bias import relative_position_index
+from npswin.ops import position_bias as definition
 from npswin.types import Array
 
 
@@ -34,11 +33,9 @@ def _add_to_table(first: int, stop: int, part: int, scratch: Array, dbias: Array
 
 def position_bias_forward(table: Array, window_size: int) -> tuple[Array, Any]:
     """See `npswin.ops.position_bias_forward`; a table of all pairs is the bias as it is."""
-    if table.shape == (window_size**2, window_size**2) or not have_one_float_dtype(table):
-        return ops.position_bias_forward(table, window_size)
-    index, rows = relative_position_index(window_size), (2 * window_size - 1) ** 2
-    if len(table) != rows:
-        raise ValueError(f"bias table: got shape {table.shape}, expected {rows} rows, windows being {window_size}²")
+    if table.shape == (window_size**2, window_size**2):
+        return definition.position_bias_forward(table, window_size)
+    index = definition.relative_position_index(window_size)
     bias = pooled_empty((table.shape[1], *index.shape), table.dtype)
     run_parallel(_read_table, len(bias), 0, table.dtype, flat(table), flat(index), bias.reshape(-1))
     return bias, (index, table)
@@ -47,9 +44,8 @@ def position_bias_forward(table: Array, window_size: int) -> tuple[Array, Any]:
 def position_bias_backward(dbias: Array, cache: Any) -> Array:
     """See `npswin.ops.position_bias_backward`."""
     index, table = cache
-    if index is None or not have_one_float_dtype(dbias, table):
-        return ops.position_bias_backward(dbias, cache)
-    heads = table.shape[1]
-    dbias, dtable = checked_flat_dy(dbias, heads * index.size, table.dtype), pooled_empty(table.shape, table.dtype)
-    run_parallel(_add_to_table, heads, 0, table.dtype, dbias, flat(index), dtable.reshape(-1))
+    if index is None:
+        return definition.position_bias_backward(dbias, cache)
+    heads, dtable = table.shape[1], pooled_empty(table.shape, table.dtype)
+    run_parallel(_add_to_table, heads, 0, table.dtype, flat(dbias), flat(index), dtable.reshape(-1))
     return dtable

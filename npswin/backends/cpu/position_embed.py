@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from npswin import ops
-from npswin.backends.cpu.machine.arrays import flat, have_one_float_dtype
+from npswin.backends.cpu.machine.arrays import flat
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.flat_array import fill, view
 from npswin.backends.cpu.machine.memory import pooled_empty
@@ -39,13 +38,9 @@ def _sum_images(first: int, stop: int, part: int, scratch: Array, dy: Array, dem
 
 def position_embed_forward(x: Array, table: Array, grid: tuple[int, int]) -> tuple[Array, Any]:
     """See `npswin.ops.position_embed_forward`."""
-    if not have_one_float_dtype(x, table):
-        return ops.position_embed_forward(x, table, grid)
     embedding, resize_cache = table.reshape(1, *grid, -1), None
     if x.shape[1:3] != grid:
         embedding, resize_cache = resize_bicubic_forward(embedding, x.shape[1:3])
-    if embedding.shape[1:] != x.shape[1:]:
-        raise ValueError(f"table: got shape {table.shape}, expected {x.shape[3]} channels")
     y = pooled_empty(x.shape, x.dtype)
     run_parallel(_add_embedding, -(-embedding.size // BLOCK), 0, x.dtype, flat(x), flat(embedding), y.reshape(-1))
     return y, (table.shape, resize_cache)
@@ -53,8 +48,6 @@ def position_embed_forward(x: Array, table: Array, grid: tuple[int, int]) -> tup
 
 def position_embed_backward(dy: Array, cache: Any) -> tuple[Array, Array]:
     """See `npswin.ops.position_embed_backward`."""
-    if not have_one_float_dtype(dy):
-        return ops.position_embed_backward(dy, cache)
     table_shape, resize_cache = cache
     dembedding = pooled_empty((1, *dy.shape[1:]), dy.dtype)
     run_parallel(_sum_images, -(-dembedding.size // BLOCK), 0, dy.dtype, flat(dy), dembedding.reshape(-1))

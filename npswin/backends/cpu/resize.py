@@ -6,8 +6,7 @@ The matrices are mostly zeros, but are multiplied whole, as in the definition, s
 import math
 from typing import Any, NamedTuple
 
-from npswin import ops
-from npswin.backends.cpu.machine.arrays import flat, have_one_float_dtype
+from npswin.backends.cpu.machine.arrays import flat
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.processor import TILE_ROWS
@@ -69,8 +68,6 @@ def _along_both_axes(rows: Array, columns: Array, x: Array) -> Array:
 
 def resize_bicubic_forward(x: Array, size: tuple[int, int]) -> tuple[Array, Any]:
     """See `npswin.ops.resize_bicubic_forward`."""
-    if not have_one_float_dtype(x):
-        return ops.resize_bicubic_forward(x, size)
     height, width = x.shape[-3:-1]
     rows, columns = bicubic_matrix(size[0], height), bicubic_matrix(size[1], width)
     return _along_both_axes(rows, columns, x), (rows, columns)
@@ -78,7 +75,5 @@ def resize_bicubic_forward(x: Array, size: tuple[int, int]) -> tuple[Array, Any]
 
 def resize_bicubic_backward(dy: Array, cache: Any) -> Array:
     """See `npswin.ops.resize_bicubic_backward`."""
-    if not have_one_float_dtype(dy):
-        return ops.resize_bicubic_backward(dy, cache)
     rows, columns = cache
     return _along_both_axes(rows.T, columns.T, dy)

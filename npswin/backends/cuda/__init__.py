@@ -92,6 +92,9 @@ from npswin.backends.cuda.window_attention import (
 from npswin.backends.cuda.windows import (
     shift_mask,
 )
+from npswin.ops.checked import checked_ops
+
+globals().update(checked_ops("cuda", globals()))  # here they become public: from now on arguments are checked
 
 __all__ = [
     "adamw_update",

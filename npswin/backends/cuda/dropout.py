@@ -3,11 +3,14 @@
 from typing import Any
 
 from npswin.backends.cuda.runtime.launch import blocks, launch, sum_dtype
-from npswin.devices import cupy
+from npswin.checks import shown
+from npswin.devices import cupy, on_gpu
 
 
 def draw_mask(rng: Any, shape: tuple[int, ...], rate: float, dtype: Any) -> Any:
     """See `npswin.ops.draw_mask`; the generator is CuPy's, and so are its numbers."""
+    if not on_gpu(rng):
+        raise ValueError(f"rng: got {shown(rng)}, expected a generator of CuPy")
     mask, uniform = cupy().empty(shape, dtype), rng.random(shape, dtype=sum_dtype(dtype))
     launch("elementwise", "draw_mask", dtype, blocks(mask.size), (uniform, mask, mask.size, 1 - rate))
     return mask
@@ -16,8 +19,6 @@ def draw_mask(rng: Any, shape: tuple[int, ...], rate: float, dtype: Any) -> Any:
 def multiply_repeated(x: Any, factor: Any, repeat: int) -> Any:
     """x · factor, with one factor for each `repeat` numbers of x."""
     y = cupy().empty(x.shape, x.dtype)
-    if factor.size * repeat != x.size:
-        raise ValueError(f"got a factor of shape {factor.shape} for an array of {x.shape}")
     launch("elementwise", "multiply", x.dtype, blocks(x.size), (x, factor, y, x.size, repeat))
     return y
 

@@ -33,15 +33,13 @@ def _places(*columns: Sequence[Any]) -> Any:
     """The addresses of all arrays, a column after the other.
 
     Raises:
-        ValueError: arrays that belong together are of different shapes or dtypes, or one is not contiguous.
+        ValueError: arrays of several dtypes, or one that is not contiguous.
     """
-    for arrays in zip(*columns, strict=True):
-        kinds = {(array.shape, array.dtype) for array in arrays}
-        alike = kinds == {(arrays[0].shape, columns[0][0].dtype)}
-        if not alike or not all(array.flags.c_contiguous for array in arrays):
-            wanted = "one shape, and one dtype for all, contiguous"
-            raise ValueError(f"got arrays of {sorted(map(str, kinds))}, expected {wanted}")
-    return constant(_row, tuple(array.data.ptr for arrays in columns for array in arrays), "uint64")
+    arrays = [array for column in columns for array in column]
+    dtypes = sorted({array.dtype.name for array in arrays})
+    if len(dtypes) > 1 or not all(array.flags.c_contiguous for array in arrays):
+        raise ValueError(f"got arrays of {' and '.join(dtypes)}, expected contiguous ones of one dtype")
+    return constant(_row, tuple(array.data.ptr for array in arrays), "uint64")
 
 
 def adamw_update_all(
@@ -58,6 +56,8 @@ def adamw_update_all(
     grad_scale: Any = 1.0,
 ) -> None:
     """See `npswin.ops.adamw_update_all`."""
+    if not params:
+        return
     dtype = params[0].dtype
     args = (
         *(_places(params, grads, ms, vs), _starts(params), constant(_row, tuple(weight_decays), dtype.name)),
@@ -92,6 +92,8 @@ def sgd_update_all(
     grad_scale: Any = 1.0,
 ) -> None:
     """See `npswin.ops.sgd_update_all`."""
+    if not params:
+        return
     dtype = params[0].dtype
     args = (
         *(_places(params, grads, velocities), _starts(params), constant(_row, tuple(weight_decays), dtype.name)),
@@ -107,6 +109,8 @@ def sgd_update(param: Any, grad: Any, velocity: Any, lr: float, momentum: float,
 
 def ema_update_all(averages: Sequence[Any], params: Sequence[Any], decay: Any) -> None:
     """See `npswin.ops.ema_update_all`."""
+    if not params:
+        return
     dtype = params[0].dtype
     args = _places(averages, params), _starts(params), len(params), _number(decay, dtype)
     launch("optimizer", "ema", dtype, blocks(sum(param.size for param in params)), args)

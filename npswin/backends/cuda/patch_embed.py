@@ -3,7 +3,7 @@
 from typing import Any
 
 from npswin.backends.cuda.linear import linear_backward, linear_forward
-from npswin.backends.cuda.runtime.launch import blocks, check_array_shape, launch
+from npswin.backends.cuda.runtime.launch import blocks, launch
 from npswin.devices import cupy
 
 
@@ -11,7 +11,6 @@ def patch_embed_forward(images: Any, weight: Any, bias: Any) -> tuple[Any, Any]:
     """See `npswin.ops.patch_embed_forward`."""
     batch, channels, height, width = images.shape
     patch = weight.shape[-1]
-    check_array_shape("weight", weight, (len(weight), channels, patch, patch))
     down, across = -(-height // patch), -(-width // patch)
     rows = cupy().empty((batch, down, across, channels * patch * patch), images.dtype)
     sizes = channels, height, width, patch, down, across

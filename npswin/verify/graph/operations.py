@@ -7,30 +7,18 @@ from typing import Any
 import numpy as np
 
 from npswin.data.mixing import one_hot
-from npswin.ops import (
-    cross_entropy_backward,
-    cross_entropy_forward,
-    gelu_backward,
-    gelu_forward,
-    layer_norm_backward,
-    layer_norm_forward,
-    linear_backward,
-    linear_forward,
-    mean_pool_backward,
-    mean_pool_forward,
-    patch_embed_backward,
-    patch_embed_forward,
-    position_bias_backward,
-    position_bias_forward,
-    position_embed_backward,
-    position_embed_forward,
-    residual_backward,
-    residual_forward,
-    softmax_backward,
-    softmax_forward,
-)
 from npswin.ops.attention import merge_heads, split_heads, unmerge_heads
+from npswin.ops.gelu import gelu_backward, gelu_forward
+from npswin.ops.layer_norm import layer_norm_backward, layer_norm_forward
+from npswin.ops.linear import linear_backward, linear_forward
+from npswin.ops.loss import cross_entropy_backward, cross_entropy_forward
+from npswin.ops.patch_embed import patch_embed_backward, patch_embed_forward
 from npswin.ops.patch_merging import patch_concat_backward, patch_concat_forward
+from npswin.ops.pool import mean_pool_backward, mean_pool_forward
+from npswin.ops.position_bias import position_bias_backward, position_bias_forward
+from npswin.ops.position_embed import position_embed_backward, position_embed_forward
+from npswin.ops.residual import residual_backward, residual_forward
+from npswin.ops.softmax import softmax_backward, softmax_forward
 from npswin.ops.windows import crop_padding, cut_windows, cyclic_shift, join_windows, pad_to_windows, shift_mask
 from npswin.types import Array
 from npswin.verify.graph.node import Operation, Shape

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npswin.ops import residual_backward, residual_forward
+from npswin.ops.residual import residual_backward, residual_forward
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Operation, Run
 from npswin.verify.mistakes.mistake import (

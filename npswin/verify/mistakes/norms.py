@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.ops import layer_norm_backward, layer_norm_forward
+from npswin.ops.layer_norm import layer_norm_backward, layer_norm_forward
 from npswin.types import Array
 from npswin.verify.graph import Graph, Node, Operation
 from npswin.verify.mistakes.mistake import (

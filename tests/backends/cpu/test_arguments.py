@@ -19,8 +19,6 @@ COMPUTED = [op for op in COMPUTED if op in IMPLEMENTED]
 WITH_PARAMETERS = sorted(
     ({*COMPUTED, "cross_entropy"} & set(IMPLEMENTED)) - {"attention", "gelu", "mean_pool", "softmax"}
 )
-CHECKED_DTYPES = ["attention_branch", "layer_norm", "linear", "mlp", "patch_embed", "patch_merging"]
-ELEMENTWISE = ["gelu", "mean_pool", "softmax"]
 
 
 @pytest.mark.parametrize("op", COMPUTED)
@@ -31,7 +29,7 @@ def test_a_gradient_of_another_size_is_refused(op, data):
     y, cache = getattr(cpu, f"{op}_forward")(
         *(arguments(value, np.float32) for value in case.args), **arguments(case.kwargs, np.float32)
     )
-    with pytest.raises(ValueError):  # noqa: PT011 - in some ops NumPy raises it
+    with pytest.raises(ValueError, match=r"^d\w+: got float32 of shape"):
         getattr(cpu, f"{op}_backward")(np.ones((*y.shape, 2), np.float32), cache)
 
 
@@ -44,26 +42,13 @@ def test_a_parameter_that_is_too_short_is_refused(op, data):
     short = data.draw(st.sampled_from([place for place, arg in enumerate(args) if place and arg is not None]))
     is_table = "attention" in op and short == len(args) - 1
     args[short] = args[short][:-1] if is_table else args[short][..., :-1]
-    with pytest.raises(ValueError, match=r"expected|fit"):
+    with pytest.raises(ValueError, match=r"^\w+: got shape .*, expected"):
         getattr(cpu, f"{op}_forward")(*args, **arguments(case.kwargs, np.float32))
-
-
-@pytest.mark.parametrize("op", sorted(set(CHECKED_DTYPES) & set(IMPLEMENTED)))
-@settings(max_examples=5)
-@given(st.data(), st.sampled_from([(np.float64, np.float32), (np.float32, np.float64), (np.float16, np.float16)]))
-def test_dtypes_that_kernels_do_not_support_are_refused(op, data, dtypes):
-    case = OPS[op](data.draw, False)
-    x, *parameters = case.args
-    args = [x.astype(dtypes[0]), *(arguments(value, dtypes[1]) for value in parameters)]
-    case.kwargs.pop("attn_drop_mask", None), case.kwargs.pop("proj_drop_mask", None)
-    if any(isinstance(value, np.ndarray) for value in parameters) or dtypes[0] == np.float16:
-        with pytest.raises(ValueError, match="expected all in float32"):
-            getattr(cpu, f"{op}_forward")(*args, **arguments(case.kwargs, dtypes[1]))
 
 
 @pytest.mark.parametrize("place", ["bias", "mask", "drop_mask"])
 @given(st.data())
-def test_attention_broadcasts_as_the_definition_does(place, data):
+def test_attention_takes_what_the_definition_takes(place, data):
     windows, heads, tokens, dim = (data.draw(st.integers(1, 4)) for _ in range(4))
     rng = np.random.default_rng(0)
     shape = {
@@ -80,11 +65,11 @@ def test_attention_broadcasts_as_the_definition_does(place, data):
         try:
             y, cache = module.attention_forward(qkv, num_heads=heads, **args)
             return [y, *module.attention_backward(np.ones_like(y), cache)]
-        except (ValueError, IndexError) as error:
-            return type(error)
+        except ValueError as error:
+            return str(error)
 
     found, wanted = outcome(cpu), outcome(ops)
-    if isinstance(wanted, type):
+    if isinstance(wanted, str):
         assert found == wanted
     else:
         for one, exact in zip(found, wanted, strict=True):
@@ -96,7 +81,7 @@ def test_attention_broadcasts_as_the_definition_does(place, data):
 def test_a_gradient_of_another_dtype_is_refused():
     block = SwinTransformerBlock(8, 2, 2, np.random.default_rng(0))
     y, cache = block.forward(np.ones((1, 4, 4, 8), np.float32))
-    with pytest.raises(ValueError, match="dy: got 128 elements of float64, expected 128 of float32"):
+    with pytest.raises(ValueError, match=r"dy: got float64 of shape .*, expected float32"):
         block.backward(np.ones(y.shape), cache)
 
 
@@ -114,50 +99,3 @@ def test_attention_probabilities_refuse_maps_of_another_width():
     layer = WindowAttention(8, 2, 2, np.random.default_rng(0))
     with pytest.raises(ValueError, match="8"):
         layer.probabilities(np.ones((1, 4, 4, 7), np.float32))
-
-
-@pytest.mark.parametrize("place", range(4))
-def test_adamw_update_all_refuses_arrays_of_different_sizes(place):
-    columns = [[np.ones(6, np.float32)] for _ in range(4)]
-    columns[place] = [np.ones(5, np.float32)]
-    with pytest.raises(ValueError):  # noqa: PT011 - raised by NumPy
-        cpu.adamw_update_all(*columns, 0.1, 0.9, 0.999, 1e-8, [0.0], 1)
-
-
-def test_adamw_update_all_refuses_lists_of_different_lengths():
-    two, one = ([np.ones(3, np.float32) for _ in range(count)] for count in (2, 1))
-    with pytest.raises(ValueError, match="zip"):
-        cpu.adamw_update_all(two, one, two, two, 0.1, 0.9, 0.999, 1e-8, [0.0, 0.0], 1)
-
-
-def test_adamw_update_all_refuses_read_only_arrays():
-    param, *others = ([np.ones(3, np.float32)] for _ in range(4))
-    param[0].flags.writeable = False
-    with pytest.raises(ValueError, match="read-only"):
-        cpu.adamw_update_all(param, *others, 0.1, 0.9, 0.999, 1e-8, [0.0], 1)
-    assert (param[0] == 1).all()
-
-
-@pytest.mark.parametrize("dtype", ["int32", "int64", "bool", "float16", "complex64", ">f4", ">f8"])
-@pytest.mark.parametrize("op", sorted({*ELEMENTWISE, "layer_norm"} & set(IMPLEMENTED)))
-def test_other_dtypes_are_refused(op, dtype):
-    def call(dtype):
-        parameters = (np.ones(4, dtype), np.ones(4, dtype)) if op == "layer_norm" else ()
-        getattr(cpu, f"{op}_forward")(np.ones((1, 2, 2, 4), dtype), *parameters)
-
-    call("float32")
-    with pytest.raises(ValueError, match="expected all in float32 or all in float64"):
-        call(dtype)
-
-
-def test_a_gradient_of_softmax_has_the_shape_of_its_result():
-    _, cache = cpu.softmax_forward(np.ones((2, 6), np.float32))
-    with pytest.raises(ValueError, match=r"dy: got shape \(3, 4\), expected that of y, \(2, 6\)"):
-        cpu.softmax_backward(np.ones((3, 4), np.float32), cache)
-
-
-@pytest.mark.parametrize("shape", [(64, 4, 4), (4, 4, 4), (1, 4, 4), (2, 4, 5)])
-def test_a_gradient_of_a_bias_has_the_shape_of_the_bias(shape):
-    _, cache = cpu.position_bias_forward(np.ones((9, 2), np.float32), 2)
-    with pytest.raises(ValueError, match=r"dy: got .* elements of float32, expected 32 of float32"):
-        cpu.position_bias_backward(np.ones(shape, np.float32), cache)

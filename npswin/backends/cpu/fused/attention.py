@@ -31,8 +31,6 @@ from npswin.backends.cpu.fused.attention_head import (
 )
 from npswin.backends.cpu.fused.attention_plan import AttentionSizes, plan_attention
 from npswin.backends.cpu.machine.arrays import (
-    check_dtypes,
-    checked_flat_dy,
     flat,
     flat_norm_parameters,
     flat_or_empty,
@@ -319,9 +317,6 @@ class AttentionCall:
         spec: heads, windows, shift and mask.
         path_scale: (B,) drop path's factors, or None.
         for_backward: whether to save what `backward` needs.
-
-    Raises:
-        ValueError: shapes or dtypes that do not fit.
     """
 
     def __init__(
@@ -333,12 +328,11 @@ class AttentionCall:
         path_scale: Array | None = None,
         for_backward: bool = False,
     ) -> None:
-        check_dtypes(x, *(norm or ()), *weights, path_scale)
         qkv_weight, qkv_bias, proj_weight, proj_bias, table = weights
         self.x, self.shape, self.has_norm, self.for_backward = flat(x), x.shape, norm is not None, for_backward
         self.has_qkv_bias, self.has_proj_bias, self.bias_table = qkv_bias is not None, proj_bias is not None, table
         self.plan = plan_attention(
-            *(x.shape, qkv_weight.shape, proj_weight.shape, None if table is None else table.shape),
+            *(x.shape, proj_weight.shape, None if table is None else table.shape),
             *(spec, x.dtype, thread_count(), for_backward),
         )
         channels, none = x.shape[3], flat_or_empty(None, x)
@@ -349,7 +343,7 @@ class AttentionCall:
             column = np.empty(table.size // layout.heads, x.dtype)
             expand_bias_table(flat(table), self.plan.bias_table_rows, self.plan.root_dim, layout, column, bias)
         self.weights = _Weights(
-            *flat_norm_parameters(norm, channels, x),
+            *flat_norm_parameters(norm, x),
             flat(qkv_weight),
             flat_or_full(qkv_bias, len(qkv_weight), x),
             flat(proj_weight),
@@ -387,7 +381,7 @@ class AttentionCall:
         windows, sizes, tiles = self.plan.windows, self.plan.sizes, self.plan.tiles
         channels, dim, tile, dtype = sizes.channels, sizes.head.dim, windows.tile, self.x.dtype
         inner_dim = sizes.heads * dim
-        dy = checked_flat_dy(dy, self.x.size, dtype)
+        dy = flat(dy)
         maps = self._maps(dy)
         tokens = windows.windows_per_tile * windows.tokens
         threads = thread_count()

@@ -14,8 +14,6 @@ from typing import NamedTuple
 import numpy as np
 
 from npswin.backends.cpu.machine.arrays import (
-    check_dtypes,
-    checked_flat_dy,
     flat,
     flat_norm_parameters,
     flat_or_empty,
@@ -243,13 +241,12 @@ class GatheredLinearCall:
         bias: Array | None,
         norm: tuple[Array, Array] | None = None,
     ) -> None:
-        check_dtypes(x, weight, bias, *(norm or ()))
         self.x, self.shape = flat(x), x.shape
         self.has_bias, self.has_norm = bias is not None, norm is not None
         per_image, pieces = table.shape
         tokens, outputs, inputs = images * per_image, len(weight), weight[0].size
         self.weight_shape = weight.shape
-        self.weights = _Weights(*flat_norm_parameters(norm, inputs, x), flat(weight), flat_or_full(bias, outputs, x))
+        self.weights = _Weights(*flat_norm_parameters(norm, x), flat(weight), flat_or_full(bias, outputs, x))
         tile = tokens_per_tile(max(inputs, outputs), x.itemsize, tokens, thread_count())
         self.tiles = -(-tokens // tile)
         self.pieces = _Pieces(flat(table), pieces, x.size // max(1, images), tokens, inputs, outputs, tile)
@@ -271,13 +268,15 @@ class GatheredLinearCall:
         """dx, dweight, dbias, dnorm_weight, dnorm_bias."""
         p, dtype = self.pieces, self.x.dtype
         inputs, outputs, tile = p.inputs, p.outputs, p.tile
-        dy = checked_flat_dy(dy, p.tokens * outputs, dtype)
+        dy = flat(dy)
         dx = pooled_empty(self.x.shape, self.x.dtype)
         chunk_size = tiles_per_chunk((inputs + outputs) * tile * dtype.itemsize, self.tiles, thread_count())
         padded = round_up(inputs, vector_lanes(dtype.itemsize))  # whole vectors: an image patch has 12 numbers or 48
         dout, normed = pooled_empty(chunk_size * outputs * tile, dtype), pooled_empty(chunk_size * padded * tile, dtype)
         sums = np.zeros((self.tiles, 2 * inputs + outputs), dtype)
         dweight = pooled_empty((outputs, padded), dtype)
+        if not self.tiles:
+            dweight[...] = 0
         for first in range(0, self.tiles, chunk_size):
             count = min(chunk_size, self.tiles - first)
             run_parallel(
@@ -290,9 +289,3 @@ class GatheredLinearCall:
         dbias_or_none = dbias if self.has_bias else None
         dweight = np.ascontiguousarray(dweight[:, :inputs]).reshape(self.weight_shape)
         return dx.reshape(self.shape), dweight, dbias_or_none, dnorm_weight, dnorm_bias
-
-
-def check_weight(weight: Array, inputs: tuple[int, ...]) -> None:
-    """Raise a ValueError unless a weight (outputs, *inputs) fits the numbers of a token."""
-    if weight.shape[1:] != inputs:
-        raise ValueError(f"weight: got shape {weight.shape}, expected {inputs} after its first axis")

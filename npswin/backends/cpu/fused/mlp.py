@@ -24,8 +24,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npswin.backends.cpu.machine.arrays import (
-    check_dtypes,
-    checked_flat_dy,
     flat,
     flat_norm_parameters,
     flat_or_empty,
@@ -300,9 +298,6 @@ class MlpCall:
         weights: fc1_weight, fc1_bias, fc2_weight, fc2_bias.
         path_scale: (B,) drop path's factors, or None.
         for_backward: whether to save what `backward` needs.
-
-    Raises:
-        ValueError: shapes or dtypes that do not fit.
     """
 
     def __init__(
@@ -313,16 +308,13 @@ class MlpCall:
         path_scale: Array | None = None,
         for_backward: bool = False,
     ) -> None:
-        check_dtypes(x, *(norm or ()), *weights, path_scale)
         fc1_weight, fc1_bias, fc2_weight, fc2_bias = weights
         self.x, self.shape, self.has_norm = flat(x), x.shape, norm is not None
         self.has_fc1_bias, self.has_fc2_bias = fc1_bias is not None, fc2_bias is not None
         hidden, channels = len(fc1_weight), x.shape[-1]
         tokens = x.size // channels
-        if fc1_weight.shape[1] != channels or fc2_weight.shape != (channels, hidden):
-            raise ValueError(f"weights of {fc1_weight.shape} and {fc2_weight.shape} do not fit a map of {x.shape}")
         self.weights = _Weights(
-            *flat_norm_parameters(norm, channels, x),
+            *flat_norm_parameters(norm, x),
             flat(fc1_weight),
             flat_or_full(fc1_bias, hidden, x),
             flat(fc2_weight),
@@ -373,10 +365,12 @@ class MlpCall:
         """dx, dnorm_weight, dnorm_bias, dfc1_weight, dfc1_bias, dfc2_weight, dfc2_bias."""
         sizes, dtype = self.sizes, self.x.dtype
         channels, hidden, tile = sizes.channels, sizes.hidden, sizes.tile
-        dy = checked_flat_dy(dy, self.x.size, dtype)
+        dy = flat(dy)
         maps = self._maps(dy)
         sums = np.zeros((self.tiles, 3 * channels + hidden), dtype)
         dfc1_weight, dfc2_transposed = pooled_empty((hidden, channels), dtype), pooled_empty((hidden, channels), dtype)
+        if not self.tiles:
+            dfc1_weight[...] = dfc2_transposed[...] = 0
         chunk_size = tiles_per_chunk(2 * hidden * tile * dtype.itemsize, self.tiles, thread_count())
         activated = pooled_empty(chunk_size * hidden * tile, dtype)
         dhidden = pooled_empty(chunk_size * hidden * tile, dtype)

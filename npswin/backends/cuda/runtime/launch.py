@@ -136,12 +136,6 @@ def launch(
     function(grid, block, tuple(_as_given(*pair) for pair in zip(parameters, args, strict=True)), shared_mem=shared)
 
 
-def check_array_shape(name: str, array: Any, shape: tuple[int, ...]) -> None:
-    """Raise a ValueError unless an array, if there is one, has this shape: a kernel would read on beyond its end."""
-    if array is not None and array.shape != shape:
-        raise ValueError(f"{name}: got shape {array.shape}, expected {shape}")
-
-
 def blocks(size: int, each: int = BLOCK) -> tuple[int]:
     """The grid for so many pieces of work, `each` of them a block."""
     return (max(1, min(-(-size // each), _MOST_BLOCKS)),)

@@ -1,0 +1,110 @@
+"""Arguments of every op that fit, small and with sizes that differ: what is changed in one of them no longer fits.
+
+A tuple of sizes stands for an array, a pair `P(height, width)` for itself. Numbers are as they are.
+"""
+
+import numpy as np
+
+from npswin.ops.window_attention import AttentionSpec
+
+
+class P(tuple):
+    """A pair of integers that is no shape."""
+
+    def __new__(cls, *values):
+        return super().__new__(cls, values)
+
+
+_ATTENTION = {
+    "qkv_weight": (18, 5),
+    "qkv_bias": (18,),
+    "proj_weight": (5, 6),
+    "proj_bias": (5,),
+    "bias_table": (9, 3),
+    "spec": AttentionSpec(3, 2, 1),
+}
+_ATTENTION_MASKS = {"attn_drop_mask": (6, 3, 4, 4), "proj_drop_mask": (6, 4, 5)}
+_MLP = {"fc1_weight": (7, 5), "fc1_bias": (7,), "fc2_weight": (5, 7), "fc2_bias": (5,)}
+_MLP_MASKS = {"hidden_drop_mask": (3, 2, 4, 7), "output_drop_mask": (3, 2, 4, 5)}
+_NORM = {"norm_weight": (5,), "norm_bias": (5,)}
+_ADAMW = {"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8}
+
+ARGUMENTS = {
+    "adamw_update": {
+        **dict.fromkeys(("param", "grad", "m", "v"), (2, 3)),
+        **_ADAMW,
+        "weight_decay": 0.1,
+        "step": 1,
+    },
+    "adamw_update_all": {
+        **{name: [(2, 3), (4,)] for name in ("params", "grads", "ms", "vs")},
+        **_ADAMW,
+        "weight_decays": [0.1, 0.0],
+        "step": 1,
+        "grad_scale": 1.0,
+    },
+    "attention": {
+        "qkv": (6, 4, 18),
+        "bias": (3, 4, 4),
+        "mask": (6, 4, 4),
+        "num_heads": 3,
+        "drop_mask": (6, 3, 4, 4),
+    },
+    "attention_branch": {"x": (3, 2, 4, 5), **_NORM, **_ATTENTION, "path_scale": (3,), **_ATTENTION_MASKS},
+    "attention_probabilities": {"qkv": (6, 4, 18), "bias": (3, 4, 4), "mask": (6, 4, 4), "num_heads": 3},
+    "cross_entropy": {"logits": (2, 3), "targets": (2, 3)},
+    "draw_mask": {"rng": np.random.default_rng(0), "shape": P(2, 3), "rate": 0.5, "dtype": "float32"},
+    "dropout": {"x": (2, 3), "mask": (2, 3)},
+    "ema_update": {"average": (2, 3), "param": (2, 3), "decay": 0.5},
+    "ema_update_all": {"averages": [(2, 3), (4,)], "params": [(2, 3), (4,)], "decay": 0.5},
+    "gelu": {"x": (2, 3)},
+    "global_norm": {"grads": [(2, 3), (4,)]},
+    "layer_norm": {"x": (2, 3), "weight": (3,), "bias": (3,), "eps": 1e-5},
+    "linear": {"x": (2, 3), "weight": (4, 3), "bias": (4,)},
+    "mean_pool": {"x": (2, 3, 4, 5)},
+    "mlp": {"x": (3, 2, 4, 5), **_MLP, **_MLP_MASKS},
+    "mlp_branch": {"x": (3, 2, 4, 5), **_NORM, **_MLP, "path_scale": (3,), **_MLP_MASKS},
+    "patch_concat": {"x": (2, 3, 4, 5)},
+    "patch_embed": {"images": (2, 3, 4, 5), "weight": (6, 3, 2, 2), "bias": (6,)},
+    "patch_merging": {
+        "x": (2, 3, 4, 5),
+        "norm_weight": (20,),
+        "norm_bias": (20,),
+        "reduction_weight": (10, 20),
+        "reduction_bias": (10,),
+    },
+    "position_bias": {"table": (9, 2), "window_size": 2},
+    "position_embed": {"x": (2, 3, 4, 5), "table": (1, 14, 5), "grid": P(2, 7)},
+    "residual": {"shortcut": (2, 3, 4), "branch": (2, 3, 4), "path_scale": (2,)},
+    "resize_bicubic": {"x": (2, 3, 4, 5), "size": P(2, 7)},
+    "sgd_update": {
+        **dict.fromkeys(("param", "grad", "velocity"), (2, 3)),
+        "lr": 0.1,
+        "momentum": 0.9,
+        "weight_decay": 0.1,
+    },
+    "sgd_update_all": {
+        **{name: [(2, 3), (4,)] for name in ("params", "grads", "velocities")},
+        "lr": 0.1,
+        "momentum": 0.9,
+        "weight_decays": [0.1, 0.0],
+        "grad_scale": 1.0,
+    },
+    "softmax": {"x": (2, 3)},
+    "window_attention": {"x": (3, 2, 4, 5), **_ATTENTION, **_ATTENTION_MASKS},
+    "window_partition": {"x": (2, 3, 4, 5), "window_size": 2, "shift_size": 1},
+    "window_reverse": {"windows": (8, 4, 5), "size": P(3, 4), "window_size": 2, "shift_size": 1},
+}
+
+
+def arguments_of(op, dtype="float32"):
+    """New arguments of an op by name."""
+    return {name: _made(value, dtype) for name, value in ARGUMENTS[op].items()}
+
+
+def _made(value, dtype):
+    if isinstance(value, P):
+        return tuple(value)
+    if isinstance(value, list):
+        return [_made(one, dtype) for one in value]
+    return np.full(value, 0.5, dtype) if type(value) is tuple else value
