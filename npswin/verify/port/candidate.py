@@ -85,7 +85,7 @@ class Candidate:
             return
         try:
             array = tensor.read()
-        except (CandidateError, ValueError, TypeError, OverflowError, MemoryError, OSError) as error:
+        except CandidateError as error:
             self.unreadable[name] = printable(str(error), 400)
             return
         if array.dtype.kind in "OSUVcMm" and array.dtype.name != "bfloat16":
