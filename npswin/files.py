@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 MOST_SHOWN = 10  # names or lines in an error's message
 
@@ -66,7 +66,7 @@ def read_bytes(path: str | PathLike[str], error: type[FileError], at_most: int) 
         return read_exactly(file, size, path, error)
 
 
-def read_exactly(file: BinaryIO, size: int, path: str | PathLike[str], error: type[FileError]) -> bytes:
+def read_exactly(file: IO[bytes], size: int, path: str | PathLike[str], error: type[FileError]) -> bytes:
     """The next bytes of an open file.
 
     Args:

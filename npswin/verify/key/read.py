@@ -123,17 +123,16 @@ class AnswerKey:
         for name in self.shapes:
             if name.removeprefix(GRADIENT_PREFIX) not in self.graph.nodes:
                 raise ValueError(f"lists {shown(name)}, which the model does not have")
-        for name, node in self.graph.nodes.items():
-            if node.operation is None and name not in stored:
-                raise ValueError(f"{name} is not stored, which the other tensors are computed from")
+        sources = {name for name, node in self.graph.nodes.items() if node.operation is None}
+        if missing := sources - set(stored):
+            raise ValueError(f"{min(missing)} is not stored, which the other tensors are computed from")
         if self.shapes["loss"] != ():
             raise ValueError(f"the loss has shape {shown(self.shapes['loss'])}, expected a single number")
         if unlisted := [name for name in self.shapes if name in self.file and name not in stored]:
             raise AnswerKeyError(f"{path}: has {unlisted[0]}, which is not stored according to the manifest")
         for name in stored:
             found = self.file.shapes.get(name)
-            node = self.graph.nodes.get(name)
-            is_whole = name == "loss" or (node is not None and node.operation is None)
+            is_whole = name == "loss" or name in sources
             thinned = None if is_whole else self.file.shapes.get(POSITIONS_PREFIX + name)
             if found is None:
                 raise AnswerKeyError(f"{path}: lacks {name}, which is stored according to the manifest")

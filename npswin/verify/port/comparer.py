@@ -233,7 +233,8 @@ class Comparer:
             far = not allowed.ratio(*relative_and_peak(stored, right)) <= 1
         if far and name not in self.sources:
             raise AnswerKeyError(
-                f"{self._key_path()}{name} does not follow from the key's own weights and images: its files are damaged, or of two keys"
+                f"{self._key_path()}{name} does not follow from the key's own weights and images: "
+                "its files are damaged, or of two keys"
             )
 
 

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from io import BytesIO
 from os import PathLike
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -61,7 +61,7 @@ def read_npy(path: str | PathLike[str], error: type[FileError], at_most: int) ->
         return read_numbers(file, header, path, error)
 
 
-def read_header(stream: BinaryIO, size: int, path: str | PathLike[str], error: type[FileError]) -> NpyHeader:
+def read_header(stream: IO[bytes], size: int, path: str | PathLike[str], error: type[FileError]) -> NpyHeader:
     """Read the header at the beginning of a stream.
 
     Args:
@@ -92,7 +92,7 @@ def read_header(stream: BinaryIO, size: int, path: str | PathLike[str], error: t
     return header
 
 
-def read_numbers(stream: BinaryIO, header: NpyHeader, path: str | PathLike[str], error: type[FileError]) -> Array:
+def read_numbers(stream: IO[bytes], header: NpyHeader, path: str | PathLike[str], error: type[FileError]) -> Array:
     """The array behind a header; see `read_header`."""
     try:
         data = read_exactly(stream, header.data_size, path, error)

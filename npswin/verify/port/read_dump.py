@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -116,7 +116,7 @@ def _npz(path: Path, names: Collection[str], open_files: ExitStack) -> dict[str,
 def _archive(path: Path, open_files: ExitStack) -> zipfile.ZipFile:
     file = _BoundedReads(open_files.enter_context(open_regular(path, CandidateError)))
     try:
-        archive = open_files.enter_context(zipfile.ZipFile(file))  # type: ignore[arg-type]
+        archive = open_files.enter_context(zipfile.ZipFile(file))
     except Exception as error:  # zipfile raises what struct and codecs raise, too
         raise CandidateError(f"{shown_path(path)}: no .npz file, or a damaged one ({shortened(str(error))})") from error
     file.most = sys.maxsize  # a member's size is checked before it is read
@@ -126,7 +126,7 @@ def _archive(path: Path, open_files: ExitStack) -> zipfile.ZipFile:
 class _BoundedReads:
     """A file of which no single read may be long, as the one of a zip file's directory may claim to be."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self.seek, self.tell, self.seekable, self._read = file.seek, file.tell, file.seekable, file.read
         self.most = LONGEST_DIRECTORY
 
@@ -136,7 +136,7 @@ class _BoundedReads:
         return self._read(size)
 
 
-def _npy(origin: str, open_stream: Callable[[], BinaryIO], size: int | None = None) -> DumpedTensor:
+def _npy(origin: str, open_stream: Callable[[], IO[bytes]], size: int | None = None) -> DumpedTensor:
     """A .npy stream; its header is read now, its numbers when `read` is called.
 
     Args:
@@ -146,7 +146,7 @@ def _npy(origin: str, open_stream: Callable[[], BinaryIO], size: int | None = No
     """
 
     @contextmanager
-    def opened() -> Iterator[tuple[BinaryIO, NpyHeader]]:
+    def opened() -> Iterator[tuple[IO[bytes], NpyHeader]]:
         try:
             stream = open_stream()
         except FileError:
@@ -229,10 +229,13 @@ def _raw_tensor(path: Path, name: str, entry: Any) -> DumpedTensor:
     if not _is_inside(path, f"{name}.bin"):
         return _unreadable(f"{LIST}: {shortened(name)} lies outside the folder")
     if dtype not in RAW_DTYPES:
-        return _unreadable(f"{LIST}: {shortened(name)} has dtype {shown(dtype)}, expected one of {', '.join(RAW_DTYPES)}")
+        return _unreadable(
+            f"{LIST}: {shortened(name)} has dtype {shown(dtype)}, expected one of {', '.join(RAW_DTYPES)}"
+        )
     if len(shape) > MOST_AXES or not all(type(side) is int and 0 <= side < LONGEST_AXIS for side in shape):
         return _unreadable(f"{LIST}: {shortened(name)} has shape {shown(shape)}, expected integers")
-    file, expected = path / f"{name}.bin", math.prod(shape) * np.dtype(RAW_DTYPES[dtype]).itemsize
+    file = path / f"{name}.bin"
+    expected = math.prod(shape) * np.dtype(RAW_DTYPES[dtype]).itemsize
 
     def read() -> Array:
         with open_regular(file, CandidateError) as stream:
