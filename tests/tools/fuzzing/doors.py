@@ -1,0 +1,579 @@
+"""The functions that read files which a user names, each with valid files to begin with and a check of its result."""
+
+import io
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npswin import data, training
+from npswin.cli import golden as golden_command
+from npswin.data import DataFileError, cifar10, cifar10_download
+from npswin.files import FileError
+from npswin.models import SwinTransformer
+from npswin.training.learner import Learner
+from npswin.training.run_folder import RunFolder
+from npswin.verify.key import AnswerKey, AnswerKeyError, golden, trace, write_key
+from npswin.verify.port.candidate import Candidate, CandidateError, in_memory
+from npswin.verify.port.comparer import Comparer
+from npswin.verify.port.npy import read_npy
+from npswin.verify.port.read_dump import read_candidate
+from npswin.weights import WeightFileError, WeightMismatchError, load_weights
+from tests.tools.fuzzing.mutations import tar_gz
+from tests.tools.fuzzing.safetensors import decoded, join_safetensors, split_safetensors
+from tests.tools.fuzzing.workspace import Files
+
+LONGEST_MESSAGE = 2000
+SMALL_MODEL: dict[str, Any] = {
+    "img_size": 8, "patch_size": 2, "in_chans": 1, "num_classes": 3, "embed_dim": 4, "depths": (2,), "num_heads": (2,),
+    "window_size": 2, "mlp_ratio": 1.0, "drop_path_rate": 0.0,
+}  # fmt: skip
+
+
+class Wrong(Exception):
+    """A file was accepted, and what came of it is wrong."""
+
+
+@dataclass
+class Sample:
+    """One set of files to read.
+
+    Attributes:
+        folder: where they are.
+        files: what they hold.
+        seed: the valid files from which they were mutated.
+        only_bytes: whether bytes were mutated, regardless of the format; False where its structure was.
+        number: of the sample, for checks that are too long for each.
+    """
+
+    folder: Path
+    files: Files
+    seed: Files
+    only_bytes: bool
+    number: int
+
+
+@dataclass
+class Door:
+    """A function that reads files.
+
+    Attributes:
+        name: of the door.
+        errors: that are documented.
+        seeds: valid files.
+        read: reads a sample and checks the result; returns a text that says what kind of result it was.
+        mutated: names of the files that are mutated; all if empty.
+        changes_files: whether the function itself writes.
+    """
+
+    name: str
+    errors: tuple[type[Exception], ...]
+    seeds: list[Files]
+    read: Callable[[Sample], str]
+    mutated: tuple[str, ...] = ()
+    changes_files: bool = False
+
+
+def require(condition: bool, text: str) -> None:
+    """Raise `Wrong` with the text unless the condition holds."""
+    if not condition:
+        raise Wrong(text)
+
+
+def doors(folder: Path) -> dict[str, Callable[[], Door]]:
+    """Makers of all doors by name.
+
+    Args:
+        folder: for files that are made once.
+    """
+    makers: dict[str, Callable[[Path], Door]] = {
+        "weights": weights_door,
+        "checkpoint": checkpoint_door,
+        "run": run_door,
+        "key": key_door,
+        "manifest": manifest_door,
+        **{f"dump-{kind}": dump_door(kind) for kind in ("safetensors", "npz", "npy", "raw")},
+        "npy": npy_door,
+        "cifar10": cifar10_door,
+        "archive": archive_door,
+        "config": config_door,
+        "image": image_door,
+    }
+    return {name: lambda make=make: make(folder) for name, make in makers.items()}
+
+
+def _model(seed: int = 0, **changes: Any) -> SwinTransformer:
+    model = SwinTransformer(**{**SMALL_MODEL, **changes})
+    golden.randomize_weights(model, seed)
+    return model
+
+
+def _same(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all(_equal(one[name], other[name]) for name in one)
+
+
+def _equal(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.shape == other.shape and bool(np.array_equal(one, other, equal_nan=True))
+
+
+def _has_checksum(content: bytes | str | None) -> bool:
+    try:
+        return isinstance(content, bytes) and "npswin_sha256" in split_safetensors(content)[0]["__metadata__"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+# Weights.
+
+
+def _without_checksum(content: bytes, dtype: str | None = None) -> bytes:
+    tensors = {}
+    for name, array in decoded(content).items():
+        code, numbers = "F32", array.astype("<f4").tobytes()
+        if dtype == "F16":
+            code, numbers = "F16", array.astype("<f2").tobytes()
+        if dtype == "BF16":
+            code, numbers = "BF16", (array.astype("<f4").view("<u4") >> 16).astype("<u2").tobytes()
+        tensors[name] = code, list(array.shape), numbers
+    return join_safetensors(tensors, {"made_by": "another program"})
+
+
+def weights_door(folder: Path) -> Door:
+    """`load_weights` into a small model."""
+    model = _model()
+    path = folder / "weights.safetensors"
+    model.save(path)
+    content = path.read_bytes()
+    other = _model(window_size=4, img_size=16)
+    other.save(path)
+    seeds: list[Files] = [
+        {"w.safetensors": one}
+        for one in (
+            content,
+            _without_checksum(content),
+            _without_checksum(content, "F16"),
+            _without_checksum(content, "BF16"),
+            _without_checksum(path.read_bytes()),
+        )
+    ]
+    before = {name: np.full_like(param, 7) for name, param in model.params.items()}
+
+    def read(sample: Sample) -> str:
+        for name, param in model.params.items():
+            param[...] = before[name]
+        strict = sample.number % 4 > 0
+        try:
+            report = load_weights(model, sample.folder / "w.safetensors", strict=strict)
+        except Exception:
+            require(_same(model.params, before), "an error, and the model has changed")
+            raise
+        found = sample.files["w.safetensors"]
+        assert isinstance(found, bytes)
+        require(not _has_checksum(found) or found in (content, seeds[0]["w.safetensors"]), "a wrong checksum accepted")
+        for name, param in model.params.items():
+            require(bool(np.isfinite(param).all()), f"{name} is not finite")
+        stored = decoded(found)
+        for name in report.loaded:
+            if report.layout == "official" and name not in report.resized and name in stored:
+                require(_equal(model.params[name], stored[name].astype(np.float32)), f"{name} has other numbers")
+        return f"loaded {report.layout} {strict} {bool(report.resized)} {bool(report.missing)}"
+
+    return Door("weights", (WeightFileError, WeightMismatchError), seeds, read)
+
+
+# A run's folder.
+
+
+@cache
+def _run(folder: Path) -> tuple[Learner, dict[str, Any], Files, dict[str, np.ndarray], dict[str, Any]]:
+    """A learner, the run's description, its files, its state as tensors, and as JSON."""
+    model = _model()
+    config = training.TrainConfig(epochs=2, batch_size=2, ema_decay=0.9)
+    learner = Learner(model, config, 2)
+    description = {
+        "training": config.as_dict(),
+        "model": model.config,
+        "train_data": {"name": "noise", "images": 4},
+        "test_data": {"name": "noise", "images": 4},
+        "class_names": ["a", "b", "c"],
+        "mean": [0.5],
+        "std": [0.25],
+        "backend": "numpy",
+    }
+    path = folder / "run"
+    run_folder = RunFolder(path)
+    run_folder.create(description)
+    rng = np.random.default_rng(0)
+    for step in range(3):
+        images = rng.standard_normal((2, 1, 8, 8)).astype(np.float32)
+        record = {"epoch": 1 + step // 2, **learner.train_step(images, np.array([0, 2]), seed=step)}
+        run_folder.append(record)
+    state = {"step": 3, "best_accuracy": 0.5, "pending": None}
+    run_folder.save_last(learner, state, {"config": json.dumps(model.config)})
+    run_folder.close()
+    files: Files = {name: (path / name).read_bytes() for name in ("config.json", "metrics.jsonl", "last.safetensors")}
+    tensors = {name: array.copy() for name, array in {**model.params, **learner.training_state()}.items()}
+    return learner, description, files, tensors, state
+
+
+def _read_run(folder: Path) -> Callable[[Sample], str]:
+    learner, description, files, tensors, state = _run(folder)
+
+    def read(sample: Sample) -> str:
+        for array in (*learner.model.params.values(), *learner.training_state().values()):
+            array[...] = 1
+        learner.step = 0
+        run_folder = RunFolder(sample.folder)
+        try:
+            found = run_folder.reopen(description, learner)
+        finally:
+            run_folder.close()
+        own = {**learner.model.params, **learner.training_state()}
+        if _has_checksum(sample.files["last.safetensors"]) or sample.only_bytes:
+            require(_same(own, tensors), "resumed with other tensors")
+            require(found == state, f"resumed with the state {str(found)[:200]}")
+        require(all(bool(np.isfinite(array).all()) for array in own.values()), "resumed with NaN or infinity")
+        require(type(found["step"]) is int and 0 <= found["step"] <= learner.total_steps, "resumed at a wrong step")
+        require(learner.step == found["step"], "two step counts")
+        best, pending = found["best_accuracy"], found["pending"]
+        require(best is None or (type(best) in (int, float) and 0 <= best <= 1), "resumed with a wrong best accuracy")
+        require(pending is None or {"epoch", "step", "loss"} <= dict(pending).keys(), "resumed with a wrong record")
+        records = run_folder.records()
+        lines = found["step"] - (pending is not None)
+        require([one["step"] for one in records] == list(range(1, lines + 1)), "resumed with other metrics")
+        return f"resumed {sample.files == files}"
+
+    return read
+
+
+def checkpoint_door(folder: Path) -> Door:
+    """`RunFolder.reopen`, with last.safetensors mutated."""
+    files = _run(folder)[2]
+    plain = {**files, "last.safetensors": _stripped(files["last.safetensors"])}
+    errors = (WeightFileError, training.RunFolderError)
+    return Door("checkpoint", errors, [files, plain], _read_run(folder), ("last.safetensors",), changes_files=True)
+
+
+def _stripped(content: bytes | str) -> bytes:
+    assert isinstance(content, bytes)
+    header, body = split_safetensors(content)
+    metadata = {name: text for name, text in header["__metadata__"].items() if name != "npswin_sha256"}
+    tensors = {
+        name: (entry["dtype"], entry["shape"], body[slice(*entry["data_offsets"])])
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
+    return join_safetensors(tensors, metadata)
+
+
+def run_door(folder: Path) -> Door:
+    """`RunFolder.reopen`, with config.json and metrics.jsonl mutated."""
+    errors = (WeightFileError, training.RunFolderError)
+    mutated = ("config.json", "metrics.jsonl")
+    return Door("run", errors, [_run(folder)[2]], _read_run(folder), mutated, changes_files=True)
+
+
+# Answer keys.
+
+
+@cache
+def _keys(folder: Path) -> list[Files]:
+    """Keys: whole, thinned, of normalized images, and one without a checksum."""
+    keys = []
+    model = _model(dtype="float64", img_size=(4, 5))
+    pixels, labels = golden.draw_pixels(0, 2, (4, 5), 1), [0, 2]
+    scale = [0.5], [0.25]
+    whole = trace(model, pixels, labels, normalization=scale)
+    images = np.random.default_rng(0).standard_normal((1, 1, 4, 5))
+    plain = trace(
+        _model(dtype="float64", img_size=None, depths=(1,), position_bias="none"), images, [1], backward=False
+    )
+    for number, (traced, options) in enumerate(((whole, {}), (whole, {"sample": 4}), (plain, {}))):
+        path = write_key(traced, folder / f"key{number}", **options)
+        keys.append({name: (path / name).read_bytes() for name in ("manifest.json", "key.safetensors")})
+    return [*keys, {**keys[0], "key.safetensors": _stripped(keys[0]["key.safetensors"])}]
+
+
+@cache
+def _right_dump(folder: Path, number: int) -> tuple[AnswerKey, dict[str, np.ndarray]]:
+    """A key, and the tensors that a right port dumps."""
+    key = AnswerKey(folder / f"key{number}")
+    names = [name for name in key.graph.computed if name in key and key.positions(name) is None]
+    return key, {name: key[name].astype(np.float32) for name in names[:20]}
+
+
+def _read_key(folder: Path) -> Callable[[Sample], str]:
+    seeds = _keys(folder)
+    contents = {one["key.safetensors"] for one in seeds}
+
+    def read(sample: Sample) -> str:
+        key = AnswerKey(sample.folder)
+        found = sample.files["key.safetensors"]
+        assert isinstance(found, bytes)
+        require(not _has_checksum(found) or found in contents, "a wrong checksum accepted")
+        sources = key.sources
+        stored = decoded(found)
+        for name, array in sources.items():
+            require(bool(np.isfinite(array).all()), f"{name} is not finite")
+            require(array.shape == key.shapes[name] and _equal(array, stored[name]), f"{name} has other numbers")
+        if sample.number % 20 == 0:
+            number = seeds.index(sample.seed) % 3
+            own, dump = _right_dump(folder, number)
+            found_tensors = {name: in_memory(array) for name, array in dump.items() if name in key.shapes}
+            comparison = Comparer(key, Candidate(found_tensors, key.shapes, "dump")).compare()
+            if _same(sources, own.sources) and key.config == own.config and sample.only_bytes:
+                require(comparison.ok, "the right dump does not agree with it")
+            return f"compared {comparison.ok}"
+        return f"read {len(sources)}"
+
+    return read
+
+
+def key_door(folder: Path) -> Door:
+    """`AnswerKey` and `Comparer`, with key.safetensors mutated."""
+    return Door("key", (AnswerKeyError,), _keys(folder), _read_key(folder), ("key.safetensors",))
+
+
+def manifest_door(folder: Path) -> Door:
+    """`AnswerKey` and `Comparer`, with manifest.json mutated."""
+    return Door("manifest", (AnswerKeyError,), _keys(folder), _read_key(folder), ("manifest.json",))
+
+
+# Dumps.
+
+
+def dump_door(kind: str) -> Callable[[Path], Door]:
+    """`read_candidate` and `Comparer`, for dumps of one format."""
+
+    def make(folder: Path) -> Door:
+        _keys(folder)
+        key, right = _right_dump(folder, 0)
+        names = ["layers.0.blocks.1.attn.mask", "layers.0.blocks.1.attn.scores", "patch_embed.proj", "loss"]
+        names = [name for name in names if name in right] or list(right)[:4]
+        arrays = {name: right[name] for name in names} | {"other": np.arange(6.0)}
+        seeds = [_dump(kind, arrays), _dump(kind, {name: array.astype(np.float64) for name, array in arrays.items()})]
+
+        def read(sample: Sample) -> str:
+            path = {"safetensors": "d.safetensors", "npz": "d.npz"}.get(kind)
+            candidate = read_candidate(sample.folder / path if path else sample.folder, key.shapes)
+            expected = _DECODERS[kind](sample.files)
+            for name, array in (candidate.tensors | candidate.misshapen).items():
+                require(name in expected, f"{name} comes from nowhere")
+                wanted = expected[name].astype(np.float64)
+                if name in candidate.tensors:
+                    require(array.shape == key.shapes[name], f"{name} has another shape")
+                    wanted = wanted.reshape(array.shape)
+                require(_equal(np.asarray(array, np.float64), wanted), f"{name} has other numbers")
+            for name, text in candidate.unreadable.items():
+                require(len(text) < LONGEST_MESSAGE, f"the message about {name} has {len(text)} characters")
+            if sample.number % 50 == 0:
+                comparison = Comparer(key, candidate).compare()
+                require(len(str(comparison)) < 10**6, "the comparison has more than a million characters")
+            reasons = sorted({text.split(": ")[-1][:40] for text in candidate.unreadable.values()})
+            return f"read {len(candidate.tensors)} {len(candidate.misshapen)} {len(candidate.unknown) > 1} {reasons}"
+
+        return Door(f"dump-{kind}", (CandidateError,), seeds, read)
+
+    return make
+
+
+def _dump(kind: str, arrays: Mapping[str, np.ndarray]) -> Files:
+    stream = io.BytesIO()
+    if kind == "safetensors":
+        codes = {"float64": "F64", "float32": "F32"}
+        tensors = {name: (codes[one.dtype.name], list(one.shape), one.tobytes()) for name, one in arrays.items()}
+        return {"d.safetensors": join_safetensors(tensors, {})}
+    if kind == "npz":
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+        return {"d.npz": stream.getvalue()}
+    if kind == "raw":
+        listed = {name: {"shape": list(one.shape), "dtype": one.dtype.name} for name, one in arrays.items()}
+        contents: Files = {f"{name}.bin": one.tobytes() for name, one in arrays.items()}
+        return {"shapes.json": json.dumps(listed).encode(), **contents}
+    files: Files = {}
+    for name, array in arrays.items():
+        stream = io.BytesIO()
+        np.save(stream, array)
+        files[f"{name}.npy"] = stream.getvalue()
+    return files
+
+
+def _decoded_npy(content: bytes) -> np.ndarray:
+    return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+
+
+def _decoded_npz(files: Files) -> dict[str, np.ndarray]:
+    content = files["d.npz"]
+    assert isinstance(content, bytes)
+    found = {}
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        for name in archive.files:
+            try:
+                found[name] = archive[name]
+            except Exception:
+                continue
+    return found
+
+
+def _decoded_folder(files: Files) -> dict[str, np.ndarray]:
+    found = {}
+    for name, content in files.items():
+        if name.endswith(".npy") and isinstance(content, bytes):
+            try:
+                found[name.removesuffix(".npy")] = _decoded_npy(content)
+            except Exception:
+                continue
+    return found
+
+
+def _decoded_raw(files: Files) -> dict[str, np.ndarray]:
+    listed = files["shapes.json"]
+    assert isinstance(listed, bytes)
+    found = _decoded_folder(files)
+    for name, entry in json.loads(listed).items():
+        content = files.get(f"{name}.bin")
+        if isinstance(content, bytes) and isinstance(entry, dict):
+            try:
+                dtype = {"bfloat16": "<u2", "BF16": "<u2"}.get(entry["dtype"]) or np.dtype(
+                    entry["dtype"].lower().replace("uint", "u").replace("int", "i").replace("float", "f")
+                    if entry["dtype"] != entry["dtype"].upper()
+                    else f"<{entry['dtype'][0].lower()}{int(entry['dtype'][1:]) // 8}"
+                )
+            except (TypeError, ValueError, KeyError, AttributeError):
+                continue
+            array = np.frombuffer(content[: len(content) // np.dtype(dtype).itemsize * np.dtype(dtype).itemsize], dtype)
+            if "16" in entry["dtype"] and entry["dtype"].upper().startswith("BF"):
+                array = (array.astype(np.uint32) << 16).view(np.float32)
+            if array.size == math.prod(entry["shape"]):
+                found[name] = array.reshape(entry["shape"])
+    return found
+
+
+_DECODERS: dict[str, Callable[[Files], dict[str, np.ndarray]]] = {
+    "safetensors": lambda files: decoded(files["d.safetensors"]),  # type: ignore[arg-type]
+    "npz": _decoded_npz,
+    "npy": _decoded_folder,
+    "raw": _decoded_raw,
+}
+
+
+def npy_door(folder: Path) -> Door:
+    """`read_npy`, as `npswin gradcheck --input` reads."""
+    arrays = np.arange(6.0).reshape(2, 3), np.asfortranarray(np.ones((3, 2), "<f4")), np.array(3)
+    seeds = [{"x.npy": _dump("npy", {"x": array})["x.npy"]} for array in arrays]
+
+    def read(sample: Sample) -> str:
+        array = read_npy(sample.folder / "x.npy", DataFileError, 2**30)
+        content = sample.files["x.npy"]
+        assert isinstance(content, bytes)
+        require(_equal(array, _decoded_npy(content)), "other numbers")
+        return f"read {array.dtype} {array.ndim}"
+
+    return Door("npy", (DataFileError,), seeds, read)
+
+
+# Data.
+
+
+def cifar10_door(folder: Path) -> Door:
+    """`load_cifar10` from files of three records."""
+    records = 3
+    cifar10._RECORDS_PER_FILE = records
+    numbers = np.random.default_rng(0).integers(0, 256, (records, 3073), np.uint8)
+    numbers[:, 0] = [0, 3, 9]
+
+    def read(sample: Sample) -> str:
+        found = data.load_cifar10(sample.folder, train=False)
+        content = sample.files["test_batch.bin"]
+        assert isinstance(content, bytes)
+        wanted = np.frombuffer(content, np.uint8).reshape(records, 3073)
+        require(np.array_equal(found.labels, wanted[:, 0]) and found.labels.max() <= 9, "other labels")
+        require(np.array_equal(found.images.reshape(records, -1), wanted[:, 1:]), "other pixels")
+        return "read"
+
+    return Door("cifar10", (DataFileError,), [{"test_batch.bin": numbers.tobytes()}], read)
+
+
+def archive_door(folder: Path) -> Door:
+    """`extract_cifar10` from small archives."""
+    names = (*cifar10_download.TRAIN_FILES, *cifar10_download.TEST_FILES)
+    contents = {f"{cifar10_download.FOLDER}/{name}": name.encode() * 30 for name in names}
+    more = {f"{cifar10_download.FOLDER}/readme.html": b"<p>" * 300, **contents}
+    target = folder / "extracted"
+    target.mkdir(exist_ok=True)
+
+    def read(sample: Sample) -> str:
+        cifar10_download.extract_cifar10(sample.folder / "a.tar.gz", target)
+        require([path.name for path in target.iterdir()] == [cifar10_download.FOLDER], "other files are extracted")
+        found = {path.name for path in (target / cifar10_download.FOLDER).iterdir()}
+        require(found == set(names), "other files are extracted")
+        return "extracted"
+
+    seeds: list[Files] = [{"a.tar.gz": tar_gz(contents)}, {"a.tar.gz": tar_gz(more)}]
+    return Door("archive", (DataFileError,), seeds, read)
+
+
+# `npswin golden`.
+
+
+def config_door(folder: Path) -> Door:
+    """`npswin golden --config`, with a bound that lets small models pass."""
+    golden_command.MOST_WEIGHTS = 1e5
+    golden_command.MOST_BLOCKS = 20
+    more = {
+        **SMALL_MODEL,
+        "ape": True,
+        "position_bias": "full",
+        "head_dim": 2,
+        "mask_value": "-inf",
+        "merge_bias": True,
+    }
+    small = {**SMALL_MODEL, "depths": [1, 1], "num_heads": [1, 2], "img_size": [8, 6], "qkv_bias": False}
+    seeds: list[Files] = [{"c.json": json.dumps(one).encode()} for one in (SMALL_MODEL, more, small, {"depths": [1]})]
+
+    def read(sample: Sample) -> str:
+        model = golden_command._model_of(sample.folder / "c.json", "float32")
+        content = sample.files["c.json"]
+        assert isinstance(content, bytes)
+        for name, value in json.loads(content).items():
+            own = model.config[name]
+            require(name == "dtype" or own == value or str(own) == str(value), f"{name} is {own}, in the file {value}")
+        size = sum(param.size for param in model.params.values())
+        require(size < 4e5, f"a model of {size} weights passes the bound")
+        return f"model {len(model.trunk)} {sorted(json.loads(content))}"
+
+    return Door("config", (FileError,), seeds, read)
+
+
+def image_door(folder: Path) -> Door:
+    """`read_images`, with a bound that lets small images pass."""
+    from PIL import Image
+
+    golden.MOST_PIXELS = 2**20
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 7, 4), np.uint8)
+    sizes = {"png": "RGBA", "jpg": "RGB", "gif": "P", "bmp": "RGB", "webp": "RGB", "tif": "RGB", "ppm": "RGB"}
+    seeds: list[Files] = []
+    for suffix, mode in sizes.items():
+        stream = io.BytesIO()
+        kind = {"jpg": "JPEG", "tif": "TIFF"}.get(suffix, suffix.upper())
+        Image.fromarray(pixels).convert(mode).save(stream, kind)
+        seeds.append({f"i.{suffix}": stream.getvalue()})
+    stream = io.BytesIO()
+    Image.fromarray(pixels[..., 0]).save(stream, "PNG")
+    seeds.append({"i.png": stream.getvalue()})
+
+    def read(sample: Sample) -> str:
+        name = next(iter(sample.seed))
+        found = golden.read_images([sample.folder / name], (4, 4))
+        require(found.shape == (1, 3, 4, 4) and found.dtype == np.uint8, "no image")
+        if name == "i.png" and sample.only_bytes:
+            (folder / "image").write_bytes(sample.seed[name])  # type: ignore[arg-type]
+            require(_equal(found, golden.read_images([folder / "image"], (4, 4))), "another image")
+        return f"image {name}"
+
+    return Door("image", (DataFileError,), seeds, read)
