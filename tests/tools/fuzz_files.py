@@ -16,7 +16,6 @@ Needs a Unix system, for its timer and its memory statistics; run it with NPSWIN
 import argparse
 import contextlib
 import os
-import re
 import resource
 import signal
 import sys
@@ -28,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from tests.tools.fuzzing.doors import LONGEST_MESSAGE, Door, Sample, Wrong, doors
+from tests.tools.fuzzing.doors import LONGEST_MESSAGE, Door, Sample, Wrong, doors, normalized
 from tests.tools.fuzzing.mutations import mutate
 from tests.tools.fuzzing.workspace import Files, Workspace, keep, kept
 
@@ -124,9 +123,12 @@ def read(door: Door, workspace: Workspace, entry: Entry, number: int) -> tuple[s
     workspace.place(entry.files)
     sample = Sample(workspace.folder, entry.files, entry.seed, entry.only_bytes, number)
     start = time.monotonic()
-    signal.setitimer(signal.ITIMER_REAL, LONGEST_READ)
     try:
-        outcome, finding = f"accepted: {door.read(sample)}", None
+        signal.setitimer(signal.ITIMER_REAL, LONGEST_READ)
+        try:
+            outcome, finding = f"accepted: {door.read(sample)}", None
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
     except door.errors as error:
         message = str(error)
         outcome, finding = f"{type(error).__name__}: {normalized(message, workspace.folder)}", None
@@ -143,8 +145,6 @@ def read(door: Door, workspace: Workspace, entry: Entry, number: int) -> tuple[s
         outcome = finding = (
             f"undocumented: {type(error).__name__} at {place}: {normalized(str(error), workspace.folder)}"
         )
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
     if finding is None and time.monotonic() - start > LONGEST_READ:
         finding = f"hang: more than {LONGEST_READ} s"
     return outcome, finding
@@ -159,14 +159,6 @@ def innermost_line(error: Exception) -> str:
             place = f"{path.name}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
     return place
-
-
-_DETAILS = re.compile(r"'[^']*'|\"[^\"]*\"|\([^()]*\)|\[[^\[\]]*\]|[^\x20-\x7e]+|-?\d[\w.+-]*")
-
-
-def normalized(message: str, folder: Path) -> str:
-    """A message without paths, numbers and quotations."""
-    return _DETAILS.sub("#", message.replace(str(folder), ""))[:120]
 
 
 def reset_peak() -> None:
@@ -230,6 +222,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGALRM, _raise_hang)
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     warnings.simplefilter("ignore")
+    warnings.simplefilter("error", RuntimeWarning)
     results = []
     with memory_folder() as folder:
         makers = doors(folder)

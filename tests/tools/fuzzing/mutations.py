@@ -1,6 +1,5 @@
 """Mutations of files: of bytes, of JSON, and of the formats' structures, which stay valid outside of the mutation."""
 
-import copy
 import io
 import json
 import re
@@ -21,6 +20,7 @@ LARGE_INTEGERS = (2**40, 2**53, 2**62, 2**63 - 1, 2**63, 2**64 - 1, 10**30)
 RAW = ("NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1e-999", "-0.0", "1.0", "0.5", "1e308", "9" * 5000, "0x10")
 TEXTS = ("", "a", "\0", "a\0b", "../../x", "/etc/passwd", "\ud800", "ä" * 50, "x" * 300, "x" * 5000, "nan", "-inf", "1")
 BYTES = (0, 1, 9, 10, 34, 44, 45, 48, 57, 58, 91, 93, 123, 125, 127, 128, 192, 254, 255)
+LARGEST_MEMBER = 100_000  # bytes of an archive's member that is mutated
 _RAW_MARK = "@@raw {}@@"
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
@@ -229,7 +229,7 @@ def _other_value(rng: Random, value: Any) -> Any:
     if what == 4:
         return _RAW_MARK.format(rng.choice((_nested(50), _nested(2000), _many())))
     if what == 5 and type(value) in (int, float):
-        return value + rng.choice((1, -1, 0.5, 1e-9))
+        return value + rng.choice((1, -1) if isinstance(value, int) else (1, -1, 0.5, 1e-9))
     if what == 6 and type(value) in (int, float):
         return -value
     if what == 7 and isinstance(value, str) and value:
@@ -269,7 +269,6 @@ def mutate_safetensors(data: bytes, rng: Random, _: bytes) -> bytes:
     """The header changed, with the right length before it; or a tensor changed, with right offsets."""
     try:
         header, body = split_safetensors(data)
-        header = copy.deepcopy(header)
         names = [name for name in header if name != "__metadata__"]
         what = rng.random()
         if what < 0.35 or not names:
@@ -318,6 +317,7 @@ def _changed_tensor(dtype: str, shape: list[int], numbers: bytes, rng: Random) -
     size = CODES[dtype]
     for side in shape:
         size *= side
+    size = min(size, LARGEST_MEMBER)
     return dtype, shape, (numbers * (size // max(len(numbers), 1) + 1))[:size].ljust(size, b"\0")
 
 
@@ -355,7 +355,8 @@ def mutate_npz(data: bytes, rng: Random, other: bytes) -> bytes:
     """A member changed and packed again with right sizes and checksums; or the directory's fields changed."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = [(info.filename, archive.read(info)[:100_000]) for info in archive.infolist()[:50]]
+            infos = [info for info in archive.infolist()[:50] if info.file_size < LARGEST_MEMBER]
+            members = [(info.filename, archive.read(info)) for info in infos]
     except Exception:  # it was damaged before
         return mutate_bytes(data, rng, other)
     what = rng.random()
@@ -372,7 +373,7 @@ def mutate_npz(data: bytes, rng: Random, other: bytes) -> bytes:
     elif what < 0.85:
         members[place] = rng.choice((*TEXTS[1:6], "x.npy", name[:-1], name + ".npy", "ä.npy")), content
     elif what < 0.88:
-        return _bomb(name, content)
+        return _bomb(name, content[:128])
     return _packed(members, rng)
 
 
@@ -399,14 +400,13 @@ def _directory_changed(data: bytes, rng: Random) -> bytes:
     return data[:start] + value.to_bytes(size, "little") + data[start + size :]
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _bomb(name: str, content: bytes) -> bytes:
-    """A member that goes on with zeros after its array: some kilobytes that inflate to 64 megabytes."""
+    """A member that goes on with zeros after its array: kilobytes that inflate to megabytes."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive, archive.open(name or "x", "w") as member:
         member.write(content)
-        for _ in range(64):
-            member.write(bytes(2**20))
+        member.write(bytes(2**24))
     return stream.getvalue()
 
 
