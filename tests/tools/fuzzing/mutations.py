@@ -20,6 +20,7 @@ LARGE_INTEGERS = (2**40, 2**53, 2**62, 2**63 - 1, 2**63, 2**64 - 1, 10**30)
 RAW = ("NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1e-999", "-0.0", "1.0", "0.5", "1e308", "9" * 5000, "0x10")
 TEXTS = ("", "a", "\0", "a\0b", "../../x", "/etc/passwd", "\ud800", "ä" * 50, "x" * 300, "x" * 5000, "nan", "-inf", "1")
 BYTES = (0, 1, 9, 10, 34, 44, 45, 48, 57, 58, 91, 93, 123, 125, 127, 128, 192, 254, 255)
+LARGEST_FILE = 2**20  # bytes; larger ones are among NOT_FILES
 LARGEST_MEMBER = 100_000  # bytes of an archive's member that is mutated
 _RAW_MARK = "@@raw {}@@"
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
@@ -49,12 +50,11 @@ def mutate(files: Files, rng: Random, donor: Files, names: tuple[str, ...]) -> t
             _replace_file(files, name, rng)
             only_bytes = False
             continue
-        structured = _structured(name)
-        if structured is not None and rng.random() < 0.6:
-            files[name] = structured(content, rng, other if isinstance(other, bytes) else b"")
-            only_bytes = False
-        else:
-            files[name] = mutate_bytes(content, rng, other if isinstance(other, bytes) else b"")
+        mutation = _structured(name) if rng.random() < 0.6 else None
+        changed = (mutation or mutate_bytes)(content, rng, other if isinstance(other, bytes) else b"")
+        if len(changed) <= LARGEST_FILE:
+            files[name] = changed
+            only_bytes = only_bytes and mutation is None
     return files, only_bytes
 
 
@@ -209,7 +209,8 @@ def change_value(value: Any, rng: Random) -> Any:
         if what < 0.7:
             return value[:place] + value[place + 1 :]
         if what < 0.8:
-            return value[:place] + [value[place]] * rng.choice((2, 3, 1000)) + value[place + 1 :]
+            times = 2 if isinstance(value[place], list | dict | str) else rng.choice((2, 3, 1000))
+            return value[:place] + [value[place]] * times + value[place + 1 :]
         if what < 0.9:
             return value[::-1]
         return [*value[:place], _other_value(rng, value[place]), *value[place:]]
