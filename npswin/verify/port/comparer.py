@@ -38,6 +38,7 @@ class Comparer:
         AnswerKeyError: a tensor of the key is not what its weights and images lead to.
     """
 
+    @np.errstate(all="ignore")  # a key's or a port's numbers may be of any size
     def __init__(self, key: AnswerKey | Trace, candidate: Candidate, precision: str | None = None) -> None:
         self.key, self.candidate = key, candidate
         self.sources, self.shapes = key.sources, key.shapes
@@ -63,8 +64,7 @@ class Comparer:
         """Raise an AnswerKeyError unless the tensors of the dump have the shape in the key that the key says."""
         for name in self.shapes:
             if self._dumped(name):
-                with np.errstate(all="ignore"):
-                    shape = self.exact.value(name).shape
+                shape = self.exact.value(name).shape
                 if shape != self.shapes[name]:
                     raise AnswerKeyError(
                         f"{self._key_path()}{name} has shape {shown(self.shapes[name])} in the manifest, "
@@ -100,6 +100,7 @@ class Comparer:
         coarser = {name: one for name, one in determined.items() if PRECISIONS.index(one) > PRECISIONS.index(own)}
         return own, coarser
 
+    @np.errstate(all="ignore")
     def compare(self, progress: Progress = lambda *_: None) -> Comparison:
         """Compare every tensor with the key and with its operation's result on the port's own inputs.
 
