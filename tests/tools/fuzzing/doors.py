@@ -26,10 +26,11 @@ from npswin.verify.port.candidate import Candidate, CandidateError, in_memory
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.npy import read_npy
 from npswin.verify.port.read_dump import read_candidate
-from npswin.weights import WeightFileError, WeightMismatchError, load_weights
+from npswin.weights import WeightFileError, WeightMismatchError, load_weights, save_tensors
 from tests.tools.fuzzing.mutations import tar_gz
 from tests.tools.fuzzing.safetensors import decoded, join_safetensors, split_safetensors
 from tests.tools.fuzzing.workspace import Files
+from tests.weights import golden_files
 
 LONGEST_MESSAGE = 2000
 SMALL_MODEL: dict[str, Any] = {
@@ -104,6 +105,7 @@ def doors(folder: Path) -> dict[str, Callable[[], Door]]:
     """
     makers: dict[str, Callable[[Path], Door]] = {
         "weights": weights_door,
+        "layouts": layouts_door,
         "checkpoint": checkpoint_door,
         "run": run_door,
         "key": key_door,
@@ -142,7 +144,7 @@ def _has_checksum(content: bytes | str | None) -> bool:
 # Weights.
 
 
-def _without_checksum(content: bytes, dtype: str | None = None) -> bytes:
+def _without_checksum(content: bytes, dtype: str = "F32") -> bytes:
     tensors = {}
     for name, array in decoded(content).items():
         code, numbers = "F32", array.astype("<f4").tobytes()
@@ -160,41 +162,53 @@ def weights_door(folder: Path) -> Door:
     path = folder / "weights.safetensors"
     model.save(path)
     content = path.read_bytes()
-    other = _model(window_size=4, img_size=16)
-    other.save(path)
-    seeds: list[Files] = [
-        {"w.safetensors": one}
-        for one in (
-            content,
-            _without_checksum(content),
-            _without_checksum(content, "F16"),
-            _without_checksum(content, "BF16"),
-            _without_checksum(path.read_bytes()),
-        )
-    ]
-    before = {name: np.full_like(param, 7) for name, param in model.params.items()}
+    _model(window_size=4, img_size=16).save(path)  # whose position bias is resampled
+    contents = content, *(_without_checksum(content, dtype) for dtype in ("F32", "F16", "BF16"))
+    seeds: list[Files] = [{"w.safetensors": one} for one in (*contents, _without_checksum(path.read_bytes()))]
+    return Door(
+        "weights", (WeightFileError, WeightMismatchError), seeds, _read_weights({"w.safetensors": model}, seeds)
+    )
+
+
+def layouts_door(folder: Path) -> Door:
+    """`load_weights` from weights of other projects."""
+    models, seeds = {}, list[Files]()
+    for name in golden_files.LAYOUTS:
+        found = golden_files.read(name)
+        models[f"{name}.safetensors"] = found.model(dtype="float32")
+        save_tensors(folder / "weights.safetensors", found.state)
+        content = (folder / "weights.safetensors").read_bytes()
+        seeds += [{f"{name}.safetensors": content}, {f"{name}.safetensors": _stripped(content)}]
+    return Door("layouts", (WeightFileError, WeightMismatchError), seeds, _read_weights(models, seeds))
+
+
+def _read_weights(models: Mapping[str, SwinTransformer], seeds: list[Files]) -> Callable[[Sample], str]:
+    """A reader that loads each file into the model of its name."""
+    contents = {content for seed in seeds for content in seed.values()}
 
     def read(sample: Sample) -> str:
-        for name, param in model.params.items():
-            param[...] = before[name]
+        file = next(iter(sample.seed))
+        model = models[file]
+        for param in model.params.values():
+            param[...] = 7
         strict = sample.number % 4 > 0
         try:
-            report = load_weights(model, sample.folder / "w.safetensors", strict=strict)
+            report = load_weights(model, sample.folder / file, strict=strict)
         except Exception:
-            require(_same(model.params, before), "an error, and the model has changed")
+            require(all((param == 7).all() for param in model.params.values()), "an error, and the model has changed")
             raise
-        found = sample.files["w.safetensors"]
-        assert isinstance(found, bytes)
-        require(not _has_checksum(found) or found in (content, seeds[0]["w.safetensors"]), "a wrong checksum accepted")
+        content = sample.files[file]
+        assert isinstance(content, bytes)
+        require(not _has_checksum(content) or content in contents, "a wrong checksum accepted")
         for name, param in model.params.items():
             require(bool(np.isfinite(param).all()), f"{name} is not finite")
-        stored = decoded(found)
+        stored = decoded(content)
         for name in report.loaded:
             if report.layout == "official" and name not in report.resized and name in stored:
                 require(_equal(model.params[name], stored[name].astype(np.float32)), f"{name} has other numbers")
-        return f"loaded {report.layout} {strict} {bool(report.resized)} {bool(report.missing)}"
+        return f"loaded {report.layout} {strict} {bool(report.resized)} {bool(report.missing)} {bool(report.misshapen)}"
 
-    return Door("weights", (WeightFileError, WeightMismatchError), seeds, read)
+    return read
 
 
 # A run's folder.
