@@ -4,6 +4,7 @@ import io
 import json
 import os
 import struct
+import time
 import tracemalloc
 import zipfile
 
@@ -352,6 +353,28 @@ def test_messages_are_short(tmp_path):
     write_raw(tmp_path, {}, a={"shape": [2] * 100_000, "dtype": "float32"}, scalar={"x" * 10_000: 1})
     found = read_candidate(tmp_path, SHAPES)
     assert all(len(text) < 500 for text in found.unreadable.values())
+
+
+def test_names_of_many_letters_are_not_searched_for_a_prefix(tmp_path):
+    path = write_safetensors(tmp_path, {"." * 10**6: np.ones(1), "a" * 150 + "./layers.0.b": np.ones(1)})
+    start = time.perf_counter()
+    with pytest.raises(CandidateError, match="do they all begin with") as error:
+        read_candidate(path, SHAPES)
+    assert time.perf_counter() - start < 2
+    assert len(str(error.value)) < 1000
+
+
+def test_a_shape_of_many_axes(tmp_path):
+    path = write_safetensors(tmp_path, {"a": np.ones(100), "scalar": np.ones(())})
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["a"]["shape"] += [1] * 50_000
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+    found = read_candidate(path, SHAPES)
+    assert len(found.unreadable["a"]) < 400
+    assert found.tensors["scalar"] == 1
 
 
 def test_only_the_needed_parts_of_a_file_of_two_gigabytes_are_read(tmp_path):
