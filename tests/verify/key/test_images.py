@@ -52,9 +52,21 @@ def _png_of(width, height):
     return b"\x89PNG\r\n\x1a\n\0\0\0\r" + header + struct.pack(">I", zlib.crc32(header)) + encoded("PNG")[33:]
 
 
+def _png_with_other_pixels():
+    """A picture whose pixels were replaced, so that all but the checksum is right."""
+    data = encoded("PNG")
+    place = data.index(b"IDAT")
+    end = place + 4 + int.from_bytes(data[place - 4 : place], "big")
+    rows = bytearray(zlib.decompress(data[place + 4 : end]))
+    rows[5] ^= 64
+    packed = zlib.compress(bytes(rows))
+    return data[: place - 4] + len(packed).to_bytes(4, "big") + b"IDAT" + packed + data[end:]
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
+        (_png_with_other_pixels(), "not an image that Pillow reads"),
         (b"", "not an image"),
         (b"junk" * 100, "not an image"),
         (encoded("PNG")[:-30], "not an image that Pillow reads"),
