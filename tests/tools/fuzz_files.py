@@ -34,6 +34,7 @@ from tests.tools.fuzzing.workspace import Files, Workspace, keep, kept
 LONGEST_READ = 5  # seconds
 MOST_MEMORY = 300  # MiB, of the process
 ADDRESS_SPACE = 8 * 2**30  # bytes; more is refused to the process, so that it does not take the machine's memory
+LARGEST_WRITE = 2**26  # bytes of a file that a reader writes, so that it does not fill the disk
 MOST_KEPT = 3000  # sets of files of a door
 LARGEST_KEPT = 2**18  # bytes
 
@@ -221,6 +222,7 @@ def main(arguments: list[str] | None = None) -> int:
     count, seconds = options.count or count, options.seconds or float("inf")
     signal.signal(signal.SIGALRM, _raise_hang)
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_WRITE, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     warnings.simplefilter("ignore")
     warnings.simplefilter("error", RuntimeWarning)
     results = []

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import resource
 import shutil
 import stat
 from pathlib import Path
@@ -63,8 +64,11 @@ def _write(path: Path, content: bytes | str) -> None:
     elif content == "fifo":
         os.mkfifo(path)
     elif content == "eight gigabytes":
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
         with open(path, "wb") as file:
-            file.truncate(2**33)
+            file.truncate(2**33)  # sparse: it takes no space
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     else:
         path.symlink_to({"endless": "/dev/zero", "dangling": "nowhere"}[content])
 
