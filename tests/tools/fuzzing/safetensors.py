@@ -21,10 +21,16 @@ _DTYPES = {
 def split_safetensors(data: bytes) -> tuple[dict[str, Any], bytes]:
     """The header and the bytes after it."""
     length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])
+    header = json.loads(data[8 : 8 + length], object_pairs_hook=_distinct)
     if not isinstance(header, dict):
         raise ValueError("no header")
     return header, data[8 + length :]
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a name is there twice")
+    return dict(pairs)
 
 
 def join_safetensors(tensors: Mapping[str, tuple[str, list[int], bytes]], metadata: Mapping[str, str]) -> bytes:
