@@ -7,6 +7,8 @@ kind of file has one class of error for it, derived from `FileError`.
 
 import contextlib
 import errno
+import json
+import math
 import os
 import stat
 import threading
@@ -14,7 +16,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 MOST_SHOWN = 10  # names or lines in an error's message
 
@@ -64,7 +66,7 @@ def read_bytes(path: str | PathLike[str], error: type[FileError], at_most: int) 
         return read_exactly(file, size, path, error)
 
 
-def read_exactly(file: BinaryIO, size: int, path: str | PathLike[str], error: type[FileError]) -> bytes:
+def read_exactly(file: IO[bytes], size: int, path: str | PathLike[str], error: type[FileError]) -> bytes:
     """The next bytes of an open file.
 
     Args:
@@ -82,6 +84,53 @@ def read_exactly(file: BinaryIO, size: int, path: str | PathLike[str], error: ty
     if len(data) != size:
         raise error(f"{shown_path(path)}: ends {size - len(data)} bytes too early")
     return data
+
+
+def read_json(path: str | PathLike[str], error: type[FileError], at_most: int) -> Any:
+    """The value in a JSON file; see `parse_json`.
+
+    Args:
+        path: a regular file.
+        error: raised where it cannot be read, is larger, or is not JSON.
+        at_most: bytes. In memory a value may take thirty times as many.
+    """
+    return parse_json(read_bytes(path, error, at_most), path, error)
+
+
+def parse_json(text: bytes, path: str | PathLike[str], error: type[FileError]) -> Any:
+    """The value of JSON in UTF-8.
+
+    Besides what is not JSON, what readers of JSON understand differently is refused: a name twice in one object, NaN
+    and infinity, numbers beyond the range of float64.
+
+    Args:
+        text: the JSON.
+        path: where it comes from, for the message.
+        error: raised where it is not JSON.
+    """
+    try:
+        return json.loads(
+            text.decode("utf-8"), object_pairs_hook=_distinct_names, parse_float=_finite, parse_constant=_finite
+        )
+    except (ValueError, RecursionError, MemoryError) as problem:
+        reason = shortened(str(problem)) or "too little memory"
+        raise error(f"{shown_path(path)}: cannot be read as JSON ({reason})") from problem
+
+
+def _distinct_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValueError(f"{shortened(repr(twice))} is there twice")
+    return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{shortened(text, 100)} is no finite number")
+    return number
 
 
 def system_error(error: type[FileError], path: str | PathLike[str], system: OSError) -> FileError:

@@ -5,7 +5,16 @@ import sys
 
 import pytest
 
-from npswin.files import FileError, listed, open_regular, read_bytes, read_exactly, shortened, temporary_paths
+from npswin.files import (
+    FileError,
+    listed,
+    open_regular,
+    read_bytes,
+    read_exactly,
+    read_json,
+    shortened,
+    temporary_paths,
+)
 
 
 class SomeFileError(FileError):
@@ -84,3 +93,32 @@ def test_unfinished_files_of_any_process(tmp_path):
     for name in (".a.1-2.partial", ".a.3-4.partial", ".b.1-2.partial", "a.partial", ".a"):
         (tmp_path / name).write_bytes(b"")
     assert [path.name for path in temporary_paths(tmp_path / "a")] == [".a.1-2.partial", ".a.3-4.partial"]
+
+
+def test_json(tmp_path):
+    (tmp_path / "a").write_text('{"ä": [1, 0.5, null], "b": {}}', encoding="utf-8")
+    assert read_json(tmp_path / "a", SomeFileError, at_most=100) == {"ä": [1, 0.5, None], "b": {}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"{", "Expecting property name"),
+        (b"", "Expecting value"),
+        (b"\xff\xfe", "can't decode byte"),
+        (b"[" * 100_000, "recursion"),
+        (b"9" * 5000, "integer string conversion"),
+        (b'{"a": {"b": 1, "b": 2}}', "'b' is there twice"),
+        (b"[NaN]", "NaN is no finite number"),
+        (b"[-Infinity]", "-Infinity is no finite number"),
+        (b"1e999", "1e999 is no finite number"),
+        (b"[0." + b"1" * 150_000 + b"e400]", "is no finite number"),
+        (b'{"%s": 1, "%s": 2}' % (b"x" * 50_000, b"x" * 50_000), "is there twice"),
+    ],
+)
+def test_what_is_not_json(tmp_path, text, message):
+    (tmp_path / "a").write_bytes(text)
+    with pytest.raises(SomeFileError, match=message) as error:
+        read_json(tmp_path / "a", SomeFileError, at_most=200_000)
+    assert str(tmp_path / "a") in str(error.value)
+    assert len(str(error.value)) < 500

@@ -2,19 +2,28 @@
 
 import argparse
 import inspect
-import json
+from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from npswin.checks import shown
 from npswin.cli.progress import ProgressBar
 from npswin.data import IMAGENET_MEAN, IMAGENET_STD
+from npswin.files import FileError, read_json, shortened, shown_path
 from npswin.models import CONFIGS, SwinTransformer
+from npswin.models.checks import checked_arguments
 from npswin.verify.key.golden import MINIATURE, draw_labels, draw_pixels, randomize_weights, read_images
 from npswin.verify.key.trace import trace
 from npswin.verify.key.write import FORMAT, write_key
 from npswin.weights import TensorFile, load_weights
+
+LONGEST_CONFIG = 2**20  # bytes
+MOST_BLOCKS = 1000
+MOST_WEIGHTS = 4e9
+LONGEST_SIDE = 2**16  # pixels, of images and windows
 
 DESCRIPTION = """Write an answer key: the folder OUT with key.safetensors (weights, image, every intermediate tensor,
 and with --backward every gradient) and manifest.json (for each tensor its operation and inputs). docs/answer_key.md
@@ -120,20 +129,45 @@ def _weights(path: Path) -> Any:
 
 
 def _model_of(path: Path, dtype: str) -> SwinTransformer:
-    try:
-        arguments = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, RecursionError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read as JSON ({error})") from error
-    known = list(inspect.signature(SwinTransformer).parameters)
+    """The model of a file with its arguments as JSON, which are checked before it is made."""
+    arguments = read_json(path, FileError, LONGEST_CONFIG)
+    defaults = {name: one.default for name, one in inspect.signature(SwinTransformer).parameters.items()}
     if not isinstance(arguments, dict):
-        raise ValueError(f'{path}: expected an object such as {{"embed_dim": 96, "depths": [2, 2, 6, 2]}}')
+        raise FileError(f'{shown_path(path)}: expected an object such as {{"embed_dim": 96, "depths": [2, 2]}}')
     for name in arguments:
-        if name not in known:
-            raise ValueError(f"{path}: {name!r} is not an argument of the model; it has {', '.join(known)}")
+        if name not in defaults:
+            raise FileError(
+                f"{shown_path(path)}: {shown(name)} is not an argument of the model; it has {', '.join(defaults)}"
+            )
     try:
+        _check_size(checked_arguments({**defaults, **arguments, "dtype": dtype}))
         return SwinTransformer(**{**arguments, "dtype": dtype})
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from error
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise FileError(f"{shown_path(path)}: {shortened(str(error), 1000)}") from error
+
+
+def _check_size(config: Mapping[str, Any]) -> None:
+    """Raise a ValueError for a model that no memory holds: too many blocks, or too many numbers in its weights."""
+    dim, window = config["embed_dim"], config["window_size"]
+    if sum(config["depths"]) > MOST_BLOCKS:
+        raise ValueError(f"depths: got {shown(config['depths'])}, expected at most {MOST_BLOCKS} blocks")
+    size = config["img_size"]
+    sides = [size, size] if isinstance(size, int) else size or []
+    if max([window, *sides]) > LONGEST_SIDE:
+        raise ValueError(
+            f"img_size, window_size: got {shown(size)} and {shown(window)}, expected at most {LONGEST_SIDE}"
+        )
+    grid = prod(-(-side // config["patch_size"]) for side in sides)
+    total = dim * config["in_chans"] * config["patch_size"] ** 2 + (dim * grid if config["ape"] else 0)
+    for stage, (depth, heads) in enumerate(zip(config["depths"], config["num_heads"], strict=True)):
+        width = dim * 2**stage
+        inner = heads * config["head_dim"] if config["head_dim"] else width
+        table = {"per_head": 4 * window**2 * heads, "shared": 4 * window**2, "full": window**4, "none": 0}
+        block = 4 * width * inner + 2 * width * int(width * config["mlp_ratio"]) + table[config["position_bias"]]
+        total += depth * block + 8 * width**2
+    total += width * config["num_classes"]
+    if total > MOST_WEIGHTS:
+        raise ValueError(f"a model of {total:.1e} weights, expected at most {MOST_WEIGHTS:.0e}")
 
 
 def _pixels(options: argparse.Namespace, model: SwinTransformer) -> np.ndarray:

@@ -10,8 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from npswin.data import DataFileError
+from npswin.files import shown_path
 from npswin.types import Array
 from npswin.verify import gradcheck
+from npswin.verify.port.npy import read_npy
+
+LARGEST_INPUT = 2**30  # bytes
 
 DESCRIPTION = """Check the gradient of your own layer, from its file.
 
@@ -123,7 +128,10 @@ def _layer(path: str, names: str) -> Any:
 
 def _input(text: str, rng: np.random.Generator) -> Array:
     if text.endswith(".npy"):
-        return np.asarray(np.load(text, allow_pickle=False), np.float64)
+        array = read_npy(text, DataFileError, LARGEST_INPUT).astype(np.float64)
+        if not np.isfinite(array).all():
+            raise DataFileError(f"{shown_path(text)}: has NaN or infinite numbers, expected finite ones")
+        return array
     try:
         shape = tuple(int(side) for side in text.split("x"))
     except ValueError:

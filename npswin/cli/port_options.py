@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from os.path import exists
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def add_key_and_candidate(parser: argparse.ArgumentParser) -> None:
 
 def read_key_and_candidate(options: argparse.Namespace) -> Comparer:
     """Read the key and the candidate."""
-    if not (options.key / "manifest.json").exists() and (options.candidate / "manifest.json").exists():
+    if not exists(options.key / "manifest.json") and exists(options.candidate / "manifest.json"):
         raise ValueError(f"{options.candidate} is the answer key: expected the key first, then the dump")
     key = AnswerKey(options.key)
     return Comparer(key, read_candidate(options.candidate, key.shapes), options.precision)

@@ -12,6 +12,7 @@ import numpy as np
 from npswin.data.cifar10_download import FOLDER, TEST_FILES, TRAIN_FILES, download_cifar10
 from npswin.data.dataset import ImageDataset
 from npswin.data.errors import DataFileError, DataUnavailableError
+from npswin.files import open_regular, read_exactly, shown_path
 from npswin.types import Array
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -45,7 +46,7 @@ def load_cifar10(
     if data_dir is not None:
         folder = _find_folder(Path(data_dir))
         if folder is None:
-            raise DataFileError(f"no CIFAR-10 in {data_dir}: neither {FOLDER}/ nor its files are there")
+            raise DataFileError(f"no CIFAR-10 in {shown_path(data_dir)}: neither {FOLDER}/ nor its files are there")
     else:
         cache = cache_folder()
         folder = _find_folder(cache)
@@ -71,20 +72,20 @@ def read_cifar10_file(path: str | os.PathLike[str]) -> tuple[Array, Array]:
     Raises:
         DataFileError: the file is missing or unreadable, has a wrong size or a label above 9.
     """
-    try:
-        content = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise DataFileError(f"{path}: cannot be read ({error.strerror})") from error
     expected = _RECORDS_PER_FILE * _RECORD_BYTES
-    if content.size != expected:
-        raise DataFileError(
-            f"{path}: has {content.size} bytes, expected {expected} ({_RECORDS_PER_FILE} records of {_RECORD_BYTES})"
-        )
-    records = content.reshape(_RECORDS_PER_FILE, _RECORD_BYTES)
+    with open_regular(path, DataFileError) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size != expected:
+            raise DataFileError(
+                f"{shown_path(path)}: has {size} bytes, expected {expected} "
+                f"({_RECORDS_PER_FILE} records of {_RECORD_BYTES})"
+            )
+        content = bytearray(read_exactly(file, size, path, DataFileError))
+    records = np.frombuffer(content, np.uint8).reshape(_RECORDS_PER_FILE, _RECORD_BYTES)
     labels = records[:, 0].astype(np.int64)
     if labels.max() > 9:
         first = int(np.argmax(labels > 9))
-        raise DataFileError(f"{path}: record {first} has label {labels[first]}, expected 0 to 9")
+        raise DataFileError(f"{shown_path(path)}: record {first} has label {labels[first]}, expected 0 to 9")
     return records[:, 1:].reshape(-1, 3, 32, 32), labels
 
 
@@ -106,6 +107,6 @@ def cache_folder() -> Path:
 def _find_folder(path: Path) -> Path | None:
     """The folder with at least one of the six files: `cifar-10-batches-bin` in `path`, or `path` itself, or None."""
     for folder in (path / FOLDER, path):
-        if any((folder / name).exists() for name in (*TRAIN_FILES, *TEST_FILES)):
+        if any(os.path.exists(folder / name) for name in (*TRAIN_FILES, *TEST_FILES)):
             return folder
     return None

@@ -5,10 +5,12 @@ import os
 import shutil
 import tarfile
 import tempfile
-import zlib
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from npswin.data.errors import DataFileError, DataUnavailableError
+from npswin.files import open_regular, shortened, shown_path
 
 FOLDER = "cifar-10-batches-bin"
 TRAIN_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
@@ -18,6 +20,8 @@ HOST = "www.cs.toronto.edu"
 URL = f"https://{HOST}/~kriz/cifar-10-binary.tar.gz"
 MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 TIMEOUT = 10  # seconds without an answer
+LARGEST_FILE, LARGEST_ARCHIVE = 2**25, 2**28  # bytes, inflated: the published ones have 30,730,000 and 184,380,000
+MOST_MEMBERS = 100
 
 
 def download_cifar10(cache: Path) -> None:
@@ -70,22 +74,48 @@ def extract_cifar10(archive: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".cifar10-", dir=target) as temporary:
         folder = Path(temporary) / FOLDER
         folder.mkdir()
-        try:
-            with tarfile.open(archive, "r:gz") as tar:
-                for name in (*TRAIN_FILES, *TEST_FILES):
-                    _extract_file(tar, f"{FOLDER}/{name}", folder / name)
-        except KeyError as error:
-            raise DataFileError(f"{archive}: {error.args[0]}") from error
-        except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-            raise DataFileError(f"{archive}: damaged archive ({error})") from error
+        with open_regular(archive, DataFileError) as compressed:
+            _extract_files(_BoundedStream(gzip.GzipFile(fileobj=compressed)), folder, shown_path(archive))
         shutil.rmtree(target / FOLDER, ignore_errors=True)
         os.replace(folder, target / FOLDER)
 
 
-def _extract_file(tar: tarfile.TarFile, member_name: str, path: Path) -> None:
-    member = tar.getmember(member_name)
-    source = tar.extractfile(member) if member.isreg() else None
-    if source is None:
-        raise DataFileError(f"{tar.name!s}: {member_name} is not a regular file")
-    with open(path, "wb") as file:
-        shutil.copyfileobj(source, file)
+class _BoundedStream:
+    """An archive while it inflates: a damaged one may claim any sizes, and inflate to a thousand times its own."""
+
+    def __init__(self, stream: gzip.GzipFile) -> None:
+        self._stream, self.tell = stream, stream.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= LARGEST_FILE:
+            raise ValueError(f"a part of {size} bytes, expected at most {LARGEST_FILE}")
+        self._check(self.tell() + size)
+        return self._stream.read(size)
+
+    def seek(self, position: int) -> None:
+        self._check(position)
+        self._stream.seek(position)
+
+    def _check(self, position: int) -> None:
+        if position > LARGEST_ARCHIVE:
+            raise ValueError(f"inflates to more than {LARGEST_ARCHIVE} bytes")
+
+
+def _extract_files(stream: Any, folder: Path, origin: str) -> None:
+    """Extract the six files into a folder; a DataFileError names the archive, `origin`."""
+    try:
+        archive = tarfile.open(fileobj=stream, mode="r:")  # noqa: SIM115 (the stream is the caller's)
+        members = {member.name: member for member in islice(archive, MOST_MEMBERS)}
+    except Exception as error:  # tarfile and gzip raise what zlib, struct and codecs raise, too
+        raise DataFileError(f"{origin}: damaged archive ({shortened(str(error))})") from error
+    for name in (*TRAIN_FILES, *TEST_FILES):
+        member = members.get(f"{FOLDER}/{name}")
+        if member is None or not member.isreg() or member.size > LARGEST_FILE:
+            raise DataFileError(f"{origin}: {FOLDER}/{name} is no regular file of at most {LARGEST_FILE} bytes in it")
+        try:
+            source = archive.extractfile(member)
+            assert source is not None
+            content = source.read()
+        except Exception as error:
+            raise DataFileError(f"{origin}: damaged archive ({shortened(str(error))})") from error
+        (folder / name).write_bytes(content)

@@ -78,6 +78,23 @@ def test_golden_of_a_configuration(tmp_path):
     assert AnswerKey(tmp_path / "key").shapes["pixels"] == (1, 3, 9, 13)
 
 
+CONFIGURATIONS = {
+    "junk": "{",
+    "list": "[]",
+    "unknown": '{"dim": 3}',
+    "wrong": '{"embed_dim": -3}',
+    "twice": '{"depths": [2], "depths": [3]}',
+    "nan": '{"mlp_ratio": NaN}',
+    "deep": '{"depths": [1000000000, 2, 2, 2]}',
+    "many": json.dumps({"depths": [1] * 100_000}),
+    "wide": '{"embed_dim": 9600000}',
+    "digits": json.dumps({"embed_dim": 3 * 10**4000}),
+    "window": '{"window_size": 100000}',
+    "full": '{"window_size": 320, "position_bias": "full", "img_size": null}',
+    "classes": '{"num_classes": 1000000000000}',
+}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -89,6 +106,19 @@ def test_golden_of_a_configuration(tmp_path):
         (["--config", "wrong.json"], "wrong.json: embed_dim: got -3"),
         (["--weights", "junk.json"], "junk.json: not a safetensors file"),
         (["--image", "junk.json"], "junk.json: not an image that Pillow reads"),
+        (["--image", "missing.png"], "missing.png: No such file"),
+        (["--config", "x" * 5000], "xxx"),
+        (["--config", "."], ".: is a folder"),
+        (["--config", "/dev/zero"], "/dev/zero: is a pipe, a device"),
+        (["--config", "twice.json"], "twice.json: cannot be read as JSON ('depths' is there twice)"),
+        (["--config", "nan.json"], "nan.json: cannot be read as JSON (NaN is no finite number)"),
+        (["--config", "deep.json"], "deep.json: depths: got [1000000000, 2, 2, 2], expected at most 1000 blocks"),
+        (["--config", "many.json"], "many.json: num_heads"),
+        (["--config", "wide.json"], "wide.json: a model of 3.2e+17 weights, expected at most 4e+09"),
+        (["--config", "digits.json"], "digits.json: "),
+        (["--config", "window.json"], "window.json: img_size, window_size: got 224 and 100000, expected at most 65536"),
+        (["--config", "full.json"], "full.json: a model of 1.3e+11 weights"),
+        (["--config", "classes.json"], "classes.json: a model of 7.7e+14 weights"),
         (["--labels", "1"], "--labels: got 1, expected one for each of 2 images"),
         (["--labels", "1", "9"], "labels: got 1 to 9, expected 0 to 4"),
         (["--batch", "0"], "--batch: got 0"),
@@ -101,12 +131,13 @@ def test_golden_of_a_configuration(tmp_path):
 )
 def test_golden_reports_wrong_arguments(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
-    for name, text in {"junk": "{", "list": "[]", "unknown": '{"dim": 3}', "wrong": '{"embed_dim": -3}'}.items():
+    for name, text in CONFIGURATIONS.items():
         (tmp_path / f"{name}.json").write_text(text)
     assert main(["golden", "key", *arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"npswin golden: {message}")
     assert error.count("\n") == 1 or "safetensors" in error
+    assert len(error) < 2000
     assert not (tmp_path / "key").exists()
 
 
@@ -257,6 +288,28 @@ def test_gradcheck_reports_wrong_arguments(tmp_path, monkeypatch, capsys, layer,
     (tmp_path / "layer.py").write_text(LAYER)
     assert main(["gradcheck", layer, "--input", shape]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_gradcheck_of_an_input_in_a_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "layer.py").write_text(LAYER.replace("FACTOR", "2"))
+    np.save("x.npy", np.ones((2, 3), np.float32))
+    assert main(["gradcheck", "layer.py:Square", "--input", "x.npy"]) == 0
+    np.save("nan.npy", np.array([1.0, np.nan]))
+    np.save("text.npy", np.array(["a"]))
+    (tmp_path / "junk.npy").write_bytes(b"PK\3\4junk")
+    with open("large.npy", "wb") as file:
+        file.truncate(2**33)
+    capsys.readouterr()
+    for name, message in {
+        "missing": "No such file",
+        "nan": "has NaN or infinite numbers",
+        "text": "has dtype <U1, expected numbers",
+        "junk": "no .npy file",
+        "large": "has 8589934592 bytes, expected at most",
+    }.items():
+        assert main(["gradcheck", "layer.py:Square", "--input", f"{name}.npy"]) == 2
+        assert f"npswin gradcheck: {name}.npy: {message}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -93,6 +95,28 @@ def test_a_published_file_has_ten_thousand_records(tmp_path):
     records(12).tofile(path)
     with pytest.raises(DataFileError, match="expected 30730000"):
         read_cifar10_file(path)
+
+
+def test_a_large_file_is_not_read(small_files):
+    with open(small_files / "test_batch.bin", "wb") as file:
+        file.truncate(2**33)
+    with pytest.raises(DataFileError, match="has 8589934592 bytes"):
+        load_cifar10(small_files, train=False)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_in_place_of_a_file(small_files):
+    (small_files / "test_batch.bin").unlink()
+    os.mkfifo(small_files / "test_batch.bin")
+    with pytest.raises(DataFileError, match=r"test_batch\.bin: is a pipe"):
+        load_cifar10(small_files, train=False)
+
+
+@pytest.mark.parametrize("path", ["a\0b", "x" * 5000])
+def test_a_name_that_no_folder_can_have(path):
+    with pytest.raises(DataFileError, match="no CIFAR-10 in") as error:
+        load_cifar10(path)
+    assert len(str(error.value)) < 500
 
 
 def test_a_label_above_9_is_named(small_files):

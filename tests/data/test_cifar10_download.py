@@ -2,6 +2,7 @@ import gzip
 import hashlib
 import io
 import tarfile
+import tracemalloc
 
 import pytest
 
@@ -23,6 +24,20 @@ def archive_of(contents, *special):
         for member in special:
             tar.addfile(member)
     return packed.getvalue()
+
+
+def tar_of(contents):
+    """The archive without its compression."""
+    return gzip.decompress(archive_of(contents))
+
+
+def with_field(tar, start, field):
+    """A tar archive with another field in its first header, and the right checksum."""
+    header = bytearray(tar[:512])
+    header[start : start + len(field)] = field
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + tar[512:]
 
 
 def link(name, target):
@@ -76,13 +91,32 @@ def test_a_link_is_refused(tmp_path, target):
         gzip.compress(gzip.decompress(archive_of(FILES))[:2000]),
         b"no archive at all",
         b"",
+        gzip.compress(with_field(tar_of(FILES), 124, b"77777777777\0")),
+        gzip.compress(with_field(with_field(tar_of(FILES), 124, b"77777777777\0"), 156, b"L")),
+        gzip.compress(with_field(with_field(tar_of(FILES), 124, b"00200000000\0"), 156, b"x")),
+        gzip.compress(with_field(tar_of(FILES), 156, b"5")),
     ],
-    ids=["file missing", "compression cut", "tar cut", "no archive", "empty"],
-)
+    ids=[
+        "file missing", "compression cut", "tar cut", "no archive", "empty", "size", "long name", "attributes",
+        "folder",
+    ],
+)  # fmt: skip
 def test_a_bad_archive_leaves_nothing(tmp_path, target, content):
-    with pytest.raises(DataFileError, match=r"archive\.tar\.gz"):
+    tracemalloc.start()
+    with pytest.raises(DataFileError, match=r"archive\.tar\.gz") as error:
         extract(tmp_path, target, content)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * cifar10_download.LARGEST_FILE
+    assert len(str(error.value)) < 500
     assert list(target.iterdir()) == []
+
+
+def test_an_archive_that_inflates_to_much_more_is_not_read_to_its_end(tmp_path, target, monkeypatch):
+    monkeypatch.setattr(cifar10_download, "LARGEST_ARCHIVE", 2**18)
+    extract(tmp_path, target, archive_of(FILES))
+    with pytest.raises(DataFileError, match="inflates to more than 262144 bytes"):
+        extract(tmp_path, target, archive_of({f"{FOLDER}/zeros": bytes(2**18), **FILES}))
 
 
 def test_an_old_folder_is_replaced_only_by_a_complete_one(tmp_path, target):

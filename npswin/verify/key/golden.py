@@ -1,13 +1,22 @@
 """The defaults of `npswin golden`: a small model, weights, random images, labels."""
 
+import warnings
 from collections.abc import Sequence
+from io import BytesIO
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
+from npswin.data import DataFileError
+from npswin.files import read_bytes, shortened, shown_path
 from npswin.models import SwinTransformer
 from npswin.types import Array
+
+LARGEST_IMAGE_FILE = 256 * 2**20  # bytes
+MOST_PIXELS = 100_000_000  # of an image, which takes 4 bytes for each, twice while it is converted
+IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # others run programs, or are drawings
+IMAGE_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # Pillow cuts longer numbers off at 255
 
 # Every case that ports get wrong, in a key of less than a megabyte: maps that windows do not divide, an odd window
 # size, a shift, several heads, a stage that is a single window.
@@ -55,23 +64,38 @@ def read_images(paths: Sequence[str | PathLike[str]], size: tuple[int, int]) -> 
 
     Raises:
         RuntimeError: Pillow is not installed.
-        ValueError: a file is not an image.
-        OSError: a file cannot be opened.
+        DataFileError: a file is missing, is not an image of 8 bits a channel, is damaged or too large.
     """
     try:
-        from PIL import Image, UnidentifiedImageError
+        import PIL.Image  # noqa: F401
     except ImportError as error:
         raise RuntimeError(
             "images are read by Pillow: pip install pillow (without --image, pixels are random)"
         ) from error
-    images = []
-    for path in paths:
-        try:
-            with Image.open(path) as image:
-                resized = image.convert("RGB").resize((size[1], size[0]), Image.Resampling.BICUBIC)
-        except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{path}: not an image that Pillow reads ({error})") from error
-        except OSError as error:
-            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-        images.append(np.asarray(resized).transpose(2, 0, 1))
-    return np.stack(images)
+    return np.stack([_read_image(path, size) for path in paths])
+
+
+def _read_image(path: str | PathLike[str], size: tuple[int, int]) -> Array:
+    """Pixels (3, H, W), uint8."""
+    from PIL import Image
+
+    content = read_bytes(path, DataFileError, LARGEST_IMAGE_FILE)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of metadata, which is not used; the number of pixels is checked below
+            with Image.open(BytesIO(content), formats=IMAGE_FORMATS) as image:
+                width, height, mode = *image.size, image.mode
+                if width * height <= MOST_PIXELS and mode in IMAGE_MODES:
+                    image.verify()  # compares checksums, which decoding does not
+                    with Image.open(BytesIO(content), formats=IMAGE_FORMATS) as again:
+                        resized = again.convert("RGB").resize((size[1], size[0]), Image.Resampling.BICUBIC)
+                        return np.asarray(resized).transpose(2, 0, 1)
+    except Exception as error:  # each of Pillow's decoders raises classes of its own
+        raise DataFileError(
+            f"{shown_path(path)}: not an image that Pillow reads ({shortened(str(error)) or type(error).__name__})"
+        ) from error
+    if mode not in IMAGE_MODES:
+        raise DataFileError(
+            f"{shown_path(path)}: has Pillow's mode {mode}, expected 8 bits a channel: {', '.join(IMAGE_MODES)}"
+        )
+    raise DataFileError(f"{shown_path(path)}: has {width}×{height} pixels, expected at most {MOST_PIXELS}")

@@ -8,11 +8,12 @@ from operator import mul
 
 import numpy as np
 
-from npswin.files import FileError
+from npswin.files import FileError, shortened
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, is_representable_in
 
 PRECISIONS = ("float64", "float32", "float16", "bfloat16")  # from fine to coarse
+MOST_NAMES, LONGEST_PREFIX = 1000, 200  # in which a prefix is looked for, and its letters
 MUCH_LARGER = 8  # a tensor of more than so many times the key's size is not read
 
 
@@ -81,11 +82,12 @@ class Candidate:
     def _read(self, name: str, tensor: DumpedTensor, shape: tuple[int, ...]) -> None:
         fits = regroups(tensor.shape, shape)
         if not fits and math.prod(tensor.shape) > MUCH_LARGER * max(math.prod(shape), 1):
-            self.unreadable[name] = f"has shape {_shape_text(tensor.shape)}, the key {_shape_text(shape)}"
+            found = shortened(_shape_text(tensor.shape))
+            self.unreadable[name] = f"has shape {found}, the key {_shape_text(shape)}"
             return
         try:
             array = tensor.read()
-        except (CandidateError, ValueError, TypeError, OverflowError, MemoryError, OSError) as error:
+        except CandidateError as error:
             self.unreadable[name] = printable(str(error), 400)
             return
         if array.dtype.kind in "OSUVcMm" and array.dtype.name != "bfloat16":
@@ -104,8 +106,8 @@ class Candidate:
 
 def _prefix(found: Collection[str], shapes: Collection[str]) -> str:
     """The prefix before the key's names in the names of a dump, or ""."""
-    for name in found:
-        for start in range(1, len(name)):
+    for name in list(found)[:MOST_NAMES]:
+        for start in range(1, min(len(name), LONGEST_PREFIX)):
             if name[start - 1] in "./" and name[start:] in shapes:
                 return name[:start]
     return ""

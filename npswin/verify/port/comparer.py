@@ -7,6 +7,8 @@ from difflib import get_close_matches
 
 import numpy as np
 
+from npswin.checks import shown
+from npswin.files import shown_path
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, UNIT_ROUNDOFF, Graph, Run, is_representable_in
 from npswin.verify.key import AnswerKey, AnswerKeyError, Trace
@@ -36,10 +38,12 @@ class Comparer:
         AnswerKeyError: a tensor of the key is not what its weights and images lead to.
     """
 
+    @np.errstate(all="ignore")  # a key's or a port's numbers may be of any size
     def __init__(self, key: AnswerKey | Trace, candidate: Candidate, precision: str | None = None) -> None:
         self.key, self.candidate = key, candidate
         self.sources, self.shapes = key.sources, key.shapes
         self.exact = Run(key.graph, self.sources)
+        self._check_shapes()
         found, self.coarser = self._precisions()
         self.precision = precision or found
         self.estimator = ToleranceEstimator(key.graph, self.sources, self.precision)
@@ -55,6 +59,20 @@ class Comparer:
         self.local_errors = self.local_errors_of(key.graph, self.given)
         self.order = [name for name in self.shapes if self._dumped(name)]
         self.not_dumped = sum(name not in self.sources and not self._dumped(name) for name in self.shapes)
+
+    def _check_shapes(self) -> None:
+        """Raise an AnswerKeyError unless the tensors of the dump have the shape in the key that the key says."""
+        for name in self.shapes:
+            if self._dumped(name):
+                shape = self.exact.value(name).shape
+                if shape != self.shapes[name]:
+                    raise AnswerKeyError(
+                        f"{self._key_path()}{name} has shape {shown(self.shapes[name])} in the manifest, "
+                        f"its operation gives {shown(shape)}"
+                    )
+
+    def _key_path(self) -> str:
+        return f"{shown_path(self.key.folder)}: " if isinstance(self.key, AnswerKey) else ""
 
     def _dumped(self, name: str) -> bool:
         candidate = self.candidate
@@ -82,6 +100,7 @@ class Comparer:
         coarser = {name: one for name, one in determined.items() if PRECISIONS.index(one) > PRECISIONS.index(own)}
         return own, coarser
 
+    @np.errstate(all="ignore")
     def compare(self, progress: Progress = lambda *_: None) -> Comparison:
         """Compare every tensor with the key and with its operation's result on the port's own inputs.
 
@@ -212,10 +231,11 @@ class Comparer:
         if far and stored.dtype == np.float32 and stored.shape == right.shape:  # allowed behind a cancellation
             estimator = ToleranceEstimator(self.key.graph, self.sources, "float32")
             allowed = estimator.tolerance(name, self.exact.value(name), lambda run: run.value(name))
-            far = allowed.ratio(*relative_and_peak(stored, right)) > 1
+            far = not allowed.ratio(*relative_and_peak(stored, right)) <= 1
         if far and name not in self.sources:
             raise AnswerKeyError(
-                f"{name} does not follow from the key's own weights and images: its files are damaged, or of two keys"
+                f"{self._key_path()}{name} does not follow from the key's own weights and images: "
+                "its files are damaged, or of two keys"
             )
 
 

@@ -1,24 +1,28 @@
 """Reads a dump from a safetensors file, a .npz file, or a folder of .npy or raw files.
 
-The files may be damaged: every size is checked before it is used, nothing is read with pickle, and a damaged tensor is
-reported without losing the others.
+The files may be damaged, or made to do damage: every size is checked before it is used, only regular files are opened,
+nothing is read with pickle, and a damaged tensor is reported without losing the others.
 """
 
-import json
 import math
+import os
+import sys
 import zipfile
-import zlib
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from io import BytesIO
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from npswin.checks import shown
+from npswin.files import FileError, open_regular, read_exactly, read_json, shortened, shown_path, system_error
 from npswin.types import Array
 from npswin.verify.port.candidate import Candidate, CandidateError, DumpedTensor
+from npswin.verify.port.npy import LONGEST_AXIS, MOST_AXES, NpyHeader, read_header, read_numbers
 from npswin.weights import TensorFile, WeightFileError
 from npswin.weights.tensor_file import dtype_name
 
@@ -28,8 +32,10 @@ RAW_DTYPES = {
 }
 LIST = "shapes.json"
 LIST_FORM = '{"NAME": {"shape": [2, 3], "dtype": "float32"}, ...}'
-LONGEST_LIST = 16 * 2**20  # bytes
-LONGEST_NPY_HEADER = 10_000  # bytes
+LONGEST_LIST = 8 * 2**20  # bytes
+MOST_TENSORS = 65_536  # of a dump; a model of a thousand layers has fewer
+LONGEST_DIRECTORY = 16 * 2**20  # bytes, of a .npz file
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # NumPy's; others inflate a read without a bound
 
 
 def read_candidate(path: str | PathLike[str], shapes: Mapping[str, tuple[int, ...]]) -> Candidate:
@@ -47,15 +53,16 @@ def read_candidate(path: str | PathLike[str], shapes: Mapping[str, tuple[int, ..
         CandidateError: there is no such file, it has none of these formats, or no name is one of the key's.
     """
     path = Path(path)
-    if path.is_dir():
-        found = _folder(path)
-    elif not path.exists():
-        raise CandidateError(f"{path}: no such file or folder")
-    elif path.suffix == ".npz":
-        found = _npz(path, shapes)
-    else:
-        found = _safetensors(path)
-    return Candidate(found, shapes, str(path))
+    with ExitStack() as open_files:
+        if os.path.isdir(path):
+            found = _folder(path, shapes)
+        elif not os.path.exists(path):
+            raise CandidateError(f"{shown_path(path)}: no such file or folder")
+        elif path.suffix == ".npz":
+            found = _npz(path, shapes, open_files)
+        else:
+            found = _safetensors(path)
+        return Candidate(found, shapes, shown_path(path))
 
 
 def _safetensors(path: Path) -> dict[str, DumpedTensor]:
@@ -65,6 +72,7 @@ def _safetensors(path: Path) -> dict[str, DumpedTensor]:
         raise CandidateError(
             f"{error}\n(a dump is a safetensors or .npz file, or a folder of .npy or .bin files)"
         ) from error
+    _check_count(path, len(file))
 
     def reader(name: str) -> Callable[[], Array]:
         def read() -> Array:
@@ -81,61 +89,83 @@ def _safetensors(path: Path) -> dict[str, DumpedTensor]:
     }
 
 
-def _npz(path: Path, names: Collection[str]) -> dict[str, DumpedTensor]:
+def _check_count(path: Path, count: int) -> None:
+    if count > MOST_TENSORS:
+        raise CandidateError(f"{shown_path(path)}: has {count} tensors, expected at most {MOST_TENSORS}")
+
+
+def _npz(path: Path, names: Collection[str], open_files: ExitStack) -> dict[str, DumpedTensor]:
+    archive = _archive(path, open_files)
+    members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
+    _check_count(path, len(members))
+    counts = Counter(member.filename for member in members)
     found = {}
-    try:
-        archive = zipfile.ZipFile(path)
-        for member in archive.namelist():
-            name = member.removesuffix(".npy")
-            if name != member and name in names:
-                found[name] = _npy(f"{path}: {member}", partial(archive.open, member))
-            elif name != member:
-                found[name] = _unreadable("the key has no such tensor")
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-        raise CandidateError(f"{path}: no .npz file, or a damaged one ({error})") from error
+    for member in members:
+        name, origin = member.filename.removesuffix(".npy"), f"{shown_path(path)}: {shortened(member.filename)}"
+        if name not in names:
+            found[name] = _UNKNOWN
+        elif counts[member.filename] > 1:
+            found[name] = _unreadable(f"{origin}: is there {counts[member.filename]} times")
+        elif member.compress_type not in COMPRESSIONS:
+            found[name] = _unreadable(f"{origin}: is compressed in a way that NumPy does not write")
+        else:
+            found[name] = _npy(origin, partial(archive.open, member), member.file_size)
     return found
 
 
-def _npy(origin: str, open_file: Callable[[], Any]) -> DumpedTensor:
-    """A .npy stream; its header is read now, its numbers when `read` is called."""
+def _archive(path: Path, open_files: ExitStack) -> zipfile.ZipFile:
+    file = _BoundedReads(open_files.enter_context(open_regular(path, CandidateError)))
     try:
-        with open_file() as file:
-            shape, _, dtype = _npy_header(file)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        return _unreadable(f"{origin}: no .npy file, or a damaged one ({error})")
-    if dtype.kind not in "fiub":
-        return _unreadable(f"{origin}: has dtype {dtype}, expected numbers")
+        archive = open_files.enter_context(zipfile.ZipFile(file))
+    except Exception as error:  # zipfile raises what struct and codecs raise, too
+        raise CandidateError(f"{shown_path(path)}: no .npz file, or a damaged one ({shortened(str(error))})") from error
+    file.most = sys.maxsize  # a member's size is checked before it is read
+    return archive
+
+
+class _BoundedReads:
+    """A file of which no single read may be long, as the one of a zip file's directory may claim to be."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.seek, self.tell, self.seekable, self._read = file.seek, file.tell, file.seekable, file.read
+        self.most = LONGEST_DIRECTORY
+
+    def read(self, size: int = -1) -> bytes:
+        if size > self.most:
+            raise ValueError(f"its directory has {size} bytes, expected at most {self.most}")
+        return self._read(size)
+
+
+def _npy(origin: str, open_stream: Callable[[], IO[bytes]], size: int | None = None) -> DumpedTensor:
+    """A .npy stream; its header is read now, its numbers when `read` is called.
+
+    Args:
+        origin: for messages.
+        open_stream: opens it.
+        size: its bytes, for a stream that is not a file.
+    """
+
+    @contextmanager
+    def opened() -> Iterator[tuple[IO[bytes], NpyHeader]]:
+        try:
+            stream = open_stream()
+        except FileError:
+            raise
+        except Exception as error:  # zipfile raises what struct and codecs raise, too
+            raise CandidateError(f"{origin}: damaged ({shortened(str(error))})") from error
+        with stream:
+            length = os.fstat(stream.fileno()).st_size if size is None else size
+            yield stream, read_header(stream, length, origin, CandidateError)
 
     def read() -> Array:
-        try:
-            with open_file() as file:
-                shape, fortran, dtype = _npy_header(file)
-                expected = math.prod(shape) * dtype.itemsize
-                data = file.read(expected + 1)
-        except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-            raise CandidateError(f"{origin}: damaged ({error})") from error
-        if len(data) != expected:
-            raise CandidateError(
-                f"{origin}: {_byte_count(len(data), expected)} of numbers, expected {expected} by its header"
-            )
-        return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+        with opened() as (stream, header):
+            return read_numbers(stream, header, origin, CandidateError)
 
-    return DumpedTensor(shape, dtype.name, read)
-
-
-def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, Any]:
-    """Shape, whether in Fortran order, and dtype; the header's length is checked before it is read."""
-    version = np.lib.format.read_magic(file)
-    size = 2 if version == (1, 0) else 4
-    length = file.read(size)
-    if int.from_bytes(length, "little") > LONGEST_NPY_HEADER:
-        raise ValueError(f"its header has {int.from_bytes(length, 'little')} bytes")
-    header = BytesIO(length + file.read(int.from_bytes(length, "little")))
-    reader = np.lib.format.read_array_header_1_0 if size == 2 else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = reader(header)
-    if any(side < 0 for side in shape):
-        raise ValueError(f"its shape is {shape}")
-    return shape, fortran, dtype
+    try:
+        with opened() as (_, header):
+            return DumpedTensor(header.shape, header.dtype.name, read)
+    except CandidateError as error:
+        return _unreadable(str(error))
 
 
 def _unreadable(text: str) -> DumpedTensor:
@@ -147,67 +177,84 @@ def _unreadable(text: str) -> DumpedTensor:
     return DumpedTensor((), "float32", read)
 
 
-def _folder(path: Path) -> dict[str, DumpedTensor]:
+_UNKNOWN = _unreadable("the key has no such tensor")
+
+
+def _folder(path: Path, names: Collection[str]) -> dict[str, DumpedTensor]:
     found = {}
-    for file in sorted(file for file in path.rglob("*.npy") if file.is_file()):
-        name = file.relative_to(path).with_suffix("").as_posix() if file.suffix == ".npy" else file.name
-        found[name] = _npy(str(file), _opener(file))
-    if (path / LIST).exists():
-        found |= _raw(path, path / LIST)
+    for name in _npy_names(path):
+        file = path / f"{name}.npy"
+        found[name] = _npy(shown_path(file), partial(open_regular, file, CandidateError)) if name in names else _UNKNOWN
+    if os.path.lexists(path / LIST):
+        for name, tensor in _raw(path, path / LIST, names).items():
+            found[name] = _unreadable(f"is in {LIST} and a .npy file as well") if name in found else tensor
     if not found:
-        raise CandidateError(f"{path}: holds no .npy file, and no {LIST} that lists raw .bin files")
+        raise CandidateError(f"{shown_path(path)}: holds no .npy file, and no {LIST} that lists raw .bin files")
     return found
 
 
-def _opener(file: Path) -> Callable[[], Any]:
-    return lambda: open(file, "rb")
+def _npy_names(path: Path) -> list[str]:
+    """The paths of all .npy files in a folder, without the suffix, whatever kind of file they are."""
+    names: list[str] = []
+    folders, entries = [""], 0
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(path / folder) as listing:
+                for entry in listing:
+                    entries += 1
+                    _check_count(path, entries)
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(f"{folder}{entry.name}/")
+                    if entry.name.endswith(".npy"):
+                        names.append(f"{folder}{entry.name}".removesuffix(".npy"))
+        except OSError as error:
+            raise system_error(CandidateError, path / folder, error) from error
+    return sorted(names)
 
 
-def _raw(path: Path, listed: Path) -> dict[str, DumpedTensor]:
-    try:
-        if listed.stat().st_size > LONGEST_LIST:
-            raise CandidateError(f"{listed}: more than {LONGEST_LIST} bytes")
-        entries = json.loads(listed.read_text(encoding="utf-8"))
-        entries = dict(entries.items())
-    except (OSError, UnicodeDecodeError, RecursionError, ValueError, AttributeError) as error:
-        if isinstance(error, CandidateError):
-            raise
-        raise CandidateError(f"{listed}: expected {LIST_FORM} ({error!r})") from error
-    return {name: _raw_tensor(path, name, entry) for name, entry in entries.items()}
+def _raw(path: Path, listed: Path, names: Collection[str]) -> dict[str, DumpedTensor]:
+    entries = read_json(listed, CandidateError, LONGEST_LIST)
+    if not isinstance(entries, dict):
+        raise CandidateError(f"{shown_path(listed)}: expected {LIST_FORM}, got {shown(entries)}")
+    _check_count(listed, len(entries))
+    return {name: _raw_tensor(path, name, entry) if name in names else _UNKNOWN for name, entry in entries.items()}
 
 
 def _raw_tensor(path: Path, name: str, entry: Any) -> DumpedTensor:
-    try:
-        shape, dtype = tuple(entry["shape"]), dtype_name(str(entry["dtype"]))
-    except (LookupError, TypeError, ValueError):
-        return _unreadable(f"{LIST}: expected {LIST_FORM}, {name} is {str(entry)[:80]}")
-    file = path / f"{name}.bin"
-    if "\0" in name or not file.resolve().is_relative_to(path.resolve()):
-        return _unreadable(f"{LIST}: {name} lies outside the folder")
+    shape, dtype = (entry.get("shape"), entry.get("dtype")) if isinstance(entry, dict) else (None, None)
+    if not isinstance(shape, list) or not isinstance(dtype, str):
+        return _unreadable(f"{LIST}: expected {LIST_FORM}, {shortened(name)} is {shown(entry)}")
+    dtype = dtype_name(dtype)
+    if not _is_inside(path, f"{name}.bin"):
+        return _unreadable(f"{LIST}: {shortened(name)} lies outside the folder")
     if dtype not in RAW_DTYPES:
-        return _unreadable(f"{LIST}: {name} has dtype {dtype!r}, expected one of {', '.join(RAW_DTYPES)}")
-    if len(shape) > 32 or not all(type(side) is int and 0 <= side < 2**40 for side in shape):
-        return _unreadable(f"{LIST}: {name} has shape {list(shape)}, expected integers")
+        return _unreadable(
+            f"{LIST}: {shortened(name)} has dtype {shown(dtype)}, expected one of {', '.join(RAW_DTYPES)}"
+        )
+    if len(shape) > MOST_AXES or not all(type(side) is int and 0 <= side < LONGEST_AXIS for side in shape):
+        return _unreadable(f"{LIST}: {shortened(name)} has shape {shown(shape)}, expected integers")
+    file = path / f"{name}.bin"
     expected = math.prod(shape) * np.dtype(RAW_DTYPES[dtype]).itemsize
 
     def read() -> Array:
-        try:
-            if not file.is_file():
-                raise CandidateError(f"{file}: no such file")
-            size = file.stat().st_size
+        with open_regular(file, CandidateError) as stream:
+            size = os.fstat(stream.fileno()).st_size
             if size != expected:
                 raise CandidateError(
-                    f"{file}: {size} bytes, expected {expected}, as {LIST} lists {list(shape)} of {dtype}"
+                    f"{shown_path(file)}: {size} bytes, expected {expected}, as {LIST} lists {shape} of {dtype}"
                 )
-            array = np.fromfile(file, RAW_DTYPES[dtype]).reshape(shape)
-        except OSError as error:
-            raise CandidateError(f"{file}: {error.strerror or error}") from error
+            array = np.frombuffer(read_exactly(stream, size, file, CandidateError), RAW_DTYPES[dtype]).reshape(shape)
         if dtype == "bfloat16":
             return (array.astype(np.uint32) << 16).view(np.float32)
         return array
 
-    return DumpedTensor(shape, dtype, read)
+    return DumpedTensor(tuple(shape), dtype, read)
 
 
-def _byte_count(found: int, expected: int) -> str:
-    return f"more than {expected} bytes" if found > expected else f"{found} bytes"
+def _is_inside(folder: Path, name: str) -> bool:
+    """Whether a path in a folder, with all links followed, is still in it."""
+    try:
+        return Path(os.path.realpath(folder / name)).is_relative_to(os.path.realpath(folder))
+    except (OSError, ValueError):  # a null byte, or a name that the system cannot encode
+        return False

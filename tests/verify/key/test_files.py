@@ -110,7 +110,7 @@ def _changed(folder, **config):
         (lambda f: _replaced(f, config={"embed_dim": -1}), "not as npswin writes it"),
         (lambda f: _replaced(f, config=[]), "not as npswin writes it"),
         (lambda f: _replaced(f, image_size=[0, 3]), "not as npswin writes it"),
-        (lambda f: _replaced(f, image_size=[float("inf"), 3]), "not as npswin writes it"),
+        (lambda f: _replaced(f, image_size=[float("inf"), 3]), "Infinity is no finite number"),
         (lambda f: _changed(f, embed_dim=6_000_000), "patch_embed.proj.weight of shape"),
         (lambda f: _changed(f, num_classes=10**10), "head.weight of shape"),
         (lambda f: _changed(f, in_chans=10**9), "images of 1000000000×12×10"),
@@ -118,7 +118,7 @@ def _changed(folder, **config):
         (lambda f: _changed(f, window_size=10**9), "window_size 1000000000"),
         (lambda f: _changed(f, depths=[10**6, 2]), "the file has 4 blocks"),
         (lambda f: _changed(f, mlp_ratio=1e9), "mlp.fc1.weight of shape"),
-        (lambda f: _changed(f, ape=True, img_size=[10**6, 10**6]), "absolute_pos_embed for"),
+        (lambda f: _changed(f, ape=True, img_size=[10**6, 10**6]), "absolute_pos_embed of shape"),
         (lambda f: _replaced(f, tensors=[]), "lacks the tensor"),
         (lambda f: (f / "key.safetensors").write_bytes((f / "key.safetensors").read_bytes()[:-9]), "cut short"),
         (lambda f: (f / "key.safetensors").write_bytes(b""), "not a safetensors file"),
@@ -138,6 +138,116 @@ def test_a_damaged_key_raises(folder, tmp_path, damage, message):
 def _flip_the_last_bit(path):
     data = path.read_bytes()
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+
+def _entry(folder, *, of, **changes):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    entries = [one | changes if one["name"] == of else one for one in manifest["tensors"]]
+    _replaced(folder, tensors=entries)
+
+
+def _without(folder, *names):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({name: manifest[name] for name in manifest if name not in names}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: _without(f, "normalization"), "lacks normalization"),
+        (lambda f: _without(f, "loss"), "lacks loss"),
+        (lambda f: _replaced(f, version=True), "version True"),
+        (lambda f: _replaced(f, version="x" * 10**6), "version 'xxx"),
+        (lambda f: _replaced(f, loss="1.0"), "loss: got '1.0', expected a finite number"),
+        (lambda f: _replaced(f, loss=10**400), "loss: got 1000"),
+        (lambda f: _replaced(f, loss=None), "loss: got None"),
+        (lambda f: _replaced(f, image_size=[12.0, 10]), "image_size: got 12.0"),
+        (lambda f: _replaced(f, image_size="ab"), "image_size: got 'ab'"),
+        (lambda f: _replaced(f, config={"x" * 10**6: 1}), "has no argument 'xxx"),
+        (lambda f: _replaced(f, normalization=[]), "normalization: got"),
+        (lambda f: _replaced(f, normalization={"mean": [0.5], "std": [0.5]}), "1 means and 1 deviations of 3 channels"),
+        (lambda f: _replaced(f, normalization={"mean": [0] * 3, "std": [1, 0, 1]}), "normalization.std: got 0"),
+        (lambda f: _replaced(f, tensors=5), "tensors: got 5"),
+        (lambda f: _replaced(f, tensors=[5]), r"tensors\[0\]: got 5"),
+        (lambda f: _replaced(f, tensors=[{"name": "a"}]), r"tensors\[0\].shape: got None"),
+        (lambda f: _entry(f, of="norm", axes=5), "axes: got 5, expected str"),
+        (lambda f: _entry(f, of="norm", formula=["a"]), "formula: got"),
+        (lambda f: _entry(f, of="norm", inputs="ab"), "inputs: got 'ab', expected list of str"),
+        (lambda f: _entry(f, of="norm", inputs=[1]), "expected list of str"),
+        (lambda f: _entry(f, of="norm", stored=1), "stored: got 1"),
+        (lambda f: _entry(f, of="norm", shape=[2, 3.0]), "shape: got"),
+        (lambda f: _entry(f, of="norm", shape=[-1]), "shape: got -1"),
+        (lambda f: _entry(f, of="norm", shape=[2] * 10**5), "norm has shape"),
+        (lambda f: _entry(f, of="head", name="norm"), "'norm' is there twice"),
+        (lambda f: _entry(f, of="head", name="x" * 10**6), "lacks the tensor head"),
+        (lambda f: _entry(f, of="head", stored=False), "has head, which is not stored"),
+        (lambda f: _entry(f, of="head.weight", stored=False), "head.weight is not stored"),
+        (lambda f: _entry(f, of="head.weight", shape=[12, 5]), r"head.weight of shape \(5, 12\)"),
+        (lambda f: _entry(f, of="loss", shape=[1]), "the loss has shape"),
+        (lambda f: _changed(f, num_heads=[2, 10**6], head_dim=3), "layers.1.blocks.0.attn.proj.weight of shape"),
+        (lambda f: _changed(f, num_heads=[2, "3"]), "num_heads"),
+        (lambda f: _changed(f, mlp_ratio="2"), "mlp_ratio"),
+        (lambda f: _changed(f, embed_dim=10**400, mlp_ratio=0.5), "not as npswin writes it"),
+        (lambda f: _changed(f, position_bias="full"), r"position_bias_table of shape \(9, 9\)"),
+        (lambda f: _changed(f, position_bias="full", window_size=60, img_size=None), "position_bias_table of shape"),
+        (lambda f: _changed(f, num_classes=0), "num_classes: got 0"),
+        (lambda f: (f / "manifest.json").write_bytes(b" " * 2**24), "expected at most"),
+    ],
+)
+def test_every_field_of_a_manifest_is_checked(folder, tmp_path, damage, message):
+    copy = tmp_path / "key"
+    shutil.copytree(folder, copy)
+    damage(copy)
+    with pytest.raises(AnswerKeyError, match=message) as error:
+        AnswerKey(copy)
+    assert str(copy) in str(error.value)
+    assert len(str(error.value)) < 2000
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "key.safetensors"])
+def test_what_is_no_file_raises(folder, tmp_path, name):
+    copy = tmp_path / "key"
+    shutil.copytree(folder, copy)
+    (copy / name).unlink()
+    (copy / name).symlink_to("/dev/zero")
+    with pytest.raises(AnswerKeyError, match="is a pipe, a device"):
+        AnswerKey(copy)
+    for path in ("a\0b", "x" * 5000):
+        with pytest.raises(AnswerKeyError) as error:
+            AnswerKey(tmp_path / path)
+        assert len(str(error.value)) < 2000
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("head.weight", lambda a: np.where(a == a[0, 0], np.nan, a), "head.weight has NaN or infinite numbers"),
+        ("pixels", lambda a: np.full(a.shape, np.inf, "float32"), "pixels has NaN or infinite numbers"),
+        ("labels", lambda a: a + 5, "to 9, expected 0 to 4"),
+        ("labels", lambda a: -a - 1, "expected 0 to 4"),
+        ("labels", lambda a: a.astype("float32"), "labels has dtype F32"),
+        ("labels", lambda a: a[:1], "labels of 2 images, the file has labels of shape"),
+        ("head.weight", lambda a: a.astype("int32"), "head.weight has dtype I32"),
+        ("head", lambda a: a > 0, "head has dtype BOOL"),
+    ],
+)
+def test_sources_that_nothing_can_be_computed_from_raise(folder, tmp_path, name, change, message):
+    copy = tmp_path / "key"
+    shutil.copytree(folder, copy)
+    tensors, metadata = load_tensors(copy / "key.safetensors")
+    save_tensors(copy / "key.safetensors", tensors | {name: change(tensors[name])}, metadata)
+    with pytest.raises(AnswerKeyError, match=message) as error:
+        _ = AnswerKey(copy).sources
+    assert str(copy) in str(error.value)
+
+
+def test_a_shape_that_the_operation_does_not_give_raises(tmp_path):
+    """The tensor is not stored; only the manifest says what shape it has."""
+    write_key(miniature_trace(), tmp_path, only=["norm"])
+    _entry(tmp_path, of="head", shape=[5, 2])
+    key = AnswerKey(tmp_path)
+    with pytest.raises(AnswerKeyError, match=r"head has shape \(5, 2\) in the manifest, its operation gives \(2, 5\)"):
+        Comparer(key, candidate_of({"head": np.ones((2, 5))}, key.shapes))
 
 
 def test_a_key_that_does_not_follow_from_its_weights_raises(folder, tmp_path):

@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import struct
+import time
 import tracemalloc
 import zipfile
 
@@ -12,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
+from npswin.verify.port import read_dump
 from npswin.verify.port.candidate import CandidateError, regroups
 from npswin.verify.port.read_dump import read_candidate
 
@@ -135,7 +139,7 @@ def test_nan_is_read(tmp_path):
         (lambda p: _bytes(p / "x.safetensors", _header({"a": [0, 24], "layers.0.b": [0, 24]})), "cut short or damaged"),
         (lambda p: _bytes(p / "x.npz", b"PK\x03\x04"), "no .npz file, or a damaged one"),
         (lambda p: _bytes(p / "shapes.json", b"[1]").parent, "expected {"),
-        (lambda p: _bytes(p / "shapes.json", b"[" * 100000).parent, "expected {"),
+        (lambda p: _bytes(p / "shapes.json", b"[" * 100000).parent, "cannot be read as JSON"),
     ],
 )
 def test_the_error_for_a_file_that_is_not_a_dump(tmp_path, make, message):
@@ -164,7 +168,7 @@ def _header(places):
             lambda f: (f / "a.bin").write_bytes(b"123"),
             r"a\.bin: 3 bytes, expected 24, as shapes.json lists \[2, 3\] of float32",
         ),
-        (lambda f: (f / "a.bin").unlink(), "no such file"),
+        (lambda f: (f / "a.bin").unlink(), "No such file"),
         (lambda f: write_raw(f, {}, a={"shape": [2, 3], "dtype": "object"}), "has dtype 'object', expected one of"),
         (lambda f: write_raw(f, {}, a={"shape": [2, -3], "dtype": "float32"}), "expected integers"),
         (lambda f: write_raw(f, {}, a={"shape": [2**40, 2**40], "dtype": "float32"}), "has shape"),
@@ -224,6 +228,15 @@ def _npy(header):
         _npy(b"{'descr': '|O', 'fortran_order': False, 'shape': (2, 3)}\n") + b"\0" * 48,
         _npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999, 3)}\n"),
         _npy(b"__import__('os').system('false')\n"),
+        _npy(b"(" * 5000),
+        _npy(b"[" * 300),
+        _npy(b'"""\n'),
+        _npy(b"-" * 9000 + b"1"),
+        _npy(b"  1\n 2\n"),
+        _npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (True, 6)}\n") + b"\0" * 24,
+        _npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': " + b"(1," * 900 + b")" * 900 + b"}\n"),
+        _npy(b"{'descr': '<M8[s]', 'fortran_order': False, 'shape': (2, 3)}\n") + b"\0" * 48,
+        _npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)}\n").replace(b"Y\x01", b"Y\x04") + b"\0" * 24,
     ],
 )
 def test_the_other_tensors_are_read_beside_a_damaged_npy_file(tmp_path, data):
@@ -247,6 +260,121 @@ def test_an_npz_member_longer_than_its_header_is_not_unpacked(tmp_path):
     tracemalloc.stop()
     assert "a" in found.unreadable
     assert peak < 2**26
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_member_that_inflates_without_a_bound_is_not_read(tmp_path, compression):
+    path = write_npz(tmp_path, {"scalar": np.ones(())})
+    with zipfile.ZipFile(path, "a", compression) as archive:
+        archive.writestr("a.npy", _npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)}\n") + bytes(24))
+    found = read_candidate(path, SHAPES)
+    assert "in a way that NumPy does not write" in found.unreadable["a"]
+    assert found.tensors["scalar"] == 1
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_name_that_is_there_twice_is_not_read(tmp_path):
+    path = write_npz(tmp_path, {"a": np.ones((2, 3)), "scalar": np.ones(())})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("a.npy", archive.read("a.npy"))
+    found = read_candidate(path, SHAPES)
+    assert "is there 2 times" in found.unreadable["a"]
+    write_npy(tmp_path, {"a": np.ones((2, 3))})
+    write_raw(tmp_path, {"a": np.ones((2, 3)), "scalar": np.ones(())})
+    found = read_candidate(tmp_path, SHAPES)
+    assert "shapes.json and a .npy file" in found.unreadable["a"]
+    assert found.tensors["scalar"] == 1
+
+
+def test_a_directory_that_claims_gigabytes_is_not_read(tmp_path):
+    """The directory of the zip file is said to be as long as the file, which is sparse."""
+    path, size = tmp_path / "dump.npz", 2**31
+    with open(path, "wb") as file:
+        file.truncate(size)
+        file.seek(size)
+        file.write(struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, size, 0, 0))
+    tracemalloc.start()
+    with pytest.raises(CandidateError, match=r"dump\.npz: no \.npz file, or a damaged one \(its directory has"):
+        read_candidate(path, SHAPES)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**24
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_the_other_tensors_are_read_beside_what_is_no_file(tmp_path):
+    write_npy(tmp_path, {"scalar": np.ones(())})
+    os.mkfifo(tmp_path / "a.npy")
+    os.symlink("/dev/zero", tmp_path / "b.npy")
+    os.symlink("nowhere", tmp_path / "c.npy")
+    write_npy(tmp_path, {"d.npy/e": np.ones(())})
+    os.symlink(tmp_path, tmp_path / "f")  # a link to a folder is not followed
+    with open(tmp_path / "g.npy", "wb") as file:
+        file.truncate(2**33)
+    found = read_candidate(tmp_path, SHAPES | dict.fromkeys(["b", "c", "d", "d.npy/e", "g"], (3,)))
+    assert "is a pipe" in found.unreadable["a"]
+    assert "is a pipe, a device" in found.unreadable["b"]
+    assert "No such file" in found.unreadable["c"]
+    assert "is a folder" in found.unreadable["d"]
+    assert "no .npy file" in found.unreadable["g"]
+    assert {*found.tensors, *found.misshapen} == {"scalar", "d.npy/e"}
+    os.mkfifo(tmp_path / "shapes.json")
+    with pytest.raises(CandidateError, match=r"shapes\.json: is a pipe"):
+        read_candidate(tmp_path, SHAPES)
+
+
+@pytest.mark.parametrize("path", ["a\0b", "x" * 5000, "x\ud800"])
+def test_a_name_that_no_file_can_have(tmp_path, path):
+    with pytest.raises(CandidateError, match="no such file or folder") as error:
+        read_candidate(tmp_path / path, SHAPES)
+    assert len(str(error.value)) < 500
+    folder = write_raw(tmp_path, {"scalar": np.ones(())}, **{path: {"shape": [2, 3], "dtype": "float32"}})
+    found = read_candidate(folder, SHAPES | {path: (2, 3)})
+    assert len(found.unreadable[path]) < 500
+    assert found.tensors["scalar"] == 1
+
+
+def test_the_number_of_tensors_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(read_dump, "MOST_TENSORS", 3)
+    for write in WRITERS:
+        folder = tmp_path / write.__name__
+        folder.mkdir()
+        with pytest.raises(CandidateError, match="expected at most 3") as error:
+            read_candidate(write(folder, tensors()), SHAPES)
+        assert str(folder) in str(error.value)
+
+
+def test_messages_are_short(tmp_path):
+    many = {f"{number}{'x' * 500}": {"shape": [2], "dtype": "float32"} for number in range(2000)}
+    write_raw(tmp_path, {}, **many)
+    with pytest.raises(CandidateError, match="no tensor of the key's names") as error:
+        read_candidate(tmp_path, SHAPES)
+    assert len(str(error.value)) < 2000
+    write_raw(tmp_path, {}, a={"shape": [2] * 100_000, "dtype": "float32"}, scalar={"x" * 10_000: 1})
+    found = read_candidate(tmp_path, SHAPES)
+    assert all(len(text) < 500 for text in found.unreadable.values())
+
+
+def test_names_of_many_letters_are_not_searched_for_a_prefix(tmp_path):
+    path = write_safetensors(tmp_path, {"." * 10**6: np.ones(1), "a" * 150 + "./layers.0.b": np.ones(1)})
+    start = time.perf_counter()
+    with pytest.raises(CandidateError, match="do they all begin with") as error:
+        read_candidate(path, SHAPES)
+    assert time.perf_counter() - start < 2
+    assert len(str(error.value)) < 1000
+
+
+def test_a_shape_of_many_axes(tmp_path):
+    path = write_safetensors(tmp_path, {"a": np.ones(100), "scalar": np.ones(())})
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["a"]["shape"] += [1] * 50_000
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+    found = read_candidate(path, SHAPES)
+    assert len(found.unreadable["a"]) < 400
+    assert found.tensors["scalar"] == 1
 
 
 def test_only_the_needed_parts_of_a_file_of_two_gigabytes_are_read(tmp_path):

@@ -1,0 +1,1 @@
+"""Parts of `tests.tools.fuzz_files`: mutated files, and the functions that read them."""
