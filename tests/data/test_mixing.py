@@ -134,6 +134,6 @@ def test_mixup_of_bytes_rounds():
     ],
 )
 def test_mixing_names_what_is_wrong(mix, change, match):
-    arguments = {"images": np.zeros((2, 3, 4, 4)), "targets": np.zeros((2, 5)), "alpha": 1.0} | change
+    arguments = {"images": np.zeros((2, 3, 4, 4)), "targets": np.full((2, 5), 0.2), "alpha": 1.0} | change
     with pytest.raises(ValueError, match=match):
         mix(rng=np.random.default_rng(0), **arguments)
