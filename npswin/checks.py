@@ -33,7 +33,7 @@ def shown(value: Any) -> str:
         kind = "array" if type(value) is np.ndarray else type(value).__name__
         return f"{_with_article(value.dtype.name)} {kind} of shape {value.shape}"
     try:
-        return _REPR.repr(value)
+        return _REPR.repr(value).replace("\n", " ")
     except Exception:  # an object whose repr fails, or an integer of thousands of digits
         return f"<{type(value).__name__}>"
 

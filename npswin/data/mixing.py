@@ -13,7 +13,6 @@ from npswin.data.dataset import check_batch
 from npswin.devices import array_module, on_gpu
 from npswin.types import Array
 
-
 LARGEST_ALPHA = 1e9  # of the Beta distribution: λ is 1/2 to four digits
 
 

@@ -129,6 +129,8 @@ def test_mixup_of_bytes_rounds():
         ({"targets": np.array([0, 1])}, "targets"),
         ({"targets": np.zeros((3, 5))}, "targets"),
         ({"targets": np.zeros((2, 5), np.int64)}, "targets"),
+        ({"targets": np.full((2, 5), np.nan)}, "targets: got rows that are no distributions"),
+        ({"targets": np.ones((2, 5))}, "targets: got rows that are no distributions"),
         ({"alpha": 0.0}, "alpha"),
         ({"alpha": float("nan")}, "alpha"),
     ],
