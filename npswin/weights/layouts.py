@@ -5,6 +5,7 @@ A conversion only renames tensors and moves their elements, so it is valid for g
 
 from collections.abc import Iterable, Mapping
 
+from npswin.checks import check_array, check_instance, check_size, check_text, shown
 from npswin.types import Array
 from npswin.weights import layout_renames, layout_transformers, layout_unfold
 
@@ -29,7 +30,9 @@ def detect_layout(keys: Iterable[str]) -> str:
     Raises:
         ValueError: no layout has such keys.
     """
-    keys = set(keys)
+    if isinstance(keys, str) or not isinstance(keys, Iterable):
+        raise ValueError(f"keys: got {shown(keys)}, expected the names of tensors")
+    keys = {check_text("keys", key, "the names of tensors") for key in keys}
     names = _names_without_wrapper(keys).values()
 
     def any_starts_with(*prefixes: str) -> bool:
@@ -72,8 +75,12 @@ def to_official(
         The layout's name, and the tensors by official name.
 
     Raises:
-        ValueError: the layout is unknown, or a tensor has a wrong shape for it.
+        ValueError: the layout is unknown, a tensor has a wrong shape for it, or another argument does not fit.
     """
+    check_tensors("tensors", tensors)
+    if like is not None:
+        check_tensors("like", like)
+    in_chans = check_size("in_chans", in_chans)
     layout = detect_layout(tensors if like is None else like)
     weights = _weights(tensors)
     if layout == "swin-transformer-pytorch":
@@ -82,6 +89,14 @@ def to_official(
     if layout == "transformers":
         return layout, layout_transformers.convert(weights)
     return layout, layout_renames.convert(weights, layout)
+
+
+def check_tensors(argument: str, tensors: Mapping[str, Array]) -> None:
+    """Raise a ValueError unless these are arrays by name."""
+    check_instance(argument, tensors, Mapping, "arrays by name")
+    for name, tensor in tensors.items():
+        check_text(argument, name, "arrays by name")
+        check_array(f"{argument}[{shown(name)}]", tensor)
 
 
 def official_names(names: Iterable[str], layout: str) -> list[str]:

@@ -9,11 +9,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from npswin.checks import check_flag, check_path, shown
 from npswin.devices import to_device_of
 from npswin.ops.resize import resize_bicubic_forward
 from npswin.types import Array
 from npswin.weights.files import WeightFileError, load_tensors
-from npswin.weights.layouts import to_official
+from npswin.weights.layouts import check_tensors, to_official
 
 Shape = tuple[int, ...]
 
@@ -85,10 +86,15 @@ def load_weights(
     Raises:
         WeightMismatchError: strict, and names or shapes differ; the message lists them all.
         WeightFileError: the file has no weights of a known layout, or a value that is not finite.
-        ValueError: the same, for tensors that were passed by name.
+        ValueError: the same, for tensors that were passed by name; or another argument that does not fit.
         OSError: the file cannot be opened.
     """
+    if isinstance(model, type) or not isinstance(getattr(model, "params", None), Mapping):
+        raise ValueError(f"model: got {shown(model)}, expected a model, with params")
+    check_flag("strict", strict)
+    source = source if isinstance(source, Mapping) else check_path("source", source)
     if isinstance(source, Mapping):
+        check_tensors("source", source)
         return _load_into(model.params, source, "the tensors", strict)
     tensors, _ = load_tensors(source)
     try:

@@ -66,9 +66,7 @@ def test_a_state_with_other_entries_changes_nothing():
     state = {name: array.copy() + 1 for name, array in optimizer.state().items()}
     with pytest.raises(ValueError, match=r"state: .*m\.head\.bias"):
         optimizer.load_state({name: array for name, array in state.items() if name != "m.head.bias"})
-    with pytest.raises(
-        ValueError, match=r"v\.head\.bias.*: got float32 of shape \(4,\), expected .* \(3,\)"
-    ):
+    with pytest.raises(ValueError, match=r"v\.head\.bias.*: got float32 of shape \(4,\), expected .* \(3,\)"):
         optimizer.load_state({**state, "v.head.bias": np.zeros(4, np.float32)})
     assert all(not array.any() for array in optimizer.state().values())
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from npswin.checks import check_path
 from npswin.files import FileError
 from npswin.models import SwinTransformer
 from npswin.types import Array
@@ -37,11 +38,12 @@ class AnswerKey:
         tolerances: by precision and name the tolerances that comparisons with this key have computed.
 
     Raises:
+        ValueError: the folder is no path.
         AnswerKeyError: one of the files is missing or damaged, or they are of two keys.
     """
 
     def __init__(self, folder: str | PathLike[str]) -> None:
-        self.folder = Path(folder)
+        self.folder = check_path("folder", folder)
         self.tolerances: dict[str, dict[str, Any]] = {}
         path = self.folder / "key.safetensors"
         manifest = _manifest(self.folder / "manifest.json")
