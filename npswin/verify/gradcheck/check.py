@@ -62,7 +62,8 @@ def gradcheck(
             others'; None, coordinates or directions by the tensor's size.
         step: the longest step, 2e-5 or for the complex step 1e-30. It is multiplied by numbers above 1. Where a central
             difference differs from the backward pass, a fifth and a twenty-fifth of the step are tried.
-        tolerance: the largest relative error that passes, below 1; 1e-6 for central differences, 1e-11 for the complex step.
+        tolerance: the largest relative error that passes, below 1; 1e-6 for central differences, 1e-11 for the complex
+            step.
         max_coordinates: where `along` is None, tensors of more numbers are checked along random directions.
         directions: the number of random directions.
         seed: of the weights r, the directions, and the generator passed to a layer's forward pass.

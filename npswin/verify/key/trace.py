@@ -120,12 +120,11 @@ def trace(
         if images.dtype.kind not in "iuf":
             raise ValueError(f"x: got dtype {images.dtype}, expected pixels from 0 to 255")
         check_finite(images, "x")
-    labels = to_host(check_array_like("labels", labels, "a class for each image")).copy()
-    _check_labels(labels, len(images), model.num_classes)
+    classes = _checked_labels(labels, len(images), model.num_classes)
     height, width = images.shape[2:]
     graph = swin_graph(model, (height, width), normalization)
     start = "input" if normalization is None else "pixels"
-    run = Run(graph, {**params, start: images, "labels": labels}, Arithmetic(model.dtype.name))
+    run = Run(graph, {**params, start: images, "labels": classes}, Arithmetic(model.dtype.name))
     tensors, grads = {}, {}
     for number, name in enumerate(graph.nodes, 1):
         tensors[name] = run.value(name)
@@ -152,8 +151,10 @@ def _checked_normalization(normalization: Any, channels: int) -> Normalization:
     )
 
 
-def _check_labels(labels: Array, batch: int, num_classes: int) -> None:
+def _checked_labels(given: Any, batch: int, num_classes: int) -> Array:
+    labels: Array = to_host(check_array_like("labels", given, "a class for each image")).copy()
     if labels.shape != (batch,) or labels.dtype.kind not in "iu":
         raise ValueError(f"labels: got {describe(labels)}, expected {batch} integers")
     if labels.min() < 0 or labels.max() >= num_classes:
         raise ValueError(f"labels: got {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}")
+    return labels
