@@ -17,14 +17,17 @@ from typing import Any, TypeVar
 import numpy as np
 
 from npswin.devices import is_array, on_gpu
+from npswin.files import shortened
 from npswin.types import Array
 
 T = TypeVar("T")
 
 LARGEST_SIZE = 2**31 - 1  # no axis of an array that fits into memory is longer
+LARGEST_COUNT = 2**63 - 1  # of steps; larger ones are no int64
 
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
+_REPR.maxlevel = 3
 
 
 def shown(value: Any) -> str:
@@ -33,7 +36,7 @@ def shown(value: Any) -> str:
         kind = "array" if type(value) is np.ndarray else type(value).__name__
         return f"{_with_article(value.dtype.name)} {kind} of shape {value.shape}"
     try:
-        return _REPR.repr(value).replace("\n", " ")
+        return shortened(_REPR.repr(value).replace("\n", " "), 90)
     except Exception:  # an object whose repr fails, or an integer of thousands of digits
         return f"<{type(value).__name__}>"
 
@@ -232,8 +235,8 @@ def _hides_mask(value: Any) -> bool:
 
 def _plain(value: Any) -> Any:
     """NumPy's numbers and arrays without axes as Python's."""
-    if isinstance(value, np.generic) or (type(value) is np.ndarray and value.ndim == 0):
-        plain = value.item()
+    if isinstance(value, np.bool_ | np.number) or (type(value) is np.ndarray and value.ndim == 0):
+        plain = value if isinstance(value, np.timedelta64) else value.item()
         return float(plain) if isinstance(plain, np.floating) else plain  # Python has no long double
     return value
 

@@ -110,7 +110,8 @@ def _has_numba() -> bool:
 def _checked(backend: str, source: str) -> str:
     choices = [name for name in _BACKENDS if name != _GPU]
     if not isinstance(backend, str) or backend not in choices:
-        hint = "; a model on a GPU, model.to('cuda'), needs no setting" if backend == _GPU else ""
+        is_gpu = isinstance(backend, str) and backend == _GPU
+        hint = "; a model on a GPU, model.to('cuda'), needs no setting" if is_gpu else ""
         raise ValueError(f"{source}: got {shown(backend)}, expected one of {', '.join(map(repr, choices))}{hint}")
     if backend == "cpu" and not _has_numba():
         raise ValueError(f"{source}: got 'cpu', which needs Numba: pip install 'npswin[cpu]'")

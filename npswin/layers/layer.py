@@ -63,7 +63,10 @@ class Layer:
     def add_parameter(self, name: str, value: Array, dtype: Any) -> None:
         """Create a parameter with this initial value and a gradient of zeros."""
         check_text("name", name)
-        value = np.ascontiguousarray(check_array_like("value", value), check_dtype("dtype", dtype, DTYPES))
+        value, dtype = check_array_like("value", value), check_dtype("dtype", dtype, DTYPES)
+        if value.dtype.kind not in "biuf":
+            raise ValueError(f"value: got {describe(value)}, expected numbers")
+        value = np.ascontiguousarray(value, dtype)
         Layer._changes += 1
         self.own_params[name] = value
         self.own_grads[name] = None
@@ -320,7 +323,11 @@ def check_input(layer: Layer, x: Array, channels: int | None = None, rank: int |
     if x.ndim == 0 or x.size == 0 or x.shape[-1] != (channels or x.shape[-1]) or x.ndim != (rank or x.ndim):
         raise ValueError(f"{name}: x: got shape {x.shape}, expected {expected}")
     params = (param for _, part in layer._walk() for param in part.own_params.values())
-    param = next(params, x)
+    param = next(params, None)
+    if param is None:
+        if x.dtype not in (np.float32, np.float64) and not (on_gpu(x) and x.dtype.name in HALF_DTYPES):
+            raise ValueError(f"{name}: x: got dtype {x.dtype}, expected {' or '.join(DTYPES)}")
+        param = x
     check_device(f"{name}: x", x, param)
     if not accepts_dtype(x, param):
         raise ValueError(f"{name}: x: got dtype {x.dtype}, expected that of the parameters, {param.dtype}")

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.checks import check_number, check_size
+from npswin.checks import LARGEST_SIZE, check_number, check_size
 from npswin.layers.layer import Layer, check_input, draw_mask, keep, kept_for, require_not_overridden
 from npswin.layers.linear import Linear
 from npswin.types import Array
@@ -18,8 +18,8 @@ def hidden_width(dim: int, mlp_ratio: float) -> int:
         ValueError: the ratio leaves none.
     """
     width = int(dim * check_number("mlp_ratio", mlp_ratio, above=0))
-    if width < 1:
-        raise ValueError(f"mlp_ratio: got {mlp_ratio}, expected one that leaves hidden channels of {dim}")
+    if not 1 <= width <= LARGEST_SIZE:
+        raise ValueError(f"mlp_ratio: got {mlp_ratio}, expected one with 1 to {LARGEST_SIZE} hidden channels for {dim}")
     return width
 
 

@@ -367,7 +367,12 @@ class SwinTransformer(Layer):
         return count_flops(self.trunk + self.tail, size, training)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the parameters to a safetensors file, with `config` in its metadata."""
+        """Write the parameters to a safetensors file, with `config` in its metadata.
+
+        Raises:
+            ValueError: this is no path.
+            OSError: the file could not be written.
+        """
         path = check_path("path", path)
         params = {name: to_host(param) for name, param in self.params.items()}
         save_tensors(path, params, {"config": json.dumps(self.config)})

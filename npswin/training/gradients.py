@@ -58,11 +58,11 @@ def compute_gradients(
     """
     check_model(model, "zero_grad", "forward")
     check_array("images", images, "an array (B, c, H, W)")
-    if images.ndim == 0 or images.size == 0 or images.dtype.kind not in "fV":
+    if images.ndim == 0 or images.size == 0 or (images.dtype.kind != "f" and not on_gpu(images)):
         raise ValueError(f"images: got {describe(images)}, expected floats (B, c, H, W) with nothing empty")
     targets = check_array_like("targets", targets, "labels (B,) or soft targets (B, K)")
     if targets.ndim == 0 or len(targets) != len(images):
-        raise ValueError(f"targets: got {describe(targets)}, expected {len(images)}, one for each image")
+        raise ValueError(f"targets: got {describe(targets)}, expected {len(images)}, one for each of the images")
     check_number("label_smoothing", label_smoothing, at_least=0, below=1)
     micro_batches, seed = check_integer("micro_batches", micro_batches, 1), check_integer("seed", seed, 0)
     loss_scale = loss_scale if on_gpu(loss_scale) else check_number("loss_scale", loss_scale, above=0)

@@ -8,6 +8,7 @@ import numpy as np
 
 from npswin.backends import dispatch
 from npswin.checks import (
+    LARGEST_COUNT,
     check_array,
     check_instance,
     check_integer,
@@ -126,7 +127,7 @@ class _Optimizer:
             ValueError: as in `step`.
         """
         lr = lr if on_gpu(lr) else check_number("lr", lr, at_least=0)
-        step = step if on_gpu(step) else check_integer("step", step, 1)
+        step = step if on_gpu(step) else check_integer("step", step, 1, LARGEST_COUNT)
         grad_scale = grad_scale if on_gpu(grad_scale) else check_number("grad_scale", grad_scale, finite=False)
         decay = check_number("weight_decay", self.weight_decay, at_least=0)
         require_same_arrays(self._model.params, self._params, "the optimizer")
@@ -259,7 +260,10 @@ def warmup_cosine(step: int, total_steps: int, base_lr: float, warmup_steps: int
         ValueError: a number of steps that is no integer or out of its range, such as a warm-up of T steps or more; a
             rate that is negative or not finite.
     """
-    step, total_steps = check_integer("step", step, 0), check_integer("total_steps", total_steps, 1)
+    step, total_steps = (
+        check_integer("step", step, 0, LARGEST_COUNT),
+        check_integer("total_steps", total_steps, 1, LARGEST_COUNT),
+    )
     warmup_steps = check_integer("warmup_steps", warmup_steps, 0, total_steps - 1)
     base_lr, min_lr = check_number("base_lr", base_lr, at_least=0), check_number("min_lr", min_lr, at_least=0)
     if step < warmup_steps:

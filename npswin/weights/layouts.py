@@ -5,6 +5,8 @@ A conversion only renames tensors and moves their elements, so it is valid for g
 
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
 from npswin.checks import check_array, check_instance, check_size, check_text, shown
 from npswin.types import Array
 from npswin.weights import layout_renames, layout_transformers, layout_unfold
@@ -30,7 +32,7 @@ def detect_layout(keys: Iterable[str]) -> str:
     Raises:
         ValueError: no layout has such keys.
     """
-    if isinstance(keys, str) or not isinstance(keys, Iterable):
+    if isinstance(keys, str | np.ndarray) or not isinstance(keys, Iterable):
         raise ValueError(f"keys: got {shown(keys)}, expected the names of tensors")
     keys = {check_text("keys", key, "the names of tensors") for key in keys}
     names = _names_without_wrapper(keys).values()

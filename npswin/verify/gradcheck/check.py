@@ -60,8 +60,8 @@ def gradcheck(
         along: "coordinates", every element; "directions", random ones in each tensor; "joint", random ones through all
             tensors at once, which do not show which one is wrong and miss one whose gradient is far smaller than the
             others'; None, coordinates or directions by the tensor's size.
-        step: the longest step, 2e-5 or for the complex step 1e-30. It is multiplied by numbers above 1. Where a central
-            difference differs from the backward pass, a fifth and a twenty-fifth of the step are tried.
+        step: the longest step, up to 1; 2e-5 or for the complex step 1e-30. It is multiplied by numbers above 1. Where
+            a central difference differs from the backward pass, a fifth and a twenty-fifth of the step are tried.
         tolerance: the largest relative error that passes, below 1; 1e-6 for central differences, 1e-11 for the complex
             step.
         max_coordinates: where `along` is None, tensors of more numbers are checked along random directions.
@@ -80,7 +80,7 @@ def gradcheck(
     """
     check_choice("method", method, tuple(STEPS))
     check_choice("along", along, ALONG)
-    step = check_number("step", STEPS[method] if step is None else step, above=0)
+    step = check_number("step", STEPS[method] if step is None else step, above=0, at_most=1)
     tolerance = check_number("tolerance", TOLERANCES[method] if tolerance is None else tolerance, at_least=0, below=1)
     max_coordinates, directions = (
         check_integer("max_coordinates", max_coordinates, 0),

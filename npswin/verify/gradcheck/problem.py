@@ -30,14 +30,14 @@ class ScalarLoss:
 
     def __init__(self, layer_or_function: Any, inputs: Any, seed: int) -> None:
         _check_layer_or_function(layer_or_function)
-        if not isinstance(inputs, np.ndarray | list | tuple):
+        if not isinstance(inputs, np.ndarray | list | tuple) or (isinstance(inputs, list | tuple) and not inputs):
             raise ValueError(f"inputs: got {shown(inputs)}, expected an array, or a list of arguments")
         arguments = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
         self.layer: Any = None if isinstance(layer_or_function, tuple) else layer_or_function
         self.argument_index: dict[str, int] = {}  # of the tensors that are inputs
         for index, argument in enumerate(arguments):
             name = "inputs" if argument is inputs else f"inputs[{index}]"
-            if isinstance(argument, np.ndarray) and np.issubdtype(argument.dtype, np.inexact):
+            if isinstance(argument, np.ndarray) and argument.dtype.kind not in "biu":
                 _require_float64(name, argument)
                 arguments[index] = argument.copy()
                 self.argument_index[f"input {index}"] = index

@@ -63,7 +63,7 @@ def _comparer(key: Key, dump: Dump, precision: str | None) -> Comparer:
     if not isinstance(dump, Mapping):
         return Comparer(key, read_candidate(dump, key.shapes), precision)
     found = {str(name): in_memory(_as_array(f"dump[{name!r}]", array)) for name, array in dump.items()}
-    return Comparer(key, Candidate(found, key.shapes, "the arrays"), precision)
+    return Comparer(key, Candidate(found, key.shapes, "dump"), precision)
 
 
 def _as_array(name: str, value: Any) -> Array:
