@@ -205,10 +205,10 @@ def check_array(name: str, value: Any, expected: str = "an array") -> Array:
 
 def check_array_like(name: str, value: Any, expected: str = "an array") -> Array:
     """An array, or one that is made of numbers in lists or tuples; see `check_array`."""
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple) and not _hides_mask(value):
         with suppress(ValueError):  # rows of different lengths
             array = np.asarray(value)
-            if array.dtype.kind in "biuf" and not _hides_mask(value):
+            if array.dtype.kind in "biuf":
                 return array
     return check_array(name, value, expected)
 

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.checks import check_array, check_array_like, check_integer, check_number, describe
+from npswin.checks import check_array_like, check_integer, check_number, describe
 from npswin.devices import cupy, on_gpu
 from npswin.layers.loss import cross_entropy
+from npswin.models.checks import check_image_shape
 from npswin.training.trainable import Trainable, check_model
 from npswin.types import Array
 
@@ -56,10 +57,10 @@ def compute_gradients(
             another number is out of its range, the gradients are those before.
         NonFiniteError: NaN or infinity in the images, the forward pass or the loss.
     """
-    check_model(model, "zero_grad", "forward")
-    check_array("images", images, "an array (B, c, H, W)")
-    if images.ndim == 0 or images.size == 0 or (images.dtype.kind != "f" and not on_gpu(images)):
-        raise ValueError(f"images: got {describe(images)}, expected floats (B, c, H, W) with nothing empty")
+    check_model(model, "zero_grad", "forward", "in_chans")
+    check_image_shape(images, model.in_chans, "images")
+    if images.dtype.kind != "f" and not on_gpu(images):
+        raise ValueError(f"images: got dtype {images.dtype}, expected floats")
     targets = check_array_like("targets", targets, "labels (B,) or soft targets (B, K)")
     if targets.ndim == 0 or len(targets) != len(images):
         raise ValueError(f"targets: got {describe(targets)}, expected {len(images)}, one for each of the images")

@@ -200,7 +200,7 @@ def _problem_with(error: BaseException, case: Misuse, example: Example, values: 
     accepted_names = set(values)
     if right:  # each value by itself
         accepted_names |= {each.name for each in case.entry.parameters} | set(example.arguments())
-    patterns = [rf"\b{re.escape(name)}\b[^:\s]*:" for name in accepted_names]  # such as "depths[0]:"
+    patterns = [rf"\b{re.escape(name)}\b[^:=\s]*[:=]" for name in accepted_names]  # such as "depths[0]:"
     patterns += [rf"\b{re.escape(example.other_names[name])}\b" for name in accepted_names & set(example.other_names)]
     if any(re.search(pattern, message) for pattern in patterns):
         return "" if right or len(message) < 1000 else f"names it in {len(message)} letters"
@@ -230,16 +230,20 @@ def surroundings() -> Iterator[None]:
         raise DataUnavailableError("data_dir, download: no network here")
 
     settings = backends.get_backend(), backends.thread_count(), backends.allow_tf32(False)
-    folder_before, download = os.getcwd(), cifar10.download_cifar10
+    folder_before, download, cache = os.getcwd(), cifar10.download_cifar10, os.environ.get("NPSWIN_DATA")
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         os.chdir(folder)
         cifar10.download_cifar10 = no_download
+        os.environ["NPSWIN_DATA"] = folder
         try:
             yield
         finally:
             os.chdir(folder_before)
             cifar10.download_cifar10 = download
+            os.environ.pop("NPSWIN_DATA")
+            if cache is not None:
+                os.environ["NPSWIN_DATA"] = cache
             backends.set_backend(settings[0])
             backends.set_thread_count(settings[1])
             backends.allow_tf32(settings[2])

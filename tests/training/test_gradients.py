@@ -94,6 +94,7 @@ def test_non_finite_logits_are_named_where_there_are_no_activations():
         """A model without `activations`."""
 
         params = grads = {}  # noqa: RUF012
+        in_chans = 3
 
         def zero_grad(self):
             pass
