@@ -12,7 +12,7 @@ from tests.tools.misuse_examples import EXAMPLES, Example
 from tests.tools.misuse_surface import Entry, public_surface
 from tests.tools.misuse_values import VALUES, integer, number
 
-SAMPLE = 600  # of about 40,000; takes some seconds
+SAMPLE = 1200  # of about 40,000; takes some seconds
 PARTS = 8
 
 
