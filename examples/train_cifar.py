@@ -11,27 +11,33 @@ built into npswin. The run's folder gets its settings, a JSON line for each step
 """
 
 import argparse
+import io
 import shlex
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import npswin
-from npswin.data import DataUnavailableError, ImageDataset, load_cifar10, load_shapes
-from npswin.devices import cupy
-from npswin.training import (
-    PRECISIONS,
-    NonFiniteError,
-    TrainConfig,
-    Trainer,
-    TrainingInterrupted,
-    draw_attention,
-    draw_predictions,
-    set_threads,
-)
+try:  # imports take a second, in which Ctrl-C should not print a traceback
+    import npswin
+    from npswin.data import DataUnavailableError, ImageDataset, load_cifar10, load_shapes
+    from npswin.devices import cupy
+    from npswin.training import (
+        PRECISIONS,
+        NonFiniteError,
+        TrainConfig,
+        Trainer,
+        TrainingInterrupted,
+        draw_attention,
+        draw_predictions,
+        set_threads,
+    )
 
-PRESETS = [name for name, config in npswin.CONFIGS.items() if config["img_size"] == 32]
+    PRESETS = [name for name, config in npswin.CONFIGS.items() if config["img_size"] == 32]
+except KeyboardInterrupt:
+    print("aborted", file=sys.stderr)
+    sys.exit(130)
+
 MODELS = {"cpu": "swin_mini_patch2_window4_32", "cuda": "swin_tiny_patch2_window4_32"}
 
 # For two CPU cores: minutes on shapes, half an hour on CIFAR-10.
@@ -93,6 +99,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--threads", type=int, help="number of threads (default: one per core)")
     add("--out", type=Path, help="the run's folder (default: runs/DATA-PRESET)")
     add("--resume", action="store_true", help="continue the run in its folder; needs the same arguments")
+    repair = "continue a run whose files are damaged, with what is left of them, and keep copies of the damaged ones"
+    add("--repair", action="store_true", help=repair)
     arguments = parser.parse_args()
     arguments.preset = arguments.preset or MODELS[arguments.device]
     return arguments
@@ -146,7 +154,7 @@ def train(arguments: argparse.Namespace) -> None:
 
     started = time.monotonic()
     trainer = Trainer(model, train_data, test_data, config, out)
-    result = trainer.fit(resume=arguments.resume)
+    result = trainer.fit(arguments.resume, arguments.repair)
     print(f"trained for {time.monotonic() - started:.0f} s")
     draw_predictions(model, test_data, trainer.mean, trainer.std, out / "predictions.png")
     draw_attention(model, test_data, trainer.mean, trainer.std, out / "attention.png")
@@ -156,11 +164,14 @@ def train(arguments: argparse.Namespace) -> None:
 
 def main() -> int:
     """Run the example; returns the exit status: 0, 1 for NaN or infinity, 2 for other errors, 128 + signal."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack letters such as ×
     try:
         arguments = parse_arguments()
         train(arguments)
     except TrainingInterrupted as interrupt:
-        command = shlex.join([sys.executable, *sys.argv] + ["--resume"] * (not arguments.resume))
+        given = [argument for argument in sys.argv if argument != "--repair"]
+        command = shlex.join([sys.executable, *given] + ["--resume"] * (not arguments.resume))
         print(f"{interrupt}\nresume with: {command}", file=sys.stderr)
         return 128 + interrupt.signal_number
     except KeyboardInterrupt:

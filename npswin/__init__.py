@@ -1,15 +1,21 @@
-"""Swin Transformer in NumPy, with every derivative written by hand."""
+"""Swin Transformer in NumPy, with every derivative written by hand.
 
-from typing import TYPE_CHECKING
+Public names are imported when they are first used: `import npswin` itself takes no time.
+"""
 
-from npswin import data
-from npswin.backends import allow_tf32, capture, get_backend, set_backend
-from npswin.deprecation import renamed_attributes
-from npswin.layers.loss import cross_entropy
-from npswin.models import CONFIGS, SWIN_TRANSFORMER_PYTORCH, SwinTransformer, create_model, list_models, warmup
-from npswin.training import SGD, AdamW, TrainConfig, Trainer
-from npswin.verify import GradcheckError, gradcheck, trace
-from npswin.weights import load_weights
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from npswin import data
+    from npswin.backends import allow_tf32, capture, get_backend, set_backend
+    from npswin.layers.loss import cross_entropy
+    from npswin.models import CONFIGS, SWIN_TRANSFORMER_PYTORCH, SwinTransformer, create_model, list_models
+    from npswin.models.warmup import warmup
+    from npswin.training import SGD, AdamW, TrainConfig, Trainer
+    from npswin.verify import GradcheckError, trace
+    from npswin.verify.gradcheck import gradcheck
+    from npswin.weights import load_weights
 
 __version__ = "0.2.0"
 
@@ -36,5 +42,34 @@ __all__ = [
     "warmup",
 ]
 
+_PACKAGES = ("backends", "data", "layers", "models", "ops", "training", "verify", "weights")
+_SOURCES = {  # module -> its names that are public here, too
+    "backends": ("allow_tf32", "capture", "get_backend", "set_backend"),
+    "layers.loss": ("cross_entropy",),
+    "models": ("CONFIGS", "SWIN_TRANSFORMER_PYTORCH", "SwinTransformer", "create_model", "list_models"),
+    "models.warmup": ("warmup",),
+    "training": ("SGD", "AdamW", "TrainConfig", "Trainer"),
+    "verify": ("GradcheckError", "trace"),
+    "verify.gradcheck": ("gradcheck",),
+    "weights": ("load_weights",),
+}
+_SOURCE_OF = {name: module for module, names in _SOURCES.items() for name in names}
+
 if not TYPE_CHECKING:  # a type checker would accept any attribute of a module that has __getattr__
-    __getattr__ = renamed_attributes(__name__, {"OTHER_READING": "SWIN_TRANSFORMER_PYTORCH"})
+
+    def __getattr__(name: str) -> Any:
+        if name in _PACKAGES:
+            return import_module(f"npswin.{name}")
+        if name in _SOURCE_OF:
+            value = globals()[name] = getattr(import_module(f"npswin.{_SOURCE_OF[name]}"), name)
+            return value
+        if name == "OTHER_READING":
+            from npswin.deprecation import warn_renamed
+
+            warn_renamed("npswin.OTHER_READING", "npswin.SWIN_TRANSFORMER_PYTORCH")
+            return __getattr__("SWIN_TRANSFORMER_PYTORCH")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_PACKAGES})

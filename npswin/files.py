@@ -85,10 +85,12 @@ def read_exactly(file: BinaryIO, size: int, path: str | PathLike[str], error: ty
 
 
 def system_error(error: type[FileError], path: str | PathLike[str], system: OSError) -> FileError:
-    """An exception of both classes: of the kind of file, and of the system's error."""
+    """An exception of both classes: of the kind of file, and of the system's error; itself where it is one already."""
+    if isinstance(system, error):
+        return system
     kinds: tuple[Any, Any] = error, type(system)
     both = _of_both_classes(*kinds)(f"{shown_path(path)}: {system.strerror or system}")
-    both.errno, both.filename = system.errno, system.filename  # type: ignore[attr-defined]
+    both.errno, both.filename = system.errno, system.filename
     return both
 
 

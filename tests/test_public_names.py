@@ -1,5 +1,6 @@
 """The public names, the README and the version agree with each other and with the files that repeat them."""
 
+import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -25,6 +26,23 @@ def test_the_readme_has_code():
 def test_public_names_exist_and_are_documented(name):
     assert hasattr(npswin, name)
     assert re.search(rf"npswin\.{name}\b", PAGES), f"npswin.{name} is mentioned neither in README.md nor in docs/"
+
+
+def test_type_checkers_and_python_find_the_same_names_in_the_same_modules():
+    imported = {
+        alias.name: node.module.removeprefix("npswin").lstrip(".")
+        for node in ast.walk(ast.parse(Path(npswin.__file__).read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("npswin") and node.col_offset == 4
+        for alias in node.names
+    }
+    assert imported == {**npswin._SOURCE_OF, "data": ""}
+    assert set(npswin.__all__) == set(imported)
+    assert set(npswin.__all__) <= set(dir(npswin))
+
+
+def test_a_name_that_is_not_public():
+    with pytest.raises(AttributeError, match="module 'npswin' has no attribute 'no_such_name'"):
+        npswin.no_such_name  # noqa: B018
 
 
 @pytest.mark.parametrize("name", USED)

@@ -1,6 +1,7 @@
 """The command npswin: runs its subcommands and prints errors in one line."""
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -20,16 +21,10 @@ DESCRIPTION = """Verify a port of Swin Transformer to another language or chip, 
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        arguments: the command line's if not given.
-
-    Returns:
-        The exit status: 0 for success and agreement, 1 for a difference, 2 for a wrong argument or file, 130 after
-        Ctrl-C, 143 after SIGTERM.
-    """
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command: see `npswin.cli.main`."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack letters such as ×
     parser = argparse.ArgumentParser(
         prog="npswin", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -41,9 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _sigterm_as_exception():
             return int(options.run(options))
-    except KeyboardInterrupt:
-        print("\nnpswin: stopped", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

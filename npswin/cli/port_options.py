@@ -46,7 +46,7 @@ def read_key_and_candidate(options: argparse.Namespace) -> Comparer:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on standard output."""
-    print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+    print(json.dumps(value, indent=1, allow_nan=False))
 
 
 def write_page(

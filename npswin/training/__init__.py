@@ -3,11 +3,11 @@
 from npswin.training.config import PRECISIONS, TrainConfig
 from npswin.training.ema import Ema
 from npswin.training.environment import set_threads
+from npswin.training.errors import CheckpointError, RunFolderError
 from npswin.training.evaluate import Evaluation, evaluate
 from npswin.training.gradients import NonFiniteError, compute_gradients
 from npswin.training.optimizers import SGD, AdamW, clip_gradients, decays, warmup_cosine
 from npswin.training.pictures import draw_attention, draw_curves, draw_predictions
-from npswin.training.run_folder import RunFolderError
 from npswin.training.terminal import TrainingInterrupted
 from npswin.training.trainer import Trainer
 
@@ -15,6 +15,7 @@ __all__ = [
     "PRECISIONS",
     "SGD",
     "AdamW",
+    "CheckpointError",
     "Ema",
     "Evaluation",
     "NonFiniteError",

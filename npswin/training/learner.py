@@ -9,6 +9,7 @@ import numpy as np
 
 from npswin.backends import dispatch
 from npswin.devices import on_gpu, to_device_of
+from npswin.files import listed
 from npswin.layers import Layer
 from npswin.training.config import TrainConfig
 from npswin.training.ema import Ema
@@ -26,7 +27,7 @@ from npswin.training.optimizers import SGD, AdamW, gradient_scale, warmup_cosine
 from npswin.training.trainable import Trainable
 from npswin.types import Array
 
-_OPTIMIZER, _EMA = "optimizer.", "ema."
+_OPTIMIZER, _EMA, _LOSS_SCALE = "optimizer.", "ema.", "loss_scale"
 
 
 class Learner:
@@ -157,19 +158,9 @@ class Learner:
             step: steps done.
 
         Raises:
-            ValueError: a tensor is missing or unexpected, or has another shape or dtype. Nothing is changed then.
+            ValueError: see `check_state`. Nothing is changed then.
         """
-        training_state = {**self.loss_scale.state(), **training_state}
-        if not self.loss_scale.adapts:
-            training_state.pop("loss_scale", None)  # of a run in float16 that continues in another precision
-        own = {**self.model.params, **self.training_state()}
-        given = {**weights, **training_state}
-        if wrong := sorted(own.keys() ^ given.keys()):
-            raise ValueError(f"tensors missing or unexpected: {', '.join(wrong)}")
-        if wrong := [
-            name for name in own if own[name].shape != given[name].shape or own[name].dtype != given[name].dtype
-        ]:
-            raise ValueError(f"tensors of another shape or dtype: {', '.join(wrong)}")
+        self.check_state(weights, training_state, step)
         for name, param in self.model.params.items():
             param[...] = to_device_of(weights[name], param)
         self.optimizer.load_state(_with_prefix(_OPTIMIZER, training_state))
@@ -177,6 +168,29 @@ class Learner:
         if self.ema is not None:
             self.ema.load(_with_prefix(_EMA, training_state))
         self.step = step
+
+    def check_state(self, weights: Mapping[str, Array], training_state: Mapping[str, Array], step: int) -> None:
+        """Raise a ValueError unless `restore` can continue from this state.
+
+        A tensor is missing or unexpected or has another shape or dtype; a weight or an average is not finite; or the
+        optimizer has done another number of steps. The loss scale may be missing, or be there and not be needed, since
+        a run may be resumed in another precision.
+        """
+        own = {**self.model.params, **self.training_state()}
+        given = {**weights, **self.loss_scale.state(), **training_state}
+        if not self.loss_scale.adapts:
+            given.pop(_LOSS_SCALE, None)
+        if wrong := sorted(own.keys() ^ given.keys()):
+            raise ValueError(f"tensors missing or unexpected: {listed(wrong)}")
+        if wrong := [
+            name for name in own if own[name].shape != given[name].shape or own[name].dtype != given[name].dtype
+        ]:
+            raise ValueError(f"tensors of another shape or dtype: {listed(wrong)}")
+        finite = {name: array for name, array in given.items() if not name.startswith(_OPTIMIZER)}  # squares overflow
+        if wrong := [name for name, array in finite.items() if not np.isfinite(array).all()]:
+            raise ValueError(f"tensors with NaN or infinity: {listed(wrong)}")
+        if (done := int(given[_OPTIMIZER + "step"])) != step:
+            raise ValueError(f"the optimizer has done {done} steps, the run {step}")
 
 
 def _with_prefix(prefix: str, tensors: Mapping[str, Array]) -> dict[str, Array]:

@@ -1,43 +1,58 @@
-"""The files of a run: its settings, a line of metrics for each step, and checkpoints."""
+"""The folder of a run: its settings, a line of metrics for each step, and checkpoints."""
 
-import errno
+import contextlib
 import json
 import os
+import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from npswin.devices import to_host
-from npswin.files import FileError, write_atomically
+from npswin.files import read_bytes, shortened, shown_path, temporary_path, temporary_paths, write_atomically
+from npswin.training.checkpoint import (
+    Checkpoint,
+    Progress,
+    check_run,
+    comparable,
+    differences,
+    read_checkpoint,
+    run_metadata,
+    save_checkpoint,
+)
 from npswin.training.environment import import_optional
+from npswin.training.errors import CheckpointError, RunFolderError
 from npswin.training.learner import Learner
+from npswin.training.metrics_file import MetricsFile
+from npswin.training.terminal import print_stderr
 from npswin.types import Array
-from npswin.weights import WeightFileError, load_tensors, save_tensors
+from npswin.weights import TensorFile, WeightFileError, save_tensors
 
 _LOCK = ".lock"
-_STATE_PREFIX = "training/"  # of the names of all tensors in a checkpoint but the weights
-
-
-class RunFolderError(FileError):
-    """A folder that this run cannot use; the message has its path and the reason."""
+_LONGEST_CONFIG = 2**24  # bytes
+_REPAIR = "--repair, or repair=True,"
 
 
 class RunFolder:
-    """config.json, metrics.jsonl, last.safetensors and best.safetensors of one run.
+    """config.json, metrics.jsonl, last.safetensors, previous.safetensors and best.safetensors of one run.
 
     While a process trains in it, the system locks `.lock`, and releases it when the process ends, however it ends.
 
     Args:
         path: the folder.
+        description: the run's settings, as JSON can hold them. What is in the folder has to be of the same run.
+        steps_per_epoch: number of steps in an epoch.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], description: Mapping[str, Any], steps_per_epoch: int) -> None:
         self.path = Path(path)
         self.config = self.path / "config.json"
-        self.metrics = self.path / "metrics.jsonl"
         self.last = self.path / "last.safetensors"
+        self.previous = self.path / "previous.safetensors"
         self.best = self.path / "best.safetensors"
-        self._log: BinaryIO | None = None
+        self.metrics = MetricsFile(self.path / "metrics.jsonl", steps_per_epoch)
+        self._description = description
         self._lock: Any = None
 
     def has_no_more_than_a_beginning(self) -> bool:
@@ -47,19 +62,20 @@ class RunFolder:
         """
         if not self.path.is_dir():
             return False
-        names = {path.name for path in self.path.iterdir()} - {_LOCK} - {path.name for path in self._partial_files()}
+        config, metrics = self.config, self.metrics.path
+        unfinished = {path.name for path in self._unfinished_files()}
+        names = {path.name for path in self.path.iterdir()} - {_LOCK} - unfinished
         return (
-            names <= {self.config.name, self.metrics.name}
-            and (self.config.name not in names or _is_description(self.config))
-            and (self.metrics.name not in names or self.metrics.stat().st_size == 0)
+            names <= {config.name, metrics.name}
+            and (config.name not in names or _is_description(config))
+            and (metrics.name not in names or (metrics.is_file() and metrics.stat().st_size == 0))
         )
 
-    def _partial_files(self) -> list[Path]:
-        """Files that a process has not finished writing: see `write_atomically`."""
-        files = self.config, self.metrics, self.last, self.best
-        return [path for file in files for path in self.path.glob(f".{file.name}.*.partial")]
+    def _unfinished_files(self) -> list[Path]:
+        files = self.config, self.metrics.path, self.last, self.previous, self.best
+        return [path for file in files for path in temporary_paths(file)]
 
-    def create(self, description: Mapping[str, Any]) -> None:
+    def create(self) -> None:
         """Make the folder, unless it has no more than a beginning, and write config.json.
 
         Raises:
@@ -73,13 +89,13 @@ class RunFolder:
             raise OSError(error.errno, f"cannot be made a run's folder ({error.strerror})", str(self.path)) from error
         self._acquire_lock()
         self._require_no_more_than_a_beginning()  # another process may have begun before the lock was acquired
-        text = json.dumps(description, indent=2) + "\n"
-        write_atomically(self.config, lambda file: file.write(text.encode()))
-        self._open_log(lines=0)
+        self._write_config()
+        self.metrics.open(lines=0)
 
     def _require_no_more_than_a_beginning(self) -> None:
         if self.path.is_dir() and not self.has_no_more_than_a_beginning():
-            hint = "resume the run in it (--resume, or resume=True)" if self.last.is_file() else "delete it"
+            has_checkpoint = self.last.is_file() or self.previous.is_file()
+            hint = "resume the run in it (--resume, or resume=True)" if has_checkpoint else "delete it"
             raise RunFolderError(f"{self.path}: not empty; {hint}, or choose another folder (--out, or out=)")
 
     def _acquire_lock(self) -> None:
@@ -94,125 +110,161 @@ class RunFolder:
         except NotImplementedError:  # a file system without locks
             pass
         self._lock = lock
-        for path in self._partial_files():
+        for path in self._unfinished_files():
             path.unlink(missing_ok=True)
 
-    def reopen(self, description: Mapping[str, Any], learner: Learner) -> dict[str, Any]:
+    def reopen(self, learner: Learner, repair: bool = False) -> Progress:
         """Restore the run's last checkpoint, and remove the lines of metrics.jsonl after it.
 
+        Every file is checked before anything is changed. Of files that are repaired, a copy is kept beside them, such
+        as metrics.damaged.jsonl.
+
         Args:
-            description: of this run, compared with the one in config.json.
             learner: set to the checkpoint's weights and state.
+            repair: whether to go on where a file is missing or damaged: from the previous checkpoint where the last one
+                is; with a new config.json; without the lines of metrics.jsonl that are lost; and without
+                best.safetensors until the next evaluation. Otherwise this raises.
 
         Returns:
-            The state that was given to `save_last`.
+            How far the run had come.
 
         Raises:
-            RunFolderError: there is no run, or its description differs, or metrics.jsonl has too few lines, or another
-                process trains in the folder.
-            WeightFileError: the checkpoint is damaged.
-            OSError: the folder cannot be read or written to.
+            RunFolderError: there is no run, or its description differs, or a file is missing or damaged, or another
+                process trains in the folder. For checkpoints it is a WeightFileError, too.
+            OSError: the folder cannot be written to.
         """
-        if not (self.config.is_file() and self.last.is_file()):
+        if not (self.last.is_file() or self.previous.is_file()):
             raise RunFolderError(f"{self.path}: no run to resume here (it needs config.json and last.safetensors)")
         self._acquire_lock()
+        config_error = self._config_error(repair)
+        checkpoint, errors = self._choose_checkpoint(learner, repair)
+        progress = checkpoint.progress
+        best_error = self._best_error(progress)
+        if best_error and not repair:
+            raise CheckpointError(f"{best_error}; {_REPAIR} goes on without it until the next evaluation")
+        for message in filter(None, (config_error, *map(str, errors), best_error)):
+            print_stderr(f"repairing: {message}")
+        if config_error:
+            _copy_damaged(self.config)
+        if any(not isinstance(error, CheckpointError) for error in errors):
+            _copy_damaged(self.metrics.path)
+            lost = self.metrics.repair(progress.lines)
+            print_stderr(f"{self.metrics.path}: the records of {lost} steps are lost")
+        if checkpoint.path != self.last:
+            _copy_damaged(self.last)
+            self.last.unlink(missing_ok=True)  # else it would become previous.safetensors
+        if best_error:
+            _copy_damaged(self.best)
+            progress = replace(progress, best_accuracy=None)
+        self._write_config()  # raises where the folder cannot be written to
+        learner.restore(checkpoint.weights, checkpoint.training_state, progress.step)
+        self.metrics.open(progress.lines)
+        return progress
+
+    def _config_error(self, repair: bool) -> str:
+        """What is wrong in config.json, where that is to be repaired, else it is raised; empty where it is whole."""
         try:
-            text = self.config.read_bytes()
-            found = json.loads(text)
+            found = json.loads(read_bytes(self.config, RunFolderError, _LONGEST_CONFIG))
+            if not isinstance(found, dict):
+                raise ValueError("expected an object")
+        except RunFolderError as error:
+            problem = str(error)
+        except (ValueError, RecursionError) as error:
+            problem = f"{shown_path(self.config)}: not JSON ({shortened(str(error))})"
+        else:
+            wanted = json.loads(json.dumps(comparable(self._description)))
+            if different := differences(comparable(found), wanted):
+                hint = "use its settings, or choose another folder (--out, or out=)"
+                raise RunFolderError(f"{self.path}: holds a run that differs in {'; '.join(different)}; {hint}")
+            return ""
+        if not repair:
+            raise RunFolderError(f"{problem}; {_REPAIR} writes it anew if the checkpoint is of this run")
+        return problem
+
+    def _choose_checkpoint(self, learner: Learner, repair: bool) -> tuple[Checkpoint, list[RunFolderError]]:
+        """The checkpoint to go on from, and what is wrong with those after it, or with metrics.jsonl."""
+        readable = whole = None
+        errors: list[RunFolderError] = []
+        for path in (self.last, self.previous):
+            if not path.exists():  # last.safetensors, where the system cannot link files: see `_keep_previous`
+                continue
+            try:
+                checkpoint = read_checkpoint(path, learner, self._description, self.metrics)
+                readable = readable or checkpoint
+                self.metrics.records(checkpoint.progress.lines, checkpoint.progress.metrics_crc32)
+            except RunFolderError as error:
+                errors.append(error)
+            else:
+                whole = checkpoint
+                break
+        chosen = whole or readable
+        if chosen is None or (errors and not repair):
+            hint = "" if chosen is None else f"; {_REPAIR} goes on after step {chosen.progress.step}"
+            raise type(errors[0])(f"{errors[0]}{hint}") from errors[0]
+        return chosen, errors
+
+    def _best_error(self, progress: Progress) -> str:
+        """What is wrong with best.safetensors; empty where it is whole, or where there should be none."""
+        if progress.best_accuracy is None:
+            return ""
+        try:
+            check_run(TensorFile(self.best), self._description)
+        except WeightFileError as error:
+            return str(error)
         except ValueError as error:
-            raise RunFolderError(f"{self.config}: not JSON ({error})") from error
-        if differences := _differences(_comparable(found), _comparable(json.loads(json.dumps(description)))):
-            hint = "use its settings, or choose another folder (--out, or out=)"
-            raise RunFolderError(f"{self.path}: holds a run that differs in {'; '.join(differences)}; {hint}")
-        tensors, metadata = load_tensors(self.last)
-        state_names = [name for name in tensors if name.startswith(_STATE_PREFIX)]
-        training_state = {name.removeprefix(_STATE_PREFIX): tensors.pop(name) for name in state_names}
-        try:
-            state: dict[str, Any] = json.loads(metadata["training"])
-            learner.restore(tensors, training_state, state["step"])
-        except KeyError as error:
-            raise WeightFileError(f"{self.last}: no checkpoint of a run (its metadata lacks {error})") from error
-        except ValueError as error:
-            raise WeightFileError(f"{self.last}: no checkpoint of this run ({error})") from error
-        write_atomically(self.config, lambda file: file.write(text))  # raises where the folder cannot be written to
-        self._open_log(lines=state["step"] - (state["pending"] is not None))
-        return state
+            return f"{self.best}: {error}"
+        return ""
 
-    def _open_log(self, lines: int) -> None:
-        self._log = open(self.metrics, "a+b", buffering=0)  # noqa: SIM115 (closed by `close`)
-        self._log.seek(0)
-        found = self._log.read().split(b"\n")[:-1][:lines]
-        if len(found) < lines:
-            self.close()
-            raise RunFolderError(f"{self.metrics}: has {len(found)} lines, but the checkpoint needs {lines}")
-        self._log.truncate(sum(len(line) + 1 for line in found))
+    def _write_config(self) -> None:
+        text = json.dumps(self._description, indent=2) + "\n"
+        write_atomically(self.config, lambda file: file.write(text.encode()))
 
-    def append(self, record: Mapping[str, Any]) -> None:
-        """Add a line to metrics.jsonl; where it cannot be written, the file is unchanged and an OSError is raised."""
-        assert self._log is not None
-        line = json.dumps(record, allow_nan=False).encode() + b"\n"
-        end = os.fstat(self._log.fileno()).st_size
-        try:
-            if self._log.write(line) < len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError as error:
-            self._log.truncate(end)
-            raise OSError(error.errno, f"cannot write the file: {error.strerror}", str(self.metrics)) from error
-
-    def records(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl."""
-        return [json.loads(line) for line in self.metrics.read_bytes().splitlines()]
-
-    def save_last(self, learner: Learner, state: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
-        """Write last.safetensors: the weights under their own names, the training state under `training/`.
+    def save_last(self, learner: Learner, progress: Progress, metadata: Mapping[str, str]) -> None:
+        """Write last.safetensors; the one before it becomes previous.safetensors.
 
         Args:
             learner: its weights and training state are written.
-            state: "step", "pending" and further values of the run; as JSON can hold it.
+            progress: how far the run has come.
             metadata: further text for the file's header.
         """
-        assert self._log is not None
-        os.fsync(self._log.fileno())  # so that a checkpoint on disk never has more steps than the metrics
-        training_state = {_STATE_PREFIX + name: tensor for name, tensor in learner.training_state().items()}
-        tensors = {name: to_host(tensor) for name, tensor in {**learner.model.params, **training_state}.items()}
-        save_tensors(self.last, tensors, {**metadata, "training": json.dumps(state)})
+        self.metrics.sync()  # so that a checkpoint on disk never has more steps than the metrics
+        if self.last.exists():
+            self._keep_previous()
+        save_checkpoint(self.last, learner, progress, self._description, metadata)
+
+    def _keep_previous(self) -> None:
+        """Give last.safetensors the name previous.safetensors as well, until the next one takes its own."""
+        temporary = temporary_path(self.previous)
+        try:
+            os.link(self.last, temporary)
+            os.replace(temporary, self.previous)
+        except OSError:  # a file system without links
+            temporary.unlink(missing_ok=True)
+            os.replace(self.last, self.previous)
 
     def save_best(self, weights: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
         """Write best.safetensors, weights alone."""
-        save_tensors(self.best, {name: to_host(tensor) for name, tensor in weights.items()}, metadata)
+        tensors = {name: to_host(tensor) for name, tensor in weights.items()}
+        save_tensors(self.best, tensors, {**metadata, **run_metadata(self._description)})
 
     def close(self) -> None:
         """Close metrics.jsonl, and let other processes use the folder."""
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+        self.metrics.close()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
 
+def _copy_damaged(path: Path) -> None:
+    """Copy a file that is to be repaired or replaced, if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copyfile(path, path.with_name(f"{path.stem}.damaged{path.suffix}"))
+
+
 def _is_description(config: Path) -> bool:
     """Whether a file is a run's config.json."""
     try:
-        found = json.loads(config.read_bytes())
-    except (OSError, ValueError):
+        found = json.loads(read_bytes(config, RunFolderError, _LONGEST_CONFIG))
+    except (ValueError, RecursionError):
         return False
     return isinstance(found, dict) and {"training", "model", "train_data"} <= found.keys()
-
-
-def _comparable(description: Mapping[str, Any]) -> dict[str, Any]:
-    """The description without precision and backend, since a run may be resumed on another device."""
-    training = {name: value for name, value in description.get("training", {}).items() if name != "precision"}
-    return {**description, "training": training, "backend": None}
-
-
-def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """The fields in which two descriptions differ, each with both its values."""
-    differences = []
-    for name in sorted(found.keys() | wanted.keys()):
-        old, new = found.get(name), wanted.get(name)
-        if isinstance(old, dict) and isinstance(new, dict):
-            differences += _differences(old, new, f"{prefix}{name}.")
-        elif old != new:
-            differences.append(f"{prefix}{name} (it has {old!r}, this one {new!r})")
-    return differences

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import allow_tf32, get_backend
+from npswin.checks import check_flag
 from npswin.data import ImageDataset, batch_rng, channel_statistics, epoch_batches, steps_per_epoch
 from npswin.devices import on_gpu
+from npswin.training.checkpoint import Progress
 from npswin.training.config import TrainConfig
 from npswin.training.environment import import_optional
 from npswin.training.evaluate import Evaluation, evaluate
@@ -34,8 +36,8 @@ class Trainer:
         result = trainer.fit()
 
     The folder gets config.json, metrics.jsonl (a line per step), last.safetensors (the weights, and under `training/`
-    all else that is needed to resume), best.safetensors (the weights with the best accuracy on the test images:
-    averaged ones where the recipe has an average) and curves.png.
+    all else that is needed to resume), previous.safetensors (the checkpoint before it), best.safetensors (the weights
+    with the best accuracy on the test images: averaged ones where the recipe has an average) and curves.png.
 
     The images of a step and its random numbers depend on (seed, epoch, step) alone. A run that was stopped or crashed,
     and is resumed by `fit(resume=True)` with a model of the same configuration, therefore gives weights and metrics
@@ -73,7 +75,6 @@ class Trainer:
         self.model, self.train_data, self.test_data, self.config = model, train_data, test_data, config
         self.mean, self.std = channel_statistics(train_data.images)
         self.best_accuracy: float | None = None
-        self._folder = RunFolder(out)
         self._description = {
             "training": config.as_dict(),
             "model": model.config,
@@ -85,17 +86,20 @@ class Trainer:
             "backend": "cuda" if is_on_gpu else get_backend(),
         }
         self._steps_per_epoch = steps_per_epoch(len(train_data), config.batch_size)
+        self._folder = RunFolder(out, self._description, self._steps_per_epoch)
         self._learner = Learner(model, config, self._steps_per_epoch)
         # The record of an epoch's last step, until the evaluation adds its results and it is written.
         self._unevaluated_record: dict[str, Any] | None = None
         self._stop_signals = StopSignals()
 
-    def fit(self, resume: bool = False) -> Evaluation:
+    def fit(self, resume: bool = False, repair: bool = False) -> Evaluation:
         """Train to the end of the recipe.
 
         Args:
             resume: continue from last.safetensors in the run's folder, instead of starting in an empty one. Where a
                 run has begun there and not saved a checkpoint, start from the beginning.
+            repair: resume, and where a file of the run is missing or damaged, go on with what is left; see
+                `RunFolder.reopen`.
 
         Returns:
             The evaluation on the test images at the end, of the weights that the model then has: the averaged ones
@@ -104,25 +108,29 @@ class Trainer:
         Raises:
             ImportError: matplotlib, which draws the run's curves, is not installed.
             RunFolderError: the folder is not empty, or has no run to resume, or one with another recipe, model or data,
-                or another process trains in it.
+                or another process trains in it; or a file is damaged. For a checkpoint it is a WeightFileError, too.
+            ValueError: this trainer has trained already, and is not to resume from a checkpoint.
             TrainingInterrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
             NonFiniteError: NaN or infinity; the last checkpoint is from before it.
             RuntimeError: too little memory for a step; the last checkpoint remains.
-            WeightFileError: the checkpoint to resume from is damaged.
             OSError: a file could not be written; the last checkpoint remains.
         """
         import_optional("matplotlib.figure")  # raises before training rather than at the first epoch's end
+        resume, repair = check_flag("resume", resume) or check_flag("repair", repair), check_flag("repair", repair)
         learner = self._learner
         tf32_before = allow_tf32(self.config.precision == "tf32")
         try:
             if resume and not self._folder.has_no_more_than_a_beginning():
-                state = self._folder.reopen(self._description, learner)
-                self.best_accuracy, self._unevaluated_record = state["best_accuracy"], state["pending"]
+                progress = self._folder.reopen(learner, repair)
+                self.best_accuracy, self._unevaluated_record = progress.best_accuracy, progress.unevaluated_record
                 print_stderr(f"resuming after step {learner.step} of {learner.total_steps}")
+            elif learner.step:
+                hint = "make a new model and a new Trainer, or resume in the run's folder (resume=True)"
+                raise ValueError(f"fit: this trainer has done {learner.step} steps already; {hint}")
             else:
                 if resume:
                     print_stderr(f"{self._folder.path}: no checkpoint was saved yet; starting from the beginning")
-                self._folder.create(self._description)
+                self._folder.create()
                 self._save()  # so that a folder or disk that cannot hold a checkpoint raises before training
             with StopSignals() as self._stop_signals, np.errstate(all="ignore"):  # NonFiniteError names the tensor
                 result = self._run()
@@ -181,7 +189,7 @@ class Trainer:
                     if is_last and not unfinished:
                         self._unevaluated_record = record
                     else:
-                        self._folder.append(record)
+                        self._folder.metrics.append(record)
                 progress.advance(len(labels), **shown_values)
                 if must_save:
                     self._save()
@@ -213,12 +221,12 @@ class Trainer:
             with self._learner.averaged_weights():
                 self._folder.save_best(self.model.params, self._metadata())
         record = {**self._unevaluated_record, "test_loss": result.loss, "test_accuracy": result.accuracy}
-        self._folder.append(record)
+        self._folder.metrics.append(record)
         self._unevaluated_record = None
         self._save()
-        records = self._folder.records()
+        records = self._folder.metrics.records(self._learner.step)
         draw_curves(records, self.train_data.name, self._folder.path / "curves.png")
-        loss = float(np.mean([one["loss"] for one in records if one["epoch"] == record["epoch"]]))
+        loss = float(np.mean([one["loss"] for one in records if one["epoch"] == record["epoch"] and "loss" in one]))
         print_stderr(
             f"epoch {record['epoch']}/{self.config.epochs}: mean loss {loss:.3f}, test loss {result.loss:.3f}, "
             f"test accuracy {100 * result.accuracy:.2f} % ({self.test_data.name}, {result.images} images)"
@@ -248,12 +256,10 @@ class Trainer:
     def _save(self) -> None:
         if self._learner.step:
             require_finite_weights(self.model, sync_gpu=True)
-        state = {
-            "step": self._learner.step,
-            "best_accuracy": self.best_accuracy,
-            "pending": self._unevaluated_record,
-        }
-        self._folder.save_last(self._learner, state, self._metadata())
+        progress = Progress(
+            self._learner.step, self.best_accuracy, self._unevaluated_record, self._folder.metrics.crc32
+        )
+        self._folder.save_last(self._learner, progress, self._metadata())
 
     def _metadata(self) -> dict[str, str]:
         """Metadata of the weight files: the model's config, and the data's description."""

@@ -1,9 +1,9 @@
 """Weight files, and the key layouts of other projects."""
 
-from npswin.weights.files import WeightFileError, load_tensors, save_tensors
+from npswin.weights.files import WeightFileError, save_tensors
 from npswin.weights.layouts import detect_layout, to_official
 from npswin.weights.load import LoadReport, WeightMismatchError, load_weights
-from npswin.weights.tensor_file import TensorFile
+from npswin.weights.tensor_file import TensorFile, load_tensors
 
 __all__ = [
     "LoadReport",

@@ -1,21 +1,22 @@
-"""Tensors in safetensors files, which are read completely and written atomically.
+"""Tensors in safetensors files, written atomically and with a checksum.
 
 The format: 8 bytes with the header's length, a JSON header with each tensor's dtype, shape and byte offsets, then the
-tensors' bytes. Unlike a pickle, it contains no code.
+tensors' bytes. Unlike a pickle, it contains no code. `tensor_file.py` reads it.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from npswin.files import FileError, write_atomically
+from npswin.checks import shown
+from npswin.files import FileError, shortened, write_atomically
 from npswin.types import Array
 
-_DTYPES = {
+DTYPES = {
     "F64": "<f8",
     "F32": "<f4",
     "F16": "<f2",
@@ -29,8 +30,11 @@ _DTYPES = {
     "U8": "u1",
     "BOOL": "?",
 }
-_CODES = {np.dtype(dtype): code for code, dtype in _DTYPES.items()}
-_PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".pkl", ".ckpt")
+CODES = {np.dtype(dtype): code for code, dtype in DTYPES.items()}
+
+# The name in the metadata of the checksum: SHA-256 of the whole file, in which the checksum itself is zeros.
+CHECKSUM = "npswin_sha256"
+NO_CHECKSUM = "0" * 64
 
 
 class WeightFileError(FileError):
@@ -40,7 +44,7 @@ class WeightFileError(FileError):
 def save_tensors(
     path: str | PathLike[str], tensors: Mapping[str, Array], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write tensors to a safetensors file. The same tensors and metadata give the same bytes.
+    """Write tensors to a safetensors file, with a checksum. The same tensors and metadata give the same bytes.
 
     Args:
         path: the file, replaced if it exists.
@@ -51,83 +55,35 @@ def save_tensors(
         ValueError: the format cannot store a tensor or an entry of the metadata; the message names it.
         OSError: the file could not be written; see `write_atomically`.
     """
-    header: dict[str, Any] = {"__metadata__": dict(sorted((metadata or {}).items()))}
+    header: dict[str, Any] = {"__metadata__": dict(sorted({**(metadata or {}), CHECKSUM: NO_CHECKSUM}.items()))}
     for key, text in header["__metadata__"].items():
         if not isinstance(key, str) or not isinstance(text, str):
-            raise ValueError(f"metadata: got {key!r}: {text!r}, expected text by name")
+            raise ValueError(f"metadata: got {shown(key)}: {shown(text)}, expected text by name")
     arrays, end = [], 0
     for name, tensor in sorted(tensors.items(), key=lambda item: (-np.asarray(item[1]).itemsize, item[0])):
         array = np.asarray(tensor)
-        code = _CODES.get(array.dtype.newbyteorder("<"))
+        code = CODES.get(array.dtype.newbyteorder("<"))
         if code is None or name == "__metadata__":
-            raise ValueError(f"tensors: cannot save {name!r} of dtype {array.dtype}")
+            raise ValueError(f"tensors: cannot save {shortened(repr(name))} of dtype {array.dtype}")
         start, end = end, end + array.nbytes
         header[name] = {"dtype": code, "shape": list(array.shape), "data_offsets": [start, end]}
-        arrays.append(array.astype(array.dtype.newbyteorder("<"), copy=False))
+        arrays.append(np.ascontiguousarray(array, array.dtype.newbyteorder("<")))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
+    head = len(text).to_bytes(8, "little") + text
+    checksum = hashlib.sha256(head)
+    for array in arrays:
+        checksum.update(array.data)
 
     def write(file: BinaryIO) -> None:
-        file.write(len(text).to_bytes(8, "little") + text)
+        file.write(with_checksum(head, checksum.hexdigest(), NO_CHECKSUM))
         for array in arrays:
-            file.write(array.tobytes())
+            file.write(array.data)
 
     write_atomically(path, write)
 
 
-def load_tensors(path: str | PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:
-    """Read a safetensors file.
-
-    Args:
-        path: the file.
-
-    Returns:
-        The tensors by name, float16 and bfloat16 as float32 (which holds them exactly), and the header's metadata.
-
-    Raises:
-        WeightFileError: the file is not safetensors, is cut short or damaged, or has a dtype that NumPy lacks.
-        OSError: the file cannot be read; FileNotFoundError where there is none.
-    """
-    import safetensors
-
-    path = Path(path)
-    content = path.read_bytes()
-    try:
-        entries = sorted(safetensors.deserialize(content), key=lambda entry: entry[0])
-    except safetensors.SafetensorError as error:
-        raise WeightFileError(f"{path}: {describe_bad_file(path, content)} ({error})") from error
-    try:
-        tensors = {name: decode_tensor(name, entry) for name, entry in entries}
-    except ValueError as error:
-        raise WeightFileError(f"{path}: {error}") from error
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    return tensors, header.get("__metadata__") or {}
-
-
-def decode_tensor(name: str, entry: dict[str, Any]) -> Array:
-    """One tensor from its entry's "dtype", "shape" and "data"; a ValueError where NumPy lacks the dtype."""
-    code, data, shape = entry["dtype"], entry["data"], entry["shape"]
-    if code == "BF16":  # the upper half of a float32
-        bits = np.frombuffer(data, "<u2").astype(np.uint32) << 16
-        return bits.view(np.float32).reshape(shape)
-    if code not in _DTYPES:
-        raise ValueError(f"tensor {name!r} has dtype {code}, which NumPy lacks; expected one of {', '.join(_DTYPES)}")
-    array = np.frombuffer(data, _DTYPES[code])
-    return (array.astype(np.float32) if code == "F16" else array).reshape(shape)
-
-
-def describe_bad_file(path: Path, content: bytes) -> str:
-    """The kind of a file that safetensors cannot read, from its name and first bytes, for an error message."""
-    looks_like_safetensors = content[8:9] == b"{"
-    if not looks_like_safetensors and (content[:4] == b"PK\x03\x04" or path.suffix.lower() in _PICKLE_SUFFIXES):
-        converted = str(path.with_suffix(".safetensors"))
-        return (
-            "a PyTorch pickle. Pickles are never read here, since they can run any code. Where PyTorch is installed, "
-            "two lines of Python convert it:\n\n"
-            "    import torch; from safetensors.torch import save_file\n"
-            f"    s = torch.load({str(path)!r}, map_location='cpu', weights_only=True); "
-            f"save_file({{k: v.contiguous() for k, v in s.get('model', s).items()}}, {converted!r})\n\n"
-        )
-    if looks_like_safetensors:
-        return "a safetensors file that is cut short or damaged"
-    return "not a safetensors file"
+def with_checksum(head: bytes, checksum: str, in_place_of: str) -> bytes:
+    """The file's bytes before its tensors, with one checksum in place of another."""
+    entry = f'"{CHECKSUM}":"{{}}"'  # text in JSON has no quotes without a backslash: only the entry itself can match
+    return head.replace(entry.format(in_place_of).encode(), entry.format(checksum).encode(), 1)

@@ -36,10 +36,17 @@ _RULES: list[Rule] = [
 
 
 def find_window_size(tensors: Mapping[str, Array]) -> int | None:
-    """M, from the masks (M², M²) that are saved with the weights of shifted blocks; None where there is none."""
+    """M, from the masks (M², M²) that are saved with the weights of shifted blocks; None where there is none.
+
+    Raises:
+        ValueError: a mask has another shape.
+    """
     for key, tensor in tensors.items():
         if key.rpartition(".")[2] in _MASKS:
-            return math.isqrt(len(tensor))
+            side = math.isqrt(tensor.shape[0]) if tensor.ndim == 2 else 0
+            if not side or tensor.shape != (side**2, side**2):
+                raise ValueError(f"{key}: got shape {tensor.shape}, expected (M², M²)")
+            return side
     return None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from npswin.checks import check_array, check_instance, check_size, check_text, shown
+from npswin.files import listed
 from npswin.types import Array
 from npswin.weights import layout_renames, layout_transformers, layout_unfold
 
@@ -54,7 +55,7 @@ def detect_layout(keys: Iterable[str]) -> str:
             and not any_starts_with("layers.0.downsample.")
         )
         return "timm" if merging_is_first or any_starts_with("head.fc.") else "official"
-    found = ", ".join(sorted(keys)[:3]) or "no keys at all"
+    found = listed(sorted(keys), at_most=3) or "no keys at all"
     raise ValueError(f"unknown key layout: found {found}; expected that of {', '.join(LAYOUTS)}")
 
 
@@ -79,26 +80,19 @@ def to_official(
     Raises:
         ValueError: the layout is unknown, a tensor has a wrong shape for it, or another argument does not fit.
     """
-    check_tensors("tensors", tensors)
-    if like is not None:
-        check_tensors("like", like)
+    for argument, given in {"tensors": tensors, "like": {} if like is None else like}.items():
+        for name in check_instance(argument, given, Mapping, "arrays by name"):
+            check_text(argument, name, "arrays by name")
     in_chans = check_size("in_chans", in_chans)
     layout = detect_layout(tensors if like is None else like)
-    weights = _weights(tensors)
+    weights = _weights("tensors", tensors)
+    like_weights = weights if like is None else _weights("like", like)
     if layout == "swin-transformer-pytorch":
-        window_size = layout_unfold.find_window_size(weights if like is None else _weights(like))
+        window_size = layout_unfold.find_window_size(like_weights)
         return layout, layout_unfold.convert(weights, window_size, in_chans)
     if layout == "transformers":
         return layout, layout_transformers.convert(weights)
     return layout, layout_renames.convert(weights, layout)
-
-
-def check_tensors(argument: str, tensors: Mapping[str, Array]) -> None:
-    """Raise a ValueError unless these are arrays by name."""
-    check_instance(argument, tensors, Mapping, "arrays by name")
-    for name, tensor in tensors.items():
-        check_text(argument, name, "arrays by name")
-        check_array(f"{argument}[{shown(name)}]", tensor)
 
 
 def official_names(names: Iterable[str], layout: str) -> list[str]:
@@ -115,7 +109,13 @@ def _names_without_wrapper(keys: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def _weights(tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """The weights among the tensors, by their names without wrapper prefixes."""
-    names = _names_without_wrapper(tensors)
-    return {name: tensors[key] for key, name in names.items() if name.rpartition(".")[2] not in BUFFERS}
+def weight_names(keys: Iterable[str]) -> dict[str, str]:
+    """Each key that is a weight's -> the key without wrapper prefixes; constants and training state are left out."""
+    names = _names_without_wrapper(keys)
+    return {key: name for key, name in names.items() if name.rpartition(".")[2] not in BUFFERS}
+
+
+def _weights(argument: str, tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """The weights among the tensors of an argument; each is looked up once, which may read a file."""
+    names = weight_names(tensors).items()
+    return {name: check_array(f"{argument}[{shown(key)}]", tensors[key]) for key, name in names}

@@ -1,7 +1,6 @@
 """Loading weights of any known layout into a model."""
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
@@ -9,14 +8,22 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from npswin.checks import check_flag, check_path, shown
+from npswin.checks import check_array, check_flag, check_path, check_text, shown
 from npswin.devices import to_device_of
+from npswin.files import listed, shortened, shown_path
 from npswin.ops.resize import resize_bicubic_forward
 from npswin.types import Array
-from npswin.weights.files import WeightFileError, load_tensors
-from npswin.weights.layouts import check_tensors, to_official
+from npswin.weights.files import WeightFileError
+from npswin.weights.layouts import to_official, weight_names
+from npswin.weights.tensor_file import TensorFile
 
 Shape = tuple[int, ...]
+
+# A file with more than 4 n + 2²⁴ numbers is not read for a model of n: 4 for models that share a part of their layers,
+# 2²⁴ for the head of another number of classes.
+MUCH_LARGER, MORE_NUMBERS = 4, 2**24
+MOST_POSITIONS = 2**16  # of a table or embedding that is resampled: windows of 128, maps of 256 × 256
+MOST_LISTED = 100  # tensors of each kind in a report's text
 
 
 class HasParams(Protocol):
@@ -59,9 +66,10 @@ class LoadReport:
     def __str__(self) -> str:
         lines = [f"layout: {self.layout}", f"{'loaded' if self.complete else 'fitting'}: {len(self.loaded)} tensors"]
         for title, shapes in (("resized", self.resized), ("misshapen", self.misshapen)):
-            lines += [f"{title}: {name} is {found}, the model has {wanted}" for name, (found, wanted) in shapes.items()]
+            pairs = [f"{title}: {name} is {found}, the model has {wanted}" for name, (found, wanted) in shapes.items()]
+            lines += pairs and [listed(pairs, "\n", MOST_LISTED)]
         for title, names in (("missing", self.missing), ("unexpected", self.unexpected)):
-            lines += [f"{title}: {name}" for name in names]
+            lines += names and [listed([f"{title}: {name}" for name in names], "\n", MOST_LISTED)]
         return "\n".join(lines)
 
 
@@ -84,25 +92,38 @@ def load_weights(
         The names that were loaded, resized, missing, unexpected or misshapen.
 
     Raises:
-        WeightMismatchError: strict, and names or shapes differ; the message lists them all.
-        WeightFileError: the file has no weights of a known layout, or a value that is not finite.
+        WeightMismatchError: strict, and names or shapes differ, which the message lists; or the file has many times
+            the model's numbers.
+        WeightFileError: the file is damaged, or has no weights of a known layout, or a value that is not finite; or it
+            cannot be opened, then it is an OSError as well.
         ValueError: the same, for tensors that were passed by name; or another argument that does not fit.
-        OSError: the file cannot be opened.
     """
     if isinstance(model, type) or not isinstance(getattr(model, "params", None), Mapping):
         raise ValueError(f"model: got {shown(model)}, expected a model, with params")
     check_flag("strict", strict)
     source = source if isinstance(source, Mapping) else check_path("source", source)
     if isinstance(source, Mapping):
-        check_tensors("source", source)
+        for name, tensor in source.items():
+            check_array(f"source[{shown(check_text('source', name, 'arrays by name'))}]", tensor)
         return _load_into(model.params, source, "the tensors", strict)
-    tensors, _ = load_tensors(source)
+    file, path = TensorFile(source), shown_path(source)
+    _check_total_size(file, model.params, path)
     try:
-        return _load_into(model.params, tensors, os.fspath(source), strict)
-    except WeightMismatchError:
+        return _load_into(model.params, file, path, strict)
+    except (WeightMismatchError, WeightFileError):
         raise
     except ValueError as error:
-        raise WeightFileError(f"{os.fspath(source)}: {error}") from error
+        raise WeightFileError(f"{path}: {shortened(str(error), 1000)}") from error
+
+
+def _check_total_size(file: TensorFile, params: Mapping[str, Array], path: str) -> None:
+    """Raise a WeightMismatchError before a file is read that has many times the model's numbers."""
+    found = sum(math.prod(file.shapes[name]) for name in weight_names(file))
+    own = sum(param.size for param in params.values())
+    if found > MUCH_LARGER * own + MORE_NUMBERS:
+        raise WeightMismatchError(
+            f"{path}: holds {found:,} numbers, the model has {own:,}: weights of another model, and nothing was read"
+        )
 
 
 def _load_into(params: dict[str, Array], tensors: Mapping[str, Array], origin: str, strict: bool) -> LoadReport:
@@ -156,6 +177,8 @@ def _resized(name: str, tensor: Array, shape: Shape) -> Array | None:
     else:
         return None
     if tensor.ndim != len(shape) or tensor.ndim != channel_axis + 1 or tensor.shape[-1] != shape[-1]:
+        return None
+    if tensor.shape[:-2] != shape[:-2] or tensor.shape[-2] > MOST_POSITIONS:
         return None
     side, wanted = math.isqrt(tensor.shape[-2]), math.isqrt(shape[-2])
     if side * side != tensor.shape[-2] or wanted * wanted != shape[-2] or side == 0:

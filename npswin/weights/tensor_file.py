@@ -1,20 +1,32 @@
-"""A safetensors file from which single tensors are read, without reading the whole file."""
+"""Reads safetensors files: the header when a file is opened, each tensor when it is asked for."""
 
+import hashlib
 import json
+import math
+import os
 from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+import numpy as np
 
 from npswin.deprecation import renamed_attribute
+from npswin.files import open_regular, read_exactly, shortened, shown_path, system_error
 from npswin.types import Array
-from npswin.weights.files import WeightFileError, decode_tensor, describe_bad_file
+from npswin.weights.files import CHECKSUM, DTYPES, NO_CHECKSUM, WeightFileError, with_checksum
 
 MAX_HEADER_BYTES = 16 * 2**20  # a model of a thousand layers needs less than one mebibyte
+MAX_TENSORS = 2**16
+_PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".pkl", ".ckpt")
+_CHUNK = 2**20  # bytes that are read at a time for the checksum
 
 
 class TensorFile(Mapping[str, Array]):
     """The tensors of a safetensors file by name, each read from the file on access.
+
+    float16 and bfloat16 become float32, which holds them exactly. A file from `save_tensors` is read once when it is
+    opened, in order to compare its checksum.
 
     Args:
         path: the file. It must not change while the object is used.
@@ -22,55 +34,77 @@ class TensorFile(Mapping[str, Array]):
     Attributes:
         shapes: of each tensor.
         dtype_codes: the format's name of each tensor's dtype, such as "BF16".
-        metadata: text by name.
+        metadata: text by name, without the checksum.
+        has_checksum: whether the file has one.
 
     Raises:
-        WeightFileError: it is not safetensors, is cut short or damaged, or its header has more than 16 MiB; on access,
-            the tensor has a dtype that NumPy lacks.
-        OSError: it cannot be read.
+        WeightFileError: it is not safetensors, is cut short or damaged, its header has more than 16 MiB or 65,536
+            tensors, or it cannot be opened; then it is an OSError as well, such as FileNotFoundError. On access: the
+            tensor has a dtype that NumPy lacks, or memory does not suffice.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        import safetensors
-
         self.path = Path(path)
-        with open(self.path, "rb") as file:
-            start = file.read(9)
-            length = int.from_bytes(start[:8], "little")
-            if len(start) == 9 and start[8:] == b"{" and length > MAX_HEADER_BYTES:
-                raise WeightFileError(
-                    f"{path}: its header claims {length} bytes, expected at most {MAX_HEADER_BYTES}: damaged or hostile"
-                )
-            try:
-                with safetensors.safe_open(self.path, framework="numpy"):
-                    pass  # checks all dtypes, shapes and offsets against the file's size
-            except safetensors.SafetensorError as error:
-                raise WeightFileError(f"{path}: {describe_bad_file(self.path, start)} ({error})") from error
-            file.seek(8)
-            header: dict[str, Any] = json.loads(file.read(length))
-        self.metadata: dict[str, str] = header.pop("__metadata__", None) or {}
+        with open_regular(self.path, WeightFileError) as file:
+            head, header = _read_header(file, self.path)
+            self.metadata: dict[str, str] = header.pop("__metadata__", None) or {}
+            checksum = self.metadata.pop(CHECKSUM, None)
+            self.has_checksum = checksum is not None
+            if checksum is not None and _checksum(file, with_checksum(head, NO_CHECKSUM, checksum)) != checksum:
+                reason = f"its bytes do not give the checksum in its header, {CHECKSUM}"
+                hint = "restore it from a copy; a program that changes tensors has to remove the checksum"
+                raise WeightFileError(f"{shown_path(path)}: damaged: {reason}; {hint}")
         self.shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
         self.dtype_codes = {name: str(entry["dtype"]) for name, entry in header.items()}
-        self._offsets = {name: entry["data_offsets"] for name, entry in header.items()}
-        self._data_start = 8 + length
+        self._starts = {name: len(head) + entry["data_offsets"][0] for name, entry in header.items()}
 
     codes = renamed_attribute("codes", "dtype_codes")
 
     def __getitem__(self, name: str) -> Array:
-        start, end = self._offsets[name]
-        with open(self.path, "rb") as file:
-            file.seek(self._data_start + start)
-            data = file.read(end - start)
+        code, shape = self.dtype_codes[name], self.shapes[name]
+        origin = f"{shown_path(self.path)}: tensor {shortened(repr(name))}"
+        if code != "BF16" and code not in DTYPES:
+            expected = ", ".join(("BF16", *DTYPES))
+            raise WeightFileError(f"{origin} has dtype {code}, which NumPy lacks; expected one of {expected}")
+        count = math.prod(shape)
         try:
-            return decode_tensor(name, {"dtype": self.dtype_codes[name], "shape": self.shapes[name], "data": data})
+            with open_regular(self.path, WeightFileError) as file:
+                file.seek(self._starts[name])
+                numbers = np.fromfile(file, DTYPES.get(code, "<u2"), count)
+            if code == "BF16":  # the upper half of a float32
+                numbers = (numbers.astype(np.uint32) << 16).view(np.float32)
+            numbers = numbers.astype(np.float32) if code == "F16" else numbers
+        except OSError as error:
+            raise system_error(WeightFileError, self.path, error) from error
+        except MemoryError as error:
+            raise WeightFileError(f"{origin}: too little memory for its {count} numbers") from error
+        try:
+            return numbers.reshape(shape)
         except ValueError as error:
-            raise WeightFileError(f"{self.path}: {error}") from error
+            reason = "the file has changed" if len(numbers) < count else str(error)
+            raise WeightFileError(f"{origin} cannot have shape {shortened(str(shape))} ({reason})") from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.shapes)
 
     def __len__(self) -> int:
         return len(self.shapes)
+
+
+def load_tensors(path: str | PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:
+    """Read all tensors of a safetensors file; see `TensorFile`, which reads single ones.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The tensors by name, in the order of their names, and the header's metadata.
+
+    Raises:
+        WeightFileError: as `TensorFile`.
+    """
+    file = TensorFile(path)
+    return {name: file[name] for name in sorted(file)}, file.metadata
 
 
 def dtype_name(code: str) -> str:
@@ -81,3 +115,54 @@ def dtype_name(code: str) -> str:
         return "bfloat16"
     kind = {"F": "float", "I": "int", "U": "uint"}.get(code[:1], "")
     return f"{kind}{code[1:]}" if kind and code[1:].isdigit() else code.lower()
+
+
+def _read_header(file: BinaryIO, path: Path) -> tuple[bytes, dict[str, Any]]:
+    """The bytes before the tensors, and the header; all dtypes, shapes and offsets fit the file's size."""
+    import safetensors
+
+    size = os.fstat(file.fileno()).st_size
+    start = read_exactly(file, min(size, 9), path, WeightFileError)
+    length = int.from_bytes(start[:8], "little")
+    if len(start) < 9 or start[8:] != b"{":
+        raise WeightFileError(f"{shown_path(path)}: {_describe_other_file(path, start)}")
+    if length > MAX_HEADER_BYTES:
+        raise WeightFileError(
+            f"{shown_path(path)}: its header claims {length} bytes, expected at most {MAX_HEADER_BYTES}: damaged"
+        )
+    try:
+        text = start[8:] + file.read(length - 1)
+        header = json.loads(text)
+        if len(header) <= MAX_TENSORS:
+            with safetensors.safe_open(path, framework="numpy"):
+                pass  # compares everything in the header with the file's size
+    except (safetensors.SafetensorError, ValueError, RecursionError) as error:
+        reason = f"a safetensors file that is cut short or damaged ({shortened(str(error))})"
+        raise WeightFileError(f"{shown_path(path)}: {reason}") from error
+    except OSError as error:
+        raise system_error(WeightFileError, path, error) from error
+    if len(header) > MAX_TENSORS:
+        raise WeightFileError(f"{shown_path(path)}: names {len(header)} tensors, expected at most {MAX_TENSORS}")
+    return start[:8] + text, header
+
+
+def _checksum(file: BinaryIO, head: bytes) -> str:
+    """SHA-256 of the head and the rest of the file."""
+    checksum = hashlib.sha256(head)
+    while chunk := file.read(_CHUNK):
+        checksum.update(chunk)
+    return checksum.hexdigest()
+
+
+def _describe_other_file(path: Path, start: bytes) -> str:
+    """The kind of a file that is not safetensors, from its name and first bytes."""
+    if start[:4] == b"PK\x03\x04" or path.suffix.lower() in _PICKLE_SUFFIXES:
+        converted = str(path.with_suffix(".safetensors"))
+        return (
+            "a PyTorch pickle. Pickles are never read here, since they can run any code. Where PyTorch is installed, "
+            "two lines of Python convert it:\n\n"
+            "    import torch; from safetensors.torch import save_file\n"
+            f"    s = torch.load({str(path)!r}, map_location='cpu', weights_only=True); "
+            f"save_file({{k: v.contiguous() for k, v in s.get('model', s).items()}}, {converted!r})\n\n"
+        )
+    return "not a safetensors file"

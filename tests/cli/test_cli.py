@@ -1,5 +1,6 @@
 """The command npswin: golden, compare, diagnose, gradcheck."""
 
+import io
 import json
 import signal
 import subprocess
@@ -281,7 +282,7 @@ def test_gradcheck_reports_an_error_in_the_layer_with_its_line(tmp_path, monkeyp
 
 
 def test_a_terminated_command_leaves_no_half_written_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("npswin.weights.files.os.fsync", lambda _: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr("npswin.files.os.fsync", lambda _: signal.raise_signal(signal.SIGTERM))
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as stopped:
         main(["golden", str(tmp_path / "key")])
@@ -304,3 +305,29 @@ def test_the_module_can_be_run_with_a_closed_pipe(key, tmp_path):
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("tensor")
     assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_during_the_imports():
+    program = """
+import sys
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "numpy":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+from npswin.cli import main
+sys.exit(main(["golden", "key"]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "\nnpswin: stopped\n")
+
+
+def test_a_terminal_that_knows_ascii_only(key, tmp_path, monkeypatch):
+    port = write_port(key, tmp_path / "port.safetensors", "gelu-tanh", "layers.1.blocks.0.mlp.act")
+    for options in ([], ["--json"]):
+        terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+        monkeypatch.setattr(sys, "stdout", terminal)
+        assert main(["diagnose", str(key), str(port), *options]) == 1
+        text = terminal.buffer.getvalue()
+        assert text.isascii()
+    json.loads(text)

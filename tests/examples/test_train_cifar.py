@@ -1,5 +1,6 @@
 """The training example as a command, on a few of the built-in images."""
 
+import io
 import os
 import re
 import runpy
@@ -88,6 +89,7 @@ def test_train_cifar_from_start_to_end(monkeypatch, capsys, tmp_path):
         "config.json",
         "metrics.jsonl",
         "last.safetensors",
+        "previous.safetensors",
         "best.safetensors",
         "curves.png",
         "predictions.png",
@@ -182,3 +184,30 @@ def test_train_cifar_without_a_gpu(monkeypatch, capsys, tmp_path, arguments, mes
     assert message in err
     assert "Traceback" not in err
     assert not (tmp_path / "run").exists()
+
+
+INTERRUPTED_IMPORT = """
+import sys
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "numpy":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+"""
+
+
+def test_ctrl_c_during_the_imports():
+    driver = f"{INTERRUPTED_IMPORT}import runpy; runpy.run_path('examples/train_cifar.py', run_name='__main__')"
+    assert _run(driver=driver) == (130, "", "aborted\n")
+
+
+def test_a_terminal_without_the_multiplication_sign(monkeypatch, capsys, tmp_path):
+    def fit(*_):
+        raise ValueError("far enough")
+
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+    monkeypatch.setattr(npswin.training.Trainer, "fit", fit)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    status, _, stderr = _run_here(monkeypatch, capsys, *SMALL, "--out", tmp_path / "run")
+    assert (status, stderr) == (2, "train_cifar.py: error: far enough\n")
+    assert b"40 images \\xd7 1 epochs" in terminal.buffer.getvalue()

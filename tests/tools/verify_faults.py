@@ -169,7 +169,7 @@ VERIFY_FAULTS = [
         "weights/tensor_file.py",
         FILES,
         ("a header of any length", "length > MAX_HEADER_BYTES", "length < 0"),
-        ("numbers from the header on", "file.seek(self._data_start + start)", "file.seek(start)"),
+        ("numbers from the header on", "file.seek(self._starts[name])", "file.seek(self._starts[name] - 8)"),
     ),
     *faults(
         "verify/key/write.py",

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from npswin.training import RunFolderError, run_folder
-from npswin.training.run_folder import RunFolder
-from npswin.weights import WeightFileError, files, load_tensors
-from tests.training.tiny import tiny_trainer
+from npswin.training import RunFolderError, checkpoint, run_folder
+from npswin.weights import files, load_tensors
+from tests.training.tiny import FileSizeLimit, tiny_trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 resource = pytest.importorskip("resource")  # on Unix only
@@ -99,43 +98,10 @@ def test_other_data(tmp_path):
         other.fit(resume=True)
 
 
-@pytest.mark.parametrize(
-    ("damage", "error", "message"),
-    [
-        (lambda folder: _cut(folder / "last.safetensors", 100), WeightFileError, "last.safetensors"),
-        (lambda folder: _cut(folder / "config.json", 10), RunFolderError, "config.json: not JSON"),
-        (lambda folder: _cut(folder / "metrics.jsonl", 40), RunFolderError, "metrics.jsonl: has 2 lines"),
-        (
-            lambda folder: os.replace(folder / "best.safetensors", folder / "last.safetensors"),
-            WeightFileError,
-            "'training'",
-        ),
-    ],
-)
-def test_damaged_files(tmp_path, damage, error, message):
-    tiny_trainer(tmp_path, epochs=1).fit()
-    damage(tmp_path)
-    with pytest.raises(error, match=message):
-        tiny_trainer(tmp_path, epochs=1).fit(resume=True)
-
-
-def _cut(path, missing):
-    path.write_bytes(path.read_bytes()[:-missing])
-
-
-def test_a_checkpoint_without_one_of_its_tensors(tmp_path):
-    tiny_trainer(tmp_path, epochs=1).fit()
-    tensors, metadata = load_tensors(tmp_path / "last.safetensors")
-    del tensors["training/optimizer.m.head.bias"]
-    run_folder.save_tensors(tmp_path / "last.safetensors", tensors, metadata)
-    with pytest.raises(WeightFileError, match=r"no checkpoint of this run .*optimizer\.m\.head\.bias"):
-        tiny_trainer(tmp_path, epochs=1).fit(resume=True)
-
-
 def test_a_disk_too_small_for_a_checkpoint_is_found_before_training(tmp_path):
     """No file may grow beyond 3,000 bytes: config.json fits, a checkpoint does not."""
     out = tmp_path / "run"
-    with _FileSizeLimit(3000), pytest.raises(OSError, match=r"last\.safetensors"):
+    with FileSizeLimit(3000), pytest.raises(OSError, match=r"last\.safetensors"):
         tiny_trainer(out).fit()
     assert _names(out) == ["config.json", "metrics.jsonl"]
     assert (out / "metrics.jsonl").read_bytes() == b""
@@ -201,8 +167,8 @@ def test_two_processes_in_one_folder(tmp_path, resume):
     program = f"""
 import sys
 from npswin.training.run_folder import RunFolder
-folder = RunFolder({str(tmp_path)!r})
-folder.{"_acquire_lock()" if resume else "create({'training': 1, 'model': 1, 'train_data': 1})"}
+folder = RunFolder({str(tmp_path)!r}, {{"training": 1, "model": 1, "train_data": 1}}, 1)
+folder.{"_acquire_lock()" if resume else "create()"}
 print("locked", flush=True)
 sys.stdin.read()
 """
@@ -232,7 +198,8 @@ def test_a_disk_that_fills_up_during_training(tmp_path, monkeypatch):
         whole(path, tensors, metadata)
 
     whole = run_folder.save_tensors
-    monkeypatch.setattr(run_folder, "save_tensors", save_tensors)
+    for module in (run_folder, checkpoint):
+        monkeypatch.setattr(module, "save_tensors", save_tensors)
     with pytest.raises(OSError, match=r"No space left on device.*best\.safetensors"):
         tiny_trainer(tmp_path / "run", checkpoint_every=2).fit()
     monkeypatch.undo()
@@ -241,29 +208,3 @@ def test_a_disk_that_fills_up_during_training(tmp_path, monkeypatch):
     tiny_trainer(tmp_path / "run", checkpoint_every=2).fit(resume=True)
     tiny_trainer(tmp_path / "whole", checkpoint_every=2).fit()
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
-
-
-def test_a_metrics_line_that_cannot_be_written_leaves_the_file_unchanged(tmp_path):
-    folder = RunFolder(tmp_path / "run")
-    folder.create({})
-    with _FileSizeLimit(100):
-        folder.append({"step": 1, "loss": 0.5})
-        with pytest.raises(OSError, match=r"metrics\.jsonl"):
-            folder.append({"step": 2, "filling": "x" * 100})
-    folder.append({"step": 3})
-    folder.close()
-    assert folder.records() == [{"step": 1, "loss": 0.5}, {"step": 3}]
-
-
-class _FileSizeLimit:
-    """A limit on the size of files, which fails as a full disk does."""
-
-    def __init__(self, size):
-        self.size = size
-
-    def __enter__(self):
-        self.before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, self.before[1]))
-
-    def __exit__(self, *_):
-        resource.setrlimit(resource.RLIMIT_FSIZE, self.before)

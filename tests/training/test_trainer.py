@@ -41,7 +41,8 @@ def whole(tmp_path_factory):
 def test_the_files_of_a_run(whole):
     folder, _, _ = whole
     names = {path.name for path in folder.iterdir()} - {".lock"}
-    assert names == {"config.json", "metrics.jsonl", "last.safetensors", "best.safetensors", "curves.png"}
+    checkpoints = {"last.safetensors", "previous.safetensors", "best.safetensors"}
+    assert names == {"config.json", "metrics.jsonl", "curves.png"} | checkpoints
     config = json.loads((folder / "config.json").read_text())
     assert config["training"] == tiny_config(checkpoint_every=2).as_dict()
     assert config["model"] == tiny_model().config

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 
 from npswin.data import ImageDataset
 from npswin.models import SwinTransformer
@@ -53,3 +54,18 @@ def tiny_config(**overrides: Any) -> TrainConfig:
 def tiny_trainer(out: Any, model: SwinTransformer | None = None, **overrides: Any) -> Trainer:
     """A trainer with this model, data and recipe."""
     return Trainer(model or tiny_model(), tiny_data(), tiny_data(10, "test"), tiny_config(**overrides), out)
+
+
+class FileSizeLimit:
+    """A limit on the size of files, which fails as a full disk does."""
+
+    def __init__(self, size: int) -> None:
+        self.resource = pytest.importorskip("resource")  # on Unix only
+        self.size = size
+
+    def __enter__(self) -> None:
+        self.before = self.resource.getrlimit(self.resource.RLIMIT_FSIZE)
+        self.resource.setrlimit(self.resource.RLIMIT_FSIZE, (self.size, self.before[1]))
+
+    def __exit__(self, *_: object) -> None:
+        self.resource.setrlimit(self.resource.RLIMIT_FSIZE, self.before)

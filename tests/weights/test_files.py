@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import io
 import json
 import os
@@ -127,6 +128,104 @@ class TestTensorFile:
         with pytest.warns(DeprecationWarning, match="TensorFile.codes was renamed to dtype_codes"):
             assert file.codes == file.dtype_codes
         assert file.dtype_codes == {"a.weight": "F32", "b": "F64", "count": "I64", "empty": "F32", "flags": "BOOL"}
+
+
+class TestChecksum:
+    @given(st.data())
+    def test_a_change_anywhere_is_found(self, tmp_path_factory, content, data):
+        """But for one in the name of the checksum, without which there is nothing to compare."""
+        name = content.index(b"npswin_sha256")
+        damaged = bytearray(content)
+        outside = st.integers(0, len(content) - 1).filter(lambda index: not name <= index < name + 13)
+        start, length = data.draw(outside), data.draw(st.integers(1, 100))
+        damaged[start : start + length] = bytes(length) if data.draw(st.booleans()) else b"\x01" * length
+        damaged[start] = content[start] ^ 1 << data.draw(st.integers(0, 7))
+        damaged[name : name + 13] = b"npswin_sha256"
+        refused(tmp_path_factory.mktemp("damaged"), bytes(damaged[: len(content)]))
+
+    def test_it_is_not_part_of_the_metadata(self, tmp_path):
+        save_tensors(tmp_path / "1", TENSORS, {"epoch": "3"})
+        tensors, metadata = load_tensors(tmp_path / "1")
+        assert metadata == {"epoch": "3"}
+        save_tensors(tmp_path / "2", tensors, metadata)
+        assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+        assert TensorFile(tmp_path / "1").has_checksum
+
+    def test_it_is_that_of_the_file_with_zeros_in_its_place(self, content):
+        checksum = content[content.index(b"npswin_sha256") + 16 :][:64]
+        assert hashlib.sha256(content.replace(checksum, b"0" * 64)).hexdigest() == checksum.decode()
+
+    def test_text_that_looks_like_one(self, tmp_path):
+        metadata = {"a": f'"npswin_sha256":"{"0" * 64}"', "npswin_sha256": "mine"}
+        save_tensors(tmp_path / "w", {f'"npswin_sha256":"{"0" * 64}"': np.ones(2)}, metadata)
+        assert load_tensors(tmp_path / "w")[1] == {"a": metadata["a"]}
+
+    def test_files_of_other_programs_have_none(self, tmp_path):
+        library = pytest.importorskip("safetensors.numpy")
+        library.save_file({"a": np.ones(2)}, tmp_path / "w", {"b": "c"})
+        file = TensorFile(tmp_path / "w")
+        assert not file.has_checksum
+        assert file.metadata == {"b": "c"}
+
+
+class TestBounds:
+    def test_more_names_than_any_model_has(self, tmp_path):
+        header = {str(i): {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(2**16 + 1)}
+        assert "names 65537 tensors, expected at most 65536" in refused(tmp_path, with_header(header))
+
+    def test_messages_are_short(self, tmp_path):
+        entry = {"dtype": "F8_E4M3", "shape": [1] * 1000, "data_offsets": [0, 1]}
+        for header in ({"x" * 10**6: entry}, {"a": {**entry, "dtype": "F" * 10**6}}):
+            assert len(refused(tmp_path, with_header(header, b"\0"))) < 1000
+
+    def test_a_tensor_is_read_when_it_is_asked_for(self, tmp_path):
+        """A file of 8 GiB that takes no space: only its last tensor is read."""
+        size = 2**33
+        header = {
+            "large": {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]},
+            "small": {"dtype": "F32", "shape": [2], "data_offsets": [size, size + 8]},
+        }
+        with open(tmp_path / "w", "wb") as file:
+            file.write(with_header(header))
+            file.truncate(file.tell() + size + 8)
+        assert TensorFile(tmp_path / "w")["small"].tolist() == [0, 0]
+
+    def test_a_file_that_shrinks(self, tmp_path, content):
+        (tmp_path / "w").write_bytes(content)
+        file = TensorFile(tmp_path / "w")
+        (tmp_path / "w").write_bytes(content[:-20])
+        with pytest.raises(WeightFileError, match=r"'flags' cannot have shape \(2,\) \(the file has changed\)"):
+            file["flags"]
+        (tmp_path / "w").unlink()
+        with pytest.raises(WeightFileError, match="No such file"):
+            file["flags"]
+
+    @pytest.mark.skipif(os.name != "posix", reason="has no such files")
+    def test_pipes_and_devices(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        for path in (tmp_path / "pipe", "/dev/zero"):
+            with pytest.raises(WeightFileError, match="expected a regular file"):
+                TensorFile(path)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on memory")
+    def test_too_little_memory(self, tmp_path):
+        """The limit is on the address space: 1 GiB more than the process has."""
+        script = (
+            "import resource, sys, npswin.weights as w\n"
+            "import safetensors\n"
+            "file = w.TensorFile(sys.argv[1])\n"
+            "size = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize() + 2**30\n"
+            "resource.setrlimit(resource.RLIMIT_AS, (size, size))\n"
+            "try: file['large']\n"
+            "except w.WeightFileError as error: print(error)\n"
+        )
+        header = {"large": {"dtype": "F32", "shape": [2**31], "data_offsets": [0, 2**33]}}
+        with open(tmp_path / "w", "wb") as file:
+            file.write(with_header(header))
+            file.truncate(file.tell() + 2**33)
+        command = [sys.executable, "-c", script, str(tmp_path / "w")]
+        ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=os.getcwd())
+        assert f"tensor 'large': too little memory for its {2**31} numbers" in ran.stdout
 
 
 class TestBrokenFiles:

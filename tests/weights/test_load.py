@@ -1,5 +1,7 @@
 """Loading weights: all or none, complete reports, resampled tables."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -48,8 +50,6 @@ class TestWhole:
         assert all(model.params[name] is arrays[name] for name in arrays), "parameters change in place"
 
     def test_saved_files_have_the_models_config(self, tmp_path, model):
-        import json
-
         model.save(tmp_path / "w.safetensors")
         config = json.loads(load_tensors(tmp_path / "w.safetensors")[1]["config"])
         other = SwinTransformer(**{**config, "seed": 9})
@@ -174,6 +174,44 @@ class TestBadValues:
         save_tensors(tmp_path / "other.safetensors", {"conv1.weight": np.ones(3)})
         with pytest.raises(WeightFileError, match=r"other\.safetensors: unknown key layout: found conv1\.weight"):
             load_weights(model, tmp_path / "other.safetensors")
+
+
+class TestSizes:
+    def test_a_much_larger_file_is_not_read(self, tmp_path, model):
+        """Two tensors of 2 GiB each, in a file that takes no space."""
+        size = 2**31
+        name = "layers.0.blocks.0.attn.qkv.weight"
+        header = {
+            name: {"dtype": "F32", "shape": [size // 4, 1], "data_offsets": [0, size]},
+            "attn_mask": {"dtype": "F32", "shape": [size // 4, 1], "data_offsets": [size, 2 * size]},
+        }
+        text = json.dumps(header).encode()
+        with open(tmp_path / "w.safetensors", "wb") as file:
+            file.write(len(text).to_bytes(8, "little") + text)
+            file.truncate(file.tell() + 2 * size)
+        with pytest.raises(WeightMismatchError, match=r"holds 536,870,912 numbers, the model has [\d,]+: "):
+            load_weights(model, tmp_path / "w.safetensors")
+
+    def test_constants_and_training_state_do_not_count(self, tmp_path, model):
+        other = small(seed=2)
+        extra = {"training/optimizer.m": np.zeros(2**25, np.int8), "layers.0.attn_mask": np.zeros(2**25, np.int8)}
+        save_tensors(tmp_path / "w.safetensors", {**other.params, **extra})
+        load_weights(model, tmp_path / "w.safetensors")
+        assert equal(model, other)
+
+    def test_of_many_names_some_are_listed(self, model):
+        state = {**small(seed=2).params, **{f"layers.0.{number}": np.ones(1) for number in range(1000)}}
+        with pytest.raises(WeightMismatchError, match=r"\nunexpected: layers\.0\.99\nand 900 more$") as caught:
+            load_weights(model, state)
+        assert len(str(caught.value)) < 10_000
+
+    def test_an_embedding_of_more_positions_than_any_image_has(self):
+        model = SwinTransformer(6, 2, 3, 2, 1, (1,), (1,), window_size=2, ape=True)
+        for side, fits in ((256, True), (257, False)):
+            state = {**model.params, "absolute_pos_embed": np.zeros((1, side * side, 1), np.float32)}
+            report = load_weights(model, state, strict=False)
+            assert ("absolute_pos_embed" in report.resized) == fits
+            assert ("absolute_pos_embed" in report.misshapen) == (not fits)
 
 
 class TestResizing:

@@ -1,5 +1,6 @@
 """The factor on the loss that keeps gradients in float16 from underflowing."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class LossScale:
         """Tensors for a checkpoint: scale and count; none where the scale does not adapt."""
         return {"loss_scale": np.array([self.value, self.good_steps], np.float64)} if self.adapts else {}
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Set scale and count to those of a `state()`."""
-        if self.adapts:
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Set scale and count to those of a `state()`; without one they stay."""
+        if self.adapts and "loss_scale" in state:
             self.value, self.good_steps = float(state["loss_scale"][0]), int(state["loss_scale"][1])

@@ -15,7 +15,7 @@ def draw_curves(records: Sequence[Mapping[str, Any]], data_name: str, path: str 
     """Loss and learning rate over the steps, accuracy on the test images over the epochs.
 
     Args:
-        records: the lines of metrics.jsonl, at least one.
+        records: the lines of metrics.jsonl, at least one with a loss; those without one are left out.
         data_name: name of the data, for the title.
         path: the PNG file to write.
 
@@ -24,7 +24,7 @@ def draw_curves(records: Sequence[Mapping[str, Any]], data_name: str, path: str 
         ImportError: matplotlib is not installed.
         OSError: the file could not be written.
     """
-    _check_records(records)
+    records = _checked_records(records)
     check_text("data_name", data_name)
     path = check_path("path", path)
     steps, loss, lr = (np.array([record[name] for record in records]) for name in ("step", "loss", "lr"))
@@ -72,15 +72,19 @@ def draw_curves(records: Sequence[Mapping[str, Any]], data_name: str, path: str 
     save_figure(figure, path)
 
 
-def _check_records(records: Any) -> None:
-    if not isinstance(records, list | tuple) or not records or not all(isinstance(one, Mapping) for one in records):
-        raise ValueError(f"records: got {shown(records)}, expected the lines of metrics.jsonl, at least one")
+def _checked_records(records: Any) -> list[Mapping[str, Any]]:
+    """The records with a loss."""
+    if not isinstance(records, list | tuple) or not all(isinstance(record, Mapping) for record in records):
+        raise ValueError(f"records: got {shown(records)}, expected the lines of metrics.jsonl")
     for number, record in enumerate(records):
         for name in ("step", "epoch"):
             check_integer(f"records[{number}][{name!r}]", record.get(name), 0)
-        evaluation = ("test_loss", "test_accuracy") if "test_accuracy" in record else ()
-        for name in ("loss", "lr", *evaluation):
+        for name in ("loss", "lr") * ("loss" in record) + ("test_loss", "test_accuracy") * ("test_accuracy" in record):
             check_number(f"records[{number}][{name!r}]", record.get(name))
+    with_loss = [record for record in records if "loss" in record]
+    if not with_loss:
+        raise ValueError(f"records: got {len(records)} without a loss, expected at least one with it")
+    return with_loss
 
 
 def _smoothed(values: Array) -> Array:

@@ -61,6 +61,14 @@ def test_an_op_equals_its_definition(cuda, op, dtype, data, large):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@settings(max_examples=examples(10))
+@given(st.data(), st.booleans())
+def test_window_attention_equals_its_definition_where_a_block_takes_many_windows(cuda, dtype, data, large):
+    with mock.patch.object(fused_attention, "_SHARES", 1):
+        assert_equals_definition(cuda, "window_attention", dtype, data, large)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("op", FALLING_BACK)
 @settings(max_examples=examples(10))
 @given(st.data(), st.booleans())

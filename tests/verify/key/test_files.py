@@ -8,7 +8,7 @@ import pytest
 
 from npswin.verify.key import AnswerKey, AnswerKeyError, trace, write_key
 from npswin.verify.port.comparer import Comparer
-from npswin.weights import load_tensors
+from npswin.weights import load_tensors, save_tensors
 from tests.verify.keys import candidate_of, miniature_trace, random_model
 
 
@@ -123,6 +123,7 @@ def _changed(folder, **config):
         (lambda f: (f / "key.safetensors").write_bytes((f / "key.safetensors").read_bytes()[:-9]), "cut short"),
         (lambda f: (f / "key.safetensors").write_bytes(b""), "not a safetensors file"),
         (lambda f: (f / "key.safetensors").write_bytes(b"\xff" * 7 + b"\x7f{"), "header claims"),
+        (lambda f: _flip_the_last_bit(f / "key.safetensors"), "damaged: its bytes do not give the checksum"),
     ],
 )
 def test_a_damaged_key_raises(folder, tmp_path, damage, message):
@@ -134,15 +135,16 @@ def test_a_damaged_key_raises(folder, tmp_path, damage, message):
     assert str(copy) in str(error.value)
 
 
+def _flip_the_last_bit(path):
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+
 def test_a_key_that_does_not_follow_from_its_weights_raises(folder, tmp_path):
     copy = tmp_path / "key"
     shutil.copytree(folder, copy)
-    data = bytearray((copy / "key.safetensors").read_bytes())
-    begin = 8 + int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:begin])
-    start, end = header["norm"]["data_offsets"]
-    data[begin + start : begin + end] = np.ones((end - start) // 8).tobytes()
-    (copy / "key.safetensors").write_bytes(data)
+    tensors, metadata = load_tensors(copy / "key.safetensors")
+    save_tensors(copy / "key.safetensors", {**tensors, "norm": np.ones_like(tensors["norm"])}, metadata)
     key = AnswerKey(copy)
     tensors = {"norm": miniature_trace().tensors["norm"]}
     with pytest.raises(AnswerKeyError, match="norm does not follow from the key's own weights"):

@@ -1,0 +1,176 @@
+"""Checkpoints of a run: weights, training state, and which run they belong to."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from npswin.checks import check_integer, check_number, shown
+from npswin.devices import to_host
+from npswin.files import listed, shortened, shown_path
+from npswin.training.errors import CheckpointError
+from npswin.training.learner import Learner
+from npswin.training.metrics_file import MetricsFile
+from npswin.types import Array
+from npswin.weights import TensorFile, WeightFileError, save_tensors
+
+STATE_PREFIX = "training/"  # of the names of all tensors in a checkpoint but the weights
+_RUN, _STATE = "run", "training"  # names in the metadata
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        step: steps done.
+        best_accuracy: on the test images; None before the first evaluation.
+        unevaluated_record: of the epoch's last step, if the evaluation after it is not done; else None.
+        metrics_crc32: checksum of the lines of metrics.jsonl; None in checkpoints of version 0.2.0 and before.
+    """
+
+    step: int
+    best_accuracy: float | None
+    unevaluated_record: dict[str, Any] | None
+    metrics_crc32: int | None = None
+
+    @property
+    def lines(self) -> int:
+        """The number of lines that metrics.jsonl then has."""
+        return self.step - (self.unevaluated_record is not None)
+
+
+def save_checkpoint(
+    path: Path, learner: Learner, progress: Progress, run: Mapping[str, Any], metadata: Mapping[str, str]
+) -> None:
+    """Write a checkpoint: the weights under their own names, the training state under `training/`.
+
+    Args:
+        path: the file, replaced if it exists.
+        learner: its weights and training state are written.
+        progress: written as well.
+        run: the run's description, by which `read_checkpoint` knows it again.
+        metadata: further text for the file's header.
+    """
+    training_state = {STATE_PREFIX + name: tensor for name, tensor in learner.training_state().items()}
+    tensors = {name: to_host(tensor) for name, tensor in {**learner.model.params, **training_state}.items()}
+    state = {
+        "step": progress.step,
+        "best_accuracy": progress.best_accuracy,
+        "pending": progress.unevaluated_record,
+        "metrics_crc32": progress.metrics_crc32,
+    }
+    save_tensors(path, tensors, {**metadata, **run_metadata(run), _STATE: json.dumps(state)})
+
+
+def run_metadata(run: Mapping[str, Any]) -> dict[str, str]:
+    """The metadata by which a file of a run is known again."""
+    return {_RUN: json.dumps(comparable(run))}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that fits the run.
+
+    Attributes:
+        path: of its file.
+        weights: by name.
+        training_state: as `Learner.training_state` gives it.
+        progress: how far the run had come.
+    """
+
+    path: Path
+    weights: dict[str, Array]
+    training_state: dict[str, Array]
+    progress: Progress
+
+
+def read_checkpoint(path: Path, learner: Learner, run: Mapping[str, Any], metrics: MetricsFile) -> Checkpoint:
+    """Read a checkpoint of this run.
+
+    Args:
+        path: the file.
+        learner: which is to continue from it; not changed.
+        run: the run's description.
+        metrics: checks the record in the checkpoint.
+
+    Raises:
+        CheckpointError: it is damaged, of another run, or not a checkpoint.
+    """
+    try:
+        file = TensorFile(path)
+        check_run(file, run)
+        progress = _progress(file.metadata, learner.total_steps, metrics)
+        own = sum(array.nbytes for array in (*learner.model.params.values(), *learner.training_state().values()))
+        found = sum(math.prod(shape) for shape in file.shapes.values())
+        if found > own:  # every number has at least one byte
+            raise ValueError(f"it has {found} numbers, the run's tensors have {own} bytes")
+        weights = {name: file[name] for name in file}
+        state_names = [name for name in weights if name.startswith(STATE_PREFIX)]
+        training_state = {name.removeprefix(STATE_PREFIX): weights.pop(name) for name in state_names}
+        learner.check_state(weights, training_state, progress.step)
+    except WeightFileError as error:
+        raise CheckpointError(str(error)) from error
+    except ValueError as error:
+        reason = f"no checkpoint of this run ({shortened(str(error), 500)})"
+        raise CheckpointError(f"{shown_path(path)}: {reason}") from error
+    return Checkpoint(path, weights, training_state, progress)
+
+
+def check_run(file: TensorFile, run: Mapping[str, Any]) -> None:
+    """Raise a ValueError if a file is damaged or says that it is of another run."""
+    if _RUN not in file.metadata:
+        return  # version 0.2.0 and before
+    if not file.has_checksum:
+        raise ValueError("its checksum is missing")
+    found = _json(file.metadata, _RUN)
+    if not isinstance(found, dict):
+        raise ValueError(f"its description of the run is {shown(found)}")
+    if different := differences(found, json.loads(json.dumps(comparable(run)))):
+        raise ValueError(f"it is of a run that differs in {'; '.join(different)}")
+
+
+def comparable(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's description without precision and backend, since a run may be resumed on another device."""
+    training = run.get("training")
+    if isinstance(training, Mapping):
+        training = {name: value for name, value in training.items() if name != "precision"}
+    return {**run, "training": training, "backend": None}
+
+
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The fields in which two descriptions of runs differ, each with both its values; of many, the first ones."""
+    different: list[str] = []
+    for name in sorted(found.keys() | wanted.keys()):
+        old, new = found.get(name), wanted.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            different += differences(old, new, f"{prefix}{name}.")
+        elif old != new:
+            different.append(f"{shortened(prefix + name, 80)} (it has {shown(old)}, this one {shown(new)})")
+    return [listed(different, "; ")] if different else []
+
+
+def _progress(metadata: Mapping[str, str], total_steps: int, metrics: MetricsFile) -> Progress:
+    state = _json(metadata, _STATE)
+    if not isinstance(state, dict) or not {"step", "best_accuracy", "pending"} <= state.keys():
+        raise ValueError(f"its state is {shown(state)}, expected step, best_accuracy and pending")
+    step = check_integer("step", state["step"], 0, total_steps)
+    best, record, crc32 = state["best_accuracy"], state["pending"], state.get("metrics_crc32")
+    if best is not None:
+        best = check_number("best_accuracy", best, at_least=0, at_most=1)
+    if record is not None:
+        metrics.check_record(step, record, is_evaluated=False)
+    if crc32 is not None:
+        crc32 = check_integer("metrics_crc32", crc32, 0)
+    return Progress(step, best, record, crc32)
+
+
+def _json(metadata: Mapping[str, str], name: str) -> Any:
+    if name not in metadata:
+        raise ValueError(f"its metadata lacks {name!r}")
+    try:
+        return json.loads(metadata[name])
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name!r} in its metadata is not JSON ({error})") from error

@@ -1,0 +1,174 @@
+"""metrics.jsonl: a line of JSON for each training step."""
+
+import errno
+import json
+import math
+import os
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from npswin.files import open_regular, shortened, shown_path, write_atomically
+from npswin.training.errors import RunFolderError
+
+LONGEST_LINE = 2**16  # bytes
+_NUMBERS = ("loss", "lr", "gradient_norm")
+_EVALUATION = ("test_loss", "test_accuracy")
+
+
+class MetricsFile:
+    """The records of a run's steps, in their order.
+
+    A line has "step" (from 1), "epoch" (from 1), "loss", "lr" and "gradient_norm", and at an epoch's last step
+    "test_loss" and "test_accuracy". Of a step whose line was damaged and repaired, only "step" and "epoch" are known.
+
+    Args:
+        path: the file.
+        steps_per_epoch: number of steps in an epoch.
+
+    Attributes:
+        lines: number of lines, while the file is open for `append`.
+        crc32: checksum of these lines, which a checkpoint contains.
+    """
+
+    def __init__(self, path: Path, steps_per_epoch: int) -> None:
+        self.path = path
+        self._steps_per_epoch = steps_per_epoch
+        self._file: BinaryIO | None = None
+        self.lines = self.crc32 = 0
+
+    def open(self, lines: int) -> None:
+        """Remove all lines after the first ones, and open the file for `append`.
+
+        Raises:
+            RunFolderError: it is no regular file, or has too few lines.
+            OSError: it cannot be written to.
+        """
+        length = self.crc32 = 0
+        for number, line in enumerate(self._read_lines(lines), 1):
+            self._require_complete(number, line)
+            length, self.crc32 = length + len(line), zlib.crc32(line, self.crc32)
+        self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 (closed by `close`)
+        self._file.truncate(length)
+        self.lines = lines
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Add a line; where it cannot be written, the file is unchanged and an OSError is raised."""
+        assert self._file is not None
+        line = json.dumps(record, allow_nan=False).encode() + b"\n"
+        end = os.fstat(self._file.fileno()).st_size
+        try:
+            if self._file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._file.truncate(end)
+            raise OSError(error.errno, f"cannot write the file: {error.strerror}", str(self.path)) from error
+        self.lines, self.crc32 = self.lines + 1, zlib.crc32(line, self.crc32)
+
+    def sync(self) -> None:
+        """Wait until the disk has all lines."""
+        assert self._file is not None
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def records(self, lines: int, crc32: int | None = None) -> list[dict[str, Any]]:
+        """The first records, checked.
+
+        Args:
+            lines: their number.
+            crc32: of these lines; None where it is not known.
+
+        Raises:
+            RunFolderError: a line is missing or damaged or of another step, which the message names; or all are as they
+                should be, but not those of this checksum.
+        """
+        records, found = [], 0
+        for number, line in enumerate(self._read_lines(lines), 1):
+            records.append(self._record(number, line))
+            found = zlib.crc32(line, found)
+        if crc32 is not None and found != crc32:
+            raise RunFolderError(
+                f"{shown_path(self.path)}: its first {lines} lines are not those that the checkpoint was saved with"
+            )
+        return records
+
+    def repair(self, lines: int) -> int:
+        """Rewrite the first lines: in place of those that are missing or damaged, with the step's number alone.
+
+        Args:
+            lines: their number.
+
+        Returns:
+            How many were missing or damaged.
+        """
+        repaired, lost = [], 0
+        found = self._read_lines(lines) if self.path.is_file() else iter([b""] * lines)
+        for number, line in enumerate(found, 1):
+            try:
+                self._record(number, line)
+            except RunFolderError:
+                line = json.dumps({"epoch": self._epoch(number), "step": number}).encode() + b"\n"
+                lost += 1
+            repaired.append(line)
+        write_atomically(self.path, lambda file: file.writelines(repaired))
+        return lost
+
+    def check_record(self, number: int, record: Any, is_evaluated: bool) -> None:
+        """Raise a ValueError unless this can be the record of a step.
+
+        Args:
+            number: the step's number, from 1.
+            record: the record.
+            is_evaluated: whether it has to have the results of an evaluation.
+        """
+        if not isinstance(record, dict):
+            raise ValueError(f"expected an object with step, epoch, {', '.join(_NUMBERS)}")
+        for name, expected in (("step", number), ("epoch", self._epoch(number))):
+            if record.get(name) != expected or isinstance(record[name], bool):
+                raise ValueError(f"{name}: got {shortened(repr(record.get(name)), 80)}, expected {expected}")
+        if record.keys() == {"step", "epoch"}:
+            return
+        for name in _NUMBERS + _EVALUATION * is_evaluated:
+            if not _is_finite(record.get(name)):
+                raise ValueError(f"{name}: got {shortened(repr(record.get(name)), 80)}, expected a finite number")
+
+    def _epoch(self, number: int) -> int:
+        return (number - 1) // self._steps_per_epoch + 1
+
+    def _record(self, number: int, line: bytes) -> dict[str, Any]:
+        self._require_complete(number, line)
+        try:
+            record = json.loads(line)
+            self.check_record(number, record, is_evaluated=number % self._steps_per_epoch == 0)
+        except (ValueError, RecursionError) as error:
+            reason = f"not the record of a step ({shortened(str(error))})"
+            raise RunFolderError(f"{shown_path(self.path)}, line {number}: {reason}") from error
+        return record
+
+    def _require_complete(self, number: int, line: bytes) -> None:
+        if len(line) == LONGEST_LINE:
+            raise RunFolderError(f"{shown_path(self.path)}, line {number}: longer than {LONGEST_LINE} bytes")
+        if not line.endswith(b"\n"):
+            has = f"has {number - 1} lines, but the checkpoint needs more"
+            raise RunFolderError(f"{shown_path(self.path)}: {has}")
+
+    def _read_lines(self, lines: int) -> Iterator[bytes]:
+        """The first lines, of a long one its beginning; where the file has fewer, the others are empty."""
+        if not lines:
+            return
+        with open_regular(self.path, RunFolderError) as file:
+            for _ in range(lines):
+                part = file.readline(LONGEST_LINE)
+                yield part
+                while len(part) == LONGEST_LINE and not part.endswith(b"\n"):
+                    part = file.readline(LONGEST_LINE)
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
