@@ -63,8 +63,8 @@ def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0, sc
     labels = labels if on_gpu(logits) else to_host(labels)
     factor = scale if on_gpu(scale) else check_number("scale", scale)
     labels = labels.astype(np.float32) if labels.dtype.name in HALF_DTYPES else labels
-    if not np.issubdtype(logits.dtype, np.floating) and not on_gpu(logits):
-        raise ValueError(f"logits: got dtype {logits.dtype}, expected floating point")
+    if not on_gpu(logits) and logits.dtype not in (np.float32, np.float64):
+        raise ValueError(f"logits: got dtype {logits.dtype}, expected float32 or float64")
     if logits.ndim != 2 or logits.size == 0:
         raise ValueError(f"logits: got shape {logits.shape}, expected (B, K) with at least one row and one class")
     if labels.ndim == 0 or len(labels) != len(logits):

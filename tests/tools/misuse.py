@@ -143,7 +143,7 @@ def try_misuse(case: Misuse, example: Example) -> Result:
     ends = _call(case.entry, example, values)
     if isinstance(ends, BaseException):
         may_raise = any(right[name] and kind_of(example, name).is_called for name in values)
-        problem = "" if may_raise else _problem_with(ends, case, example, values, all(right.values()))
+        problem = "" if may_raise else _problem_with(ends, case, example, values, any(right.values()))
         if problem:
             return Result(ERROR, problem)
         if all(right.values()) and not isinstance(_call(case.entry, example, plain), BaseException):
@@ -198,7 +198,7 @@ def _problem_with(error: BaseException, case: Misuse, example: Example, values: 
         return f"raises {_text_of(error)}"
     message = str(error)
     accepted_names = set(values)
-    if right:  # each value by itself
+    if right:  # one of the values by itself
         accepted_names |= {each.name for each in case.entry.parameters} | set(example.arguments())
     patterns = [rf"\b{re.escape(name)}\b[^:=\s]*[:=]" for name in accepted_names]  # such as "depths[0]:"
     patterns += [rf"\b{re.escape(example.other_names[name])}\b" for name in accepted_names & set(example.other_names)]

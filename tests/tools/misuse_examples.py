@@ -342,7 +342,7 @@ _NORMALIZATION = Kind(
     )
 )
 _LABELS = either(_INTEGER_LABELS, array("f", _is_distributions, lists=True))
-_FLOAT_MAP = array("f", lambda a: a.ndim == 2 and a.size > 0, lists=True)
+_FLOAT_MAP = array("f", lambda a: a.ndim == 2 and a.size > 0 and a.dtype in ("f4", "f8"), lists=True)
 _POSITIVE_OR_INFINITE = number(lambda value: value > 0, finite=False)
 _ANY_NUMBER = number(finite=False)
 

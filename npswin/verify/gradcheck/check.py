@@ -17,7 +17,7 @@ from npswin.types import Array
 from npswin.verify.gradcheck.diagnosis import Failure, diagnose, explain, hint_at, summarize
 from npswin.verify.gradcheck.differences import SMALLEST_SHARE, STEPS, Evidence, central_difference, complex_step
 from npswin.verify.gradcheck.directions import DirectionSet, direction_sets
-from npswin.verify.gradcheck.problem import Direction, ScalarLoss
+from npswin.verify.gradcheck.problem import Direction, ScalarLoss, check_layer_or_function
 from npswin.verify.gradcheck.report import Element, GradcheckError, GradcheckReport, TensorCheck
 
 TOLERANCES = {"central": 1e-6, "complex": 1e-11}
@@ -78,6 +78,7 @@ def gradcheck(
         ValueError: inputs or parameters are not float64, another argument does not fit, or the layer does not support
             the method.
     """
+    check_layer_or_function(layer_or_function)
     check_choice("method", method, tuple(STEPS))
     check_choice("along", along, ALONG)
     step = check_number("step", STEPS[method] if step is None else step, above=0, at_most=1)

@@ -29,7 +29,6 @@ class ScalarLoss:
     """
 
     def __init__(self, layer_or_function: Any, inputs: Any, seed: int) -> None:
-        _check_layer_or_function(layer_or_function)
         if not isinstance(inputs, np.ndarray | list | tuple) or (isinstance(inputs, list | tuple) and not inputs):
             raise ValueError(f"inputs: got {shown(inputs)}, expected an array, or a list of arguments")
         arguments = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
@@ -149,7 +148,8 @@ class ScalarLoss:
         return found
 
 
-def _check_layer_or_function(value: Any) -> None:
+def check_layer_or_function(value: Any) -> None:
+    """Raise a ValueError unless this is an object with forward and backward, or a pair of functions."""
     expected = "expected an object with forward and backward, or a pair of functions"
     if isinstance(value, tuple):
         if len(value) != 2 or not all(map(callable, value)):
