@@ -20,6 +20,7 @@ from typing import Any
 
 try:  # imports take a second, in which Ctrl-C should not print a traceback
     import npswin
+    from npswin.checks import check_integer
     from npswin.data import DataUnavailableError, ImageDataset, load_cifar10, load_shapes
     from npswin.devices import cupy
     from npswin.training import (
@@ -126,7 +127,7 @@ def fit_to_run_length(recipe: dict[str, Any]) -> dict[str, Any]:
 
 def train(arguments: argparse.Namespace) -> None:
     if arguments.threads is not None:
-        set_threads(arguments.threads)
+        set_threads(check_integer("threads", arguments.threads, at_least=1))
     npswin.set_backend(arguments.backend)
     options = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr")}
     given = {**{name: value for name, value in options.items() if value is not None}, "seed": arguments.seed}

@@ -7,9 +7,11 @@ numbers are numbers and become Python's, a 0-dimensional array is one as well; b
 """
 
 import math
+import os
 import reprlib
 from collections.abc import Collection
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,8 +22,12 @@ from npswin.types import Array
 
 T = TypeVar("T")
 
+LARGEST_SIZE = 2**31 - 1  # no axis of an array that fits into memory is longer
+LARGEST_COUNT = 2**63 - 1  # of steps; larger ones are no int64
+
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
+_REPR.maxlevel = 3
 
 
 def shown(value: Any) -> str:
@@ -30,7 +36,7 @@ def shown(value: Any) -> str:
         kind = "array" if type(value) is np.ndarray else type(value).__name__
         return f"{_with_article(value.dtype.name)} {kind} of shape {value.shape}"
     try:
-        return shortened(_REPR.repr(value))
+        return shortened(_REPR.repr(value).replace("\n", " "), 90)
     except Exception:  # an object whose repr fails, or an integer of thousands of digits
         return f"<{type(value).__name__}>"
 
@@ -61,6 +67,7 @@ def check_number(
     above: float | None = None,
     at_most: float | None = None,
     below: float | None = None,
+    finite: bool = True,
 ) -> float:
     """The finite number, as Python's float.
 
@@ -69,20 +76,46 @@ def check_number(
         value: its value, an integer or a float.
         at_least, above: the lower bound, included or not; one of them, or neither.
         at_most, below: the upper bound.
+        finite: whether it has to be; otherwise infinity is a number as well, and NaN where there is no bound.
     """
-    plain, number = _plain(value), math.nan
+    plain, number, is_number = _plain(value), math.nan, False
     if isinstance(plain, int | float) and not isinstance(plain, bool):
         with suppress(OverflowError):
             number = float(plain)
+            is_number = math.isfinite(number) or not finite
     if not (
-        math.isfinite(number)
+        is_number
         and (at_least is None or number >= at_least)
         and (above is None or number > above)
         and (at_most is None or number <= at_most)
         and (below is None or number < below)
     ):
-        raise ValueError(f"{name}: got {shown(value)}, expected {_range(at_least, above, at_most, below)}")
+        raise ValueError(f"{name}: got {shown(value)}, expected {_range(at_least, above, at_most, below, finite)}")
     return number
+
+
+def check_numbers(name: str, value: Any, count: int, **bounds: Any) -> tuple[float, ...]:
+    """So many finite numbers, as a tuple of Python's floats.
+
+    Args:
+        name: of the argument.
+        value: a tuple, a list or an array with one axis.
+        count: how many numbers.
+        **bounds: of each number, as in `check_number`.
+    """
+    if isinstance(value, list | tuple) or (is_array(value) and value.ndim == 1):
+        with suppress(ValueError):
+            numbers = tuple(check_number(name, one, **bounds) for one in value)
+            if len(numbers) == count:
+                return numbers
+    each = _range(bounds.get("at_least"), bounds.get("above"), bounds.get("at_most"), bounds.get("below"))
+    raise ValueError(f"{name}: got {shown(value)}, expected {count} numbers, each {each}")
+
+
+def check_size(name: str, value: Any, at_least: int = 1) -> int:
+    """The length of an axis, or another number of things that are held in memory."""
+    size = check_integer(name, value, at_least)
+    return size if size <= LARGEST_SIZE else check_integer(name, value, at_least, LARGEST_SIZE)
 
 
 def check_flag(name: str, value: Any) -> bool:
@@ -97,6 +130,53 @@ def check_choice(name: str, value: T, choices: Collection[T]) -> T:
     if not any(type(value) is type(choice) and value == choice for choice in choices):
         raise ValueError(f"{name}: got {shown(value)}, expected one of {', '.join(map(repr, choices))}")
     return value
+
+
+def check_text(name: str, value: Any, expected: str = "text") -> str:
+    """A string."""
+    if not isinstance(value, str):
+        raise ValueError(f"{name}: got {shown(value)}, expected {expected}")
+    return value
+
+
+def check_path(name: str, value: Any) -> Path:
+    """The path of a file or a folder, which need not exist."""
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise ValueError(f"{name}: got {shown(value)}, expected a path")
+    return Path(text)
+
+
+def check_instance(name: str, value: Any, kinds: type[Any] | tuple[type[Any], ...], expected: str) -> Any:
+    """An object of one of these classes."""
+    if not isinstance(value, kinds):
+        raise ValueError(f"{name}: got {shown(value)}, expected {expected}")
+    return value
+
+
+def check_callable(name: str, value: T, expected: str = "a function") -> T:
+    """A function, or anything else that can be called."""
+    if not callable(value):
+        raise ValueError(f"{name}: got {shown(value)}, expected {expected}")
+    return value
+
+
+def check_dtype(name: str, value: Any, choices: Collection[str] = ()) -> np.dtype[Any]:
+    """A dtype in the machine's byte order.
+
+    Args:
+        name: of the argument.
+        value: a dtype, its name or its type.
+        choices: the names of those that are accepted; any floating-point dtype where there are none.
+    """
+    dtype = None
+    if isinstance(value, str | type | np.dtype):
+        with suppress(Exception):  # of many kinds, for text that is no dtype
+            dtype = np.dtype(value).newbyteorder("=")
+    if dtype is None or not (dtype.name in choices if choices else dtype.kind == "f"):
+        expected = " or ".join(map(repr, choices)) or "a floating-point dtype"
+        raise ValueError(f"{name}: got {shown(value)}, expected {expected}")
+    return dtype
 
 
 def check_generator(name: str, value: Any) -> Any:
@@ -123,22 +203,56 @@ def check_array(name: str, value: Any, expected: str = "an array") -> Array:
     return value
 
 
+def check_array_like(name: str, value: Any, expected: str = "an array") -> Array:
+    """An array, or one that is made of numbers in lists or tuples; see `check_array`."""
+    if isinstance(value, list | tuple) and not _hides_mask(value):
+        with suppress(ValueError):  # rows of different lengths
+            array = np.asarray(value)
+            if array.dtype.kind in "biuf":
+                return array
+    return check_array(name, value, expected)
+
+
+def describe(value: Any) -> str:
+    """An array's dtype and shape for a message, or another value as `shown` has it."""
+    return f"{value.dtype.name} of shape {value.shape}" if is_array(value) else shown(value)
+
+
+def first_non_finite(array: Array) -> tuple[int, ...] | None:
+    """The index of the first NaN or infinity in an array, or None."""
+    finite = np.isfinite(array)
+    return None if finite.all() else tuple(int(i) for i in np.argwhere(~finite)[0])
+
+
+def _hides_mask(value: Any) -> bool:
+    """Whether a masked array is among the items of a list, or of lists in it."""
+    return any(
+        isinstance(item, np.ma.MaskedArray | np.ma.core.MaskedConstant)
+        or (isinstance(item, list | tuple) and _hides_mask(item))
+        for item in value
+    )
+
+
 def _plain(value: Any) -> Any:
     """NumPy's numbers and arrays without axes as Python's."""
-    if isinstance(value, np.generic) or (type(value) is np.ndarray and value.ndim == 0):
-        return value.item()
+    if isinstance(value, np.bool_ | np.number) or (type(value) is np.ndarray and value.ndim == 0):
+        plain = value if isinstance(value, np.timedelta64) else value.item()
+        return float(plain) if isinstance(plain, np.floating) else plain  # Python has no long double
     return value
 
 
-def _range(at_least: float | None, above: float | None, at_most: float | None, below: float | None) -> str:
+def _range(
+    at_least: float | None, above: float | None, at_most: float | None, below: float | None, finite: bool = True
+) -> str:
     low, high = above if at_least is None else at_least, below if at_most is None else at_most
     if low is not None and high is not None:
         return f"a number in {'(' if at_least is None else '['}{low:g}, {high:g}{')' if at_most is None else ']'}"
+    number = "a finite number" if finite else "a number"
     if low is not None:
-        return f"a finite number {'above' if at_least is None else 'of at least'} {low:g}"
+        return f"{number} {'above' if at_least is None else 'of at least'} {low:g}"
     if high is not None:
-        return f"a finite number {'below' if at_most is None else 'of at most'} {high:g}"
-    return "a finite number"
+        return f"{number} {'below' if at_most is None else 'of at most'} {high:g}"
+    return number
 
 
 def _with_article(dtype: str) -> str:

@@ -85,8 +85,11 @@ def half_dtype(name: str) -> Any:
     """The dtype of 16 bits of this name, one of HALF_DTYPES.
 
     Raises:
+        ValueError: no such name.
         RuntimeError: the package that adds bfloat16 to NumPy and CuPy is missing.
     """
+    if not isinstance(name, str) or name not in HALF_DTYPES:
+        raise ValueError(f"name: got {str(name)[:80]}, expected one of {', '.join(map(repr, HALF_DTYPES))}")
     if name != "bfloat16":
         return np.dtype(name)
     try:

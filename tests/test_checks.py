@@ -97,3 +97,86 @@ class Unshowable:
 @pytest.mark.parametrize("value", ["x" * 10**6, list(range(10**6)), 10**5000, {"a": [1] * 10**5}, Unshowable()], ids=id)
 def test_values_are_shown_shortly(value):
     assert len(checks.shown(value)) < 100
+
+
+def test_bounds_of_infinite_numbers():
+    assert checks.check_number("x", np.inf, above=0, finite=False) == np.inf
+    assert np.isnan(checks.check_number("x", np.nan, finite=False))
+    for wrong in (np.nan, 0, -np.inf, "inf", 10**400):
+        with pytest.raises(ValueError, match=r"^x: got .*, expected a number above 0$"):
+            checks.check_number("x", wrong, above=0, finite=False)
+
+
+@pytest.mark.parametrize(
+    "value", [(0.5, 1), [np.float32(0.5), np.int64(1)], np.array([0.5, 1]), np.longdouble([0.5, 1])]
+)
+def test_tuples_of_numbers(value):
+    numbers = checks.check_numbers("x", value, 2, at_least=0, at_most=1)
+    assert numbers == (0.5, 1.0)
+    assert {type(number) for number in numbers} == {float}
+
+
+WRONG_TUPLES = [
+    None,
+    0.5,
+    "12",
+    (0.5,),
+    (0.5, 2),
+    (0.5, np.nan),
+    (0.5, "1"),
+    np.ones((1, 2)),
+    np.ma.ones(2),
+    iter((0, 1)),
+]
+
+
+@pytest.mark.parametrize("value", WRONG_TUPLES, ids=repr)
+def test_what_is_no_tuple_of_numbers(value):
+    with pytest.raises(ValueError, match=r"^x: got .*, expected 2 numbers, each a number in \[0, 1\]$"):
+        checks.check_numbers("x", value, 2, at_least=0, at_most=1)
+
+
+def test_sizes_have_a_bound_that_is_named_where_it_is_exceeded():
+    assert checks.check_size("n", np.int64(3)) == 3
+    with pytest.raises(ValueError, match=r"^n: got 0, expected an integer of at least 1$"):
+        checks.check_size("n", 0)
+    with pytest.raises(ValueError, match=r"^n: got 10.*, expected an integer of at least 1 and at most 2147483647$"):
+        checks.check_size("n", 10**30)
+
+
+def test_texts_paths_objects_and_functions(tmp_path):
+    assert checks.check_text("t", "a") == "a"
+    assert checks.check_path("p", str(tmp_path)) == checks.check_path("p", tmp_path) == tmp_path
+    assert checks.check_instance("o", 1, int, "a number") == 1
+    assert checks.check_callable("f", len) is len
+    for check, wrongs in {
+        checks.check_text: (None, b"a", 1),
+        checks.check_path: (None, b"a", 1, "", "a\0b"),
+        checks.check_callable: (None, "len"),
+    }.items():
+        for wrong in wrongs:
+            with pytest.raises(ValueError, match=r"^x: got .*, expected (text|a path|a function)$"):
+                check("x", wrong)
+    with pytest.raises(ValueError, match=r"^o: got '1', expected a number$"):
+        checks.check_instance("o", "1", int, "a number")
+
+
+def test_dtypes():
+    for value in ("float32", np.float32, np.dtype(">f4"), "f4"):
+        assert checks.check_dtype("d", value, ("float32", "float64")) == np.dtype("float32")
+    assert checks.check_dtype("d", np.longdouble) == np.longdouble
+    for wrong in (None, "float16", int, "no such", {}, np.ones(2), np.float32(1)):
+        with pytest.raises(ValueError, match=r"^d: got .*, expected 'float32' or 'float64'$"):
+            checks.check_dtype("d", wrong, ("float32", "float64"))
+    with pytest.raises(ValueError, match=r"^d: got .*, expected a floating-point dtype$"):
+        checks.check_dtype("d", complex)
+
+
+def test_lists_are_like_arrays_unless_they_hide_something():
+    np.testing.assert_array_equal(checks.check_array_like("x", [[1, 2], (3, 4)]), [[1, 2], [3, 4]])
+    array = np.ones(2)
+    assert checks.check_array_like("x", array) is array
+    masked = np.ma.array([1.0], mask=[True])
+    for wrong in ([[1], [1, 2]], [masked], [[masked]], [np.ma.masked], ["a"], [None], masked, 3, "ab"):
+        with pytest.raises(ValueError, match=r"^x: got .*, expected an array"):
+            checks.check_array_like("x", wrong)

@@ -22,9 +22,11 @@ from types import ModuleType
 from typing import Any
 
 from npswin import ops
+from npswin.checks import check_callable, check_choice, check_flag, check_integer, shown
 from npswin.devices import is_array, on_gpu
 
 _GPU = "cuda"
+MOST_THREADS = 4096
 # A backend is imported when its first op is called.
 _BACKENDS: dict[str, ModuleType | str] = {"numpy": ops, "cpu": "npswin.backends.cpu", _GPU: "npswin.backends.cuda"}
 
@@ -93,8 +95,11 @@ def missing_ops(backend: str) -> list[str]:
 
     Args:
         backend: "numpy", "cpu" or "cuda". The latter two are imported, which needs Numba or CuPy.
+
+    Raises:
+        ValueError: no backend has this name.
     """
-    module = _module(backend)
+    module = _module(check_choice("backend", backend, tuple(_BACKENDS)))
     return [op for op in sorted(ops.__all__) if _implementing(op, module) is ops and module is not ops]
 
 
@@ -108,8 +113,9 @@ def _has_numba() -> bool:
 def _checked(backend: str, source: str) -> str:
     choices = [name for name in _BACKENDS if name != _GPU]
     if not isinstance(backend, str) or backend not in choices:
-        hint = "; a model on a GPU, model.to('cuda'), needs no setting" if backend == _GPU else ""
-        raise ValueError(f"{source}: got {backend!r}, expected one of {', '.join(map(repr, choices))}{hint}")
+        is_gpu = isinstance(backend, str) and backend == _GPU
+        hint = "; a model on a GPU, model.to('cuda'), needs no setting" if is_gpu else ""
+        raise ValueError(f"{source}: got {shown(backend)}, expected one of {', '.join(map(repr, choices))}{hint}")
     if backend == "cpu" and not _has_numba():
         raise ValueError(f"{source}: got 'cpu', which needs Numba: pip install 'npswin[cpu]'")
     return backend
@@ -140,7 +146,15 @@ def get_backend() -> str:
 
 
 def set_thread_count(count: int) -> None:
-    """How many threads the "cpu" backend's kernels use; by default NUMBA_NUM_THREADS, or else one per core."""
+    """How many threads the "cpu" backend's kernels use; by default NUMBA_NUM_THREADS, or else one per core.
+
+    Args:
+        count: 1 to 4096.
+
+    Raises:
+        ValueError: it is no integer in this range.
+    """
+    count = check_integer("count", count, 1, MOST_THREADS)
     if _has_numba():
         from npswin.backends.cpu.machine.threads import set_thread_count as set_kernel_threads
 
@@ -164,10 +178,13 @@ def allow_tf32(allowed: bool) -> bool:
 
     Returns:
         What was allowed before.
+
+    Raises:
+        ValueError: it is neither True nor False.
     """
     from npswin.backends.cuda.runtime import matrix_product
 
-    before, matrix_product.tf32_allowed = matrix_product.tf32_allowed, bool(allowed)
+    before, matrix_product.tf32_allowed = matrix_product.tf32_allowed, check_flag("allowed", allowed)
     return before
 
 
@@ -177,6 +194,7 @@ def capture(function: Callable[..., Any], *examples: Any) -> Callable[..., Any]:
     infer = npswin.capture(model, images)
     logits = infer(images)                # of the same shape and dtype, as often as needed
     """
+    check_callable("function", function)
     from npswin.backends.cuda.runtime.graph import Captured
 
     return Captured(function, *examples)

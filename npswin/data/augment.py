@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from npswin.checks import check_generator, check_integer, check_number, check_numbers, shown
 from npswin.data.dataset import check_batch
 from npswin.devices import array_module, on_gpu
 from npswin.types import Array
+
+LARGEST_PADDING = 1024  # pixels; a padded batch has to fit into memory
 
 
 def random_crop(images: Array, rng: Any, padding: int = 4) -> Array:
@@ -21,17 +24,17 @@ def random_crop(images: Array, rng: Any, padding: int = 4) -> Array:
     Args:
         images: (B, 3, H, W), uint8 or float.
         rng: generator of the offsets.
-        padding: pixels on each side, 0 or more.
+        padding: pixels on each side, 0 to 1024.
 
     Returns:
         (B, 3, H, W), the same dtype.
 
     Raises:
-        ValueError: `images` is of another shape or dtype, or `padding` is negative.
+        ValueError: `images` is of another shape or dtype, or `padding` is out of its range.
     """
     check_batch(images)
-    if padding < 0:
-        raise ValueError(f"padding: got {padding}, expected 0 or more pixels")
+    check_generator("rng", rng)
+    padding = check_integer("padding", padding, 0, LARGEST_PADDING)
     count, channels, height, width = images.shape
     top, left = rng.integers(0, 2 * padding + 1, size=(2, count))
     padded = np.pad(images, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
@@ -56,6 +59,7 @@ def random_flip(images: Array, rng: Any) -> Array:
         ValueError: `images` is of another shape or dtype.
     """
     check_batch(images)
+    check_generator("rng", rng)
     flipped = rng.random(len(images)) < 0.5
     return np.where(flipped[:, None, None, None], images[..., ::-1], images)
 
@@ -86,12 +90,10 @@ def random_erasing(
         ValueError: `images` is of another shape or dtype, or `probability`, `area` or `aspect` is out of range.
     """
     check_batch(images)
-    if not 0 <= probability <= 1:
-        raise ValueError(f"probability: got {probability}, expected 0 to 1")
-    if not 0 < area[0] <= area[1] <= 1:
-        raise ValueError(f"area: got {area}, expected two increasing numbers between 0 and 1")
-    if not 0 < aspect[0] <= aspect[1] < np.inf:
-        raise ValueError(f"aspect: got {aspect}, expected two increasing numbers above 0")
+    check_generator("rng", rng)
+    probability = check_number("probability", probability, at_least=0, at_most=1)
+    area = _check_interval("area", area, above=0, at_most=1)
+    aspect = _check_interval("aspect", aspect, above=0)
     is_chosen = rng.random(len(images)) < probability
     rectangles = _rectangle_masks(rng, len(images), images.shape[2:], area, aspect)
     mask = np.broadcast_to((is_chosen[:, None, None] & rectangles)[:, None], images.shape)
@@ -100,6 +102,13 @@ def random_erasing(
     erased = images.copy()
     erased[mask] = _noise(rng, int(np.count_nonzero(mask)), images.dtype)
     return erased
+
+
+def _check_interval(name: str, value: Any, **bounds: float) -> tuple[float, float]:
+    low, high = check_numbers(name, value, 2, **bounds)
+    if low > high:
+        raise ValueError(f"{name}: got {shown(value)}, expected the smaller number first")
+    return low, high
 
 
 def _noise(rng: Any, shape: Any, dtype: Any) -> Array:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from npswin.checks import check_integer, check_size
 from npswin.types import Array
 
 # First part of the spawn keys, so that shuffles and steps never share a stream of random numbers.
@@ -25,13 +26,9 @@ def steps_per_epoch(dataset_size: int, batch_size: int) -> int:
         The number of whole batches, or 1 where the data set is smaller than a batch.
 
     Raises:
-        ValueError: an argument is below 1.
+        ValueError: an argument is no integer, or below 1.
     """
-    if dataset_size < 1:
-        raise ValueError(f"dataset_size: got {dataset_size}, expected 1 or more")
-    if batch_size < 1:
-        raise ValueError(f"batch_size: got {batch_size}, expected 1 or more")
-    return max(dataset_size // batch_size, 1)
+    return max(check_size("dataset_size", dataset_size) // check_size("batch_size", batch_size), 1)
 
 
 def epoch_batches(dataset_size: int, batch_size: int, seed: int, epoch: int) -> Iterator[Array]:
@@ -50,9 +47,10 @@ def epoch_batches(dataset_size: int, batch_size: int, seed: int, epoch: int) -> 
         An iterator of int64 index arrays (B,). No image occurs twice.
 
     Raises:
-        ValueError: a size is below 1, or seed or epoch is negative.
+        ValueError: an argument is no integer, a size is below 1, or seed or epoch is negative.
     """
     steps = steps_per_epoch(dataset_size, batch_size)
+    dataset_size, batch_size = int(dataset_size), int(batch_size)
     order = _generator(_SHUFFLE_STREAM, seed, epoch=epoch).permutation(dataset_size)
     return (order[step * batch_size : (step + 1) * batch_size] for step in range(steps))
 
@@ -69,13 +67,12 @@ def batch_rng(seed: int, epoch: int, step: int) -> np.random.Generator:
         A new generator, independent of those of other steps and of the shuffles.
 
     Raises:
-        ValueError: an argument is negative.
+        ValueError: an argument is no integer, or negative.
     """
     return _generator(_STEP_STREAM, seed, epoch=epoch, step=step)
 
 
 def _generator(stream: int, seed: int, **counters: int) -> np.random.Generator:
-    for name, value in {"seed": seed, **counters}.items():
-        if value < 0:
-            raise ValueError(f"{name}: got {value}, expected 0 or more")
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream, *counters.values())))
+    seed = check_integer("seed", seed, 0)
+    key = (stream, *(check_integer(name, value, 0) for name, value in counters.items()))
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from npswin.checks import check_flag, check_path
 from npswin.data.cifar10_download import FOLDER, TEST_FILES, TRAIN_FILES, download_cifar10
 from npswin.data.dataset import ImageDataset
 from npswin.data.errors import DataFileError, DataUnavailableError
@@ -40,11 +41,13 @@ def load_cifar10(
 
     Raises:
         DataFileError: there is no CIFAR-10 at `data_dir`; a file is missing, has a wrong size or a label above 9.
+        ValueError: an argument of another type.
         DataUnavailableError: the cache has no CIFAR-10, and it cannot or must not be downloaded.
     """
-    files = TRAIN_FILES if train else TEST_FILES
+    files = TRAIN_FILES if check_flag("train", train) else TEST_FILES
+    check_flag("download", download)
     if data_dir is not None:
-        folder = _find_folder(Path(data_dir))
+        folder = _find_folder(check_path("data_dir", data_dir))
         if folder is None:
             raise DataFileError(f"no CIFAR-10 in {shown_path(data_dir)}: neither {FOLDER}/ nor its files are there")
     else:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
+from npswin.checks import check_array, check_dtype, check_numbers, check_text, describe, shown
 from npswin.types import Array
 
 # Of ImageNet's pixels: the normalization with which the official weights were trained.
@@ -25,7 +26,8 @@ class ImageDataset:
         split: the part of the data, e.g. "train".
 
     Raises:
-        ValueError: an array has another shape or dtype, there is no image, or a label has no class name.
+        ValueError: an array has another shape or dtype, there is no image, a label has no class name, or a name is
+            no text.
     """
 
     images: Array
@@ -35,31 +37,41 @@ class ImageDataset:
     split: str
 
     def __post_init__(self) -> None:
-        images, labels, classes = self.images, self.labels, len(self.class_names)
-        if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8 or images.size == 0:
-            raise ValueError(
-                f"images: got {images.dtype} of shape {images.shape}, expected uint8 of shape (N, 3, H, W), not empty"
-            )
-        if labels.shape != (len(images),) or labels.dtype != np.int64:
-            raise ValueError(
-                f"labels: got {labels.dtype} of shape {labels.shape}, expected int64 of shape ({len(images)},)"
-            )
-        if labels.min() < 0 or labels.max() >= classes:
+        _check_pixels(self.images)
+        expected = f"int64 of shape ({len(self.images)},)"
+        labels = check_array("labels", self.labels, expected)
+        if labels.shape != (len(self.images),) or labels.dtype != np.int64:
+            raise ValueError(f"labels: got {describe(labels)}, expected {expected}")
+        names = self.class_names
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"class_names: got {shown(names)}, expected a tuple of names")
+        object.__setattr__(self, "class_names", tuple(names))
+        if labels.min() < 0 or labels.max() >= len(names):
             raise ValueError(
                 f"labels: got values from {labels.min()} to {labels.max()}, "
-                f"expected 0 to {classes - 1} for {classes} class names"
+                f"expected 0 to {len(names) - 1} for {len(names)} class names"
             )
+        check_text("name", self.name)
+        check_text("split", self.split)
 
     def __len__(self) -> int:
         return len(self.images)
 
 
 def check_batch(images: Array) -> None:
-    """Raise a ValueError unless images are (B, 3, H, W), uint8 or float."""
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(f"images: got shape {images.shape}, expected (B, 3, H, W)")
+    """Raise a ValueError unless images are (B, 3, H, W) with nothing empty, uint8 or float."""
+    check_array("images", images, "an array (B, 3, H, W)")
+    if images.ndim != 4 or images.shape[1] != 3 or images.size == 0:
+        raise ValueError(f"images: got shape {images.shape}, expected (B, 3, H, W) with nothing empty")
     if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
         raise ValueError(f"images: got dtype {images.dtype}, expected uint8 or a float")
+
+
+def _check_pixels(images: Array) -> None:
+    expected = "uint8 of shape (N, 3, H, W), not empty"
+    check_array("images", images, expected)
+    if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8 or images.size == 0:
+        raise ValueError(f"images: got {describe(images)}, expected {expected}")
 
 
 def channel_statistics(images: Array) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
@@ -74,8 +86,7 @@ def channel_statistics(images: Array) -> tuple[tuple[float, float, float], tuple
     Raises:
         ValueError: `images` has another shape or dtype, or is empty.
     """
-    if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8 or images.size == 0:
-        raise ValueError(f"images: got {images.dtype} of shape {images.shape}, expected uint8 of shape (N, 3, H, W)")
+    _check_pixels(images)
     # From counts of the 256 values: exact, and without a float copy of the images.
     values = np.arange(256) / 255
     shares = [np.bincount(images[:, c].reshape(-1), minlength=256) / images[:, c].size for c in range(3)]
@@ -100,14 +111,9 @@ def normalize(images: Array, mean: Sequence[float], std: Sequence[float], dtype:
         ValueError: `images` has another shape or dtype, `mean` or `std` does not have three numbers, a std is not above
             zero, or `dtype` is not a float.
     """
-    dtype = np.dtype(dtype)
     check_batch(images)
-    if not np.issubdtype(dtype, np.floating):
-        raise ValueError(f"dtype: got {dtype}, expected a float")
-    if len(mean) != 3 or not np.isfinite(mean).all():
-        raise ValueError(f"mean: got {mean}, expected three finite numbers")
-    if len(std) != 3 or not np.isfinite(std).all() or min(std) <= 0:
-        raise ValueError(f"std: got {std}, expected three numbers above zero")
+    mean, std = check_numbers("mean", mean, 3), check_numbers("std", std, 3, above=0)
+    dtype = check_dtype("dtype", dtype)
     result = images.astype(dtype)
     for channel, (channel_mean, channel_std) in enumerate(zip(mean, std, strict=True)):
         result[:, channel] *= float(1 / (255 * np.float64(channel_std)))

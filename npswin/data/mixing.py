@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from npswin.checks import check_array, check_dtype, check_generator, check_number, check_size, describe
 from npswin.data.dataset import check_batch
 from npswin.devices import array_module, on_gpu
 from npswin.types import Array
+
+LARGEST_ALPHA = 1e9  # of the Beta distribution: λ is 1/2 to four digits
 
 
 def one_hot(labels: Array, num_classes: int, dtype: DTypeLike = np.float32) -> Array:
@@ -19,21 +22,28 @@ def one_hot(labels: Array, num_classes: int, dtype: DTypeLike = np.float32) -> A
     Args:
         labels: (B,) integers, 0 to K - 1.
         num_classes: K.
-        dtype: of the result.
+        dtype: of the result, a float.
 
     Returns:
         (B, K), a 1 in each row and zeros elsewhere. On a GPU, where a check would wait for the labels, a label out of
         range gives a row of NaN.
 
     Raises:
-        ValueError: `labels` is not a vector of integers, or one of them is out of range.
+        ValueError: `labels` is not a vector of integers, one of them is out of range, or another argument is wrong.
     """
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"labels: got {labels.dtype} of shape {labels.shape}, expected integers of shape (B,)")
+    num_classes, dtype = check_size("num_classes", num_classes), check_dtype("dtype", dtype)
+    check_array("labels", labels, "integers of shape (B,)")
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ValueError(f"labels: got {describe(labels)}, expected integers of shape (B,)")
     if not on_gpu(labels) and labels.size and (labels.min() < 0 or labels.max() >= num_classes):
         raise ValueError(f"labels: got values from {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}")
     targets = (labels[:, None] == array_module(labels).arange(num_classes)).astype(dtype)
     return targets / targets.sum(axis=1, keepdims=True)  # 0 / 0 is NaN
+
+
+def are_distributions(rows: Array) -> bool:
+    """Whether each row is a distribution over the classes: no number below 0 or NaN, their sum 1."""
+    return bool((rows >= 0).all()) and np.allclose(rows.sum(axis=1), 1, atol=1e-3)
 
 
 def mixup(images: Array, targets: Array, rng: Any, alpha: float) -> tuple[Array, Array]:
@@ -52,10 +62,10 @@ def mixup(images: Array, targets: Array, rng: Any, alpha: float) -> tuple[Array,
         blended images and targets, of the same shapes and dtypes.
 
     Raises:
-        ValueError: an array is of another shape or dtype, or `alpha` is not above 0.
+        ValueError: an array is of another shape or dtype, a target is no distribution, or `alpha` is not above 0.
     """
-    _check(images, targets, alpha)
-    weight = rng.beta(float(alpha), float(alpha), size=1)
+    alpha = _check(images, targets, rng, alpha)
+    weight = rng.beta(alpha, alpha, size=1)
     partner = np.argsort(rng.random(len(images)))
     return _blend(images, images[partner], weight), _blend(targets, targets[partner], weight)
 
@@ -84,11 +94,11 @@ def cutmix(images: Array, targets: Array, rng: Any, alpha: float) -> tuple[Array
         mixed images and targets, of the same shapes and dtypes.
 
     Raises:
-        ValueError: an array is of another shape or dtype, or `alpha` is not above 0.
+        ValueError: an array is of another shape or dtype, a target is no distribution, or `alpha` is not above 0.
     """
-    _check(images, targets, alpha)
+    alpha = _check(images, targets, rng, alpha)
     height, width = images.shape[2:]
-    relative_side = np.sqrt(1 - rng.beta(float(alpha), float(alpha), size=1))
+    relative_side = np.sqrt(1 - rng.beta(alpha, alpha, size=1))
     partner = np.argsort(rng.random(len(images)))
     rows, columns = _interval_mask(rng, height, relative_side), _interval_mask(rng, width, relative_side)
     mixed = np.where(rows[:, None] & columns, images[partner], images)
@@ -103,11 +113,14 @@ def _interval_mask(rng: Any, length: int, relative_size: Array) -> Array:
     return (start <= indices) & (indices < start + size)
 
 
-def _check(images: Array, targets: Array, alpha: float) -> None:
+def _check(images: Array, targets: Array, rng: Any, alpha: float) -> float:
+    """Check the arguments; returns alpha."""
     check_batch(images)
+    expected = f"a float of shape ({len(images)}, K)"
+    check_array("targets", targets, expected)
     if targets.ndim != 2 or len(targets) != len(images) or not np.issubdtype(targets.dtype, np.floating):
-        raise ValueError(
-            f"targets: got {targets.dtype} of shape {targets.shape}, expected a float of shape ({len(images)}, K)"
-        )
-    if not 0 < alpha < np.inf:
-        raise ValueError(f"alpha: got {alpha}, expected a number above 0")
+        raise ValueError(f"targets: got {describe(targets)}, expected {expected}")
+    if not on_gpu(targets) and not are_distributions(targets):
+        raise ValueError("targets: got rows that are no distributions, expected rows >= 0 that sum to 1")
+    check_generator("rng", rng)
+    return check_number("alpha", alpha, above=0, at_most=LARGEST_ALPHA)

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from npswin.checks import check_generator, check_integer, check_number
 from npswin.data.dataset import check_batch
 from npswin.types import Array
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+MOST_OPS = 100  # operations per image, after which nothing of it is left
 
 _GREY = (128, 128, 128)
 
@@ -23,29 +26,27 @@ def rand_augment(images: Array, rng: Any, num_ops: int = 2, magnitude: float = 9
     Args:
         images: (B, 3, H, W) uint8.
         rng: generator of the operations and their directions.
-        num_ops: operations per image, one after the other, 0 or more (N in the paper).
+        num_ops: operations per image, one after the other, 0 to 100 (N in the paper).
         magnitude: their strength, 0 to 10 (M in the paper).
 
     Returns:
         (B, 3, H, W) uint8.
 
     Raises:
-        ValueError: `images` is of another shape or dtype, `num_ops` is negative, or `magnitude` is out of range.
+        ValueError: `images` is of another shape or dtype, `num_ops` or `magnitude` is out of range.
         ImportError: Pillow is not installed.
     """
-    check_arguments(images, num_ops, magnitude)
+    num_ops, magnitude = check_arguments(images, rng, num_ops, magnitude)
     return apply_operations(images, *draw_operations(rng, len(images), num_ops), magnitude)
 
 
-def check_arguments(images: Array, num_ops: int, magnitude: float) -> None:
-    """Raise a ValueError for arguments that `rand_augment` does not take."""
+def check_arguments(images: Array, rng: Any, num_ops: int, magnitude: float) -> tuple[int, float]:
+    """Raise a ValueError for arguments that `rand_augment` does not take; returns the last two as Python's numbers."""
     check_batch(images)
     if images.dtype != np.uint8:
         raise ValueError(f"images: got dtype {images.dtype}, expected uint8 (augment before normalizing)")
-    if num_ops < 0:
-        raise ValueError(f"num_ops: got {num_ops}, expected 0 or more")
-    if not 0 <= magnitude <= 10:
-        raise ValueError(f"magnitude: got {magnitude}, expected 0 to 10")
+    check_generator("rng", rng)
+    return check_integer("num_ops", num_ops, 0, MOST_OPS), check_number("magnitude", magnitude, at_least=0, at_most=10)
 
 
 def draw_operations(rng: Any, count: int, num_ops: int) -> tuple[Array, Array]:

@@ -7,6 +7,7 @@ depends on the outline alone, not on colour or position, so a linear classifier 
 
 import numpy as np
 
+from npswin.checks import check_choice, check_flag, check_integer, check_size
 from npswin.data.dataset import ImageDataset
 from npswin.data.shapes_drawing import (
     COLUMNS,
@@ -53,12 +54,8 @@ def make_shapes(count: int, seed: int = 0, split: str = "train") -> ImageDataset
     Raises:
         ValueError: an argument is out of range.
     """
-    if count < 1:
-        raise ValueError(f"count: got {count}, expected 1 or more")
-    if seed < 0:
-        raise ValueError(f"seed: got {seed}, expected 0 or more")
-    if split not in _SPLITS:
-        raise ValueError(f"split: got {split!r}, expected one of {_SPLITS}")
+    count, seed = check_size("count", count), check_integer("seed", seed, 0)
+    check_choice("split", split, _SPLITS)
 
     def generator(part: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_SPLITS.index(split), part)))
@@ -80,8 +77,11 @@ def load_shapes(train: bool = True, seed: int = 0) -> ImageDataset:
 
     Returns:
         What `make_shapes` returns.
+
+    Raises:
+        ValueError: an argument is out of range.
     """
-    return make_shapes(15_000, seed, "train") if train else make_shapes(2_000, seed, "test")
+    return make_shapes(15_000, seed, "train") if check_flag("train", train) else make_shapes(2_000, seed, "test")
 
 
 def _draw(labels: Array, rng: np.random.Generator) -> Array:

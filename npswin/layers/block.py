@@ -5,17 +5,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npswin.backends import dispatch
+from npswin.checks import check_number, check_size
 from npswin.layers.layer import (
     Layer,
     check_input,
-    check_rate,
     child,
     draw_mask,
     is_overridden,
+    keep,
+    kept_for,
     require_not_overridden,
 )
 from npswin.layers.layer_norm import LayerNorm
-from npswin.layers.mlp import Mlp
+from npswin.layers.mlp import Mlp, hidden_width
 from npswin.layers.window_attention import WindowAttention
 from npswin.types import Array
 
@@ -57,12 +59,14 @@ class SwinTransformerBlock(Layer):
         **attention: Any,
     ) -> None:
         super().__init__()
-        check_rate("drop_path", drop_path)
-        self.dim, self.drop_path = dim, drop_path
+        self.dim = dim = check_size("dim", dim)
+        self.drop_path = check_number("drop_path", drop_path, at_least=0, below=1)
+        drop = check_number("drop", drop, at_least=0, below=1)
+        hidden_dim = hidden_width(dim, mlp_ratio)
         attn = WindowAttention(
             dim, num_heads, window_size, rng, shift_size=shift_size, proj_drop=drop, dtype=dtype, **attention
         )
-        mlp = Mlp(dim, int(dim * mlp_ratio), rng, drop=drop, dtype=dtype)
+        mlp = Mlp(dim, hidden_dim, rng, drop=drop, dtype=dtype)
         self.attention_names = ("norm1.weight", "norm1.bias", *(f"attn.{name}" for name in attn.names))
         self.add_child("norm1", LayerNorm(dim, dtype))
         self.add_child("attn", attn)
@@ -93,7 +97,7 @@ class SwinTransformerBlock(Layer):
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, H, W, C) -> y (B, H, W, C), cache."""
-        check_input(self, x, self.dim, rank=4)
+        check_input(self, x, self.dim, rank=4, rng=rng)
         if self._fuses(self.norm1, self.attn, WindowAttention):
             masks = self.attn.draw_masks(x, rng)
             path_scale = self._draw_path(x, rng)
@@ -108,11 +112,11 @@ class SwinTransformerBlock(Layer):
             y, mlp_cache = dispatch.mlp_branch_forward(x, *self.select(self.mlp_names), **masks, path_scale=path_scale)
         else:
             y, mlp_cache = self._branch_forward(x, self.norm2, self.mlp, rng)
-        return y, (attention_cache, mlp_cache)
+        return y, keep(self, (y,), (attention_cache, mlp_cache))
 
     def backward(self, dy: Array, cache: Any) -> Array:
         """dy (B, H, W, C) -> dx (B, H, W, C)."""
-        attention_cache, mlp_cache = cache
+        attention_cache, mlp_cache = kept_for(self, dy, cache)
         if isinstance(mlp_cache, _CalledBranch):
             dx = self._branch_backward(dy, self.norm2, self.mlp, mlp_cache)
         else:

@@ -3,14 +3,26 @@
 import math
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
 from npswin.backends import dispatch
+from npswin.checks import (
+    check_array,
+    check_array_like,
+    check_choice,
+    check_dtype,
+    check_generator,
+    check_instance,
+    check_text,
+    describe,
+    shown,
+)
 from npswin.devices import DEVICES, HALF_DTYPES, cupy, device_of, is_array, on_gpu, to_device_of, to_gpu, to_host
 from npswin.types import Array
 
+DTYPES = ("float32", "float64")  # of parameters
 _METHODS = frozenset(("__call__", "forward", "backward"))
 
 
@@ -23,7 +35,8 @@ class Layer:
         y, cache = layer.forward(x, rng)  training: `cache` is what the backward pass needs; rng draws what is dropped
         dx = layer.backward(dy, cache)    adds to `layer.grads`, returns the derivative by x
 
-    Nothing is stored on the layer between the calls, so it can run forward twice before it runs backward.
+    Nothing is stored on the layer between the calls, so it can run forward twice before it runs backward. The cache may
+    hold x itself: do not change x in place before the backward pass.
 
     A layer with sub-layers may hand their parameters to one fused op instead of calling them. It then has to notice
     that a sub-layer's methods were overridden: see `is_overridden`.
@@ -49,12 +62,19 @@ class Layer:
 
     def add_parameter(self, name: str, value: Array, dtype: Any) -> None:
         """Create a parameter with this initial value and a gradient of zeros."""
+        check_text("name", name)
+        value, dtype = check_array_like("value", value), check_dtype("dtype", dtype, DTYPES)
+        if value.dtype.kind not in "biuf":
+            raise ValueError(f"value: got {describe(value)}, expected numbers")
+        value = np.ascontiguousarray(value, dtype)
         Layer._changes += 1
-        self.own_params[name] = np.ascontiguousarray(value, dtype)
+        self.own_params[name] = value
         self.own_grads[name] = None
 
     def add_child(self, name: str, layer: "Layer") -> None:
         """Add or replace a sub-layer; its parameters get the prefix `name.`, or none where `name` is empty."""
+        check_text("name", name)
+        check_instance("layer", layer, Layer, "a layer")
         Layer._changes += 1
         self.children[name] = layer
 
@@ -67,11 +87,17 @@ class Layer:
 
         The first gradient after `zero_grad` is stored without a copy: no other code may hold or change the array.
         """
-        for name, place, gradient in zip(names, self._find(names), gradients, strict=True):
+        places = self._find(names)
+        if not isinstance(gradients, list | tuple) or len(gradients) != len(names):
+            raise ValueError(f"gradients: got {shown(gradients)}, expected {len(names)}, one for each name")
+        for name, place, gradient in zip(names, places, gradients, strict=True):
             if gradient is not None:
                 if place is None:
-                    raise KeyError(name)
+                    raise ValueError(f"gradients: got one for {name!r}, which {type(self).__name__} does not have")
                 layer, own_name = place
+                if not is_array(gradient) or gradient.shape != layer.own_params[own_name].shape:
+                    shape = layer.own_params[own_name].shape
+                    raise ValueError(f"gradients: got {describe(gradient)} for {name!r}, expected shape {shape}")
                 sum_so_far = layer.own_grads[own_name]
                 if sum_so_far is None:
                     layer.own_grads[own_name] = gradient
@@ -80,6 +106,8 @@ class Layer:
 
     def _find(self, names: tuple[str, ...]) -> list[tuple["Layer", str] | None]:
         """For each name the layer that owns the parameter, and its own name there; looked up once."""
+        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"names: got {shown(names)}, expected a tuple of parameters' names")
         changes, places = self._places.get(names, (-1, []))
         if changes != Layer._changes:
             owners = {prefix + name: (layer, name) for prefix, layer in self._walk() for name in layer.own_params}
@@ -128,8 +156,7 @@ class Layer:
             ValueError: no such device.
             RuntimeError: there is no CuPy, no driver, no GPU, or too little memory on it; nothing is moved then.
         """
-        if device not in DEVICES:
-            raise ValueError(f"device: got {device!r}, expected one of {', '.join(map(repr, DEVICES))}")
+        check_choice("device", device, DEVICES)
         layers = [layer for _, layer in self._walk()]
         move = to_host if device == "cpu" else _moved_to_gpu
         params = [{name: move(param) for name, param in layer.own_params.items()} for layer in layers]
@@ -220,31 +247,100 @@ def draw_mask(rng: np.random.Generator | None, shape: tuple[int, ...], rate: flo
     """
     if not rate:
         return None
-    if not isinstance(rng, np.random.Generator) and not on_gpu(rng):
-        raise ValueError(f"rng: got {rng!r}, expected a numpy.random.Generator, since a drop rate is {rate}")
+    if rng is None:
+        raise ValueError(f"rng: got None, expected a numpy.random.Generator, since a drop rate is {rate}")
     return to_device_of(dispatch.draw_mask(rng, shape, rate, like.dtype), like)
 
 
-def check_input(layer: Layer, x: Array, channels: int | None = None, rank: int | None = None) -> None:
-    """Raise a ValueError unless x is an array of this rank, with these channels at its end, that the layer can take."""
+class LayerCache(NamedTuple):
+    """What a layer's backward pass needs, and what the layer's own checks of it need: see `keep` and `kept`.
+
+    Attributes:
+        layer: whose it is.
+        method: that returned it, such as "forward".
+        outputs: the shape, the dtype and the device of each output, by whose derivative the backward pass begins.
+        content: what the backward pass needs.
+    """
+
+    layer: Layer
+    method: str
+    outputs: tuple[tuple[tuple[int, ...], Any, bool], ...]
+    content: Any
+
+
+def keep(layer: Layer, outputs: Sequence[Array], content: Any, method: str = "forward") -> LayerCache:
+    """The cache that a layer returns with its outputs."""
+    return LayerCache(layer, method, tuple((y.shape, y.dtype, on_gpu(y)) for y in outputs), content)
+
+
+def kept(layer: Layer, cache: Any, method: str = "forward") -> LayerCache:
+    """The cache that a layer's backward pass got.
+
+    Raises:
+        ValueError: it is not one that this method of this layer returned.
+    """
+    if type(cache) is not LayerCache or cache.layer is not layer or cache.method != method:
+        got = shown(cache)
+        if type(cache) is LayerCache:
+            whose = "" if cache.layer is layer else f" of another {type(cache.layer).__name__}"
+            got = f"one from {cache.method}{whose}"
+        raise ValueError(f"cache: got {got}, expected one from {method} of this {type(layer).__name__}")
+    return cache
+
+
+def kept_for(layer: Layer, dy: Array, cache: Any) -> Any:
+    """The content of a layer's cache, for the derivative by its one output.
+
+    Raises:
+        ValueError: the cache is another layer's, or dy cannot be the derivative.
+    """
+    cache = kept(layer, cache)
+    check_derivative("dy", dy, cache.outputs[0])
+    return cache.content
+
+
+def check_derivative(name: str, derivative: Array, output: tuple[tuple[int, ...], Any, bool]) -> None:
+    """Raise a ValueError unless this can be the derivative of a loss by an output, of which a `LayerCache` knows."""
+    shape, dtype, is_on_gpu = output
+    alike = is_array(derivative) and derivative.shape == shape and derivative.dtype == dtype
+    if not alike or on_gpu(derivative) != is_on_gpu:
+        where = [f" on {DEVICES[on]!r}" if is_array(derivative) else "" for on in (on_gpu(derivative), is_on_gpu)]
+        raise ValueError(f"{name}: got {describe(derivative)}{where[0]}, expected {dtype} of shape {shape}{where[1]}")
+
+
+def check_input(layer: Layer, x: Array, channels: int | None = None, rank: int | None = None, rng: Any = None) -> None:
+    """Raise a ValueError unless x is an array of this rank, with these channels at its end, that the layer can take.
+
+    Args:
+        layer: whose input it is.
+        x: the input.
+        channels, rank: of x; None for any.
+        rng: the generator of the forward pass, or None.
+    """
     name = type(layer).__name__
-    if not is_array(x):
-        raise ValueError(f"{name}: x is a {type(x).__name__}, expected an array")
+    expected = f"({'B, H, W' if rank == 4 else '...'}, {channels or 'C'}) with nothing empty"
+    check_array(f"{name}: x", x, f"an array {expected}")
     if x.ndim == 0 or x.size == 0 or x.shape[-1] != (channels or x.shape[-1]) or x.ndim != (rank or x.ndim):
-        lead = "(B, H, W, " if rank == 4 else "(..., "
-        raise ValueError(f"{name}: x has shape {x.shape}, expected {lead}{channels or 'C'}) with nothing empty")
+        raise ValueError(f"{name}: x: got shape {x.shape}, expected {expected}")
     params = (param for _, part in layer._walk() for param in part.own_params.values())
-    param = next(params, x)
+    param = next(params, None)
+    if param is None:
+        if x.dtype not in (np.float32, np.float64) and not (on_gpu(x) and x.dtype.name in HALF_DTYPES):
+            raise ValueError(f"{name}: x: got dtype {x.dtype}, expected {' or '.join(DTYPES)}")
+        param = x
     check_device(f"{name}: x", x, param)
     if not accepts_dtype(x, param):
-        raise ValueError(f"{name}: x has dtype {x.dtype}, expected that of the parameters, {param.dtype}")
+        raise ValueError(f"{name}: x: got dtype {x.dtype}, expected that of the parameters, {param.dtype}")
+    if rng is not None:
+        check_generator("rng", rng)
 
 
 def check_device(name: str, x: Array, param: Array) -> None:
     """Raise a ValueError unless x is on the parameters' device."""
     if on_gpu(x) != on_gpu(param):
         way = "cupy.asarray(x), or model.to('cpu')" if on_gpu(param) else "x.get(), or model.to('cuda')"
-        raise ValueError(f"{name} is on {device_of(x)!r}, the parameters on {device_of(param)!r}; move one: {way}")
+        got, expected = device_of(x), device_of(param)
+        raise ValueError(f"{name}: got an array on {got!r}, expected {expected!r}, where the parameters are: {way}")
 
 
 def accepts_dtype(x: Array, param: Array) -> bool:
@@ -257,9 +353,3 @@ def _moved_to_gpu(array: Array) -> Array:
         return to_gpu(array)
     except cupy().cuda.memory.OutOfMemoryError as error:
         raise RuntimeError(f"the GPU has too little memory for the parameters: {error}") from error
-
-
-def check_rate(name: str, rate: float) -> None:
-    """Raise a ValueError unless the rate is a probability below 1."""
-    if not isinstance(rate, int | float) or not 0 <= rate < 1:
-        raise ValueError(f"{name}: got {rate!r}, expected a number in [0, 1)")

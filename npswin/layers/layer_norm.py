@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.layers.layer import Layer, check_input
+from npswin.checks import check_size
+from npswin.layers.layer import Layer, check_input, keep, kept_for
 from npswin.types import Array
 
 
@@ -23,7 +24,7 @@ class LayerNorm(Layer):
 
     def __init__(self, dim: int, dtype: Any = "float32") -> None:
         super().__init__()
-        self.dim = dim
+        self.dim = dim = check_size("dim", dim)
         self.add_parameter("weight", np.ones(dim), dtype)
         self.add_parameter("bias", np.zeros(dim), dtype)
 
@@ -32,11 +33,12 @@ class LayerNorm(Layer):
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (..., C) -> y (..., C), cache."""
-        check_input(self, x, self.dim)
-        return dispatch.layer_norm_forward(x, *self.select(self.names))
+        check_input(self, x, self.dim, rng=rng)
+        y, cache = dispatch.layer_norm_forward(x, *self.select(self.names))
+        return y, keep(self, (y,), cache)
 
     def backward(self, dy: Array, cache: Any) -> Array:
         """dy (..., C) -> dx (..., C)."""
-        dx, *gradients = dispatch.layer_norm_backward(dy, cache)
+        dx, *gradients = dispatch.layer_norm_backward(dy, kept_for(self, dy, cache))
         self.accumulate(self.names, gradients)
         return dx

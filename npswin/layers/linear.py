@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.layers.layer import Layer, check_input, truncated_normal
+from npswin.checks import check_flag, check_generator, check_size
+from npswin.layers.layer import Layer, check_input, keep, kept_for, truncated_normal
 from npswin.types import Array
 
 
@@ -28,9 +29,11 @@ class Linear(Layer):
         self, in_features: int, out_features: int, rng: np.random.Generator, bias: bool = True, dtype: Any = "float32"
     ) -> None:
         super().__init__()
-        self.in_features = in_features
+        self.in_features = in_features = check_size("in_features", in_features)
+        out_features = check_size("out_features", out_features)
+        check_generator("rng", rng)
         self.add_parameter("weight", truncated_normal(rng, (out_features, in_features)), dtype)
-        if bias:
+        if check_flag("bias", bias):
             self.add_parameter("bias", np.zeros(out_features), dtype)
 
     def __call__(self, x: Array) -> Array:
@@ -39,11 +42,12 @@ class Linear(Layer):
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (..., in) -> y (..., out), cache."""
-        check_input(self, x, self.in_features)
-        return dispatch.linear_forward(x, *self.select(self.names))
+        check_input(self, x, self.in_features, rng=rng)
+        y, cache = dispatch.linear_forward(x, *self.select(self.names))
+        return y, keep(self, (y,), cache)
 
     def backward(self, dy: Array, cache: Any) -> Array:
         """dy (..., out) -> dx (..., in)."""
-        dx, *gradients = dispatch.linear_backward(dy, cache)
+        dx, *gradients = dispatch.linear_backward(dy, kept_for(self, dy, cache))
         self.accumulate(self.names, gradients)
         return dx

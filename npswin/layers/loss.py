@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.data.mixing import one_hot
-from npswin.devices import HALF_DTYPES, is_array, on_gpu, to_device_of, to_host
+from npswin.checks import check_array_like, check_number
+from npswin.data.mixing import are_distributions, one_hot
+from npswin.devices import HALF_DTYPES, on_gpu, to_device_of, to_host
 from npswin.types import Array
 
 
@@ -20,10 +21,9 @@ def target_distribution(labels: Array, num_classes: int, label_smoothing: float,
         ValueError: labels out of 0 … K − 1 or of another type than integer, targets of another width or
             that are no distributions, a smoothing outside [0, 1).
     """
-    if not 0 <= label_smoothing < 1:
-        raise ValueError(f"label_smoothing: got {label_smoothing}, expected a number in [0, 1)")
+    label_smoothing = check_number("label_smoothing", label_smoothing, at_least=0, below=1)
     if labels.ndim == 1:
-        if not np.issubdtype(labels.dtype, np.integer):
+        if labels.dtype.kind not in "iu":
             raise ValueError(f"labels: got dtype {labels.dtype}, expected integers (or soft targets of shape (B, K))")
         targets = one_hot(labels, num_classes, dtype)
     elif labels.ndim == 2 and labels.shape[1] == num_classes:
@@ -31,7 +31,7 @@ def target_distribution(labels: Array, num_classes: int, label_smoothing: float,
             raise ValueError(
                 f"labels: got dtype {labels.dtype} of shape {labels.shape}, expected soft targets as floats"
             )
-        if not on_gpu(labels) and not _are_distributions(labels):
+        if not on_gpu(labels) and not are_distributions(labels):
             raise ValueError("labels: got soft targets that are no distributions, expected rows >= 0 that sum to 1")
         targets = labels.astype(dtype)
     else:
@@ -40,10 +40,6 @@ def target_distribution(labels: Array, num_classes: int, label_smoothing: float,
         targets *= 1 - label_smoothing
         targets += label_smoothing / num_classes
     return targets
-
-
-def _are_distributions(rows: Array) -> bool:
-    return bool((rows >= 0).all()) and np.allclose(rows.sum(axis=1), 1, atol=1e-3)
 
 
 def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0, scale: float = 1.0) -> tuple[Any, Array]:
@@ -59,14 +55,16 @@ def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0, sc
         loss, a float in nats, or on a GPU a 0-dimensional array, which needs no synchronization; dlogits (B, K).
 
     Raises:
-        ValueError: shapes that do not fit, labels out of range, an empty batch. Labels on a GPU are not checked: one
-            that is out of range makes the loss NaN.
+        ValueError: shapes that do not fit, labels out of range, an empty batch, a scale that is no number. Labels
+            on a GPU are not checked: one that is out of range makes the loss NaN.
     """
-    logits = logits if is_array(logits) else np.asarray(logits)
-    labels = labels if on_gpu(labels) and on_gpu(logits) else np.asarray(to_host(labels))
+    logits = check_array_like("logits", logits, "an array (B, K)")
+    labels = check_array_like("labels", labels, "integers (B,) or soft targets (B, K)")
+    labels = labels if on_gpu(logits) else to_host(labels)
+    factor = scale if on_gpu(scale) else check_number("scale", scale)
     labels = labels.astype(np.float32) if labels.dtype.name in HALF_DTYPES else labels
-    if not np.issubdtype(logits.dtype, np.floating) and not on_gpu(logits):
-        raise ValueError(f"logits: got dtype {logits.dtype}, expected floating point")
+    if not on_gpu(logits) and logits.dtype not in (np.float32, np.float64):
+        raise ValueError(f"logits: got dtype {logits.dtype}, expected float32 or float64")
     if logits.ndim != 2 or logits.size == 0:
         raise ValueError(f"logits: got shape {logits.shape}, expected (B, K) with at least one row and one class")
     if labels.ndim == 0 or len(labels) != len(logits):
@@ -74,4 +72,4 @@ def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0, sc
     dtype = logits.dtype if logits.dtype == np.float64 or not on_gpu(logits) else np.float32
     targets = target_distribution(labels, logits.shape[1], label_smoothing, dtype)
     loss, cache = dispatch.cross_entropy_forward(logits, to_device_of(targets, logits))
-    return loss if on_gpu(loss) else float(loss), dispatch.cross_entropy_backward(np.full_like(loss, scale), cache)
+    return loss if on_gpu(loss) else float(loss), dispatch.cross_entropy_backward(np.full_like(loss, factor), cache)

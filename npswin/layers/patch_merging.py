@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.layers.layer import Layer, check_input, require_not_overridden
+from npswin.checks import check_flag, check_size
+from npswin.layers.layer import Layer, check_input, keep, kept_for, require_not_overridden
 from npswin.layers.layer_norm import LayerNorm
 from npswin.layers.linear import Linear
 from npswin.types import Array
@@ -31,8 +32,8 @@ class PatchMerging(Layer):
         self, dim: int, rng: np.random.Generator, norm: bool = True, bias: bool = False, dtype: Any = "float32"
     ) -> None:
         super().__init__()
-        self.dim = dim
-        if norm:
+        self.dim = dim = check_size("dim", dim)
+        if check_flag("norm", norm):
             self.add_child("norm", LayerNorm(4 * dim, dtype))
         self.add_child("reduction", Linear(4 * dim, 2 * dim, rng, bias=bias, dtype=dtype))
 
@@ -43,12 +44,13 @@ class PatchMerging(Layer):
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, H, W, C) -> y (B, ⌈H/2⌉, ⌈W/2⌉, 2C), cache."""
-        check_input(self, x, self.dim, rank=4)
+        check_input(self, x, self.dim, rank=4, rng=rng)
         require_not_overridden(self)
-        return dispatch.patch_merging_forward(x, *self.select(self.names))
+        y, cache = dispatch.patch_merging_forward(x, *self.select(self.names))
+        return y, keep(self, (y,), cache)
 
     def backward(self, dy: Array, cache: Any) -> Array:
         """dy (B, ⌈H/2⌉, ⌈W/2⌉, 2C) -> dx (B, H, W, C)."""
-        dx, *gradients = dispatch.patch_merging_backward(dy, cache)
+        dx, *gradients = dispatch.patch_merging_backward(dy, kept_for(self, dy, cache))
         self.accumulate(self.names, gradients)
         return dx

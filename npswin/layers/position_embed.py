@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.layers.layer import Layer, check_input, check_rate, draw_mask, truncated_normal
+from npswin.checks import check_generator, check_number, check_size, shown
+from npswin.layers.layer import Layer, check_input, draw_mask, keep, kept_for, truncated_normal
 from npswin.types import Array
 
 
@@ -28,8 +29,13 @@ class PositionEmbed(Layer):
         self, dim: int, grid: tuple[int, int] | None, rng: np.random.Generator, drop: float, dtype: Any = "float32"
     ) -> None:
         super().__init__()
-        check_rate("drop", drop)
-        self.dim, self.grid, self.drop = dim, grid, drop
+        self.dim, self.drop = check_size("dim", dim), check_number("drop", drop, at_least=0, below=1)
+        check_generator("rng", rng)
+        if grid is not None:
+            if not isinstance(grid, list | tuple) or len(grid) != 2:
+                raise ValueError(f"grid: got {shown(grid)}, expected rows and columns, or None")
+            grid = check_size("grid", grid[0]), check_size("grid", grid[1])
+        self.grid = grid
         if grid is not None:
             self.add_parameter("absolute_pos_embed", truncated_normal(rng, (1, grid[0] * grid[1], dim)), dtype)
 
@@ -45,16 +51,16 @@ class PositionEmbed(Layer):
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, H, W, C) -> y (B, H, W, C), cache."""
-        check_input(self, x, self.dim, rank=4)
+        check_input(self, x, self.dim, rank=4, rng=rng)
         embed_cache = None
         if self.grid is not None:
             x, embed_cache = dispatch.position_embed_forward(x, *self.select(self.names), self.grid)
         y, drop_cache = dispatch.dropout_forward(x, draw_mask(rng, x.shape, self.drop, x))
-        return y, (embed_cache, drop_cache)
+        return y, keep(self, (y,), (embed_cache, drop_cache))
 
     def backward(self, dy: Array, cache: Any) -> Array:
         """dy (B, H, W, C) -> dx (B, H, W, C)."""
-        embed_cache, drop_cache = cache
+        embed_cache, drop_cache = kept_for(self, dy, cache)
         dx = dispatch.dropout_backward(dy, drop_cache)
         if embed_cache is not None:
             dx, *gradients = dispatch.position_embed_backward(dx, embed_cache)

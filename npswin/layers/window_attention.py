@@ -5,15 +5,37 @@ from typing import Any, ClassVar
 import numpy as np
 
 from npswin.backends import dispatch
+from npswin.checks import check_choice, check_flag, check_generator, check_integer, check_number, check_size
 from npswin.deprecation import warn_renamed
 from npswin.devices import to_device_of
-from npswin.layers.layer import Layer, check_input, check_rate, draw_mask, require_not_overridden, truncated_normal
+from npswin.layers.layer import (
+    Layer,
+    check_input,
+    draw_mask,
+    keep,
+    kept_for,
+    require_not_overridden,
+    truncated_normal,
+)
 from npswin.layers.linear import Linear
 from npswin.ops.window_attention import AttentionSpec
 from npswin.ops.windows import count_windows, padded_size, shift_mask
 from npswin.types import Array
 
 POSITION_BIASES = ("per_head", "shared", "full", "none")
+
+
+def width_of_head(dim: int, num_heads: int, head_dim: int | None, name: str = "num_heads") -> int:
+    """The channels of a head, d.
+
+    Raises:
+        ValueError: no `head_dim`, and heads that do not divide the width; the message has this name for the heads.
+    """
+    if head_dim is not None:
+        return check_size("head_dim", head_dim)
+    if dim % num_heads:
+        raise ValueError(f"{name}: got {num_heads}, expected a divisor of the width {dim} (or give head_dim)")
+    return dim // num_heads
 
 
 class WindowAttention(Layer):
@@ -58,23 +80,18 @@ class WindowAttention(Layer):
         dtype: Any = "float32",
     ) -> None:
         super().__init__()
-        if window_size < 1:
-            raise ValueError(f"window_size: got {window_size}, expected at least 1")
-        if not 0 <= shift_size < window_size:
-            raise ValueError(
-                f"shift_size: got {shift_size}, expected 0 to {window_size - 1} with window_size={window_size}"
-            )
-        if num_heads < 1 or (head_dim is not None and head_dim < 1):
-            raise ValueError(f"num_heads, head_dim: got {num_heads} and {head_dim}, expected at least 1 each")
-        if head_dim is None and dim % num_heads:
-            raise ValueError(f"num_heads: got {num_heads}, expected a divisor of the width {dim} (or give head_dim)")
-        if position_bias not in POSITION_BIASES:
-            raise ValueError(f"position_bias: got {position_bias!r}, expected one of {POSITION_BIASES}")
-        check_rate("attn_drop", attn_drop)
-        check_rate("proj_drop", proj_drop)
-        inner_dim = num_heads * (dim // num_heads if head_dim is None else head_dim)
-        self.dim, self.num_heads, self.window_size, self.shift_size = dim, num_heads, window_size, shift_size
-        self.mask_value, self.attn_drop, self.proj_drop = mask_value, attn_drop, proj_drop
+        self.dim = dim = check_size("dim", dim)
+        self.num_heads = num_heads = check_size("num_heads", num_heads)
+        self.window_size = window_size = check_size("window_size", window_size)
+        self.shift_size = check_integer("shift_size", shift_size, 0, window_size - 1)
+        self.mask_value = check_number("mask_value", mask_value, below=0, finite=False)
+        self.attn_drop = check_number("attn_drop", attn_drop, at_least=0, below=1)
+        self.proj_drop = check_number("proj_drop", proj_drop, at_least=0, below=1)
+        check_generator("rng", rng)
+        check_choice("position_bias", position_bias, POSITION_BIASES)
+        check_flag("qkv_bias", qkv_bias)
+        head_dim = width_of_head(dim, num_heads, head_dim)
+        inner_dim = num_heads * head_dim
 
         table_name = "position_bias_table" if position_bias == "full" else "relative_position_bias_table"
         self.names = ("qkv.weight", "qkv.bias", "proj.weight", "proj.bias", table_name)
@@ -104,6 +121,7 @@ class WindowAttention(Layer):
 
     def draw_masks(self, x: Array, rng: np.random.Generator | None) -> dict[str, Array | None]:
         """The dropout masks for an input of x's shape, as keyword arguments of the op."""
+        check_input(self, x, self.dim, rank=4, rng=rng)
         batch, height, width, _ = x.shape
         tokens, windows = self.window_size**2, batch * count_windows(height, width, self.window_size)
         return {
@@ -118,14 +136,14 @@ class WindowAttention(Layer):
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """x (B, H, W, C) -> y (B, H, W, C), cache."""
-        check_input(self, x, self.dim, rank=4)
+        masks = self.draw_masks(x, rng)  # checks the arguments
         require_not_overridden(self)
-        masks = self.draw_masks(x, rng)
-        return dispatch.window_attention_forward(x, *self.select(self.names), spec=self.spec, **masks)
+        y, cache = dispatch.window_attention_forward(x, *self.select(self.names), spec=self.spec, **masks)
+        return y, keep(self, (y,), cache)
 
     def backward(self, dy: Array, cache: Any) -> Array:
         """dy (B, H, W, C) -> dx (B, H, W, C)."""
-        dx, *gradients = dispatch.window_attention_backward(dy, cache)
+        dx, *gradients = dispatch.window_attention_backward(dy, kept_for(self, dy, cache))
         self.accumulate(self.names, gradients)
         return dx
 

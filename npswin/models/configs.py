@@ -4,6 +4,7 @@ import difflib
 import fnmatch
 from typing import TYPE_CHECKING, Any
 
+from npswin.checks import check_text, shown
 from npswin.deprecation import renamed_attributes
 from npswin.models.swin import SwinTransformer
 
@@ -91,6 +92,7 @@ def list_models(pattern: str = "*") -> list[str]:
     Returns:
         The names that match, in alphabetical order; an empty list if none does.
     """
+    check_text("pattern", pattern)
     return sorted(name for name in CONFIGS if fnmatch.fnmatchcase(name, pattern))
 
 
@@ -107,8 +109,8 @@ def create_model(name: str, **overrides: Any) -> SwinTransformer:
     Raises:
         ValueError: no configuration has this name; or an argument that does not fit.
     """
-    if name not in CONFIGS:
-        close = difflib.get_close_matches(str(name), CONFIGS)
+    if not isinstance(name, str) or name not in CONFIGS:
+        close = difflib.get_close_matches(name[:80], CONFIGS) if isinstance(name, str) else []
         hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-        raise ValueError(f"name: got {name!r}, expected one of {', '.join(CONFIGS)}{hint}")
+        raise ValueError(f"name: got {shown(name)}, expected one of {', '.join(CONFIGS)}{hint}")
     return SwinTransformer(**{**CONFIGS[name], **overrides})

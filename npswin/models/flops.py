@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import numpy as np
-
+from npswin.checks import check_flag, check_integer, check_text, shown
+from npswin.devices import is_array
 from npswin.layers import Layer, Linear, MeanPool, PatchEmbed, PatchMerging, SwinTransformerBlock
 from npswin.ops.windows import padded_size
 
@@ -53,9 +53,10 @@ class Flops:
         Raises:
             ValueError: nothing of this name has a matrix product.
         """
+        check_text("name", name)
         found = [count for part, count in self.parts.items() if f"{part}.".startswith(f"{name}.")]
         if not found:
-            raise ValueError(f"name: got {name!r}, expected one of `parts`, or what some of them begin with")
+            raise ValueError(f"name: got {shown(name)}, expected one of `parts`, or what some of them begin with")
         return sum(found)
 
 
@@ -74,8 +75,7 @@ def count_flops(layers: Iterable[tuple[str, Layer]], image_size: Any, training: 
     Raises:
         ValueError: an argument that does not fit, named.
     """
-    if not isinstance(training, bool):
-        raise ValueError(f"training: got {training!r}, expected True or False")
+    check_flag("training", training)
     size = _checked_size(image_size)
     operations = 6 if training else 2  # for each multiply-add of the forward pass
     parts = {}
@@ -122,9 +122,11 @@ def _multiply_adds(layer: Layer, height: int, width: int) -> tuple[dict[str, int
 
 
 def _checked_size(size: Any) -> tuple[int, int]:
-    listed = isinstance(size, tuple | list) or getattr(size, "ndim", 0) == 1
-    sides = tuple(size) if listed else (size, size)
-    integers = all(isinstance(side, int | np.integer) and not isinstance(side, bool) and side > 0 for side in sides)
-    if len(sides) != 2 or not integers:
-        raise ValueError(f"image_size: got {size!r}, expected a side or (height, width), integers of at least 1")
-    return int(sides[0]), int(sides[1])
+    is_pair = isinstance(size, tuple | list) or (is_array(size) and size.ndim == 1)
+    sides = tuple(size) if is_pair else (size, size)
+    try:
+        height, width = (check_integer("image_size", side, 1) for side in sides)
+    except ValueError as error:
+        expected = "a side or (height, width), integers of at least 1"
+        raise ValueError(f"image_size: got {shown(size)}, expected {expected}") from error
+    return height, width

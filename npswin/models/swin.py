@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from npswin.checks import check_generator, check_path, shown
 from npswin.deprecation import RenamedKeys, renamed_function
 from npswin.devices import to_host
 from npswin.layers import (
@@ -20,7 +21,8 @@ from npswin.layers import (
     PositionEmbed,
     SwinTransformerBlock,
 )
-from npswin.models.checks import check_cache_complete, check_derivative, check_images, checked_arguments
+from npswin.layers.layer import check_derivative, keep, kept
+from npswin.models.checks import check_cache_complete, check_images, checked_arguments
 from npswin.models.flops import Flops, count_flops
 from npswin.types import Array
 from npswin.weights import save_tensors
@@ -172,11 +174,13 @@ class SwinTransformer(Layer):
         Args:
             images: (B, c, H, W).
 
-        Yields:
-            Maps (B, H, W, C) up to the pool, then (B, C), then logits (B, K).
+        Returns:
+            An iterator: maps (B, H, W, C) up to the pool, then (B, C), then logits (B, K).
         """
         check_images(images, self.in_chans, self._first_param)
-        x = images
+        return self._activations(images)
+
+    def _activations(self, x: Array) -> Iterator[tuple[str, Array]]:
         for name, layer in self.trunk + self.tail:
             x = layer(x)
             yield name, x
@@ -214,17 +218,26 @@ class SwinTransformer(Layer):
             rng: draws what is dropped; the model's own generator where it is None.
 
         Returns:
-            A map (B, C·2ⁱ, Hᵢ, Wᵢ) for each stage i, and the cache for `feature_maps_backward`.
+            A map (B, C·2ⁱ, Hᵢ, Wᵢ) for each stage i, and the cache for `feature_maps_backward`. Images and maps may be
+            changed before that.
         """
+        stage_outputs, caches = self._trunk_forward(images, rng)
+        # Copies, since the next stage's cache may hold the map.
+        maps = [x.transpose(0, 3, 1, 2).copy() for x in stage_outputs]
+        return maps, keep(self, maps, caches, "feature_maps_forward")
+
+    def _trunk_forward(self, images: Array, rng: np.random.Generator | None) -> tuple[list[Array], list[Any]]:
+        """The output (B, Hᵢ, Wᵢ, C·2ⁱ) of each stage i, and each layer's cache."""
         check_images(images, self.in_chans, self._first_param)
-        rng = self.rng if rng is None else rng
-        maps, caches, x = [], [], images
+        rng = self.rng if rng is None else check_generator("rng", rng)
+        # A copy, since the first layer's cache may hold its input, and the images' memory is the caller's.
+        outputs, caches, x = [], [], images.copy()
         for place, (_, layer) in enumerate(self.trunk):
             x, cache = layer.forward(x, rng)
             caches.append(cache)
             if place in self.stage_ends:
-                maps.append(x.transpose(0, 3, 1, 2))
-        return maps, (maps.copy(), caches)
+                outputs.append(x)
+        return outputs, caches
 
     def feature_maps_backward(self, dmaps: Sequence[Array | None], cache: Any) -> Array:
         """The derivative by the images; adds to `grads`.
@@ -239,23 +252,29 @@ class SwinTransformer(Layer):
         Returns:
             dimages (B, c, H, W).
         """
-        maps, caches = cache
-        check_cache_complete(caches, self.trunk)
-        if len(dmaps) != len(maps):
-            raise ValueError(f"dmaps: got {len(dmaps)} derivatives, expected {len(maps)}, one for each stage")
-        for stage, (dmap, stage_map) in enumerate(zip(dmaps, maps, strict=True)):
+        cache = kept(self, cache, "feature_maps_forward")
+        check_cache_complete(cache.content, self.trunk)
+        if not isinstance(dmaps, list | tuple):
+            raise ValueError(f"dmaps: got {shown(dmaps)}, expected a list with a derivative or None for each stage")
+        if len(dmaps) != len(cache.outputs):
+            raise ValueError(f"dmaps: got {len(dmaps)} derivatives, expected {len(cache.outputs)}, one for each stage")
+        for stage, (dmap, output) in enumerate(zip(dmaps, cache.outputs, strict=True)):
             if dmap is not None:
-                check_derivative(f"dmaps[{stage}]", dmap, stage_map)
+                check_derivative(f"dmaps[{stage}]", dmap, output)
         if all(dmap is None for dmap in dmaps):
             raise ValueError("dmaps: got None for every stage, expected at least one derivative")
-        outputs = dict(zip(self.stage_ends, dmaps, strict=True))
+        return self._trunk_backward(
+            [None if dmap is None else dmap.transpose(0, 2, 3, 1) for dmap in dmaps], cache.content
+        )
+
+    def _trunk_backward(self, douts: Sequence[Array | None], caches: list[Any]) -> Array:
+        """The derivative by the images, from those by the outputs of `_trunk_forward`, whose caches are used up."""
+        outputs = dict(zip(self.stage_ends, douts, strict=True))
         dx: Any = None
-        maps.clear()
         for place in range(len(self.trunk) - 1, -1, -1):
-            layer_cache, dmap = caches.pop(), outputs.get(place)
-            if dmap is not None:
-                dmap = dmap.transpose(0, 2, 3, 1)
-                dx = dmap if dx is None else dx + dmap
+            layer_cache, dout = caches.pop(), outputs.get(place)
+            if dout is not None:
+                dx = dout if dx is None else dx + dout
             if dx is not None:
                 dx = self.trunk[place][1].backward(dx, layer_cache)
         return dx
@@ -268,15 +287,14 @@ class SwinTransformer(Layer):
             rng: draws what is dropped; the model's own generator where it is None.
 
         Returns:
-            logits (B, K) and the cache for `backward`.
+            logits (B, K) and the cache for `backward`. Images and logits may be changed before that.
         """
-        maps, trunk_cache = self.feature_maps_forward(images, rng)
-        x = maps[-1].transpose(0, 2, 3, 1)
-        tail_cache = []
+        stage_outputs, caches = self._trunk_forward(images, rng)
+        x = stage_outputs[-1]
         for _, layer in self.tail:
             x, cache = layer.forward(x)
-            tail_cache.append(cache)
-        return x, (x, trunk_cache, tail_cache)
+            caches.append(cache)
+        return x, keep(self, (x,), caches)
 
     def backward(self, dlogits: Array, cache: Any) -> Array:
         """The derivative by the images; adds to `grads`.
@@ -288,14 +306,14 @@ class SwinTransformer(Layer):
         Returns:
             dimages (B, c, H, W).
         """
-        logits, trunk_cache, tail_cache = cache
-        check_cache_complete(tail_cache, self.tail)
-        check_derivative("dlogits", dlogits, logits)
+        cache = kept(self, cache)
+        check_cache_complete(cache.content, self.trunk + self.tail)
+        check_derivative("dlogits", dlogits, cache.outputs[0])
         dx = dlogits
         for _, layer in reversed(self.tail):
-            dx = layer.backward(dx, tail_cache.pop())
+            dx = layer.backward(dx, cache.content.pop())
         earlier = [None] * (len(self.stage_ends) - 1)
-        return self.feature_maps_backward([*earlier, dx.transpose(0, 3, 1, 2)], trunk_cache)
+        return self._trunk_backward([*earlier, dx], cache.content)
 
     forward_features = renamed_function("forward_features", feature_maps)
     features = renamed_function("features", feature_maps_forward)
@@ -349,7 +367,13 @@ class SwinTransformer(Layer):
         return count_flops(self.trunk + self.tail, size, training)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the parameters to a safetensors file, with `config` in its metadata."""
+        """Write the parameters to a safetensors file, with `config` in its metadata.
+
+        Raises:
+            ValueError: this is no path.
+            OSError: the file could not be written.
+        """
+        path = check_path("path", path)
         params = {name: to_host(param) for name, param in self.params.items()}
         save_tensors(path, params, {"config": json.dumps(self.config)})
 

@@ -3,6 +3,8 @@
 import numpy as np
 
 from npswin.backends import dispatch
+from npswin.checks import check_dtype, check_flag
+from npswin.layers.layer import DTYPES
 from npswin.layers.loss import cross_entropy
 from npswin.models.swin import SwinTransformer
 
@@ -21,6 +23,8 @@ def warmup(dtype: str = "float32", training: bool = True) -> None:
     Raises:
         ValueError: another dtype.
     """
+    dtype = check_dtype("dtype", dtype, DTYPES).name
+    check_flag("training", training)
     depths, num_heads = (2, 1), (1, 2)
     model = SwinTransformer(8, 2, 3, 2, 4, depths, num_heads, window_size=2, ape=True, dtype=dtype)
     images = np.zeros((2, 3, 8, 8), dtype)

@@ -1,9 +1,13 @@
 """The recipe: every setting of a training run."""
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any
+
+from npswin.checks import check_choice, check_flag, check_integer, check_number
+from npswin.data.augment import LARGEST_PADDING
+from npswin.data.mixing import LARGEST_ALPHA
+from npswin.data.rand_augment import MOST_OPS
 
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("full", "tf32", "bfloat16", "float16")
@@ -63,24 +67,13 @@ class TrainConfig:
     checkpoint_every: int | None = None
 
     def __post_init__(self) -> None:
-        for name, minimum in _INTEGERS.items():
-            value = getattr(self, name)
-            if name == "checkpoint_every" and value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-                raise ValueError(f"{name}: got {value!r}, expected an integer of at least {minimum}")
-        for name, (expected, is_valid) in _NUMBERS.items():
-            value = getattr(self, name)
-            if name in ("clip_norm", "ema_decay") and value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not is_valid(value):
-                raise ValueError(f"{name}: got {value!r}, expected {expected}")
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"optimizer: got {self.optimizer!r}, expected one of {', '.join(map(repr, OPTIMIZERS))}")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision: got {self.precision!r}, expected one of {', '.join(map(repr, PRECISIONS))}")
-        if not isinstance(self.flip, bool):
-            raise ValueError(f"flip: got {self.flip!r}, expected True or False")
+        for name, bounds in _INTEGERS.items():
+            self._check(name, check_integer, *bounds)
+        for name, named_bounds in _NUMBERS.items():
+            self._check(name, check_number, **named_bounds)
+        self._check("flip", check_flag)
+        self._check("optimizer", check_choice, OPTIMIZERS)
+        self._check("precision", check_choice, PRECISIONS)
         if self.micro_batches > self.batch_size:
             raise ValueError(
                 f"micro_batches: got {self.micro_batches}, expected at most the batch_size {self.batch_size}"
@@ -94,39 +87,34 @@ class TrainConfig:
         """The recipe as a dictionary that JSON can hold."""
         return dataclasses.asdict(self)
 
-
-def _at_least_zero(value: float) -> bool:
-    return 0 <= value < math.inf
-
-
-def _positive(value: float) -> bool:
-    return 0 < value < math.inf
+    def _check(self, name: str, check: Any, *bounds: Any, **named_bounds: Any) -> None:
+        """Replace a value by the one that a check of `npswin.checks` returns; None stays where it is the default."""
+        value = getattr(self, name)
+        if value is not None or name not in _OPTIONAL:
+            object.__setattr__(self, name, check(name, value, *bounds, **named_bounds))
 
 
-def _from_zero_below_one(value: float) -> bool:
-    return 0 <= value < 1
-
-
-# Field -> smallest value.
-_INTEGERS = {
-    "epochs": 1,
-    "batch_size": 1,
-    "micro_batches": 1,
-    "crop_padding": 0,
-    "rand_augment": 0,
-    "seed": 0,
-    "checkpoint_every": 1,
+_OPTIONAL = ("clip_norm", "ema_decay", "checkpoint_every")
+# Field -> smallest value, and largest.
+_INTEGERS: dict[str, tuple[int, ...]] = {
+    "epochs": (1,),
+    "batch_size": (1,),
+    "micro_batches": (1,),
+    "crop_padding": (0, LARGEST_PADDING),
+    "rand_augment": (0, MOST_OPS),
+    "seed": (0,),
+    "checkpoint_every": (1,),
 }
-# Field -> the range for the message, and its check.
-_NUMBERS = {
-    "lr": ("a positive number", _positive),
-    "weight_decay": ("a number of at least 0", _at_least_zero),
-    "warmup_epochs": ("a number of at least 0", _at_least_zero),
-    "min_lr": ("a number of at least 0", _at_least_zero),
-    "label_smoothing": ("a number in [0, 1)", _from_zero_below_one),
-    "clip_norm": ("a positive number or None", _positive),
-    "ema_decay": ("a number in [0, 1) or None", _from_zero_below_one),
-    "mixup": ("a number of at least 0", _at_least_zero),
-    "cutmix": ("a number of at least 0", _at_least_zero),
-    "erasing": ("a number in [0, 1]", lambda value: 0 <= value <= 1),
+# Field -> its range.
+_NUMBERS: dict[str, dict[str, float]] = {
+    "lr": {"above": 0},
+    "weight_decay": {"at_least": 0},
+    "warmup_epochs": {"at_least": 0},
+    "min_lr": {"at_least": 0},
+    "label_smoothing": {"at_least": 0, "below": 1},
+    "clip_norm": {"above": 0},
+    "ema_decay": {"at_least": 0, "below": 1},
+    "mixup": {"at_least": 0, "at_most": LARGEST_ALPHA},
+    "cutmix": {"at_least": 0, "at_most": LARGEST_ALPHA},
+    "erasing": {"at_least": 0, "at_most": 1},
 }

@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from npswin.backends import dispatch
+from npswin.checks import check_array, check_instance, check_integer, check_number, describe
 from npswin.deprecation import renamed_function
-from npswin.devices import to_device_of
-from npswin.training.trainable import Trainable, require_same_arrays
+from npswin.devices import on_gpu, to_device_of
+from npswin.training.trainable import Trainable, check_model, require_same_arrays
 from npswin.types import Array
 
 
@@ -26,13 +27,12 @@ class Ema:
         average: parameter name -> array of the parameter's shape.
 
     Raises:
-        ValueError: a decay out of its range.
+        ValueError: a decay out of its range, or no model.
     """
 
     def __init__(self, model: Trainable, decay: float) -> None:
-        if not 0 <= decay < 1:
-            raise ValueError(f"decay: got {decay}, expected a number in [0, 1)")
-        self.decay = decay
+        check_model(model, "params")
+        self.decay = check_number("decay", decay, at_least=0, below=1)
         self._model, self._params = model, model.params
         self.average: dict[str, Array] = {name: param.copy() for name, param in self._params.items()}
 
@@ -46,15 +46,26 @@ class Ema:
 
     def decay_at(self, step: int) -> float:
         """δ_t of update t, from 1."""
+        step = check_integer("step", step, 1)
         return min(self.decay, (1 + step) / (10 + step))
 
     def update_with_decay(self, decay: Any) -> None:
         """Add the weights to the average with this δ_t, a number or a 0-dimensional array on the GPU."""
+        decay = decay if on_gpu(decay) else check_number("decay", decay, at_least=0, at_most=1)
         require_same_arrays(self._model.params, self._params, "the average")
         dispatch.ema_update_all(list(self.average.values()), list(self._params.values()), decay)
 
     def load(self, average: Mapping[str, Array]) -> None:
-        """Set the average to a copy of a saved one, parameter name -> array."""
+        """Set the average to a copy of a saved one, parameter name -> array.
+
+        Raises:
+            ValueError: a missing or misshapen array. Nothing is changed then.
+        """
+        check_instance("average", average, Mapping, "arrays by name")
+        for name, array in self.average.items():
+            found = check_array(f"average[{name!r}]", average.get(name), f"shape {array.shape}")
+            if found.shape != array.shape or found.dtype != array.dtype:
+                raise ValueError(f"average[{name!r}]: got {describe(found)}, expected {describe(array)}")
         for name, array in self.average.items():
             array[...] = to_device_of(average[name], array)
 

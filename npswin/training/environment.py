@@ -4,6 +4,8 @@ import importlib
 from typing import Any
 
 from npswin.backends import set_thread_count
+from npswin.backends.dispatcher import MOST_THREADS
+from npswin.checks import check_integer
 
 
 def import_optional(module: str) -> Any:
@@ -29,13 +31,12 @@ def set_threads(count: int) -> None:
     """Limit the threads of the kernels and of the BLAS library under NumPy, from now on and for the whole process.
 
     Args:
-        count: number of threads, at least 1.
+        count: number of threads, 1 to 4096.
 
     Raises:
-        ValueError: `count` is below 1.
+        ValueError: `count` is out of its range.
         ImportError: threadpoolctl is not installed.
     """
-    if count < 1:
-        raise ValueError(f"threads: got {count}, expected at least 1")
+    count = check_integer("count", count, 1, MOST_THREADS)
     import_optional("threadpoolctl").threadpool_limits(count, user_api="blas")
     set_thread_count(count)

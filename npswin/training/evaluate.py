@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.backends import capture
+from npswin.checks import check_callable, check_instance, check_numbers, check_size
 from npswin.data import ImageDataset, normalize
 from npswin.devices import on_gpu
 from npswin.layers.loss import cross_entropy
 from npswin.training.gradients import require_finite_forward
-from npswin.training.inputs import as_input, load_batches
+from npswin.training.inputs import as_input, check_precision, load_batches
 from npswin.training.terminal import print_stderr
-from npswin.training.trainable import Trainable
+from npswin.training.trainable import Trainable, check_model
 from npswin.types import Array
 
 
@@ -52,14 +53,18 @@ def evaluate(
         precision: see `npswin.TrainConfig`.
 
     Raises:
-        ValueError: `batch_size` is below 1.
+        ValueError: an argument that does not fit, named; or the precision needs a GPU.
         NonFiniteError: a forward pass gave NaN or infinity.
     """
+    check_model(model, "params", "dtype", "__call__")
+    check_instance("dataset", dataset, ImageDataset, "an ImageDataset")
+    mean, std = check_numbers("mean", mean, 3), check_numbers("std", std, 3, above=0)
+    check_precision(model, precision)
+    if each_batch is not None:
+        check_callable("each_batch", each_batch)
     like = next(iter(model.params.values()))
     default = 500 if on_gpu(like) else 100
-    size = default if batch_size is None else batch_size
-    if size < 1:
-        raise ValueError(f"batch_size: got {batch_size}, expected at least 1")
+    size = default if batch_size is None else check_size("batch_size", batch_size)
     index_batches = np.split(np.arange(len(dataset)), range(size, len(dataset), size))
     captured_model, captured_shape = None, ()
     total_loss, correct = 0.0, 0

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import dispatch
+from npswin.checks import check_array_like, check_integer, check_number, describe
 from npswin.devices import cupy, on_gpu
 from npswin.layers.loss import cross_entropy
-from npswin.training.trainable import Trainable
+from npswin.models.checks import check_image_shape
+from npswin.training.trainable import Trainable, check_model
 from npswin.types import Array
 
 
@@ -44,15 +46,27 @@ def compute_gradients(
         label_smoothing: see `npswin.cross_entropy`.
         micro_batches: their number; B where it is larger.
         seed: of the dropout masks.
-        loss_scale: by which the loss is multiplied before it is differentiated, so that gradients in 16 bits do not
-            underflow (Micikevicius et al. 2018, "Mixed Precision Training", section 3.2).
+        loss_scale: positive, by which the loss is multiplied before it is differentiated, so that gradients in 16 bits
+            do not underflow (Micikevicius et al. 2018, "Mixed Precision Training", section 3.2).
 
     Returns:
         The loss, a mean over the B images, not scaled; on a GPU a 0-dimensional array.
 
     Raises:
+        ValueError: an argument that does not fit, named. Where the number of targets is not that of the images, or
+            another number is out of its range, the gradients are those before.
         NonFiniteError: NaN or infinity in the images, the forward pass or the loss.
     """
+    check_model(model, "zero_grad", "forward", "in_chans")
+    check_image_shape(images, model.in_chans, "images")
+    if images.dtype.kind != "f" and not on_gpu(images):
+        raise ValueError(f"images: got dtype {images.dtype}, expected floats")
+    targets = check_array_like("targets", targets, "labels (B,) or soft targets (B, K)")
+    if targets.ndim == 0 or len(targets) != len(images):
+        raise ValueError(f"targets: got {describe(targets)}, expected {len(images)}, one for each of the images")
+    check_number("label_smoothing", label_smoothing, at_least=0, below=1)
+    micro_batches, seed = check_integer("micro_batches", micro_batches, 1), check_integer("seed", seed, 0)
+    loss_scale = loss_scale if on_gpu(loss_scale) else check_number("loss_scale", loss_scale, above=0)
     if not on_gpu(images):
         require_finite("the input batch's", [("images", images)])
     model.zero_grad()

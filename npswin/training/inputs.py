@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from npswin.checks import check_choice, check_instance
 from npswin.data import (
     ImageDataset,
     cutmix,
@@ -20,15 +21,17 @@ from npswin.data import (
     random_flip,
 )
 from npswin.devices import HALF_DTYPES, generator_on_device_of, half_dtype, on_gpu, to_device_of
-from npswin.training.config import TrainConfig
+from npswin.training.config import PRECISIONS, TrainConfig
 from npswin.training.gpu.transfers import prefetch_batches
-from npswin.training.trainable import Trainable
+from npswin.training.trainable import Trainable, check_model
 from npswin.types import Array
 
 
 def check_data(model: Trainable, train_data: ImageDataset, test_data: ImageDataset) -> None:
     """Raise a ValueError unless channels and classes of both data sets are those of the model."""
+    check_model(model, "params", "grads", "dtype", "in_chans", "num_classes", "config", "forward", "backward")
     for argument, dataset in (("train_data", train_data), ("test_data", test_data)):
+        check_instance(argument, dataset, ImageDataset, "an ImageDataset")
         channels = dataset.images.shape[1]
         if channels != model.in_chans:
             raise ValueError(f"{argument}: has {channels} channels, the model takes {model.in_chans} (its in_chans)")
@@ -37,6 +40,14 @@ def check_data(model: Trainable, train_data: ImageDataset, test_data: ImageDatas
             raise ValueError(f"{argument}: has {classes} classes, the model has {model.num_classes} (its num_classes)")
     if train_data.class_names != test_data.class_names:
         raise ValueError(f"test_data: its class names are not those of train_data, {', '.join(train_data.class_names)}")
+
+
+def check_precision(model: Trainable, precision: str) -> None:
+    """Raise a ValueError unless a model can compute in this precision."""
+    check_choice("precision", precision, PRECISIONS)
+    is_on_gpu = on_gpu(next(iter(model.params.values())))
+    if precision != "full" and not (is_on_gpu and model.dtype == np.float32):
+        raise ValueError(f"precision: got {precision!r}, which takes a model in float32 on a GPU: model.to('cuda')")
 
 
 def describe_data(dataset: ImageDataset) -> dict[str, Any]:

@@ -7,9 +7,20 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import dispatch
+from npswin.checks import (
+    LARGEST_COUNT,
+    check_array,
+    check_instance,
+    check_integer,
+    check_number,
+    check_numbers,
+    check_text,
+    describe,
+)
 from npswin.deprecation import renamed_function
 from npswin.devices import on_gpu, to_device_of
-from npswin.training.trainable import Trainable, require_same_arrays
+from npswin.files import listed
+from npswin.training.trainable import Trainable, check_model, require_same_arrays
 from npswin.types import Array
 
 
@@ -23,6 +34,8 @@ def decays(name: str, param: Array) -> bool:
         name: the parameter's official name.
         param: its array.
     """
+    check_text("name", name)
+    check_array("param", param)
     return param.ndim > 1 and not name.endswith(("position_bias_table", "absolute_pos_embed"))
 
 
@@ -33,7 +46,7 @@ def clip_gradients(model: Trainable, max_norm: float) -> float:
 
     Args:
         model: its `grads` are scaled in place.
-        max_norm: positive.
+        max_norm: positive; with infinity nothing is scaled.
 
     Returns:
         ‖g‖ before clipping. Where it is not finite, the gradients are not changed.
@@ -41,8 +54,8 @@ def clip_gradients(model: Trainable, max_norm: float) -> float:
     Raises:
         ValueError: `max_norm` is not positive.
     """
-    if not max_norm > 0:
-        raise ValueError(f"max_norm: got {max_norm}, expected a positive number")
+    check_model(model, "grads")
+    max_norm = check_number("max_norm", max_norm, above=0, finite=False)
     grads = model.grads
     norm = float(dispatch.global_norm(grads.values()))
     factor = gradient_scale(norm, max_norm)
@@ -79,12 +92,12 @@ class _Optimizer:
     _state_kinds: tuple[str, ...]
 
     def __init__(self, model: Trainable, lr: float, weight_decay: float) -> None:
-        _check_at_least_zero("lr", lr)
-        _check_at_least_zero("weight_decay", weight_decay)
-        self.lr = lr
-        self.weight_decay = weight_decay
+        check_model(model, "params", "grads")
+        self.lr = check_number("lr", lr, at_least=0)
+        self.weight_decay = check_number("weight_decay", weight_decay, at_least=0)
         self.steps = 0
         self._params = model.params
+        self._decays = [decays(name, param) for name, param in self._params.items()]
         self._model = model
         self._state = {
             kind: {name: np.zeros_like(param) for name, param in self._params.items()} for kind in self._state_kinds
@@ -95,9 +108,12 @@ class _Optimizer:
 
         Args:
             grad_scale: factor on the gradients, see `gradient_scale`. Where it is not finite, nothing changes.
+
+        Raises:
+            ValueError: the factor is no number, or an attribute such as `lr` was set to something out of its range.
         """
+        self.update_params(self.lr, self.steps + 1, grad_scale)
         self.steps += 1
-        self.update_params(self.lr, self.steps, grad_scale)
 
     def update_params(self, lr: Any, step: Any, grad_scale: Any) -> None:
         """Update parameters and state as `step` does, with these scalars, and without counting the step.
@@ -106,11 +122,18 @@ class _Optimizer:
             lr: η; each may also be a 0-dimensional array on the GPU.
             step: t, from 1.
             grad_scale: as in `step`.
+
+        Raises:
+            ValueError: as in `step`.
         """
+        lr = lr if on_gpu(lr) else check_number("lr", lr, at_least=0)
+        step = step if on_gpu(step) else check_integer("step", step, 1, LARGEST_COUNT)
+        grad_scale = grad_scale if on_gpu(grad_scale) else check_number("grad_scale", grad_scale, finite=False)
+        decay = check_number("weight_decay", self.weight_decay, at_least=0)
         require_same_arrays(self._model.params, self._params, "the optimizer")
         grads = self._model.grads
         states = [list(arrays.values()) for arrays in self._state.values()]
-        weight_decays = [self.weight_decay if decays(name, param) else 0.0 for name, param in self._params.items()]
+        weight_decays = [decay if decays else 0.0 for decays in self._decays]
         ordered_grads = [grads[name] for name in self._params]
         self._update(lr, step, grad_scale, list(self._params.values()), ordered_grads, *states, weight_decays)
 
@@ -138,17 +161,18 @@ class _Optimizer:
             ValueError: a missing, unexpected or misshapen entry. Nothing is changed then.
         """
         own = self.state()
-        if wrong := sorted(own.keys() ^ state.keys()):
-            raise ValueError(f"state: missing or unexpected entries {', '.join(wrong)}")
+        check_instance("state", state, Mapping, "what state() returned")
+        if wrong := sorted(own.keys() ^ state.keys(), key=str):
+            raise ValueError(f"state: missing or unexpected entries {listed(map(str, wrong))}")
+        steps = check_integer("state['step']", state["step"], 0)
+        del own["step"]
         for key, array in own.items():
-            if array.shape != state[key].shape or array.dtype != state[key].dtype:
-                raise ValueError(
-                    f"state: {key} has {state[key].dtype} {state[key].shape}, expected {array.dtype} {array.shape}"
-                )
-        self.steps = int(state["step"])
+            found = check_array(f"state[{key!r}]", state[key], describe(array))
+            if array.shape != found.shape or array.dtype != found.dtype:
+                raise ValueError(f"state[{key!r}]: got {describe(found)}, expected {describe(array)}")
+        self.steps = steps
         for key, array in own.items():
-            if key != "step":
-                array[...] = to_device_of(state[key], array)
+            array[...] = to_device_of(state[key], array)
 
 
 class AdamW(_Optimizer):
@@ -176,16 +200,17 @@ class AdamW(_Optimizer):
         weight_decay: float = 0.05,
     ) -> None:
         super().__init__(model, lr, weight_decay)
-        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"betas: got {betas}, expected two numbers in [0, 1)")
-        if not eps > 0:
-            raise ValueError(f"eps: got {eps}, expected a positive number")
-        self.betas = betas
+        self.betas: tuple[float, ...] = betas
         self.eps = eps
+        self.betas, self.eps = self._checked_settings()
+
+    def _checked_settings(self) -> tuple[tuple[float, ...], float]:
+        return check_numbers("betas", self.betas, 2, at_least=0, below=1), check_number("eps", self.eps, above=0)
 
     def _update(self, lr: Any, step: Any, grad_scale: Any, *arrays: Any) -> None:
         params, grads, ms, vs, weight_decays = arrays
-        dispatch.adamw_update_all(params, grads, ms, vs, lr, *self.betas, self.eps, weight_decays, step, grad_scale)
+        betas, eps = self._checked_settings()
+        dispatch.adamw_update_all(params, grads, ms, vs, lr, *betas, eps, weight_decays, step, grad_scale)
 
 
 class SGD(_Optimizer):
@@ -205,18 +230,12 @@ class SGD(_Optimizer):
 
     def __init__(self, model: Trainable, lr: float, momentum: float = 0.9, weight_decay: float = 0.0) -> None:
         super().__init__(model, lr, weight_decay)
-        if not 0 <= momentum < 1:
-            raise ValueError(f"momentum: got {momentum}, expected a number in [0, 1)")
-        self.momentum = momentum
+        self.momentum = check_number("momentum", momentum, at_least=0, below=1)
 
     def _update(self, lr: Any, step: Any, grad_scale: Any, *arrays: Any) -> None:
         params, grads, velocities, weight_decays = arrays
-        dispatch.sgd_update_all(params, grads, velocities, lr, self.momentum, weight_decays, grad_scale)
-
-
-def _check_at_least_zero(name: str, value: Any) -> None:
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{name}: got {value}, expected a finite number of at least 0")
+        momentum = check_number("momentum", self.momentum, at_least=0, below=1)
+        dispatch.sgd_update_all(params, grads, velocities, lr, momentum, weight_decays, grad_scale)
 
 
 def warmup_cosine(step: int, total_steps: int, base_lr: float, warmup_steps: int = 0, min_lr: float = 0.0) -> float:
@@ -238,14 +257,15 @@ def warmup_cosine(step: int, total_steps: int, base_lr: float, warmup_steps: int
         η for this step.
 
     Raises:
-        ValueError: a negative step, or a warm-up of T steps or more.
+        ValueError: a number of steps that is no integer or out of its range, such as a warm-up of T steps or more; a
+            rate that is negative or not finite.
     """
-    if step < 0:
-        raise ValueError(f"step: got {step}, expected at least 0")
-    if not 0 <= warmup_steps < total_steps:
-        raise ValueError(
-            f"warmup_steps: got {warmup_steps}, expected 0 to {total_steps - 1} with total_steps={total_steps}"
-        )
+    step, total_steps = (
+        check_integer("step", step, 0, LARGEST_COUNT),
+        check_integer("total_steps", total_steps, 1, LARGEST_COUNT),
+    )
+    warmup_steps = check_integer("warmup_steps", warmup_steps, 0, total_steps - 1)
+    base_lr, min_lr = check_number("base_lr", base_lr, at_least=0), check_number("min_lr", min_lr, at_least=0)
     if step < warmup_steps:
         return base_lr * (step + 1) / (warmup_steps + 1)
     progress = min((step - warmup_steps) / (total_steps - warmup_steps), 1.0)

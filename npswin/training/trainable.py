@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from npswin.checks import shown
 from npswin.types import Array
 
 
@@ -44,6 +45,12 @@ class Trainable(Protocol):
         """Set all gradients to zero."""
 
 
+def check_model(model: Any, *needed: str) -> None:
+    """Raise a ValueError unless this is an object with these attributes of a `Trainable`."""
+    if isinstance(model, type) or not all(hasattr(model, name) for name in needed):
+        raise ValueError(f"model: got {shown(model)}, expected a model, with {', '.join(needed)}")
+
+
 def require_same_arrays(params: Mapping[str, Array], expected: Mapping[str, Array], owner: str) -> None:
     """Raise a ValueError unless a model's parameters still are these arrays.
 
@@ -52,5 +59,5 @@ def require_same_arrays(params: Mapping[str, Array], expected: Mapping[str, Arra
         expected: the parameters when the owner was made.
         owner: "the optimizer", for the message.
     """
-    if any(params[name] is not array for name, array in expected.items()):
+    if any(params.get(name) is not array for name, array in expected.items()):
         raise ValueError(f"the model's parameters are other arrays than when {owner} was made; do model.to(...) before")

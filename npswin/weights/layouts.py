@@ -5,6 +5,9 @@ A conversion only renames tensors and moves their elements, so it is valid for g
 
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
+from npswin.checks import check_array, check_instance, check_size, check_text, shown
 from npswin.files import listed
 from npswin.types import Array
 from npswin.weights import layout_renames, layout_transformers, layout_unfold
@@ -30,7 +33,9 @@ def detect_layout(keys: Iterable[str]) -> str:
     Raises:
         ValueError: no layout has such keys.
     """
-    keys = set(keys)
+    if isinstance(keys, str | np.ndarray) or not isinstance(keys, Iterable):
+        raise ValueError(f"keys: got {shown(keys)}, expected the names of tensors")
+    keys = {check_text("keys", key, "the names of tensors") for key in keys}
     names = _names_without_wrapper(keys).values()
 
     def any_starts_with(*prefixes: str) -> bool:
@@ -73,12 +78,17 @@ def to_official(
         The layout's name, and the tensors by official name.
 
     Raises:
-        ValueError: the layout is unknown, or a tensor has a wrong shape for it.
+        ValueError: the layout is unknown, a tensor has a wrong shape for it, or another argument does not fit.
     """
+    for argument, given in {"tensors": tensors, "like": {} if like is None else like}.items():
+        for name in check_instance(argument, given, Mapping, "arrays by name"):
+            check_text(argument, name, "arrays by name")
+    in_chans = check_size("in_chans", in_chans)
     layout = detect_layout(tensors if like is None else like)
-    weights = _weights(tensors)
+    weights = _weights("tensors", tensors)
+    like_weights = weights if like is None else _weights("like", like)
     if layout == "swin-transformer-pytorch":
-        window_size = layout_unfold.find_window_size(weights if like is None else _weights(like))
+        window_size = layout_unfold.find_window_size(like_weights)
         return layout, layout_unfold.convert(weights, window_size, in_chans)
     if layout == "transformers":
         return layout, layout_transformers.convert(weights)
@@ -105,5 +115,7 @@ def weight_names(keys: Iterable[str]) -> dict[str, str]:
     return {key: name for key, name in names.items() if name.rpartition(".")[2] not in BUFFERS}
 
 
-def _weights(tensors: Mapping[str, Array]) -> dict[str, Array]:
-    return {name: tensors[key] for key, name in weight_names(tensors).items()}
+def _weights(argument: str, tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """The weights among the tensors of an argument; each is looked up once, which may read a file."""
+    names = weight_names(tensors).items()
+    return {name: check_array(f"{argument}[{shown(key)}]", tensors[key]) for key, name in names}

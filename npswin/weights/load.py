@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from npswin.checks import check_array, check_flag, check_path, check_text, shown
 from npswin.devices import to_device_of
 from npswin.files import listed, shortened, shown_path
 from npswin.ops.resize import resize_bicubic_forward
@@ -95,9 +96,15 @@ def load_weights(
             the model's numbers.
         WeightFileError: the file is damaged, or has no weights of a known layout, or a value that is not finite; or it
             cannot be opened, then it is an OSError as well.
-        ValueError: the same, for tensors that were passed by name.
+        ValueError: the same, for tensors that were passed by name; or another argument that does not fit.
     """
+    if isinstance(model, type) or not isinstance(getattr(model, "params", None), Mapping):
+        raise ValueError(f"model: got {shown(model)}, expected a model, with params")
+    check_flag("strict", strict)
+    source = source if isinstance(source, Mapping) else check_path("source", source)
     if isinstance(source, Mapping):
+        for name, tensor in source.items():
+            check_array(f"source[{shown(check_text('source', name, 'arrays by name'))}]", tensor)
         return _load_into(model.params, source, "the tensors", strict)
     file, path = TensorFile(source), shown_path(source)
     _check_total_size(file, model.params, path)

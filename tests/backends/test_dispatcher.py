@@ -10,6 +10,7 @@ import pytest
 import npswin
 from npswin import backends, ops
 from npswin.backends import cpu
+from npswin.devices import half_dtype
 
 
 @pytest.fixture(autouse=True)
@@ -92,3 +93,35 @@ def test_layers_use_the_backend_that_is_set_and_fall_back_pair_by_pair():
     linear = npswin.layers.Linear(4, 3, rng, dtype="float64")
     y, cache = linear.forward(x)
     assert linear.backward(y, cache).shape == x.shape
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: backends.set_backend(None), "backend"),
+        (lambda: backends.set_backend(np.array(["cpu", "numpy"])), "backend"),
+        (lambda: backends.missing_ops("gpu"), "backend"),
+        (lambda: backends.set_thread_count(0), "count"),
+        (lambda: backends.set_thread_count(2.5), "count"),
+        (lambda: backends.set_thread_count("2"), "count"),
+        (lambda: backends.set_thread_count(10**30), "count"),
+        (lambda: backends.allow_tf32("no"), "allowed"),
+        (lambda: backends.capture(None), "function"),
+        (lambda: half_dtype("float64"), "name"),
+        (lambda: half_dtype(None), "name"),
+    ],
+)
+def test_errors_name_the_argument(call, name):
+    settings = backends.get_backend(), backends.thread_count(), backends.allow_tf32(False)
+    with pytest.raises(ValueError, match=f"^{name}: got "):
+        call()
+    assert settings == (backends.get_backend(), backends.thread_count(), backends.allow_tf32(settings[2]))
+
+
+def test_a_numpy_integer_is_a_number_of_threads():
+    before = backends.thread_count()
+    backends.set_thread_count(np.int64(2))
+    try:
+        assert backends.thread_count() == 2
+    finally:
+        backends.set_thread_count(before)

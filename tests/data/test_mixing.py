@@ -129,11 +129,13 @@ def test_mixup_of_bytes_rounds():
         ({"targets": np.array([0, 1])}, "targets"),
         ({"targets": np.zeros((3, 5))}, "targets"),
         ({"targets": np.zeros((2, 5), np.int64)}, "targets"),
+        ({"targets": np.full((2, 5), np.nan)}, "targets: got rows that are no distributions"),
+        ({"targets": np.ones((2, 5))}, "targets: got rows that are no distributions"),
         ({"alpha": 0.0}, "alpha"),
         ({"alpha": float("nan")}, "alpha"),
     ],
 )
 def test_mixing_names_what_is_wrong(mix, change, match):
-    arguments = {"images": np.zeros((2, 3, 4, 4)), "targets": np.zeros((2, 5)), "alpha": 1.0} | change
+    arguments = {"images": np.zeros((2, 3, 4, 4)), "targets": np.full((2, 5), 0.2), "alpha": 1.0} | change
     with pytest.raises(ValueError, match=match):
         mix(rng=np.random.default_rng(0), **arguments)

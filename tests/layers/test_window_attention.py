@@ -53,11 +53,11 @@ def test_window_attention_adds_the_mask_value():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_heads": 0}, "num_heads, head_dim: got 0"),
-        ({"head_dim": 0}, "num_heads, head_dim: got 2 and 0"),
+        ({"num_heads": 0}, "num_heads: got 0"),
+        ({"head_dim": 0}, "head_dim: got 0"),
         ({"num_heads": 3}, "num_heads: got 3, expected a divisor of the width 4"),
         ({"position_bias": "both"}, "position_bias: got 'both'"),
-        ({"shift_size": 3}, "shift_size: got 3, expected 0 to 2"),
+        ({"shift_size": 3}, "shift_size: got 3, expected an integer of at least 0 and at most 2"),
         ({"window_size": 0}, "window_size: got 0"),
         ({"attn_drop": 1.0}, "attn_drop: got 1.0"),
     ],

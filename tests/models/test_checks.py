@@ -118,7 +118,7 @@ NAN[0, 2, 5, 7] = np.nan
         (np.zeros((1, 3, 0, 16), "float32"), "nothing empty"),
         (np.zeros((1, 3, 16, 16), "uint8"), "images: got dtype uint8, expected the model's float32"),
         (np.zeros((1, 3, 16, 16), "float64"), "images: got dtype float64, expected the model's float32"),
-        ([[1.0]], "images: got list"),
+        ([[1.0]], r"images: got \[\[1.0\]\], expected an array of shape .*numpy.asarray"),
         (NAN, r"images: got nan at \(0, 2, 5, 7\)"),
     ],
 )
@@ -127,3 +127,83 @@ def test_errors_name_the_images(images, message):
     for call in (model, model.forward, model.feature_maps, model.feature_maps_forward, model.attention_maps):
         with pytest.raises(ValueError, match=message):
             call(images)
+
+
+def test_each_backward_pass_takes_the_cache_of_its_own_forward_pass():
+    model, other, images = tiny(), tiny(), normal(0, 2, 3, 16, 16)
+    logits, cache = model.forward(images)
+    maps, maps_cache = model.feature_maps_forward(images)
+    dmaps = [None, np.ones_like(maps[1])]
+    with pytest.raises(ValueError, match=r"^cache: got one from feature_maps_forward, expected .* forward of"):
+        model.backward(logits, maps_cache)
+    with pytest.raises(ValueError, match=r"^cache: got one from forward, expected .* feature_maps_forward of"):
+        model.feature_maps_backward(dmaps, cache)
+    for call, derivative, wrong in ((other.backward, logits, cache), (other.feature_maps_backward, dmaps, maps_cache)):
+        with pytest.raises(ValueError, match=r"^cache: got one from .*forward of another SwinTransformer, expected"):
+            call(derivative, wrong)
+    for wrong in (None, (logits, [], [])):
+        with pytest.raises(ValueError, match=r"^cache: got"):
+            model.backward(logits, wrong)
+    assert not any(gradient.any() for each in (model, other) for gradient in each.grads.values())
+    model.backward(logits, cache)
+    model.feature_maps_backward(dmaps, maps_cache)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "cpu"])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"patch_size": 1, "patch_norm": False}, {"norm_after_pool": True, "num_classes": 0}]
+)
+def test_what_the_caller_changes_between_the_passes_does_not_change_the_gradient(backend, arguments):
+    if backend == "cpu":
+        pytest.importorskip("numba")
+    before = npswin.get_backend()
+    npswin.set_backend(backend)
+    try:
+        model, images = tiny(**arguments), normal(0, 2, 3, 16, 16)
+        _, cache = model.forward(images)
+        dlogits = np.ones(cache.outputs[0][0])
+        expected = [model.backward(dlogits, cache), *(gradient.copy() for gradient in model.grads.values())]
+        model.zero_grad()
+        mine = images.copy()
+        logits, cache = model.forward(mine)
+        mine[...], logits[...] = 7.0, -3.0
+        found = [model.backward(dlogits, cache), *model.grads.values()]
+        dlogits[...] = 5.0
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+        maps, cache = model.feature_maps_forward(images)
+        dmaps = [np.ones_like(each) for each in maps]
+        expected = model.feature_maps_backward(dmaps, cache)
+        maps, cache = model.feature_maps_forward(images)
+        for each in maps:
+            each[...] = 7.0
+        np.testing.assert_array_equal(model.feature_maps_backward(dmaps, cache), expected)
+    finally:
+        npswin.set_backend(before)
+
+
+def feature_maps_backward(dmaps):
+    model = tiny()
+    return model.feature_maps_backward(dmaps, model.feature_maps_forward(normal(0, 1, 3, 8, 8))[1])
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: npswin.create_model(None), "name"),
+        (lambda: npswin.create_model(["swin"]), "name"),
+        (lambda: npswin.list_models(None), "pattern"),
+        (lambda: npswin.warmup(dtype="float16"), "dtype"),
+        (lambda: npswin.warmup(training=1), "training"),
+        (lambda: tiny().to(3), "device"),
+        (lambda: tiny().forward(normal(0, 1, 3, 8, 8), rng=0), "rng"),
+        (lambda: tiny().activations(None), "images"),
+        (lambda: tiny().save(3), "path"),
+        (lambda: tiny().flops(8).within(None), "name"),
+        (lambda: feature_maps_backward(None), "dmaps"),
+        (lambda: feature_maps_backward([None, [0.0]]), r"dmaps\[1\]"),
+    ],
+)
+def test_errors_of_methods_name_the_argument(call, name):
+    with pytest.raises(ValueError, match=f"^{name}: got "):
+        call()

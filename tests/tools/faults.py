@@ -404,6 +404,8 @@ FAULTS = [
         "layers/layer.py",
         DEFINITIONS,
         ("gradients overwritten rather than added", "sum_so_far += gradient", "sum_so_far[...] = gradient"),
+        ("another layer's cache is taken", "or cache.layer is not layer", ""),
+        ("a derivative of another shape is taken", "derivative.shape == shape and ", ""),
     ),
     *faults(
         "layers/window_attention.py",
@@ -461,9 +463,12 @@ FAULTS = [
         ),
         (
             "a stage's own loss is left out",
-            "dx = dmap if dx is None else dx + dmap",
-            "dx = dmap if dx is None else dx",
+            "dx = dout if dx is None else dx + dout",
+            "dx = dout if dx is None else dx",
         ),
-        ("the next stage's loss is left out", "dx = dmap if dx is None else dx + dmap", "dx = dmap"),
+        ("the next stage's loss is left out", "dx = dout if dx is None else dx + dout", "dx = dout"),
+        ("the cache holds the caller's images", "[], [], images.copy()", "[], [], images"),
+        ("the cache holds the caller's maps", ".copy() for x in stage_outputs", " for x in stage_outputs"),
+        ("each pass takes the other one's cache", 'kept(self, cache, "feature_maps_forward")', "cache"),
     ),
 ]

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from npswin.training import TrainConfig
@@ -42,3 +43,9 @@ def test_config_defaults_are_valid_and_fit_into_json():
 def test_config_names_a_value_out_of_range(name, value):
     with pytest.raises(ValueError, match=f"^{name}: got"):
         TrainConfig(**{name: value})
+
+
+def test_numpy_numbers_are_numbers_and_fit_into_json():
+    config = TrainConfig(epochs=np.int64(3), lr=np.float32(0.5), flip=np.bool_(True), seed=np.array(4), mixup=1)
+    assert json.loads(json.dumps(config.as_dict())) == {**TrainConfig().as_dict(), **config.as_dict()}
+    assert (config.epochs, config.lr, config.flip, config.seed, config.mixup) == (3, 0.5, True, 4, 1.0)

@@ -58,3 +58,23 @@ def test_ema_deprecated_names_work():
     with pytest.warns(DeprecationWarning, match="apply was renamed to update_with_decay"):
         ema.apply(0.0)
     np.testing.assert_array_equal(ema.average["head.bias"], own + 1)
+
+
+def test_errors_name_the_argument():
+    model = tiny_model()
+    ema = Ema(model, 0.9)
+    before = {name: array.copy() for name, array in ema.average.items()}
+    short = {**before, "head.bias": np.ones(1, np.float32)}  # which would be broadcast
+    calls = {
+        "step": [lambda: ema.update(0), lambda: ema.update(1.5), lambda: ema.decay_at(None)],
+        "decay": [lambda: Ema(model, "0.9"), lambda: ema.update_with_decay(np.nan)],
+        r"average\['head.bias'\]": [lambda: ema.load(short)],
+        r"average\['patch_embed.proj.weight'\]": [lambda: ema.load({})],
+        "average": [lambda: ema.load(None)],
+        "model": [lambda: Ema(None, 0.9)],
+    }
+    for name, wrong_calls in calls.items():
+        for call in wrong_calls:
+            with pytest.raises(ValueError, match=f"^{name}: got "):
+                call()
+    assert all(np.array_equal(array, before[name]) for name, array in ema.average.items())

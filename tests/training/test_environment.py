@@ -21,7 +21,7 @@ def test_set_threads_limits_blas():
 
 
 def test_set_threads_takes_at_least_one():
-    with pytest.raises(ValueError, match=r"^threads: got 0"):
+    with pytest.raises(ValueError, match=r"^count: got 0"):
         set_threads(0)
 
 

@@ -34,3 +34,22 @@ def test_evaluate_raises_for_non_finite_weights():
 def test_evaluate_names_a_bad_batch_size():
     with pytest.raises(ValueError, match=r"^batch_size: got 0"):
         evaluate(tiny_model(), tiny_data(), MEAN, STD, batch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"batch_size": 2.5}, "batch_size"),
+        ({"precision": "bf16"}, "precision"),
+        ({"precision": "bfloat16"}, "precision"),
+        ({"mean": (0.5, 0.5)}, "mean"),
+        ({"std": (0.5, 0, 0.5)}, "std"),
+        ({"each_batch": 1}, "each_batch"),
+        ({"dataset": None}, "dataset"),
+        ({"model": None}, "model"),
+    ],
+)
+def test_errors_name_the_argument(change, name):
+    arguments = {"model": tiny_model(), "dataset": tiny_data(3), "mean": MEAN, "std": MEAN}
+    with pytest.raises(ValueError, match=f"^{name}: got "):
+        evaluate(**{**arguments, **change})

@@ -94,6 +94,7 @@ def test_non_finite_logits_are_named_where_there_are_no_activations():
         """A model without `activations`."""
 
         params = grads = {}  # noqa: RUF012
+        in_chans = 3
 
         def zero_grad(self):
             pass
@@ -126,3 +127,29 @@ def test_non_finite_weights_after_an_update_are_named():
     with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match="in the updated parameter"):
         learner.train_step(_images(), LABELS, seed=0)
     assert learner.step == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"micro_batches": -1}, "micro_batches"),
+        ({"micro_batches": 1.5}, "micro_batches"),
+        ({"targets": np.array([0, 1, 2])}, "targets"),
+        ({"targets": np.ma.array([0, 1])}, "targets"),
+        ({"seed": -1}, "seed"),
+        ({"seed": None}, "seed"),
+        ({"loss_scale": 0}, "loss_scale"),
+        ({"loss_scale": np.nan}, "loss_scale"),
+        ({"label_smoothing": "0"}, "label_smoothing"),
+        ({"images": np.zeros((0, 3, 8, 8), np.float32)}, "images"),
+        ({"images": None}, "images"),
+        ({"model": None}, "model"),
+    ],
+)
+def test_errors_name_the_argument_and_leave_the_gradients(change, name):
+    model = tiny_model()
+    compute_gradients(model, _images(), LABELS)
+    before = {key: grad.copy() for key, grad in model.grads.items()}
+    with pytest.raises(ValueError, match=f"^{name}: got "):
+        compute_gradients(**{"model": model, "images": _images(), "targets": LABELS, **change})
+    assert all(np.array_equal(grad, before[key]) for key, grad in model.grads.items())

@@ -111,3 +111,29 @@ def test_pictures_leave_no_file_on_a_full_disk(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"No space left on device.*curves\.png"):
         draw_curves(RECORDS, "tiny", tmp_path / "curves.png")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("draw", "change", "name"),
+    [
+        (draw_curves, {"records": []}, "records"),
+        (draw_curves, {"records": RECORDS[0]}, "records"),
+        (draw_curves, {"records": [{**RECORDS[0], "loss": "1"}]}, r"records\[0\]\['loss'\]"),
+        (draw_curves, {"data_name": None}, "data_name"),
+        (draw_curves, {"path": None}, "path"),
+        (draw_predictions, {"model": None}, "model"),
+        (draw_predictions, {"dataset": [1]}, "dataset"),
+        (draw_predictions, {"path": b"p.png"}, "path"),
+        (draw_attention, {"index": -1}, "index"),
+        (draw_attention, {"index": 0.0}, "index"),
+        (draw_attention, {"std": (0.5, 0, 0.5)}, "std"),
+    ],
+)
+def test_errors_name_the_argument(tmp_path, draw, change, name):
+    path = tmp_path / "picture.png"
+    right = {"model": tiny_model(), "dataset": tiny_data(2), "mean": MEAN, "std": STD, "path": path}
+    if draw is draw_curves:
+        right = {"records": RECORDS, "data_name": "tiny", "path": path}
+    with pytest.raises(ValueError, match=f"^{name}: got "):
+        draw(**{**right, **change})
+    assert not path.exists()

@@ -128,9 +128,16 @@ def test_the_report_is_a_table():
 @pytest.mark.parametrize(
     ("target", "inputs", "arguments", "message"),
     [
-        (Scale(), np.zeros((2, 3), "float32"), {}, r"inputs\[0\]: got dtype float32, expected float64"),
+        (Scale(), np.zeros((2, 3), "float32"), {}, "inputs: got dtype float32, expected float64"),
         (layers.LayerNorm(3, "float64"), np.zeros((2, 3)), {"method": "complex"}, "method: got 'complex' with a layer"),
         (Scale(), np.zeros((2, 3)), {"method": "exact"}, "method: got 'exact'"),
+        (Scale(), [np.zeros((2, 3), "float32")], {}, r"inputs\[0\]: got dtype float32, expected float64"),
+        (Scale(), np.zeros((2, 3), complex), {}, "inputs: got dtype complex128, expected float64"),
+        (Scale(), np.ma.zeros((2, 3)), {}, "inputs: got .* its mask would be ignored"),
+        (Scale(), "abc", {}, "inputs: got 'abc', expected an array"),
+        (Scale, np.zeros((2, 3)), {}, "layer_or_function: got the class Scale, expected an object"),
+        (None, np.zeros((2, 3)), {}, "layer_or_function: NoneType has no method forward"),
+        ((np.sin,), np.zeros((2, 3)), {}, r"layer_or_function: got \(<ufunc 'sin'>,\), expected an object"),
         ((lambda x: (x, None), lambda dy, _: dy), np.zeros((0, 3)), {}, r"forward: got an output of shape \(0, 3\)"),
         ((lambda x: (x, None), lambda dy, _: dy), [np.arange(3)], {}, "inputs: got no floating-point array"),
         ((lambda x: (x, None), lambda dy, _: (dy, dy)), np.zeros(3), {}, "backward: got 2 derivatives, expected 1"),

@@ -143,10 +143,18 @@ def test_an_empty_input_is_no_failure():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"along": "rows"}, "along: got 'rows', expected None, 'coordinates', 'directions' or 'joint'"),
-        ({"directions": 0}, "directions: got 0, expected at least 1"),
-        ({"step": 0.0}, "step: got 0.0, expected a positive number"),
-        ({"step": np.inf}, "step: got inf, expected a positive number"),
+        ({"along": "rows"}, "along: got 'rows', expected one of None, 'coordinates', 'directions', 'joint'"),
+        ({"tolerance": np.inf}, r"tolerance: got inf, expected a number in \[0, 1\)"),
+        ({"tolerance": np.nan}, r"tolerance: got nan, expected a number in \[0, 1\)"),
+        ({"tolerance": "1"}, "tolerance: got '1'"),
+        ({"max_coordinates": 1.5}, "max_coordinates: got 1.5"),
+        ({"directions": True}, "directions: got True"),
+        ({"seed": -1}, "seed: got -1"),
+        ({"raise_on_failure": None}, "raise_on_failure: got None"),
+        ({"method": None}, "method: got None"),
+        ({"directions": 0}, "directions: got 0, expected an integer of at least 1"),
+        ({"step": 0.0}, "step: got 0.0, expected a number in"),
+        ({"step": np.inf}, "step: got inf, expected a number in"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):

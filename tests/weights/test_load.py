@@ -267,3 +267,20 @@ class TestResizing:
         model = small(window_size=3, position_bias="full")
         with pytest.raises(WeightMismatchError, match=r"position_bias_table is \(4, 4\), the model has \(9, 9\)"):
             load_weights(model, small(position_bias="full").params)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"model": None}, "model"),
+        ({"source": None}, "source"),
+        ({"source": b"weights"}, "source"),
+        ({"source": {"norm.bias": [1.0]}}, r"source\['norm.bias'\]"),
+        ({"source": {1: np.ones(1)}}, "source"),
+        ({"strict": 1}, "strict"),
+    ],
+)
+def test_errors_name_the_argument(change, name):
+    model = small()
+    with pytest.raises(ValueError, match=rf"^{name}: got "):
+        load_weights(**{"model": model, "source": model.params, **change})

@@ -24,7 +24,7 @@ def rand_augment(images: Any, rng: Any, num_ops: int = 2, magnitude: float = 9) 
     Raises:
         ValueError: as there.
     """
-    check_arguments(images, num_ops, magnitude)
+    num_ops, magnitude = check_arguments(images, rng, num_ops, magnitude)
     return apply_operations(images, *draw_operations(rng, len(images), num_ops), magnitude)
 
 

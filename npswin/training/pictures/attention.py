@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from npswin.checks import check_instance, check_integer, check_path
 from npswin.data import ImageDataset, normalize
 from npswin.devices import to_host
 from npswin.training.inputs import as_input
 from npswin.training.pictures.style import ORANGE, SKY, new_figure, save_figure, show_image
+from npswin.training.trainable import check_model
 from npswin.types import Array
 
 _HEADS = 3
@@ -37,9 +39,13 @@ def draw_attention(
         index: number of the image.
 
     Raises:
+        ValueError: an argument that does not fit, named.
         ImportError: matplotlib is not installed.
         OSError: the file could not be written.
     """
+    check_model(model, "attention_maps", "config", "dtype", "params")
+    check_instance("dataset", dataset, ImageDataset, "an ImageDataset")
+    index, path = check_integer("index", index, 0, len(dataset) - 1), check_path("path", path)
     image = dataset.images[index]
     maps = model.attention_maps(as_input(model, normalize(image[None], mean, std, model.dtype)))
     for block in maps:

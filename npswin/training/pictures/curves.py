@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from npswin.checks import check_integer, check_number, check_path, check_text, shown
 from npswin.training.pictures.style import BLUE, GREEN, GREY, RED, SKY, new_figure, save_figure, style_axes
 from npswin.types import Array
 
@@ -19,10 +20,13 @@ def draw_curves(records: Sequence[Mapping[str, Any]], data_name: str, path: str 
         path: the PNG file to write.
 
     Raises:
+        ValueError: an argument that does not fit, named.
         ImportError: matplotlib is not installed.
         OSError: the file could not be written.
     """
-    records = [record for record in records if "loss" in record]
+    records = _checked_records(records)
+    check_text("data_name", data_name)
+    path = check_path("path", path)
     steps, loss, lr = (np.array([record[name] for record in records]) for name in ("step", "loss", "lr"))
     evaluated = [record for record in records if "test_accuracy" in record]
     test_steps = [record["step"] for record in evaluated]
@@ -66,6 +70,21 @@ def draw_curves(records: Sequence[Mapping[str, Any]], data_name: str, path: str 
     epochs = records[-1]["epoch"]
     figure.suptitle(f"Training on {data_name}: {steps[-1]} steps in {epochs} epoch{'s' * (epochs > 1)}", weight="bold")
     save_figure(figure, path)
+
+
+def _checked_records(records: Any) -> list[Mapping[str, Any]]:
+    """The records with a loss."""
+    if not isinstance(records, list | tuple) or not all(isinstance(record, Mapping) for record in records):
+        raise ValueError(f"records: got {shown(records)}, expected the lines of metrics.jsonl")
+    for number, record in enumerate(records):
+        for name in ("step", "epoch"):
+            check_integer(f"records[{number}][{name!r}]", record.get(name), 0)
+        for name in ("loss", "lr") * ("loss" in record) + ("test_loss", "test_accuracy") * ("test_accuracy" in record):
+            check_number(f"records[{number}][{name!r}]", record.get(name))
+    with_loss = [record for record in records if "loss" in record]
+    if not with_loss:
+        raise ValueError(f"records: got {len(records)} without a loss, expected at least one with it")
+    return with_loss
 
 
 def _smoothed(values: Array) -> Array:

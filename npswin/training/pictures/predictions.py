@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from npswin.checks import check_instance, check_path
 from npswin.data import ImageDataset, normalize
 from npswin.devices import to_host
 from npswin.ops.softmax import softmax_forward
 from npswin.training.inputs import as_input
 from npswin.training.pictures.style import BLUE, GREY, RED, new_figure, save_figure, show_image
-from npswin.training.trainable import Trainable
+from npswin.training.trainable import Trainable, check_model
 from npswin.types import Array
 
 _COLUMNS, _ROWS = 8, 3
@@ -31,9 +32,13 @@ def draw_predictions(
         path: the PNG file to write.
 
     Raises:
+        ValueError: an argument that does not fit, named.
         ImportError: matplotlib is not installed.
         OSError: the file could not be written.
     """
+    check_model(model, "params", "dtype", "__call__")
+    check_instance("dataset", dataset, ImageDataset, "an ImageDataset")
+    path = check_path("path", path)
     images, labels = dataset.images[:_IMAGES], dataset.labels[:_IMAGES]
     logits = [
         to_host(model(as_input(model, normalize(images[start : start + 100], mean, std, model.dtype))))

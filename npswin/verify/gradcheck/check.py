@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from npswin.checks import check_choice, check_flag, check_integer, check_number, check_size
 from npswin.types import Array
 from npswin.verify.gradcheck.diagnosis import Failure, diagnose, explain, hint_at, summarize
 from npswin.verify.gradcheck.differences import SMALLEST_SHARE, STEPS, Evidence, central_difference, complex_step
 from npswin.verify.gradcheck.directions import DirectionSet, direction_sets
-from npswin.verify.gradcheck.problem import Direction, ScalarLoss
+from npswin.verify.gradcheck.problem import Direction, ScalarLoss, check_layer_or_function
 from npswin.verify.gradcheck.report import Element, GradcheckError, GradcheckReport, TensorCheck
 
 TOLERANCES = {"central": 1e-6, "complex": 1e-11}
@@ -59,9 +60,10 @@ def gradcheck(
         along: "coordinates", every element; "directions", random ones in each tensor; "joint", random ones through all
             tensors at once, which do not show which one is wrong and miss one whose gradient is far smaller than the
             others'; None, coordinates or directions by the tensor's size.
-        step: the longest step, 2e-5 or for the complex step 1e-30. It is multiplied by numbers above 1. Where a central
-            difference differs from the backward pass, a fifth and a twenty-fifth of the step are tried.
-        tolerance: the largest relative error that passes; 1e-6 for central differences, 1e-11 for the complex step.
+        step: the longest step, up to 1; 2e-5 or for the complex step 1e-30. It is multiplied by numbers above 1. Where
+            a central difference differs from the backward pass, a fifth and a twenty-fifth of the step are tried.
+        tolerance: the largest relative error that passes, below 1; 1e-6 for central differences, 1e-11 for the complex
+            step.
         max_coordinates: where `along` is None, tensors of more numbers are checked along random directions.
         directions: the number of random directions.
         seed: of the weights r, the directions, and the generator passed to a layer's forward pass.
@@ -73,24 +75,26 @@ def gradcheck(
 
     Raises:
         GradcheckError: a gradient is wrong.
-        ValueError: inputs or parameters are not float64, the method is unknown, or the layer does not support it.
+        ValueError: inputs or parameters are not float64, another argument does not fit, or the layer does not support
+            the method.
     """
-    if method not in STEPS:
-        raise ValueError(f"method: got {method!r}, expected 'central' or 'complex'")
-    if along not in ALONG:
-        raise ValueError(f"along: got {along!r}, expected None, 'coordinates', 'directions' or 'joint'")
-    if directions < 1:
-        raise ValueError(f"directions: got {directions}, expected at least 1")
-    step = STEPS[method] if step is None else step
-    if not 0 < step < np.inf:
-        raise ValueError(f"step: got {step}, expected a positive number")
+    check_layer_or_function(layer_or_function)
+    check_choice("method", method, tuple(STEPS))
+    check_choice("along", along, ALONG)
+    step = check_number("step", STEPS[method] if step is None else step, above=0, at_most=1)
+    tolerance = check_number("tolerance", TOLERANCES[method] if tolerance is None else tolerance, at_least=0, below=1)
+    max_coordinates, directions = (
+        check_integer("max_coordinates", max_coordinates, 0),
+        check_size("directions", directions),
+    )
+    seed = check_integer("seed", seed, 0)
+    check_flag("raise_on_failure", raise_on_failure)
     problem = ScalarLoss(layer_or_function, inputs, seed)
     if method == "complex" and problem.params and problem.layer.params is not problem.params:
         raise ValueError(
             "method: got 'complex' with a layer that creates `params` at each access, "
             "expected a dictionary that forward reads, or a pair of functions"
         )
-    tolerance = TOLERANCES[method] if tolerance is None else tolerance
     check = _Check(problem, problem.backward(), method, step, tolerance, seed)
     sets = direction_sets(problem.tensors, along, max_coordinates, directions, seed)
     compared = [check.compare(directions_of_tensor) for directions_of_tensor in sets]

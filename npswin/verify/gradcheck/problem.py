@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from npswin.checks import check_array, shown
 from npswin.types import Array
 
 Direction: TypeAlias = Mapping[str, Array]  # by tensor name the change of a tensor; the others do not change
@@ -28,26 +29,28 @@ class ScalarLoss:
     """
 
     def __init__(self, layer_or_function: Any, inputs: Any, seed: int) -> None:
+        if not isinstance(inputs, np.ndarray | list | tuple) or (isinstance(inputs, list | tuple) and not inputs):
+            raise ValueError(f"inputs: got {shown(inputs)}, expected an array, or a list of arguments")
         arguments = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
         self.layer: Any = None if isinstance(layer_or_function, tuple) else layer_or_function
         self.argument_index: dict[str, int] = {}  # of the tensors that are inputs
         for index, argument in enumerate(arguments):
-            if isinstance(argument, np.ndarray) and np.issubdtype(argument.dtype, np.floating):
-                _require_float64(f"inputs[{index}]", argument)
+            name = "inputs" if argument is inputs else f"inputs[{index}]"
+            if isinstance(argument, np.ndarray) and argument.dtype.kind not in "biu":
+                _require_float64(name, argument)
                 arguments[index] = argument.copy()
                 self.argument_index[f"input {index}"] = index
         self.arguments = arguments
         self.params: dict[str, Array] = {} if self.layer is None else getattr(self.layer, "params", {})
         for name, parameter in self.params.items():
             _require_float64(f"params[{name!r}]", parameter)
+            if name not in getattr(self.layer, "grads", ()):
+                raise ValueError(f"layer_or_function: its grads lack {name!r}, expected one for each of its params")
         self.tensors = {name: arguments[index] for name, index in self.argument_index.items()} | self.params
         if not self.tensors:
             raise ValueError(
                 "inputs: got no floating-point array and no parameter, expected something to differentiate by"
             )
-        for method in ("forward", "backward"):
-            if self.layer is not None and not callable(getattr(self.layer, method, None)):
-                raise TypeError(f"layer: {type(self.layer).__name__} has no method {method}")
         self._forward = _seeded(self.layer.forward, seed) if self.layer is not None else layer_or_function[0]
         self._backward = self.layer.backward if self.layer is not None else layer_or_function[1]
         with self._restored() as before:
@@ -58,7 +61,7 @@ class ScalarLoss:
         if changed:
             raise ValueError(f"forward: changes {changed[0]}, expected it to leave its inputs and parameters unchanged")
         if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(f"forward: returned {type(result).__name__}, expected two things: y, cache")
+            raise ValueError(f"forward: returned {type(result).__name__}, expected two things: y, cache")
         y, self.cache = result
         if np.size(y) == 0:
             raise ValueError(f"forward: got an output of shape {np.shape(y)}, expected at least one number")
@@ -145,6 +148,20 @@ class ScalarLoss:
         return found
 
 
+def check_layer_or_function(value: Any) -> None:
+    """Raise a ValueError unless this is an object with forward and backward, or a pair of functions."""
+    expected = "expected an object with forward and backward, or a pair of functions"
+    if isinstance(value, tuple):
+        if len(value) != 2 or not all(map(callable, value)):
+            raise ValueError(f"layer_or_function: got {shown(value)}, {expected}")
+        return
+    if isinstance(value, type):
+        raise ValueError(f"layer_or_function: got the class {value.__name__}, {expected}")
+    for method in ("forward", "backward"):
+        if not callable(getattr(value, method, None)):
+            raise ValueError(f"layer_or_function: {type(value).__name__} has no method {method}, {expected}")
+
+
 def _seeded(forward: Callable[..., Any], seed: int) -> Callable[..., Any]:
     if "rng" not in inspect.signature(forward).parameters:
         return forward
@@ -162,5 +179,6 @@ def _eps(array: Any) -> float:
 
 
 def _require_float64(name: str, array: Array) -> None:
+    check_array(name, array)
     if array.dtype != np.float64:
         raise ValueError(f"{name}: got dtype {array.dtype}, expected float64 (float32 is too inaccurate)")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.checks import shown
+from npswin.checks import check_path, shown
 from npswin.files import shortened, shown_path
 from npswin.models import SwinTransformer
 from npswin.types import Array
@@ -40,11 +40,12 @@ class AnswerKey:
         tolerances: by precision and name the tolerances that comparisons with this key have computed.
 
     Raises:
+        ValueError: the folder is no path.
         AnswerKeyError: one of the files is missing or damaged, or they are of two keys.
     """
 
     def __init__(self, folder: str | PathLike[str]) -> None:
-        self.folder = Path(folder)
+        self.folder = check_path("folder", folder)
         self.tolerances: dict[str, dict[str, Any]] = {}
         path, manifest_path = self.folder / "key.safetensors", self.folder / "manifest.json"
         manifest = read_manifest(manifest_path)

@@ -4,11 +4,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from npswin.checks import (
+    check_array,
+    check_array_like,
+    check_callable,
+    check_flag,
+    check_instance,
+    check_numbers,
+    describe,
+    shown,
+)
 from npswin.devices import to_host
 from npswin.models import SwinTransformer
-from npswin.models.checks import check_images
+from npswin.models.checks import check_finite, check_image_shape, check_images
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Arithmetic, Graph, Run, swin_graph
 
@@ -94,22 +102,29 @@ def trace(
         The trace.
 
     Raises:
-        ValueError: the model has no head, or images or labels do not fit.
+        ValueError: the model has no head, or images, labels or another argument do not fit.
     """
+    check_instance("model", model, SwinTransformer, "a SwinTransformer")
     if not model.num_classes:
         raise ValueError("model: got num_classes=0, expected a head, since the loss is computed from its logits")
-    params = {name: to_host(param) for name, param in model.params.items()}
-    images = np.asarray(to_host(x))
-    labels = np.asarray(labels)
-    _check_labels(labels, len(images), model.num_classes)
+    check_flag("backward", backward)
+    check_callable("progress", progress)
+    # Copies, since the trace is kept: the model may be trained further, and the images changed.
+    params = {name: to_host(param).copy() for name, param in model.params.items()}
+    images = to_host(check_array("x", x, f"an array of shape (B, {model.in_chans}, H, W)")).copy()
     if normalization is None:
-        check_images(images, model.in_chans, params["patch_embed.proj.weight"])
-    elif images.ndim != 4 or images.shape[1] != model.in_chans or 0 in images.shape:
-        raise ValueError(f"x: got shape {images.shape}, expected pixels (B, {model.in_chans}, H, W) with nothing empty")
+        check_images(images, model.in_chans, params["patch_embed.proj.weight"], "x")
+    else:
+        normalization = _checked_normalization(normalization, model.in_chans)
+        check_image_shape(images, model.in_chans, "x")
+        if images.dtype.kind not in "iuf":
+            raise ValueError(f"x: got dtype {images.dtype}, expected pixels from 0 to 255")
+        check_finite(images, "x")
+    classes = _checked_labels(labels, len(images), model.num_classes)
     height, width = images.shape[2:]
     graph = swin_graph(model, (height, width), normalization)
     start = "input" if normalization is None else "pixels"
-    run = Run(graph, {**params, start: images, "labels": labels}, Arithmetic(model.dtype.name))
+    run = Run(graph, {**params, start: images, "labels": classes}, Arithmetic(model.dtype.name))
     tensors, grads = {}, {}
     for number, name in enumerate(graph.nodes, 1):
         tensors[name] = run.value(name)
@@ -126,8 +141,20 @@ def named(trace: Trace) -> dict[str, Array]:
     return trace.tensors | {GRADIENT_PREFIX + name: gradient for name, gradient in trace.grads.items()}
 
 
-def _check_labels(labels: Array, batch: int, num_classes: int) -> None:
-    if labels.shape != (batch,) or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"labels: got {labels.dtype} of shape {labels.shape}, expected {batch} integers")
+def _checked_normalization(normalization: Any, channels: int) -> Normalization:
+    if not isinstance(normalization, list | tuple) or len(normalization) != 2:
+        raise ValueError(f"normalization: got {shown(normalization)}, expected mean and deviation of each channel")
+    mean, deviation = normalization
+    return (
+        check_numbers("normalization[0]", mean, channels),
+        check_numbers("normalization[1]", deviation, channels, above=0),
+    )
+
+
+def _checked_labels(given: Any, batch: int, num_classes: int) -> Array:
+    labels: Array = to_host(check_array_like("labels", given, "a class for each image")).copy()
+    if labels.shape != (batch,) or labels.dtype.kind not in "iu":
+        raise ValueError(f"labels: got {describe(labels)}, expected {batch} integers")
     if labels.min() < 0 or labels.max() >= num_classes:
         raise ValueError(f"labels: got {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}")
+    return labels

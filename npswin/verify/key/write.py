@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from npswin.checks import check_instance, check_integer, check_path, shown
 from npswin.files import write_atomically
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph
@@ -38,9 +39,15 @@ def write_key(
         The folder.
 
     Raises:
-        ValueError: a pattern matches no tensor; a sample of less than one number.
+        ValueError: a pattern matches no tensor; a sample of less than one number; another argument does not fit.
         OSError: the folder cannot be created or written to.
     """
+    check_instance("trace", trace, Trace, "what npswin.trace returns")
+    folder, seed = check_path("folder", folder), check_integer("seed", seed, 0)
+    if not isinstance(only, list | tuple) or not all(isinstance(pattern, str) for pattern in only):
+        raise ValueError(f"only: got {shown(only)}, expected a list of patterns such as layers.0.*")
+    if sample is not None:
+        sample = check_integer("sample", sample, 1)
     tensors = named(trace)
     sources = [name for name, node in trace.graph.nodes.items() if node.operation is None]
     for pattern in only:
@@ -50,9 +57,7 @@ def write_key(
                 if pattern.startswith(GRADIENT_PREFIX) and not trace.grads
                 else "such as layers.0.*"
             )
-            raise ValueError(f"only: {pattern!r} matches no tensor; {hint}")
-    if sample is not None and sample < 1:
-        raise ValueError(f"sample: got {sample}, expected at least 1")
+            raise ValueError(f"only: {shown(pattern)} matches no tensor; {hint}")
     rng = np.random.default_rng(seed)
     stored: dict[str, Array] = {}
     for name, tensor in tensors.items():
@@ -63,7 +68,6 @@ def write_key(
             if sample is not None and tensor.size > sample:
                 positions = np.sort(rng.choice(tensor.size, sample, replace=False))
                 stored[POSITIONS_PREFIX + name], stored[name] = positions, tensor.reshape(-1)[positions]
-    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     text = _json(_manifest(trace, tensors, stored))
 

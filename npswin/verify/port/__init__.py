@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from npswin.checks import check_array, check_choice, check_path
 from npswin.deprecation import renamed_attributes
+from npswin.devices import to_host
 from npswin.types import Array
 from npswin.verify.graph import UNIT_ROUNDOFF
 from npswin.verify.key import AnswerKey, Trace
@@ -39,7 +41,7 @@ def compare(key: Key, dump: Dump, precision: str | None = None) -> Comparison:
     Raises:
         AnswerKeyError: the key is damaged.
         CandidateError: the dump cannot be read, or has none of the key's names.
-        ValueError: an unknown precision.
+        ValueError: an unknown precision, or another argument that does not fit.
     """
     return _comparer(key, dump, precision).compare()
 
@@ -54,13 +56,21 @@ def diagnose(key: Key, dump: Dump, precision: str | None = None) -> Diagnosis:
 
 
 def _comparer(key: Key, dump: Dump, precision: str | None) -> Comparer:
-    if precision is not None and precision not in UNIT_ROUNDOFF:
-        raise ValueError(f"precision: got {precision!r}, expected one of {', '.join(UNIT_ROUNDOFF)}")
-    key = key if isinstance(key, AnswerKey | Trace) else AnswerKey(key)
+    if precision is not None:
+        check_choice("precision", precision, tuple(UNIT_ROUNDOFF))
+    dump = dump if isinstance(dump, Mapping) else check_path("dump", dump)
+    key = key if isinstance(key, AnswerKey | Trace) else AnswerKey(check_path("key", key))
     if not isinstance(dump, Mapping):
         return Comparer(key, read_candidate(dump, key.shapes), precision)
-    found = {str(name): in_memory(np.asarray(array)) for name, array in dump.items()}
-    return Comparer(key, Candidate(found, key.shapes, "the arrays"), precision)
+    found = {str(name): in_memory(_as_array(f"dump[{name!r}]", array)) for name, array in dump.items()}
+    return Comparer(key, Candidate(found, key.shapes, "dump"), precision)
+
+
+def _as_array(name: str, value: Any) -> Array:
+    """An array of NumPy's, CuPy's or another library's; masked arrays are refused."""
+    if isinstance(value, np.ma.MaskedArray | np.matrix):
+        check_array(name, value)
+    return np.asarray(to_host(value))
 
 
 if not TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from npswin.checks import check_flag
 from npswin.deprecation import renamed_attribute, renamed_function
 from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.port.distance import Distance
@@ -101,6 +102,7 @@ class Comparison:
 
     def rows_of_pass(self, backward: bool) -> list[Row]:
         """The rows of the forward or of the backward pass."""
+        check_flag("backward", backward)
         return [row for row in self.rows if row.name.startswith(GRADIENT_PREFIX) is backward]
 
     def first_error(self, backward: bool = False) -> Row | None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from os import PathLike
 
+from npswin.checks import check_callable
 from npswin.types import Array
 from npswin.weights import save_tensors
 
@@ -31,4 +32,4 @@ def name_function(names: Naming) -> NameOf:
     """The `names` argument of `watch` as a function; None stands for the path itself."""
     if names is None:
         return lambda path: path
-    return names.get if isinstance(names, Mapping) else names
+    return names.get if isinstance(names, Mapping) else check_callable("names", names, "a dictionary or a function")

@@ -7,6 +7,7 @@ import sys
 from contextlib import AbstractContextManager
 from typing import Any
 
+from npswin.checks import shown
 from npswin.verify.port.recording import Naming, Recording, name_function
 from npswin.verify.port.watch_jax import watch_calls, watch_linen
 from npswin.verify.port.watch_torch import watch_torch
@@ -31,11 +32,12 @@ def watch(module: Any, names: Naming = None) -> AbstractContextManager[Recording
         the last call's output and gradient. Parameters' gradients are the sum of all backward passes.
 
     Raises:
-        TypeError: `module` is not a PyTorch or JAX module.
+        ValueError: `module` is not a PyTorch or JAX module, or `names` is neither a dictionary nor a function.
 
     Warns:
         UserWarning: no module was called, or the called module is compiled.
     """
+    name_function(names)
     if hasattr(module, "named_modules") and hasattr(module, "register_forward_hook"):
         return watch_torch(module, names)
     linen = sys.modules.get("flax.linen")
@@ -43,4 +45,4 @@ def watch(module: Any, names: Naming = None) -> AbstractContextManager[Recording
         return watch_linen(linen, name_function(names))
     if callable(module) and hasattr(module, "__dict__"):
         return watch_calls(module, name_function(names))
-    raise TypeError(f"module: got {type(module).__name__}, expected a PyTorch or JAX module")
+    raise ValueError(f"module: got {shown(module)}, expected a PyTorch or JAX module")

@@ -242,18 +242,18 @@ def test_the_loss_scale_grows_after_many_good_steps():
 def test_arrays_on_the_wrong_device_are_refused(cuda):
     model = tiny_model()
     images, _ = batch(model, side=8)
-    with pytest.raises(ValueError, match=r"images is on 'cuda', the parameters on 'cpu'.*x\.get\(\)"):
+    with pytest.raises(ValueError, match=r"images: got an array on 'cuda', expected 'cpu'.*x\.get\(\)"):
         model(to_gpu(images))
     logits, cache = model.forward(images, rng=RNG(0))
     with pytest.raises(ValueError, match=r"dlogits.*on 'cpu'"):
         model.backward(to_gpu(np.ones_like(logits)), cache)
     model.to("cuda")
-    with pytest.raises(ValueError, match=r"images is on 'cpu', the parameters on 'cuda'.*cupy\.asarray\(x\)"):
+    with pytest.raises(ValueError, match=r"images: got an array on 'cpu', expected 'cuda'.*cupy\.asarray\(x\)"):
         model(images)
     with pytest.raises(ValueError, match="got dtype float64, expected the model's float32"):
         model(to_gpu(images.astype(np.float64)))
     block = SwinTransformerBlock(4, 2, 2, RNG(0)).to("cuda")
-    with pytest.raises(ValueError, match="SwinTransformerBlock: x is on 'cpu'"):
+    with pytest.raises(ValueError, match="SwinTransformerBlock: x: got an array on 'cpu'"):
         block(np.ones((1, 2, 2, 4), np.float32))
 
 

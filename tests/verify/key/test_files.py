@@ -309,3 +309,26 @@ def test_a_config_that_does_not_fit_the_tables_raises(tmp_path):
         AnswerKeyError, match=r"relative_position_bias_table of shape \(49, 2\), the file has \(25, 2\)"
     ):
         AnswerKey(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"trace": None}, "trace"),
+        ({"folder": None}, "folder"),
+        ({"only": "head*"}, "only"),
+        ({"sample": 0}, "sample"),
+        ({"sample": 1.5}, "sample"),
+        ({"seed": None}, "seed"),
+    ],
+)
+def test_wrong_arguments_of_write_key_are_named(tmp_path, change, name):
+    folder = tmp_path / "key"
+    with pytest.raises(ValueError, match=f"^{name}: got "):
+        write_key(**{"trace": miniature_trace(), "folder": folder, **change})
+    assert not folder.exists()
+
+
+def test_the_folder_of_a_key_is_a_path():
+    with pytest.raises(ValueError, match=r"^folder: got 3, expected a path"):
+        AnswerKey(3)

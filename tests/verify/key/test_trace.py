@@ -43,12 +43,32 @@ def test_forward_alone():
         ({"labels": [0]}, "labels: got int64 of shape"),
         ({"labels": [0, 5]}, "labels: got 0 to 5, expected 0 to 4"),
         ({"labels": [0.5, 1]}, "labels: got float64"),
-        ({"x": images(channels=1)}, "images: got shape"),
-        ({"x": images(dtype="float32")}, "images: got dtype float32"),
+        ({"x": images(channels=1)}, "^x: got shape"),
+        ({"x": images(dtype="float32")}, "^x: got dtype float32"),
         ({"model": random_model(num_classes=0)}, "model: got num_classes=0"),
+        ({"model": None}, "^model: got None"),
+        ({"x": None}, "^x: got None"),
+        ({"x": np.ma.array(images())}, "^x: got .*its mask would be ignored"),
+        ({"labels": np.ma.array([0, 1])}, "^labels: got .*its mask would be ignored"),
+        ({"backward": 1}, "^backward: got 1"),
+        ({"progress": None}, "^progress: got None"),
+        ({"normalization": 3}, "^normalization: got 3"),
+        ({"normalization": ([0.5] * 3, [0.5, 0.0, 0.5])}, r"^normalization\[1\]: got .* above 0"),
+        ({"normalization": ([0.5] * 3, [0.5, np.nan, 0.5])}, r"^normalization\[1\]: got"),
+        ({"normalization": ([0.5] * 2, [0.5] * 3)}, r"^normalization\[0\]: got .* expected 3 numbers"),
+        ({"normalization": ([0.5] * 3, [0.5] * 3), "x": images() + np.nan}, "^x: got nan at"),
     ],
 )
 def test_what_does_not_fit_is_named(change, message):
     arguments = {"model": random_model(), "x": images(), "labels": [0, 1], **change}
     with pytest.raises(ValueError, match=message):
         npswin.trace(**arguments)
+
+
+def test_a_trace_does_not_change_with_the_model_and_the_images():
+    model, x, labels = random_model(), images(), np.array([0, 1])
+    traced = npswin.trace(model, x, labels)
+    sources = {name: array.copy() for name, array in traced.sources.items()}
+    for array in (x, labels, *model.params.values()):
+        array[...] = 0
+    assert all(np.array_equal(array, sources[name]) for name, array in traced.sources.items())

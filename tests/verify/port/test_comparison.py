@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from npswin.verify import compare, trace
+from npswin.verify import compare, diagnose, trace
 from npswin.verify.graph import Arithmetic, Run
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.comparison import comparison_json, comparison_summary
@@ -302,3 +302,27 @@ def test_a_larger_batch_and_other_models(seed, changes, precision):
     key = trace(model, images, np.array([0, 1, 2]))
     tensors = computed(key.graph, key.sources, precision, seed)
     assert Comparer(key, candidate_of(tensors, key.shapes)).compare().ok
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"key": None}, "^key: got None, expected a path"),
+        ({"dump": 3}, "^dump: got 3, expected a path"),
+        ({"dump": {"head": np.ma.zeros((2, 5))}}, r"^dump\['head'\]: got .*its mask would be ignored"),
+        ({"dump": {}}, "^dump: no tensor of the key's names"),
+        ({"precision": "half"}, "^precision: got 'half', expected one of 'float64'"),
+    ],
+)
+def test_wrong_arguments_are_named(change, message):
+    for function in (compare, diagnose):
+        with pytest.raises(ValueError, match=message):
+            function(**{"key": miniature_trace(), "dump": {"head": np.zeros((2, 5))}, **change})
+
+
+@pytest.mark.parametrize("wrong", [None, 1, "backward"])
+def test_the_pass_of_rows_is_a_flag(wrong):
+    comparison = compare(miniature_trace(), {"head": np.zeros((2, 5))})
+    for method in (comparison.rows_of_pass, comparison.first_error):
+        with pytest.raises(ValueError, match=r"^backward: got .*, expected True or False"):
+            method(wrong)

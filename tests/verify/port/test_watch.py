@@ -315,7 +315,7 @@ def test_gradients_of_an_equinox_modules_weights():
 
 
 def test_the_error_for_another_object():
-    with pytest.raises(TypeError, match="expected a PyTorch or JAX module"):
+    with pytest.raises(ValueError, match="expected a PyTorch or JAX module"):
         watch(3)
 
 

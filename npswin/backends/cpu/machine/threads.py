@@ -24,6 +24,7 @@ from npswin.backends.cpu.machine.compilation import address_of
 from npswin.backends.cpu.machine.flat_array import FlatArray, KernelArguments, kernel_type
 from npswin.backends.cpu.machine.job_board import BUSY, COMING, JOB, launch, make_job_board, poll_and_run_parts
 from npswin.backends.cpu.machine.processor import round_up
+from npswin.checks import check_integer
 from npswin.types import Array
 
 PARTS_PER_THREAD = 4  # parts for each thread, so that one whose core is slow leaves some to the others
@@ -125,11 +126,10 @@ def set_thread_count(count: int) -> None:
         ValueError: not a whole number of at least 1.
     """
     global _thread_count, _team
-    if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
-        raise ValueError(f"count: got {count!r}, expected an integer of at least 1")
+    count = check_integer("count", count, 1)
     with _setting:
         if count != _thread_count:
-            before, _thread_count = _team, int(count)
+            before, _thread_count = _team, count
             _team = _Team(_thread_count)
             before.end()
 

@@ -1,0 +1,93 @@
+"""The public functions and methods that take arguments, discovered from `__all__` of the packages."""
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+PACKAGES = (
+    *("npswin.data", "npswin.layers", "npswin.models", "npswin.training", "npswin.verify", "npswin.weights"),
+    *("npswin.backends", "npswin"),
+)
+# Of modules without `__all__`, whose other functions take any value or a GPU's.
+MORE = {"npswin.devices": ("half_dtype",)}
+OPS = "npswin.ops"
+METHODS = ("__init__", "__call__")
+
+# What the package makes and returns; nobody else calls the constructor. Lookups by name are those of a dictionary.
+RESULTS = ("Comparison", "Diagnosis", "Evaluation", "Flops", "GradcheckReport", "LoadReport", "Trace")
+NOT_CALLED = {
+    **{f"{name}.__init__": "the package makes it" for name in RESULTS},
+    "Layer.forward": "each layer has its own",
+    "Layer.backward": "each layer has its own",
+    "Layer.__call__": "each layer has its own",
+    "AnswerKey.positions": "a lookup by name, as that of a dictionary",
+    "Trace.positions": "a lookup by name, as that of a dictionary",
+    "capture": "a right call needs a GPU",
+    "save_tensors": "in npswin/weights/files.py, which checks its arguments by itself",
+    "load_tensors": "in npswin/weights/files.py, which checks its arguments by itself",
+    "TensorFile.__init__": "in npswin/weights/tensor_file.py, which checks its arguments by itself",
+    "Trainer.fit": "in npswin/training/trainer.py, which checks its arguments by itself",
+}
+
+LEFT_ARGUMENTS = {"npswin.training.Trainer.__init__": ("config", "out")}  # in npswin/training/trainer.py, as `fit` is
+
+
+class Entry(NamedTuple):
+    """A public function or method.
+
+    Attributes:
+        name: with its package and class, such as "npswin.layers.Linear.forward".
+        function: what is called; of a method the function, of `__init__` the class.
+        parameters: that it takes, without `self`.
+        errors: names of the classes of errors that its docstring mentions.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    parameters: list[inspect.Parameter]
+    errors: frozenset[str]
+
+
+def public_surface(packages=(*PACKAGES, *MORE)) -> list[Entry]:
+    """Every public function and method with arguments, once; old names of renamed ones are left out."""
+    entries, seen = [], set()
+    for package in packages:
+        module = importlib.import_module(package)
+        for name in MORE.get(package) or module.__all__:
+            value = getattr(module, name)
+            if not callable(value) or id(value) in seen:
+                continue
+            seen.add(id(value))
+            if not inspect.isclass(value):
+                entries.append(_entry(f"{package}.{name}", value, value.__doc__))
+            elif not issubclass(value, BaseException):
+                entries += _methods(f"{package}.{name}", value)
+    called = [entry for entry in entries if entry.parameters]
+    return [entry for entry in called if not any(entry.name.endswith(f".{name}") for name in NOT_CALLED)]
+
+
+def _methods(name: str, cls: type) -> list[Entry]:
+    """Those that a class defines itself, or takes from a base class that is not public."""
+    found = {}
+    for base in cls.__mro__:
+        if base is cls or base.__name__.startswith("_"):
+            for method, function in vars(base).items():
+                if inspect.isfunction(function) and (not method.startswith("_") or method in METHODS):
+                    found.setdefault(method, function)
+    entries = []
+    for method, function in found.items():
+        if (function.__doc__ or "").startswith("Old name of"):
+            continue
+        if method == "__init__":
+            entries.append(_entry(f"{name}.__init__", cls, cls.__doc__))
+        else:
+            entry = _entry(f"{name}.{method}", function, function.__doc__)
+            entries.append(entry._replace(parameters=entry.parameters[1:]))
+    return entries
+
+
+def _entry(name: str, function: Any, doc: str | None) -> Entry:
+    errors = frozenset(re.findall(r"\b(\w+Error|\w+Interrupted)(?=:)", doc or ""))
+    return Entry(name, function, list(inspect.signature(function).parameters.values()), errors)
