@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from npswin.checks import check_integer, check_number, shown
 
 LARGEST_SIDE = 1 << 16  # of maps and windows
@@ -146,7 +144,7 @@ def integer(*sizes: str, at_least: int, at_most: int | None = None, may_be_on_gp
     return Value(lambda name, value: check_integer(name, value, at_least, at_most), sizes, may_be_on_gpu)
 
 
-def number(*, may_be_on_gpu: bool = False, **bounds: float) -> Value:
+def number(*, may_be_on_gpu: bool = False, **bounds: Any) -> Value:
     """A finite number, with the bounds that `npswin.checks.check_number` has."""
     low = max(bounds.get("at_least", -math.inf), math.nextafter(bounds.get("above", -math.inf), math.inf))
     high = min(bounds.get("at_most", math.inf), math.nextafter(bounds.get("below", math.inf), -math.inf))
@@ -160,14 +158,7 @@ def number(*, may_be_on_gpu: bool = False, **bounds: float) -> Value:
 
 def any_number(may_be_on_gpu: bool = False) -> Value:
     """A number that may be NaN or infinite."""
-    return Value(check_any_number, may_be_on_gpu=may_be_on_gpu)
-
-
-def check_any_number(name: str, value: Any) -> float:
-    """The number, as Python's float; it may be NaN or infinite."""
-    if isinstance(value, float | np.floating) and not np.isfinite(value):
-        return float(value)
-    return check_number(name, value)
+    return Value(lambda name, value: check_number(name, value, finite=False), may_be_on_gpu=may_be_on_gpu)
 
 
 def pair(*sizes: str) -> Value:

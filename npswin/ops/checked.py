@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from npswin.checks import check_array, shown
+from npswin.checks import check_array, check_number, shown
 from npswin.devices import DEVICES, HALF_DTYPES, device_of, is_array
-from npswin.ops.arguments import check_any_number
 from npswin.ops.description import DESCRIPTIONS, Description, binder, dtype_name
 
 _FLOATS = (*HALF_DTYPES, "float32", "float64")
@@ -148,7 +147,7 @@ def _check_gradient(name: str, dy: Any, cache: Cache) -> None:
     The derivative by a single number may be a Python number as well. That by complex numbers may be real.
     """
     if cache.shape == () and not is_array(dy):
-        check_any_number(name, dy)
+        check_number(name, dy, finite=False)
         return
     expected = f"{cache.dtype} of shape {cache.shape}, as y has"
     check_array(name, dy, f"an array, {expected}")

@@ -3,8 +3,8 @@
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from npswin.checks import check_integer, shown
-from npswin.ops.arguments import LARGEST_SIDE, Axes, Value, check_any_number
+from npswin.checks import check_integer, check_number, shown
+from npswin.ops.arguments import LARGEST_SIDE, Axes, Value
 from npswin.ops.attention import attention_backward, attention_forward
 from npswin.ops.description import op
 from npswin.ops.dropout import dropout_backward, dropout_forward
@@ -61,9 +61,7 @@ def _checked_spec(num_heads: Any, window_size: Any, shift_size: Any, mask_value:
     window_size = check_integer("spec.window_size", window_size, 1, LARGEST_SIDE)
     shift_size = check_integer("spec.shift_size", shift_size, 0)
     check_shift(window_size, shift_size, "spec.shift_size")
-    mask_value = check_any_number("spec.mask_value", mask_value)
-    if not mask_value < 0:
-        raise ValueError(f"spec.mask_value: got {mask_value}, expected a negative number or -inf")
+    mask_value = check_number("spec.mask_value", mask_value, below=0, finite=False)
     return AttentionSpec(check_integer("spec.num_heads", num_heads, 1), window_size, shift_size, mask_value)
 
 

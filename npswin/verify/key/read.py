@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from math import prod
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
