@@ -34,7 +34,7 @@ def shown(value: Any) -> str:
     """A value for a message: an array's type and shape, else its repr, shortened."""
     if isinstance(value, np.ndarray) and value.ndim:
         kind = "array" if type(value) is np.ndarray else type(value).__name__
-        return f"{_with_article(value.dtype.name)} {kind} of shape {value.shape}"
+        return f"{_with_article(dtype_name(value.dtype))} {kind} of shape {value.shape}"
     try:
         return shortened(_REPR.repr(value).replace("\n", " "), 90)
     except Exception:  # an object whose repr fails, or an integer of thousands of digits
@@ -215,7 +215,12 @@ def check_array_like(name: str, value: Any, expected: str = "an array") -> Array
 
 def describe(value: Any) -> str:
     """An array's dtype and shape for a message, or another value as `shown` has it."""
-    return f"{value.dtype.name} of shape {value.shape}" if is_array(value) else shown(value)
+    return f"{dtype_name(value.dtype)} of shape {value.shape}" if is_array(value) else shown(value)
+
+
+def dtype_name(dtype: Any) -> str:
+    """A dtype for a message, short even if it has fields: "float32" in the machine's byte order, ">f4" in another."""
+    return dtype.name if dtype.isnative else dtype.str
 
 
 def first_non_finite(array: Array) -> tuple[int, ...] | None:

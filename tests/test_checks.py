@@ -161,6 +161,13 @@ def test_texts_paths_objects_and_functions(tmp_path):
         checks.check_instance("o", "1", int, "a number")
 
 
+def test_dtypes_in_messages_are_short_and_have_their_byte_order():
+    fields = np.dtype([(f"field{number}", "f4") for number in range(1000)])
+    arrays = np.zeros(2, ">f4"), np.zeros(2, "=f4"), np.zeros(2, fields)
+    assert [checks.describe(array) for array in arrays[:2]] == [">f4 of shape (2,)", "float32 of shape (2,)"]
+    assert all(len(text) < 60 for array in arrays for text in (checks.describe(array), checks.shown(array)))
+
+
 def test_dtypes():
     for value in ("float32", np.float32, np.dtype(">f4"), "f4"):
         assert checks.check_dtype("d", value, ("float32", "float64")) == np.dtype("float32")

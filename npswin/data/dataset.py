@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
-from npswin.checks import check_array, check_dtype, check_numbers, check_text, describe, shown
+from npswin.checks import check_array, check_dtype, check_numbers, check_text, describe, dtype_name, shown
 from npswin.types import Array
 
 # Of ImageNet's pixels: the normalization with which the official weights were trained.
@@ -64,7 +64,7 @@ def check_batch(images: Array) -> None:
     if images.ndim != 4 or images.shape[1] != 3 or images.size == 0:
         raise ValueError(f"images: got shape {images.shape}, expected (B, 3, H, W) with nothing empty")
     if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(f"images: got dtype {images.dtype}, expected uint8 or a float")
+        raise ValueError(f"images: got dtype {dtype_name(images.dtype)}, expected uint8 or a float")
 
 
 def _check_pixels(images: Array) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from npswin.checks import check_generator, check_integer, check_number
+from npswin.checks import check_generator, check_integer, check_number, dtype_name
 from npswin.data.dataset import check_batch
 from npswin.types import Array
 
@@ -44,7 +44,7 @@ def check_arguments(images: Array, rng: Any, num_ops: int, magnitude: float) -> 
     """Raise a ValueError for arguments that `rand_augment` does not take; returns the last two as Python's numbers."""
     check_batch(images)
     if images.dtype != np.uint8:
-        raise ValueError(f"images: got dtype {images.dtype}, expected uint8 (augment before normalizing)")
+        raise ValueError(f"images: got dtype {dtype_name(images.dtype)}, expected uint8 (augment before normalizing)")
     check_generator("rng", rng)
     return check_integer("num_ops", num_ops, 0, MOST_OPS), check_number("magnitude", magnitude, at_least=0, at_most=10)
 

@@ -17,6 +17,7 @@ from npswin.checks import (
     check_instance,
     check_text,
     describe,
+    dtype_name,
     shown,
 )
 from npswin.devices import DEVICES, HALF_DTYPES, cupy, device_of, is_array, on_gpu, to_device_of, to_gpu, to_host
@@ -326,11 +327,11 @@ def check_input(layer: Layer, x: Array, channels: int | None = None, rank: int |
     param = next(params, None)
     if param is None:
         if x.dtype not in (np.float32, np.float64) and not (on_gpu(x) and x.dtype.name in HALF_DTYPES):
-            raise ValueError(f"{name}: x: got dtype {x.dtype}, expected {' or '.join(DTYPES)}")
+            raise ValueError(f"{name}: x: got dtype {dtype_name(x.dtype)}, expected {' or '.join(DTYPES)}")
         param = x
     check_device(f"{name}: x", x, param)
     if not accepts_dtype(x, param):
-        raise ValueError(f"{name}: x: got dtype {x.dtype}, expected that of the parameters, {param.dtype}")
+        raise ValueError(f"{name}: x: got dtype {dtype_name(x.dtype)}, expected that of the parameters, {param.dtype}")
     if rng is not None:
         check_generator("rng", rng)
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.checks import check_array_like, check_number
+from npswin.checks import check_array_like, check_number, dtype_name
 from npswin.data.mixing import are_distributions, one_hot
 from npswin.devices import HALF_DTYPES, on_gpu, to_device_of, to_host
 from npswin.types import Array
@@ -24,12 +24,14 @@ def target_distribution(labels: Array, num_classes: int, label_smoothing: float,
     label_smoothing = check_number("label_smoothing", label_smoothing, at_least=0, below=1)
     if labels.ndim == 1:
         if labels.dtype.kind not in "iu":
-            raise ValueError(f"labels: got dtype {labels.dtype}, expected integers (or soft targets of shape (B, K))")
+            raise ValueError(
+                f"labels: got dtype {dtype_name(labels.dtype)}, expected integers (or soft targets of shape (B, K))"
+            )
         targets = one_hot(labels, num_classes, dtype)
     elif labels.ndim == 2 and labels.shape[1] == num_classes:
         if not np.issubdtype(labels.dtype, np.floating):
             raise ValueError(
-                f"labels: got dtype {labels.dtype} of shape {labels.shape}, expected soft targets as floats"
+                f"labels: got dtype {dtype_name(labels.dtype)} of shape {labels.shape}, expected soft targets as floats"
             )
         if not on_gpu(labels) and not are_distributions(labels):
             raise ValueError("labels: got soft targets that are no distributions, expected rows >= 0 that sum to 1")
@@ -64,7 +66,7 @@ def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0, sc
     factor = scale if on_gpu(scale) else check_number("scale", scale)
     labels = labels.astype(np.float32) if labels.dtype.name in HALF_DTYPES else labels
     if not on_gpu(logits) and logits.dtype not in (np.float32, np.float64):
-        raise ValueError(f"logits: got dtype {logits.dtype}, expected float32 or float64")
+        raise ValueError(f"logits: got dtype {dtype_name(logits.dtype)}, expected float32 or float64")
     if logits.ndim != 2 or logits.size == 0:
         raise ValueError(f"logits: got shape {logits.shape}, expected (B, K) with at least one row and one class")
     if labels.ndim == 0 or len(labels) != len(logits):

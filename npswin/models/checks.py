@@ -13,6 +13,7 @@ from npswin.checks import (
     check_integer,
     check_number,
     check_size,
+    dtype_name,
     first_non_finite,
     shown,
 )
@@ -60,7 +61,7 @@ def check_images(images: Array, in_chans: int, param: Array, name: str = "images
     check_device(name, images, param)
     if not accepts_dtype(images, param):
         way = "(see npswin.data.normalize)"
-        raise ValueError(f"{name}: got dtype {images.dtype}, expected the model's {param.dtype} {way}")
+        raise ValueError(f"{name}: got dtype {dtype_name(images.dtype)}, expected the model's {param.dtype} {way}")
     if not on_gpu(images):
         check_finite(images, name)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.checks import check_array_like, check_integer, check_number, describe
+from npswin.checks import check_array_like, check_integer, check_number, describe, dtype_name
 from npswin.devices import cupy, on_gpu
 from npswin.layers.loss import cross_entropy
 from npswin.models.checks import check_image_shape
@@ -60,7 +60,7 @@ def compute_gradients(
     check_model(model, "zero_grad", "forward", "in_chans")
     check_image_shape(images, model.in_chans, "images")
     if images.dtype.kind != "f" and not on_gpu(images):
-        raise ValueError(f"images: got dtype {images.dtype}, expected floats")
+        raise ValueError(f"images: got dtype {dtype_name(images.dtype)}, expected floats")
     targets = check_array_like("targets", targets, "labels (B,) or soft targets (B, K)")
     if targets.ndim == 0 or len(targets) != len(images):
         raise ValueError(f"targets: got {describe(targets)}, expected {len(images)}, one for each of the images")

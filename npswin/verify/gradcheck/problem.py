@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from npswin.checks import check_array, shown
+from npswin.checks import check_array, dtype_name, shown
 from npswin.types import Array
 
 Direction: TypeAlias = Mapping[str, Array]  # by tensor name the change of a tensor; the others do not change
@@ -181,4 +181,4 @@ def _eps(array: Any) -> float:
 def _require_float64(name: str, array: Array) -> None:
     check_array(name, array)
     if array.dtype != np.float64:
-        raise ValueError(f"{name}: got dtype {array.dtype}, expected float64 (float32 is too inaccurate)")
+        raise ValueError(f"{name}: got dtype {dtype_name(array.dtype)}, expected float64 (float32 is too inaccurate)")

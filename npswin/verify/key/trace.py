@@ -12,6 +12,7 @@ from npswin.checks import (
     check_instance,
     check_numbers,
     describe,
+    dtype_name,
     shown,
 )
 from npswin.devices import to_host
@@ -118,7 +119,7 @@ def trace(
         normalization = _checked_normalization(normalization, model.in_chans)
         check_image_shape(images, model.in_chans, "x")
         if images.dtype.kind not in "iuf":
-            raise ValueError(f"x: got dtype {images.dtype}, expected pixels from 0 to 255")
+            raise ValueError(f"x: got dtype {dtype_name(images.dtype)}, expected pixels from 0 to 255")
         check_finite(images, "x")
     classes = _checked_labels(labels, len(images), model.num_classes)
     height, width = images.shape[2:]
