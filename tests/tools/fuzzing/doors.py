@@ -289,7 +289,7 @@ def _read_run(folder: Path) -> Callable[[Sample], str]:
         if not repair:
             records = run_folder.metrics.records(found.lines)
             require([one["step"] for one in records] == list(range(1, found.lines + 1)), "resumed with other metrics")
-        if sample.only_bytes or sample.files.get("config.json") != run.files["config.json"]:
+        if _names_its_run(sample.files.get("last.safetensors")):  # else of a version without descriptions and checksums
             of = next((progress for tensors, progress in run.states if _same(own, tensors)), None)
             require(of is not None, "resumed with other tensors")
             assert of is not None
@@ -298,6 +298,15 @@ def _read_run(folder: Path) -> Callable[[Sample], str]:
         return f"resumed {repair} {found.step == last.step}"
 
     return read
+
+
+def _names_its_run(content: bytes | str | None) -> bool:
+    if not isinstance(content, bytes):
+        return True
+    try:
+        return not {"run", "npswin_sha256"}.isdisjoint(split_safetensors(content)[0]["__metadata__"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return True
 
 
 def checkpoint_door(folder: Path) -> Door:
