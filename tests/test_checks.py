@@ -94,7 +94,11 @@ class Unshowable:
         raise RuntimeError
 
 
-@pytest.mark.parametrize("value", ["x" * 10**6, list(range(10**6)), 10**5000, {"a": [1] * 10**5}, Unshowable()], ids=id)
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 10**6, list(range(10**6)), 10**5000, {"a": [1] * 10**5}, Unshowable()],
+    ids=lambda value: type(value).__name__,
+)
 def test_values_are_shown_shortly(value):
     assert len(checks.shown(value)) < 100
 
@@ -130,7 +134,7 @@ WRONG_TUPLES = [
 ]
 
 
-@pytest.mark.parametrize("value", WRONG_TUPLES, ids=repr)
+@pytest.mark.parametrize("value", WRONG_TUPLES, ids=lambda value: type(value).__name__)
 def test_what_is_no_tuple_of_numbers(value):
     with pytest.raises(ValueError, match=r"^x: got .*, expected 2 numbers, each a number in \[0, 1\]$"):
         checks.check_numbers("x", value, 2, at_least=0, at_most=1)

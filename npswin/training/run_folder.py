@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from npswin.devices import to_host
-from npswin.files import read_bytes, shortened, shown_path, temporary_path, temporary_paths, write_atomically
+from npswin.files import read_json, shown_path, temporary_path, temporary_paths, write_atomically
 from npswin.training.checkpoint import (
     Checkpoint,
     Progress,
@@ -164,13 +164,11 @@ class RunFolder:
     def _config_error(self, repair: bool) -> str:
         """What is wrong in config.json, where that is to be repaired, else it is raised; empty where it is whole."""
         try:
-            found = json.loads(read_bytes(self.config, RunFolderError, _LONGEST_CONFIG))
+            found = read_json(self.config, RunFolderError, _LONGEST_CONFIG)
             if not isinstance(found, dict):
-                raise ValueError("expected an object")
+                raise RunFolderError(f"{shown_path(self.config)}: expected an object")
         except RunFolderError as error:
             problem = str(error)
-        except (ValueError, RecursionError) as error:
-            problem = f"{shown_path(self.config)}: not JSON ({shortened(str(error))})"
         else:
             wanted = json.loads(json.dumps(comparable(self._description)))
             if different := differences(comparable(found), wanted):
@@ -264,7 +262,7 @@ def _copy_damaged(path: Path) -> None:
 def _is_description(config: Path) -> bool:
     """Whether a file is a run's config.json."""
     try:
-        found = json.loads(read_bytes(config, RunFolderError, _LONGEST_CONFIG))
-    except (ValueError, RecursionError):
+        found = read_json(config, RunFolderError, _LONGEST_CONFIG)
+    except RunFolderError:
         return False
     return isinstance(found, dict) and {"training", "model", "train_data"} <= found.keys()

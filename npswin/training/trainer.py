@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import allow_tf32, get_backend
-from npswin.checks import check_flag
+from npswin.checks import check_flag, check_instance, check_path
 from npswin.data import ImageDataset, batch_rng, channel_statistics, epoch_batches, steps_per_epoch
 from npswin.devices import on_gpu
 from npswin.training.checkpoint import Progress
@@ -16,7 +16,7 @@ from npswin.training.environment import import_optional
 from npswin.training.evaluate import Evaluation, evaluate
 from npswin.training.gpu.transfers import AsyncScalar
 from npswin.training.gradients import NonFiniteError, require_finite_weights
-from npswin.training.inputs import as_input, augment, check_data, describe_data, load_batches
+from npswin.training.inputs import as_input, augment, check_data, check_precision, describe_data, load_batches
 from npswin.training.learner import Learner
 from npswin.training.pictures import draw_curves
 from npswin.training.run_folder import RunFolder
@@ -55,7 +55,8 @@ class Trainer:
         best_accuracy: on the test images, so far; None before the first evaluation.
 
     Raises:
-        ValueError: channels or classes of the data are not the model's, or the precision needs a GPU.
+        ValueError: an argument that does not fit, named: channels or classes of the data are not the model's, or the
+            precision needs a GPU.
     """
 
     def __init__(
@@ -67,11 +68,8 @@ class Trainer:
         out: str | os.PathLike[str],
     ) -> None:
         check_data(model, train_data, test_data)
-        is_on_gpu = on_gpu(next(iter(model.params.values())))
-        if config.precision != "full" and not (is_on_gpu and model.dtype == np.float32):
-            raise ValueError(
-                f"precision: got {config.precision!r}, which takes a model in float32 on a GPU: model.to('cuda')"
-            )
+        check_instance("config", config, TrainConfig, "a TrainConfig")
+        check_precision(model, config.precision)
         self.model, self.train_data, self.test_data, self.config = model, train_data, test_data, config
         self.mean, self.std = channel_statistics(train_data.images)
         self.best_accuracy: float | None = None
@@ -83,10 +81,10 @@ class Trainer:
             "class_names": list(train_data.class_names),
             "mean": list(self.mean),
             "std": list(self.std),
-            "backend": "cuda" if is_on_gpu else get_backend(),
+            "backend": "cuda" if on_gpu(next(iter(model.params.values()))) else get_backend(),
         }
         self._steps_per_epoch = steps_per_epoch(len(train_data), config.batch_size)
-        self._folder = RunFolder(out, self._description, self._steps_per_epoch)
+        self._folder = RunFolder(check_path("out", out), self._description, self._steps_per_epoch)
         self._learner = Learner(model, config, self._steps_per_epoch)
         # The record of an epoch's last step, until the evaluation adds its results and it is written.
         self._unevaluated_record: dict[str, Any] | None = None

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from npswin.checks import shown
+from npswin.checks import check_array, check_instance, check_path, dtype_name, shown
 from npswin.files import FileError, shortened, write_atomically
 from npswin.types import Array
 
@@ -55,16 +55,15 @@ def save_tensors(
         ValueError: the format cannot store a tensor or an entry of the metadata; the message names it.
         OSError: the file could not be written; see `write_atomically`.
     """
-    header: dict[str, Any] = {"__metadata__": dict(sorted({**(metadata or {}), CHECKSUM: NO_CHECKSUM}.items()))}
-    for key, text in header["__metadata__"].items():
-        if not isinstance(key, str) or not isinstance(text, str):
-            raise ValueError(f"metadata: got {shown(key)}: {shown(text)}, expected text by name")
+    path = check_path("path", path)
+    texts = _checked_metadata({} if metadata is None else metadata)
+    header: dict[str, Any] = {"__metadata__": dict(sorted({**texts, CHECKSUM: NO_CHECKSUM}.items()))}
     arrays, end = [], 0
-    for name, tensor in sorted(tensors.items(), key=lambda item: (-np.asarray(item[1]).itemsize, item[0])):
-        array = np.asarray(tensor)
+    named = _checked_arrays(tensors)
+    for name, array in sorted(named.items(), key=lambda item: (-item[1].itemsize, item[0])):
         code = CODES.get(array.dtype.newbyteorder("<"))
         if code is None or name == "__metadata__":
-            raise ValueError(f"tensors: cannot save {shortened(repr(name))} of dtype {array.dtype}")
+            raise ValueError(f"tensors: cannot save {shortened(repr(name))} of dtype {dtype_name(array.dtype)}")
         start, end = end, end + array.nbytes
         header[name] = {"dtype": code, "shape": list(array.shape), "data_offsets": [start, end]}
         arrays.append(np.ascontiguousarray(array, array.dtype.newbyteorder("<")))
@@ -81,6 +80,23 @@ def save_tensors(
             file.write(array.data)
 
     write_atomically(path, write)
+
+
+def _checked_metadata(metadata: Any) -> dict[str, str]:
+    for key, text in check_instance("metadata", metadata, Mapping, "text by name").items():
+        if not isinstance(key, str) or not isinstance(text, str):
+            raise ValueError(f"metadata: got {shown(key)}: {shown(text)}, expected text by name")
+    return dict(metadata)
+
+
+def _checked_arrays(tensors: Any) -> dict[str, Array]:
+    arrays = {}
+    for name, tensor in check_instance("tensors", tensors, Mapping, "arrays by name").items():
+        if not isinstance(name, str):
+            raise ValueError(f"tensors: got the name {shown(name)}, expected text")
+        is_number = isinstance(tensor, np.generic)  # NumPy's, an array without axes
+        arrays[name] = np.asarray(tensor) if is_number else check_array(f"tensors[{shown(name)}]", tensor)
+    return arrays
 
 
 def with_checksum(head: bytes, checksum: str, in_place_of: str) -> bytes:

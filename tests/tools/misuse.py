@@ -42,7 +42,7 @@ from npswin import backends
 from npswin.data import cifar10
 from npswin.data.errors import DataUnavailableError
 from tests.tools.misuse_examples import EXAMPLES, KINDS, Example
-from tests.tools.misuse_surface import LEFT_ARGUMENTS, OPS, Entry, public_surface
+from tests.tools.misuse_surface import OPS, Entry, public_surface
 from tests.tools.misuse_values import VALUES, Kind, bad_value, fingerprint
 
 REFUSED, ACCEPTED, ERROR, GARBAGE, DIFFERS = OUTCOMES = ("refused", "accepted", "error", "garbage", "differs")
@@ -92,8 +92,7 @@ def lacking(surface: list[Entry]) -> list[str]:
 def arguments_of(entry: Entry, example: Example) -> list[str]:
     """The arguments that are replaced: all of the signature, and of `**more` those in the example."""
     fixed = [each.name for each in entry.parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
-    left = {"self", *LEFT_ARGUMENTS.get(entry.name, ())}
-    return [name for name in dict.fromkeys([*fixed, *example.arguments()]) if name not in left]
+    return [name for name in dict.fromkeys([*fixed, *example.arguments()]) if name != "self"]
 
 
 def misuses(surface: list[Entry], examples: dict[str, Example], seed: int) -> list[Misuse]:

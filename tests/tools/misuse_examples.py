@@ -5,11 +5,15 @@ for a method; and a `Kind` for each argument whose name is not in `KINDS`. What 
 anything but the same call with plain values, so small arguments do.
 """
 
+import contextlib
+import io
 import os
+import tempfile
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 
@@ -18,8 +22,9 @@ from npswin.data.cifar10_download import FOLDER, TEST_FILES, TRAIN_FILES
 from npswin.layers import Layer
 from npswin.models import CONFIGS, SwinTransformer
 from npswin.models.flops import Flops
-from npswin.training import SGD, AdamW, Ema, TrainConfig
+from npswin.training import SGD, AdamW, Ema, TrainConfig, Trainer
 from npswin.verify import Trace, compare, trace, write_key
+from npswin.weights import save_tensors
 from tests.layers.drawn import make
 from tests.models.tiny import tiny
 from tests.tools.misuse_values import (
@@ -45,7 +50,7 @@ from tests.tools.misuse_values import (
     numbers,
     optional,
 )
-from tests.training.tiny import CLASSES, tiny_data, tiny_model
+from tests.training.tiny import CLASSES, tiny_data, tiny_model, tiny_trainer
 
 LARGEST = 2**31 - 1
 SIZE = integer(1, LARGEST)
@@ -65,11 +70,27 @@ def _is_distributions(a: np.ndarray) -> bool:
     return a.ndim == 2 and bool((a >= 0).all()) and bool((abs(a.sum(axis=1) - 1) < 1e-3).all())
 
 
+def _weight_file() -> str:
+    save_tensors("w.safetensors", {"a": np.ones(2)})
+    return "w.safetensors"
+
+
+def _finished_trainer() -> Trainer:
+    """One that has trained, in a new folder: resumed, it only evaluates."""
+    out = tempfile.mkdtemp(dir=".")
+    trainer = tiny_trainer(out, epochs=1, ema_decay=None)
+    with contextlib.redirect_stderr(io.StringIO()), mock.patch("npswin.training.trainer.draw_curves"):
+        trainer.fit()
+    return trainer
+
+
 BATCH = array("uf", _is_batch)
 PIXELS = array("u", lambda a: _is_batch(a) and a.dtype == np.uint8)
 THREE, THREE_POSITIVE = numbers(3), numbers(3, lambda value: value > 0)
 MODEL, DATASET = instance(SwinTransformer), instance(ImageDataset)
 LAYER_DTYPE, FLOAT_DTYPE = dtype("float32", "float64"), dtype()
+
+EMPTY = Kind(lambda value: isinstance(value, dict) and not value)
 
 # By name of the argument, where an example does not have its own.
 KINDS: dict[str, Kind] = {
@@ -510,7 +531,10 @@ EXAMPLES: dict[str, Example] = {
             "config": TrainConfig(),
             "out": "run",
         },
-        {"train_data": DATASET, "test_data": DATASET},
+        {"train_data": DATASET, "test_data": DATASET, "config": instance(TrainConfig), "out": PATH},
+    ),
+    "npswin.training.Trainer.fit": Example(
+        lambda: {"self": _finished_trainer(), "resume": True, "repair": False}, {"resume": FLAG, "repair": FLAG}
     ),
     "npswin.training.clip_gradients": Example(
         lambda: {"model": model_with_gradients(), "max_norm": 0.1}, {"max_norm": _POSITIVE_OR_INFINITE}
@@ -634,6 +658,12 @@ EXAMPLES: dict[str, Example] = {
     "npswin.weights.load_weights": Example(
         lambda: {"model": tiny_model(), "source": tiny_model(seed=1).params}, {"source": PATH}, {"source": "key"}
     ),
+    "npswin.weights.save_tensors": Example(
+        lambda: {"path": "w.safetensors", "tensors": tiny_model().params, "metadata": {"a": "b"}},
+        {"path": PATH, "tensors": EMPTY, "metadata": optional(EMPTY)},
+    ),
+    "npswin.weights.load_tensors": Example(lambda: {"path": _weight_file()}, {"path": PATH}),
+    "npswin.weights.TensorFile.__init__": Example(lambda: {"path": _weight_file()}, {"path": PATH}),
     # backends and devices
     "npswin.backends.allow_tf32": Example(lambda: {"allowed": True}, {"allowed": FLAG}),
     "npswin.backends.missing_ops": Example(lambda: {"backend": "cuda"}, {"backend": choice("numpy", "cpu", "cuda")}),

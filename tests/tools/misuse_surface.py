@@ -25,13 +25,7 @@ NOT_CALLED = {
     "AnswerKey.positions": "a lookup by name, as that of a dictionary",
     "Trace.positions": "a lookup by name, as that of a dictionary",
     "capture": "a right call needs a GPU",
-    "save_tensors": "in npswin/weights/files.py, which checks its arguments by itself",
-    "load_tensors": "in npswin/weights/files.py, which checks its arguments by itself",
-    "TensorFile.__init__": "in npswin/weights/tensor_file.py, which checks its arguments by itself",
-    "Trainer.fit": "in npswin/training/trainer.py, which checks its arguments by itself",
 }
-
-LEFT_ARGUMENTS = {"npswin.training.Trainer.__init__": ("config", "out")}  # in npswin/training/trainer.py, as `fit` is
 
 
 class Entry(NamedTuple):

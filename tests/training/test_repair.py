@@ -242,10 +242,10 @@ def test_metrics_damaged_after_the_previous_checkpoint_lose_nothing(run, whole):
 
 CONFIG = [
     (lambda path: path.unlink(), "No such file"),
-    (cut, "not JSON"),
-    (lambda path: path.write_bytes(b"\xff"), "not JSON"),
-    (lambda path: path.write_text("[" * 10**5), "not JSON"),
-    (lambda path: path.write_text("[]"), r"not JSON \(expected an object\)"),
+    (cut, "cannot be read as JSON"),
+    (lambda path: path.write_bytes(b"\xff"), "cannot be read as JSON"),
+    (lambda path: path.write_text("[" * 10**5), "cannot be read as JSON"),
+    (lambda path: path.write_text("[]"), "expected an object"),
 ]
 
 
