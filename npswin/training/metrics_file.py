@@ -13,6 +13,7 @@ from npswin.files import open_regular, shortened, shown_path, write_atomically
 from npswin.training.errors import RunFolderError
 
 LONGEST_LINE = 2**16  # bytes
+MOST_SKIPPED = 2**24  # bytes of a line that is too long, before the rest of the file is given up
 _NUMBERS = ("loss", "lr", "gradient_norm")
 _EVALUATION = ("test_loss", "test_accuracy")
 
@@ -159,15 +160,18 @@ class MetricsFile:
             raise RunFolderError(f"{shown_path(self.path)}: {has}")
 
     def _read_lines(self, lines: int) -> Iterator[bytes]:
-        """The first lines, of a long one its beginning; where the file has fewer, the others are empty."""
+        """The first lines. One that is too long is cut; after the file's end they are empty."""
         if not lines:
             return
         with open_regular(self.path, RunFolderError) as file:
             for _ in range(lines):
-                part = file.readline(LONGEST_LINE)
-                yield part
-                while len(part) == LONGEST_LINE and not part.endswith(b"\n"):
-                    part = file.readline(LONGEST_LINE)
+                line = file.readline(LONGEST_LINE)
+                yield line
+                skipped = 0
+                while len(line) == LONGEST_LINE and not line.endswith(b"\n") and skipped < MOST_SKIPPED:
+                    line, skipped = file.readline(LONGEST_LINE), skipped + LONGEST_LINE
+                if skipped >= MOST_SKIPPED:
+                    file.seek(0, os.SEEK_END)
 
 
 def _is_finite(value: Any) -> bool:

@@ -1,11 +1,10 @@
 """The folder of a run: its settings, a line of metrics for each step, and checkpoints."""
 
-import contextlib
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +115,8 @@ class RunFolder:
     def reopen(self, learner: Learner, repair: bool = False) -> Progress:
         """Restore the run's last checkpoint, and remove the lines of metrics.jsonl after it.
 
-        Every file is checked before anything is changed. Of files that are repaired, a copy is kept beside them, such
-        as metrics.damaged.jsonl.
+        Every file is checked before anything is changed. Files that are repaired or replaced stay under other names,
+        such as metrics.damaged.jsonl.
 
         Args:
             learner: set to the checkpoint's weights and state.
@@ -145,16 +144,16 @@ class RunFolder:
         for message in filter(None, (config_error, *map(str, errors), best_error)):
             print_stderr(f"repairing: {message}")
         if config_error:
-            _copy_damaged(self.config)
+            _set_aside(self.config)
         if any(not isinstance(error, CheckpointError) for error in errors):
-            _copy_damaged(self.metrics.path)
+            _set_aside(self.metrics.path)
             lost = self.metrics.repair(progress.lines)
             print_stderr(f"{self.metrics.path}: the records of {lost} steps are lost")
         if checkpoint.path != self.last:
-            _copy_damaged(self.last)
+            _set_aside(self.last)
             self.last.unlink(missing_ok=True)  # else it would become previous.safetensors
         if best_error:
-            _copy_damaged(self.best)
+            _set_aside(self.best)
             progress = replace(progress, best_accuracy=None)
         self._write_config()  # raises where the folder cannot be written to
         learner.restore(checkpoint.weights, checkpoint.training_state, progress.step)
@@ -253,10 +252,16 @@ class RunFolder:
             self._lock = None
 
 
-def _copy_damaged(path: Path) -> None:
-    """Copy a file that is to be repaired or replaced, if it is there."""
-    with contextlib.suppress(FileNotFoundError):
-        shutil.copyfile(path, path.with_name(f"{path.stem}.damaged{path.suffix}"))
+def _set_aside(path: Path) -> None:
+    """Give what is to be repaired or replaced another name as well, or instead, whatever it is; if it is there."""
+    if not os.path.lexists(path):
+        return
+    names = (path.with_name(f"{path.stem}.damaged{number or ''}{path.suffix}") for number in count())
+    other = next(name for name in names if not os.path.lexists(name))
+    try:
+        os.link(path, other, follow_symlinks=False)
+    except OSError:  # a folder, or a file system without links
+        os.replace(path, other)
 
 
 def _is_description(config: Path) -> bool:

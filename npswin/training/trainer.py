@@ -159,7 +159,11 @@ class Trainer:
                 if self._unevaluated_record is None:
                     self._train_epoch()
                 result = self._finish_epoch()
-            return result or self._evaluate()
+            result = result or self._evaluate()
+            if self.best_accuracy is None:  # best.safetensors of a finished run was lost
+                self._save_if_best(result)
+                self._save()
+            return result
         except _StopTraining:
             self._save()
             raise
@@ -214,10 +218,7 @@ class Trainer:
         """Evaluate, then write the epoch's last record, checkpoints and curves."""
         assert self._unevaluated_record is not None
         result = self._evaluate()
-        if self.best_accuracy is None or result.accuracy > self.best_accuracy:
-            self.best_accuracy = result.accuracy
-            with self._learner.averaged_weights():
-                self._folder.save_best(self.model.params, self._metadata())
+        self._save_if_best(result)
         record = {**self._unevaluated_record, "test_loss": result.loss, "test_accuracy": result.accuracy}
         self._folder.metrics.append(record)
         self._unevaluated_record = None
@@ -231,6 +232,12 @@ class Trainer:
         )
         self._raise_if_signalled()
         return result
+
+    def _save_if_best(self, result: Evaluation) -> None:
+        if self.best_accuracy is None or result.accuracy > self.best_accuracy:
+            self.best_accuracy = result.accuracy
+            with self._learner.averaged_weights():
+                self._folder.save_best(self.model.params, self._metadata())
 
     def _evaluate(self) -> Evaluation:
         def each_batch(images: int) -> None:

@@ -1,7 +1,6 @@
 """Reads safetensors files: the header when a file is opened, each tensor when it is asked for."""
 
 import hashlib
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -13,7 +12,7 @@ import numpy as np
 
 from npswin.checks import check_path
 from npswin.deprecation import renamed_attribute
-from npswin.files import open_regular, read_exactly, shortened, shown_path, system_error
+from npswin.files import open_regular, parse_json, read_exactly, shortened, shown_path, system_error
 from npswin.types import Array
 from npswin.weights.files import CHECKSUM, DTYPES, NO_CHECKSUM, WeightFileError, with_checksum
 
@@ -132,19 +131,21 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[bytes, dict[str, Any]]:
         raise WeightFileError(
             f"{shown_path(path)}: its header claims {length} bytes, expected at most {MAX_HEADER_BYTES}: damaged"
         )
-    try:
-        text = start[8:] + file.read(length - 1)
-        header = json.loads(text)
-        if len(header) <= MAX_TENSORS:
-            with safetensors.safe_open(path, framework="numpy"):
-                pass  # compares everything in the header with the file's size
-    except (safetensors.SafetensorError, ValueError, RecursionError) as error:
-        reason = f"a safetensors file that is cut short or damaged ({shortened(str(error))})"
-        raise WeightFileError(f"{shown_path(path)}: {reason}") from error
-    except OSError as error:
-        raise system_error(WeightFileError, path, error) from error
+    if 8 + length > size:
+        raise WeightFileError(
+            f"{shown_path(path)}: cut short or damaged: its header has {length} bytes, the file {size}"
+        )
+    text = start[8:] + read_exactly(file, length - 1, path, WeightFileError)
+    header = parse_json(text, path, WeightFileError)
     if len(header) > MAX_TENSORS:
         raise WeightFileError(f"{shown_path(path)}: names {len(header)} tensors, expected at most {MAX_TENSORS}")
+    try:
+        with safetensors.safe_open(path, framework="numpy"):
+            pass  # compares everything in the header with the file's size
+    except safetensors.SafetensorError as error:
+        raise WeightFileError(f"{shown_path(path)}: cut short or damaged ({shortened(str(error))})") from error
+    except OSError as error:
+        raise system_error(WeightFileError, path, error) from error
     return start[:8] + text, header
 
 

@@ -177,7 +177,7 @@ def test_both_checkpoints_damaged(run):
 def test_a_missing_last_checkpoint_where_files_cannot_be_linked(run, whole, monkeypatch):
     """There the old name is free for a moment; whoever is killed then goes on from the previous checkpoint."""
 
-    def link(*_):
+    def link(*_, **__):
         raise OSError
 
     monkeypatch.setattr(os, "link", link)
@@ -283,6 +283,32 @@ def test_a_damaged_best_checkpoint(run, whole, damage):
     assert_finished(run, whole, ["metrics.jsonl"])
     assert trainer.best_accuracy is not None
     assert load_tensors(run / "best.safetensors")
+
+
+@pytest.mark.parametrize("name", ["last.safetensors", "metrics.jsonl", "config.json", "best.safetensors"])
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device", "large"])
+def test_what_is_no_file_is_set_aside(run, name, kind):
+    for _ in range(2):
+        path = run / name
+        path.unlink()
+        if kind == "folder":
+            (path / "inside").mkdir(parents=True)
+        elif kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "device":
+            path.symlink_to("/dev/zero")
+        else:
+            with open(path, "wb") as file:
+                file.truncate(2**40)  # takes no space
+        with pytest.raises(RunFolderError, match=rf"{name}[:,] ") as caught:
+            new_trainer(run).fit(resume=True)
+        assert len(str(caught.value)) < 1000
+        new_trainer(run).fit(repair=True)
+        assert path.is_file()
+    stem, suffix = name.split(".")
+    for number in ("", 1):
+        other = run / f"{stem}.damaged{number}.{suffix}"
+        assert (other / "inside").is_dir() if kind == "folder" else os.path.lexists(other)
 
 
 def test_checkpoints_of_older_versions(run, whole):
