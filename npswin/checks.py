@@ -139,11 +139,17 @@ def check_text(name: str, value: Any, expected: str = "text") -> str:
     return value
 
 
-def check_path(name: str, value: Any) -> Path:
-    """The path of a file or a folder, which need not exist."""
+def check_path(name: str, value: Any, error: type[ValueError] = ValueError) -> Path:
+    """The path of a file or a folder, which need not exist.
+
+    Args:
+        name: of the argument.
+        value: its value.
+        error: raised for what is no path; for a file that is read, the class of that kind of file.
+    """
     text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     if not isinstance(text, str) or not text or "\0" in text:
-        raise ValueError(f"{name}: got {shown(value)}, expected a path")
+        raise error(f"{name}: got {shown(value)}, expected a path")
     return Path(text)
 
 

@@ -47,7 +47,7 @@ def load_cifar10(
     files = TRAIN_FILES if check_flag("train", train) else TEST_FILES
     check_flag("download", download)
     if data_dir is not None:
-        folder = _find_folder(check_path("data_dir", data_dir))
+        folder = _find_folder(check_path("data_dir", data_dir, DataFileError))
         if folder is None:
             raise DataFileError(f"no CIFAR-10 in {shown_path(data_dir)}: neither {FOLDER}/ nor its files are there")
     else:

@@ -101,7 +101,7 @@ def load_weights(
     if isinstance(model, type) or not isinstance(getattr(model, "params", None), Mapping):
         raise ValueError(f"model: got {shown(model)}, expected a model, with params")
     check_flag("strict", strict)
-    source = source if isinstance(source, Mapping) else check_path("source", source)
+    source = source if isinstance(source, Mapping) else check_path("source", source, WeightFileError)
     if isinstance(source, Mapping):
         for name, tensor in source.items():
             check_array(f"source[{shown(check_text('source', name, 'arrays by name'))}]", tensor)

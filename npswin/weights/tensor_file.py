@@ -38,14 +38,13 @@ class TensorFile(Mapping[str, Array]):
         has_checksum: whether the file has one.
 
     Raises:
-        ValueError: this is no path.
         WeightFileError: it is not safetensors, is cut short or damaged, its header has more than 16 MiB or 65,536
             tensors, or it cannot be opened; then it is an OSError as well, such as FileNotFoundError. On access: the
             tensor has a dtype that NumPy lacks, or memory does not suffice.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        self.path = check_path("path", path)
+        self.path = check_path("path", path, WeightFileError)
         with open_regular(self.path, WeightFileError) as file:
             head, header = _read_header(file, self.path)
             self.metadata: dict[str, str] = header.pop("__metadata__", None) or {}
@@ -102,7 +101,7 @@ def load_tensors(path: str | PathLike[str]) -> tuple[dict[str, Array], dict[str,
         The tensors by name, in the order of their names, and the header's metadata.
 
     Raises:
-        ValueError, WeightFileError: as `TensorFile`.
+        WeightFileError: as `TensorFile`.
     """
     file = TensorFile(path)
     return {name: file[name] for name in sorted(file)}, file.metadata

@@ -230,6 +230,8 @@ def _branch(case, draw):
     case.kwargs["path_scale"] = _path_scale(draw, rng, len(x))
     case.args = [x, *norm_parameters(rng, x.shape[-1]), *weights]
     case.cancelled = _norm_cancels(x)
+    if x.shape[-1] == 1:  # the norm leaves β of every token; all keys are equal, and the derivatives of scores cancel
+        case.least_scale = 1.0
     return case
 
 

@@ -91,7 +91,7 @@ CONFIGURATIONS = {
     "digits": json.dumps({"embed_dim": 3 * 10**4000}),
     "window": '{"window_size": 100000}',
     "full": '{"window_size": 320, "position_bias": "full", "img_size": null}',
-    "classes": '{"num_classes": 1000000000000}',
+    "classes": '{"num_classes": 2000000000}',
 }
 
 
@@ -118,7 +118,7 @@ CONFIGURATIONS = {
         (["--config", "digits.json"], "digits.json: "),
         (["--config", "window.json"], "window.json: img_size, window_size: got 224 and 100000, expected at most 65536"),
         (["--config", "full.json"], "full.json: a model of 1.3e+11 weights"),
-        (["--config", "classes.json"], "classes.json: a model of 7.7e+14 weights"),
+        (["--config", "classes.json"], "classes.json: a model of 1.5e+12 weights"),
         (["--labels", "1"], "--labels: got 1, expected one for each of 2 images"),
         (["--labels", "1", "9"], "labels: got 1 to 9, expected 0 to 4"),
         (["--batch", "0"], "--batch: got 0"),

@@ -114,7 +114,7 @@ def test_a_pipe_in_place_of_a_file(small_files):
 
 @pytest.mark.parametrize("path", ["a\0b", "x" * 5000])
 def test_a_name_that_no_folder_can_have(path):
-    with pytest.raises(DataFileError, match="no CIFAR-10 in") as error:
+    with pytest.raises(DataFileError, match=r"no CIFAR-10 in|data_dir: got") as error:
         load_cifar10(path)
     assert len(str(error.value)) < 500
 

@@ -42,7 +42,9 @@ def test_linear(seed, lead, rows, columns, bias):
 @given(SEEDS, st.lists(SIDES, max_size=2), st.integers(2, 9))
 def test_layer_norm(seed, lead, channels):
     x, weight, bias = normal(seed, *lead, channels), normal(seed, channels), normal(seed, 1, channels)[0]
-    check(ops.layer_norm_forward, ops.layer_norm_backward, [x, weight, bias])
+    # Two channels are normalized to ±1, whatever they were, but for ε: without one, their derivative is what cancels.
+    eps = 0.1 if channels == 2 else 1e-5
+    check(ops.layer_norm_forward, ops.layer_norm_backward, [x, weight, bias], eps=eps)
 
 
 @given(SEEDS, st.lists(SIDES, min_size=1, max_size=3), st.floats(0.1, 5))

@@ -44,7 +44,7 @@ class AnswerKey:
     """
 
     def __init__(self, folder: str | PathLike[str]) -> None:
-        self.folder = check_path("folder", folder)
+        self.folder = check_path("folder", folder, AnswerKeyError)
         self.tolerances: dict[str, dict[str, Any]] = {}
         path, manifest_path = self.folder / "key.safetensors", self.folder / "manifest.json"
         manifest = read_manifest(manifest_path)

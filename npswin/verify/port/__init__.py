@@ -11,7 +11,7 @@ from npswin.deprecation import renamed_attributes
 from npswin.devices import to_host
 from npswin.types import Array
 from npswin.verify.graph import UNIT_ROUNDOFF
-from npswin.verify.key import AnswerKey, Trace
+from npswin.verify.key import AnswerKey, AnswerKeyError, Trace
 from npswin.verify.port.candidate import Candidate, CandidateError, in_memory
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.comparison import Comparison
@@ -58,8 +58,8 @@ def diagnose(key: Key, dump: Dump, precision: str | None = None) -> Diagnosis:
 def _comparer(key: Key, dump: Dump, precision: str | None) -> Comparer:
     if precision is not None:
         check_choice("precision", precision, tuple(UNIT_ROUNDOFF))
-    dump = dump if isinstance(dump, Mapping) else check_path("dump", dump)
-    key = key if isinstance(key, AnswerKey | Trace) else AnswerKey(check_path("key", key))
+    dump = dump if isinstance(dump, Mapping) else check_path("dump", dump, CandidateError)
+    key = key if isinstance(key, AnswerKey | Trace) else AnswerKey(check_path("key", key, AnswerKeyError))
     if not isinstance(dump, Mapping):
         return Comparer(key, read_candidate(dump, key.shapes), precision)
     found = {str(name): in_memory(_as_array(f"dump[{name!r}]", array)) for name, array in dump.items()}
