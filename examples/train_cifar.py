@@ -10,15 +10,16 @@ It trains on CIFAR-10, or if that is neither on this machine nor can be download
 built into npswin. The run's folder gets its settings, a JSON line for each step, checkpoints, and three pictures.
 """
 
-import argparse
-import io
-import shlex
 import sys
-import time
-from pathlib import Path
-from typing import Any
 
 try:  # imports take a second, in which Ctrl-C should not print a traceback
+    import argparse
+    import io
+    import shlex
+    import time
+    from pathlib import Path
+    from typing import Any
+
     import npswin
     from npswin.checks import check_integer
     from npswin.data import DataUnavailableError, ImageDataset, load_cifar10, load_shapes

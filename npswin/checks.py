@@ -68,6 +68,7 @@ def check_number(
     at_most: float | None = None,
     below: float | None = None,
     finite: bool = True,
+    dtype: Any = None,
 ) -> float:
     """The finite number, as Python's float.
 
@@ -77,6 +78,7 @@ def check_number(
         at_least, above: the lower bound, included or not; one of them, or neither.
         at_most, below: the upper bound.
         finite: whether it has to be; otherwise infinity is a number as well, and NaN where there is no bound.
+        dtype: in which it is computed with: there, too, it has to be finite, and not 0 unless it is.
     """
     plain, number, is_number = _plain(value), math.nan, False
     if isinstance(plain, int | float) and not isinstance(plain, bool):
@@ -91,6 +93,11 @@ def check_number(
         and (below is None or number < below)
     ):
         raise ValueError(f"{name}: got {shown(value)}, expected {_range(at_least, above, at_most, below, finite)}")
+    if dtype is not None:
+        with np.errstate(all="ignore"):
+            rounded = np.dtype(dtype).type(number)
+        if not np.isfinite(rounded) or bool(rounded) != bool(number):
+            raise ValueError(f"{name}: got {shown(value)}, which in {np.dtype(dtype)} is {rounded}")
     return number
 
 

@@ -179,6 +179,8 @@ def write_atomically(path: str | PathLike[str], write: Callable[[BinaryIO], Any]
             file that was there before is unchanged, and the temporary file is deleted.
     """
     path = Path(path)
+    if not path.name:
+        raise IsADirectoryError(errno.EISDIR, "cannot write the file: is a folder", str(path))
     temporary = temporary_path(path)
     try:
         with open(temporary, "wb") as file:
@@ -190,7 +192,7 @@ def write_atomically(path: str | PathLike[str], write: Callable[[BinaryIO], Any]
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not isinstance(error, FileError):  # of another file, that `write` reads
             raise OSError(error.errno, f"cannot write the file: {error.strerror}", str(path)) from error
         raise
 

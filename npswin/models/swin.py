@@ -287,7 +287,8 @@ class SwinTransformer(Layer):
             rng: draws what is dropped; the model's own generator where it is None.
 
         Returns:
-            logits (B, K) and the cache for `backward`. Images and logits may be changed before that.
+            logits (B, K) and the cache for `backward`. Images and logits may be changed before that, the weights may
+            not.
         """
         stage_outputs, caches = self._trunk_forward(images, rng)
         x = stage_outputs[-1]

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from npswin.checks import check_array, check_number, shown
+from npswin.checks import check_array, check_number, dtype_name, shown
 from npswin.devices import DEVICES, HALF_DTYPES, device_of, is_array
-from npswin.ops.description import DESCRIPTIONS, Description, binder, dtype_name
+from npswin.ops.description import DESCRIPTIONS, Description, binder
 
 _FLOATS = (*HALF_DTYPES, "float32", "float64")
 

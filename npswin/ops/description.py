@@ -21,7 +21,7 @@ from typing import Any, TypeVar, get_args
 
 import numpy as np
 
-from npswin.checks import check_array, shown
+from npswin.checks import check_array, dtype_name, shown
 from npswin.devices import HALF_DTYPES, device_of, on_gpu
 from npswin.ops.arguments import Axes, Each, Sizes, Value
 from npswin.types import Array
@@ -217,11 +217,6 @@ def _parameters(definition: Callable[..., Any], arguments: Iterable[str]) -> lis
         passed_on = [name for name in arguments if name not in own]
         plain += [inspect.Parameter(name, kind, default=None, annotation=Array | None) for name in passed_on]
     return plain
-
-
-def dtype_name(dtype: Any) -> str:
-    """For a message; "float32" is of the machine's byte order, ">f4" of another."""
-    return dtype.name if dtype.isnative else dtype.str
 
 
 def _entry(name: str, place: int | None) -> str:

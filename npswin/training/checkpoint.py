@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from npswin.checks import check_integer, check_number, shown
+import numpy as np
+
+from npswin.checks import check_integer, check_number, check_text, shown
 from npswin.devices import to_host
 from npswin.files import listed, shortened, shown_path
 from npswin.training.errors import CheckpointError
@@ -15,9 +17,9 @@ from npswin.training.learner import Learner
 from npswin.training.metrics_file import MetricsFile
 from npswin.types import Array
 from npswin.weights import TensorFile, WeightFileError, save_tensors
+from npswin.weights.layouts import TRAINING_PREFIX
 
-STATE_PREFIX = "training/"  # of the names of all tensors in a checkpoint but the weights
-_RUN, _STATE = "run", "training"  # names in the metadata
+_RUN, _STATE, _STEP = "run", "training", "step"  # names in the metadata
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,15 @@ class Progress:
         step: steps done.
         best_accuracy: on the test images; None before the first evaluation.
         unevaluated_record: of the epoch's last step, if the evaluation after it is not done; else None.
-        metrics_crc32: checksum of the lines of metrics.jsonl; None in checkpoints of version 0.2.0 and before.
+        metrics_crc32: checksum of the lines of metrics.jsonl; None in checkpoints of version 0.1.0.
+        best_checksum: of best.safetensors; None before the first evaluation, and in checkpoints of version 0.1.0.
     """
 
     step: int
     best_accuracy: float | None
     unevaluated_record: dict[str, Any] | None
     metrics_crc32: int | None = None
+    best_checksum: str | None = None
 
     @property
     def lines(self) -> int:
@@ -54,20 +58,58 @@ def save_checkpoint(
         run: the run's description, by which `read_checkpoint` knows it again.
         metadata: further text for the file's header.
     """
-    training_state = {STATE_PREFIX + name: tensor for name, tensor in learner.training_state().items()}
+    training_state = {TRAINING_PREFIX + name: tensor for name, tensor in learner.training_state().items()}
     tensors = {name: to_host(tensor) for name, tensor in {**learner.model.params, **training_state}.items()}
     state = {
         "step": progress.step,
         "best_accuracy": progress.best_accuracy,
         "pending": progress.unevaluated_record,
         "metrics_crc32": progress.metrics_crc32,
+        "best_checksum": progress.best_checksum,
     }
-    save_tensors(path, tensors, {**metadata, **run_metadata(run), _STATE: json.dumps(state)})
+    save_tensors(path, tensors, {**metadata, _RUN: json.dumps(comparable(run)), _STATE: json.dumps(state)})
 
 
-def run_metadata(run: Mapping[str, Any]) -> dict[str, str]:
-    """The metadata by which a file of a run is known again."""
-    return {_RUN: json.dumps(comparable(run))}
+def save_best(
+    path: Path, weights: Mapping[str, Array], step: int, run: Mapping[str, Any], metadata: Mapping[str, str]
+) -> str:
+    """Write the best weights so far; returns the file's checksum.
+
+    Args:
+        path: the file, replaced if it exists.
+        weights: by name.
+        step: after which the run had them.
+        run: the run's description.
+        metadata: further text for the file's header.
+    """
+    tensors = {name: to_host(tensor) for name, tensor in weights.items()}
+    return save_tensors(path, tensors, {**metadata, _RUN: json.dumps(comparable(run)), _STEP: str(step)})
+
+
+def check_best(path: Path, progress: Progress, learner: Learner, run: Mapping[str, Any]) -> None:
+    """Raise a CheckpointError unless the best weights are those that a run had when it had come so far.
+
+    A run that was killed after an evaluation and before the checkpoint has already written the next best ones; it does
+    the evaluation again and writes the same.
+    """
+    try:
+        file = TensorFile(path)
+        check_run(file, run)
+        if progress.best_checksum is not None and file.checksum != progress.best_checksum:
+            step = file.metadata.get(_STEP, "")
+            first_later_step = progress.step + (progress.unevaluated_record is None)
+            if not (step.isdecimal() and len(step) < 20 and int(step) >= first_later_step):
+                raise ValueError("it is not the file that the checkpoint was saved with")
+        params = learner.model.params
+        shapes = {name: tuple(param.shape) for name, param in params.items()}
+        if file.shapes != shapes:
+            raise ValueError("its tensors are not those of the model")
+        if wrong := [name for name in params if not np.isfinite(file[name]).all()]:
+            raise ValueError(f"tensors with NaN or infinity: {listed(wrong)}")
+    except WeightFileError as error:
+        raise CheckpointError(str(error)) from error
+    except ValueError as error:
+        raise CheckpointError(f"{shown_path(path)}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -108,8 +150,8 @@ def read_checkpoint(path: Path, learner: Learner, run: Mapping[str, Any], metric
         if found > own:  # every number has at least one byte
             raise ValueError(f"it has {found} numbers, the run's tensors have {own} bytes")
         weights = {name: file[name] for name in file}
-        state_names = [name for name in weights if name.startswith(STATE_PREFIX)]
-        training_state = {name.removeprefix(STATE_PREFIX): weights.pop(name) for name in state_names}
+        state_names = [name for name in weights if name.startswith(TRAINING_PREFIX)]
+        training_state = {name.removeprefix(TRAINING_PREFIX): weights.pop(name) for name in state_names}
         learner.check_state(weights, training_state, progress.step)
     except WeightFileError as error:
         raise CheckpointError(str(error)) from error
@@ -122,8 +164,8 @@ def read_checkpoint(path: Path, learner: Learner, run: Mapping[str, Any], metric
 def check_run(file: TensorFile, run: Mapping[str, Any]) -> None:
     """Raise a ValueError if a file is damaged or says that it is of another run."""
     if _RUN not in file.metadata:
-        return  # version 0.2.0 and before
-    if not file.has_checksum:
+        return  # version 0.1.0
+    if file.checksum is None:
         raise ValueError("its checksum is missing")
     found = _json(file.metadata, _RUN)
     if not isinstance(found, dict):
@@ -148,8 +190,17 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str
         if isinstance(old, dict) and isinstance(new, dict):
             different += differences(old, new, f"{prefix}{name}.")
         elif old != new:
-            different.append(f"{shortened(prefix + name, 80)} (it has {shown(old)}, this one {shown(new)})")
+            where, old, new = _first_difference(name, old, new)
+            different.append(f"{shortened(prefix + where, 80)} (it has {shown(old)}, this one {shown(new)})")
     return [listed(different, "; ")] if different else []
+
+
+def _first_difference(name: str, old: Any, new: Any) -> tuple[str, Any, Any]:
+    """Of two lists of one length the first entries that differ, with their place."""
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        place = next(i for i, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1])
+        return f"{name}[{place}]", old[place], new[place]
+    return name, old, new
 
 
 def _progress(metadata: Mapping[str, str], total_steps: int, metrics: MetricsFile) -> Progress:
@@ -161,10 +212,15 @@ def _progress(metadata: Mapping[str, str], total_steps: int, metrics: MetricsFil
     if best is not None:
         best = check_number("best_accuracy", best, at_least=0, at_most=1)
     if record is not None:
+        if not metrics.ends_epoch(step):
+            raise ValueError(f"pending: got a record of step {step}, expected one of an epoch's last step")
         metrics.check_record(step, record, is_evaluated=False)
     if crc32 is not None:
         crc32 = check_integer("metrics_crc32", crc32, 0)
-    return Progress(step, best, record, crc32)
+    checksum = state.get("best_checksum")
+    if checksum is not None:
+        check_text("best_checksum", checksum)
+    return Progress(step, best, record, crc32, checksum)
 
 
 def _json(metadata: Mapping[str, str], name: str) -> Any:

@@ -94,16 +94,17 @@ class TrainConfig:
             object.__setattr__(self, name, check(name, value, *bounds, **named_bounds))
 
 
+MOST_STEPS = 2**31 - 1
 _OPTIONAL = ("clip_norm", "ema_decay", "checkpoint_every")
 # Field -> smallest value, and largest.
 _INTEGERS: dict[str, tuple[int, ...]] = {
-    "epochs": (1,),
-    "batch_size": (1,),
-    "micro_batches": (1,),
+    "epochs": (1, MOST_STEPS),
+    "batch_size": (1, MOST_STEPS),
+    "micro_batches": (1, MOST_STEPS),
     "crop_padding": (0, LARGEST_PADDING),
     "rand_augment": (0, MOST_OPS),
-    "seed": (0,),
-    "checkpoint_every": (1,),
+    "seed": (0, 2**64 - 1),
+    "checkpoint_every": (1, MOST_STEPS),
 }
 # Field -> its range.
 _NUMBERS: dict[str, dict[str, float]] = {

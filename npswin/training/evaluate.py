@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.backends import capture
-from npswin.checks import check_callable, check_instance, check_numbers, check_size
+from npswin.checks import check_callable, check_numbers, check_size
 from npswin.data import ImageDataset, normalize
 from npswin.devices import on_gpu
 from npswin.layers.loss import cross_entropy
 from npswin.training.gradients import require_finite_forward
-from npswin.training.inputs import as_input, check_precision, load_batches
+from npswin.training.inputs import as_input, check_dataset, check_precision, load_batches
 from npswin.training.terminal import print_stderr
 from npswin.training.trainable import Trainable, check_model
 from npswin.types import Array
@@ -56,8 +56,8 @@ def evaluate(
         ValueError: an argument that does not fit, named; or the precision needs a GPU.
         NonFiniteError: a forward pass gave NaN or infinity.
     """
-    check_model(model, "params", "dtype", "__call__")
-    check_instance("dataset", dataset, ImageDataset, "an ImageDataset")
+    check_model(model, "params", "dtype", "in_chans", "num_classes", "__call__")
+    check_dataset("dataset", dataset, model)
     mean, std = check_numbers("mean", mean, 3), check_numbers("std", std, 3, above=0)
     check_precision(model, precision)
     if each_batch is not None:

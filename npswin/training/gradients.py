@@ -57,7 +57,7 @@ def compute_gradients(
             another number is out of its range, the gradients are those before.
         NonFiniteError: NaN or infinity in the images, the forward pass or the loss.
     """
-    check_model(model, "zero_grad", "forward", "in_chans")
+    check_model(model, "zero_grad", "forward", "in_chans", "params")
     check_image_shape(images, model.in_chans, "images")
     if images.dtype.kind != "f" and not on_gpu(images):
         raise ValueError(f"images: got dtype {dtype_name(images.dtype)}, expected floats")
@@ -66,7 +66,10 @@ def compute_gradients(
         raise ValueError(f"targets: got {describe(targets)}, expected {len(images)}, one for each of the images")
     check_number("label_smoothing", label_smoothing, at_least=0, below=1)
     micro_batches, seed = check_integer("micro_batches", micro_batches, 1), check_integer("seed", seed, 0)
-    loss_scale = loss_scale if on_gpu(loss_scale) else check_number("loss_scale", loss_scale, above=0)
+    if not on_gpu(loss_scale):
+        loss_scale = check_number(
+            "loss_scale", loss_scale, above=0, dtype=next(iter(model.params.values()), images).dtype
+        )
     if not on_gpu(images):
         require_finite("the input batch's", [("images", images)])
     model.zero_grad()

@@ -30,16 +30,20 @@ from npswin.types import Array
 def check_data(model: Trainable, train_data: ImageDataset, test_data: ImageDataset) -> None:
     """Raise a ValueError unless channels and classes of both data sets are those of the model."""
     check_model(model, "params", "grads", "dtype", "in_chans", "num_classes", "config", "forward", "backward")
-    for argument, dataset in (("train_data", train_data), ("test_data", test_data)):
-        check_instance(argument, dataset, ImageDataset, "an ImageDataset")
-        channels = dataset.images.shape[1]
-        if channels != model.in_chans:
-            raise ValueError(f"{argument}: has {channels} channels, the model takes {model.in_chans} (its in_chans)")
-        classes = len(dataset.class_names)
-        if classes != model.num_classes:
-            raise ValueError(f"{argument}: has {classes} classes, the model has {model.num_classes} (its num_classes)")
+    check_dataset("train_data", train_data, model)
+    check_dataset("test_data", test_data, model)
     if train_data.class_names != test_data.class_names:
         raise ValueError(f"test_data: its class names are not those of train_data, {', '.join(train_data.class_names)}")
+
+
+def check_dataset(name: str, dataset: ImageDataset, model: Trainable) -> None:
+    """Raise a ValueError unless a data set's channels and classes are those of the model."""
+    check_instance(name, dataset, ImageDataset, "an ImageDataset")
+    channels, classes = dataset.images.shape[1], len(dataset.class_names)
+    if channels != model.in_chans:
+        raise ValueError(f"{name}: has {channels} channels, the model takes {model.in_chans} (its in_chans)")
+    if classes != model.num_classes:
+        raise ValueError(f"{name}: has {classes} classes, the model has {model.num_classes} (its num_classes)")
 
 
 def check_precision(model: Trainable, precision: str) -> None:

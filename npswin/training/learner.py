@@ -186,11 +186,16 @@ class Learner:
             name for name in own if own[name].shape != given[name].shape or own[name].dtype != given[name].dtype
         ]:
             raise ValueError(f"tensors of another shape or dtype: {listed(wrong)}")
-        finite = {name: array for name, array in given.items() if not name.startswith(_OPTIMIZER)}  # squares overflow
-        if wrong := [name for name, array in finite.items() if not np.isfinite(array).all()]:
+        # means of squares may be infinite, since squares overflow
+        bad = {name: np.isnan if name.startswith(_OPTIMIZER) else _is_not_finite for name in given}
+        if wrong := [name for name, array in given.items() if bad[name](array).any()]:
             raise ValueError(f"tensors with NaN or infinity: {listed(wrong)}")
         if (done := int(given[_OPTIMIZER + "step"])) != step:
             raise ValueError(f"the optimizer has done {done} steps, the run {step}")
+
+
+def _is_not_finite(array: Array) -> Array:
+    return ~np.isfinite(array)
 
 
 def _with_prefix(prefix: str, tensors: Mapping[str, Array]) -> dict[str, Array]:

@@ -2,13 +2,13 @@
 
 import errno
 import json
-import math
 import os
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from npswin.checks import check_number
 from npswin.files import open_regular, shortened, shown_path, write_atomically
 from npswin.training.errors import RunFolderError
 
@@ -29,30 +29,35 @@ class MetricsFile:
         steps_per_epoch: number of steps in an epoch.
 
     Attributes:
-        lines: number of lines, while the file is open for `append`.
-        crc32: checksum of these lines, which a checkpoint contains.
+        crc32: checksum of the lines that were kept and written, while the file is open for `append`.
     """
 
     def __init__(self, path: Path, steps_per_epoch: int) -> None:
         self.path = path
         self._steps_per_epoch = steps_per_epoch
         self._file: BinaryIO | None = None
-        self.lines = self.crc32 = 0
+        self._length = self.crc32 = 0
 
     def open(self, lines: int) -> None:
-        """Remove all lines after the first ones, and open the file for `append`.
+        """Keep the first lines, remove all others, and open the file for `append`.
+
+        The file is written anew: another name of the old one, such as in a copy of the folder made of links, keeps its
+        lines.
 
         Raises:
             RunFolderError: it is no regular file, or has too few lines.
             OSError: it cannot be written to.
         """
-        length = self.crc32 = 0
-        for number, line in enumerate(self._read_lines(lines), 1):
-            self._require_complete(number, line)
-            length, self.crc32 = length + len(line), zlib.crc32(line, self.crc32)
+        self._length = self.crc32 = 0
+
+        def write(file: BinaryIO) -> None:
+            for number, line in enumerate(self._read_lines(lines), 1):
+                self._require_complete(number, line)
+                file.write(line)
+                self._length, self.crc32 = self._length + len(line), zlib.crc32(line, self.crc32)
+
+        write_atomically(self.path, write)
         self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 (closed by `close`)
-        self._file.truncate(length)
-        self.lines = lines
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add a line; where it cannot be written, the file is unchanged and an OSError is raised."""
@@ -65,12 +70,25 @@ class MetricsFile:
         except OSError as error:
             self._file.truncate(end)
             raise OSError(error.errno, f"cannot write the file: {error.strerror}", str(self.path)) from error
-        self.lines, self.crc32 = self.lines + 1, zlib.crc32(line, self.crc32)
+        self._length, self.crc32 = self._length + len(line), zlib.crc32(line, self.crc32)
 
     def sync(self) -> None:
-        """Wait until the disk has all lines."""
+        """Wait until the disk has all lines.
+
+        Raises:
+            RunFolderError: the file at `path` is another one by now, or has other lines: the folder was moved, or
+                another process writes to it.
+        """
         assert self._file is not None
         os.fsync(self._file.fileno())
+        own = os.fstat(self._file.fileno())
+        try:
+            is_own = os.path.samestat(own, os.stat(self.path))
+        except OSError:
+            is_own = False
+        if not is_own or own.st_size != self._length:
+            what = "was moved, removed or changed by another program while the run was training"
+            raise RunFolderError(f"{shown_path(self.path)}: {what}; nothing more is written there")
 
     def close(self) -> None:
         """Close the file."""
@@ -99,26 +117,47 @@ class MetricsFile:
             )
         return records
 
-    def repair(self, lines: int) -> int:
+    def repair(self, lines: int, crc32: int | None = None) -> int:
         """Rewrite the first lines: in place of those that are missing or damaged, with the step's number alone.
+
+        If all seem to be right and the checksum says that they are not, none of them can be told to be right.
 
         Args:
             lines: their number.
+            crc32: of these lines; None where it is not known.
 
         Returns:
-            How many were missing or damaged.
+            How many were lost.
         """
-        repaired, lost = [], 0
-        found = self._read_lines(lines) if self.path.is_file() else iter([b""] * lines)
-        for number, line in enumerate(found, 1):
-            try:
-                self._record(number, line)
-            except RunFolderError:
-                line = json.dumps({"epoch": self._epoch(number), "step": number}).encode() + b"\n"
-                lost += 1
-            repaired.append(line)
+        found = list(self._read_lines(lines)) if self._is_readable() else [b""] * lines
+        is_right = [self._is_right(number, line) for number, line in enumerate(found, 1)]
+        if all(is_right) and crc32 is not None and zlib.crc32(b"".join(found)) != crc32:
+            is_right = [False] * lines
+        unknown = [{"epoch": self._epoch(number), "step": number} for number in range(1, lines + 1)]
+        repaired = [
+            line if right else json.dumps(record).encode() + b"\n"
+            for line, right, record in zip(found, is_right, unknown, strict=True)
+        ]
         write_atomically(self.path, lambda file: file.writelines(repaired))
-        return lost
+        return is_right.count(False)
+
+    def _is_readable(self) -> bool:
+        try:
+            open_regular(self.path, RunFolderError).close()
+        except RunFolderError:
+            return False
+        return True
+
+    def _is_right(self, number: int, line: bytes) -> bool:
+        try:
+            self._record(number, line)
+        except RunFolderError:
+            return False
+        return True
+
+    def ends_epoch(self, step: int) -> bool:
+        """Whether a step, from 1, is the last one of its epoch."""
+        return step > 0 and step % self._steps_per_epoch == 0
 
     def check_record(self, number: int, record: Any, is_evaluated: bool) -> None:
         """Raise a ValueError unless this can be the record of a step.
@@ -146,7 +185,7 @@ class MetricsFile:
         self._require_complete(number, line)
         try:
             record = json.loads(line)
-            self.check_record(number, record, is_evaluated=number % self._steps_per_epoch == 0)
+            self.check_record(number, record, is_evaluated=self.ends_epoch(number))
         except (ValueError, RecursionError) as error:
             reason = f"not the record of a step ({shortened(str(error))})"
             raise RunFolderError(f"{shown_path(self.path)}, line {number}: {reason}") from error
@@ -161,7 +200,7 @@ class MetricsFile:
 
     def _read_lines(self, lines: int) -> Iterator[bytes]:
         """The first lines. One that is too long is cut; after the file's end they are empty."""
-        if not lines:
+        if not lines and not os.path.lexists(self.path):
             return
         with open_regular(self.path, RunFolderError) as file:
             for _ in range(lines):
@@ -175,4 +214,8 @@ class MetricsFile:
 
 
 def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        check_number("value", value)
+    except ValueError:
+        return False
+    return True

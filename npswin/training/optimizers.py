@@ -93,15 +93,19 @@ class _Optimizer:
 
     def __init__(self, model: Trainable, lr: float, weight_decay: float) -> None:
         check_model(model, "params", "grads")
-        self.lr = check_number("lr", lr, at_least=0)
-        self.weight_decay = check_number("weight_decay", weight_decay, at_least=0)
-        self.steps = 0
         self._params = model.params
+        self._dtype = next(iter(self._params.values())).dtype if self._params else np.dtype(np.float64)
+        self.lr = self._checked_rate("lr", lr)
+        self.weight_decay = self._checked_rate("weight_decay", weight_decay)
+        self.steps = 0
         self._decays = [decays(name, param) for name, param in self._params.items()]
         self._model = model
         self._state = {
             kind: {name: np.zeros_like(param) for name, param in self._params.items()} for kind in self._state_kinds
         }
+
+    def _checked_rate(self, name: str, value: Any) -> float:
+        return check_number(name, value, at_least=0, dtype=self._dtype)
 
     def step(self, grad_scale: Any = 1.0) -> None:
         """Update all parameters in place from `model.grads`.
@@ -126,10 +130,10 @@ class _Optimizer:
         Raises:
             ValueError: as in `step`.
         """
-        lr = lr if on_gpu(lr) else check_number("lr", lr, at_least=0)
+        lr = lr if on_gpu(lr) else self._checked_rate("lr", lr)
         step = step if on_gpu(step) else check_integer("step", step, 1, LARGEST_COUNT)
         grad_scale = grad_scale if on_gpu(grad_scale) else check_number("grad_scale", grad_scale, finite=False)
-        decay = check_number("weight_decay", self.weight_decay, at_least=0)
+        decay = self._checked_rate("weight_decay", self.weight_decay)
         require_same_arrays(self._model.params, self._params, "the optimizer")
         grads = self._model.grads
         states = [list(arrays.values()) for arrays in self._state.values()]
@@ -205,7 +209,8 @@ class AdamW(_Optimizer):
         self.betas, self.eps = self._checked_settings()
 
     def _checked_settings(self) -> tuple[tuple[float, ...], float]:
-        return check_numbers("betas", self.betas, 2, at_least=0, below=1), check_number("eps", self.eps, above=0)
+        betas = check_numbers("betas", self.betas, 2, at_least=0, below=1)
+        return betas, check_number("eps", self.eps, above=0, dtype=self._dtype)
 
     def _update(self, lr: Any, step: Any, grad_scale: Any, *arrays: Any) -> None:
         params, grads, ms, vs, weight_decays = arrays

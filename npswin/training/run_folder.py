@@ -8,16 +8,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from npswin.devices import to_host
 from npswin.files import read_json, shown_path, temporary_path, temporary_paths, write_atomically
 from npswin.training.checkpoint import (
     Checkpoint,
     Progress,
-    check_run,
+    check_best,
     comparable,
     differences,
     read_checkpoint,
-    run_metadata,
+    save_best,
     save_checkpoint,
 )
 from npswin.training.environment import import_optional
@@ -26,7 +25,6 @@ from npswin.training.learner import Learner
 from npswin.training.metrics_file import MetricsFile
 from npswin.training.terminal import print_stderr
 from npswin.types import Array
-from npswin.weights import TensorFile, WeightFileError, save_tensors
 
 _LOCK = ".lock"
 _LONGEST_CONFIG = 2**24  # bytes
@@ -45,7 +43,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str], description: Mapping[str, Any], steps_per_epoch: int) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()  # the current folder may change
         self.config = self.path / "config.json"
         self.last = self.path / "last.safetensors"
         self.previous = self.path / "previous.safetensors"
@@ -95,7 +93,9 @@ class RunFolder:
         if self.path.is_dir() and not self.has_no_more_than_a_beginning():
             has_checkpoint = self.last.is_file() or self.previous.is_file()
             hint = "resume the run in it (--resume, or resume=True)" if has_checkpoint else "delete it"
-            raise RunFolderError(f"{self.path}: not empty; {hint}, or choose another folder (--out, or out=)")
+            raise RunFolderError(
+                f"{shown_path(self.path)}: not empty; {hint}, or choose another folder (--out, or out=)"
+            )
 
     def _acquire_lock(self) -> None:
         """Keep other processes out until `close`, and remove what dead ones have not finished writing."""
@@ -105,7 +105,9 @@ class RunFolder:
             lock.acquire(timeout=0)
         except filelock.Timeout as error:
             hint = "wait until it ends, or choose another folder (--out, or out=)"
-            raise RunFolderError(f"{self.path}: another process is training in this folder; {hint}") from error
+            raise RunFolderError(
+                f"{shown_path(self.path)}: another process is training in this folder; {hint}"
+            ) from error
         except NotImplementedError:  # a file system without locks
             pass
         self._lock = lock
@@ -133,28 +135,34 @@ class RunFolder:
             OSError: the folder cannot be written to.
         """
         if not (self.last.is_file() or self.previous.is_file()):
-            raise RunFolderError(f"{self.path}: no run to resume here (it needs config.json and last.safetensors)")
+            raise RunFolderError(f"{shown_path(self.path)}: no run to resume here (it has no last.safetensors)")
         self._acquire_lock()
         config_error = self._config_error(repair)
         checkpoint, errors = self._choose_checkpoint(learner, repair)
         progress = checkpoint.progress
-        best_error = self._best_error(progress)
-        if best_error and not repair:
-            raise CheckpointError(f"{best_error}; {_REPAIR} goes on without it until the next evaluation")
-        for message in filter(None, (config_error, *map(str, errors), best_error)):
+        best_error = self._best_error(progress, learner, repair)
+        for message in dict.fromkeys(filter(None, (config_error, *map(str, errors), best_error))):
             print_stderr(f"repairing: {message}")
         if config_error:
             _set_aside(self.config)
         if any(not isinstance(error, CheckpointError) for error in errors):
             _set_aside(self.metrics.path)
-            lost = self.metrics.repair(progress.lines)
-            print_stderr(f"{self.metrics.path}: the records of {lost} steps are lost")
+            if lost := self.metrics.repair(progress.lines, progress.metrics_crc32):
+                print_stderr(f"{self.metrics.path}: the records of {lost} of {progress.lines} steps are lost")
         if checkpoint.path != self.last:
+            print_stderr(f"{self.last}: missing or set aside; going on from {checkpoint.path.name}")
             _set_aside(self.last)
             self.last.unlink(missing_ok=True)  # else it would become previous.safetensors
+        if os.path.lexists(self.previous) and not self.previous.is_file():
+            _set_aside(self.previous)
+            self.previous.unlink(missing_ok=True)
         if best_error:
+            print_stderr(
+                f"{self.best}: the best weights so far are lost; from now on the best of those to come are kept"
+            )
             _set_aside(self.best)
-            progress = replace(progress, best_accuracy=None)
+            self.best.unlink(missing_ok=True)
+            progress = replace(progress, best_accuracy=None, best_checksum=None)
         self._write_config()  # raises where the folder cannot be written to
         learner.restore(checkpoint.weights, checkpoint.training_state, progress.step)
         self.metrics.open(progress.lines)
@@ -172,7 +180,8 @@ class RunFolder:
             wanted = json.loads(json.dumps(comparable(self._description)))
             if different := differences(comparable(found), wanted):
                 hint = "use its settings, or choose another folder (--out, or out=)"
-                raise RunFolderError(f"{self.path}: holds a run that differs in {'; '.join(different)}; {hint}")
+                run = f"holds a run that differs in {'; '.join(different)}"
+                raise RunFolderError(f"{shown_path(self.path)}: {run}; {hint}")
             return ""
         if not repair:
             raise RunFolderError(f"{problem}; {_REPAIR} writes it anew if the checkpoint is of this run")
@@ -200,16 +209,16 @@ class RunFolder:
             raise type(errors[0])(f"{errors[0]}{hint}") from errors[0]
         return chosen, errors
 
-    def _best_error(self, progress: Progress) -> str:
-        """What is wrong with best.safetensors; empty where it is whole, or where there should be none."""
+    def _best_error(self, progress: Progress, learner: Learner, repair: bool) -> str:
+        """What is wrong with best.safetensors, where that is to be repaired, else it is raised; empty if nothing is."""
         if progress.best_accuracy is None:
             return ""
         try:
-            check_run(TensorFile(self.best), self._description)
-        except WeightFileError as error:
-            return str(error)
-        except ValueError as error:
-            return f"{self.best}: {error}"
+            check_best(self.best, progress, learner, self._description)
+        except CheckpointError as error:
+            if repair:
+                return str(error)
+            raise type(error)(f"{error}; {_REPAIR} goes on without it until the next evaluation") from error
         return ""
 
     def _write_config(self) -> None:
@@ -224,7 +233,7 @@ class RunFolder:
             progress: how far the run has come.
             metadata: further text for the file's header.
         """
-        self.metrics.sync()  # so that a checkpoint on disk never has more steps than the metrics
+        self.metrics.sync()  # a checkpoint on disk never has more steps than the metrics, and goes to the run's folder
         if self.last.exists():
             self._keep_previous()
         save_checkpoint(self.last, learner, progress, self._description, metadata)
@@ -239,10 +248,16 @@ class RunFolder:
             temporary.unlink(missing_ok=True)
             os.replace(self.last, self.previous)
 
-    def save_best(self, weights: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
-        """Write best.safetensors, weights alone."""
-        tensors = {name: to_host(tensor) for name, tensor in weights.items()}
-        save_tensors(self.best, tensors, {**metadata, **run_metadata(self._description)})
+    def save_best(self, weights: Mapping[str, Array], step: int, metadata: Mapping[str, str]) -> str:
+        """Write best.safetensors, weights alone; returns its checksum.
+
+        Args:
+            weights: by name.
+            step: after which the run had them.
+            metadata: further text for the file's header.
+        """
+        self.metrics.sync()  # raises where the folder is no longer this run's
+        return save_best(self.best, weights, step, self._description, metadata)
 
     def close(self) -> None:
         """Close metrics.jsonl, and let other processes use the folder."""

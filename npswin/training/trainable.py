@@ -59,5 +59,6 @@ def require_same_arrays(params: Mapping[str, Array], expected: Mapping[str, Arra
         expected: the parameters when the owner was made.
         owner: "the optimizer", for the message.
     """
-    if any(params.get(name) is not array for name, array in expected.items()):
-        raise ValueError(f"the model's parameters are other arrays than when {owner} was made; do model.to(...) before")
+    if params.keys() != expected.keys() or any(params[name] is not array for name, array in expected.items()):
+        what = "are others than when" if params.keys() != expected.keys() else "are other arrays than when"
+        raise ValueError(f"the model's parameters {what} {owner} was made; do model.to(...) and such changes before")

@@ -72,7 +72,10 @@ class Trainer:
         check_precision(model, config.precision)
         self.model, self.train_data, self.test_data, self.config = model, train_data, test_data, config
         self.mean, self.std = channel_statistics(train_data.images)
+        if min(self.std) <= 0:
+            raise ValueError(f"train_data: got images with deviations {self.std}, expected no channel to be constant")
         self.best_accuracy: float | None = None
+        self._best_checksum: str | None = None
         self._description = {
             "training": config.as_dict(),
             "model": model.config,
@@ -96,8 +99,9 @@ class Trainer:
         Args:
             resume: continue from last.safetensors in the run's folder, instead of starting in an empty one. Where a
                 run has begun there and not saved a checkpoint, start from the beginning.
-            repair: resume, and where a file of the run is missing or damaged, go on with what is left; see
-                `RunFolder.reopen`.
+            repair: resume, and where a file of the run is missing or damaged, go on with what is left: from the
+                previous checkpoint, without lost lines of metrics.jsonl, with new settings in config.json, without the
+                best weights so far. Such files stay under other names, as metrics.damaged.jsonl. Otherwise this raises.
 
         Returns:
             The evaluation on the test images at the end, of the weights that the model then has: the averaged ones
@@ -120,7 +124,10 @@ class Trainer:
         try:
             if resume and not self._folder.has_no_more_than_a_beginning():
                 progress = self._folder.reopen(learner, repair)
-                self.best_accuracy, self._unevaluated_record = progress.best_accuracy, progress.unevaluated_record
+                self.best_accuracy, self._best_checksum = progress.best_accuracy, progress.best_checksum
+                self._unevaluated_record = progress.unevaluated_record
+                if repair:
+                    self._save()  # so that the run is whole again, whatever happens next
                 print_stderr(f"resuming after step {learner.step} of {learner.total_steps}")
             elif learner.step:
                 hint = "make a new model and a new Trainer, or resume in the run's folder (resume=True)"
@@ -237,7 +244,7 @@ class Trainer:
         if self.best_accuracy is None or result.accuracy > self.best_accuracy:
             self.best_accuracy = result.accuracy
             with self._learner.averaged_weights():
-                self._folder.save_best(self.model.params, self._metadata())
+                self._best_checksum = self._folder.save_best(self.model.params, self._learner.step, self._metadata())
 
     def _evaluate(self) -> Evaluation:
         def each_batch(images: int) -> None:
@@ -262,7 +269,11 @@ class Trainer:
         if self._learner.step:
             require_finite_weights(self.model, sync_gpu=True)
         progress = Progress(
-            self._learner.step, self.best_accuracy, self._unevaluated_record, self._folder.metrics.crc32
+            self._learner.step,
+            self.best_accuracy,
+            self._unevaluated_record,
+            self._folder.metrics.crc32,
+            self._best_checksum,
         )
         self._folder.save_last(self._learner, progress, self._metadata())
 

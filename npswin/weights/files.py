@@ -32,6 +32,9 @@ DTYPES = {
 }
 CODES = {np.dtype(dtype): code for code, dtype in DTYPES.items()}
 
+MAX_HEADER_BYTES = 16 * 2**20  # a model of a thousand layers needs less than one mebibyte
+MAX_TENSORS = 2**16
+
 # The name in the metadata of the checksum: SHA-256 of the whole file, in which the checksum itself is zeros.
 CHECKSUM = "npswin_sha256"
 NO_CHECKSUM = "0" * 64
@@ -43,13 +46,16 @@ class WeightFileError(FileError):
 
 def save_tensors(
     path: str | PathLike[str], tensors: Mapping[str, Array], metadata: Mapping[str, str] | None = None
-) -> None:
+) -> str:
     """Write tensors to a safetensors file, with a checksum. The same tensors and metadata give the same bytes.
 
     Args:
         path: the file, replaced if it exists.
         tensors: arrays of floats (16, 32, 64 bits), integers or booleans, by name.
-        metadata: text by name, for the file's header.
+        metadata: text by name, for the file's header. A checksum in it is replaced.
+
+    Returns:
+        The checksum.
 
     Raises:
         ValueError: the format cannot store a tensor or an entry of the metadata; the message names it.
@@ -67,7 +73,13 @@ def save_tensors(
         start, end = end, end + array.nbytes
         header[name] = {"dtype": code, "shape": list(array.shape), "data_offsets": [start, end]}
         arrays.append(np.ascontiguousarray(array, array.dtype.newbyteorder("<")))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    try:
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"tensors, metadata: a name or a text is not Unicode ({error.reason})") from error
+    if len(text) > MAX_HEADER_BYTES or len(header) > MAX_TENSORS:
+        got = f"got {len(header) - 1} tensors with {len(text)} bytes of names and metadata"
+        raise ValueError(f"tensors, metadata: {got}, expected at most {MAX_TENSORS} and {MAX_HEADER_BYTES}")
     text += b" " * (-len(text) % 8)
     head = len(text).to_bytes(8, "little") + text
     checksum = hashlib.sha256(head)
@@ -80,6 +92,7 @@ def save_tensors(
             file.write(array.data)
 
     write_atomically(path, write)
+    return checksum.hexdigest()
 
 
 def _checked_metadata(metadata: Any) -> dict[str, str]:

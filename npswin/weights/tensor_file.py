@@ -14,10 +14,16 @@ from npswin.checks import check_path
 from npswin.deprecation import renamed_attribute
 from npswin.files import open_regular, parse_json, read_exactly, shortened, shown_path, system_error
 from npswin.types import Array
-from npswin.weights.files import CHECKSUM, DTYPES, NO_CHECKSUM, WeightFileError, with_checksum
+from npswin.weights.files import (
+    CHECKSUM,
+    DTYPES,
+    MAX_HEADER_BYTES,
+    MAX_TENSORS,
+    NO_CHECKSUM,
+    WeightFileError,
+    with_checksum,
+)
 
-MAX_HEADER_BYTES = 16 * 2**20  # a model of a thousand layers needs less than one mebibyte
-MAX_TENSORS = 2**16
 _PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".pkl", ".ckpt")
 _CHUNK = 2**20  # bytes that are read at a time for the checksum
 
@@ -35,7 +41,7 @@ class TensorFile(Mapping[str, Array]):
         shapes: of each tensor.
         dtype_codes: the format's name of each tensor's dtype, such as "BF16".
         metadata: text by name, without the checksum.
-        has_checksum: whether the file has one.
+        checksum: the file's, or None where it has none.
 
     Raises:
         WeightFileError: it is not safetensors, is cut short or damaged, its header has more than 16 MiB or 65,536
@@ -48,8 +54,7 @@ class TensorFile(Mapping[str, Array]):
         with open_regular(self.path, WeightFileError) as file:
             head, header = _read_header(file, self.path)
             self.metadata: dict[str, str] = header.pop("__metadata__", None) or {}
-            checksum = self.metadata.pop(CHECKSUM, None)
-            self.has_checksum = checksum is not None
+            self.checksum = checksum = self.metadata.pop(CHECKSUM, None)
             if checksum is not None and _checksum(file, with_checksum(head, NO_CHECKSUM, checksum)) != checksum:
                 reason = f"its bytes do not give the checksum in its header, {CHECKSUM}"
                 hint = "restore it from a copy; a program that changes tensors has to remove the checksum"

@@ -112,7 +112,7 @@ class Run:
         found = []
         for path in self.out.glob("*.safetensors"):
             try:
-                if not TensorFile(path).has_checksum:
+                if TensorFile(path).checksum is None:
                     found.append(f"{path.name} has no checksum")
             except WeightFileError as error:
                 found.append(str(error))

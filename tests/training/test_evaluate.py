@@ -53,3 +53,9 @@ def test_errors_name_the_argument(change, name):
     arguments = {"model": tiny_model(), "dataset": tiny_data(3), "mean": MEAN, "std": MEAN}
     with pytest.raises(ValueError, match=f"^{name}: got "):
         evaluate(**{**arguments, **change})
+
+
+@pytest.mark.parametrize("num_classes", [0, 7])
+def test_a_model_of_other_classes_is_refused(num_classes):
+    with pytest.raises(ValueError, match=rf"^dataset: has 3 classes, the model has {num_classes}"):
+        evaluate(tiny_model(num_classes=num_classes), tiny_data(), (0.5,) * 3, (0.2,) * 3)

@@ -49,7 +49,6 @@ def test_records_and_their_checksum(metrics):
 def test_lines_after_the_checkpoint_are_removed_whatever_they_hold(metrics):
     replace_line(metrics, 6, b"\xff garbage, and no end of line")
     metrics.open(lines=4)
-    assert metrics.lines == 4
     metrics.append(record(5))
     metrics.close()
     assert metrics.records(5, metrics.crc32) == [record(step) for step in range(1, 6)]
@@ -70,6 +69,7 @@ def test_lines_after_the_checkpoint_are_removed_whatever_they_hold(metrics):
         (record(3, epoch=2), "epoch: got 2, expected 1"),
         (record(3, loss=None), "loss: got None, expected a finite number"),
         (record(3, lr="x" * 10_000), "lr: got 'xxx.* expected a finite number"),
+        (record(3, loss=10**400), "loss: got .* expected a finite number"),
         (record(3, gradient_norm=float("nan")), "gradient_norm: got nan, expected a finite number"),
         (record(3, test_accuracy=True), "test_accuracy: got True, expected a finite number"),
         ({name: value for name, value in record(3).items() if name != "test_loss"}, "test_loss: got None"),
@@ -102,6 +102,12 @@ def test_missing_lines(metrics, end):
         metrics.records(7)
     assert metrics.repair(7) == 7 - left
     assert [one["step"] for one in metrics.records(7)] == list(range(1, 8))
+
+
+def test_lines_of_which_none_can_be_told_to_be_right(metrics):
+    replace_line(metrics, 2, record(2, loss=0.75 + 2**-40))
+    assert metrics.repair(7, metrics.crc32) == 7
+    assert all(one.keys() == {"epoch", "step"} for one in metrics.records(7))
 
 
 def test_a_missing_file(metrics):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from npswin.layers import Linear
 from npswin.training import SGD, AdamW, clip_gradients, decays, warmup_cosine
 from tests.training.tiny import tiny_model
 
@@ -226,3 +227,26 @@ def test_an_infinite_norm_scales_nothing():
     before = {name: grad.copy() for name, grad in model.grads.items()}
     clip_gradients(model, np.inf)
     assert all(np.array_equal(grad, before[name]) for name, grad in model.grads.items())
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda model: AdamW(model, eps=1e-50), "eps"),
+        (lambda model: AdamW(model, lr=1e300), "lr"),
+        (lambda model: AdamW(model, weight_decay=1e300), "weight_decay"),
+        (lambda model: SGD(model, lr=1e300), "lr"),
+    ],
+)
+def test_numbers_that_the_parameters_dtype_cannot_hold(make, name):
+    with pytest.raises(ValueError, match=rf"^{name}: got 1e[+-]\d+, which in float32 is "):
+        make(tiny_model())
+    assert make(tiny_model(dtype="float64")) is not None
+
+
+def test_a_parameter_that_was_added_later_is_noticed():
+    model = tiny_model()
+    optimizer = AdamW(model)
+    model.add_child("extra", Linear(2, 2, np.random.default_rng(0)))
+    with pytest.raises(ValueError, match="the model's parameters are others than when the optimizer was made"):
+        optimizer.step()

@@ -32,6 +32,10 @@ class Stopped(Exception):
     pass
 
 
+def stopped_at_once():
+    raise KeyboardInterrupt
+
+
 def stop_after(step, trainer):
     def stop():
         if trainer._learner.step == step and trainer._unevaluated_record is None:
@@ -130,6 +134,11 @@ LAST = [
     (lambda path: change_state(path, step="absent"), "its state is {.*expected step"),
     (lambda path: change_state(path, best_accuracy=1.5), r"best_accuracy: got 1\.5"),
     (lambda path: change_state(path, pending={"step": 2}), "step: got 2, expected 3"),
+    (lambda path: change_state(path, best_checksum=3), "best_checksum: got 3"),
+    (
+        lambda path: change_tensor(path, "training/optimizer.v.head.bias", np.full(3, np.nan, np.float32)),
+        r"NaN or infinity: optimizer\.v\.head\.bias",
+    ),
     (lambda path: change_state(path, pending=3), "expected an object with step"),
     (lambda path: change_state(path, metrics_crc32="x"), "metrics_crc32: got 'x'"),
     (lambda path: os.replace(path.with_name("best.safetensors"), path), "its metadata lacks 'training'"),
@@ -191,10 +200,11 @@ def test_a_damaged_checkpoint_does_not_become_the_previous_one(run):
     """The run is stopped again before its next checkpoint."""
     flip(run / "last.safetensors")
     trainer = new_trainer(run)
-    trainer._train_epoch = lambda: (_ for _ in ()).throw(KeyboardInterrupt)
+    trainer._train_epoch = stopped_at_once
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(repair=True)
-    assert not (run / "last.safetensors").exists()
+    for name in ("last.safetensors", "previous.safetensors"):
+        assert json.loads(load_tensors(run / name)[1]["training"])["step"] == 2
     new_trainer(run).fit(resume=True)
 
 
@@ -273,19 +283,43 @@ def test_a_config_of_something_else(run, value):
     assert contents(run) == before
 
 
-@pytest.mark.parametrize("damage", [flip, cut, os.unlink, lambda path: flip(path, 60)])
+def only(path):
+    """Other tensors, in a file without checksum and description."""
+    pytest.importorskip("safetensors.numpy").save_file({"a": np.zeros(3)}, path)
+
+
+def of_an_earlier_epoch(path):
+    change_metadata(path, step="0")
+
+
+BEST = [flip, cut, os.unlink, lambda path: flip(path, 60), only, of_an_earlier_epoch]
+BEST += [lambda path: os.replace(path.with_name("last.safetensors"), path), lambda path: change_metadata(path, a="b")]
+BEST += [lambda path: change_tensor(path, "head.bias", np.full(3, np.nan, np.float32))]
+
+
+@pytest.mark.parametrize("damage", BEST)
 def test_a_damaged_best_checkpoint(run, whole, damage):
+    last = (run / "last.safetensors").read_bytes()
     damage(run / "best.safetensors")
+    (run / "last.safetensors").write_bytes(last)
     with pytest.raises(CheckpointError, match=r"best\.safetensors: .*goes on without it until the next evaluation"):
         new_trainer(run).fit(resume=True)
     trainer = new_trainer(run)
-    trainer.fit(repair=True)
+    trainer._train_epoch = stopped_at_once
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(repair=True)
+    assert not (run / "best.safetensors").exists()
+    trainer = new_trainer(run)
+    trainer.fit(resume=True)
     assert_finished(run, whole, ["metrics.jsonl"])
     assert trainer.best_accuracy is not None
     assert load_tensors(run / "best.safetensors")
 
 
-@pytest.mark.parametrize("name", ["last.safetensors", "metrics.jsonl", "config.json", "best.safetensors"])
+NAMES = ["last.safetensors", "metrics.jsonl", "config.json", "best.safetensors"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", ["folder", "pipe", "device", "large"])
 def test_what_is_no_file_is_set_aside(run, name, kind):
     for _ in range(2):
@@ -311,6 +345,94 @@ def test_what_is_no_file_is_set_aside(run, name, kind):
         assert (other / "inside").is_dir() if kind == "folder" else os.path.lexists(other)
 
 
+def test_a_folder_in_place_of_the_previous_checkpoint(run, whole):
+    (run / "previous.safetensors").unlink()
+    (run / "previous.safetensors" / "inside").mkdir(parents=True)
+    new_trainer(run).fit(resume=True)
+    assert_finished(run, whole)
+    assert (run / "previous.damaged.safetensors" / "inside").is_dir()
+
+
+def test_metrics_of_another_run_are_not_taken_for_this_ones(run, whole, capsys):
+    """Each of its lines could be right, so none of them can be told to be."""
+    for path in ("metrics.jsonl", "previous.safetensors"):
+        (run / path).unlink()
+    new_trainer(run.with_name("other"), seed=7).fit()
+    shutil.copy(run.with_name("other") / "metrics.jsonl", run)
+    with pytest.raises(RunFolderError, match="its first 3 lines are not those"):
+        new_trainer(run).fit(resume=True)
+    new_trainer(run).fit(repair=True)
+    assert "the records of 3 of 3 steps are lost" in capsys.readouterr().err
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert all(line.keys() == {"step", "epoch"} for line in lines[:3])
+    assert_finished(run, whole, ["best.safetensors"])
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
+def test_no_metrics_file_at_the_first_checkpoint(tmp_path, kind):
+    trainer = new_trainer(tmp_path / "run")
+    trainer._train_epoch = stopped_at_once
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit()
+    path = tmp_path / "run" / "metrics.jsonl"
+    path.unlink()
+    {"folder": path.mkdir, "pipe": lambda: os.mkfifo(path), "device": lambda: path.symlink_to("/dev/zero")}[kind]()
+    with pytest.raises(RunFolderError, match=r"metrics\.jsonl: is a .*goes on after step 0"):
+        new_trainer(tmp_path / "run").fit(resume=True)
+    new_trainer(tmp_path / "run").fit(repair=True)
+
+
+@pytest.mark.parametrize("change", ["moved", "removed", "written to"])
+def test_a_folder_that_is_no_longer_the_runs(run, change):
+    """Nothing is written into a folder that has taken its place, and the checkpoints in the moved one stay."""
+    trainer = new_trainer(run)
+    before = contents(run)
+
+    def move_and_train():
+        if change == "moved":
+            run.rename(run.with_name("elsewhere"))
+            shutil.copytree(run.with_name("elsewhere"), run)
+        elif change == "removed":
+            (run / "metrics.jsonl").unlink()
+        else:
+            with open(run / "metrics.jsonl", "ab") as file:
+                file.write(b"{}\n")
+        type(trainer)._train_epoch(trainer)
+
+    trainer._train_epoch = move_and_train
+    with pytest.raises(RunFolderError, match=r"metrics\.jsonl: was moved, removed or changed by another program"):
+        trainer.fit(resume=True)
+    for name in ("last.safetensors", "best.safetensors"):
+        assert (run / name).read_bytes() == before[name]
+
+
+def test_a_copy_of_links_keeps_its_lines(run, whole):
+    copy = run.with_name("copy")
+    copy.mkdir()
+    for path in run.iterdir():
+        os.link(path, copy / path.name)
+    before = contents(copy)
+    new_trainer(run).fit(resume=True)
+    assert contents(copy) == before
+    assert_finished(run, whole)
+
+
+def test_a_relative_folder_stays_where_it_was(run, whole, monkeypatch):
+    monkeypatch.chdir(run.parent)
+    trainer = new_trainer("run")
+    monkeypatch.chdir("/")
+    trainer.fit(resume=True)
+    assert_finished(run, whole)
+
+
+def test_the_entry_of_a_long_list_that_differs_is_shown(run):
+    config = json.loads((run / "config.json").read_text())
+    config["class_names"][2] = "dazzling"
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RunFolderError, match=r"class_names\[2\] \(it has 'dazzling', this one 'bright'\)"):
+        new_trainer(run).fit(resume=True)
+
+
 def test_checkpoints_of_older_versions(run, whole):
     """Without checksum, description of the run and checksum of the metrics."""
     safetensors = pytest.importorskip("safetensors.numpy")
@@ -319,7 +441,7 @@ def test_checkpoints_of_older_versions(run, whole):
         del metadata["run"]
         if "training" in metadata:
             state = json.loads(metadata["training"])
-            del state["metrics_crc32"]
+            del state["metrics_crc32"], state["best_checksum"]
             metadata["training"] = json.dumps(state)
         safetensors.save_file(tensors, path, metadata)
     new_trainer(run).fit(resume=True)

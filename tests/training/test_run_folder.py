@@ -195,11 +195,10 @@ def test_a_disk_that_fills_up_during_training(tmp_path, monkeypatch):
         if len(written) == 2:
             raise OSError(errno.ENOSPC, "cannot write the file: No space left on device", str(path))
         written.append(path)
-        whole(path, tensors, metadata)
+        return whole(path, tensors, metadata)
 
-    whole = run_folder.save_tensors
-    for module in (run_folder, checkpoint):
-        monkeypatch.setattr(module, "save_tensors", save_tensors)
+    whole = checkpoint.save_tensors
+    monkeypatch.setattr(checkpoint, "save_tensors", save_tensors)
     with pytest.raises(OSError, match=r"No space left on device.*best\.safetensors"):
         tiny_trainer(tmp_path / "run", checkpoint_every=2).fit()
     monkeypatch.undo()

@@ -149,7 +149,7 @@ class TestChecksum:
         assert metadata == {"epoch": "3"}
         save_tensors(tmp_path / "2", tensors, metadata)
         assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
-        assert TensorFile(tmp_path / "1").has_checksum
+        assert TensorFile(tmp_path / "1").checksum
 
     def test_it_is_that_of_the_file_with_zeros_in_its_place(self, content):
         checksum = content[content.index(b"npswin_sha256") + 16 :][:64]
@@ -164,7 +164,7 @@ class TestChecksum:
         library = pytest.importorskip("safetensors.numpy")
         library.save_file({"a": np.ones(2)}, tmp_path / "w", {"b": "c"})
         file = TensorFile(tmp_path / "w")
-        assert not file.has_checksum
+        assert file.checksum is None
         assert file.metadata == {"b": "c"}
 
 
@@ -407,6 +407,22 @@ class TestFailedWrites:
             save_tensors(path, TENSORS, {"epoch": 3})
 
 
+@pytest.mark.parametrize(
+    ("tensors", "metadata", "message"),
+    [
+        ({str(i): np.zeros(0) for i in range(2**16)}, {}, "got 65536 tensors"),
+        ({}, {"a": "x" * 2**24}, "16777"),
+        ({"\ud800": np.ones(1)}, {}, "not Unicode"),
+        ({}, {"a": "\ud800"}, "not Unicode"),
+    ],
+    ids=["many", "long", "name", "text"],
+)
+def test_what_could_not_be_read_is_not_written(tmp_path, tensors, metadata, message):
+    with pytest.raises(ValueError, match=f"^tensors, metadata: .*{message}"):
+        save_tensors(tmp_path / "w", tensors, metadata)
+    assert not (tmp_path / "w").exists()
+
+
 def test_no_such_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"cannot write the file: .*w\.safetensors"):
         save_tensors(tmp_path / "absent" / "w.safetensors", TENSORS)
@@ -414,8 +430,9 @@ def test_no_such_folder(tmp_path):
 
 def test_the_target_is_a_folder(tmp_path):
     (tmp_path / "w").mkdir()
-    with pytest.raises(IsADirectoryError, match="cannot write the file"):
-        save_tensors(tmp_path / "w", TENSORS)
+    for path in (tmp_path / "w", ".", "/"):
+        with pytest.raises(IsADirectoryError, match="cannot write the file"):
+            save_tensors(path, TENSORS)
     assert os.listdir(tmp_path) == ["w"]
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from npswin.checks import check_instance, check_path
+from npswin.checks import check_path
 from npswin.data import ImageDataset, normalize
 from npswin.devices import to_host
 from npswin.ops.softmax import softmax_forward
-from npswin.training.inputs import as_input
+from npswin.training.inputs import as_input, check_dataset
 from npswin.training.pictures.style import BLUE, GREY, RED, new_figure, save_figure, show_image
 from npswin.training.trainable import Trainable, check_model
 from npswin.types import Array
@@ -36,8 +36,8 @@ def draw_predictions(
         ImportError: matplotlib is not installed.
         OSError: the file could not be written.
     """
-    check_model(model, "params", "dtype", "__call__")
-    check_instance("dataset", dataset, ImageDataset, "an ImageDataset")
+    check_model(model, "params", "dtype", "in_chans", "num_classes", "__call__")
+    check_dataset("dataset", dataset, model)
     path = check_path("path", path)
     images, labels = dataset.images[:_IMAGES], dataset.labels[:_IMAGES]
     logits = [
