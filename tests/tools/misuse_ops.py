@@ -1,8 +1,8 @@
 """Right calls of ops, and which values are right for their arguments: the ops' docstrings once more, by hand.
 
-`SHAPES` says for each op which shapes its other arguments have, given the first one's; `_KINDS` which values are right
-for an argument by itself. Arrays of a call have one precision. An op looks at the dtype and the shape of an array, not
-at its entries, so NaN is as good as any number there.
+`KINDS` says which values are right for an argument by itself, `SHAPES` whether those of a call fit together. Arrays of
+a call have one precision. An op looks at the dtype and the shape of an array, not at its entries, so NaN is as good as
+any number there.
 """
 
 import inspect
@@ -265,7 +265,7 @@ def _always(**_: Any) -> bool:
     return True
 
 
-# Whether values that are right by themselves fit together.
+# Whether values that are right by themselves fit together, for ops with several arguments.
 SHAPES: dict[str, Callable[..., bool]] = {
     "adamw_update": lambda param, grad, m, v, **_: _rest(param, grad, m, v),
     "adamw_update_all": lambda params, grads, ms, vs, weight_decays, **_: _each_alike(
@@ -279,14 +279,10 @@ SHAPES: dict[str, Callable[..., bool]] = {
     "dropout": lambda x, mask: _are((mask, x.shape)),
     "ema_update": lambda average, param, **_: _rest(average, param),
     "ema_update_all": lambda averages, params, **_: _each_alike(averages, params),
-    "gelu": _always,
-    "global_norm": _always,
     "layer_norm": lambda x, weight, bias, **_: _are((weight, x.shape[-1:]), (bias, x.shape[-1:])),
     "linear": lambda x, weight, bias: x.shape[-1] == weight.shape[1] and _are((bias, weight.shape[:1])),
-    "mean_pool": _always,
     "mlp": _fits_mlp,
     "mlp_branch": _fits_branch(_fits_mlp),
-    "patch_concat": _always,
     "patch_embed": _fits_patches,
     "patch_merging": _fits_merging,
     "position_bias": lambda table, window_size: (
@@ -299,7 +295,6 @@ SHAPES: dict[str, Callable[..., bool]] = {
     "sgd_update_all": lambda params, grads, velocities, weight_decays, **_: _each_alike(
         params, grads, velocities, weight_decays
     ),
-    "softmax": _always,
     "window_attention": _fits_attention,
     "window_partition": lambda window_size, shift_size, **_: shift_size < window_size,
     "window_reverse": _fits_reverse,
@@ -310,7 +305,7 @@ def _fits(op: str) -> Callable[[Mapping[str, Any]], bool]:
     def fits(arguments: Mapping[str, Any]) -> bool:
         arrays = [value for value in arguments.values() if isinstance(value, np.ndarray) and value.dtype.kind in "fc"]
         of_precision = [one for one in arrays if one.ndim and one.dtype.name in PRECISIONS]
-        return _one_precision(of_precision) and SHAPES[op](**arguments)
+        return _one_precision(of_precision) and SHAPES.get(op, _always)(**arguments)
 
     return fits
 
@@ -338,6 +333,7 @@ def _example(op: str, definition: Callable[..., Any]) -> Example:
     parameters = inspect.signature(definition).parameters.values()
     unknown = {one.name for one in parameters if one.kind is not one.VAR_KEYWORD} - KINDS[op].keys()
     assert not unknown, f"{op}: which values are right for {unknown}? Say so in KINDS of tests/tools/misuse_ops.py"
+    assert op in SHAPES or len(KINDS[op]) == 1, f"{op}: which arguments fit together? Say so in SHAPES beside KINDS"
     others = {name: f"as {name} has" for name in ARGUMENTS[op]}  # a list of another length than the first one
     return Example(lambda: arguments_of(op), KINDS[op], others, _fits(op), rounds=True)
 
