@@ -303,6 +303,8 @@ _FROM_RIGHT_ONE: dict[str, Callable[[Any], Any]] = {
     "it without its last row": lambda good: _array_like(good)[:-1] if np.ndim(_array_like(good)) else good,
     "it without rows": lambda good: _array_like(good)[:0] if np.ndim(_array_like(good)) else good,
     "it without columns": lambda good: _array_like(good)[..., :0] if np.ndim(_array_like(good)) else good,
+    "it without its last column": lambda good: _array_like(good)[..., :-1] if np.ndim(_array_like(good)) else good,
+    "its first column": lambda good: _array_like(good)[..., :1] if np.ndim(_array_like(good)) else good,
     "three axes": lambda good: np.ones((2, 2, 2)),
     "its class": type,
     "it in a list": lambda good: [good],
