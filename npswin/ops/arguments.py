@@ -108,12 +108,17 @@ class Sizes(dict[Any, Any]):
                 self[name] = self.derived[name](*(self[other] for other in needed))
         return self.get(name)
 
+    def _origin(self, name: Any) -> str:
+        """Of a derived size: where those are from that it is computed from."""
+        needed = inspect.signature(self.derived[name]).parameters if name in self.derived else ()
+        return "".join(dict.fromkeys(map(self._origin, needed))) if needed else self._origins.get(name, "")
+
     def shown(self, names: Iterable[Any]) -> str:
         """Those sizes that are known, for a message, and where they are from."""
         by_origin: dict[str, list[str]] = {}
         for name in dict.fromkeys(names):
             if self.find(name) is not None:
-                by_origin.setdefault(self._origins.get(name, ""), []).append(f"{name} = {shown(self[name])}")
+                by_origin.setdefault(self._origin(name), []).append(f"{name} = {shown(self[name])}")
         return ", and ".join(" and ".join(sizes) + origin for origin, sizes in by_origin.items())
 
 

@@ -66,8 +66,9 @@ def _checked(function: Callable[..., Any], description: Description, backend: st
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        values = bind(*args, **kwargs)
-        run = definition if check(values, backend) else function
+        values, run = bind(*args, **kwargs), function
+        if check(values, backend):
+            values, run = _all_complex(values), definition
         if not kwargs:
             return run(*values[:positional])
         named = {name: values[keywords[name]] for name in kwargs if name in keywords}
@@ -101,6 +102,7 @@ def _checked_inference(
     def call(*args: Any, **kwargs: Any) -> Any:
         values = bind(*args, **kwargs)
         is_complex = check(values, backend)
+        values = _all_complex(values) if is_complex else values
         named = {name: values[keywords[name]] for name in kwargs if name in keywords}
         if is_complex:
             return definition(*values[:positional], **named)[0]
@@ -129,6 +131,16 @@ def _checked_backward(
         return (definition if cache.dtype.kind == "c" else function)(dy, cache.value)
 
     return call
+
+
+def _all_complex(values: list[Any]) -> list[Any]:
+    """The arguments, all arrays complex: the definitions add some in place, which real ones can not take up."""
+    return [
+        value.astype(np.result_type(value.dtype, np.complex64))
+        if is_array(value) and value.dtype.kind == "f"
+        else value
+        for value in values
+    ]
 
 
 def _wrong_cache(cache: Any, pair: str, backend: str) -> str:

@@ -10,12 +10,13 @@ Each argument has a description, of `npswin.ops.arguments`:
     Each(...)                        a list of arrays or numbers, one for each parameter of a model
 
 None is allowed where the function's annotation allows it. All arrays of a call are NumPy's, or all CuPy's, and of one
-precision, float32 or float64; complex numbers of that precision, too, for complex-step checks. On a GPU, maps may have
-16 bits, with parameters in float32. `npswin.ops.checked` applies the checks where ops become public.
+precision, float32 or float64; complex numbers of that precision, too, for complex-step checks, except where the op
+updates arrays in place. On a GPU, maps may have 16 bits, with parameters in float32. `npswin.ops.checked` applies the
+checks where ops become public.
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from operator import attrgetter
 from typing import Any, TypeVar, get_args
 
@@ -30,6 +31,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 _PRECISIONS = {"float32": "float32", "float64": "float64", "complex64": "float32", "complex128": "float64"}
 _GPU_DTYPES = (*HALF_DTYPES, "float32", "float64")
+_NO_LISTS = (str, bytes, Mapping, Set)  # though one can iterate over them; a set has no order
 _MOST_KINDS = 4096  # of calls that an op remembers
 _kind_of = attrgetter("__class__", "shape", "dtype")  # of an array: all of it that matters
 
@@ -103,7 +105,7 @@ class Description:
         first_place, first, _ = self._lists[0]
         for place, name, each in self._lists:
             items = values[place]
-            if not isinstance(items, Iterable) or isinstance(items, str | bytes | Mapping) or hasattr(items, "dtype"):
+            if not isinstance(items, Iterable) or isinstance(items, _NO_LISTS) or hasattr(items, "dtype"):
                 raise ValueError(f"{name}: got {shown(items)}, expected a list with one entry for each parameter")
             values[place] = items = list(items)
             if len(items) != len(values[first_place]):
@@ -151,6 +153,8 @@ class Description:
             check_array(name, array, "an array or None" if optional else "an array")
             _check_device(name, array, first, backend)
             _check_dtype(name, array, first, axes.any_dtype)
+            if self._updated and array.dtype.kind == "c":
+                raise ValueError(f"{name}: got dtype {dtype_name(array.dtype)}, expected float32 or float64")
             axes.check(name, array.shape, sizes)
             first = first or (name, array)
         if self._also is not None:

@@ -4,28 +4,33 @@ The drawing stands apart from the operation so that the operation is a pure func
 gives the same output, in a gradient check as in training.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 
-from npswin.checks import check_generator, check_integer, shown
+from npswin.checks import check_generator, check_size, shown
 from npswin.devices import HALF_DTYPES
 from npswin.ops.arguments import Value, number
 from npswin.ops.description import op
 from npswin.types import Array
 
+_MOST_AXES, _MOST_NUMBERS = 32, 2**59  # of an array of NumPy's
 _DTYPES = (*HALF_DTYPES, "float32", "float64", "complex64", "complex128")
 
 
 def _check_shape(name: str, value: Any) -> tuple[int, ...]:
     if not isinstance(value, tuple | list):
         raise ValueError(f"{name}: got {shown(value)}, expected a tuple of integers")
-    return tuple(check_integer(f"{name}[{axis}]", size, at_least=0) for axis, size in enumerate(value))
+    shape = tuple(check_size(f"{name}[{axis}]", size, at_least=0) for axis, size in enumerate(value))
+    if len(shape) > _MOST_AXES or math.prod(filter(None, shape)) > _MOST_NUMBERS:
+        raise ValueError(f"{name}: got {shown(value)}, expected at most {_MOST_AXES} axes and {_MOST_NUMBERS} numbers")
+    return shape
 
 
 def _check_dtype(name: str, value: Any) -> Any:
     try:
-        dtype = None if value is None else np.dtype(value)
+        dtype = np.dtype(value) if isinstance(value, str | type | np.dtype) else None  # not a number, which has one
     except TypeError:
         dtype = None
     if dtype is None or dtype.name not in _DTYPES or not dtype.isnative:

@@ -52,7 +52,8 @@ def patch_concat_backward(dy: Array, cache: Any) -> Array:
 
 def _check_norm(norm_weight: Array | None, norm_bias: Array | None, **_: Any) -> None:
     if (norm_weight is None) != (norm_bias is None):
-        raise ValueError("norm_bias, norm_weight: got one of them and None, expected two arrays or None for both")
+        missing, given = ("norm_weight", "norm_bias") if norm_weight is None else ("norm_bias", "norm_weight")
+        raise ValueError(f"{missing}: got None, expected an array, as {given} is one (None for both: no norm)")
 
 
 @op(x="B H W C", norm_weight="4*C", norm_bias="4*C", reduction_weight="out 4*C", reduction_bias="out", also=_check_norm)
@@ -68,11 +69,11 @@ def patch_merging_forward(
     Args:
         x: (B, H, W, C).
         norm_weight, norm_bias: (4C,) each, or None for no norm.
-        reduction_weight: (2C, 4C).
-        reduction_bias: (2C,) or None, as in the official model.
+        reduction_weight: (out, 4C); out is 2C in the paper.
+        reduction_bias: (out,) or None, as in the official model.
 
     Returns:
-        y (B, ⌈H/2⌉, ⌈W/2⌉, 2C) and the cache for the backward pass.
+        y (B, ⌈H/2⌉, ⌈W/2⌉, out) and the cache for the backward pass.
 
     Test: tests/ops/test_gradients.py::test_patch_merging
     """

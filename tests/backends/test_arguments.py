@@ -216,7 +216,7 @@ def test_of_no_images_or_tokens_all_gradients_are_zeros(op, axis):
 @pytest.mark.parametrize(("op", "name"), LISTS)
 def test_a_list_has_an_entry_for_each_parameter(op, name):
     entries = arguments_of(op)[name]
-    for value in (None, 3, "abc", {}, np.ones((2, 3), np.float32)):
+    for value in (None, 3, "abc", {}, set(), {0.1, 0.2}, np.ones((2, 3), np.float32)):
         assert_refused(op, name, value)
     if len([case for case in LISTS if case[0] == op]) > 1:
         assert "expected" in refusal(op, lambda: arguments_of(op) | {name: entries[:1]})
@@ -250,6 +250,19 @@ def test_an_array_that_is_updated_can_be_written_to(op, name):
     assert re.match(rf"{name}.*: got a read-only array", refusal(op, read_only))
 
 
+@pytest.mark.parametrize(("op", "name"), [case for case in ARRAYS + LISTS if case[0] in UPDATES])
+def test_an_op_that_updates_arrays_takes_no_complex_numbers(op, name):
+    def changed():
+        arguments = arguments_of(op)
+        array = arguments[name]
+        is_list = isinstance(array, list)
+        arguments[name] = [*array[:-1], array[-1] + 0j] if is_list else array + 0j
+        return arguments
+
+    if isinstance(ARGUMENTS[op][name], tuple) or isinstance(ARGUMENTS[op][name][0], tuple):
+        assert re.match(rf"{name}.*: got dtype complex64, expected float32", refusal(op, changed))
+
+
 @pytest.mark.parametrize(("op", "name"), NUMBERS)
 def test_a_number_is_in_its_range(op, name):
     for value in wrong_numbers(name, ARGUMENTS[op][name]):
@@ -269,7 +282,10 @@ def test_numbers_of_numpy_are_numbers(op, name):
 def test_a_size_is_made_of_integers(op, name):
     for value in (None, 3, "ab", (1.5, 2), (True, 2), (-1, 2), [None, 2], np.ones(2), (float("nan"), 2)):
         assert_refused(op, name, value)
-    if name != "shape":
+    if name == "shape":
+        for value in ((10**30, 2), (2**31 - 1,) * 3, (0, *(2**31 - 1,) * 3), (1,) * 65):
+            assert_refused(op, name, value)
+    else:
         for value in ((), (2,), (2, 3, 4), (0, 3), (10**9, 3), (10**30, 3)):
             assert_refused(op, name, value)
 
@@ -296,14 +312,15 @@ def test_a_spec_is_checked_field_by_field(op):
 def test_a_generator_and_a_dtype_are_ones():
     for value in (0, None, np.random, np.random.RandomState(0)):
         assert_refused("draw_mask", "rng", value)
-    for value in ("int32", "no_dtype", None, np.longdouble, ">f4", 3, np.ones(2)):
+    for value in ("int32", "no_dtype", None, np.longdouble, ">f4", 3, np.ones(2), np.float32(0.5), np.float64("nan")):
         assert_refused("draw_mask", "dtype", value)
 
 
 def test_a_norm_has_a_weight_and_a_bias():
     for name in ("norm_weight", "norm_bias"):
         message = refusal("patch_merging_forward", lambda name=name: arguments_of("patch_merging") | {name: None})
-        assert name in message
+        other = "norm_bias" if name == "norm_weight" else "norm_weight"
+        assert message.startswith(f"{name}: got None, expected an array, as {other} is one")
 
 
 def test_a_window_that_is_shifted_by_its_side_is_refused():
@@ -403,6 +420,19 @@ def test_complex_numbers_are_left_to_the_definition(op):
         np.testing.assert_array_equal(getattr(cpu, op)(**mixed), y)
 
 
+@pytest.mark.parametrize(("op", "name"), [case for case in ARRAYS if case[0] not in UPDATES])
+def test_one_complex_array_is_enough_for_a_complex_call(op, name):
+    function, all_complex = main_function(op), arguments_of(op, "complex128")
+    mixed = arguments_of(op, "float64") | {name: all_complex[name]}
+    for module in BACKENDS.values():
+        expected, found = (getattr(module, function)(**arguments) for arguments in (all_complex, mixed))
+        one, other = (result[0] if isinstance(result, tuple) else result for result in (expected, found))
+        assert one.dtype == np.complex128
+        np.testing.assert_array_equal(one, other, strict=True)
+        if op in INFERENCE:
+            np.testing.assert_array_equal(getattr(module, op)(**mixed) if module is not ops else one, one)
+
+
 INFERENCE = [op for op in PAIRS if op in cpu.__all__]
 
 
@@ -439,6 +469,8 @@ def test_a_message_says_what_was_given_and_what_is_expected():
             ops.linear_forward(*arguments())
     with pytest.raises(ValueError, match=r"^qkv: .* expected \(windows, N, 3\*h\*d\) with h = 2, by num_heads$"):
         ops.attention_forward(np.ones((2, 4, 13)), None, None, 2)
+    with pytest.raises(ValueError, match=r"with nW = 2, by size, by window_size, and N = 4, by window_size$"):
+        ops.window_reverse_forward(np.ones((3, 4, 5)), (2, 4), 2, 0)
 
 
 def test_calls_are_remembered_by_all_that_the_checks_depend_on():

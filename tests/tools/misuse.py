@@ -3,7 +3,7 @@
     python -m tests.tools.misuse                     all; prints a table, exit status 1 if a call ends badly
     python -m tests.tools.misuse --most 1000         a sample
     python -m tests.tools.misuse --only "mixup alpha"   those whose function, argument and value contain this
-    python -m tests.tools.misuse --package ops       the ops of `npswin.ops` instead
+    python -m tests.tools.misuse --package ops       the ops instead: of `npswin.ops`, and of the backend that is set
 
 A right call of each function (`misuse_examples.py`) gets one bad value (`misuse_values.py`) for one argument, sometimes
 two. It ends well if it
@@ -16,7 +16,7 @@ two. It ends well if it
 and badly if it
 
     error      raises something else, or names no argument,
-    garbage    takes a value that is not right,
+    garbage    takes a value that is not right, or that does not fit to the other arguments,
     differs    takes a right value and computes something else than for the plain one, or refuses one of the two.
 """
 
@@ -42,8 +42,9 @@ from npswin import backends
 from npswin.data import cifar10
 from npswin.data.errors import DataUnavailableError
 from tests.tools.misuse_examples import EXAMPLES, KINDS, Example
-from tests.tools.misuse_surface import OPS, Entry, public_surface
-from tests.tools.misuse_values import VALUES, Kind, bad_value, fingerprint
+from tests.tools.misuse_ops import DISPATCH, OPS, op_examples
+from tests.tools.misuse_surface import Entry, public_surface
+from tests.tools.misuse_values import VALUES, Kind, bad_value, fingerprint, same_but_for_rounding
 
 REFUSED, ACCEPTED, ERROR, GARBAGE, DIFFERS = OUTCOMES = ("refused", "accepted", "error", "garbage", "differs")
 BAD = (ERROR, GARBAGE, DIFFERS)
@@ -139,21 +140,26 @@ def try_misuse(case: Misuse, example: Example) -> Result:
         name: kind_of(example, name).converted(again[name]) if right[name] and again[name] is not None else again[name]
         for name in again
     }
+    all_right = all(right.values())
+    fits = example.fits is None or (all_right and example.fits({**defaults, **example.arguments(), **plain}))
     ends = _call(case.entry, example, values)
     if isinstance(ends, BaseException):
         may_raise = any(right[name] and kind_of(example, name).is_called for name in values)
         problem = "" if may_raise else _problem_with(ends, case, example, values, any(right.values()))
         if problem:
             return Result(ERROR, problem)
-        if all(right.values()) and not isinstance(_call(case.entry, example, plain), BaseException):
-            return Result(DIFFERS, f"refused, though the plain value is not: {_text_of(ends)}")
+        if all_right and fits and (example.fits or not isinstance(_call(case.entry, example, plain), BaseException)):
+            return Result(DIFFERS, f"refused, though the plain value is right: {_text_of(ends)}")
         return Result(REFUSED, _text_of(ends))
-    if not all(right.values()):
+    if not all_right:
         return Result(GARBAGE, f"accepted {', '.join(name for name in values if not right[name])}")
+    if not fits:
+        return Result(GARBAGE, "accepted, though the arguments do not fit together")
     of_plain = _call(case.entry, example, plain)
     if isinstance(of_plain, BaseException):
         return Result(DIFFERS, f"accepted, though the plain value is not: {_text_of(of_plain)}")
-    return Result(ACCEPTED, "") if ends == of_plain else Result(DIFFERS, "another result than for the plain value")
+    is_same = same_but_for_rounding(ends, of_plain) if example.rounds else ends == of_plain
+    return Result(ACCEPTED, "") if is_same else Result(DIFFERS, "another result than for the plain value")
 
 
 def _is_right(value: Any, kind: Kind, default: Any) -> bool:
@@ -217,14 +223,6 @@ def _text_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {message if len(message) < 160 else message[:157] + '...'}"
 
 
-def ops_examples() -> tuple[list[Entry], dict[str, Example]]:
-    """The ops as entries, with the arguments that the tests of backends draw; right are arrays like the drawn ones."""
-    from tests.tools.misuse_ops import op_examples
-
-    examples = op_examples()
-    return [entry for entry in public_surface((OPS,)) if entry.name in examples], examples
-
-
 @contextlib.contextmanager
 def surroundings() -> Iterator[None]:
     """A folder of its own, no network, no warnings; settings of the process as they were before."""
@@ -281,7 +279,7 @@ def report(results: list[tuple[Misuse, Result]], seed: int = 0) -> list[str]:
     lines.append(f"{f'{len(results)} misuses':{width}} " + " ".join(f"{total[outcome]:>8}" for outcome in OUTCOMES))
     bad = [(case, result) for case, result in results if result.outcome in BAD]
     for case, result in sorted(bad, key=lambda one: str(one[0])):
-        again = " --package ops" if case.entry.name.startswith(OPS) else f" --seed {seed}" if seed else ""
+        again = " --package ops" if case.entry.name.startswith((OPS, DISPATCH)) else f" --seed {seed}" if seed else ""
         lines.append(f"{result.outcome}: {case}: {result.text}")
         lines.append(f"    python -m tests.tools.misuse{again} --only {shlex.quote(str(case))}")
     return lines
@@ -301,7 +299,7 @@ def main() -> int:
 
 def _main(options: argparse.Namespace) -> int:
     if options.package == "ops":
-        surface, examples = ops_examples()
+        surface, examples = op_examples()
     else:
         surface, examples = public_surface(), EXAMPLES
         if lines := lacking(surface):

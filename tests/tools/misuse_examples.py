@@ -128,11 +128,15 @@ class Example(NamedTuple):
         arguments: returns them by name, with "self" for a method.
         kinds: by name of an argument, where it is not the one in `KINDS`.
         other_names: of an argument in messages, such as "labels" for targets.
+        fits: whether arguments that are right by themselves are right together, if it is known.
+        rounds: whether results may differ by rounding: sums of an array with another layout are in another order.
     """
 
     arguments: Callable[[], dict[str, Any]]
     kinds: dict[str, Kind] = {}  # noqa: RUF012
     other_names: dict[str, str] = {}  # noqa: RUF012
+    fits: Callable[[Mapping[str, Any]], bool] | None = None
+    rounds: bool = False
 
 
 def pixels() -> np.ndarray:

@@ -1,91 +1,370 @@
-"""Right calls of the ops of `npswin.ops`: those that the tests of backends draw.
+"""Right calls of ops, and which values are right for their arguments: the ops' docstrings once more, by hand.
 
-A right value for an argument is an array of the same shape, of floats or of integers as the drawn one, or a value of
-the drawn one's class.
+`KINDS` says which values are right for an argument by itself, `SHAPES` whether those of a call fit together. Arrays of
+a call have one precision. An op looks at the dtype and the shape of an array, not at its entries, so NaN is as good as
+any number there.
 """
 
 import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from npswin import ops
-from tests.backends.op_cases import OPS, Case, Seed
+from npswin.backends import dispatch
+from npswin.ops.window_attention import AttentionSpec
+from tests.backends.op_arguments import ARGUMENTS, P
 from tests.tools.misuse_examples import Example
-from tests.tools.misuse_surface import OPS as PACKAGE
-from tests.tools.misuse_values import FLAG, GENERATOR, NOTHING, Kind, array, integer, number, optional
+from tests.tools.misuse_surface import OPS, Entry, entry_of
+from tests.tools.misuse_values import (
+    GENERATOR,
+    NOT_NEGATIVE,
+    NOTHING,
+    RATE,
+    Kind,
+    array,
+    instance,
+    integer,
+    listed,
+    number,
+    optional,
+)
 
-DRAWN = 5  # the last of so many cases is taken: the first ones are the simplest
-
-
-def op_examples() -> dict[str, Example]:
-    """An example for each op of a case, by name; of a pair, one for each function."""
-    examples = {}
-    for op in OPS:
-        case = _draw(op)
-        if op in ops.__all__:
-            examples[f"{PACKAGE}.{op}"] = _example(getattr(ops, op), case)
-            continue
-        forward = getattr(ops, f"{op}_forward")
-        examples[f"{PACKAGE}.{op}_forward"] = _example(forward, case)
-        if f"{op}_backward" in ops.__all__:
-            examples[f"{PACKAGE}.{op}_backward"] = _backward_example(op, forward, case)
-    return examples
-
-
-def _draw(op: str) -> Case:
-    cases: list[Case] = []
-
-    @settings(max_examples=DRAWN, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
-    @given(st.data())
-    def draw(data: Any) -> None:
-        cases.append(OPS[op](data.draw, False))
-
-    draw()
-    return cases[-1]
+DISPATCH = "npswin.backends.dispatch"
+PRECISIONS = {"float32": 32, "float64": 64, "complex64": 32, "complex128": 64}
+LARGEST_SIDE = 65536
 
 
-def _arguments(function: Any, case: Case) -> dict[str, Any]:
-    args = [np.random.default_rng(one.value) if isinstance(one, Seed) else _copied(one) for one in case.args]
-    kwargs = {name: _copied(value) for name, value in case.kwargs.items()}
-    bound = inspect.signature(function).bind(*args, **kwargs).arguments
-    return {**{name: value for name, value in bound.items() if name not in ("args", "drop_masks")}, **kwargs}
+def _numbers(check: Callable[[np.ndarray], bool]) -> Kind:
+    """An array of a precision, in the machine's byte order."""
+    return array("fc", lambda a: a.dtype.isnative and a.dtype.name in PRECISIONS and check(a))
 
 
-def _copied(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_copied(one) for one in value]
-    return value.copy() if isinstance(value, np.ndarray) else value
+def _any_numbers(check: Callable[[np.ndarray], bool]) -> Kind:
+    """An array of any numbers, for ops that only move them."""
+    return array("biufc", lambda a: a.dtype.isnative and check(a))
 
 
-def _example(function: Any, case: Case) -> Example:
-    kinds = {name: _kind(value) for name, value in _arguments(function, case).items()}
-    for parameter in inspect.signature(function).parameters.values():
-        kinds.setdefault(parameter.name, _kind(parameter.default))
-    return Example(lambda: _arguments(function, case), kinds)
+def _axes(count: int, may_be_empty: int = 0) -> Callable[[np.ndarray], bool]:
+    """So many axes, of which so many, the first ones, may be empty."""
+    return lambda a: a.ndim == count and 0 not in a.shape[may_be_empty:]
 
 
-def _backward_example(op: str, forward: Any, case: Case) -> Example:
-    derivative = next(iter(inspect.signature(getattr(ops, f"{op}_backward")).parameters))
+def _last_axes(count: int) -> Callable[[np.ndarray], bool]:
+    """Any axes, which may be empty, and after them so many that are not."""
+    return lambda a: a.ndim >= count and 0 not in a.shape[a.ndim - count :]
+
+
+def _pair() -> Kind:
+    side = integer(1, LARGEST_SIDE)
+    return Kind(
+        lambda value: isinstance(value, list | tuple) and len(value) == 2 and all(map(side.accepts, value)),
+        lambda value: tuple(int(one) for one in value),
+    )
+
+
+def _mask_dtype() -> Kind:
+    """A dtype, its name or its type."""
+
+    def accepts(value: Any) -> bool:
+        if not isinstance(value, str | type | np.dtype):
+            return False
+        try:
+            dtype = np.dtype(value)
+        except (TypeError, ValueError):
+            return False
+        return dtype.isnative and dtype.name in (*PRECISIONS, "float16")
+
+    return Kind(accepts, lambda value: np.dtype(value).name)
+
+
+ANY, ROWS, BATCH = _numbers(_last_axes(0)), _numbers(_last_axes(1)), _numbers(_axes(4, 1))
+VECTOR, MATRIX, BLOCK, MAP = (_numbers(_axes(count)) for count in (1, 2, 3, 4))
+REAL = array("f", lambda a: a.dtype.isnative and a.dtype.name in PRECISIONS)
+UPDATED = array("f", lambda a: REAL.accepts(a) and a.flags.writeable)
+ANY_NUMBER = number(finite=False)
+LISTS = (list, tuple, range)
+
+_NORM = dict.fromkeys(("norm_weight", "norm_bias"), VECTOR)
+_ATTENTION = {
+    "qkv_weight": MATRIX,
+    "qkv_bias": optional(VECTOR),
+    "proj_weight": MATRIX,
+    "proj_bias": optional(VECTOR),
+    "bias_table": optional(MATRIX),
+    "spec": instance(AttentionSpec),
+    "attn_drop_mask": optional(MAP),
+    "proj_drop_mask": optional(BLOCK),
+}
+_SCORES = {"qkv": BLOCK, "bias": optional(BLOCK), "mask": optional(BLOCK), "num_heads": integer(1)}
+_MLP = {
+    "x": ROWS,
+    "fc1_weight": MATRIX,
+    "fc1_bias": optional(VECTOR),
+    "fc2_weight": MATRIX,
+    "fc2_bias": optional(VECTOR),
+    "hidden_drop_mask": optional(ROWS),
+    "output_drop_mask": optional(ROWS),
+}
+_WINDOWS = {"window_size": integer(1, LARGEST_SIDE), "shift_size": integer(0)}
+_ADAMW = {"lr": NOT_NEGATIVE, "beta1": RATE, "beta2": RATE, "eps": NOT_NEGATIVE, "step": integer(1, 2**53)}
+_SGD = {"lr": NOT_NEGATIVE, "momentum": RATE}
+_OF_EACH = {"weight_decays": listed(NOT_NEGATIVE, LISTS), "grad_scale": ANY_NUMBER}
+_DECAY = number(lambda value: 0 <= value <= 1)
+_PATH_SCALE = optional(_numbers(_axes(1, 1)))
+
+
+def _updates(*names: str, read: tuple[str, ...]) -> dict[str, Kind]:
+    return {**dict.fromkeys(names, UPDATED), **dict.fromkeys(read, REAL)}
+
+
+def _each(kinds: Mapping[str, Kind]) -> dict[str, Kind]:
+    """The same for lists, whose names are plurals."""
+    plurals = {"velocity": "velocities"}
+    return {plurals.get(name, f"{name}s"): listed(kind, LISTS) for name, kind in kinds.items()}
+
+
+_OF_ADAMW = _updates("param", "m", "v", read=("grad",))
+_OF_SGD = _updates("param", "velocity", read=("grad",))
+_OF_EMA = _updates("average", read=("param",))
+
+KINDS: dict[str, dict[str, Kind]] = {
+    "adamw_update": {**_OF_ADAMW, **_ADAMW, "weight_decay": NOT_NEGATIVE},
+    "adamw_update_all": {**_each(_OF_ADAMW), **_ADAMW, **_OF_EACH},
+    "attention": {**_SCORES, "drop_mask": optional(MAP)},
+    "attention_branch": {"x": MAP, **_NORM, **_ATTENTION, "path_scale": optional(VECTOR)},
+    "attention_probabilities": _SCORES,
+    "cross_entropy": {"logits": MATRIX, "targets": MATRIX},
+    "draw_mask": {
+        "rng": GENERATOR,
+        "shape": listed(integer(0, 2**31 - 1), (list, tuple)),
+        "rate": RATE,
+        "dtype": _mask_dtype(),
+    },
+    "dropout": {"x": ROWS, "mask": optional(ROWS)},
+    "ema_update": {**_OF_EMA, "decay": _DECAY},
+    "ema_update_all": {**_each(_OF_EMA), "decay": _DECAY},
+    "gelu": {"x": ROWS},
+    "global_norm": {"grads": listed(ANY, LISTS)},
+    "layer_norm": {"x": ROWS, "weight": VECTOR, "bias": VECTOR, "eps": NOT_NEGATIVE},
+    "linear": {"x": ROWS, "weight": MATRIX, "bias": optional(VECTOR)},
+    "mean_pool": {"x": BATCH},
+    "mlp": _MLP,
+    "mlp_branch": {**_MLP, **_NORM, "path_scale": _PATH_SCALE},
+    "patch_concat": {"x": _any_numbers(_axes(4, 1))},
+    "patch_embed": {"images": MAP, "weight": MAP, "bias": optional(VECTOR)},
+    "patch_merging": {
+        "x": BATCH,
+        **dict.fromkeys(("norm_weight", "norm_bias", "reduction_bias"), optional(VECTOR)),
+        "reduction_weight": MATRIX,
+    },
+    "position_bias": {"table": MATRIX, "window_size": integer(1, LARGEST_SIDE)},
+    "position_embed": {"x": BATCH, "table": BLOCK, "grid": _pair()},
+    "residual": {
+        **dict.fromkeys(("shortcut", "branch"), _numbers(lambda a: a.ndim >= 1)),
+        "path_scale": _PATH_SCALE,
+    },
+    "resize_bicubic": {"x": _numbers(_last_axes(3)), "size": _pair()},
+    "sgd_update": {**_OF_SGD, **_SGD, "weight_decay": NOT_NEGATIVE},
+    "sgd_update_all": {**_each(_OF_SGD), **_SGD, **_OF_EACH},
+    "softmax": {"x": ROWS},
+    "window_attention": {"x": MAP, **_ATTENTION},
+    "window_partition": {"x": _any_numbers(_axes(4, 1)), **_WINDOWS},
+    "window_reverse": {"windows": _any_numbers(_axes(3, 1)), "size": _pair(), **_WINDOWS},
+}
+
+
+def _are(*expected: tuple[Any, tuple[int, ...]]) -> bool:
+    """Whether arrays have these shapes, where they are not None."""
+    return all(value is None or value.shape == shape for value, shape in expected)
+
+
+def _rest(first: np.ndarray, *others: np.ndarray) -> bool:
+    return all(other.shape == first.shape for other in others)
+
+
+def _each_alike(first: Any, *others: Any) -> bool:
+    """Lists of one length, and arrays of one shape and precision at each place."""
+    if any(len(other) != len(first) for other in others):
+        return False
+    arrays = [[one for one in row if isinstance(one, np.ndarray)] for row in zip(first, *others, strict=True)]
+    return all(_rest(*row) and _one_precision(row) for row in arrays)
+
+
+def _one_precision(arrays: Any) -> bool:
+    return len({PRECISIONS[one.dtype.name] for one in arrays}) <= 1
+
+
+def _count_windows(height: int, width: int, side: int) -> int:
+    return -(-height // side) * -(-width // side)
+
+
+def _is_table(table: Any, window_size: int, heads: tuple[int, ...]) -> bool:
+    tokens, places = window_size**2, (2 * window_size - 1) ** 2
+    return table is None or table.shape in [(tokens, tokens), *((places, columns) for columns in heads)]
+
+
+def _fits_attention(
+    x, qkv_weight, qkv_bias, proj_weight, proj_bias, bias_table, spec, attn_drop_mask, proj_drop_mask
+) -> bool:
+    batch, height, width, channels = x.shape
+    heads, side = spec.num_heads, spec.window_size
+    inner, windows = proj_weight.shape[1], batch * _count_windows(height, width, side)
+    masks = (attn_drop_mask, (windows, heads, side**2, side**2)), (proj_drop_mask, (windows, side**2, channels))
+    weights = (qkv_weight, (3 * inner, channels)), (proj_weight, (channels, inner))
+    biases = (qkv_bias, (3 * inner,)), (proj_bias, (channels,))
+    return inner % heads == 0 and _are(*weights, *biases, *masks) and _is_table(bias_table, side, (1, heads))
+
+
+def _fits_scores(qkv, bias, mask, num_heads, drop_mask=None) -> bool:
+    windows, tokens, columns = qkv.shape
+    square = tokens, tokens
+    return (
+        columns % (3 * num_heads) == 0
+        and (bias is None or bias.shape in ((1, *square), (num_heads, *square)))
+        and (mask is None or (mask.shape[1:] == square and windows % len(mask) == 0))
+        and _are((drop_mask, (windows, num_heads, *square)))
+    )
+
+
+def _fits_mlp(x, fc1_weight, fc1_bias, fc2_weight, fc2_bias, hidden_drop_mask, output_drop_mask) -> bool:
+    channels, hidden = x.shape[-1], len(fc1_weight)
+    weights = (fc1_weight, (hidden, channels)), (fc2_weight, (channels, hidden))
+    biases = (fc1_bias, (hidden,)), (fc2_bias, (channels,))
+    return _are(*weights, *biases, (hidden_drop_mask, (*x.shape[:-1], hidden)), (output_drop_mask, x.shape))
+
+
+def _fits_branch(fits: Callable[..., bool]) -> Callable[..., bool]:
+    def fits_branch(x, norm_weight, norm_bias, path_scale, **others) -> bool:
+        channels = x.shape[-1:]
+        norm = (norm_weight, channels), (norm_bias, channels)
+        return x.ndim >= 2 and _are(*norm, (path_scale, x.shape[:1])) and fits(x=x, **others)
+
+    return fits_branch
+
+
+def _fits_patches(images, weight, bias) -> bool:
+    outputs, channels, height, width = weight.shape
+    return channels == images.shape[1] and height == width and _are((bias, (outputs,)))
+
+
+def _fits_merging(x, norm_weight, norm_bias, reduction_weight, reduction_bias) -> bool:
+    merged, outputs = 4 * x.shape[-1], len(reduction_weight)
+    norm = (norm_weight, (merged,)), (norm_bias, (merged,))
+    both_or_none = (norm_weight is None) == (norm_bias is None)
+    return both_or_none and _are(*norm, (reduction_weight, (outputs, merged)), (reduction_bias, (outputs,)))
+
+
+def _fits_reverse(windows, size, window_size, shift_size) -> bool:
+    count = _count_windows(*size, window_size)
+    return windows.shape[1] == window_size**2 and len(windows) % count == 0 and shift_size < window_size
+
+
+def _always(**_: Any) -> bool:
+    return True
+
+
+# Whether values that are right by themselves fit together, for ops with several arguments.
+SHAPES: dict[str, Callable[..., bool]] = {
+    "adamw_update": lambda param, grad, m, v, **_: _rest(param, grad, m, v),
+    "adamw_update_all": lambda params, grads, ms, vs, weight_decays, **_: _each_alike(
+        params, grads, ms, vs, weight_decays
+    ),
+    "attention": _fits_scores,
+    "attention_branch": _fits_branch(_fits_attention),
+    "attention_probabilities": _fits_scores,
+    "cross_entropy": lambda logits, targets: _rest(logits, targets),
+    "draw_mask": _always,
+    "dropout": lambda x, mask: _are((mask, x.shape)),
+    "ema_update": lambda average, param, **_: _rest(average, param),
+    "ema_update_all": lambda averages, params, **_: _each_alike(averages, params),
+    "layer_norm": lambda x, weight, bias, **_: _are((weight, x.shape[-1:]), (bias, x.shape[-1:])),
+    "linear": lambda x, weight, bias: x.shape[-1] == weight.shape[1] and _are((bias, weight.shape[:1])),
+    "mlp": _fits_mlp,
+    "mlp_branch": _fits_branch(_fits_mlp),
+    "patch_embed": _fits_patches,
+    "patch_merging": _fits_merging,
+    "position_bias": lambda table, window_size: (
+        table.shape == (window_size**2, window_size**2) or len(table) == (2 * window_size - 1) ** 2
+    ),
+    "position_embed": lambda x, table, grid: table.shape == (1, grid[0] * grid[1], x.shape[-1]),
+    "residual": lambda shortcut, branch, path_scale: _rest(shortcut, branch) and _are((path_scale, shortcut.shape[:1])),
+    "resize_bicubic": _always,
+    "sgd_update": lambda param, grad, velocity, **_: _rest(param, grad, velocity),
+    "sgd_update_all": lambda params, grads, velocities, weight_decays, **_: _each_alike(
+        params, grads, velocities, weight_decays
+    ),
+    "window_attention": _fits_attention,
+    "window_partition": lambda window_size, shift_size, **_: shift_size < window_size,
+    "window_reverse": _fits_reverse,
+}
+
+
+def _fits(op: str) -> Callable[[Mapping[str, Any]], bool]:
+    def fits(arguments: Mapping[str, Any]) -> bool:
+        arrays = [value for value in arguments.values() if isinstance(value, np.ndarray) and value.dtype.kind in "fc"]
+        of_precision = [one for one in arrays if one.ndim and one.dtype.name in PRECISIONS]
+        return _one_precision(of_precision) and SHAPES.get(op, _always)(**arguments)
+
+    return fits
+
+
+def op_examples() -> tuple[list[Entry], dict[str, Example]]:
+    """The public ops, then those of the backend that is set where they are others; an example of each by its name."""
+    entries, examples = [], {}
+    for op in KINDS:
+        functions = [op] if op in ops.__all__ else [f"{op}_forward", f"{op}_backward"]
+        for package, module in ((OPS, ops), (DISPATCH, dispatch)):
+            inference = [op] if module is dispatch and op not in ops.__all__ else []
+            for name in functions + inference:
+                function = getattr(module, name)
+                if module is dispatch and function is getattr(ops, name, None):
+                    continue
+                definition = getattr(ops, name if name in ops.__all__ else f"{name}_forward")
+                entry = entry_of(f"{package}.{name}", function, definition)
+                entries.append(entry)
+                is_backward = name.endswith("_backward")
+                examples[entry.name] = _backward_example(op, module) if is_backward else _example(op, definition)
+    return entries, examples
+
+
+def _example(op: str, definition: Callable[..., Any]) -> Example:
+    parameters = inspect.signature(definition).parameters.values()
+    unknown = {one.name for one in parameters if one.kind is not one.VAR_KEYWORD} - KINDS[op].keys()
+    assert not unknown, f"{op}: which values are right for {unknown}? Say so in KINDS of tests/tools/misuse_ops.py"
+    assert op in SHAPES or len(KINDS[op]) == 1, f"{op}: which arguments fit together? Say so in SHAPES beside KINDS"
+    others = {name: f"as {name} has" for name in ARGUMENTS[op]}  # a list of another length than the first one
+    return Example(lambda: arguments_of(op), KINDS[op], others, _fits(op), rounds=True)
+
+
+def _backward_example(op: str, module: Any) -> Example:
+    gradient = next(iter(inspect.signature(getattr(ops, f"{op}_backward")).parameters))
 
     def arguments() -> dict[str, Any]:
-        y, cache = forward(**_arguments(forward, case))
-        return {derivative: np.cos(y), "cache": cache}
+        y, cache = getattr(module, f"{op}_forward")(**arguments_of(op))
+        return {gradient: np.cos(y) if y.ndim else 0.5, "cache": cache}
 
-    return Example(arguments, {derivative: _kind(arguments()[derivative]), "cache": NOTHING})
+    y = arguments()[gradient]
+    is_array = instance(np.ndarray)  # of no axes: it has to be of floats
+    a_number = Kind(
+        lambda value: ANY_NUMBER.accepts(value) and not (is_array.accepts(value) and value.dtype.kind != "f")
+    )
+    like_y = array("f", lambda a: a.shape == y.shape and a.dtype == y.dtype) if np.ndim(y) else a_number
+    return Example(arguments, {gradient: like_y, "cache": NOTHING}, {}, rounds=True)
 
 
-def _kind(value: Any) -> Kind:
-    if isinstance(value, np.ndarray) and value.ndim:
-        return array(value.dtype.kind, lambda other: other.shape == value.shape)
-    if isinstance(value, bool):
-        return FLAG
-    if isinstance(value, int):
-        return integer(0)
-    if isinstance(value, float | np.floating) or (isinstance(value, np.ndarray) and value.dtype.kind == "f"):
-        return number()
-    if isinstance(value, np.random.Generator):
-        return GENERATOR
-    return optional(Kind(lambda other: type(other) is type(value) and not isinstance(value, list | tuple | str | type)))
+def arguments_of(op: str) -> dict[str, Any]:
+    """New arguments of an op by name: arrays of drawn numbers in float64."""
+    draws = np.random.default_rng(0)
+
+    def made(value: Any) -> Any:
+        if isinstance(value, P):
+            return tuple(value)
+        if isinstance(value, list):
+            return [made(one) for one in value]
+        if isinstance(value, np.random.Generator):
+            return np.random.default_rng(5)
+        return draws.random(value) if type(value) is tuple else value
+
+    return {name: made(value) for name, value in ARGUMENTS[op].items()}

@@ -55,7 +55,7 @@ def public_surface(packages=(*PACKAGES, *MORE)) -> list[Entry]:
                 continue
             seen.add(id(value))
             if not inspect.isclass(value):
-                entries.append(_entry(f"{package}.{name}", value, value.__doc__))
+                entries.append(entry_of(f"{package}.{name}", value))
             elif not issubclass(value, BaseException):
                 entries += _methods(f"{package}.{name}", value)
     called = [entry for entry in entries if entry.parameters]
@@ -75,13 +75,15 @@ def _methods(name: str, cls: type) -> list[Entry]:
         if (function.__doc__ or "").startswith("Old name of"):
             continue
         if method == "__init__":
-            entries.append(_entry(f"{name}.__init__", cls, cls.__doc__))
+            entries.append(entry_of(f"{name}.__init__", cls))
         else:
-            entry = _entry(f"{name}.{method}", function, function.__doc__)
+            entry = entry_of(f"{name}.{method}", function)
             entries.append(entry._replace(parameters=entry.parameters[1:]))
     return entries
 
 
-def _entry(name: str, function: Any, doc: str | None) -> Entry:
-    errors = frozenset(re.findall(r"\b(\w+Error|\w+Interrupted)(?=:)", doc or ""))
-    return Entry(name, function, list(inspect.signature(function).parameters.values()), errors)
+def entry_of(name: str, function: Callable[..., Any], definition: Callable[..., Any] | None = None) -> Entry:
+    """The entry of a function; its parameters and its docstring are those of its definition, if that is another."""
+    definition = definition or function
+    errors = frozenset(re.findall(r"\b(\w+Error|\w+Interrupted)(?=:)", definition.__doc__ or ""))
+    return Entry(name, function, list(inspect.signature(definition).parameters.values()), errors)
