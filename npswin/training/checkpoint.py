@@ -215,10 +215,11 @@ def _progress(metadata: Mapping[str, str], total_steps: int, metrics: MetricsFil
         if not metrics.ends_epoch(step):
             raise ValueError(f"pending: got a record of step {step}, expected one of an epoch's last step")
         metrics.check_record(step, record, is_evaluated=False)
-    if crc32 is not None:
-        crc32 = check_integer("metrics_crc32", crc32, 0)
     checksum = state.get("best_checksum")
-    if checksum is not None:
+    is_of_an_older_version = _RUN not in metadata
+    if crc32 is not None or not is_of_an_older_version:
+        crc32 = check_integer("metrics_crc32", crc32, 0)
+    if checksum is not None or not (best is None or is_of_an_older_version):
         check_text("best_checksum", checksum)
     return Progress(step, best, record, crc32, checksum)
 

@@ -60,5 +60,5 @@ def require_same_arrays(params: Mapping[str, Array], expected: Mapping[str, Arra
         owner: "the optimizer", for the message.
     """
     if params.keys() != expected.keys() or any(params[name] is not array for name, array in expected.items()):
-        what = "are others than when" if params.keys() != expected.keys() else "are other arrays than when"
-        raise ValueError(f"the model's parameters {what} {owner} was made; do model.to(...) and such changes before")
+        what = "others" if params.keys() != expected.keys() else "other arrays"
+        raise ValueError(f"the model's parameters are {what} than when {owner} was made; do model.to(...) before")

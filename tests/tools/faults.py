@@ -331,7 +331,6 @@ FAULTS = [
             'attrgetter("__class__", "shape")',
         ),
         ("sizes are not part of the kind", "for array in arrays], *numbers\n", "for array in arrays]\n"),
-        ("a foreign byte order", "dtype.name if dtype.isnative else dtype.str", "dtype.name"),
         ("a set for a list", "(str, bytes, Mapping, Set)", "(str, bytes, Mapping)"),
         ("complex numbers in updates", 'if self._updated and array.dtype.kind == "c":', "if False:"),
         ("read-only arrays are written to", "and not array.flags.writeable:", "and False:"),

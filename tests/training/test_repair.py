@@ -135,6 +135,8 @@ LAST = [
     (lambda path: change_state(path, best_accuracy=1.5), r"best_accuracy: got 1\.5"),
     (lambda path: change_state(path, pending={"step": 2}), "step: got 2, expected 3"),
     (lambda path: change_state(path, best_checksum=3), "best_checksum: got 3"),
+    (lambda path: change_state(path, best_checksum=None), "best_checksum: got None"),
+    (lambda path: change_state(path, metrics_crc32="absent"), "metrics_crc32: got None"),
     (
         lambda path: change_tensor(path, "training/optimizer.v.head.bias", np.full(3, np.nan, np.float32)),
         r"NaN or infinity: optimizer\.v\.head\.bias",

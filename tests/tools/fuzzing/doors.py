@@ -251,12 +251,12 @@ def _run(folder: Path) -> _Run:
         images = rng.standard_normal((2, 1, 8, 8)).astype(np.float32)
         record = {"epoch": 1 + step // 2, **learner.train_step(images, np.array([0, 2]), seed=step)}
         run_folder.metrics.append(record | ({"test_loss": 1.0, "test_accuracy": 0.5} if step == 1 else {}))
+        if step == 1:
+            best = run_folder.save_best(learner.model.params, step + 1, {})
         if step > 0:
-            progress = Progress(step + 1, 0.5, None, run_folder.metrics.crc32)
+            progress = Progress(step + 1, 0.5, None, run_folder.metrics.crc32, best)
             run_folder.save_last(learner, progress, {})
             states.insert(0, (_tensors(learner), progress))
-        if step == 1:
-            run_folder.save_best(learner.model.params, {})
     run_folder.close()
     files: Files = {path.name: path.read_bytes() for path in (folder / "run").iterdir() if path.name != ".lock"}
     return _Run(learner, description, files, states)
