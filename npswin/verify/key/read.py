@@ -1,5 +1,6 @@
 """Reads an answer key: its graph, and its tensors one at a time."""
 
+import hashlib
 from collections.abc import Collection
 from math import prod
 from os import PathLike
@@ -19,7 +20,7 @@ from npswin.verify.key.manifest import (
     checked_normalization,
     read_manifest,
 )
-from npswin.verify.key.write import POSITIONS_PREFIX
+from npswin.verify.key.write import MANIFEST_CHECKSUM, POSITIONS_PREFIX
 from npswin.weights import TensorFile, WeightFileError
 
 FLOATS = ("F64", "F32", "F16", "BF16")
@@ -75,6 +76,13 @@ class AnswerKey:
             raise AnswerKeyError(
                 f"{shown_path(self.folder)}: files of two keys: the loss is {float(self['loss']):.9g} and "
                 f"{float(manifest['loss']):.9g}"
+            )
+
+        checksum = self.file.metadata.get(MANIFEST_CHECKSUM)  # keys of version 0.1.0 have none
+        if checksum is not None and checksum != hashlib.sha256(manifest_path.read_bytes()).hexdigest():
+            raise AnswerKeyError(
+                f"{shown_path(self.folder)}: files of two keys, or a changed one: manifest.json is not the one that "
+                f"key.safetensors was written with"
             )
 
     def __contains__(self, name: str) -> bool:

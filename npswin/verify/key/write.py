@@ -1,5 +1,6 @@
 """Writes an answer key: a folder with key.safetensors and manifest.json. docs/answer_key.md describes both."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from fnmatch import fnmatch
@@ -17,6 +18,7 @@ from npswin.verify.key.trace import Trace, named
 from npswin.weights import save_tensors
 
 FORMAT, VERSION = "npswin answer key", 1
+MANIFEST_CHECKSUM = "manifest_sha256"  # in the metadata of key.safetensors
 POSITIONS_PREFIX = "positions/"  # prefix of a thinned tensor's name, for the positions of its stored numbers
 DIGITS = 9  # of the statistics; every machine that sums in float64 reproduces these
 
@@ -69,11 +71,12 @@ def write_key(
                 positions = np.sort(rng.choice(tensor.size, sample, replace=False))
                 stored[POSITIONS_PREFIX + name], stored[name] = positions, tensor.reshape(-1)[positions]
     folder.mkdir(parents=True, exist_ok=True)
-    text = _json(_manifest(trace, tensors, stored))
+    text = _json(_manifest(trace, tensors, stored)).encode()
+    metadata = {"format": f"{FORMAT} {VERSION}", MANIFEST_CHECKSUM: hashlib.sha256(text).hexdigest()}
 
     def write_both(manifest: BinaryIO) -> None:
-        manifest.write(text.encode())
-        save_tensors(folder / "key.safetensors", stored, {"format": f"{FORMAT} {VERSION}"})
+        manifest.write(text)
+        save_tensors(folder / "key.safetensors", stored, metadata)
 
     write_atomically(folder / "manifest.json", write_both)  # after key.safetensors
     return folder

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import re
+import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,11 +23,12 @@ from npswin.training.checkpoint import Progress
 from npswin.training.learner import Learner
 from npswin.training.run_folder import RunFolder
 from npswin.verify.key import AnswerKey, AnswerKeyError, golden, trace, write_key
+from npswin.verify.key.write import MANIFEST_CHECKSUM
 from npswin.verify.port.candidate import Candidate, CandidateError, in_memory
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.npy import read_npy
 from npswin.verify.port.read_dump import read_candidate
-from npswin.weights import WeightFileError, WeightMismatchError, load_weights, save_tensors
+from npswin.weights import WeightFileError, WeightMismatchError, load_tensors, load_weights, save_tensors
 from tests.tools.fuzzing.mutations import tar_gz
 from tests.tools.fuzzing.safetensors import decoded, join_safetensors, split_safetensors
 from tests.tools.fuzzing.workspace import Files
@@ -354,10 +356,19 @@ def _keys(folder: Path) -> list[Files]:
 
 
 def _short(key: Files) -> Files:
-    """A key whose manifest has only what is read of it."""
+    """A key whose manifest has only what is read of it, and no checksum in the other file."""
     manifest = json.loads(key["manifest.json"])
     manifest["tensors"] = [{name: one[name] for name in ("name", "shape", "stored")} for one in manifest["tensors"]]
-    return {**key, "manifest.json": json.dumps(manifest).encode()}
+    content = key["key.safetensors"]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "key.safetensors")
+        path.write_bytes(content)
+        tensors, metadata = load_tensors(path)
+        del metadata[MANIFEST_CHECKSUM]
+        save_tensors(path, tensors, metadata)
+        shortened = path.read_bytes()
+    tensors_file = shortened if _has_checksum(content) else _stripped(shortened)
+    return {"manifest.json": json.dumps(manifest).encode(), "key.safetensors": tensors_file}
 
 
 @cache

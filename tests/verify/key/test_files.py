@@ -245,6 +245,11 @@ def test_a_shape_that_the_operation_does_not_give_raises(tmp_path):
     """The tensor is not stored; only the manifest says what shape it has."""
     write_key(miniature_trace(), tmp_path, only=["norm"])
     _entry(tmp_path, of="head", shape=[5, 2])
+    with pytest.raises(AnswerKeyError, match="or a changed one: manifest"):
+        AnswerKey(tmp_path)
+    tensors, metadata = load_tensors(tmp_path / "key.safetensors")
+    del metadata["manifest_sha256"]  # as in keys of version 0.1.0
+    save_tensors(tmp_path / "key.safetensors", tensors, metadata)
     key = AnswerKey(tmp_path)
     with pytest.raises(AnswerKeyError, match=r"head has shape \(5, 2\) in the manifest, its operation gives \(2, 5\)"):
         Comparer(key, candidate_of({"head": np.ones((2, 5))}, key.shapes))
@@ -332,3 +337,14 @@ def test_wrong_arguments_of_write_key_are_named(tmp_path, change, name):
 def test_the_folder_of_a_key_is_a_path():
     with pytest.raises(ValueError, match=r"^folder: got 3, expected a path"):
         AnswerKey(3)
+
+
+def test_the_manifest_of_another_key_is_refused(tmp_path):
+    """Although it fits: without the loss among the stored tensors there is nothing else that differs."""
+    for seed in (0, 1):
+        images = np.random.default_rng(seed).standard_normal((1, 3, 12, 10))
+        write_key(trace(random_model(), images, [0]), tmp_path / str(seed), only=["layers.0.*"])
+        AnswerKey(tmp_path / str(seed))
+    shutil.copy(tmp_path / "0" / "manifest.json", tmp_path / "1" / "manifest.json")
+    with pytest.raises(AnswerKeyError, match="files of two keys, or a changed one"):
+        AnswerKey(tmp_path / "1")
