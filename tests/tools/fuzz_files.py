@@ -30,7 +30,7 @@ from random import Random
 
 from tests.tools.fuzzing.doors import LONGEST_MESSAGE, Door, Sample, Wrong, doors, normalized
 from tests.tools.fuzzing.mutations import mutate
-from tests.tools.fuzzing.workspace import Files, Workspace, keep, kept
+from tests.tools.fuzzing.workspace import Files, Workspace, digest, keep, kept
 
 LONGEST_READ = 5  # seconds
 MOST_MEMORY = 300  # MiB, of the process
@@ -78,7 +78,12 @@ def fuzz(door: Door, folder: Path, kept_folder: Path, rng: Random, count: int, s
     """
     result, workspace = Result(door.name), Workspace(folder)
     corpus = [Entry(seed, seed, True) for seed in door.seeds]
-    corpus += [Entry(files, door.seeds[0], False) for files in kept(kept_folder / door.name)]
+    # of these seeds: what is right for others, such as those of another version, would not be for these
+    all_seeds = {
+        f"{number}/{name}": content for number, seed in enumerate(door.seeds) for name, content in seed.items()
+    }
+    own_folder = kept_folder / f"{door.name}-{digest(all_seeds)}"
+    corpus += [Entry(files, door.seeds[0], False) for files in kept(own_folder)]
     seeds, outcomes = len(door.seeds), set[str]()
     reset_peak()
     start = time.monotonic()
@@ -101,7 +106,7 @@ def fuzz(door: Door, folder: Path, kept_folder: Path, rng: Random, count: int, s
             outcomes.add(outcome)
             if entry.files and len(corpus) < MOST_KEPT and sum(map(len, entry.files.values())) < LARGEST_KEPT:
                 corpus.append(entry)
-                keep(entry.files, kept_folder / door.name)
+                keep(entry.files, own_folder)
         if result.files % 500 == 0:
             show_progress(result, time.monotonic() - start)
     result.seconds, result.outcomes = time.monotonic() - start, len(outcomes)
