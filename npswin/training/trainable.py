@@ -1,5 +1,6 @@
 """The interface that training needs of a model."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -47,8 +48,14 @@ class Trainable(Protocol):
 
 def check_model(model: Any, *needed: str) -> None:
     """Raise a ValueError unless this is an object with these attributes of a `Trainable`."""
-    if isinstance(model, type) or not all(hasattr(model, name) for name in needed):
+    if isinstance(model, type) or not all(_has(model, name) for name in needed):
         raise ValueError(f"model: got {shown(model)}, expected a model, with {', '.join(needed)}")
+
+
+def _has(model: Any, name: str) -> bool:
+    """Whether a model has an attribute, without reading it: that of `grads` would create the gradients."""
+    is_defined = inspect.getattr_static(model, name, None) is not None
+    return is_defined or (hasattr(type(model), "__getattr__") and hasattr(model, name))
 
 
 def require_same_arrays(params: Mapping[str, Array], expected: Mapping[str, Array], owner: str) -> None:

@@ -250,3 +250,10 @@ def test_a_parameter_that_was_added_later_is_noticed():
     model.add_child("extra", Linear(2, 2, np.random.default_rng(0)))
     with pytest.raises(ValueError, match="the model's parameters are others than when the optimizer was made"):
         optimizer.step()
+
+
+def test_an_optimizer_creates_no_gradients():
+    """They would take the memory of all parameters before the first step."""
+    model = tiny_model()
+    AdamW(model)
+    assert all(gradient is None for _, layer in model._walk() for gradient in layer.own_grads.values())
