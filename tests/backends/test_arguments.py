@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import pickle
 import re
 from importlib import import_module
 
@@ -335,7 +334,7 @@ def cache_of(module, op):
 @pytest.mark.parametrize("op", PAIRS)
 def test_a_cache_is_that_of_the_forward_function(op):
     other = "gelu" if op != "gelu" else "softmax"
-    for backend, module in BACKENDS.items():
+    for module in BACKENDS.values():
         y, cache = cache_of(module, op)
         dy, backward = np.ones_like(y), getattr(module, f"{op}_backward")
         own = cache.backend  # "numpy" where the backend lacks the op
@@ -352,8 +351,7 @@ def test_a_cache_is_that_of_the_forward_function(op):
         for wrong, message in cases:
             with pytest.raises(ValueError, match=message):
                 backward(dy, wrong)
-        copies = [copy.copy(cache), copy.deepcopy(cache)] if backend == "cpu" else [pickle.loads(pickle.dumps(cache))]
-        for same in (cache, *copies):
+        for same in (cache, copy.copy(cache), copy.deepcopy(cache)):
             backward(dy, same)
 
 

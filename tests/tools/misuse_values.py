@@ -142,7 +142,7 @@ def dtype(*names) -> Kind:
             return False
         try:
             found = np.dtype(value)
-        except Exception:
+        except Exception:  # what is no dtype raises TypeError, ValueError, SyntaxError and others
             return False
         return found.name in names if names else found.kind == "f"
 

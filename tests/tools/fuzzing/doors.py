@@ -196,7 +196,7 @@ def _read_weights(models: Mapping[str, SwinTransformer], seeds: list[Files]) -> 
         strict = sample.number % 4 > 0
         try:
             report = load_weights(model, sample.folder / file, strict=strict)
-        except Exception:
+        except Exception:  # whatever it is, which is judged elsewhere: the model has to be as it was
             require(all((param == 7).all() for param in model.params.values()), "an error, and the model has changed")
             raise
         content = sample.files[file]
