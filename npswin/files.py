@@ -170,31 +170,47 @@ def write_atomically(path: str | PathLike[str], write: Callable[[BinaryIO], Any]
     """Write a file under a temporary name in the same folder, then rename it, so that `path` is never half written.
 
     Args:
-        path: the file to create or replace; its folder must exist.
+        path: the file to create or replace; its folder must exist. Of a link, the file that it leads to.
         write: called with the open binary file.
         sync: whether to wait until the disk has the bytes; else the file may be damaged after a power failure.
 
     Raises:
-        OSError: the file could not be written (no such folder, read-only, disk full, ...). The message has `path`; a
-            file that was there before is unchanged, and the temporary file is deleted.
+        OSError: the file could not be written (no such folder, read-only, disk full, ...), or `path` is a folder, a
+            pipe or a device. The message has `path`; what was there before is unchanged, and the temporary file is
+            deleted.
     """
     path = Path(path)
-    if not path.name:
-        raise IsADirectoryError(errno.EISDIR, "cannot write the file: is a folder", str(path))
-    temporary = temporary_path(path)
+    _require_replaceable(path)
+    target = Path(os.path.realpath(path))
+    temporary = temporary_path(target)
     try:
         with open(temporary, "wb") as file:
             write(file)
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError) and not isinstance(error, FileError):  # of another file, that `write` reads
             raise OSError(error.errno, f"cannot write the file: {error.strerror}", str(path)) from error
         raise
+
+
+def _require_replaceable(path: Path) -> None:
+    """Raise an OSError where a path has no file's name, or is something that a file must not replace."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+    except OSError as error:  # such as links that lead to each other
+        raise OSError(error.errno, f"cannot write the file: {error.strerror}", str(path)) from error
+    if not path.name or stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "cannot write the file: is a folder", str(path))
+    if not stat.S_ISREG(mode):
+        what = "is a pipe, a device or a socket, which would be replaced by the file"
+        raise FileExistsError(errno.EEXIST, f"cannot write the file: {what}", str(path))
 
 
 def temporary_path(path: Path) -> Path:

@@ -1,5 +1,6 @@
 """The folder of a run: its settings, a line of metrics for each step, and checkpoints."""
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -242,7 +243,7 @@ class RunFolder:
         """Give last.safetensors the name previous.safetensors as well, until the next one takes its own."""
         temporary = temporary_path(self.previous)
         try:
-            os.link(self.last, temporary)
+            os.link(os.path.realpath(self.last), temporary)
             os.replace(temporary, self.previous)
         except OSError:  # a file system without links
             temporary.unlink(missing_ok=True)
@@ -268,15 +269,16 @@ class RunFolder:
 
 
 def _set_aside(path: Path) -> None:
-    """Give what is to be repaired or replaced another name as well, or instead, whatever it is; if it is there."""
+    """Give a file that is to be replaced another name as well, and what is no regular file another name instead."""
     if not os.path.lexists(path):
         return
     names = (path.with_name(f"{path.stem}.damaged{number or ''}{path.suffix}") for number in count())
     other = next(name for name in names if not os.path.lexists(name))
-    try:
-        os.link(path, other, follow_symlinks=False)
-    except OSError:  # a folder, or a file system without links
-        os.replace(path, other)
+    if path.is_file() and not path.is_symlink():  # through a link, what it leads to would be overwritten
+        with contextlib.suppress(OSError):  # a file system without hard links
+            os.link(path, other)
+            return
+    os.replace(path, other)
 
 
 def _is_description(config: Path) -> bool:

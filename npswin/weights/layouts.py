@@ -15,6 +15,7 @@ from npswin.weights import layout_renames, layout_transformers, layout_unfold
 TRAINING_PREFIX = "training/"  # of the tensors in a training checkpoint that are not weights
 WRAPPER_PREFIXES = ("model.", "module.")
 BUFFERS = ("relative_position_index", "attn_mask")  # constants that some projects save with their weights
+LONGEST_NAME = 1000  # characters; a model's names have fewer than a hundred
 LAYOUTS = ("official", "timm", "transformers", "torchvision", "swin-transformer-pytorch")
 
 
@@ -35,7 +36,7 @@ def detect_layout(keys: Iterable[str]) -> str:
     """
     if isinstance(keys, str | np.ndarray) or not isinstance(keys, Iterable):
         raise ValueError(f"keys: got {shown(keys)}, expected the names of tensors")
-    keys = {check_text("keys", key, "the names of tensors") for key in keys}
+    keys = {_check_name("keys", key, "the names of tensors") for key in keys}
     names = _names_without_wrapper(keys).values()
 
     def any_starts_with(*prefixes: str) -> bool:
@@ -82,7 +83,7 @@ def to_official(
     """
     for argument, given in {"tensors": tensors, "like": {} if like is None else like}.items():
         for name in check_instance(argument, given, Mapping, "arrays by name"):
-            check_text(argument, name, "arrays by name")
+            _check_name(argument, name, "arrays by name")
     in_chans = check_size("in_chans", in_chans)
     layout = detect_layout(tensors if like is None else like)
     weights = _weights("tensors", tensors)
@@ -99,6 +100,13 @@ def official_names(names: Iterable[str], layout: str) -> list[str]:
     """The official name of each parameter of a layout, in order; unchanged where the layout has no such name."""
     rules = layout_transformers.RULES if layout == "transformers" else layout_renames.RULES.get(layout, [])
     return [layout_renames.official_name(name, rules) for name in names]
+
+
+def _check_name(argument: str, name: object, expected: str) -> str:
+    if len(text := check_text(argument, name, expected)) > LONGEST_NAME:
+        got = f"got the name {shown(text)} of {len(text)} characters"
+        raise ValueError(f"{argument}: {got}, expected at most {LONGEST_NAME}")
+    return text
 
 
 def _names_without_wrapper(keys: Iterable[str]) -> dict[str, str]:

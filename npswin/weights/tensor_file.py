@@ -55,6 +55,8 @@ class TensorFile(Mapping[str, Array]):
             head, header = _read_header(file, self.path)
             self.metadata: dict[str, str] = header.pop("__metadata__", None) or {}
             self.checksum = checksum = self.metadata.pop(CHECKSUM, None)
+            if near := [name for name in self.metadata if _is_nearly_the_checksums_name(name)]:
+                raise WeightFileError(f"{shown_path(path)}: damaged: its metadata has {near[0]!r} for {CHECKSUM!r}")
             if checksum is not None and _checksum(file, with_checksum(head, NO_CHECKSUM, checksum)) != checksum:
                 reason = f"its bytes do not give the checksum in its header, {CHECKSUM}"
                 hint = "restore it from a copy; a program that changes tensors has to remove the checksum"
@@ -159,6 +161,11 @@ def _checksum(file: BinaryIO, head: bytes) -> str:
     while chunk := file.read(_CHUNK):
         checksum.update(chunk)
     return checksum.hexdigest()
+
+
+def _is_nearly_the_checksums_name(name: str) -> bool:
+    """Whether one or two characters are other ones: without this, damage to the name would switch the check off."""
+    return len(name) == len(CHECKSUM) and sum(a != b for a, b in zip(name, CHECKSUM, strict=True)) in (1, 2)
 
 
 def _describe_other_file(path: Path, start: bytes) -> str:

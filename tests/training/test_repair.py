@@ -322,7 +322,7 @@ NAMES = ["last.safetensors", "metrics.jsonl", "config.json", "best.safetensors"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("kind", ["folder", "pipe", "device", "large"])
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device", "link", "large"])
 def test_what_is_no_file_is_set_aside(run, name, kind):
     for _ in range(2):
         path = run / name
@@ -333,6 +333,9 @@ def test_what_is_no_file_is_set_aside(run, name, kind):
             os.mkfifo(path)
         elif kind == "device":
             path.symlink_to("/dev/zero")
+        elif kind == "link":
+            (run.parent / "elsewhere").write_bytes(b"of another program")
+            path.symlink_to(run.parent / "elsewhere")
         else:
             with open(path, "wb") as file:
                 file.truncate(2**40)  # takes no space
@@ -341,10 +344,23 @@ def test_what_is_no_file_is_set_aside(run, name, kind):
         assert len(str(caught.value)) < 1000
         new_trainer(run).fit(repair=True)
         assert path.is_file()
+    if kind == "link":
+        assert (run.parent / "elsewhere").read_bytes() == b"of another program"
     stem, suffix = name.split(".")
     for number in ("", 1):
         other = run / f"{stem}.damaged{number}.{suffix}"
         assert (other / "inside").is_dir() if kind == "folder" else os.path.lexists(other)
+
+
+def test_checkpoints_on_another_disk(run, whole):
+    """Links stay, and the previous checkpoint is a file of its own."""
+    elsewhere = run.parent / "elsewhere.safetensors"
+    shutil.move(run / "last.safetensors", elsewhere)
+    (run / "last.safetensors").symlink_to(elsewhere)
+    new_trainer(run).fit(resume=True)
+    assert (run / "last.safetensors").is_symlink()
+    assert_finished(run, whole)
+    assert load_tensors(run / "previous.safetensors")[1] != load_tensors(elsewhere)[1]
 
 
 def test_a_folder_in_place_of_the_previous_checkpoint(run, whole):

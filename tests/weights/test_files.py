@@ -7,9 +7,11 @@ import io
 import json
 import os
 import pickle
+import stat
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,15 +135,19 @@ class TestTensorFile:
 class TestChecksum:
     @given(st.data())
     def test_a_change_anywhere_is_found(self, tmp_path_factory, content, data):
-        """But for one in the name of the checksum, without which there is nothing to compare."""
-        name = content.index(b"npswin_sha256")
         damaged = bytearray(content)
-        outside = st.integers(0, len(content) - 1).filter(lambda index: not name <= index < name + 13)
-        start, length = data.draw(outside), data.draw(st.integers(1, 100))
+        start, length = data.draw(st.integers(0, len(content) - 1)), data.draw(st.integers(1, 100))
         damaged[start : start + length] = bytes(length) if data.draw(st.booleans()) else b"\x01" * length
         damaged[start] = content[start] ^ 1 << data.draw(st.integers(0, 7))
-        damaged[name : name + 13] = b"npswin_sha256"
         refused(tmp_path_factory.mktemp("damaged"), bytes(damaged[: len(content)]))
+
+    @pytest.mark.parametrize("bit", range(8))
+    def test_a_flipped_bit_in_its_name_is_found(self, tmp_path, content, bit):
+        start = content.index(b"npswin_sha256")
+        for index in range(start, start + 13):
+            damaged = bytearray(content)
+            damaged[index] ^= 1 << bit
+            refused(tmp_path, bytes(damaged))
 
     def test_it_is_not_part_of_the_metadata(self, tmp_path):
         save_tensors(tmp_path / "1", TENSORS, {"epoch": "3"})
@@ -434,6 +440,36 @@ def test_the_target_is_a_folder(tmp_path):
         with pytest.raises(IsADirectoryError, match="cannot write the file"):
             save_tensors(path, TENSORS)
     assert os.listdir(tmp_path) == ["w"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="has no such files")
+class TestWhatIsNoRegularFile:
+    def test_a_link_stays_and_its_file_is_written(self, tmp_path):
+        (tmp_path / "elsewhere").mkdir()
+        target, link = tmp_path / "elsewhere" / "w", tmp_path / "link"
+        for target_exists in (False, True):
+            if not target_exists:
+                link.symlink_to(Path("elsewhere", "w"))
+            save_tensors(link, TENSORS, {"there": str(target_exists)})
+            assert link.is_symlink()
+            assert load_tensors(target)[1] == {"there": str(target_exists)}
+            assert os.listdir(tmp_path / "elsewhere") == ["w"]
+
+    def test_a_pipe_and_a_device_are_not_replaced(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        (tmp_path / "link").symlink_to(os.devnull)
+        for name in ("pipe", "link"):
+            with pytest.raises(FileExistsError, match=f"cannot write the file: is a pipe, a device .*{name}"):
+                save_tensors(tmp_path / name, TENSORS)
+        assert stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)
+        assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
+        assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+
+    def test_links_in_a_circle(self, tmp_path):
+        (tmp_path / "a").symlink_to("b")
+        (tmp_path / "b").symlink_to("a")
+        with pytest.raises(OSError, match="cannot write the file"):
+            save_tensors(tmp_path / "a", TENSORS)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")

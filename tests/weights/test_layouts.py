@@ -77,6 +77,13 @@ class TestDetection:
         with pytest.raises(ValueError, match=f"unknown key layout: found {keys[0] if keys else 'no keys at all'}"):
             detect_layout(keys)
 
+    @pytest.mark.parametrize("stage", ["stage{}.layers.0.0.", "layers.{}.downsample.", "features.{}.0."])
+    def test_a_number_longer_than_python_converts(self, stage):
+        tensors = {**small(), stage.format("1" * 5001) + "norm.weight": np.ones(1)}
+        for call in (detect_layout, to_official):
+            with pytest.raises(ValueError, match=r"got the name .* of 50\d\d characters, expected at most 1000"):
+                call(tensors)
+
 
 class TestConversion:
     @pytest.mark.parametrize("name", LAYOUTS)
