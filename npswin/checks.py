@@ -243,12 +243,16 @@ def first_non_finite(array: Array) -> tuple[int, ...] | None:
 
 
 def _hides_mask(value: Any) -> bool:
-    """Whether a masked array is among the items of a list, or of lists in it."""
-    return any(
-        isinstance(item, np.ma.MaskedArray | np.ma.core.MaskedConstant)
-        or (isinstance(item, list | tuple) and _hides_mask(item))
-        for item in value
-    )
+    """Whether a masked array is among the items of a list, or of lists in it, which may contain themselves."""
+    lists, seen = [value], {id(value)}
+    while lists:
+        for item in lists.pop():
+            if isinstance(item, np.ma.MaskedArray | np.ma.core.MaskedConstant):
+                return True
+            if isinstance(item, list | tuple) and id(item) not in seen:
+                seen.add(id(item))
+                lists.append(item)
+    return False
 
 
 def _plain(value: Any) -> Any:

@@ -89,6 +89,13 @@ def test_what_is_no_array(value, message):
     assert checks.check_array("x", array) is array
 
 
+def test_lists_that_contain_themselves():
+    endless = [1.0]
+    endless += [endless, (endless, endless)]
+    with pytest.raises(ValueError, match=r"^x: got \[1.0, .*, expected an array"):
+        checks.check_array_like("x", endless)
+
+
 class Unshowable:
     def __repr__(self):
         raise RuntimeError

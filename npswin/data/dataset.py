@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -95,6 +96,26 @@ def channel_statistics(images: Array) -> tuple[tuple[float, float, float], tuple
     return (means[0], means[1], means[2]), (stds[0], stds[1], stds[2])
 
 
+def check_normalization(
+    names: tuple[str, str], values: tuple[Any, Any], channels: int, dtype: DTypeLike
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each channel, with which pixels are normalized in a dtype; a ValueError if they do not fit.
+
+    Args:
+        names: of the two arguments.
+        values: their values.
+        channels: how many numbers each of them has to have.
+        dtype: in which every normalized pixel, at most (1 + |mean|) / std, has to be finite.
+    """
+    mean = check_numbers(names[0], values[0], channels)
+    std = check_numbers(names[1], values[1], channels, above=0)
+    largest = float(np.finfo(dtype).max)
+    if pairs := [pair for pair in zip(mean, std, strict=True) if (1 + abs(pair[0])) / largest > pair[1] / 2]:
+        got = f"{names[0]}, {names[1]}: got {pairs[0][0]:g} and {pairs[0][1]:g}"
+        raise ValueError(f"{got}, with which pixels become infinite in {np.dtype(dtype)}")
+    return mean, std
+
+
 def normalize(images: Array, mean: Sequence[float], std: Sequence[float], dtype: DTypeLike = np.float32) -> Array:
     """Pixels to a model's input: (x / 255 - mean) / std for each colour.
 
@@ -109,11 +130,11 @@ def normalize(images: Array, mean: Sequence[float], std: Sequence[float], dtype:
 
     Raises:
         ValueError: `images` has another shape or dtype, `mean` or `std` does not have three numbers, a std is not above
-            zero, or `dtype` is not a float.
+            zero or so small that results would be infinite, or `dtype` is not a float.
     """
     check_batch(images)
-    mean, std = check_numbers("mean", mean, 3), check_numbers("std", std, 3, above=0)
     dtype = check_dtype("dtype", dtype)
+    mean, std = check_normalization(("mean", "std"), (mean, std), 3, dtype)
     result = images.astype(dtype)
     for channel, (channel_mean, channel_std) in enumerate(zip(mean, std, strict=True)):
         result[:, channel] *= float(1 / (255 * np.float64(channel_std)))

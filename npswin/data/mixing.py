@@ -32,13 +32,18 @@ def one_hot(labels: Array, num_classes: int, dtype: DTypeLike = np.float32) -> A
         ValueError: `labels` is not a vector of integers, one of them is out of range, or another argument is wrong.
     """
     num_classes, dtype = check_size("num_classes", num_classes), check_dtype("dtype", dtype)
-    check_array("labels", labels, "integers of shape (B,)")
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise ValueError(f"labels: got {describe(labels)}, expected integers of shape (B,)")
-    if not on_gpu(labels) and labels.size and (labels.min() < 0 or labels.max() >= num_classes):
-        raise ValueError(f"labels: got values from {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}")
+    check_labels("labels", labels, num_classes)
     targets = (labels[:, None] == array_module(labels).arange(num_classes)).astype(dtype)
     return targets / targets.sum(axis=1, keepdims=True)  # 0 / 0 is NaN
+
+
+def check_labels(name: str, labels: Array, num_classes: int) -> None:
+    """Raise a ValueError unless an argument of this name has (B,) integers, 0 to K - 1 where they are not on a GPU."""
+    check_array(name, labels, "integers of shape (B,)")
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ValueError(f"{name}: got {describe(labels)}, expected integers of shape (B,)")
+    if not on_gpu(labels) and labels.size and (labels.min() < 0 or labels.max() >= num_classes):
+        raise ValueError(f"{name}: got values from {labels.min()} to {labels.max()}, expected 0 to {num_classes - 1}")
 
 
 def are_distributions(rows: Array) -> bool:

@@ -67,15 +67,20 @@ class Layer:
         value, dtype = check_array_like("value", value), check_dtype("dtype", dtype, DTYPES)
         if value.dtype.kind not in "biuf":
             raise ValueError(f"value: got {describe(value)}, expected numbers")
-        value = np.ascontiguousarray(value, dtype)
+        with np.errstate(over="ignore"):
+            stored = np.ascontiguousarray(value, dtype)
+        if not np.array_equal(np.isinf(stored), np.isinf(value)):
+            raise ValueError(f"value: got numbers beyond the range of {dtype}")
         Layer._changes += 1
-        self.own_params[name] = value
+        self.own_params[name] = stored
         self.own_grads[name] = None
 
     def add_child(self, name: str, layer: "Layer") -> None:
         """Add or replace a sub-layer; its parameters get the prefix `name.`, or none where `name` is empty."""
         check_text("name", name)
         check_instance("layer", layer, Layer, "a layer")
+        if any(part is self for _, part in layer._walk()):
+            raise ValueError(f"layer: got {type(layer).__name__}, which contains the layer that it is added to")
         Layer._changes += 1
         self.children[name] = layer
 
@@ -96,9 +101,10 @@ class Layer:
                 if place is None:
                     raise ValueError(f"gradients: got one for {name!r}, which {type(self).__name__} does not have")
                 layer, own_name = place
-                if not is_array(gradient) or gradient.shape != layer.own_params[own_name].shape:
-                    shape = layer.own_params[own_name].shape
-                    raise ValueError(f"gradients: got {describe(gradient)} for {name!r}, expected shape {shape}")
+                param = layer.own_params[own_name]
+                if not is_array(gradient) or gradient.shape != param.shape or gradient.dtype != param.dtype:
+                    got = f"got {describe(gradient)} for {name!r}"
+                    raise ValueError(f"gradients: {got}, expected {describe(param)}")
                 sum_so_far = layer.own_grads[own_name]
                 if sum_so_far is None:
                     layer.own_grads[own_name] = gradient

@@ -130,11 +130,14 @@ class Value:
         check: of the argument's name and value; returns the value as the op takes it.
         sizes: what its number or numbers are called where they are sizes of axes.
         may_be_on_gpu: whether the cuda backend takes it as an array without axes, too, which is not read.
+        in_arrays_dtype: whether it is added to arrays, or divides them, so that their dtype has to hold it: neither as
+            infinity nor, unless it is 0, as 0.
     """
 
     check: Callable[[str, Any], Any]
     sizes: tuple[str, ...] = ()
     may_be_on_gpu: bool = False
+    in_arrays_dtype: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ def integer(*sizes: str, at_least: int, at_most: int | None = None, may_be_on_gp
     return Value(lambda name, value: check_integer(name, value, at_least, at_most), sizes, may_be_on_gpu)
 
 
-def number(*, may_be_on_gpu: bool = False, **bounds: Any) -> Value:
+def number(*, may_be_on_gpu: bool = False, in_arrays_dtype: bool = False, **bounds: Any) -> Value:
     """A finite number, with the bounds that `npswin.checks.check_number` has."""
     low = max(bounds.get("at_least", -math.inf), math.nextafter(bounds.get("above", -math.inf), math.inf))
     high = min(bounds.get("at_most", math.inf), math.nextafter(bounds.get("below", math.inf), -math.inf))
@@ -158,7 +161,7 @@ def number(*, may_be_on_gpu: bool = False, **bounds: Any) -> Value:
         # a model has hundreds of weight decays
         return value if type(value) is float and low <= value <= high else check_number(name, value, **bounds)
 
-    return Value(check, may_be_on_gpu=may_be_on_gpu)
+    return Value(check, may_be_on_gpu=may_be_on_gpu, in_arrays_dtype=in_arrays_dtype)
 
 
 def any_number(may_be_on_gpu: bool = False) -> Value:

@@ -22,7 +22,7 @@ from typing import Any, TypeVar, get_args
 
 import numpy as np
 
-from npswin.checks import check_array, dtype_name, shown
+from npswin.checks import check_array, check_number, dtype_name, shown
 from npswin.devices import HALF_DTYPES, device_of, on_gpu
 from npswin.ops.arguments import Axes, Each, Sizes, Value
 from npswin.types import Array
@@ -32,6 +32,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _PRECISIONS = {"float32": "float32", "float64": "float64", "complex64": "float32", "complex128": "float64"}
 _GPU_DTYPES = (*HALF_DTYPES, "float32", "float64")
 _NO_LISTS = (str, bytes, Mapping, Set)  # though one can iterate over them; a set has no order
+_FLOAT32_LOW, _FLOAT32_HIGH = 1e-37, 1e38  # every dtype of sums holds numbers between them
 _MOST_KINDS = 4096  # of calls that an op remembers
 _kind_of = attrgetter("__class__", "shape", "dtype")  # of an array: all of it that matters
 
@@ -70,6 +71,7 @@ class Description:
         self._values = [one for one in described if isinstance(one[2], Value)]
         self._sizes = [(place, name, value.sizes) for place, name, value in self._values if value.sizes]
         self._size_places = [place for place, *_ in self._sizes]
+        self._in_dtype = [(place, name) for place, name, value in self._values if value.in_arrays_dtype]
         self._lists = [one for one in described if isinstance(one[2], Each)]
         entries = [(place, name, getattr(value, "argument", value)) for place, name, value in described]
         arrays = [one for one in entries if isinstance(one[2], Axes)]
@@ -90,16 +92,47 @@ class Description:
         Raises:
             ValueError: an argument that does not fit, named.
         """
+        if self._lists:
+            self._check_lists(values)
         for place, name, value in self._values:
             if not (value.may_be_on_gpu and backend == "cuda" and on_gpu(values[place])):
                 values[place] = value.check(name, values[place])
-        if not self._lists:
+        if self._lists:
+            lists = [values[place] for place in self._array_places]
+            rows = zip(*lists, strict=True)
+            are_complex = [self._check_arrays(row, (), backend, place) for place, row in enumerate(rows)]
+            is_complex = any(are_complex)
+        else:
             arrays = [values[place] for place in self._array_places]
-            return self._check_arrays(arrays, [values[place] for place in self._size_places], backend)
-        self._check_lists(values)
-        rows = zip(*[values[place] for place in self._array_places], strict=True)
-        are_complex = [self._check_arrays(row, (), backend, place) for place, row in enumerate(rows)]
-        return any(are_complex)
+            lists = [(array,) for array in arrays]
+            is_complex = self._check_arrays(arrays, [values[place] for place in self._size_places], backend)
+        if self._updated:
+            self._check_distinct(lists)
+        if self._in_dtype:
+            self._check_range(values, lists[0])
+        return is_complex
+
+    def _check_distinct(self, lists: Sequence[Sequence[Any]]) -> None:
+        """Check that no array that is updated is given twice; another view of its memory is not noticed."""
+        updated: dict[int, tuple[int, int]] = {}
+        read = [column for column in range(len(lists)) if column not in self._updated]
+        for column in (*self._updated, *read):
+            for place, array in enumerate(lists[column]):
+                if id(array) in updated:
+                    name, other = (
+                        _entry(self._arrays[at][0], number if self._lists else None)
+                        for at, number in ((column, place), updated[id(array)])
+                    )
+                    raise ValueError(f"{name}: got the same array as {other}, which is updated in place")
+                if column in self._updated:
+                    updated[id(array)] = column, place
+
+    def _check_range(self, values: Sequence[Any], arrays: Iterable[Any]) -> None:
+        """Check the numbers that the arrays' dtype has to hold."""
+        for place, name in self._in_dtype:
+            if values[place] and not _FLOAT32_LOW <= abs(values[place]) <= _FLOAT32_HIGH:
+                for array in arrays:
+                    check_number(name, values[place], dtype=_PRECISIONS.get(array.dtype.name, "float32"))
 
     def _check_lists(self, values: list[Any]) -> None:
         first_place, first, _ = self._lists[0]

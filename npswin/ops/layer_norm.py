@@ -9,7 +9,7 @@ from npswin.ops.description import op
 from npswin.types import Array
 
 
-@op(x="... C", weight="C", bias="C", eps=number(at_least=0))
+@op(x="... C", weight="C", bias="C", eps=number(at_least=0, in_arrays_dtype=True))
 def layer_norm_forward(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> tuple[Array, Any]:
     """y = x̂ · weight + bias, where x̂ = (x − μ) / √(σ² + eps).
 

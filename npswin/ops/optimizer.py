@@ -12,6 +12,7 @@ from npswin.types import Array
 _RATE = number(at_least=0, may_be_on_gpu=True)
 _FACTOR = number(at_least=0, below=1)
 _NOT_NEGATIVE = number(at_least=0)
+_EPS = number(at_least=0, in_arrays_dtype=True)
 _STEP = integer(at_least=1, at_most=1 << 53, may_be_on_gpu=True)
 _SCALE = any_number(may_be_on_gpu=True)
 _READ, _UPDATED = Axes("..."), Axes("...", updated=True)
@@ -25,7 +26,7 @@ _READ, _UPDATED = Axes("..."), Axes("...", updated=True)
     lr=_RATE,
     beta1=_FACTOR,
     beta2=_FACTOR,
-    eps=_NOT_NEGATIVE,
+    eps=_EPS,
     weight_decay=_NOT_NEGATIVE,
     step=_STEP,
 )
@@ -91,7 +92,7 @@ def adamw_update(
     lr=_RATE,
     beta1=_FACTOR,
     beta2=_FACTOR,
-    eps=_NOT_NEGATIVE,
+    eps=_EPS,
     weight_decays=Each(_NOT_NEGATIVE),
     step=_STEP,
     grad_scale=_SCALE,
@@ -214,7 +215,7 @@ def global_norm(grads: Iterable[Array]) -> float:
         grads: arrays of any shapes.
 
     Returns:
-        The Euclidean norm of all of them laid end to end: NaN or infinite where an entry is.
+        The Euclidean norm of all of them laid end to end, summed in float64: NaN or infinite where an entry is.
     """
-    norms = [float(np.linalg.norm(grad)) for grad in grads]
+    norms = [float(np.linalg.norm(grad.astype(np.result_type(grad, np.float64)))) for grad in grads]
     return math.nan if any(map(math.isnan, norms)) else math.hypot(*norms)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.backends import capture
-from npswin.checks import check_callable, check_numbers, check_size
+from npswin.checks import check_callable, check_size
 from npswin.data import ImageDataset, normalize
+from npswin.data.dataset import check_normalization
 from npswin.devices import on_gpu
 from npswin.layers.loss import cross_entropy
 from npswin.training.gradients import require_finite_forward
@@ -58,7 +59,7 @@ def evaluate(
     """
     check_model(model, "params", "dtype", "in_chans", "num_classes", "__call__")
     check_dataset("dataset", dataset, model)
-    mean, std = check_numbers("mean", mean, 3), check_numbers("std", std, 3, above=0)
+    mean, std = check_normalization(("mean", "std"), (mean, std), 3, model.dtype)
     check_precision(model, precision)
     if each_batch is not None:
         check_callable("each_batch", each_batch)

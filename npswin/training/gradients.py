@@ -14,8 +14,8 @@ import numpy as np
 
 from npswin.backends import dispatch
 from npswin.checks import check_array_like, check_integer, check_number, describe, dtype_name
-from npswin.devices import cupy, on_gpu
-from npswin.layers.loss import cross_entropy
+from npswin.devices import cupy, on_gpu, to_host
+from npswin.layers.loss import cross_entropy, target_distribution
 from npswin.models.checks import check_image_shape
 from npswin.training.trainable import Trainable, check_model
 from npswin.types import Array
@@ -53,23 +53,21 @@ def compute_gradients(
         The loss, a mean over the B images, not scaled; on a GPU a 0-dimensional array.
 
     Raises:
-        ValueError: an argument that does not fit, named. Where the number of targets is not that of the images, or
-            another number is out of its range, the gradients are those before.
+        ValueError: an argument that does not fit, named. The gradients are then those before.
         NonFiniteError: NaN or infinity in the images, the forward pass or the loss.
     """
-    check_model(model, "zero_grad", "forward", "in_chans", "params")
+    check_model(model, "zero_grad", "forward", "in_chans", "num_classes", "params", "dtype")
     check_image_shape(images, model.in_chans, "images")
     if images.dtype.kind != "f" and not on_gpu(images):
         raise ValueError(f"images: got dtype {dtype_name(images.dtype)}, expected floats")
     targets = check_array_like("targets", targets, "labels (B,) or soft targets (B, K)")
+    targets = targets if on_gpu(images) else to_host(targets)
     if targets.ndim == 0 or len(targets) != len(images):
         raise ValueError(f"targets: got {describe(targets)}, expected {len(images)}, one for each of the images")
-    check_number("label_smoothing", label_smoothing, at_least=0, below=1)
+    targets = target_distribution(targets, model.num_classes, label_smoothing, model.dtype, "targets")
     micro_batches, seed = check_integer("micro_batches", micro_batches, 1), check_integer("seed", seed, 0)
     if not on_gpu(loss_scale):
-        loss_scale = check_number(
-            "loss_scale", loss_scale, above=0, dtype=next(iter(model.params.values()), images).dtype
-        )
+        loss_scale = check_number("loss_scale", loss_scale, above=0, dtype=model.dtype)
     if not on_gpu(images):
         require_finite("the input batch's", [("images", images)])
     model.zero_grad()
@@ -80,7 +78,7 @@ def compute_gradients(
         part = images[start:stop]
         logits, cache = model.forward(part, rng=micro_batch_rng(seed, start, stop, batch, part))
         share = (stop - start) / batch
-        loss, dlogits = cross_entropy(logits, targets[start:stop], label_smoothing, scale=share * loss_scale)
+        loss, dlogits = cross_entropy(logits, targets[start:stop], scale=share * loss_scale)
         require_finite_forward(model, part, logits, loss)
         model.backward(dlogits, cache)
         total += share * loss

@@ -249,6 +249,33 @@ def test_an_array_that_is_updated_can_be_written_to(op, name):
     assert re.match(rf"{name}.*: got a read-only array", refusal(op, read_only))
 
 
+@pytest.mark.parametrize(("op", "name"), UPDATED)
+def test_an_array_that_is_updated_is_given_once(op, name):
+    for other, value in described(op):
+        if other == name or isinstance(ARGUMENTS[op][other], float | int) or isinstance(value, Value):
+            continue
+
+        def changed(other=other):
+            arguments = arguments_of(op)
+            arguments[other] = arguments[name]
+            return arguments
+
+        if isinstance(value, Axes) or isinstance(value.argument, Axes):
+            assert re.match(r"\w+(\[0\])?: got the same array as \w+.*, which is updated", refusal(op, changed)), other
+
+
+@pytest.mark.parametrize("op", [op for op, name in NUMBERS if name == "eps"])
+def test_a_number_that_is_added_to_arrays_is_one_in_their_dtype(op):
+    for value in (1e-60, 1e300):
+        assert re.match(
+            "eps: got 1e.*, which in float32 is (0|inf)", refusal(main_function(op), arguments_with(op, value))
+        )
+
+
+def arguments_with(op, eps):
+    return lambda: arguments_of(op) | {"eps": eps}
+
+
 @pytest.mark.parametrize(("op", "name"), [case for case in ARRAYS + LISTS if case[0] in UPDATES])
 def test_an_op_that_updates_arrays_takes_no_complex_numbers(op, name):
     def changed():

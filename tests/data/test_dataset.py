@@ -68,6 +68,9 @@ def test_statistics_normalize_to_mean_0_and_deviation_1():
         ((images(), (0.5,) * 3, (0.2, 0.0, 0.2)), "std"),
         ((images(), (0.5,) * 3, (0.2,) * 4), "std"),
         ((images(), (0.5,) * 3, (0.2,) * 3, np.int32), "dtype"),
+        ((images(), (0.5,) * 3, (0.2, 1e-40, 0.2)), "mean, std: got 0.5 and 1e-40, .* infinite in float32"),
+        ((images(), (0.5, 0.5, 1e300), (0.2,) * 3), r"mean, std: got 1e\+300 and 0.2"),
+        ((images(), (0.5,) * 3, (1e-320,) * 3, np.float64), "infinite in float64"),
     ],
 )
 def test_normalize_names_what_is_wrong(arguments, match):

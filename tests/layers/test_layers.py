@@ -132,6 +132,10 @@ def test_errors_name_the_derivative_and_the_generator(name):
             layer.forward(x, wrong)
 
 
+def add_to_its_own_part(block):
+    block.mlp.add_child("block", block)
+
+
 @pytest.mark.parametrize(
     ("call", "name"),
     [
@@ -148,6 +152,10 @@ def test_errors_name_the_derivative_and_the_generator(name):
         (lambda rng: Linear(2, 2, rng).add_child("x", None), "layer"),
         (lambda rng: Linear(2, 2, rng).accumulate(("weight",), [np.ones(2)]), "gradients"),
         (lambda rng: Linear(2, 2, rng).accumulate(("other",), [np.ones(2)]), "gradients"),
+        (lambda rng: Linear(2, 2, rng).accumulate(("bias",), [np.ones(2, int)]), "gradients"),
+        (lambda rng: Linear(2, 2, rng).accumulate(("bias",), [np.ones(2, np.float64)]), "gradients"),
+        (lambda rng: Linear(2, 2, rng).add_parameter("scale", np.array([1e300]), "float32"), "value"),
+        (lambda rng: add_to_its_own_part(SwinTransformerBlock(4, 2, 2, rng)), "layer"),
     ],
 )
 def test_errors_of_constructors_name_the_argument(call, name):

@@ -56,3 +56,10 @@ def test_cross_entropy_keeps_the_dtype(dtype):
 def test_cross_entropy_errors_name_the_argument(logits, labels, smoothing, message):
     with pytest.raises(ValueError, match=message):
         npswin.cross_entropy(logits, labels, smoothing)
+
+
+@pytest.mark.parametrize("scale", [1e300, 1e-60])
+def test_a_scale_that_the_dtype_does_not_hold(scale):
+    with pytest.raises(ValueError, match=r"^scale: got 1e.*, which in float32 is (inf|0)"):
+        npswin.cross_entropy(np.zeros((2, 3), np.float32), np.array([0, 1]), scale=scale)
+    assert np.isfinite(npswin.cross_entropy(np.zeros((2, 3)), np.array([0, 1]), scale=scale)[1]).all()

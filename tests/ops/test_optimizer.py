@@ -75,6 +75,10 @@ def test_global_norm_is_the_norm_of_all_entries(array_shapes, seed):
     assert global_norm(arrays) == pytest.approx(np.sqrt((everything**2).sum()), rel=1e-12)
 
 
+def test_global_norm_of_large_entries():
+    assert global_norm([np.full(4, 1e30, np.float32)]) == pytest.approx(2e30)
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_global_norm_is_not_finite_if_an_entry_is_not(bad):
     assert not math.isfinite(global_norm([np.ones(3), np.array([1.0, bad]), np.ones(2)]))

@@ -46,6 +46,27 @@ def test_compute_gradients_overwrites_old_gradients():
         np.testing.assert_array_equal(grad, first[name], err_msg=name)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"targets": [0, 3]}, "^targets: got values from 0 to 3, expected 0 to 2"),
+        ({"targets": np.ones((2, 3))}, "^targets: got soft targets that are no distributions"),
+        ({"targets": np.ones((2, 4)) / 4}, r"^targets: got shape \(2, 4\)"),
+        ({"targets": [0.0, 1.0]}, "^targets: got dtype float64"),
+        ({"label_smoothing": 1}, "^label_smoothing: got 1"),
+        ({"loss_scale": 1e-60}, "^loss_scale: got 1e-60, which in float32 is 0"),
+        ({"micro_batches": 0}, "^micro_batches: got 0"),
+    ],
+)
+def test_an_argument_that_does_not_fit_leaves_the_gradients(change, message):
+    model = tiny_model()
+    _, before = _gradients(model, _images(), LABELS)
+    with pytest.raises(ValueError, match=message):
+        compute_gradients(**{"model": model, "images": _images(), "targets": LABELS, "micro_batches": 2, **change})
+    for name, grad in model.grads.items():
+        np.testing.assert_array_equal(grad, before[name], err_msg=name)
+
+
 def test_micro_batch_rngs_return_parts_of_one_draw():
     like = np.zeros(1)
     whole = micro_batch_rng(3, 0, 6, 6, like).random((12, 5))
@@ -94,7 +115,8 @@ def test_non_finite_logits_are_named_where_there_are_no_activations():
         """A model without `activations`."""
 
         params = grads = {}  # noqa: RUF012
-        in_chans = 3
+        in_chans = num_classes = 3
+        dtype = np.dtype(np.float32)
 
         def zero_grad(self):
             pass

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from npswin.checks import check_integer, check_number, shown
+from npswin.data.dataset import check_normalization
 from npswin.files import FileError, listed, read_json, shown_path
 from npswin.models import SwinTransformer
 from npswin.models.checks import checked_arguments
@@ -166,14 +167,11 @@ def _large_parameters(config: Mapping[str, Any]) -> Iterator[tuple[str, tuple[in
         grid = grid and [-(-side // 2) for side in grid]
 
 
-def checked_normalization(scale: Any, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+def checked_normalization(scale: Any, channels: int, dtype: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Mean and deviation of each channel, or None, from a manifest's value; a ValueError if it is something else."""
     if scale is None:
         return None
     if not isinstance(scale, dict) or not all(isinstance(scale.get(name), list) for name in ("mean", "std")):
         raise ValueError(f"normalization: got {shown(scale)}, expected mean and std, each a list, or null")
-    mean = tuple(check_number("normalization.mean", one) for one in scale["mean"])
-    std = tuple(check_number("normalization.std", one, above=0) for one in scale["std"])
-    if not len(mean) == len(std) == channels:
-        raise ValueError(f"normalization: got {len(mean)} means and {len(std)} deviations of {channels} channels")
-    return mean, std
+    names, values = ("normalization.mean", "normalization.std"), (scale["mean"], scale["std"])
+    return check_normalization(names, values, channels, dtype)

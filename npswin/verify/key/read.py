@@ -158,4 +158,5 @@ def _graph(manifest: dict[str, Any]) -> Graph:
     for name, param in model.params.items():
         if name in shapes and shapes[name] != param.shape:
             raise ValueError(f"{name} of shape {param.shape}, the manifest has {shown(shapes[name])}")
-    return swin_graph(model, (height, width), checked_normalization(manifest["normalization"], model.in_chans))
+    normalization = checked_normalization(manifest["normalization"], model.in_chans, model.dtype)
+    return swin_graph(model, (height, width), normalization)

@@ -10,11 +10,11 @@ from npswin.checks import (
     check_callable,
     check_flag,
     check_instance,
-    check_numbers,
     describe,
     dtype_name,
     shown,
 )
+from npswin.data.dataset import check_normalization
 from npswin.devices import to_host
 from npswin.models import SwinTransformer
 from npswin.models.checks import check_finite, check_image_shape, check_images
@@ -116,7 +116,7 @@ def trace(
     if normalization is None:
         check_images(images, model.in_chans, params["patch_embed.proj.weight"], "x")
     else:
-        normalization = _checked_normalization(normalization, model.in_chans)
+        normalization = _checked_normalization(normalization, model.in_chans, model.dtype)
         check_image_shape(images, model.in_chans, "x")
         if images.dtype.kind not in "iuf":
             raise ValueError(f"x: got dtype {dtype_name(images.dtype)}, expected pixels from 0 to 255")
@@ -142,14 +142,11 @@ def named(trace: Trace) -> dict[str, Array]:
     return trace.tensors | {GRADIENT_PREFIX + name: gradient for name, gradient in trace.grads.items()}
 
 
-def _checked_normalization(normalization: Any, channels: int) -> Normalization:
+def _checked_normalization(normalization: Any, channels: int, dtype: Any) -> Normalization:
     if not isinstance(normalization, list | tuple) or len(normalization) != 2:
         raise ValueError(f"normalization: got {shown(normalization)}, expected mean and deviation of each channel")
     mean, deviation = normalization
-    return (
-        check_numbers("normalization[0]", mean, channels),
-        check_numbers("normalization[1]", deviation, channels, above=0),
-    )
+    return check_normalization(("normalization[0]", "normalization[1]"), (mean, deviation), channels, dtype)
 
 
 def _checked_labels(given: Any, batch: int, num_classes: int) -> Array:

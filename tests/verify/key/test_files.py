@@ -171,8 +171,14 @@ def _without(folder, *names):
         (lambda f: _replaced(f, image_size="ab"), "image_size: got 'ab'"),
         (lambda f: _replaced(f, config={"x" * 10**6: 1}), "has no argument 'xxx"),
         (lambda f: _replaced(f, normalization=[]), "normalization: got"),
-        (lambda f: _replaced(f, normalization={"mean": [0.5], "std": [0.5]}), "1 means and 1 deviations of 3 channels"),
-        (lambda f: _replaced(f, normalization={"mean": [0] * 3, "std": [1, 0, 1]}), "normalization.std: got 0"),
+        (
+            lambda f: _replaced(f, normalization={"mean": [0.5], "std": [0.5]}),
+            r"normalization.mean: got \[0.5\], expected 3",
+        ),
+        (
+            lambda f: _replaced(f, normalization={"mean": [0] * 3, "std": [1, 0, 1]}),
+            r"normalization.std: got \[1, 0, 1\]",
+        ),
         (lambda f: _replaced(f, tensors=5), "tensors: got 5"),
         (lambda f: _replaced(f, tensors=[5]), r"tensors\[0\]: got 5"),
         (lambda f: _replaced(f, tensors=[{"name": "a"}]), r"tensors\[0\].shape: got None"),

@@ -56,6 +56,10 @@ def test_forward_alone():
         ({"normalization": ([0.5] * 3, [0.5, 0.0, 0.5])}, r"^normalization\[1\]: got .* above 0"),
         ({"normalization": ([0.5] * 3, [0.5, np.nan, 0.5])}, r"^normalization\[1\]: got"),
         ({"normalization": ([0.5] * 2, [0.5] * 3)}, r"^normalization\[0\]: got .* expected 3 numbers"),
+        (
+            {"normalization": ([0.5] * 3, [0.5, 1e-320, 0.5])},
+            r"^normalization\[0\], normalization\[1\]: got .* infinite",
+        ),
         ({"normalization": ([0.5] * 3, [0.5] * 3), "x": images() + np.nan}, "^x: got nan at"),
     ],
 )
