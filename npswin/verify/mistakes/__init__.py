@@ -1,7 +1,8 @@
-"""The catalogue of mistakes that ports make, each as a change of the graph."""
+"""The catalogue of mistakes that ports make, each as a change of the graph, and general families beside it."""
 
 from npswin.verify.mistakes.attention import ATTENTION
 from npswin.verify.mistakes.blocks import BLOCKS
+from npswin.verify.mistakes.general import GENERAL
 from npswin.verify.mistakes.gradients import GRADIENTS
 from npswin.verify.mistakes.images import IMAGES
 from npswin.verify.mistakes.mask import MASK
@@ -27,4 +28,4 @@ CATALOGUE: tuple[Mistake, ...] = (
     *GRADIENTS,
 )
 
-__all__ = ["CATALOGUE", "Changes", "Mistake"]
+__all__ = ["CATALOGUE", "GENERAL", "Changes", "Mistake"]

@@ -4,7 +4,7 @@ The numbers are fitted to the port's tensor. Where the fit succeeds, it gives ch
 tested as those of any other mistake are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,35 +35,35 @@ class FittedMistake:
     Attributes:
         name, description, fix: as in `Mistake`.
         fit: (run of the graph on the port's tensors, the symptom, the port's tensor of this name, the tensor whose
-            operation may be wrong) -> detail and changes; None where nothing fits.
+            operation may be wrong) -> details and changes; none where nothing fits.
     """
 
     name: str
     description: str
     fix: str
-    fit: Callable[[Run, str, Array, str], Fit | None]
+    fit: Callable[[Run, str, Array, str], Iterator[Fit]]
 
 
-def _drop_path(run: Run, symptom: str, found: Array, place: str) -> Fit | None:
+def _drop_path(run: Run, symptom: str, found: Array, place: str) -> Iterator[Fit]:
     """The branch is multiplied by a factor for each image; Newton's method fits the factors to the symptom."""
     node = run.graph.nodes[place]
     if not is_output_of(node, "residual") or symptom.startswith(GRADIENT_PREFIX):
-        return None
+        return
     batch = len(run.value(node.inputs[0]))
     if found.shape[:1] != (batch,):
-        return None
+        return
     factors = _factors_of_branch(run, symptom, found, place, batch)
     nonzero = factors[np.abs(factors) > NEAR]
     factor = float(nonzero.mean()) if nonzero.size else 0.0
     scale = np.where(np.abs(factors) > NEAR, factor, 0.0)
     possible = factor == 0 or factor > 1 - NEAR
     if not possible or np.abs(factors - scale).max() > NEAR or np.abs(scale - 1).max() <= 1e-5:
-        return None
+        return
     skipping = [str(image) for image in np.flatnonzero(scale == 0)]
     detail = f"image {', '.join(skipping)} of the batch skips the branch" if skipping else ""
     if factor > 1 + NEAR:
         detail += f"{'; ' if detail else ''}the branch is multiplied by {factor:.4g}, a rate of {1 - 1 / factor:.3g}"
-    return detail, _with_factors(run.graph, place, scale)
+    yield detail, _with_factors(run.graph, place, scale)
 
 
 def _factors_of_branch(run: Run, symptom: str, found: Array, place: str, batch: int) -> Array:
@@ -89,7 +89,7 @@ def _with_factors(graph: Graph, place: str, factors: Array) -> Changes:
     return change_node(graph.nodes[place], Operation("residual", forward, residual_backward))
 
 
-def _dropout(run: Run, name: str, found: Array, place: str) -> Fit | None:
+def _dropout(run: Run, name: str, found: Array, place: str) -> Iterator[Fit]:
     node = run.graph.nodes[place]
     if (
         place != name
@@ -97,61 +97,63 @@ def _dropout(run: Run, name: str, found: Array, place: str) -> Fit | None:
         or found.size < 32
         or not is_output_of(node, "linear", "gelu", "softmax")
     ):
-        return None
+        return
     right = run.compute(name)
     dropped = (found == 0) & (right != 0)
     share = dropped.mean()
     if not 0.005 < share < 0.9:
-        return None
+        return
     not_dropped = ~dropped & (right != 0)
     factor = float((found[not_dropped] * right[not_dropped]).sum() / (right[not_dropped] ** 2).sum())
     if factor < 1 + SMALLEST_CHANGE:  # dropout scales up the other numbers
-        return None
+        return
     scale = np.where(dropped, 0.0, factor)
     detail = f"{share:.0%} of the numbers are 0, the others are multiplied by {factor:.4g}"
     pair = (lambda y: (y * scale.astype(y.dtype), None)), (lambda dy, _: dy * scale.astype(dy.dtype))
-    return detail, change_node(node, transform_output(node.operation, pair))
+    yield detail, change_node(node, transform_output(node.operation, pair))
 
 
-def _extra_bias(run: Run, name: str, found: Array, place: str) -> Fit | None:
+def _extra_bias(run: Run, name: str, found: Array, place: str) -> Iterator[Fit]:
     node = run.graph.nodes[place]
     if place != name or node.operation is None or not is_output_of(node, "linear", "patch_embed"):
-        return None
+        return
     rows = (found - run.compute(name)).reshape(-1, found.shape[-1])
     bias = rows.mean(axis=0)
     if len(rows) < 4 or np.abs(rows - bias).std() > LARGEST_DEVIATION * np.abs(bias).max():
-        return None
+        return
     numbers = ", ".join(f"{number:.4g}" for number in bias[:3])
     pair = (lambda y: (y + bias.astype(y.dtype), None)), (lambda dy, _: dy)
-    return f"{numbers}, ...", change_node(node, transform_output(node.operation, pair))
+    yield f"{numbers}, ...", change_node(node, transform_output(node.operation, pair))
 
 
-def _factor(run: Run, name: str, found: Array, place: str) -> Fit | None:
+def _factor(run: Run, name: str, found: Array, place: str) -> Iterator[Fit]:
     if found.size < 4 or not (place == name or name.startswith(GRADIENT_PREFIX)):
-        return None
+        return
     right = run.compute(name)
     squares = (right * right).sum()
     if not squares or right.shape != found.shape:
-        return None
+        return
     factor = float((found * right).sum() / squares)
     if not np.isfinite(factor) or factor == 0 or abs(factor - 1) < SMALLEST_CHANGE:
-        return None
+        return
     detail = f"by {factor:.6g}"
     if name.startswith(GRADIENT_PREFIX):
-        return detail, _scaled_gradient(run.graph, name.removeprefix(GRADIENT_PREFIX), factor)
+        yield detail, _scaled_gradient(run.graph, name.removeprefix(GRADIENT_PREFIX), factor)
+        return
     node = run.graph.nodes[name]
     assert node.operation is not None
-    return detail, change_node(node, transform_output(node.operation, multiply_by(factor)))
+    yield detail, change_node(node, transform_output(node.operation, multiply_by(factor)))
 
 
-def _never_written(run: Run, name: str, found: Array, place: str) -> Fit | None:
+def _never_written(run: Run, name: str, found: Array, place: str) -> Iterator[Fit]:
     if found.any() or not (place == name or name.startswith(GRADIENT_PREFIX)):
-        return None
+        return
     if name.startswith(GRADIENT_PREFIX):
-        return "", _scaled_gradient(run.graph, name.removeprefix(GRADIENT_PREFIX), 0.0)
+        yield "", _scaled_gradient(run.graph, name.removeprefix(GRADIENT_PREFIX), 0.0)
+        return
     node = run.graph.nodes[name]
     assert node.operation is not None
-    return "", change_node(node, transform_output(node.operation, multiply_by(0.0)))
+    yield "", change_node(node, transform_output(node.operation, multiply_by(0.0)))
 
 
 def _scaled_gradient(graph: Graph, name: str, factor: float) -> Changes:

@@ -1,12 +1,12 @@
 """The hypotheses for a symptom: every mistake of the catalogue, at every place from which the symptom may come."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Run
-from npswin.verify.mistakes import CATALOGUE, Changes, Mistake
+from npswin.verify.mistakes import CATALOGUE, GENERAL, Changes, Mistake
 from npswin.verify.mistakes.fitted import FITTED
 from npswin.verify.mistakes.mistake import with_backward_of
 from npswin.verify.mistakes.not_applicable import NotApplicable
@@ -63,13 +63,20 @@ class HypothesisGenerator:
         return [name for name in self.graph.nodes if name in found]
 
     def hypotheses(self, symptom: str) -> list[Hypothesis]:
-        """Every mistake that can be made where the symptom may come from.
+        """Every mistake of the catalogue that can be made where the symptom may come from.
 
         Those made in all places at once come first: most mistakes of a port are in code that every block shares.
         """
+        return [*self._each(CATALOGUE, symptom), *self._correct_backward(symptom)]
+
+    def general(self, symptom: str) -> list[Hypothesis]:
+        """Every mistake of the general families that can be made where the symptom may come from, likewise."""
+        return self._each(GENERAL, symptom)
+
+    def _each(self, mistakes: Sequence[Mistake], symptom: str) -> list[Hypothesis]:
         forward, backward = self.forward_nodes(symptom), self.backward_nodes(symptom)
         everywhere, single = [], []
-        for mistake in CATALOGUE:
+        for mistake in mistakes:
             text = mistake.name, mistake.description, mistake.fix
             by_detail: dict[str, tuple[Changes, list[str]]] = {}
             listed = set()
@@ -87,7 +94,7 @@ class HypothesisGenerator:
                     where = f"{detail}{'; ' if detail else ''}in all of {len(places)} places"
                     one = Hypothesis(*text, where, places[0], changes, mistake.backward, everywhere=True)
                     everywhere.append(one)
-        return [*everywhere, *single, *self._correct_backward(backward)]
+        return [*everywhere, *single]
 
     def fitted(self, symptom: str, found: Array, run: Run) -> Iterator[Hypothesis]:
         """The mistakes with fitted numbers that may explain the symptom.
@@ -101,9 +108,8 @@ class HypothesisGenerator:
         for mistake in FITTED:
             for place in places:
                 with np.errstate(all="ignore"):
-                    fit = mistake.fit(run, symptom, found, place)
-                if fit is not None:
-                    detail, changes = fit
+                    fits = list(mistake.fit(run, symptom, found, place))
+                for detail, changes in fits:
                     first = next(iter(changes), place)
                     yield Hypothesis(
                         mistake.name, mistake.description, mistake.fix, detail, first, changes, fitted=True
@@ -119,12 +125,12 @@ class HypothesisGenerator:
     def _is_computed(self, name: str) -> bool:
         return name not in self.given and self.graph.nodes[name].operation is not None
 
-    def _correct_backward(self, names: list[str]) -> Iterator[Hypothesis]:
+    def _correct_backward(self, symptom: str) -> Iterator[Hypothesis]:
         """For each mistake of the forward pass found so far: the backward pass does not make it.
 
         This happens where the backward pass is written by hand.
         """
-        for name in names:
+        for name in self.backward_nodes(symptom):
             planted, right = self.graph.nodes[name], self.right.nodes[name]
             if planted is not right and planted.inputs == right.inputs:
                 description = "the backward pass is the right one, though the forward pass makes a mistake"

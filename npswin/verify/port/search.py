@@ -199,6 +199,10 @@ class _Search:
             fitted = list(generator.fitted(symptom, found, now.local_errors.exact))
             explaining = self.try_each(fitted, symptom, found, now)
             hypotheses += fitted
+        if not explaining and not self.timed_out:
+            general = generator.general(symptom)
+            explaining = self.try_each(general, symptom, found, now)
+            hypotheses += general
         hypotheses.sort(key=lambda one: one.tolerance_ratio)
         several_nodes = len(generator.nodes_between(symptom)) > 1
         if not explaining and right_shape and several_nodes and not self.unexplained:
