@@ -45,6 +45,16 @@ class FittedMistake:
 
 
 def _drop_path(run: Run, symptom: str, found: Array, place: str) -> Iterator[Fit]:
+    """Some images skip the branch."""
+    return _scaled_branch(run, symptom, found, place, dropped=True)
+
+
+def _branch_factor(run: Run, symptom: str, found: Array, place: str) -> Iterator[Fit]:
+    """The branch is multiplied by the same factor for all images."""
+    return _scaled_branch(run, symptom, found, place, dropped=False)
+
+
+def _scaled_branch(run: Run, symptom: str, found: Array, place: str, dropped: bool) -> Iterator[Fit]:
     """The branch is multiplied by a factor for each image; Newton's method fits the factors to the symptom."""
     node = run.graph.nodes[place]
     if not is_output_of(node, "residual") or symptom.startswith(GRADIENT_PREFIX):
@@ -60,9 +70,13 @@ def _drop_path(run: Run, symptom: str, found: Array, place: str) -> Iterator[Fit
     if not possible or np.abs(factors - scale).max() > NEAR or np.abs(scale - 1).max() <= 1e-5:
         return
     skipping = [str(image) for image in np.flatnonzero(scale == 0)]
-    detail = f"image {', '.join(skipping)} of the batch skips the branch" if skipping else ""
-    if factor > 1 + NEAR:
-        detail += f"{'; ' if detail else ''}the branch is multiplied by {factor:.4g}, a rate of {1 - 1 / factor:.3g}"
+    if bool(skipping) != dropped:
+        return
+    detail = f"image {', '.join(skipping)} of the batch skips the branch" if skipping else f"by {factor:.4g}"
+    if factor > 1 + NEAR and skipping:
+        detail += f"; the branch is multiplied by {factor:.4g}, a rate of {1 - 1 / factor:.3g}"
+    elif factor > 1 + NEAR:
+        detail += f", as drop path of rate {1 - 1 / factor:.3g} does where it is left on"
     yield detail, _with_factors(run.graph, place, scale)
 
 
@@ -176,6 +190,9 @@ FITTED = (
         "drop path is left on",
         "in inference no branch is dropped, and none is scaled",
         _drop_path,
+    ),
+    FittedMistake(
+        "branch-factor", "the branch is multiplied", "x + branch(norm(x)), the branch as it is", _branch_factor
     ),
     FittedMistake("dropout", "dropout is left on", "in inference nothing is dropped", _dropout),
     FittedMistake(

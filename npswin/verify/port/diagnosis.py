@@ -24,7 +24,8 @@ class Hypothesis:
         tolerance_ratio: the distance of the port's tensor from the changed graph's, divided by the tolerance; up to 1
             they agree.
         symptoms_left: how many symptoms are left when the graph is changed.
-        fitted: whether it has numbers that were fitted to the port's tensor.
+        fitted: whether it was fitted to the port's tensor.
+        fitted_numbers: how many numbers were fitted.
         everywhere: whether the mistake is made at every place from which the symptom may come.
     """
 
@@ -38,6 +39,7 @@ class Hypothesis:
     tolerance_ratio: float = math.inf
     symptoms_left: int = 0
     fitted: bool = False
+    fitted_numbers: int = 0
     everywhere: bool = False
 
     def __str__(self) -> str:

@@ -8,6 +8,8 @@ from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Run
 from npswin.verify.mistakes import CATALOGUE, GENERAL, Changes, Mistake
 from npswin.verify.mistakes.fitted import FITTED
+from npswin.verify.mistakes.fitted_parameters import fit_parameters
+from npswin.verify.mistakes.fitted_tensors import fit_output
 from npswin.verify.mistakes.mistake import with_backward_of
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.port.diagnosis import Hypothesis
@@ -96,13 +98,14 @@ class HypothesisGenerator:
                     everywhere.append(one)
         return [*everywhere, *single]
 
-    def fitted(self, symptom: str, found: Array, run: Run) -> Iterator[Hypothesis]:
+    def fitted(self, symptom: str, found: Array, run: Run, tolerance: float) -> Iterator[Hypothesis]:
         """The mistakes with fitted numbers that may explain the symptom.
 
         Args:
             symptom: a tensor's name.
             found: the port's tensor of this name.
             run: the graph on the port's own inputs.
+            tolerance: the largest difference of the tensor's numbers that rounding makes.
         """
         places = self.backward_nodes(symptom)[-1:] or self.forward_nodes(symptom)
         for mistake in FITTED:
@@ -114,6 +117,21 @@ class HypothesisGenerator:
                     yield Hypothesis(
                         mistake.name, mistake.description, mistake.fix, detail, first, changes, fitted=True
                     )
+
+        yield from self._read_off(symptom, found, run, tolerance)
+
+    def _read_off(self, symptom: str, found: Array, run: Run, tolerance: float) -> Iterator[Hypothesis]:
+        """What the tensor itself tells, where the inputs of its operation are known."""
+        inner = symptom.removeprefix(GRADIENT_PREFIX)
+        fix = f"{inner} is {self.right.nodes[inner].formula or 'as in the key'}"
+        with np.errstate(all="ignore"):
+            for name, description, fits in (
+                ("other-parameters", "it was computed with other parameters", fit_parameters),
+                ("other-numbers", "it is the right result, but for this", fit_output),
+            ):
+                for detail, changes, count in fits(run, symptom, found, tolerance):
+                    place = next(iter(changes), inner)
+                    yield Hypothesis(name, description, fix, detail, place, changes, fitted=True, fitted_numbers=count)
 
     def _variants(self, mistake: Mistake, name: str) -> list[tuple[str, Changes]]:
         """Each variant of a mistake at a node; none where the mistake does not apply to the changed graph."""

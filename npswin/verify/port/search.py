@@ -19,7 +19,7 @@ from npswin.verify.mistakes import Changes
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.diagnosis import Cause, Diagnosis, Hypothesis
-from npswin.verify.port.distance import distance
+from npswin.verify.port.distance import distance, finite_rms
 from npswin.verify.port.dump_errors import CorrectedDump, DumpError, find_dump_error
 from npswin.verify.port.hypotheses import HypothesisGenerator
 from npswin.verify.port.local_error import LocalErrors
@@ -196,12 +196,14 @@ class _Search:
         hypotheses = generator.hypotheses(symptom)
         explaining = self.try_each(hypotheses, symptom, found, now)
         if not explaining and not self.timed_out and right_shape:
-            fitted = list(generator.fitted(symptom, found, now.local_errors.exact))
+            error, expected = now.local_errors.error(symptom, found), now.local_errors.expected(symptom)
+            largest = 0.0 if error is None or expected is None else error.tolerance.peak * finite_rms(expected)
+            fitted = list(generator.fitted(symptom, found, now.local_errors.exact, largest))
             explaining = self.try_each(fitted, symptom, found, now)
             hypotheses += fitted
-        if not explaining and not self.timed_out:
+        if not (explaining and not explaining[0].fitted_numbers) and not self.timed_out:
             general = generator.general(symptom)
-            explaining = self.try_each(general, symptom, found, now)
+            explaining = self.sort_explaining(symptom, explaining + self.try_each(general, symptom, found, now), now)
             hypotheses += general
         hypotheses.sort(key=lambda one: one.tolerance_ratio)
         several_nodes = len(generator.nodes_between(symptom)) > 1
@@ -240,6 +242,7 @@ class _Search:
                 one.symptoms_left,
                 one.everywhere,
                 (one.name, one.detail) not in known,
+                one.fitted_numbers,
                 one.tolerance_ratio,
             )
         )

@@ -1,0 +1,227 @@
+"""The families of explanations, the simplest first."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify.fits.explanation import (
+    Evidence,
+    Explanation,
+    Family,
+    gathered,
+    plus,
+    replaced_by,
+    times,
+)
+from npswin.verify.fits.functions import scalar_function
+from npswin.verify.fits.parts import a_part_differs
+from npswin.verify.fits.positions import find_placement
+from npswin.verify.fits.rounding import rounded_numbers
+from npswin.verify.fits.words import Axis
+
+FEWEST_PER_NUMBER = 4  # found numbers for each fitted one, at least
+NEAR_ONE = 1e-3  # a factor nearer to 1 is a small error of another kind
+
+
+def explanations(evidence: Evidence) -> Iterator[Explanation]:
+    """Each explanation of the found array, the simplest first; none where it is right or nothing fits."""
+    if evidence.found.shape != evidence.right.shape or evidence.agrees(evidence.right):
+        return
+    if not (np.isfinite(evidence.found).all() and np.isfinite(evidence.right).all()):
+        return
+    with np.errstate(all="ignore"):
+        for family in FAMILIES:
+            yield from family(evidence)
+
+
+def first_explanation(evidence: Evidence) -> Explanation | None:
+    """The simplest explanation, or None."""
+    return next(explanations(evidence), None)
+
+
+def _constant(evidence: Evidence) -> Iterator[Explanation]:
+    if np.ptp(evidence.found) <= evidence.tolerance and evidence.found.size > 1:
+        number = float(evidence.found.mean())
+        yield Explanation(f"all numbers are {number:.6g}", replaced_by(evidence.found), int(number != 0))
+
+
+def _factor(evidence: Evidence) -> Iterator[Explanation]:
+    found, right = evidence.found, evidence.right
+    squares = float((right * right).sum())
+    factor = float((found * right).sum()) / squares if squares else 0.0
+    if found.size < FEWEST_PER_NUMBER or not factor or abs(factor - 1) < NEAR_ONE:
+        return
+    if evidence.agrees(factor * right, max(1.0, abs(factor))):
+        yield Explanation(f"all numbers are multiplied by {_known(factor)}", times(factor), int(factor not in (-1, 2)))
+
+
+def _known(factor: float) -> str:
+    """A factor, with what it may be."""
+    for name, value in (("-1", -1.0), ("2", 2.0), ("1/2", 0.5), ("√2", 2**0.5), ("1/√2", 0.5**0.5)):
+        if abs(factor / value - 1) < 1e-5:
+            return name
+    return f"{factor:.6g}"
+
+
+def _placement(evidence: Evidence) -> Iterator[Explanation]:
+    placement = find_placement(evidence.found, evidence.right, evidence.axes, evidence.tolerance)
+    if placement is not None:
+        yield Explanation(placement.words, gathered(placement.positions))
+
+
+def _another(evidence: Evidence) -> Iterator[Explanation]:
+    for name, other in evidence.others.items():
+        if other.size != evidence.found.size:
+            continue
+        array = other.reshape(evidence.found.shape)
+        if evidence.agrees(array):
+            yield Explanation(f"it is {name}", replaced_by(array), source=name)
+        elif evidence.agrees((array + evidence.right) / 2):
+            yield Explanation(f"it is the mean of itself and {name}", replaced_by((array + evidence.right) / 2))
+        elif evidence.agrees(array + evidence.right, 2):
+            yield Explanation(f"{name} is added to it", plus(array))
+        elif evidence.agrees(evidence.right - array, 2):
+            yield Explanation(f"{name} is subtracted from it", plus(-array))
+
+
+def _another_elsewhere(evidence: Evidence) -> Iterator[Explanation]:
+    for name, other in evidence.others.items():
+        if other.size == evidence.found.size:
+            right = other.reshape(evidence.found.shape)
+            placement = find_placement(evidence.found, right, evidence.axes, evidence.tolerance)
+            if placement is not None:
+                array = right.reshape(-1)[placement.positions]
+                yield Explanation(f"it is {name}, and {placement.words}", replaced_by(array))
+                return
+
+
+def _blend(evidence: Evidence) -> Iterator[Explanation]:
+    """right + t (other - right), such as an average over several parameters."""
+    for name, other in evidence.others.items():
+        if other.size != evidence.found.size or evidence.found.size < 2 * FEWEST_PER_NUMBER:
+            continue
+        step = other.reshape(evidence.found.shape) - evidence.right
+        squares = float((step * step).sum())
+        share = float(((evidence.found - evidence.right) * step).sum()) / squares if squares else 0.0
+        if abs(share) > NEAR_ONE and evidence.agrees(evidence.right + share * step, 2):
+            words = f"{share:.4g} of {name} and {1 - share:.4g} of itself"
+            yield Explanation(f"it is {words}", replaced_by(evidence.right + share * step), 1)
+
+
+def _affine(evidence: Evidence) -> Iterator[Explanation]:
+    found, right = evidence.found, evidence.right
+    if found.size < 2 * FEWEST_PER_NUMBER:
+        return
+    offset = float((found - right).mean())
+    if abs(offset) > 4 * evidence.tolerance and evidence.agrees(right + offset, 2):
+        yield Explanation(f"{offset:.6g} is added to all numbers", plus(offset), 1)
+        return
+    slope, offset = _line(found.reshape(-1), right.reshape(-1))
+    if abs(slope) > NEAR_ONE and evidence.agrees(slope * right + offset, max(2.0, 2 * abs(slope))):
+        pair = (lambda x: (slope * x + offset, None)), (lambda dy, _: slope * dy)
+        yield Explanation(f"each number x is {slope:.6g} x + {offset:.6g}", pair, 2)
+
+
+def _line(found: Array, right: Array) -> tuple[float, float]:
+    centred = right - right.mean()
+    squares = float((centred * centred).sum())
+    slope = float((centred * found).sum()) / squares if squares else 0.0
+    return slope, float(found.mean() - slope * right.mean())
+
+
+def _per_entry(evidence: Evidence) -> Iterator[Explanation]:
+    """A factor, or a factor and an offset, for each entry along an axis or two."""
+    parts = [part for axis in evidence.axes for part in axis]
+    shape = [part.size for part in parts]
+    found, right = evidence.found.reshape(shape), evidence.right.reshape(shape)
+    places: list[tuple[int, ...]] = [(axis,) for axis in range(len(parts))]
+    places += [(first, second) for first in range(len(parts)) for second in range(first + 1, len(parts))]
+    for axes in places:
+        rest = tuple(axis for axis in range(len(parts)) if axis not in axes)
+        count = found.size // max(1, int(np.prod([shape[axis] for axis in rest])))
+        if found.size < 2 * FEWEST_PER_NUMBER * count or count == 1:
+            continue
+        where = " and ".join(_each(parts[axis]) for axis in axes)
+        squares = (right * right).sum(rest, keepdims=True)
+        factor = (found * right).sum(rest, keepdims=True) / np.where(squares, squares, 1)
+        if evidence.agrees((factor * right).reshape(evidence.found.shape), max(1.0, float(np.abs(factor).max()))):
+            yield Explanation(_factors_words(where, parts, axes, factor), _in_parts(times(factor), shape), count)
+            return
+        offset = (found - right).mean(rest, keepdims=True)
+        if evidence.agrees((right + offset).reshape(evidence.found.shape), 2):
+            first = ", ".join(f"{number:.4g}" for number in offset.reshape(-1)[:3])
+            yield Explanation(
+                f"a number for each {where} is added: {first}, ...", _in_parts(plus(offset), shape), count
+            )
+            return
+    for axis in range(len(parts)):
+        rest = tuple(other for other in range(len(parts)) if other != axis)
+        if shape[axis] < 2 or found.size < 4 * FEWEST_PER_NUMBER * shape[axis]:
+            continue
+        mean, centred = right.mean(rest, keepdims=True), right - right.mean(rest, keepdims=True)
+        squares = (centred * centred).sum(rest, keepdims=True)
+        slope = (centred * found).sum(rest, keepdims=True) / np.where(squares, squares, 1)
+        offset = found.mean(rest, keepdims=True) - slope * mean
+        if evidence.agrees(
+            (slope * right + offset).reshape(evidence.found.shape), max(2.0, 2 * float(np.abs(slope).max()))
+        ):
+            words = f"each {_each(parts[axis])} has a factor and an offset of its own"
+            scale, add = _in_parts(times(slope), shape), _in_parts(plus(offset), shape)
+            yield Explanation(words, _chain(scale, add), 2 * shape[axis])
+            return
+
+
+def _factors_words(where: str, parts: list[Axis], axes: tuple[int, ...], factor: Array) -> str:
+    flat = factor.reshape(-1)
+    if len(axes) == 1:
+        zero, one = np.flatnonzero(np.abs(flat) < NEAR_ONE), np.flatnonzero(np.abs(flat - 1) < NEAR_ONE)
+        others = np.setdiff1d(np.arange(flat.size), np.concatenate([zero, one]))
+        words = []
+        if zero.size:
+            words.append(f"{where} {', '.join(map(str, zero[:8]))} {'is' if zero.size == 1 else 'are'} 0")
+        if others.size:
+            same = np.ptp(flat[others]) < NEAR_ONE
+            listed = f"{flat[others[0]]:.6g}" if same else ", ".join(f"{flat[at]:.4g}" for at in others[:4])
+            which = f"{where} {', '.join(map(str, others[:8]))}" if one.size else f"each {where}"
+            words.append(f"{which} is multiplied by {listed}{'' if same or others.size <= 4 else ', ...'}")
+        return ", ".join(words)
+    return f"each {where} is multiplied by a factor: {', '.join(f'{number:.4g}' for number in flat[:4])}, ..."
+
+
+def _each(part: Axis) -> str:
+    return {"B": "image", "C": "channel"}.get(part.name, part.name)
+
+
+def _in_parts(pair: tuple, shape: list[int]) -> tuple:
+    """A pair on an array whose axes are split into parts."""
+
+    def forward(x: Array) -> tuple[Array, object]:
+        y, cache = pair[0](x.reshape(shape))
+        return y.reshape(x.shape), cache
+
+    return forward, lambda dy, cache: pair[1](dy.reshape(shape), cache).reshape(dy.shape)
+
+
+def _chain(first: tuple, second: tuple) -> tuple:
+    def forward(x: Array) -> tuple[Array, object]:
+        middle, one = first[0](x)
+        y, other = second[0](middle)
+        return y, (one, other)
+
+    return forward, lambda dy, caches: first[1](second[1](dy, caches[1]), caches[0])
+
+
+FAMILIES: tuple[Family, ...] = (
+    _constant,
+    _factor,
+    _another,
+    _placement,
+    rounded_numbers,
+    a_part_differs,
+    scalar_function,
+    _another_elsewhere,
+    _affine,
+    _blend,
+    _per_entry,
+)

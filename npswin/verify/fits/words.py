@@ -1,0 +1,148 @@
+"""Words for where numbers are: the parts of axes, and how entries along them were moved."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from npswin.types import Array
+
+MOST_LISTED = 6  # entries that moved, in words
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A part of an array's axis, for words: several parts with their sizes make up one axis.
+
+    Attributes:
+        name: such as "head".
+        size: how many entries it has.
+        plural: of the name, for messages.
+    """
+
+    name: str
+    size: int
+
+    @property
+    def plural(self) -> str:
+        """Of the name."""
+        irregular = {"query": "queries", "q|k|v": "q, k and v", "C": "channels", "B": "images"}
+        return irregular.get(self.name, f"{self.name}s")
+
+
+@dataclass(frozen=True)
+class JoinedAxis(Axis):
+    """An axis of several parts, such as (q|k|v, head, d).
+
+    Attributes:
+        parts: in order.
+    """
+
+    parts: tuple[Axis, ...] = ()
+
+
+def join(axis: Sequence[Axis]) -> Axis:
+    """Several parts of an axis as one."""
+    return axis[0] if len(axis) == 1 else JoinedAxis(axis[-1].name, math.prod(part.size for part in axis), tuple(axis))
+
+
+def words_along(part: Axis, source: Array) -> str:
+    """How the entries along one axis were moved."""
+    if isinstance(part, JoinedAxis):
+        return _words_along_parts(part, source)
+    size, index = len(source), np.arange(len(source))
+    many = part.plural
+    shift = int(source[0])
+    if len(set(source.tolist())) == 1:
+        return f"{_entry(part, shift)} in place of all {many}"
+    if np.array_equal(source, index[::-1]):
+        return f"the {many} are in reversed order"
+    if np.array_equal(source, (index + shift) % size):
+        by = shift if shift <= size // 2 else shift - size
+        return f"the {many} are rolled by {-by}"
+    if np.array_equal(source, np.minimum(index + max(shift, 0), size - 1)):
+        return f"the {many} are moved by {-shift}, the last one repeated"
+    moved = np.flatnonzero(source != index)
+    if len(moved) == 2 and source[moved[0]] == moved[1] and source[moved[1]] == moved[0]:
+        return f"{_entry(part, int(moved[0]))} and {_entry(part, int(moved[1]))} are exchanged"
+    if len(moved) <= 4:
+        return ", ".join(f"{_entry(part, int(source[at]))} in place of {_entry(part, int(at))}" for at in moved)
+    if half := _exchanged_blocks(source):
+        return f"the {many} are exchanged in blocks of {half}"
+    order = ", ".join(map(str, source[:12])) + (", ..." if size > 12 else "")
+    return f"the {many} are in the order {order}"
+
+
+def _words_along_parts(axis: JoinedAxis, source: Array) -> str:
+    """How the entries along an axis of several parts were moved: in runs of whole innermost parts where they are."""
+    run = axis.parts[-1].size
+    starts, outer = source[::run], axis.parts[:-1]
+    if (
+        np.array_equal(source, np.repeat(starts, run) + np.tile(np.arange(run), len(starts)))
+        and not (starts % run).any()
+    ):
+        moved = starts // run
+        names = [_names_of(outer, index) for index in range(len(moved))]
+        changes = [(to, int(at)) for to, at in enumerate(moved) if to != at]
+        pairs = [(to, at) for to, at in changes if to < at and moved[at] == to]
+        if 2 * len(pairs) == len(changes) <= 2 * MOST_LISTED:
+            return ", ".join(f"{names[to]} and {names[at]} are exchanged" for to, at in pairs)
+        if len(changes) <= MOST_LISTED:
+            return ", ".join(f"{names[at]} in place of {names[to]}" for to, at in changes)
+        return f"({', '.join(part.name for part in outer)}) are in the order {', '.join(map(str, moved[:12]))}, ..."
+    return f"the columns are in the order {', '.join(map(str, source[:12]))}, ..."
+
+
+def _names_of(parts: Sequence[Axis], index: int) -> str:
+    indices = np.unravel_index(index, [part.size for part in parts])
+    return " of ".join(_entry(part, int(at)) for part, at in zip(parts, indices, strict=True))
+
+
+def _entry(part: Axis, index: int) -> str:
+    if part.name == "q|k|v":
+        return "qkv"[index]
+    singular = {"B": "image", "C": "channel"}.get(part.name, part.name)
+    return f"{singular} {index}"
+
+
+def _exchanged_blocks(source: Array) -> int:
+    """The length of neighbouring blocks that are exchanged in pairs; 0 if there are none."""
+    size = len(source)
+    for length in range(1, size // 2 + 1):
+        if size % (2 * length) == 0:
+            swapped = np.arange(size).reshape(-1, 2, length)[:, ::-1].reshape(-1)
+            if np.array_equal(source, swapped):
+                return length
+    return 0
+
+
+def words_of_loops(loops: Sequence[tuple[int, int]], parts: Sequence[Axis]) -> str:
+    """The order of the right array's axes in the found one's memory, the outermost first."""
+    sizes = [part.size for part in parts]
+    strides = [math.prod(sizes[place + 1 :]) for place in range(len(parts))]
+    if any(stride == 0 for _, stride in loops):
+        return "a part of the numbers in place of all of them"
+    names = []
+    for count, stride in reversed(loops):
+        names += _names_of_loop(count, stride, parts, strides)
+    usual = ", ".join(part.name for part in parts if part.size > 1)
+    return f"the memory of ({', '.join(names)}) is read as ({usual})"
+
+
+def _names_of_loop(count: int, stride: int, parts: Sequence[Axis], strides: Sequence[int]) -> list[str]:
+    """The axes that a loop runs over: a part of one, one, or several neighbouring ones."""
+    names: list[str] = []
+    backward = " backward" if stride < 0 else ""
+    stride, left = abs(stride), count
+    for part, own in reversed(list(zip(parts, strides, strict=True))):
+        if left > 1 and own <= stride < own * part.size:
+            inside = stride // own
+            here = min(left, -(-part.size // inside))
+            whole = inside == 1 and here == part.size
+            step = f"every {inside}th of " if inside > 1 else ""
+            names.insert(0, part.name if whole else f"{step}{here} {part.plural}")
+            left //= here
+            stride = own * part.size
+    names = names or [str(count)]
+    return [f"{name}{backward}" for name in names]

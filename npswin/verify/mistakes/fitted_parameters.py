@@ -1,0 +1,200 @@
+"""Mistakes in parameters, which are recovered from what a port computed with them.
+
+A linear layer's weight and bias follow by least squares from its inputs and outputs, a norm's gain and bias from its
+normalized tokens, a bias table from the position bias. What is recovered is then compared with the parameter: is it
+transposed, permuted, rounded, another layer's, is a part of it zero?
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from npswin.ops.layer_norm import layer_norm_forward
+from npswin.types import Array
+from npswin.verify.fits.explanation import Evidence, Explanation, replaced_by
+from npswin.verify.fits.families import first_explanation
+from npswin.verify.graph import Run
+from npswin.verify.mistakes.axis_parts import axis_parts
+from npswin.verify.mistakes.fitted_tensors import Fit
+from npswin.verify.mistakes.mistake import change_node, transform_input
+
+ROWS_PER_NUMBER = 1.5  # rows for each number of a weight's row that least squares determine
+DEVIATIONS = 8  # of the rounding error of a recovered number
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """A parameter as a port must have used it.
+
+    Attributes:
+        index: of the operation's input.
+        array: in the parameter's shape.
+        tolerance: for its numbers.
+    """
+
+    index: int
+    array: Array
+    tolerance: float
+
+
+def fit_parameters(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
+    """Explanations of a tensor by other parameters of its operation."""
+    node = run.graph.nodes.get(name)
+    if node is None or node.operation is None or node.operation.name not in RECOVERIES:
+        return
+    operation, words, fitted = node.operation, [], 0
+    used: dict[int, str] = {}  # by an input's place the parameter that is used in its place
+    for one in RECOVERIES[operation.name](run, name, found, tolerance):
+        parameter = node.inputs[one.index]
+        right = run.value(parameter)
+        if np.abs(one.array - right).max(initial=0) <= one.tolerance:
+            continue
+        explanation = _explain(run, parameter, right, one)
+        if explanation is None:
+            explanation = Explanation(_unexplained(one.array, right), replaced_by(one.array), one.array.size)
+        words.append(f"{parameter}: {explanation.words}")
+        fitted += explanation.fitted
+        operation = transform_input(operation, one.index, explanation.pair)
+        if explanation.source and run.value(explanation.source).shape == right.shape:
+            used[one.index] = explanation.source
+    if words:
+        yield Fit("; ".join(words), change_node(node, operation), fitted)  # it was loaded so
+    if words and len(used) == len(words):
+        inputs = tuple(used.get(index, read) for index, read in enumerate(node.inputs))
+        yield Fit("; ".join(words), change_node(node, inputs=inputs), fitted)
+
+
+def _explain(run: Run, parameter: str, right: Array, one: Recovered) -> Explanation | None:
+    parts = axis_parts(run.graph, parameter, right.shape)
+    return first_explanation(Evidence(one.array, right, parts, one.tolerance, _same_size(run, parameter)))
+
+
+def _same_size(run: Run, parameter: str) -> dict[str, Array]:
+    size = run.value(parameter).size
+    kind = parameter.rpartition(".")[2]
+    names = [name for name in run.graph.parameters if name != parameter and run.value(name).size == size]
+    own = parameter.rpartition(".")[0]
+    names.sort(key=lambda name: (name.rpartition(".")[0] != own, name.rpartition(".")[2] != kind))
+    return {name: run.value(name) for name in names}
+
+
+def _unexplained(array: Array, right: Array) -> str:
+    difference = array - right
+    share = np.sqrt(np.mean(difference**2) / max(float(np.mean(right**2)), 1e-300))
+    where = tuple(int(i) for i in np.unravel_index(int(np.abs(difference).argmax()), right.shape))
+    largest = f"at {where} it is {array[where]:.5g}, not {right[where]:.5g}"
+    return f"other numbers, {share:.2g} of its size away; {largest}"
+
+
+def _least_squares(x: Array, y: Array, tolerance: float) -> tuple[Array, float] | None:
+    """W with y = x W, and the error that rounding makes in it; None where it is not determined or does not fit."""
+    if len(x) < ROWS_PER_NUMBER * x.shape[1] or not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return None
+    solution, _, rank, singular = np.linalg.lstsq(x, y, rcond=1e-10)
+    if rank < x.shape[1] or np.abs(x @ solution - y).max() > 2 * tolerance:
+        return None
+    noise = max(float(np.sqrt(np.mean((x @ solution - y) ** 2))), 1e-3 * tolerance)
+    return solution, DEVIATIONS * noise / float(singular.min())
+
+
+def _linear(run: Run, name: str, found: Array, tolerance: float) -> list[Recovered]:
+    node = run.graph.nodes[name]
+    x, weight, *bias = (run.value(read) for read in node.inputs)
+    if found.shape[:-1] != x.shape[:-1]:
+        return []
+    rows = x.reshape(-1, x.shape[-1])
+    return _affine_map(rows, found.reshape(len(rows), -1), weight, bias, tolerance)
+
+
+def _affine_map(rows: Array, y: Array, weight: Array, bias: list[Array], tolerance: float) -> list[Recovered]:
+    """The bias alone, the weight alone, or both: as little as explains y = x Wᵀ + b.
+
+    After a norm, x lies in a plane that does not contain 0: both together are not determined then, either alone is.
+    """
+    matrix = weight.reshape(len(weight), -1)
+    if y.shape[1] != len(matrix) or rows.shape[1] != matrix.shape[1]:
+        return []
+    rest = y - rows @ matrix.T
+    if bias and np.abs(rest - rest.mean(0)).max() <= 2 * tolerance:
+        return [Recovered(2, rest.mean(0), 2 * tolerance)]
+    offset = bias[0] if bias else 0.0
+    if (solved := _least_squares(rows, y - offset, tolerance)) is not None:
+        return [Recovered(1, solved[0].T.reshape(weight.shape), solved[1])]
+    both = _least_squares(np.concatenate([rows, np.ones((len(rows), 1))], axis=1), y, tolerance) if bias else None
+    if both is None:
+        return []
+    solution, error = both
+    return [Recovered(1, solution[:-1].T.reshape(weight.shape), error), Recovered(2, solution[-1], error)]
+
+
+def _patch_embed(run: Run, name: str, found: Array, tolerance: float) -> list[Recovered]:
+    node = run.graph.nodes[name]
+    x, weight, bias = (run.value(read) for read in node.inputs)
+    side = weight.shape[-1]
+    padding = [(0, 0), (0, 0), *((0, -size % side) for size in x.shape[2:])]
+    x = np.pad(x, padding)
+    batch, channels, height, width = x.shape
+    patches = x.reshape(batch, channels, height // side, side, width // side, side).transpose(0, 2, 4, 1, 3, 5)
+    rows = patches.reshape(-1, channels * side * side)
+    if found.size != len(rows) * len(weight):
+        return []
+    return _affine_map(rows, found.reshape(len(rows), -1), weight, [bias], tolerance)
+
+
+def _layer_norm(run: Run, name: str, found: Array, tolerance: float) -> list[Recovered]:
+    node = run.graph.nodes[name]
+    x, weight = run.value(node.inputs[0]), run.value(node.inputs[1])
+    plain, _ = layer_norm_forward(x, np.ones_like(weight), np.zeros_like(weight), **node.settings)
+    rows, y = plain.reshape(-1, len(weight)), found.reshape(-1, len(weight))
+    if len(rows) < 4:
+        return []
+    centred = rows - rows.mean(0)
+    squares = (centred**2).sum(0)
+    gain = (centred * y).sum(0) / np.where(squares, squares, 1)
+    bias = y.mean(0) - gain * rows.mean(0)
+    residual = gain * rows + bias - y
+    if np.abs(residual).max() > 2 * tolerance or not squares.all():
+        return []
+    noise = max(float(np.sqrt(np.mean(residual**2))), 1e-3 * tolerance)
+    error = DEVIATIONS * noise * float(np.sqrt((1 / squares).max() * (1 + rows.mean(0) ** 2).max()) + len(rows) ** -0.5)
+    return [Recovered(1, gain, error), Recovered(2, bias, error)]
+
+
+def _position_bias(run: Run, name: str, found: Array, tolerance: float) -> list[Recovered]:
+    node = run.graph.nodes[name]
+    table = run.value(node.inputs[0])
+    if table.ndim != 2 or node.operation is None:
+        return []
+    index, _ = node.operation.forward(np.arange(float(len(table)))[:, None], **node.settings)
+    places = np.rint(index[0]).astype(int).reshape(-1)
+    if places.max() >= len(table) or found.shape[0] != table.shape[1]:
+        return []
+    rows = found.reshape(len(found), -1)
+    counts = np.bincount(places, minlength=len(table))
+    if not counts.all():
+        return []
+    array = np.stack([np.bincount(places, row, len(table)) / counts for row in rows], axis=1)
+    if np.abs(array[places].T - rows).max() > 2 * tolerance:
+        return []
+    return [Recovered(0, array, 2 * tolerance)]
+
+
+def _add_bias(run: Run, name: str, found: Array, tolerance: float) -> list[Recovered]:
+    scores, bias = (run.value(read) for read in run.graph.nodes[name].inputs)
+    if found.shape != scores.shape:
+        return []
+    added = (found - scores).reshape(-1, *found.shape[2:])
+    mean = added.mean(axis=0)
+    if np.abs(added - mean).max() > 4 * tolerance or mean.shape != bias.shape:
+        return []
+    return [Recovered(1, mean, 4 * tolerance)]
+
+
+RECOVERIES: dict[str, Callable[[Run, str, Array, float], list[Recovered]]] = {
+    "linear": _linear,
+    "patch_embed": _patch_embed,
+    "layer_norm": _layer_norm,
+    "position_bias": _position_bias,
+    "add_bias": _add_bias,
+}

@@ -1,0 +1,119 @@
+"""Mistakes that are read off a tensor: the right numbers in other places, rounded, scaled, or a function of them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify.fits.explanation import Evidence, Explanation, Pair
+from npswin.verify.fits.families import explanations
+from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Operation, Run
+from npswin.verify.mistakes.axis_parts import axis_parts
+from npswin.verify.mistakes.mistake import Changes, change_node, transform_derivative, transform_output
+
+MOST_OTHERS = 200  # tensors that may be there in place of another one
+
+
+class Fit(NamedTuple):
+    """An explanation of a tensor of the port.
+
+    Attributes:
+        detail: in words.
+        changes: of the graph.
+        fitted: how many numbers were fitted.
+    """
+
+    detail: str
+    changes: Changes
+    fitted: int
+
+
+def fit_output(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
+    """Explanations of a tensor by the result that its operation should have.
+
+    Args:
+        run: the graph on the port's own inputs.
+        name: the symptom.
+        found: the port's tensor.
+        tolerance: the largest difference of equal numbers.
+    """
+    right = run.compute(name)
+    if right.shape != found.shape:
+        return
+    parts = axis_parts(run.graph, name.removeprefix(GRADIENT_PREFIX), right.shape)
+    for explanation in explanations(Evidence(found, right, parts, tolerance, _others(run, name, found.size))):
+        changes = _changes(run.graph, name, explanation, found.shape)
+        if changes is not None:
+            yield Fit(explanation.words, changes, explanation.fitted)
+    if not name.startswith(GRADIENT_PREFIX):
+        yield from _moved_inputs(run, name, found, tolerance)
+
+
+def _moved_inputs(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
+    """The numbers of an input of the same size, in an order that its operation does not give."""
+    node = run.graph.nodes[name]
+    for index, read in enumerate(node.inputs):
+        value = run.value(read)
+        if value.size != found.size or run.graph.nodes[read].axes == "parameter":
+            continue
+        split = axis_parts(run.graph, read, value.shape)
+        for explanation in explanations(Evidence(found.reshape(value.shape), value, split, tolerance, {})):
+            if not explanation.fitted:
+                operation = _rearranged_input(node, index, explanation.pair, found.shape)
+                yield Fit(f"it is {read}, but {explanation.words}", change_node(node, operation), 0)
+                return
+
+
+def _rearranged_input(node: Node, index: int, pair: Pair, shape: tuple[int, ...]) -> Operation:
+    """A pair applied to one input in place of the node's operation."""
+    assert node.operation is not None
+
+    def forward(*inputs: Array, **_: Any) -> tuple[Array, Any]:
+        y, cache = pair[0](inputs[index])
+        return y.reshape(shape), (cache, inputs[index].shape, len(inputs))
+
+    def backward(dy: Array, caches: Any) -> tuple[Array | None, ...]:
+        cache, own, count = caches
+        derivative = pair[1](dy.reshape(own), cache).reshape(own)
+        return tuple(derivative if place == index else None for place in range(count))
+
+    return replace(node.operation, forward=forward, backward=backward)
+
+
+def _as_it_is(name: str, shape: tuple[int, ...]) -> Operation:
+    """The input itself."""
+    return Operation(name, lambda x, **_: (x.reshape(shape), x.shape), lambda dy, own: (dy.reshape(own),))
+
+
+def _others(run: Run, name: str, size: int) -> Mapping[str, Array]:
+    """Tensors of the port of this size that are computed before, in the same pass; those of the same module first."""
+    own, order = name.rpartition(".")[0], list(run.graph.nodes)
+    if name.startswith(GRADIENT_PREFIX):
+        order = [GRADIENT_PREFIX + other for other in run.graph.backward_order()]
+    names = [
+        other
+        for other in order[: order.index(name)]
+        if other in run.given and run.given[other].size == size and np.issubdtype(run.given[other].dtype, np.floating)
+    ]
+    names.sort(key=lambda other: other.rpartition(".")[0] != own)
+    return {other: run.value(other) for other in names[:MOST_OTHERS]}
+
+
+def _changes(graph: Graph, name: str, explanation: Explanation, shape: tuple[int, ...]) -> Changes | None:
+    """The graph's nodes with an explanation made part of the operation, if one operation computes the tensor."""
+    if not name.startswith(GRADIENT_PREFIX):
+        node = graph.nodes[name]
+        assert node.operation is not None
+        if explanation.source:
+            return change_node(node, _as_it_is(node.operation.name, shape), inputs=(explanation.source,))
+        return change_node(node, transform_output(node.operation, explanation.pair))
+    inner, forward = name.removeprefix(GRADIENT_PREFIX), explanation.pair[0]
+    users = [graph.nodes[user] for user in graph.consumers[inner] if user in graph.differentiable]
+    if len(users) != 1 or users[0].inputs.count(inner) != 1:
+        return None  # a sum of several derivatives
+    operation = users[0].operation
+    assert operation is not None
+    index = users[0].inputs.index(inner)
+    return change_node(users[0], transform_derivative(operation, index, lambda dx: forward(dx)[0]))
