@@ -72,6 +72,15 @@ def replaced_by(array: Array) -> Pair:
     return (lambda x: (array.astype(x.dtype).reshape(x.shape), None)), (lambda dy, _: dy)
 
 
+def replaced_where(places: Array, array: Array) -> Pair:
+    """Constant numbers in some places, which then have no derivative."""
+
+    def forward(x: Array) -> tuple[Array, object]:
+        return np.where(places, array.astype(x.dtype), x), None
+
+    return forward, lambda dy, _: np.where(places, 0, dy)
+
+
 def gathered(positions: Array) -> Pair:
     """Each number from a position of the flattened array, or 0 where the position is -1."""
 

@@ -15,9 +15,11 @@ from npswin.verify.fits.explanation import (
     times,
 )
 from npswin.verify.fits.functions import scalar_function
+from npswin.verify.fits.mixing import mixed_entries
 from npswin.verify.fits.parts import a_part_differs
 from npswin.verify.fits.positions import find_placement
 from npswin.verify.fits.rounding import rounded_numbers
+from npswin.verify.fits.sparse import constant_in_places
 from npswin.verify.fits.words import Axis
 
 FEWEST_PER_NUMBER = 4  # found numbers for each fitted one, at least
@@ -67,7 +69,7 @@ def _known(factor: float) -> str:
 def _placement(evidence: Evidence) -> Iterator[Explanation]:
     placement = find_placement(evidence.found, evidence.right, evidence.axes, evidence.tolerance)
     if placement is not None:
-        yield Explanation(placement.words, gathered(placement.positions))
+        yield Explanation(placement.words, gathered(placement.positions), placement.arbitrary)
 
 
 def _another(evidence: Evidence) -> Iterator[Explanation]:
@@ -184,7 +186,8 @@ def _factors_words(where: str, parts: list[Axis], axes: tuple[int, ...], factor:
             same = np.ptp(flat[others]) < NEAR_ONE
             listed = f"{flat[others[0]]:.6g}" if same else ", ".join(f"{flat[at]:.4g}" for at in others[:4])
             which = f"{where} {', '.join(map(str, others[:8]))}" if one.size else f"each {where}"
-            words.append(f"{which} is multiplied by {listed}{'' if same or others.size <= 4 else ', ...'}")
+            verb = "is" if others.size == 1 or not one.size else "are each"
+            words.append(f"{which} {verb} multiplied by {listed}{'' if same or others.size <= 4 else ', ...'}")
         return ", ".join(words)
     return f"each {where} is multiplied by a factor: {', '.join(f'{number:.4g}' for number in flat[:4])}, ..."
 
@@ -212,6 +215,31 @@ def _chain(first: tuple, second: tuple) -> tuple:
     return forward, lambda dy, caches: first[1](second[1](dy, caches[1]), caches[0])
 
 
+def _product(evidence: Evidence) -> Iterator[Explanation]:
+    """The right numbers times another array's, or over them."""
+    for name, other in evidence.others.items():
+        if other.size != evidence.found.size or np.ptp(other) <= evidence.tolerance:
+            continue
+        array = other.reshape(evidence.found.shape)
+        if evidence.agrees(array * evidence.right, max(1.0, float(np.abs(array).max()))):
+            yield Explanation(f"it is multiplied by {name}", times(array))
+        elif array.all() and evidence.agrees(evidence.right / array, max(1.0, float((1 / np.abs(array)).max()))):
+            yield Explanation(f"it is divided by {name}", times(1 / array))
+
+
+def _same_along_axis(evidence: Evidence) -> Iterator[Explanation]:
+    """The same numbers are added to every entry along an axis, such as a position embedding to every image."""
+    parts = [part for axis in evidence.axes for part in axis]
+    shape = [part.size for part in parts]
+    difference = (evidence.found - evidence.right).reshape(shape)
+    for place, part in enumerate(parts):
+        mean = difference.mean(place, keepdims=True)
+        if part.size > 1 and np.abs(difference - mean).max() <= 2 * evidence.tolerance:
+            words = f"the same numbers, up to {np.abs(mean).max():.4g}, are added to all {part.plural}"
+            yield Explanation(words, _in_parts(plus(mean), shape), mean.size)
+            return
+
+
 FAMILIES: tuple[Family, ...] = (
     _constant,
     _factor,
@@ -220,8 +248,12 @@ FAMILIES: tuple[Family, ...] = (
     rounded_numbers,
     a_part_differs,
     scalar_function,
+    constant_in_places,
+    _product,
     _another_elsewhere,
     _affine,
     _blend,
+    mixed_entries,
     _per_entry,
+    _same_along_axis,
 )

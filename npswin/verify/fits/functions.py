@@ -48,7 +48,37 @@ FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "it is truncated to integers": np.trunc,
     "it is rounded to integers": np.rint,
     "2ˣ is taken": np.exp2,
+    "ELU + 1 is applied": lambda x: np.where(x > 0, x, np.expm1(x)) + 1,
+    "hard swish is applied": lambda x: x * np.clip(x + 3, 0, 6) / 6,
+    "a hard sigmoid is applied": lambda x: np.clip(x + 3, 0, 6) / 6,
+    "Mish is applied": lambda x: x * np.tanh(np.logaddexp(0, x)),
+    "SELU is applied": lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x)),
+    "Φ(x) is taken, not multiplied by x": lambda x: 0.5 * (1 + erf(x / math.sqrt(2))),
+    "GELU without the √2: x (1 + erf(x)) / 2": lambda x: 0.5 * x * (1 + erf(x)),
+    "GELU's tanh approximation is applied": lambda x: _tanh_gelu(x, 0.044715),
+    "GELU's tanh approximation with 0.44715 for 0.044715": lambda x: _tanh_gelu(x, 0.44715),
+    "GELU's tanh approximation without the cubic term": lambda x: _tanh_gelu(x, 0.0),
+    "x σ(1.702 x) is taken": lambda x: x * sigmoid(1.702 * x),
+    "the squared ReLU is applied": lambda x: np.maximum(x, 0) ** 2,
+    "the cosine is taken": np.cos,
+    "the sine is taken": np.sin,
+    "the arctangent is taken": np.arctan,
+    "softsign is applied": lambda x: x / (1 + np.abs(x)),
+    "the sign is taken": np.sign,
+    "log(1 + x) is taken": np.log1p,
 }
+CAPS = (2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 50.0, 100.0)
+
+
+def _capped(cap: float) -> Callable[[Array], Array]:
+    return lambda x: cap * np.tanh(x / cap)
+
+
+FUNCTIONS |= {f"it is capped: {cap:g} tanh(x / {cap:g})": _capped(cap) for cap in CAPS}
+
+
+def _tanh_gelu(x: Array, cubic: float) -> Array:
+    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + cubic * x**3)))
 
 
 def scalar_function(evidence: Evidence) -> Iterator[Explanation]:

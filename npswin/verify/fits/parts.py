@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.fits.explanation import Evidence, Explanation, Pair
+from npswin.verify.fits.explanation import Evidence, Explanation, replaced_where
 from npswin.verify.fits.words import Axis
+
+Slices = dict[str, Array]  # other arrays by name, with the axes split into parts
 
 LARGEST_SHARE = 0.75  # of an axis that may be wrong
 MOST_LISTED = 6
@@ -22,8 +24,7 @@ def a_part_differs(evidence: Evidence) -> Iterator[Explanation]:
         return
     best: tuple[int, Array] | None = None
     for place in range(len(parts)):
-        others = tuple(axis for axis in range(len(parts)) if axis != place)
-        entries = np.flatnonzero(wrong.any(axis=others))
+        entries = np.flatnonzero(wrong.any(axis=tuple(axis for axis in range(len(parts)) if axis != place)))
         if len(entries) <= LARGEST_SHARE * shape[place] and (
             best is None or len(entries) / shape[place] < len(best[1]) / shape[best[0]]
         ):
@@ -31,11 +32,13 @@ def a_part_differs(evidence: Evidence) -> Iterator[Explanation]:
     if best is None:
         return
     place, entries = best
-    what = _content(found.take(entries, place), right, entries, place, parts[place], evidence.tolerance)
+    others = {name: other.reshape(shape) for name, other in evidence.others.items() if other.size == found.size}
+    there = found.take(entries, place)
+    what = _content(there, right, entries, place, parts[place], evidence.tolerance)
+    what = what or _content_of_others(there, others, entries, place, evidence.tolerance)
     if what:
-        yield Explanation(
-            f"{_entries(parts[place], entries)} {what}", _only(evidence, wrong.reshape(evidence.found.shape))
-        )
+        words = f"{_entries(parts[place], entries)} {what}"
+        yield Explanation(words, replaced_where(wrong.reshape(evidence.found.shape), evidence.found))
 
 
 def _content(there: Array, right: Array, entries: Array, place: int, part: Axis, tolerance: float) -> str:
@@ -48,11 +51,19 @@ def _content(there: Array, right: Array, entries: Array, place: int, part: Axis,
         return f"{verb} multiplied by -1"
     for source in range(right.shape[place]):
         if np.abs(there - right.take([source], place)).max() <= tolerance:
-            return f"{verb} those of {_entries(part, np.array([source]))}"
+            return f"{verb} that of {_entries(part, np.array([source]))}"
     squares = float((own * own).sum())
     factor = float((there * own).sum()) / squares if squares else 0.0
     if factor and np.abs(there - factor * own).max() <= tolerance * max(1.0, abs(factor)):
         return f"{verb} multiplied by {factor:.6g}"
+    return ""
+
+
+def _content_of_others(there: Array, others: Slices, entries: Array, place: int, tolerance: float) -> str:
+    verb = "is" if len(entries) == 1 else "are"
+    for name, other in others.items():
+        if np.abs(there - other.take(entries, place)).max() <= tolerance:
+            return f"{verb} that of {name}"
     return ""
 
 
@@ -67,13 +78,3 @@ def _entries(part: Axis, entries: Array) -> str:
         return f"{part.plural} {first} to {last}"
     listed = ", ".join(map(str, entries[:MOST_LISTED])) + (", ..." if len(entries) > MOST_LISTED else "")
     return f"{part.plural if len(entries) > 1 else name} {listed}"
-
-
-def _only(evidence: Evidence, wrong: Array) -> Pair:
-    """The found numbers where they are wrong, and no derivative there."""
-    found = evidence.found
-
-    def forward(x: Array) -> tuple[Array, object]:
-        return np.where(wrong, found.astype(x.dtype), x), None
-
-    return forward, lambda dy, _: np.where(wrong, 0, dy)

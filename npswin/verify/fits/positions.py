@@ -15,12 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.fits.words import Axis, join, words_along, words_of_loops
+from npswin.verify.fits.words import ANY_ORDER, Axis, join, words_along, words_of_loops
 
 FEWEST_NUMBERS = 8  # an array of fewer numbers may equal another one's by chance
 MOST_NUMBERS = 2**22  # larger arrays are not searched
 FEWEST_DISTINCT = 0.2  # share of distinct numbers that identify positions
 MOST_LOOPS = 12
+MOST_MOVED = 2**18  # numbers of an array that may be moved along two axes
+FARTHEST = 3  # entries by which a map is moved
 PROJECTIONS = 4  # numbers by which slices are compared
 
 
@@ -36,6 +38,11 @@ class Placement:
 
     positions: Array
     words: str
+
+    @property
+    def arbitrary(self) -> int:
+        """How many entries have places without a rule."""
+        return len(np.unique(self.positions)) if ANY_ORDER in self.words else 0
 
     @property
     def is_permutation(self) -> bool:
@@ -59,14 +66,56 @@ def find_placement(found: Array, right: Array, axes: Sequence[Sequence[Axis]], t
     if np.ptp(right) <= 4 * tolerance:
         return None
     parts = [part for axis in axes for part in axis]
-    joined = [join(axis) for axis in axes]
     placement = _along_axes(found, right, parts, tolerance)
     if placement is None:
         in_loops = _in_loops(found, right, parts, tolerance)
-        is_whole = in_loops is not None and in_loops.is_permutation
-        along_joined = None if is_whole else _along_axes(found, right, joined, tolerance)
-        placement = along_joined or in_loops
+        if in_loops is not None and in_loops.is_permutation:
+            return in_loops
+        moved = _moved(found, right, parts, tolerance)
+        if moved is not None:
+            return moved
+        candidates = [[join(axis) for axis in axes], *_neighbours_joined(parts)]
+        along = (_along_axes(found, right, each, tolerance) for each in candidates)
+        placement = next((each for each in along if each is not None), in_loops)
     return placement
+
+
+def _neighbours_joined(parts: Sequence[Axis]) -> list[list[Axis]]:
+    """The parts with two neighbouring ones as one axis, such as rows and columns as a list of tokens."""
+    return [
+        [*parts[:place], join(parts[place : place + 2]), *parts[place + 2 :]]
+        for place in range(len(parts) - 1)
+        if parts[place].size > 1 and parts[place + 1].size > 1
+    ]
+
+
+def _moved(found: Array, right: Array, parts: Sequence[Axis], tolerance: float) -> Placement | None:
+    """Moved by a few entries along two neighbouring axes; what comes in is 0, or the numbers at the edge."""
+    split = [part.size for part in parts]
+    positions = np.arange(found.size).reshape(split)
+    for place in range(len(parts) - 1) if found.size <= MOST_MOVED else ():
+        reach = [min(FARTHEST, (size - 1) // 2) for size in split[place : place + 2]]
+        for down in range(-reach[0], reach[0] + 1):
+            for across in range(-reach[1], reach[1] + 1):
+                for fill, source in _filled(positions, place, (down, across)):
+                    values = np.where(source < 0, 0.0, right.reshape(-1)[source]).reshape(found.shape)
+                    if (down or across) and _are_close(found, values, tolerance):
+                        names = parts[place].name, parts[place + 1].name
+                        words = f"it is moved by ({down}, {across}) along ({', '.join(names)}), {fill} come in"
+                        return Placement(source.reshape(found.shape), words)
+    return None
+
+
+def _filled(positions: Array, place: int, by: tuple[int, int]) -> list[tuple[str, Array]]:
+    """Positions moved along two axes, with -1 or those of the edge where nothing is."""
+    indices = [np.arange(size) - step for size, step in zip(positions.shape[place : place + 2], by, strict=True)]
+    clipped = [np.clip(index, 0, size - 1) for index, size in zip(indices, positions.shape[place:], strict=False)]
+    edge = positions.take(clipped[0], place).take(clipped[1], place + 1)
+    inside = [(index == each).astype(int) for index, each in zip(indices, clipped, strict=True)]
+    shape = [1] * positions.ndim
+    shape[place], shape[place + 1] = len(inside[0]), len(inside[1])
+    is_inside = (inside[0][:, None] * inside[1][None, :]).reshape(shape)
+    return [("zeros", np.where(is_inside, edge, -1)), ("the numbers at the edge", edge)]
 
 
 def _are_close(found: Array, right: Array, tolerance: float) -> bool:
@@ -79,7 +128,7 @@ def _along_axes(found: Array, right: Array, parts: Sequence[Axis], tolerance: fl
     found, right = found.reshape(split), right.reshape(split)
     for axis in range(found.ndim):
         source = _matching_slices(found, right, axis, False, tolerance)
-        if source is not None and _are_close(found, right.take(source, axis), tolerance):
+        if source is not None and _are_close(found, _taken(right, source, axis), tolerance):
             return _placement({axis: source}, parts, shape)
     sources = {}
     moved = right
@@ -102,12 +151,20 @@ def _matching_slices(found: Array, right: Array, axis: int, sort: bool, toleranc
         one, other = np.sort(one, axis=1), np.sort(other, axis=1)
     weights = np.random.default_rng(0).standard_normal((one.shape[1], PROJECTIONS))
     distances = np.abs((one @ weights)[:, None] - (other @ weights)[None]).max(axis=2)
-    nearest = distances.argmin(axis=1)
-    if distances.min(axis=1).max() > 8 * tolerance * math.sqrt(one.shape[1]):
+    nearest, limit = distances.argmin(axis=1), 8 * tolerance * math.sqrt(one.shape[1])
+    is_zero = np.abs(one).max(axis=1) <= tolerance
+    unknown = (distances.min(axis=1) > limit) & ~is_zero
+    if unknown.any() or (is_zero.any() and (sort or is_zero.all())):
         return None
     # where a slice equals its own place as well, it has not moved
-    stays = distances.diagonal() <= 8 * tolerance * math.sqrt(one.shape[1])
-    return np.where(stays, np.arange(len(nearest)), nearest)
+    stays = distances.diagonal() <= limit
+    return np.where(stays, np.arange(len(nearest)), np.where(is_zero, -1, nearest))
+
+
+def _taken(array: Array, source: Array, axis: int) -> Array:
+    """The entries along an axis; zeros for -1."""
+    shape = [-1 if place == axis else 1 for place in range(array.ndim)]
+    return np.where((source < 0).reshape(shape), 0.0, array.take(np.maximum(source, 0), axis))
 
 
 def _placement(sources: dict[int, Array], parts: Sequence[Axis], shape: tuple[int, ...]) -> Placement:
@@ -115,7 +172,8 @@ def _placement(sources: dict[int, Array], parts: Sequence[Axis], shape: tuple[in
     positions = np.arange(math.prod(split)).reshape(split)
     words = []
     for axis, source in sources.items():
-        positions = positions.take(source, axis)
+        kept = (source >= 0).reshape([-1 if place == axis else 1 for place in range(positions.ndim)])
+        positions = np.where(kept, positions.take(np.maximum(source, 0), axis), -1)
         words.append(words_along(parts[axis], source))
     return Placement(positions.reshape(shape), "; ".join(words))
 

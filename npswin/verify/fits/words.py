@@ -9,6 +9,7 @@ import numpy as np
 from npswin.types import Array
 
 MOST_LISTED = 6  # entries that moved, in words
+ANY_ORDER = "the order"  # in words for an order without a rule
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,15 @@ def words_along(part: Axis, source: Array) -> str:
         return f"the {many} are rolled by {-by}"
     if np.array_equal(source, np.minimum(index + max(shift, 0), size - 1)):
         return f"the {many} are moved by {-shift}, the last one repeated"
+    if (source < 0).any():
+        zero = np.flatnonzero(source < 0)
+        first = int(np.argmax(source >= 0))
+        step = int(source[first]) - first
+        if np.array_equal(source, np.where((index + step >= 0) & (index + step < size), index + step, -1)):
+            return f"the {many} are moved by {-step}, zeros come in"
+        rest = np.where(source < 0, index, source)
+        others = "" if np.array_equal(rest, index) else f", {words_along(part, rest)}"
+        return f"{_listed(part, zero)} {'is' if len(zero) == 1 else 'are'} 0{others}"
     moved = np.flatnonzero(source != index)
     if len(moved) == 2 and source[moved[0]] == moved[1] and source[moved[1]] == moved[0]:
         return f"{_entry(part, int(moved[0]))} and {_entry(part, int(moved[1]))} are exchanged"
@@ -71,11 +81,23 @@ def words_along(part: Axis, source: Array) -> str:
     if half := _exchanged_blocks(source):
         return f"the {many} are exchanged in blocks of {half}"
     order = ", ".join(map(str, source[:12])) + (", ..." if size > 12 else "")
-    return f"the {many} are in the order {order}"
+    return f"the {many} are in {ANY_ORDER} {order}"
+
+
+def _listed(part: Axis, entries: Array) -> str:
+    listed = ", ".join(map(str, entries[:MOST_LISTED])) + (", ..." if len(entries) > MOST_LISTED else "")
+    return f"{part.plural} {listed}" if len(entries) > 1 else _entry(part, int(entries[0]))
 
 
 def _words_along_parts(axis: JoinedAxis, source: Array) -> str:
     """How the entries along an axis of several parts were moved: in runs of whole innermost parts where they are."""
+    if (source < 0).any():
+        return f"{(source < 0).sum()} of {len(source)} columns are 0"
+    rows = [part.name for part in axis.parts]
+    by = int(source[0])
+    if by and np.array_equal(source, (np.arange(len(source)) + by) % len(source)):
+        by = by if by <= len(source) // 2 else by - len(source)
+        return f"({', '.join(rows)}) are rolled as one list, by {-by}"
     run = axis.parts[-1].size
     starts, outer = source[::run], axis.parts[:-1]
     if (
@@ -90,8 +112,8 @@ def _words_along_parts(axis: JoinedAxis, source: Array) -> str:
             return ", ".join(f"{names[to]} and {names[at]} are exchanged" for to, at in pairs)
         if len(changes) <= MOST_LISTED:
             return ", ".join(f"{names[at]} in place of {names[to]}" for to, at in changes)
-        return f"({', '.join(part.name for part in outer)}) are in the order {', '.join(map(str, moved[:12]))}, ..."
-    return f"the columns are in the order {', '.join(map(str, source[:12]))}, ..."
+        return f"({', '.join(part.name for part in outer)}) are in {ANY_ORDER} {', '.join(map(str, moved[:12]))}, ..."
+    return f"the columns are in {ANY_ORDER} {', '.join(map(str, source[:12]))}, ..."
 
 
 def _names_of(parts: Sequence[Axis], index: int) -> str:

@@ -5,6 +5,7 @@ normalized tokens, a bias table from the position bias. What is recovered is the
 transposed, permuted, rounded, another layer's, is a part of it zero?
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from npswin.verify.fits.families import first_explanation
 from npswin.verify.graph import Run
 from npswin.verify.mistakes.axis_parts import axis_parts
 from npswin.verify.mistakes.fitted_tensors import Fit
-from npswin.verify.mistakes.mistake import change_node, transform_input
+from npswin.verify.mistakes.mistake import change_node, gather_node, transform_input
 
 ROWS_PER_NUMBER = 1.5  # rows for each number of a weight's row that least squares determine
 DEVIATIONS = 8  # of the rounding error of a recovered number
@@ -59,7 +60,7 @@ def fit_parameters(run: Run, name: str, found: Array, tolerance: float) -> Itera
         if explanation.source and run.value(explanation.source).shape == right.shape:
             used[one.index] = explanation.source
     if words:
-        yield Fit("; ".join(words), change_node(node, operation), fitted)  # it was loaded so
+        yield Fit("; ".join(words), change_node(node, operation), fitted)  # if it was loaded so
     if words and len(used) == len(words):
         inputs = tuple(used.get(index, read) for index, read in enumerate(node.inputs))
         yield Fit("; ".join(words), change_node(node, inputs=inputs), fitted)
@@ -189,6 +190,48 @@ def _add_bias(run: Run, name: str, found: Array, tolerance: float) -> list[Recov
     if np.abs(added - mean).max() > 4 * tolerance or mean.shape != bias.shape:
         return []
     return [Recovered(1, mean, 4 * tolerance)]
+
+
+def fit_table_rows(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
+    """The rows of the bias table that the pairs of query and key take, where each takes some row."""
+    node = run.graph.nodes.get(name)
+    if node is None or node.operation is None or node.operation.name != "position_bias":
+        return
+    table = run.value(node.inputs[0])
+    if table.ndim != 2 or found.shape[0] != table.shape[1]:
+        return
+    pairs = found.reshape(len(found), -1).T
+    distances = np.abs(pairs[:, None] - table[None]).max(axis=2)
+    rows = distances.argmin(axis=1)
+    if distances.min(axis=1).max() > 2 * tolerance or len(np.unique(table, axis=0)) < len(table):
+        return
+    words = _rows_words(rows.reshape(found.shape[1:]), math.isqrt(found.shape[1]))
+    positions = rows.reshape(found.shape[1:])
+    changes = gather_node(node, "position_bias", lambda array: array[positions].transpose(2, 0, 1))
+    yield Fit(words, changes, 0)
+
+
+def _rows_words(rows: Array, side: int) -> str:
+    """The formula by which the rows follow from the places of query (y, x) and key, if it is linear."""
+    y, x = np.divmod(np.arange(side * side), side)
+    dy, dx = y[:, None] - y[None], x[:, None] - x[None]
+    one = np.ones_like(dy)
+    forms = {
+        "Δ = query's place - key's place": {"Δy": dy, "Δx": dx},
+        "Δ without its sign": {"|Δy|": np.abs(dy), "|Δx|": np.abs(dx)},
+        "of the key's place alone": {"y": y[None] * one, "x": x[None] * one},
+        "of the query's place alone": {"y": y[:, None] * one, "x": x[:, None] * one},
+    }
+    for what, terms in forms.items():
+        matrix = np.stack([*(term.reshape(-1) for term in terms.values()), one.reshape(-1)], axis=1)
+        for size in (0, (2 * side - 1) ** 2):
+            factors = np.rint(np.linalg.lstsq(matrix, rows.reshape(-1), rcond=None)[0]).astype(int)
+            value = matrix @ factors
+            if np.array_equal(value % size if size else value, rows.reshape(-1)):
+                formula = " + ".join(f"{factor} {term}" for term, factor in zip(terms, factors[:-1], strict=True))
+                return f"a pair takes the table's row {formula} + {factors[-1]}, {what}"
+    query, key = 0, 1
+    return f"pairs take other rows of the table: query {query} and key {key} take row {rows[query, key]}"
 
 
 RECOVERIES: dict[str, Callable[[Run, str, Array, float], list[Recovered]]] = {

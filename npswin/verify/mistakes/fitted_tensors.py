@@ -1,6 +1,6 @@
 """Mistakes that are read off a tensor: the right numbers in other places, rounded, scaled, or a function of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -8,10 +8,10 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.fits.explanation import Evidence, Explanation, Pair
-from npswin.verify.fits.families import explanations
+from npswin.verify.fits.families import explanations, first_explanation
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Operation, Run
 from npswin.verify.mistakes.axis_parts import axis_parts
-from npswin.verify.mistakes.mistake import Changes, change_node, transform_derivative, transform_output
+from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of, transform_derivative, transform_output
 
 MOST_OTHERS = 200  # tensors that may be there in place of another one
 
@@ -49,6 +49,7 @@ def fit_output(run: Run, name: str, found: Array, tolerance: float) -> Iterator[
             yield Fit(explanation.words, changes, explanation.fitted)
     if not name.startswith(GRADIENT_PREFIX):
         yield from _moved_inputs(run, name, found, tolerance)
+        yield from _addends(run, name, found, tolerance)
 
 
 def _moved_inputs(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
@@ -60,10 +61,51 @@ def _moved_inputs(run: Run, name: str, found: Array, tolerance: float) -> Iterat
             continue
         split = axis_parts(run.graph, read, value.shape)
         for explanation in explanations(Evidence(found.reshape(value.shape), value, split, tolerance, {})):
-            if not explanation.fitted:
+            if not explanation.fitted or is_output_of(node, "gelu"):
                 operation = _rearranged_input(node, index, explanation.pair, found.shape)
-                yield Fit(f"it is {read}, but {explanation.words}", change_node(node, operation), 0)
-                return
+                yield Fit(f"it is {read}, but {explanation.words}", change_node(node, operation), explanation.fitted)
+                break
+
+
+def _addends(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
+    """A sum in which one term is another one than it should be."""
+    node = run.graph.nodes[name]
+    if not is_output_of(node, "residual", "add_bias", "add_mask"):
+        return
+    assert node.operation is not None
+    inputs = [run.value(read) for read in node.inputs]
+    parts = axis_parts(run.graph, name, found.shape)
+    for index, read in enumerate(node.inputs):
+        rest = _without_term(node.operation, index, inputs, node.settings)
+        term = run.compute(name) - rest
+        others = {other: array for other, array in _others(run, name, found.size).items() if other != read}
+        explanation = first_explanation(Evidence(found - rest, term, parts, 2 * tolerance, others))
+        if explanation is not None:
+            operation = _with_term(node.operation, index, explanation.pair)
+            yield Fit(f"{read}: {explanation.words}", change_node(node, operation), explanation.fitted)
+
+
+def _without_term(operation: Operation, index: int, inputs: Sequence[Array], settings: Mapping[str, Any]) -> Array:
+    zero = np.zeros_like(inputs[index])
+    return operation.forward(*inputs[:index], zero, *inputs[index + 1 :], **settings)[0]
+
+
+def _with_term(operation: Operation, index: int, pair: Pair) -> Operation:
+    """A sum with a pair applied to one of its terms, in the sum's shape."""
+
+    def forward(*inputs: Array, **settings: Any) -> tuple[Array, Any]:
+        y, cache = operation.forward(*inputs, **settings)
+        rest = _without_term(operation, index, inputs, settings)
+        term, own = pair[0](y - rest)
+        return rest + term, (cache, own)
+
+    def backward(dy: Array, caches: Any) -> tuple[Array | None, ...]:
+        cache, own = caches
+        derivatives = list(operation.backward(dy, cache))
+        derivatives[index] = operation.backward(pair[1](dy, own), cache)[index]
+        return tuple(derivatives)
+
+    return replace(operation, forward=forward, backward=backward)
 
 
 def _rearranged_input(node: Node, index: int, pair: Pair, shape: tuple[int, ...]) -> Operation:

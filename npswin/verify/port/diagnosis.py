@@ -26,6 +26,7 @@ class Hypothesis:
         symptoms_left: how many symptoms are left when the graph is changed.
         fitted: whether it was fitted to the port's tensor.
         fitted_numbers: how many numbers were fitted.
+        rank: its place among fitted ones, the simplest first.
         everywhere: whether the mistake is made at every place from which the symptom may come.
     """
 
@@ -40,6 +41,7 @@ class Hypothesis:
     symptoms_left: int = 0
     fitted: bool = False
     fitted_numbers: int = 0
+    rank: int = 0
     everywhere: bool = False
 
     def __str__(self) -> str:

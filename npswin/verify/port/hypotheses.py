@@ -8,11 +8,13 @@ from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Run
 from npswin.verify.mistakes import CATALOGUE, GENERAL, Changes, Mistake
 from npswin.verify.mistakes.fitted import FITTED
-from npswin.verify.mistakes.fitted_parameters import fit_parameters
+from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_table_rows
 from npswin.verify.mistakes.fitted_tensors import fit_output
 from npswin.verify.mistakes.mistake import with_backward_of
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.port.diagnosis import Hypothesis
+
+MOST_PLACES, MOST_BACKWARD_PLACES = 40, 2  # in which general families are tried, for an activation and a gradient
 
 
 class HypothesisGenerator:
@@ -72,8 +74,13 @@ class HypothesisGenerator:
         return [*self._each(CATALOGUE, symptom), *self._correct_backward(symptom)]
 
     def general(self, symptom: str) -> list[Hypothesis]:
-        """Every mistake of the general families that can be made where the symptom may come from, likewise."""
-        return self._each(GENERAL, symptom)
+        """Every mistake of the general families that can be made where the symptom may come from, likewise.
+
+        None where that is in too many places: any tensor could be explained then, and the search would take long.
+        """
+        places = self.backward_nodes(symptom) or self.nodes_between(symptom)
+        most = MOST_BACKWARD_PLACES if symptom.startswith(GRADIENT_PREFIX) else MOST_PLACES
+        return self._each(GENERAL, symptom) if len(places) <= most else []
 
     def _each(self, mistakes: Sequence[Mistake], symptom: str) -> list[Hypothesis]:
         forward, backward = self.forward_nodes(symptom), self.backward_nodes(symptom)
@@ -124,14 +131,19 @@ class HypothesisGenerator:
         """What the tensor itself tells, where the inputs of its operation are known."""
         inner = symptom.removeprefix(GRADIENT_PREFIX)
         fix = f"{inner} is {self.right.nodes[inner].formula or 'as in the key'}"
+        rank = 0
         with np.errstate(all="ignore"):
             for name, description, fits in (
                 ("other-parameters", "it was computed with other parameters", fit_parameters),
+                ("other-rows", "the bias table is indexed in another way", fit_table_rows),
                 ("other-numbers", "it is the right result, but for this", fit_output),
             ):
                 for detail, changes, count in fits(run, symptom, found, tolerance):
                     place = next(iter(changes), inner)
-                    yield Hypothesis(name, description, fix, detail, place, changes, fitted=True, fitted_numbers=count)
+                    rank += 1
+                    one = Hypothesis(name, description, fix, detail, place, changes, fitted=True)
+                    one.fitted_numbers, one.rank = count, rank
+                    yield one
 
     def _variants(self, mistake: Mistake, name: str) -> list[tuple[str, Changes]]:
         """Each variant of a mistake at a node; none where the mistake does not apply to the changed graph."""

@@ -243,6 +243,7 @@ class _Search:
                 one.everywhere,
                 (one.name, one.detail) not in known,
                 one.fitted_numbers,
+                one.rank,
                 one.tolerance_ratio,
             )
         )

@@ -8,9 +8,22 @@ port's terms, such as "the input is layers.0.blocks.0 instead of layers.0.blocks
 from npswin.verify.mistakes.general.functions import FUNCTIONS_AFTER
 from npswin.verify.mistakes.general.inputs import INPUTS
 from npswin.verify.mistakes.general.norms import NORMS
+from npswin.verify.mistakes.general.parameters import PARAMETERS
+from npswin.verify.mistakes.general.places import PLACES
+from npswin.verify.mistakes.general.pool import POOL
+from npswin.verify.mistakes.general.scores import SCORES
 from npswin.verify.mistakes.general.softmax import SOFTMAX
 from npswin.verify.mistakes.mistake import Mistake
 
-GENERAL: tuple[Mistake, ...] = (*INPUTS, *NORMS, *SOFTMAX, *FUNCTIONS_AFTER)
+GENERAL: tuple[Mistake, ...] = (
+    *INPUTS,
+    *SCORES,
+    *NORMS,
+    *SOFTMAX,
+    *POOL,
+    *PARAMETERS,
+    *FUNCTIONS_AFTER,
+    *PLACES,
+)
 
 __all__ = ["GENERAL"]

@@ -8,7 +8,15 @@ from npswin.types import Array
 from npswin.verify.fits.explanation import mapped, times
 from npswin.verify.fits.functions import FUNCTIONS
 from npswin.verify.graph import Graph, Node
-from npswin.verify.mistakes.mistake import Mistake, Pair, Variants, change_node, transform_output
+from npswin.verify.mistakes.mistake import (
+    Mistake,
+    Pair,
+    Variants,
+    change_node,
+    is_output_of,
+    transform_input,
+    transform_output,
+)
 
 FACTORS = {"-1": -1.0, "2": 2.0, "1/2": 0.5, "0": 0.0, "√2": 2**0.5, "1/√2": 0.5**0.5}
 SMALLEST = 1e-12  # norm by which a row is divided
@@ -68,12 +76,30 @@ def _after(graph: Graph, name: str) -> Variants:
         yield f"{where}: {words}", _then(node, after_row(row_function))
 
 
+def _before(graph: Graph, name: str) -> Variants:
+    """A function of one input, before the operation."""
+    node = graph.nodes[name]
+    if node.operation is None or name == "loss" or is_output_of(node, "residual", "gelu", "softmax"):
+        return
+    for index, read in enumerate(node.inputs):
+        if graph.nodes[read].axes == "parameter":
+            continue
+        for words, function in FUNCTIONS.items():
+            yield f"{read}: {words}", change_node(node, transform_input(node.operation, index, mapped(function)))
+        for words, row_function in ROWS.items():
+            yield f"{read}: {words}", change_node(node, transform_input(node.operation, index, after_row(row_function)))
+    if is_output_of(node, "linear"):
+        both = transform_input(transform_input(node.operation, 0, after_row(unit_rows)), 1, after_row(unit_rows))
+        yield "the rows of input and weight are divided by their lengths", change_node(node, both)
+
+
 def _then(node: Node, pair: Pair) -> dict[str, Node]:
     assert node.operation is not None
     return change_node(node, transform_output(node.operation, pair))
 
 
 FUNCTIONS_AFTER = (
+    Mistake("function-before", "a function is applied to an input", "each input as it is", _before),
     Mistake(
         "function-after", "a further function is applied", "no function between this operation and the next", _after
     ),

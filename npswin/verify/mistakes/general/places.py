@@ -1,0 +1,60 @@
+"""An input with its entries in other places: heads, windows, images and tokens that are exchanged or repeated."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify.graph import Graph
+from npswin.verify.mistakes.axis_parts import axis_parts
+from npswin.verify.mistakes.mistake import Mistake, Variants, change_node, gather, transform_input
+from npswin.verify.mistakes.not_applicable import NotApplicable
+
+MOVES: dict[str, Callable[[Array, int], Array]] = {
+    "in reversed order": lambda x, axis: np.flip(x, axis),
+    "each in the place of the next": lambda x, axis: np.roll(x, 1, axis),
+    "each in the place of the one before": lambda x, axis: np.roll(x, -1, axis),
+    "the first in place of all": lambda x, axis: np.repeat(x.take([0], axis), x.shape[axis], axis),
+    "the last in place of all": lambda x, axis: np.repeat(x.take([-1], axis), x.shape[axis], axis),
+    "the first left out, as 0": lambda x, axis: _without(x, axis, 0),
+    "the last left out, as 0": lambda x, axis: _without(x, axis, -1),
+}
+NAMES = {"B": "images", "C": "channels", "q|k|v": "q, k and v"}
+
+
+def _without(x: Array, axis: int, entry: int) -> Array:
+    kept = np.ones(x.shape[axis], x.dtype)
+    kept[entry] = 0
+    return x * kept.reshape([-1 if place == axis else 1 for place in range(x.ndim)])
+
+
+def _moved_input(graph: Graph, name: str) -> Variants:
+    node = graph.nodes[name]
+    if node.operation is None or name == "loss":
+        return
+    for index, read in enumerate(node.inputs):
+        names = [part.name for axis in _parts(graph, read) for part in axis]
+        for place, part in enumerate(dict.fromkeys(names)):
+            for words, move in MOVES.items():
+                rearrange = _along(graph, read, place, move)
+                changed = change_node(node, transform_input(node.operation, index, gather(rearrange)))
+                yield f"{read}: {NAMES.get(part, part + 's')} {words}", changed
+
+
+def _parts(graph: Graph, read: str) -> list:
+    """The parts of a tensor's axes, with sizes of 0 that are not used."""
+    rank = {"parameter": 0}.get(graph.nodes[read].axes, len(axis_parts(graph, read, ())))
+    return axis_parts(graph, read, [0] * rank) if rank else []
+
+
+def _along(graph: Graph, read: str, place: int, move: Callable[[Array, int], Array]) -> Callable[[Array], Array]:
+    def rearrange(x: Array) -> Array:
+        parts = [part.size for axis in axis_parts(graph, read, x.shape) for part in axis]
+        if place >= len(parts) or parts[place] < 2:
+            raise NotApplicable(f"{read}: has no two entries there")
+        return move(x.reshape(parts), place).reshape(x.shape)
+
+    return rearrange
+
+
+PLACES = (Mistake("moved-input", "entries of an input are in other places", "each entry in its place", _moved_input),)
