@@ -45,7 +45,10 @@ class JoinedAxis(Axis):
 
 def join(axis: Sequence[Axis]) -> Axis:
     """Several parts of an axis as one."""
-    return axis[0] if len(axis) == 1 else JoinedAxis(axis[-1].name, math.prod(part.size for part in axis), tuple(axis))
+    if len(axis) == 1:
+        return axis[0]
+    name = f"({', '.join(part.name for part in axis)})"
+    return JoinedAxis(name, math.prod(part.size for part in axis), tuple(axis))
 
 
 def words_along(part: Axis, source: Array) -> str:
@@ -95,6 +98,8 @@ def _words_along_parts(axis: JoinedAxis, source: Array) -> str:
         return f"{(source < 0).sum()} of {len(source)} columns are 0"
     rows = [part.name for part in axis.parts]
     by = int(source[0])
+    if len(set(source.tolist())) == 1:
+        return f"{_names_of(axis.parts, by)} in place of all"
     if by and np.array_equal(source, (np.arange(len(source)) + by) % len(source)):
         by = by if by <= len(source) // 2 else by - len(source)
         return f"({', '.join(rows)}) are rolled as one list, by {-by}"
@@ -124,6 +129,8 @@ def _names_of(parts: Sequence[Axis], index: int) -> str:
 def _entry(part: Axis, index: int) -> str:
     if part.name == "q|k|v":
         return "qkv"[index]
+    if isinstance(part, JoinedAxis):
+        return _names_of(part.parts, index)
     singular = {"B": "image", "C": "channel"}.get(part.name, part.name)
     return f"{singular} {index}"
 

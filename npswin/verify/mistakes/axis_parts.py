@@ -10,6 +10,16 @@ from npswin.verify.mistakes.mistake import in_same_module
 Axes = list[list[Axis]]
 
 _NAMES = {"H": "row", "W": "column", "Hp": "row", "Wp": "column", "H/2": "row", "W/2": "column", "2C": "C"}
+_PLAIN = {"heads": "head", "nW": "window", "N": "token", "classes": "class"}
+_SPLIT = {
+    "nW": ["window row", "window column"],
+    "N": ["token row", "token column"],
+    "query": ["query row", "query column"],
+    "key": ["key row", "key column"],
+    "(q|k|v, head, d)": ["q|k|v", "head", "d"],
+    "(head, d)": ["head", "d"],
+    "4C": ["neighbour column", "neighbour row", "C"],
+}
 
 
 def axis_parts(graph: Graph, name: str, shape: Sequence[int]) -> Axes:
@@ -25,6 +35,17 @@ def axis_parts(graph: Graph, name: str, shape: Sequence[int]) -> Axes:
     if len(names) != len(shape):
         names = [f"axis {place}" for place in range(len(shape))]
     return [_parts(graph, node, each, size) for each, size in zip(names, shape, strict=True)]
+
+
+def part_names(graph: Graph, name: str) -> list[str]:
+    """The names of the parts of a tensor's axes; none for a parameter."""
+    node = graph.nodes[name]
+    if node.axes in ("", "parameter"):
+        return []
+    names = []
+    for axis in _split_names(node.axes):
+        names += _SPLIT.get(axis, [_PLAIN.get(axis, _NAMES.get(axis, axis))])
+    return names
 
 
 def _split_names(axes: str) -> list[str]:
@@ -44,8 +65,7 @@ def _parts(graph: Graph, node: Node, name: str, size: int) -> list[Axis]:
     if name in ("nW", "N", "query", "key"):
         sizes = _window_grid(graph, node.name) if name == "nW" else (math.isqrt(size), math.isqrt(size))
         if math.prod(sizes) == size:
-            what = {"nW": "window", "N": "token"}.get(name, name)
-            return [Axis(f"{what} row", sizes[0]), Axis(f"{what} column", sizes[1])]
+            return [Axis(part, side) for part, side in zip(_SPLIT[name], sizes, strict=True)]
     if name == "(q|k|v, head, d)" and heads and size % (3 * heads) == 0:
         return [Axis("q|k|v", 3), Axis("head", heads), Axis("d", size // (3 * heads))]
     if name == "(head, d)" and heads and size % heads == 0:
@@ -56,8 +76,7 @@ def _parts(graph: Graph, node: Node, name: str, size: int) -> list[Axis]:
         side = math.isqrt(size)
         if side * side == size:
             return [Axis("offset row", side), Axis("offset column", side)]
-    plain = {"heads": "head", "nW": "window", "N": "token", "classes": "class"}
-    return [Axis(plain.get(name, _NAMES.get(name, name)), size)]
+    return [Axis(_PLAIN.get(name, _NAMES.get(name, name)), size)]
 
 
 def _parameter_axes(graph: Graph, name: str, rank: int) -> list[str]:

@@ -47,7 +47,9 @@ def fit_output(run: Run, name: str, found: Array, tolerance: float) -> Iterator[
         changes = _changes(run.graph, name, explanation, found.shape)
         if changes is not None:
             yield Fit(explanation.words, changes, explanation.fitted)
-    if not name.startswith(GRADIENT_PREFIX):
+    if name.startswith(GRADIENT_PREFIX):
+        yield from _moved_derivative(run, name, found, tolerance)
+    else:
         yield from _moved_inputs(run, name, found, tolerance)
         yield from _addends(run, name, found, tolerance)
 
@@ -65,6 +67,33 @@ def _moved_inputs(run: Run, name: str, found: Array, tolerance: float) -> Iterat
                 operation = _rearranged_input(node, index, explanation.pair, found.shape)
                 yield Fit(f"it is {read}, but {explanation.words}", change_node(node, operation), explanation.fitted)
                 break
+
+
+def _moved_derivative(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
+    """The numbers of the derivative from which this one is computed, in an order that the operation does not give."""
+    inner = name.removeprefix(GRADIENT_PREFIX)
+    users = [user for user in run.graph.consumers[inner] if user in run.graph.differentiable]
+    if len(users) != 1 or run.graph.nodes[users[0]].inputs.count(inner) != 1:
+        return
+    node, dy = run.graph.nodes[users[0]], run.gradient(users[0])
+    if dy.size != found.size or node.operation is None:
+        return
+    split = axis_parts(run.graph, node.name, dy.shape)
+    explanation = first_explanation(Evidence(found.reshape(dy.shape), dy, split, tolerance, {}))
+    if explanation is not None and not explanation.fitted:
+        operation = _with_derivative(node.operation, node.inputs.index(inner), explanation.pair, found.shape)
+        yield Fit(f"it is grad/{node.name}, but {explanation.words}", change_node(node, operation), 0)
+
+
+def _with_derivative(operation: Operation, index: int, pair: Pair, shape: tuple[int, ...]) -> Operation:
+    """The operation with the derivative by one input made from that by its result."""
+
+    def backward(dy: Array, cache: Any) -> tuple[Array | None, ...]:
+        derivatives = list(operation.backward(dy, cache))
+        derivatives[index] = pair[0](dy)[0].reshape(shape)
+        return tuple(derivatives)
+
+    return replace(operation, backward=backward)
 
 
 def _addends(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:

@@ -14,7 +14,7 @@ from npswin.verify.mistakes.mistake import with_backward_of
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.port.diagnosis import Hypothesis
 
-MOST_PLACES, MOST_BACKWARD_PLACES = 40, 2  # in which general families are tried, for an activation and a gradient
+MOST_PLACES, MOST_BACKWARD_PLACES = 40, 6  # in which general families are tried, for an activation and a gradient
 
 
 class HypothesisGenerator:
@@ -78,9 +78,11 @@ class HypothesisGenerator:
 
         None where that is in too many places: any tensor could be explained then, and the search would take long.
         """
-        places = self.backward_nodes(symptom) or self.nodes_between(symptom)
-        most = MOST_BACKWARD_PLACES if symptom.startswith(GRADIENT_PREFIX) else MOST_PLACES
-        return self._each(GENERAL, symptom) if len(places) <= most else []
+        is_gradient = symptom.startswith(GRADIENT_PREFIX)
+        places = self.backward_nodes(symptom) if is_gradient else self.nodes_between(symptom)
+        if len(places) > (MOST_BACKWARD_PLACES if is_gradient else MOST_PLACES):
+            return []
+        return self._each([mistake for mistake in GENERAL if mistake.backward is is_gradient], symptom)
 
     def _each(self, mistakes: Sequence[Mistake], symptom: str) -> list[Hypothesis]:
         forward, backward = self.forward_nodes(symptom), self.backward_nodes(symptom)

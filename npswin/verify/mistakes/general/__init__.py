@@ -5,6 +5,7 @@ another input, another function after it, the operation left out or done twice. 
 port's terms, such as "the input is layers.0.blocks.0 instead of layers.0.blocks.0.norm1".
 """
 
+from npswin.verify.mistakes.general.backward import BACKWARD
 from npswin.verify.mistakes.general.functions import FUNCTIONS_AFTER
 from npswin.verify.mistakes.general.inputs import INPUTS
 from npswin.verify.mistakes.general.norms import NORMS
@@ -24,6 +25,7 @@ GENERAL: tuple[Mistake, ...] = (
     *PARAMETERS,
     *FUNCTIONS_AFTER,
     *PLACES,
+    *BACKWARD,
 )
 
 __all__ = ["GENERAL"]

@@ -22,15 +22,22 @@ def _other_activation(graph: Graph, name: str) -> Variants:
     node = graph.nodes[name]
     if node.operation is None or not node.inputs:
         return
-    before = _before(graph, name)
     for index, read in enumerate(node.inputs):
-        own = graph.nodes[read]
-        if own.axes == "parameter":
-            continue
-        for other in before:
-            if other != read and graph.nodes[other].axes == own.axes and _is_near(graph, name, other):
-                inputs = (*node.inputs[:index], other, *node.inputs[index + 1 :])
-                yield f"{other} in place of {read}", change_node(node, inputs=inputs)
+        for other in same_axes_before(graph, name, read):
+            inputs = (*node.inputs[:index], other, *node.inputs[index + 1 :])
+            yield f"{other} in place of {read}", change_node(node, inputs=inputs)
+
+
+def same_axes_before(graph: Graph, name: str, read: str) -> list[str]:
+    """Other tensors with the axes of an activation that a node reads, computed before the node in or near its block."""
+    axes = graph.nodes[read].axes
+    if axes == "parameter":
+        return []
+    return [
+        other
+        for other in _before(graph, name)
+        if other != read and graph.nodes[other].axes == axes and _is_near(graph, name, other)
+    ]
 
 
 def _before(graph: Graph, name: str) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import Graph
-from npswin.verify.mistakes.axis_parts import axis_parts
+from npswin.verify.mistakes.axis_parts import axis_parts, part_names
 from npswin.verify.mistakes.mistake import Mistake, Variants, change_node, gather, transform_input
 from npswin.verify.mistakes.not_applicable import NotApplicable
 
@@ -33,21 +33,16 @@ def _moved_input(graph: Graph, name: str) -> Variants:
     if node.operation is None or name == "loss":
         return
     for index, read in enumerate(node.inputs):
-        names = [part.name for axis in _parts(graph, read) for part in axis]
-        for place, part in enumerate(dict.fromkeys(names)):
+        for place, part in enumerate(part_names(graph, read)):
             for words, move in MOVES.items():
-                rearrange = _along(graph, read, place, move)
+                rearrange = along(graph, read, place, move)
                 changed = change_node(node, transform_input(node.operation, index, gather(rearrange)))
                 yield f"{read}: {NAMES.get(part, part + 's')} {words}", changed
 
 
-def _parts(graph: Graph, read: str) -> list:
-    """The parts of a tensor's axes, with sizes of 0 that are not used."""
-    rank = {"parameter": 0}.get(graph.nodes[read].axes, len(axis_parts(graph, read, ())))
-    return axis_parts(graph, read, [0] * rank) if rank else []
+def along(graph: Graph, read: str, place: int, move: Callable[[Array, int], Array]) -> Callable[[Array], Array]:
+    """A move of the entries along one part of a tensor's axes, for whatever shape it has."""
 
-
-def _along(graph: Graph, read: str, place: int, move: Callable[[Array, int], Array]) -> Callable[[Array], Array]:
     def rearrange(x: Array) -> Array:
         parts = [part.size for axis in axis_parts(graph, read, x.shape) for part in axis]
         if place >= len(parts) or parts[place] < 2:
