@@ -82,7 +82,7 @@ def _tanh_gelu(x: Array, cubic: float) -> Array:
 
 
 def scalar_function(evidence: Evidence) -> Iterator[Explanation]:
-    """A named function, a limit, or a curve that is told by some of its points."""
+    """A named function, or a limit."""
     found, right = evidence.found, evidence.right
     for words, function in FUNCTIONS.items():
         value = function(right)
@@ -100,8 +100,6 @@ def scalar_function(evidence: Evidence) -> Iterator[Explanation]:
             ends.append(f"above at {high:.6g}")
         words = f"it is limited {' and '.join(ends)}"
         yield Explanation(words, mapped(lambda x: np.clip(x, low, high)), len(ends))
-        return
-    yield from _curve(evidence)
 
 
 def _steepness(function: Callable[[Array], Array], x: Array) -> float:
@@ -111,8 +109,8 @@ def _steepness(function: Callable[[Array], Array], x: Array) -> float:
     return max(1.0, float(np.where(np.isfinite(slope), slope, 0).max(initial=0)))
 
 
-def _curve(evidence: Evidence) -> Iterator[Explanation]:
-    """found = f(right) for a curve f without jumps, which is not a straight line through 0."""
+def curve(evidence: Evidence) -> Iterator[Explanation]:
+    """found = f(right) for a curve f without jumps, which is told by some of its points."""
     x, order = np.unique(evidence.right.reshape(-1), return_index=True)
     y = evidence.found.reshape(-1)[order]
     if len(x) < FEWEST_OF_A_CURVE or np.std(y) <= 4 * evidence.tolerance:

@@ -153,9 +153,9 @@ def _rearranged_input(node: Node, index: int, pair: Pair, shape: tuple[int, ...]
     return replace(node.operation, forward=forward, backward=backward)
 
 
-def _as_it_is(name: str, shape: tuple[int, ...]) -> Operation:
+def _as_it_is(shape: tuple[int, ...]) -> Operation:
     """The input itself."""
-    return Operation(name, lambda x, **_: (x.reshape(shape), x.shape), lambda dy, own: (dy.reshape(own),))
+    return Operation("identity", lambda x, **_: (x.reshape(shape), x.shape), lambda dy, own: (dy.reshape(own),))
 
 
 def _others(run: Run, name: str, size: int) -> Mapping[str, Array]:
@@ -178,7 +178,7 @@ def _changes(graph: Graph, name: str, explanation: Explanation, shape: tuple[int
         node = graph.nodes[name]
         assert node.operation is not None
         if explanation.source:
-            return change_node(node, _as_it_is(node.operation.name, shape), inputs=(explanation.source,))
+            return change_node(node, _as_it_is(shape), inputs=(explanation.source,))
         return change_node(node, transform_output(node.operation, explanation.pair))
     inner, forward = name.removeprefix(GRADIENT_PREFIX), explanation.pair[0]
     users = [graph.nodes[user] for user in graph.consumers[inner] if user in graph.differentiable]

@@ -10,6 +10,7 @@ from scipy.special import erf
 from npswin.types import Array
 from npswin.verify.fits.functions import gelu, sigmoid
 from npswin.verify.graph import Graph, Node, Operation
+from npswin.verify.graph.node import Shape
 from npswin.verify.mistakes.general.inputs import same_axes_before
 from npswin.verify.mistakes.general.places import MOVES, NAMES, along, part_names
 from npswin.verify.mistakes.mistake import (
@@ -60,7 +61,8 @@ def _reading_result(node: Node) -> Changes:
         return y, (cache, operation.forward(y, *inputs[1:], **settings)[1])
 
     changed = _two_caches(operation, forward, 0)
-    return change_node(node, replace(changed, backward=lambda dy, caches: changed.backward(dy, caches)[:-1]))
+    own = replace(changed, backward=lambda dy, caches: changed.backward(dy, caches)[:-1], terms=operation.terms)
+    return change_node(node, own)
 
 
 def _two_caches(operation: Operation, forward: Callable[..., tuple[Array, Any]], index: int) -> Operation:
@@ -71,7 +73,10 @@ def _two_caches(operation: Operation, forward: Callable[..., tuple[Array, Any]],
         other[index] = right[index]
         return (*other, None)
 
-    return replace(operation, forward=forward, backward=backward)
+    def terms(y: Shape, *inputs: Shape) -> tuple[int, ...]:
+        return *operation.terms(y, *inputs[:-1]), 1
+
+    return replace(operation, forward=forward, backward=backward, terms=terms)
 
 
 def _part_of_batch(graph: Graph, name: str) -> Variants:

@@ -17,7 +17,8 @@ def _shares(weights: Array) -> Array:
 
 
 def _exp(scores: Array) -> Array:
-    return np.exp(scores - scores.real.max(-1, keepdims=True))
+    largest = np.take_along_axis(scores, scores.real.argmax(-1)[..., None], -1)
+    return np.exp(scores - largest)
 
 
 def _largest(scores: Array, count: int) -> Array:
