@@ -31,7 +31,7 @@ def axis_parts(graph: Graph, name: str, shape: Sequence[int]) -> Axes:
         shape: of the tensor.
     """
     node = graph.nodes[name]
-    names = _parameter_axes(graph, name, len(shape)) if node.axes == "parameter" else _split_names(node.axes)
+    names = _parameter_axes(graph, name, len(shape)) if node.axes == "parameter" else split_names(node.axes)
     if len(names) != len(shape):
         names = [f"axis {place}" for place in range(len(shape))]
     return [_parts(graph, node, each, size) for each, size in zip(names, shape, strict=True)]
@@ -43,12 +43,13 @@ def part_names(graph: Graph, name: str) -> list[str]:
     if node.axes in ("", "parameter"):
         return []
     names = []
-    for axis in _split_names(node.axes):
+    for axis in split_names(node.axes):
         names += _SPLIT.get(axis, [_PLAIN.get(axis, _NAMES.get(axis, axis))])
     return names
 
 
-def _split_names(axes: str) -> list[str]:
+def split_names(axes: str) -> list[str]:
+    """The names of the axes of a layout such as "B, nW, N, C"; an expression in parentheses is one name."""
     names, depth, part = [], 0, ""
     for letter in axes:
         depth += (letter == "(") - (letter == ")")

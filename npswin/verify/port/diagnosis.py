@@ -9,6 +9,9 @@ from npswin.verify.mistakes import Changes
 from npswin.verify.port.comparison import SHAPE, Comparison, Row, comparison_json
 from npswin.verify.port.text import join_names, json_value
 
+LARGEST_FITTED_RATIO = 0.5  # of the distance to the tolerance: fitted numbers can make many things agree
+COMPELLING = 4.0  # times nearer, at least, a mistake has to bring the port's tensor
+MOST_TO_DUMP = 5  # tensors that are named to be dumped next
 SHOWN = 3  # unexplained symptoms, and unreadable tensors, that have lines of their own
 
 
@@ -49,8 +52,16 @@ class Hypothesis:
 
     @property
     def explains_symptom(self) -> bool:
-        """Whether the changed graph's tensor agrees with the port's."""
-        return self.tolerance_ratio <= 1
+        """Whether the changed graph's tensor agrees with the port's; a fit has to agree better."""
+        return self.tolerance_ratio <= (LARGEST_FITTED_RATIO if self.fitted else 1)
+
+    def is_compelling(self, ratio_without: float) -> bool:
+        """Whether it explains much of a symptom.
+
+        Args:
+            ratio_without: the symptom's distance without a mistake, divided by the tolerance.
+        """
+        return self.explains_symptom and ratio_without >= COMPELLING * self.tolerance_ratio
 
     says = renamed_attribute("says", "description")
     mend = renamed_attribute("mend", "fix")
@@ -89,9 +100,10 @@ class Diagnosis:
     Attributes:
         comparison: of the port with the key.
         causes: the mistakes, in the order in which they were found.
-        unexplained: by name the symptoms that no mistake of the catalogue explains, with the nearest hypotheses.
+        unexplained: by name the symptoms that nothing explains, with the nearest hypotheses.
         tried: how many hypotheses were tried.
         timed_out: whether the time limit was reached before all symptoms were examined.
+        not_dumped: by name of an unexplained symptom the tensors between it and the last dumped ones.
     """
 
     comparison: Comparison
@@ -99,6 +111,7 @@ class Diagnosis:
     unexplained: dict[str, list[Hypothesis]]
     tried: int
     timed_out: bool = False
+    not_dumped: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -122,8 +135,10 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
         lines += [f"{number}. {cause.hypothesis}", *(f"   {line}" for line in _evidence(cause))]
     rows = {row.name: row for row in diagnosis.comparison.rows}
     for symptom, nearest in list(diagnosis.unexplained.items())[:SHOWN]:
-        lines.append(f"no mistake of the catalogue explains {symptom}{_shape_note(rows[symptom])}")
-        lines += [f"   {_distance_text(one)}: {one}, at {one.place}" for one in nearest[:3]]
+        lines.append(f"nothing explains {symptom}{_shape_note(rows[symptom])}")
+        lines += [f"   nearest, {_distance_text(one)}: {one}, at {one.place}" for one in nearest[:3]]
+        if between := diagnosis.not_dumped.get(symptom, []):
+            lines.append(f"   dump next: {join_names(_spread(between, MOST_TO_DUMP))}")
     if len(diagnosis.unexplained) > SHOWN:
         lines.append(f"nor {join_names(list(diagnosis.unexplained)[SHOWN:])}")
     if not lines and diagnosis.comparison.unknown:
@@ -140,6 +155,13 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
             "possible between two of them, or raise --seconds"
         )
     return "\n".join(lines)
+
+
+def _spread(names: list[str], most: int) -> list[str]:
+    """Some names of a list, evenly spread, since each dumped tensor divides what is between two others."""
+    if len(names) <= most:
+        return names
+    return [names[(2 * place + 1) * len(names) // (2 * most)] for place in range(most)]
 
 
 def _shape_note(row: Row) -> str:

@@ -10,11 +10,14 @@ from itertools import permutations
 import numpy as np
 
 from npswin.types import Array
+from npswin.verify.fits.positions import find_placement
 from npswin.verify.graph import GRADIENT_PREFIX
+from npswin.verify.mistakes.axis_parts import axis_parts, split_names
 from npswin.verify.mistakes.not_applicable import NotApplicable, shape_errors_as_not_applicable
 from npswin.verify.port.candidate import Candidate
 from npswin.verify.port.comparer import Comparer
-from npswin.verify.port.local_error import LocalErrors
+from npswin.verify.port.distance import finite_rms
+from npswin.verify.port.local_error import LocalError, LocalErrors
 
 MOST_AXES = 5  # of a tensor whose axis orders are tried
 FEWEST_NUMBERS = 8  # a smaller tensor may equal another tensor by chance
@@ -61,7 +64,7 @@ class DumpError:
     """An error of the dump.
 
     Attributes:
-        name: "layout" or "mislabelled".
+        name: "layout", "mislabelled" or "own-order".
         description: how the tensors were dumped, as a sentence.
         tensors: the names of the tensors that were dumped so.
         corrected: the dump with these tensors corrected.
@@ -71,6 +74,20 @@ class DumpError:
     description: str
     tensors: list[str]
     corrected: CorrectedDump
+
+    @property
+    def verdict(self) -> str:
+        """What it means."""
+        if self.name == "own-order":
+            return "it is right, in an order of the port's own: what follows has its weights in this order"
+        return "it is computed correctly and dumped wrongly"
+
+    @property
+    def fix(self) -> str:
+        """What to do."""
+        if self.name == "own-order":
+            return "nothing has to be changed; dump it in the key's order, and its weights as well, to compare it"
+        return "dump each tensor under its name, in the key's layout, little-endian (docs/answer_key.md)"
 
 
 def find_dump_error(
@@ -98,12 +115,66 @@ def find_dump_error(
                 break
         if right:
             return DumpError("layout", description, list(right), dump.with_corrected(right))
+    if (own_order := _own_order(symptom, symptoms, dump, comparer, local_errors)) is not None:
+        return own_order
     if found.size < FEWEST_NUMBERS or comparer.agrees_with_key(symptom, found):
         return None
     for other, shape in comparer.shapes.items():
         if shape == found.shape and same_pass(symptom, other) and comparer.agrees_with_key(other, found):
             return DumpError("mislabelled", f"it holds the numbers of {other}", [symptom], dump.without(symptom))
     return None
+
+
+def _own_order(
+    symptom: str, symptoms: Iterable[str], dump: CorrectedDump, comparer: Comparer, local_errors: LocalErrors
+) -> DumpError | None:
+    """The right numbers in another order, also in tensors that follow: their weights are in that order, too.
+
+    Whether it is a mistake nevertheless is told by what follows, see `search_mistakes`.
+    """
+    found, expected = dump.tensor(symptom), _expected(local_errors, symptom)
+    error = None if found is None else _error(local_errors, symptom, found)
+    if found is None or expected is None or error is None or found.shape != expected.shape:
+        return None
+    axes = axis_parts(local_errors.graph, symptom.removeprefix(GRADIENT_PREFIX), found.shape)
+    placement = find_placement(found, expected, axes, error.tolerance.peak * finite_rms(expected))
+    if placement is None or not placement.is_permutation:
+        return None
+    layout, corrected = _undone(placement.positions), dump
+    names: list[str] = []
+    for name in (symptom, *(name for name in symptoms if name != symptom)):
+        array = corrected.tensor(name)
+        if array is not None and array.shape == found.shape:
+            now = comparer.local_errors_of(local_errors.graph, corrected.given) if names else local_errors
+            if _explains(layout, array, name, comparer.shapes[name], now):
+                corrected = corrected.with_corrected({name: layout(array)})
+                names.append(name)
+    return DumpError("own-order", placement.words, names, corrected) if names else None
+
+
+def _expected(local_errors: LocalErrors, name: str) -> Array | None:
+    try:
+        return local_errors.expected(name)
+    except NotApplicable:
+        return None
+
+
+def _error(local_errors: LocalErrors, name: str, array: Array) -> LocalError | None:
+    try:
+        return local_errors.error(name, array)
+    except NotApplicable:
+        return None
+
+
+def _undone(positions: Array) -> Layout:
+    """The array with its numbers back at these positions."""
+
+    def layout(array: Array) -> Array:
+        right = np.empty(array.size, array.dtype)
+        right[positions.reshape(-1)] = array.reshape(-1)
+        return right.reshape(array.shape)
+
+    return layout
 
 
 def _explains(layout: Layout, array: Array, name: str, shape: tuple[int, ...], local_errors: LocalErrors) -> bool:
@@ -126,7 +197,7 @@ def other_layouts(found: Array, wanted: tuple[int, ...], axes: str) -> Iterator[
         wanted: the key's shape.
         axes: the key's layout, such as "B, H, W, C".
     """
-    names = _axis_names(axes)
+    names = split_names(axes)
     if found.shape != wanted and found.size == np.prod(wanted, dtype=int):
         listed = "from the last axis on" if found.shape == wanted[::-1] else f"as {found.shape}"
         yield f"its memory is right, its shape is listed {listed}", _reshaped(wanted)
@@ -143,19 +214,6 @@ def other_layouts(found: Array, wanted: tuple[int, ...], axes: str) -> Iterator[
                 yield f"its memory is laid out as {order_text}; the key's as {axes}", _memory_order(memory, order)
     if found.dtype.itemsize > 1:
         yield "its bytes are big-endian; the key's are little-endian", _byte_swapped(wanted)
-
-
-def _axis_names(axes: str) -> list[str]:
-    """The names of the axes; an expression in parentheses is one name."""
-    parts, depth, part = [], 0, ""
-    for letter in axes:
-        depth += (letter == "(") - (letter == ")")
-        if letter == "," and not depth:
-            parts.append(part.strip())
-            part = ""
-        else:
-            part += letter
-    return [*parts, part.strip()] if axes else []
 
 
 def _dumped_axis_names(names: list[str], order: tuple[int, ...]) -> list[str]:

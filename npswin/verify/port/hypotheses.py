@@ -43,6 +43,14 @@ class HypothesisGenerator:
                 waiting += [read for read in self.graph.nodes[name].inputs if self._is_computed(read)]
         return [name for name in self.graph.nodes if name in found]
 
+    def not_dumped_before(self, symptom: str) -> list[str]:
+        """The tensors between a symptom and the last dumped ones, in order; for a gradient, the gradients."""
+        if symptom.startswith(GRADIENT_PREFIX):
+            names = [GRADIENT_PREFIX + name for name in reversed(self.backward_nodes(symptom))]
+        else:
+            names = self.nodes_between(symptom)
+        return [name for name in names if name != symptom and name not in self.given]
+
     def forward_nodes(self, symptom: str) -> list[str]:
         """The nodes of `nodes_between`, and for a gradient also those through which it was computed.
 
@@ -136,9 +144,9 @@ class HypothesisGenerator:
         rank = 0
         with np.errstate(all="ignore"):
             for name, description, fits in (
-                ("other-parameters", "it was computed with other parameters", fit_parameters),
-                ("other-rows", "the bias table is indexed in another way", fit_table_rows),
-                ("other-numbers", "it is the right result, but for this", fit_output),
+                ("recovered-parameters", "it was computed with other parameters", fit_parameters),
+                ("recovered-rows", "the bias table is indexed in another way", fit_table_rows),
+                ("related-numbers", "it is the right result, but for this", fit_output),
             ):
                 for detail, changes, count in fits(run, symptom, found, tolerance):
                     place = next(iter(changes), inner)

@@ -29,6 +29,7 @@ LOOSEST = 0.5  # a relative tolerance above which rounding would explain anythin
 FAR = 1e4  # times the tolerance without a mistake: no mistake raises the tolerance that much
 MOST_ROUNDS = 100  # of the search; each explains one symptom or gives it up
 TIME_LIMIT_SECONDS = 600.0  # the default time limit
+MOST_GENERAL_SEARCHES = 5  # after so many symptoms without a cause, general families are not tried
 MOST_FAILED_SEARCHES = 12  # after so many symptoms without a cause, the others are not searched
 MOST_UNEXPLAINED_OF_A_KIND = 2  # after so many unexplained outputs of one operation, its others are not searched
 NEARER = 0.5  # a hypothesis is listed if it reduces the distance to this share
@@ -102,7 +103,7 @@ class _Search:
                 continue
             misshapen = symptom in now.dump.candidate.misshapen
             explaining, rest = ([], []) if corrected and misshapen else self.search(symptom, now)
-            if dump_error and corrected and (not explaining or len(corrected.symptoms) < explaining[0].symptoms_left):
+            if dump_error and corrected and self.is_better(corrected, explaining):
                 self.add(_dump_error_cause(dump_error, now.symptoms))
                 now = corrected
                 continue
@@ -122,7 +123,15 @@ class _Search:
             others = (explaining[1:] + rest)[:LISTED]
             self.add(Cause(best, symptom, now.symptoms[symptom], gone, [best.place], others))
             now = then
-        return Diagnosis(self.comparison, self.causes, self.unexplained, self.tried, self.timed_out)
+        generator = self.generator(now.graph, now.dump)
+        between = {name: generator.not_dumped_before(name) for name in self.unexplained}
+        return Diagnosis(self.comparison, self.causes, self.unexplained, self.tried, self.timed_out, between)
+
+    def is_better(self, corrected: _State, explaining: list[Hypothesis]) -> bool:
+        """Whether an error of the dump explains more than a mistake; a fit has to explain more than it."""
+        if not explaining:
+            return True
+        return len(corrected.symptoms) < explaining[0].symptoms_left + explaining[0].fitted
 
     def corrected_state(self, dump_error: DumpError, now: _State) -> _State | None:
         """The state with an error of the dump corrected; None unless that leaves fewer symptoms and adds none.
@@ -201,15 +210,19 @@ class _Search:
             fitted = list(generator.fitted(symptom, found, now.local_errors.exact, largest))
             explaining = self.try_each(fitted, symptom, found, now)
             hypotheses += fitted
-        if not (explaining and not explaining[0].fitted_numbers) and not self.timed_out:
+        named = list(hypotheses)
+        few_failed = self.failed_searches < MOST_GENERAL_SEARCHES
+        if not (explaining and not explaining[0].fitted_numbers) and few_failed and not self.timed_out:
             general = generator.general(symptom)
             explaining = self.sort_explaining(symptom, explaining + self.try_each(general, symptom, found, now), now)
             hypotheses += general
         hypotheses.sort(key=lambda one: one.tolerance_ratio)
+        named.sort(key=lambda one: one.tolerance_ratio)
         several_nodes = len(generator.nodes_between(symptom)) > 1
         if not explaining and right_shape and several_nodes and not self.unexplained:
-            explaining = self.sort_explaining(symptom, self.pairs(symptom, found, now, hypotheses), now)
-        return explaining, [one for one in hypotheses if one not in explaining and 1 < one.tolerance_ratio < np.inf]
+            explaining = self.sort_explaining(symptom, self.pairs(symptom, found, now, named), now)
+        explaining = [one for one in explaining if one.is_compelling(now.symptoms[symptom])]
+        return explaining, [one for one in hypotheses if one not in explaining and one.tolerance_ratio < np.inf]
 
     def try_each(self, hypotheses: list[Hypothesis], symptom: str, found: Array, now: _State) -> list[Hypothesis]:
         """Set each hypothesis' ratio of distance to tolerance; return those that explain the symptom, best first."""
@@ -305,9 +318,8 @@ class _Search:
 
 
 def _dump_error_cause(dump_error: DumpError, symptoms: dict[str, float]) -> Cause:
-    description, tensors = "it is computed correctly and dumped wrongly", dump_error.tensors
-    fix = "dump each tensor under its name, in the key's layout, little-endian (docs/answer_key.md)"
+    tensors = dump_error.tensors
     hypothesis = Hypothesis(
-        dump_error.name, description, fix, dump_error.description, tensors[0], {}, tolerance_ratio=0.0
+        dump_error.name, dump_error.verdict, dump_error.fix, dump_error.description, tensors[0], {}, tolerance_ratio=0.0
     )
     return Cause(hypothesis, tensors[0], symptoms[tensors[0]], tensors, tensors)
