@@ -37,6 +37,7 @@ class Verdict:
 
     Attributes:
         id, says: the mistake.
+        expected: the tensor at which it is made.
         changed: whether the mistake changes a dumped tensor.
         detected: whether a tensor does not agree.
         first: the first tensor that does not agree.
@@ -44,7 +45,8 @@ class Verdict:
         cause: "named": the first cause is a mistake that describes it, at the right place; "described": a cause
             with fitted numbers does; "wrong": the first cause is another one; "none": there is no cause.
         causes, unexplained: of the diagnosis.
-        seconds: which the diagnosis took.
+        timed_out: whether the diagnosis reached its time limit.
+        seconds: how long the diagnosis took.
     """
 
     id: str

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.blind.judge import DUMPS, Problem, Verdict
+from benchmarks.blind.judge import DUMPS, Problem, Verdict, cause_verdict
 from benchmarks.blind.mistakes import all_mistakes
 from npswin.files import write_atomically
 
@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = options.only or list(mistakes)
     if options.sample is not None:
         chosen = random.Random(options.seed).sample(chosen, min(options.sample, len(chosen)))
+    if options.judge_again:
+        return judge_again(options.judge_again)
     problem = Problem(options.seed, options.dumps)
     alarm = not problem.diagnose(problem.correct, options.seconds).ok
     print("the port without a mistake:", "FALSE ALARM" if alarm else "all tensors agree", flush=True)
@@ -50,6 +52,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(alarm)
 
 
+def judge_again(path: Path) -> int:
+    """Print the verdicts of a file, by the patterns that the mistakes have now."""
+    mistakes = all_mistakes()
+    verdicts = [Verdict(**each) for each in json.loads(path.read_text()) if each["id"] in mistakes]
+    for number, verdict in enumerate(verdicts, 1):
+        verdict.cause = cause_verdict(verdict, mistakes[verdict.id])
+        print(line(verdict, number, len(verdicts)))
+    print(totals(verdicts))
+    return 0
+
+
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
     result = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -61,6 +74,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--seed", type=int, default=0, help="of model, weights, images and sample (default 0)")
     result.add_argument("--seconds", type=float, default=60, help="the time limit of a diagnosis (default 60)")
     result.add_argument("--json", type=Path, metavar="FILE", help="where the verdicts are written")
+    result.add_argument(
+        "--judge-again", type=Path, metavar="FILE", help="run nothing: judge the causes in such a file again"
+    )
     return result
 
 

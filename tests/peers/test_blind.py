@@ -9,6 +9,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed (pip install 'npsw
 
 from benchmarks.blind.judge import SIZES, Problem
 from benchmarks.blind.mistakes import THEMES, all_mistakes, is_mistake
+from benchmarks.blind.table import main
 
 MISTAKES = all_mistakes()
 
@@ -45,3 +46,11 @@ def test_no_two_mistakes_have_the_same_identifier():
     modules = [import_module(f"benchmarks.blind.{theme}") for theme in THEMES]
     defined = [value for module in modules for value in vars(module).values() if is_mistake(value, module.__name__)]
     assert len(defined) == len(MISTAKES) >= 120
+
+
+def test_the_verdicts_in_a_file_can_be_judged_again(tmp_path, capsys):
+    file = tmp_path / "verdicts.json"
+    assert main(["--sample", "2", "--seed", "4", "--seconds", "5", "--json", str(file)]) == 0
+    printed = capsys.readouterr().out
+    assert main(["--judge-again", str(file)]) == 0
+    assert capsys.readouterr().out in printed
