@@ -63,7 +63,11 @@ def _share(value: float) -> bool:
 
 
 def _is_batch(a: np.ndarray) -> bool:
-    return a.ndim == 4 and a.shape[1] == 3 and a.size > 0 and (a.dtype == np.uint8 or a.dtype.kind == "f")
+    return a.ndim == 4 and a.size > 0 and (_is_of_pixels(a) or a.dtype.kind == "f")
+
+
+def _is_of_pixels(a: np.ndarray) -> bool:
+    return a.dtype in (np.uint8, np.uint16)
 
 
 def _is_distributions(a: np.ndarray) -> bool:
@@ -73,6 +77,11 @@ def _is_distributions(a: np.ndarray) -> bool:
 def _weight_file() -> str:
     save_tensors("w.safetensors", {"a": np.ones(2)})
     return "w.safetensors"
+
+
+def _checkpoint_file() -> str:
+    save_tensors("c.safetensors", {"a": np.ones(2)}, {"mean": "[0.5, 0.5]", "std": "[0.2, 0.3]"})
+    return "c.safetensors"
 
 
 def _finished_trainer() -> Trainer:
@@ -85,7 +94,8 @@ def _finished_trainer() -> Trainer:
 
 
 BATCH = array("uf", _is_batch)
-PIXELS = array("u", lambda a: _is_batch(a) and a.dtype == np.uint8)
+PIXELS = array("u", lambda a: _is_batch(a) and _is_of_pixels(a))
+COLOURS = array("u", lambda a: _is_batch(a) and a.dtype == np.uint8 and a.shape[1] == 3)
 THREE, THREE_POSITIVE = numbers(3), numbers(3, lambda value: value > 0)
 MODEL, DATASET = instance(SwinTransformer), instance(ImageDataset)
 LAYER_DTYPE, FLOAT_DTYPE = dtype("float32", "float64"), dtype()
@@ -401,6 +411,7 @@ EXAMPLES: dict[str, Example] = {
     "npswin.data.normalize": Example(
         lambda: {"images": pixels(), "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.4), "dtype": "float32"},
         {"dtype": FLOAT_DTYPE},
+        {"images": "mean"},
     ),
     "npswin.data.one_hot": Example(
         lambda: {"labels": np.array([0, 2, 1]), "num_classes": 3, "dtype": "float32"},
@@ -408,7 +419,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "npswin.data.rand_augment": Example(
         lambda: {"images": pixels(), "rng": rng(), "num_ops": 2, "magnitude": 9},
-        {"images": PIXELS, "num_ops": integer(0, 100), "magnitude": number(lambda value: 0 <= value <= 10)},
+        {"images": COLOURS, "num_ops": integer(0, 100), "magnitude": number(lambda value: 0 <= value <= 10)},
     ),
     "npswin.data.random_crop": Example(
         lambda: {"images": pixels(), "rng": rng(), "padding": 2}, {"padding": integer(0, 1024)}
@@ -534,8 +545,15 @@ EXAMPLES: dict[str, Example] = {
             "test_data": tiny_data(8, "test"),
             "config": TrainConfig(),
             "out": "run",
+            "normalization": ((0.4, 0.5, 0.6), (0.2, 0.3, 0.4)),
         },
-        {"train_data": DATASET, "test_data": DATASET, "config": instance(TrainConfig), "out": PATH},
+        {
+            "train_data": DATASET,
+            "test_data": DATASET,
+            "config": instance(TrainConfig),
+            "out": PATH,
+            "normalization": optional(either(PATH, _NORMALIZATION)),
+        },
     ),
     "npswin.training.Trainer.fit": Example(
         lambda: {"self": _finished_trainer(), "resume": True, "repair": False}, {"resume": FLAG, "repair": FLAG}
@@ -584,6 +602,7 @@ EXAMPLES: dict[str, Example] = {
         },
         {"batch_size": optional(SIZE), "each_batch": optional(FUNCTION)},
     ),
+    "npswin.training.read_normalization": Example(lambda: {"path": _checkpoint_file()}, {"path": PATH}),
     "npswin.training.set_threads": Example(lambda: {"count": 1}, {"count": integer(1, 4096)}),
     "npswin.training.warmup_cosine": Example(
         lambda: {"step": 3, "total_steps": 9, "base_lr": 0.1, "warmup_steps": 2, "min_lr": 0.01},

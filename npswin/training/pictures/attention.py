@@ -10,7 +10,7 @@ from npswin.checks import check_instance, check_integer, check_path
 from npswin.data import ImageDataset, normalize
 from npswin.devices import to_host
 from npswin.training.inputs import as_input
-from npswin.training.pictures.style import ORANGE, SKY, new_figure, save_figure, show_image
+from npswin.training.pictures.style import ORANGE, SKY, as_colours, new_figure, save_figure, show_image, shown_channels
 from npswin.training.trainable import check_model
 from npswin.types import Array
 
@@ -46,8 +46,9 @@ def draw_attention(
     check_model(model, "attention_maps", "config", "dtype", "params")
     check_instance("dataset", dataset, ImageDataset, "an ImageDataset")
     index, path = check_integer("index", index, 0, len(dataset) - 1), check_path("path", path)
-    image = dataset.images[index]
-    maps = model.attention_maps(as_input(model, normalize(image[None], mean, std, model.dtype)))
+    pixels = dataset.images[index]
+    maps = model.attention_maps(as_input(model, normalize(pixels[None], mean, std, model.dtype)))
+    image = as_colours(pixels)
     for block in maps:
         block["probabilities"] = to_host(block["probabilities"])
     shifted = max((number for number, block in enumerate(maps) if block["shift_size"]), default=None)
@@ -77,7 +78,7 @@ def draw_attention(
     for head in range(heads):
         grid[0, 2 + head].set_title(f"within the window,\nhead {head + 1}", fontsize=10)
     name = f"{dataset.name}, {dataset.split} image {index} ({dataset.class_names[dataset.labels[index]]})"
-    figure.suptitle(f"{name}: attention within windows", weight="bold")
+    figure.suptitle(f"{name}: attention within windows{shown_channels(len(pixels))}", weight="bold")
     save_figure(figure, path)
 
 
