@@ -66,6 +66,10 @@ def _is_batch(a: np.ndarray) -> bool:
     return a.ndim == 4 and a.size > 0 and (_is_of_pixels(a) or a.dtype.kind == "f")
 
 
+def _is_vector(value: Any) -> bool:
+    return isinstance(value, list | tuple) or (type(value) is np.ndarray and value.ndim == 1)
+
+
 def _is_of_pixels(a: np.ndarray) -> bool:
     return a.dtype in (np.uint8, np.uint16)
 
@@ -381,6 +385,19 @@ _FLOAT_MAP = array("f", lambda a: a.ndim == 2 and a.size > 0 and a.dtype in ("f4
 _POSITIVE_OR_INFINITE = number(lambda value: value > 0, finite=False)
 _ANY_NUMBER = number(finite=False)
 
+_BLOCK = either(integer(-2, 1), choice("layers.0.blocks.0", "layers.0.blocks.1"))
+_PLACE = Kind(
+    lambda value: _is_vector(value) and len(value) == 2 and all(integer(0, 3).accepts(one) for one in value),
+    lambda value: tuple(map(int, value)),
+)
+_CLASSES = either(
+    integer(0, 2),
+    Kind(
+        lambda value: _is_vector(value) and len(value) == 2 and all(integer(0, 2).accepts(one) for one in value),
+        lambda value: list(map(int, value)),
+    ),
+)
+
 EXAMPLES: dict[str, Example] = {
     # data
     "npswin.data.ImageDataset.__init__": Example(
@@ -491,6 +508,21 @@ EXAMPLES: dict[str, Example] = {
         lambda: {"self": tiny_model(), "image_size": 8}, {"image_size": optional(either(integer(1), _IMG_SIZE))}
     ),
     "npswin.models.SwinTransformer.save": Example(lambda: {"self": tiny_model(), "path": "model.safetensors"}),
+    "npswin.models.attention_maps": Example(
+        lambda: {"model": tiny_model(), "images": images(), "block": 1, "query": (2, 1), "head": 0, "pixels": True},
+        {
+            "images": array("f", _is_input),
+            "block": _BLOCK,
+            "query": optional(_PLACE),
+            "head": optional(integer(0, 1)),
+            "pixels": FLAG,
+        },
+    ),
+    "npswin.models.grad_cam": Example(
+        lambda: {"model": tiny_model(), "images": images(), "classes": [0, 2], "block": 1, "pixels": True},
+        {"images": array("f", _is_input), "classes": optional(_CLASSES), "block": _BLOCK, "pixels": FLAG},
+        rounds=True,
+    ),
     "npswin.models.create_model": Example(
         lambda: {"name": "swin_nano_patch2_window4_32", "num_classes": 2, "depths": (1,), "num_heads": (1,)},
         {**_MODEL_KINDS, "name": choice(*CONFIGS)},
