@@ -134,6 +134,18 @@ def test_feature_maps_and_attention_maps_on_a_gpu(cuda):
         np.testing.assert_allclose(to_host(found["probabilities"]), wanted["probabilities"], rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint8), (11, np.uint16)])
+def test_a_run_on_other_channels_and_bits_is_the_same_on_a_gpu(cuda, tmp_path, monkeypatch, channels, dtype):
+    monkeypatch.setattr("npswin.training.trainer.draw_curves", lambda *_: None)
+    data = [tiny_data(count, split, 0, channels, dtype) for count, split in ((24, "train"), (10, "test"))]
+    results = []
+    for device in ("cpu", "cuda"):
+        model = tiny_model(in_chans=channels, dtype="float64", drop_path_rate=0.0).to(device)
+        config = tiny_config(epochs=1, crop_padding=0, flip=False, mixup=0.0)
+        results.append(Trainer(model, *data, config, tmp_path / device).fit().loss)
+    assert results[1] == pytest.approx(results[0], rel=1e-9)
+
+
 def test_maps_of_a_block_on_a_gpu(cuda):
     model = small_model()
     images, _ = batch(model)
