@@ -75,6 +75,8 @@ def load_pixels(path: Path | None, channels: int, side: int) -> np.ndarray[Any, 
     if channels not in modes:
         raise ValueError(f"image: the model takes {channels} channels, expected 1 or 3 for a picture")
     with image_module.open(path) as image:
+        if image.mode.startswith(("I", "F")):
+            raise ValueError(f"{path}: has more than 8 bits a channel (mode {image.mode}), expected 8")
         scale = side / min(image.size)
         size = [max(side, round(length * scale)) for length in image.size]
         resized = np.asarray(image.convert(modes[channels]).resize(size, image_module.Resampling.BICUBIC))

@@ -80,6 +80,12 @@ def largest_pixel(dtype: DTypeLike) -> int:
     return 65535 if dtype == np.uint16 else 255
 
 
+def channels_last_hint(images: Array, channels: int) -> str:
+    """What to do with images whose last axis has so many channels instead of their second; else an empty text."""
+    is_last = images.shape[1] != channels == images.shape[3]
+    return "; channels come before rows and columns: images.transpose(0, 3, 1, 2)" if is_last else ""
+
+
 def _check_pixels(images: Array) -> None:
     expected = "uint8 or uint16 of shape (N, c, H, W), not empty"
     check_array("images", images, expected)
@@ -147,6 +153,8 @@ def normalize(images: Array, mean: Sequence[float], std: Sequence[float], dtype:
     """
     check_batch(images)
     dtype = check_dtype("dtype", dtype)
+    if isinstance(mean, list | tuple) and (hint := channels_last_hint(images, len(mean))):
+        raise ValueError(f"images, mean: got shape {images.shape} and {len(mean)} numbers{hint}")
     mean, std = check_normalization(("mean", "std"), (mean, std), images.shape[1], dtype)
     white = largest_pixel(images.dtype)
     # float16 has no 65535

@@ -20,6 +20,7 @@ from npswin.data import (
     random_erasing,
     random_flip,
 )
+from npswin.data.dataset import channels_last_hint
 from npswin.devices import HALF_DTYPES, generator_on_device_of, half_dtype, on_gpu, to_device_of
 from npswin.training.config import PRECISIONS, TrainConfig
 from npswin.training.gpu.transfers import prefetch_batches
@@ -41,8 +42,7 @@ def check_dataset(name: str, dataset: ImageDataset, model: Trainable) -> None:
     check_instance(name, dataset, ImageDataset, "an ImageDataset")
     channels, classes = dataset.images.shape[1], len(dataset.class_names)
     if channels != model.in_chans:
-        is_last = dataset.images.shape[3] == model.in_chans
-        hint = "; channels come before rows and columns: images.transpose(0, 3, 1, 2)" if is_last else ""
+        hint = channels_last_hint(dataset.images, model.in_chans)
         raise ValueError(f"{name}: has {channels} channels, the model takes {model.in_chans} (its in_chans){hint}")
     if classes != model.num_classes:
         raise ValueError(f"{name}: has {classes} classes, the model has {model.num_classes} (its num_classes)")

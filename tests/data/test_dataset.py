@@ -81,6 +81,7 @@ def test_statistics_normalize_to_mean_0_and_deviation_1(channels, dtype):
         ((images()[0], (0.5,) * 3, (0.2,) * 3), "images"),
         ((images().astype(np.int64), (0.5,) * 3, (0.2,) * 3), "int64"),
         ((images(), (0.5,) * 2, (0.2,) * 3), "mean"),
+        ((images().transpose(0, 2, 3, 1), (0.5,) * 3, (0.2,) * 3), r"images, mean: .*transpose\(0, 3, 1, 2\)"),
         ((images(channels=4), (0.5,) * 3, (0.2,) * 4), "mean: .* expected 4 numbers"),
         ((images(channels=1), (0.5,), (0.2,) * 3), "std: .* expected 1 number"),
         ((images().astype(">u2"), (0.5,) * 3, (0.2,) * 3), ">u2"),

@@ -84,6 +84,12 @@ def test_errors_are_one_line(explain, weights, arguments, message):
     assert not Path("explanation.png").exists()
 
 
+def test_16_bits_are_not_cut_in_silence(explain):
+    Image.fromarray(np.full((40, 40), 3000, np.uint16)).save("deep.png")
+    status, _, stderr = explain("deep.png", "--weights", save())
+    assert (status, "deep.png: has more than 8 bits a channel" in stderr) == (2, True)
+
+
 def test_a_file_without_a_model(explain):
     save_tensors("w.safetensors", {"a": np.zeros(2)})
     assert (
