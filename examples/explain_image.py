@@ -133,7 +133,8 @@ def draw(arguments: argparse.Namespace) -> None:
     y, x = check_integer("query", y, 0, pixels.shape[2] - 1), check_integer("query", x, 0, pixels.shape[3] - 1)
 
     depths = model.config["depths"]
-    figure = new_figure(9.6, 2.4 * len(depths) + 0.6)
+    height = 2.2 * pixels.shape[2] / pixels.shape[3] + 0.5  # of a row, in inches
+    figure = new_figure(9.6, len(depths) * height + 0.5)
     for stage, row in enumerate(figure.subplots(len(depths), 4, squeeze=False)):
         draw_stage(row, model, stage, images, pixels[0], (y, x), number)
         row[3].set_title(f"{row[3].get_title()}: {title}", fontsize=9)

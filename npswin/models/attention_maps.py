@@ -57,14 +57,14 @@ def attention_maps(
     name, layer = model.trunk[place]
     attn = layer.children["attn"]
     if not isinstance(attn, WindowAttention) or is_overridden(attn, WindowAttention):
-        raise ValueError(f"block: got {name}, whose attention is an own {type(attn).__name__}, expected npswin's")
+        raise ValueError(f"block: got {name}, whose attention {type(attn).__name__} has methods of its own")
     if head is not None:
         head = check_integer("head", head, 0, attn.num_heads - 1)
     x = input_of(model, images, place)
     batch, height, width = x.shape[:3]
     row_and_column = None if query is None else _checked_query(query, height, width)
-    count = batch * (attn.num_heads if head is None else 1) * (height * width if query is None else 1)
-    count *= images.shape[2] * images.shape[3] if pixels else height * width
+    maps_of_an_image = (attn.num_heads if head is None else 1) * (height * width if query is None else 1)
+    count = batch * maps_of_an_image * (images.shape[2] * images.shape[3] if pixels else height * width)
     if count > MOST_NUMBERS:
         got = f"got {shown(query)} for {batch} maps of {height} × {width}, which gives {count} numbers"
         raise ValueError(f"query: {got}, expected at most {MOST_NUMBERS}: give a query, or fewer images")
