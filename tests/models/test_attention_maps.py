@@ -193,6 +193,6 @@ def test_an_own_attention_is_refused():
 
     model = model_of_four_blocks()
     model.trunk[1][1].attn = Own(4, 2, 3, np.random.default_rng(0), dtype="float64")
-    with pytest.raises(ValueError, match=r"^block: got layers\.0\.blocks\.0, whose attention Own has methods of its own"):
+    with pytest.raises(ValueError, match=r"^block: got layers\.0\.blocks\.0, whose attention Own has methods"):
         npswin.attention_maps(model, images((12, 12)), 0)
     assert npswin.attention_maps(model, images((12, 12)), 1).shape == (2, 2, 6, 6, 6, 6)
