@@ -4,6 +4,7 @@
     python examples/train_cifar.py --data shapes --preset swin_nano_patch2_window4_32 --epochs 1      a short run
     python examples/train_cifar.py --epochs 20 --out runs/long
     python examples/train_cifar.py --resume             continue after Ctrl-C or a crash
+    python examples/train_cifar.py --weights runs/long/best.safetensors --lr 1e-4 --out runs/tuned      fine-tuning
     python examples/train_cifar.py --device cuda --precision bfloat16       on an NVIDIA GPU: larger model, more epochs
 
 It trains on CIFAR-10, or if that is neither on this machine nor can be downloaded, on the data set `shapes` that is
@@ -99,6 +100,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--precision", choices=PRECISIONS, default="full", help=precision)
     add("--backend", default=npswin.get_backend(), help="backend on the CPU: numpy or cpu (default: %(default)s)")
     add("--threads", type=int, help="number of threads (default: one per core)")
+    weights = "start from these weights of another run, and normalize images as it did; needed on --resume, too"
+    add("--weights", type=Path, metavar="FILE", help=weights)
     add("--out", type=Path, help="the run's folder (default: runs/DATA-PRESET)")
     add("--resume", action="store_true", help="continue the run in its folder; needs the same arguments")
     repair = "continue a run whose files are damaged, with what is left of them, and keep copies of the damaged ones"
@@ -145,6 +148,8 @@ def train(arguments: argparse.Namespace) -> None:
     model = npswin.create_model(
         arguments.preset, num_classes=len(train_data.class_names), dtype=arguments.dtype, seed=arguments.seed
     )
+    if arguments.weights is not None:
+        npswin.load_weights(model, arguments.weights)
     model.to(arguments.device)
     out = arguments.out or Path("runs") / f"{train_data.name}-{arguments.preset}"
     parameters = sum(param.size for param in model.params.values())
@@ -155,7 +160,7 @@ def train(arguments: argparse.Namespace) -> None:
     )
 
     started = time.monotonic()
-    trainer = Trainer(model, train_data, test_data, config, out)
+    trainer = Trainer(model, train_data, test_data, config, out, normalization=arguments.weights)
     result = trainer.fit(arguments.resume, arguments.repair)
     print(f"trained for {time.monotonic() - started:.0f} s")
     draw_predictions(model, test_data, trainer.mean, trainer.std, out / "predictions.png")

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from npswin.backends import allow_tf32, capture, get_backend, set_backend
     from npswin.layers.loss import cross_entropy
     from npswin.models import CONFIGS, SWIN_TRANSFORMER_PYTORCH, SwinTransformer, create_model, list_models
+    from npswin.models.attention_maps import attention_maps
+    from npswin.models.grad_cam import grad_cam
     from npswin.models.warmup import warmup
     from npswin.training import SGD, AdamW, TrainConfig, Trainer
     from npswin.verify import GradcheckError, trace
@@ -29,11 +31,13 @@ __all__ = [
     "TrainConfig",
     "Trainer",
     "allow_tf32",
+    "attention_maps",
     "capture",
     "create_model",
     "cross_entropy",
     "data",
     "get_backend",
+    "grad_cam",
     "gradcheck",
     "list_models",
     "load_weights",
@@ -47,6 +51,8 @@ _SOURCES = {  # module -> its names that are public here, too
     "backends": ("allow_tf32", "capture", "get_backend", "set_backend"),
     "layers.loss": ("cross_entropy",),
     "models": ("CONFIGS", "SWIN_TRANSFORMER_PYTORCH", "SwinTransformer", "create_model", "list_models"),
+    "models.attention_maps": ("attention_maps",),
+    "models.grad_cam": ("grad_cam",),
     "models.warmup": ("warmup",),
     "training": ("SGD", "AdamW", "TrainConfig", "Trainer"),
     "verify": ("GradcheckError", "trace"),

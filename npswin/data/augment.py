@@ -1,7 +1,7 @@
 """Random crop, flip and erasing of a batch: drawn independently for each image, labels unchanged.
 
-Every function takes images (B, 3, H, W), uint8 or float, and returns a new array of that shape and dtype. Images and
-generator may also be CuPy's; the computation is on the GPU then.
+Every function takes images (B, c, H, W) of any number of channels, uint8, uint16 or float, and returns a new array of
+that shape and dtype. Images and generator may also be CuPy's; the computation is on the GPU then.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from npswin.checks import check_generator, check_integer, check_number, check_numbers, shown
-from npswin.data.dataset import check_batch
+from npswin.data.dataset import check_batch, largest_pixel
 from npswin.devices import array_module, on_gpu
 from npswin.types import Array
 
@@ -22,12 +22,12 @@ def random_crop(images: Array, rng: Any, padding: int = 4) -> Array:
     The crop of a zero-padded image in He et al. 2016, "Deep Residual Learning for Image Recognition", section 4.2.
 
     Args:
-        images: (B, 3, H, W), uint8 or float.
+        images: (B, c, H, W), uint8, uint16 or float.
         rng: generator of the offsets.
         padding: pixels on each side, 0 to 1024.
 
     Returns:
-        (B, 3, H, W), the same dtype.
+        (B, c, H, W), the same dtype.
 
     Raises:
         ValueError: `images` is of another shape or dtype, or `padding` is out of its range.
@@ -49,11 +49,11 @@ def random_flip(images: Array, rng: Any) -> Array:
     """Flip each image left to right with probability 1/2.
 
     Args:
-        images: (B, 3, H, W), uint8 or float.
+        images: (B, c, H, W), uint8, uint16 or float.
         rng: generator of the choices.
 
     Returns:
-        (B, 3, H, W), the same dtype.
+        (B, c, H, W), the same dtype.
 
     Raises:
         ValueError: `images` is of another shape or dtype.
@@ -73,10 +73,10 @@ def random_erasing(
 ) -> Array:
     """Fill a rectangle of some images with noise (Zhong et al. 2020, "Random Erasing Data Augmentation", algorithm 1).
 
-    The noise is uniform in 0..255 for uint8, and standard normal for floats, which have to be normalized.
+    The noise is uniform over all values of uint8 or uint16, and standard normal for floats, which must be normalized.
 
     Args:
-        images: (B, 3, H, W), uint8 or float.
+        images: (B, c, H, W), uint8, uint16 or float.
         rng: generator of the rectangles and the noise.
         probability: with which an image gets a rectangle.
         area: smallest and largest share of the image that a rectangle covers, drawn uniformly.
@@ -84,7 +84,7 @@ def random_erasing(
             does not fit is drawn again, up to ten times; then the image is unchanged.
 
     Returns:
-        (B, 3, H, W), the same dtype.
+        (B, c, H, W), the same dtype.
 
     Raises:
         ValueError: `images` is of another shape or dtype, or `probability`, `area` or `aspect` is out of range.
@@ -112,8 +112,8 @@ def _check_interval(name: str, value: Any, **bounds: float) -> tuple[float, floa
 
 
 def _noise(rng: Any, shape: Any, dtype: Any) -> Array:
-    if dtype == np.uint8:
-        return rng.integers(0, 256, shape).astype(np.uint8)
+    if np.issubdtype(dtype, np.unsignedinteger):
+        return rng.integers(0, largest_pixel(dtype) + 1, shape).astype(dtype)
     return rng.standard_normal(shape, dtype=dtype if dtype == np.float64 else np.float32).astype(dtype, copy=False)
 
 

@@ -14,13 +14,15 @@ from npswin.types import Array
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+PIXEL_DTYPES = ("uint8", "uint16")
+
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
     """Images, each with one class.
 
     Attributes:
-        images: (N, 3, H, W) uint8.
+        images: (N, c, H, W) uint8 or uint16, of any number of channels.
         labels: (N,) int64, each from 0 to K - 1 where K is the number of class names.
         class_names: K names.
         name: of the data in printed results, e.g. "CIFAR-10".
@@ -60,40 +62,57 @@ class ImageDataset:
 
 
 def check_batch(images: Array) -> None:
-    """Raise a ValueError unless images are (B, 3, H, W) with nothing empty, uint8 or float."""
-    check_array("images", images, "an array (B, 3, H, W)")
-    if images.ndim != 4 or images.shape[1] != 3 or images.size == 0:
-        raise ValueError(f"images: got shape {images.shape}, expected (B, 3, H, W) with nothing empty")
-    if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(f"images: got dtype {dtype_name(images.dtype)}, expected uint8 or a float")
+    """Raise a ValueError unless images are (B, c, H, W) with nothing empty, of pixels or float."""
+    check_array("images", images, "an array (B, c, H, W)")
+    if images.ndim != 4 or images.size == 0:
+        raise ValueError(f"images: got shape {images.shape}, expected (B, c, H, W) with nothing empty")
+    if not has_pixels(images) and not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"images: got dtype {dtype_name(images.dtype)}, expected uint8, uint16 or a float")
+
+
+def has_pixels(images: Array) -> bool:
+    """Whether images have whole numbers from 0 to `largest_pixel`."""
+    return images.dtype.isnative and images.dtype.name in PIXEL_DTYPES
+
+
+def largest_pixel(dtype: DTypeLike) -> int:
+    """White, the pixel that is 1 once it is scaled: 255 in 8 bits and in floats, 65535 in 16 bits."""
+    return 65535 if dtype == np.uint16 else 255
+
+
+def channels_last_hint(images: Array, channels: int) -> str:
+    """What to do with images whose last axis has so many channels instead of their second; else an empty text."""
+    is_last = images.shape[1] != channels == images.shape[3]
+    return "; channels come before rows and columns: images.transpose(0, 3, 1, 2)" if is_last else ""
 
 
 def _check_pixels(images: Array) -> None:
-    expected = "uint8 of shape (N, 3, H, W), not empty"
+    expected = "uint8 or uint16 of shape (N, c, H, W), not empty"
     check_array("images", images, expected)
-    if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8 or images.size == 0:
+    if images.ndim != 4 or not has_pixels(images) or images.size == 0:
         raise ValueError(f"images: got {describe(images)}, expected {expected}")
 
 
-def channel_statistics(images: Array) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Mean and standard deviation of each colour over all pixels of a training set.
+def channel_statistics(images: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel over all pixels of a training set.
 
     Args:
-        images: (N, 3, H, W) uint8.
+        images: (N, c, H, W) uint8 or uint16.
 
     Returns:
-        mean and std, three numbers each, of pixels scaled to [0, 1], as `normalize` takes them.
+        mean and std, a number for each channel, of pixels scaled to [0, 1], as `normalize` takes them.
 
     Raises:
         ValueError: `images` has another shape or dtype, or is empty.
     """
     _check_pixels(images)
-    # From counts of the 256 values: exact, and without a float copy of the images.
-    values = np.arange(256) / 255
-    shares = [np.bincount(images[:, c].reshape(-1), minlength=256) / images[:, c].size for c in range(3)]
+    # From counts of the 256 or 65536 values: exact, and without a float copy of the images.
+    white = largest_pixel(images.dtype)
+    values, channels = np.arange(white + 1) / white, images.swapaxes(0, 1)
+    shares = [np.bincount(channel.reshape(-1), minlength=white + 1) / channel.size for channel in channels]
     means = [float(share @ values) for share in shares]
     stds = [float(np.sqrt(share @ (values - mean) ** 2)) for share, mean in zip(shares, means, strict=True)]
-    return (means[0], means[1], means[2]), (stds[0], stds[1], stds[2])
+    return tuple(means), tuple(stds)
 
 
 def check_normalization(
@@ -117,26 +136,30 @@ def check_normalization(
 
 
 def normalize(images: Array, mean: Sequence[float], std: Sequence[float], dtype: DTypeLike = np.float32) -> Array:
-    """Pixels to a model's input: (x / 255 - mean) / std for each colour.
+    """Pixels to a model's input: (x / 255 - mean) / std for each channel, with 65535 for 255 where x is uint16.
 
     Args:
-        images: (B, 3, H, W), uint8 or float, 0 to 255; NumPy's or CuPy's.
-        mean: of each colour, of pixels scaled to [0, 1].
+        images: (B, c, H, W), uint8 or float, 0 to 255, or uint16, 0 to 65535; NumPy's or CuPy's.
+        mean: of each channel, of pixels scaled to [0, 1].
         std: the same; above zero.
         dtype: of the result, a float.
 
     Returns:
-        (B, 3, H, W) of that dtype.
+        (B, c, H, W) of that dtype.
 
     Raises:
-        ValueError: `images` has another shape or dtype, `mean` or `std` does not have three numbers, a std is not above
-            zero or so small that results would be infinite, or `dtype` is not a float.
+        ValueError: `images` has another shape or dtype, `mean` or `std` does not have a number for each channel, a std
+            is not above zero or so small that results would be infinite, or `dtype` is not a float.
     """
     check_batch(images)
     dtype = check_dtype("dtype", dtype)
-    mean, std = check_normalization(("mean", "std"), (mean, std), 3, dtype)
-    result = images.astype(dtype)
+    if isinstance(mean, list | tuple) and (hint := channels_last_hint(images, len(mean))):
+        raise ValueError(f"images, mean: got shape {images.shape} and {len(mean)} numbers{hint}")
+    mean, std = check_normalization(("mean", "std"), (mean, std), images.shape[1], dtype)
+    white = largest_pixel(images.dtype)
+    # float16 has no 65535
+    result = images.astype(np.promote_types(dtype, np.float32) if white > 255 else dtype)
     for channel, (channel_mean, channel_std) in enumerate(zip(mean, std, strict=True)):
-        result[:, channel] *= float(1 / (255 * np.float64(channel_std)))
+        result[:, channel] *= float(1 / (white * np.float64(channel_std)))
         result[:, channel] += float(-np.float64(channel_mean) / np.float64(channel_std))
-    return result
+    return result.astype(dtype, copy=False)

@@ -58,7 +58,7 @@ def mixup(images: Array, targets: Array, rng: Any, alpha: float) -> tuple[Array,
     Minimization", section 2).
 
     Args:
-        images: (B, 3, H, W), uint8 (blends are rounded) or float.
+        images: (B, c, H, W), uint8 or uint16 (blends are rounded) or float.
         targets: (B, K) float, each row's sum 1.
         rng: generator of λ and the partners.
         alpha: α, above 0. With a small α, λ is mostly near 0 or 1; with 1, it is uniform.
@@ -79,7 +79,7 @@ def _blend(one: Array, other: Array, weight: Array) -> Array:
     """weight · one + (1 − weight) · other, in the dtype of both; the weight is an array of one number."""
     weight = weight.astype(one.dtype if np.issubdtype(one.dtype, np.floating) else np.float64)
     blend = weight * one + (1 - weight) * other
-    return np.rint(blend).astype(one.dtype) if one.dtype == np.uint8 else blend
+    return np.rint(blend).astype(one.dtype) if np.issubdtype(one.dtype, np.unsignedinteger) else blend
 
 
 def cutmix(images: Array, targets: Array, rng: Any, alpha: float) -> tuple[Array, Array]:
@@ -90,7 +90,7 @@ def cutmix(images: Array, targets: Array, rng: Any, alpha: float) -> tuple[Array
     off, and the targets' weights are the areas after that.
 
     Args:
-        images: (B, 3, H, W), uint8 or float.
+        images: (B, c, H, W), uint8, uint16 or float.
         targets: (B, K) float, each row's sum 1.
         rng: generator of λ, the rectangle and the partners.
         alpha: α, above 0.

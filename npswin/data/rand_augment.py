@@ -33,7 +33,8 @@ def rand_augment(images: Array, rng: Any, num_ops: int = 2, magnitude: float = 9
         (B, 3, H, W) uint8.
 
     Raises:
-        ValueError: `images` is of another shape or dtype, `num_ops` or `magnitude` is out of range.
+        ValueError: `images` is of another shape or dtype, such as images of one or four channels, or of 16 bits;
+            `num_ops` or `magnitude` is out of range.
         ImportError: Pillow is not installed.
     """
     num_ops, magnitude = check_arguments(images, rng, num_ops, magnitude)
@@ -44,7 +45,11 @@ def check_arguments(images: Array, rng: Any, num_ops: int, magnitude: float) -> 
     """Raise a ValueError for arguments that `rand_augment` does not take; returns the last two as Python's numbers."""
     check_batch(images)
     if images.dtype != np.uint8:
-        raise ValueError(f"images: got dtype {dtype_name(images.dtype)}, expected uint8 (augment before normalizing)")
+        hint = "RandAugment has operations on 8 bits" if images.dtype == np.uint16 else "augment before normalizing"
+        raise ValueError(f"images: got dtype {dtype_name(images.dtype)}, expected uint8 ({hint})")
+    if images.shape[1] != 3:
+        got = f"images: got shape {images.shape} with {images.shape[1]} channels"
+        raise ValueError(f"{got}, expected (B, 3, H, W): RandAugment has operations on red, green and blue")
     check_generator("rng", rng)
     return check_integer("num_ops", num_ops, 0, MOST_OPS), check_number("magnitude", magnitude, at_least=0, at_most=10)
 

@@ -43,6 +43,7 @@ class SwinTransformerBlock(Layer):
         **attention: further arguments of `WindowAttention`.
     """
 
+    drop_rates = ("drop_path",)
     mlp_names = ("norm2.weight", "norm2.bias", *(f"mlp.{name}" for name in Mlp.names))
 
     def __init__(

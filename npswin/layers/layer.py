@@ -1,5 +1,6 @@
 """What all layers share: named parameters, their gradients, and the layers inside."""
 
+import copy
 import math
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -51,6 +52,7 @@ class Layer:
     _changes = 0  # counts changes of any layer's parameters or sub-layers, after which names are looked up again
     _methods: tuple[Any, Any, Any]  # of each class, as it was defined
     fused_children: ClassVar[dict[str, type["Layer"]]] = {}  # sub-layers whose parameters a fused op takes
+    drop_rates: ClassVar[tuple[str, ...]] = ()  # attributes with the rates at which `forward` drops something
 
     def __init_subclass__(cls) -> None:
         cls._methods = cls.__call__, cls.forward, cls.backward
@@ -147,6 +149,22 @@ class Layer:
         """Set all gradients to zero by releasing them: their memory is free until the backward pass."""
         for _, layer in self._walk():
             layer.own_grads = dict.fromkeys(layer.own_grads)
+
+    def without_dropout(self) -> Self:
+        """A layer with the same parameters whose `forward` drops nothing, for derivatives of inference.
+
+        Returns:
+            A copy: its parameters are the same arrays, its gradients are its own.
+        """
+        not_copied: dict[int, Any] = {}
+        for _, layer in self._walk():
+            not_copied.update((id(param), param) for param in layer.own_params.values())
+            not_copied.update((id(gradient), None) for gradient in layer.own_grads.values())
+        twin = copy.deepcopy(self, not_copied)
+        for _, layer in twin._walk():
+            for name in layer.drop_rates:
+                setattr(layer, name, 0.0)
+        return twin
 
     def to(self, device: str) -> Self:
         """Move all parameters and gradients to a device, on which `forward` and `backward` then compute.

@@ -35,6 +35,7 @@ class Mlp(Layer):
     """
 
     fused_children: ClassVar[dict[str, type[Layer]]] = {"fc1": Linear, "fc2": Linear}
+    drop_rates = ("drop",)
     names = ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")
 
     def __init__(

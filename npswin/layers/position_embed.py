@@ -23,6 +23,7 @@ class PositionEmbed(Layer):
         dtype: of the parameters.
     """
 
+    drop_rates = ("drop",)
     names = ("absolute_pos_embed",)
 
     def __init__(

@@ -62,6 +62,7 @@ class WindowAttention(Layer):
         ValueError: heads that do not divide the width, an unknown position bias, a shift that does not fit.
     """
 
+    drop_rates = ("attn_drop", "proj_drop")
     fused_children: ClassVar[dict[str, type[Layer]]] = {"qkv": Linear, "proj": Linear}
 
     def __init__(

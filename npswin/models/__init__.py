@@ -3,8 +3,10 @@
 from typing import TYPE_CHECKING
 
 from npswin.deprecation import renamed_attributes
+from npswin.models.attention_maps import attention_maps
 from npswin.models.configs import CONFIGS, SWIN_TRANSFORMER_PYTORCH, create_model, list_models
 from npswin.models.flops import Flops
+from npswin.models.grad_cam import grad_cam
 from npswin.models.swin import SwinTransformer
 from npswin.models.warmup import warmup
 
@@ -13,7 +15,9 @@ __all__ = [
     "SWIN_TRANSFORMER_PYTORCH",
     "Flops",
     "SwinTransformer",
+    "attention_maps",
     "create_model",
+    "grad_cam",
     "list_models",
     "warmup",
 ]

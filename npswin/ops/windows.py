@@ -165,6 +165,21 @@ def shift_regions(height: int, width: int, window_size: int, shift_size: int) ->
     return cut_windows(region[None, :, :, None], window_size)[..., 0]
 
 
+def window_tokens(height: int, width: int, window_size: int, shift_size: int) -> Array:
+    """Which token of the map each token of each window is.
+
+    Args:
+        height, width: H and W of the map before padding.
+        window_size: M.
+        shift_size: rows and columns of the cyclic shift.
+
+    Returns:
+        (nW, N) of integers: row · W + column, and −1 for padding.
+    """
+    numbers = 1 + np.arange(height * width).reshape(1, height, width, 1)
+    return _partition(numbers, window_size, shift_size)[..., 0] - 1
+
+
 @lru_cache(maxsize=64)
 def shift_mask(height: int, width: int, window_size: int, shift_size: int, mask_value: float, dtype: str) -> Array:
     """What is added to the scores so that tokens of different `shift_regions` do not attend to each other.

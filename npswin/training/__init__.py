@@ -6,6 +6,7 @@ from npswin.training.environment import set_threads
 from npswin.training.errors import CheckpointError, RunFolderError
 from npswin.training.evaluate import Evaluation, evaluate
 from npswin.training.gradients import NonFiniteError, compute_gradients
+from npswin.training.normalization import read_normalization
 from npswin.training.optimizers import SGD, AdamW, clip_gradients, decays, warmup_cosine
 from npswin.training.pictures import draw_attention, draw_curves, draw_predictions
 from npswin.training.terminal import TrainingInterrupted
@@ -30,6 +31,7 @@ __all__ = [
     "draw_curves",
     "draw_predictions",
     "evaluate",
+    "read_normalization",
     "set_threads",
     "warmup_cosine",
 ]

@@ -34,7 +34,7 @@ class TrainConfig:
         mixup: α of the Beta distribution of mixup's λ; 0 for no mixup.
         cutmix: α for cutmix; 0 for no cutmix. With both, each batch gets one of them.
         erasing: probability that a rectangle of an image is erased.
-        rand_augment: RandAugment's operations per image; 0 for none.
+        rand_augment: RandAugment's operations per image, which has three channels in 8 bits; 0 for none.
         precision: of the operands of matrix products: "full" for the model's dtype; on a GPU also "tf32" (10 bits of
             mantissa), or "bfloat16" or "float16", where the maps have 16 bits, too. Weights, sums and statistics stay
             in float32; with float16 the loss is scaled.

@@ -59,7 +59,7 @@ def evaluate(
     """
     check_model(model, "params", "dtype", "in_chans", "num_classes", "__call__")
     check_dataset("dataset", dataset, model)
-    mean, std = check_normalization(("mean", "std"), (mean, std), 3, model.dtype)
+    mean, std = check_normalization(("mean", "std"), (mean, std), model.in_chans, model.dtype)
     check_precision(model, precision)
     if each_batch is not None:
         check_callable("each_batch", each_batch)

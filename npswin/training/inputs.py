@@ -20,6 +20,7 @@ from npswin.data import (
     random_erasing,
     random_flip,
 )
+from npswin.data.dataset import channels_last_hint
 from npswin.devices import HALF_DTYPES, generator_on_device_of, half_dtype, on_gpu, to_device_of
 from npswin.training.config import PRECISIONS, TrainConfig
 from npswin.training.gpu.transfers import prefetch_batches
@@ -41,9 +42,19 @@ def check_dataset(name: str, dataset: ImageDataset, model: Trainable) -> None:
     check_instance(name, dataset, ImageDataset, "an ImageDataset")
     channels, classes = dataset.images.shape[1], len(dataset.class_names)
     if channels != model.in_chans:
-        raise ValueError(f"{name}: has {channels} channels, the model takes {model.in_chans} (its in_chans)")
+        hint = channels_last_hint(dataset.images, model.in_chans)
+        raise ValueError(f"{name}: has {channels} channels, the model takes {model.in_chans} (its in_chans){hint}")
     if classes != model.num_classes:
         raise ValueError(f"{name}: has {classes} classes, the model has {model.num_classes} (its num_classes)")
+
+
+def check_augmentation(config: TrainConfig, dataset: ImageDataset) -> None:
+    """Raise a ValueError unless the recipe's augmentations are defined for images of such channels and bits."""
+    channels, dtype = dataset.images.shape[1], dataset.images.dtype
+    if config.rand_augment and (channels, dtype) != (3, np.uint8):
+        got = f"got {config.rand_augment} for images of {channels} channel{'s' * (channels > 1)} in {dtype}"
+        expected = "RandAugment is defined for red, green and blue in uint8; the other augmentations take any images"
+        raise ValueError(f"rand_augment: {got}, expected 0: {expected}")
 
 
 def check_precision(model: Trainable, precision: str) -> None:
@@ -71,8 +82,8 @@ def load_batches(dataset: ImageDataset, index_batches: Sequence[Array], like: Ar
         like: the array whose device is used, such as a parameter of the model.
 
     Yields:
-        images (B, 3, H, W) uint8 and labels (B,) int64. On a GPU they are valid until the next batch is requested,
-        which is copied meanwhile.
+        images (B, c, H, W) uint8 or uint16 and labels (B,) int64. On a GPU they are valid until the next batch is
+        requested, which is copied meanwhile.
     """
     if on_gpu(like):
         yield from prefetch_batches(dataset, index_batches)
@@ -95,7 +106,7 @@ def augment(
     The order is that of the official code: crop, flip, RandAugment, normalization, erasing, then mixup or cutmix.
 
     Args:
-        images: (B, c, H, W) uint8, on the CPU or on a GPU, where they are then augmented.
+        images: (B, c, H, W) uint8 or uint16, on the CPU or on a GPU, where they are then augmented.
         labels: (B,) integers, on the same device.
         num_classes: K.
         config: which augmentations, and their strengths.

@@ -24,6 +24,7 @@ from npswin.training.environment import import_optional
 from npswin.training.errors import CheckpointError, RunFolderError
 from npswin.training.learner import Learner
 from npswin.training.metrics_file import MetricsFile
+from npswin.training.normalization import NAMES
 from npswin.training.terminal import print_stderr
 from npswin.types import Array
 
@@ -181,6 +182,8 @@ class RunFolder:
             wanted = json.loads(json.dumps(comparable(self._description)))
             if different := differences(comparable(found), wanted):
                 hint = "use its settings, or choose another folder (--out, or out=)"
+                if {name for name in wanted if comparable(found).get(name) != wanted[name]} <= set(NAMES):
+                    hint += f"; its mean and deviation are in {self.last.name} (normalization=)"
                 run = f"holds a run that differs in {'; '.join(different)}"
                 raise RunFolderError(f"{shown_path(self.path)}: {run}; {hint}")
             return ""

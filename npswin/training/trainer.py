@@ -2,13 +2,14 @@
 
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from npswin.backends import allow_tf32, get_backend
 from npswin.checks import check_flag, check_instance, check_path
-from npswin.data import ImageDataset, batch_rng, channel_statistics, epoch_batches, steps_per_epoch
+from npswin.data import ImageDataset, batch_rng, epoch_batches, steps_per_epoch
 from npswin.devices import on_gpu
 from npswin.training.checkpoint import Progress
 from npswin.training.config import TrainConfig
@@ -16,8 +17,17 @@ from npswin.training.environment import import_optional
 from npswin.training.evaluate import Evaluation, evaluate
 from npswin.training.gpu.transfers import AsyncScalar
 from npswin.training.gradients import NonFiniteError, require_finite_weights
-from npswin.training.inputs import as_input, augment, check_data, check_precision, describe_data, load_batches
+from npswin.training.inputs import (
+    as_input,
+    augment,
+    check_augmentation,
+    check_data,
+    check_precision,
+    describe_data,
+    load_batches,
+)
 from npswin.training.learner import Learner
+from npswin.training.normalization import choose_normalization
 from npswin.training.pictures import draw_curves
 from npswin.training.run_folder import RunFolder
 from npswin.training.terminal import StopSignals, TrainingInterrupted, print_stderr, show_progress
@@ -49,14 +59,18 @@ class Trainer:
         test_data: images to evaluate on after each epoch.
         config: the recipe.
         out: the run's folder.
+        normalization: mean and deviation of each channel, with which all images are normalized: those of a checkpoint
+            of another run, by its path, or a pair (mean, std), to go on with weights that were trained with them; None
+            for the training images' own. A resumed run needs the same ones, which its last.safetensors has.
 
     Attributes:
-        mean, std: of the training images' channels, with which all images are normalized.
+        mean, std: of each channel, with which all images are normalized.
         best_accuracy: on the test images, so far; None before the first evaluation.
 
     Raises:
-        ValueError: an argument that does not fit, named: channels or classes of the data are not the model's, or the
-            precision needs a GPU.
+        ValueError: an argument that does not fit, named: channels or classes of the data are not the model's, an
+            augmentation is not defined for such images, or the precision needs a GPU. For a file it is a
+            WeightFileError.
     """
 
     def __init__(
@@ -66,14 +80,14 @@ class Trainer:
         test_data: ImageDataset,
         config: TrainConfig,
         out: str | os.PathLike[str],
+        normalization: str | os.PathLike[str] | Sequence[Any] | None = None,
     ) -> None:
         check_data(model, train_data, test_data)
         check_instance("config", config, TrainConfig, "a TrainConfig")
         check_precision(model, config.precision)
+        check_augmentation(config, train_data)
         self.model, self.train_data, self.test_data, self.config = model, train_data, test_data, config
-        self.mean, self.std = channel_statistics(train_data.images)
-        if min(self.std) <= 0:
-            raise ValueError(f"train_data: got images with deviations {self.std}, expected no channel to be constant")
+        self.mean, self.std = choose_normalization(normalization, train_data, model)
         self.best_accuracy: float | None = None
         self._best_checksum: str | None = None
         self._description = {

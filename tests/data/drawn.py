@@ -7,13 +7,20 @@ SEEDS = st.integers(0, 2**32)
 
 
 @st.composite
-def batches(draw, dtypes=(np.uint8, np.float32, np.float64)):
-    """Images (B, 3, H, W): normal floats, of which no two are equal, or random bytes."""
-    shape = (draw(st.integers(1, 6)), 3, draw(st.integers(1, 12)), draw(st.integers(1, 12)))
+def batches(draw, dtypes=(np.uint8, np.uint16, np.float32, np.float64), channels=(1, 2, 3, 4, 11)):
+    """Images (B, c, H, W): normal floats, of which no two are equal, or random whole numbers."""
+    shape = (
+        draw(st.integers(1, 6)),
+        draw(st.sampled_from(channels)),
+        draw(st.integers(1, 12)),
+        draw(st.integers(1, 12)),
+    )
     rng = np.random.default_rng(draw(SEEDS))
     dtype = draw(st.sampled_from(dtypes))
-    return rng.integers(0, 256, shape, np.uint8) if dtype == np.uint8 else rng.standard_normal(shape).astype(dtype)
+    if np.issubdtype(dtype, np.integer):
+        return rng.integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+    return rng.standard_normal(shape).astype(dtype)
 
 
 BATCHES = batches()
-BYTE_BATCHES = batches(dtypes=(np.uint8,))
+BYTE_BATCHES = batches(dtypes=(np.uint8,), channels=(3,))

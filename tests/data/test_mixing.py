@@ -112,11 +112,13 @@ def test_cutmix_rectangles_have_the_images_proportions_and_lie_around_their_cent
         assert lines[:, lines.shape[1] // 2].mean() == pytest.approx(np.sqrt(0.5), abs=0.1)
 
 
-def test_mixup_of_bytes_rounds():
-    images = np.stack([np.zeros((3, 2, 2)), np.full((3, 2, 2), 255)]).astype(np.uint8)
+@pytest.mark.parametrize(("dtype", "white"), [(np.uint8, 255), (np.uint16, 65535)])
+def test_mixup_of_whole_numbers_rounds(dtype, white):
+    images = np.stack([np.zeros((4, 2, 2)), np.full((4, 2, 2), white)]).astype(dtype)
     for seed in range(20):
         blended, targets = mixup(images, one_hot(np.arange(2), 2, np.float64), np.random.default_rng(seed), 1.0)
-        np.testing.assert_array_equal(blended[:, 0, 0, 0], np.rint(255 * targets[:, 1]))
+        assert blended.dtype == dtype
+        np.testing.assert_array_equal(blended[:, 0, 0, 0], np.rint(white * targets[:, 1]))
 
 
 @pytest.mark.parametrize("mix", [mixup, cutmix])
@@ -124,7 +126,7 @@ def test_mixup_of_bytes_rounds():
     ("change", "match"),
     [
         ({"images": np.zeros((3, 4, 4))}, "images"),
-        ({"images": np.zeros((2, 1, 4, 4))}, "images"),
+        ({"images": np.zeros((2, 0, 4, 4))}, "images"),
         ({"images": np.zeros((2, 3, 4, 4), np.int32)}, "int32"),
         ({"targets": np.array([0, 1])}, "targets"),
         ({"targets": np.zeros((3, 5))}, "targets"),

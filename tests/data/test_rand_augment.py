@@ -25,6 +25,20 @@ def test_no_operation_is_no_change():
     np.testing.assert_array_equal(rand_augment(images, np.random.default_rng(0), num_ops=0), images)
 
 
+@pytest.mark.parametrize(
+    ("images", "match"),
+    [
+        (np.zeros((2, 1, 8, 8), np.uint8), r"^images: got shape \(2, 1, 8, 8\) with 1 channels, expected .*red, green"),
+        (np.zeros((2, 4, 8, 8), np.uint8), "with 4 channels"),
+        (np.zeros((2, 3, 8, 8), np.uint16), "^images: got dtype uint16, expected uint8 .*8 bits"),
+        (np.zeros((2, 3, 8, 8), np.float32), "^images: got dtype float32, expected uint8 .*before normalizing"),
+    ],
+)
+def test_what_is_no_image_of_three_colours_is_refused(images, match):
+    with pytest.raises(ValueError, match=match):
+        rand_augment(images, np.random.default_rng(0))
+
+
 def picture():
     """A smooth picture (24, 32), dark to the left, with a bright spot right of and above its centre."""
     rows, columns = np.mgrid[0:24, 0:32]

@@ -1,6 +1,7 @@
 """The training example as a command, on a few of the built-in images."""
 
 import io
+import json
 import os
 import re
 import runpy
@@ -11,6 +12,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import npswin
@@ -105,6 +107,26 @@ def test_train_cifar_from_start_to_end(monkeypatch, capsys, tmp_path):
     assert "training.lr" in stderr
 
 
+def test_train_cifar_goes_on_with_the_weights_of_another_run(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(npswin.training.trainer, "draw_curves", lambda *_: None)
+    monkeypatch.setattr(npswin.training, "draw_predictions", lambda *_: None)
+    monkeypatch.setattr(npswin.training, "draw_attention", lambda *_: None)
+    first, second, pairs = tmp_path / "first", tmp_path / "second", ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    model = npswin.create_model(SMALL[1], num_classes=10, seed=7)
+    names = dict(zip(("mean", "std"), map(json.dumps, pairs), strict=True))
+    npswin.weights.save_tensors(first, model.params, names)
+    arguments = (*SMALL, "--data", "shapes", "--lr", "1e-12", "--weights", first, "--out", second)
+    status, _, stderr = _run_here(monkeypatch, capsys, *arguments)
+    assert status == 0, stderr
+    assert npswin.training.read_normalization(second / "last.safetensors") == pairs
+    tensors, _ = npswin.weights.load_tensors(second / "best.safetensors")
+    for name, param in model.params.items():
+        np.testing.assert_allclose(tensors[name], param, atol=1e-8)
+    assert _run_here(monkeypatch, capsys, *arguments, "--resume")[0] == 0
+    status, _, stderr = _run_here(monkeypatch, capsys, *arguments[:-4], "--out", second, "--resume")
+    assert (status, "its mean and deviation are in last.safetensors" in stderr) == (2, True), stderr
+
+
 @pytest.mark.parametrize("number", some([signal.SIGINT, signal.SIGTERM], {signal.SIGINT}))
 def test_train_cifar_stopped_and_resumed_in_new_processes(tmp_path, number):
     arguments = (*SMALL, "--epochs", "2", "--batch-size", "4", "--data", "shapes")
@@ -163,7 +185,7 @@ def test_train_cifar_help_lists_every_option(monkeypatch, capsys):
     status, stdout, _ = _run_here(monkeypatch, capsys, "--help")
     assert status == 0
     for option in (
-        *("--preset", "--epochs", "--batch-size", "--lr", "--seed", "--threads", "--out", "--resume"),
+        *("--preset", "--epochs", "--batch-size", "--lr", "--seed", "--threads", "--out", "--resume", "--weights"),
         *("--backend", "--dtype", "--data", "--data-dir"),
     ):
         assert f"  {option}" in stdout

@@ -88,7 +88,7 @@ class Reference:
     grads: dict[str, np.ndarray]
 
 
-def _redraw(module, seed):
+def redraw(module, seed):
     """Draw weights that are large enough for every term to count; new models have zeros and ones."""
     import torch
 
@@ -103,8 +103,13 @@ def _redraw(module, seed):
             parameter.copy_(centre + scale * noise)
 
 
-def run_transformers(case: Case, seed: int = 0) -> Reference:
-    """transformers' Swin for image classification."""
+def transformers_module(case: Case, attention: str) -> tuple[Any, dict[str, Any]]:
+    """transformers' Swin for image classification in float64, and further arguments of its calls.
+
+    Args:
+        case: a comparison.
+        attention: "sdpa", or "eager", which returns probabilities and computes its softmax in float32.
+    """
     from transformers import SwinConfig, SwinForImageClassification
 
     model = case.model
@@ -120,10 +125,15 @@ def run_transformers(case: Case, seed: int = 0) -> Reference:
         qkv_bias=model.get("qkv_bias", True),
         use_absolute_embeddings=model.get("ape", False),
         num_labels=model["num_classes"],
-        attn_implementation="sdpa",  # the eager implementation computes its softmax in float32
+        attn_implementation=attention,
     )
     module = SwinForImageClassification(config).double().eval()
-    extra = {"always_partition": True} if case.always_partition else {}
+    return module, {"always_partition": True} if case.always_partition else {}
+
+
+def run_transformers(case: Case, seed: int = 0) -> Reference:
+    """transformers' Swin for image classification."""
+    module, extra = transformers_module(case, "sdpa")
     return _run(module, case, seed, lambda images: module(images, **extra).logits)
 
 
@@ -169,7 +179,7 @@ def run(case: Case, seed: int = 0) -> Reference:
 def _run(module, case, seed, forward) -> Reference:
     import torch
 
-    _redraw(module, seed)
+    redraw(module, seed)
     generator = torch.Generator().manual_seed(seed + 1)
     images = torch.randn(case.images, generator=generator, dtype=torch.float64, requires_grad=True)
     logits = forward(images)

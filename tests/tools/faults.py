@@ -477,4 +477,31 @@ FAULTS = [
         ("the cache holds the caller's maps", ".copy() for x in stage_outputs", " for x in stage_outputs"),
         ("each pass takes the other one's cache", 'kept(self, cache, "feature_maps_forward")', "cache"),
     ),
+    *faults(
+        "models/attention_maps.py",
+        ("tests/models/test_attention_maps.py",),
+        (
+            "queries and keys exchanged",
+            "maps[:, :, tokens[:, :, None], tokens[:, None, :]]",
+            "maps[:, :, tokens[:, None, :], tokens[:, :, None]]",
+        ),
+        ("the maps of the block after", "x = input_of(model, images, place)", "x = input_of(model, images, place + 1)"),
+        ("the shift is not undone", "attn.window_size, attn.shift_size)", "attn.window_size, 0)"),
+        ("the norm is left out", 'attn.probabilities(layer.children["norm1"](x))', "attn.probabilities(x)"),
+    ),
+    *faults(
+        "models/grad_cam.py",
+        ("tests/models/test_grad_cam.py",),
+        ("the weights are sums", "derivative.mean(axis=(1, 2))", "derivative.sum(axis=(1, 2))"),
+        ("without ReLU", "[..., 0], 0)", "[..., 0], -np.inf)"),
+        ("dropout stays on", "model.without_dropout(), []", "model, []"),
+        ("the input of the block", "input_of(model, images, place + 1)", "input_of(model, images, place)"),
+        ("one class for all images", "== chosen[:, None]", "== chosen[0]"),
+    ),
+    *faults(
+        "models/block_maps.py",
+        ("tests/models/test_attention_maps.py",),
+        ("the corners of the squares are aligned", "+ 0.5) / side - 0.5", ") / side"),
+        ("the side of the stage before", "end < place", "end < place - 2"),
+    ),
 ]

@@ -63,7 +63,15 @@ def _share(value: float) -> bool:
 
 
 def _is_batch(a: np.ndarray) -> bool:
-    return a.ndim == 4 and a.shape[1] == 3 and a.size > 0 and (a.dtype == np.uint8 or a.dtype.kind == "f")
+    return a.ndim == 4 and a.size > 0 and (_is_of_pixels(a) or a.dtype.kind == "f")
+
+
+def _is_vector(value: Any) -> bool:
+    return isinstance(value, list | tuple) or (type(value) is np.ndarray and value.ndim == 1)
+
+
+def _is_of_pixels(a: np.ndarray) -> bool:
+    return a.dtype in (np.uint8, np.uint16)
 
 
 def _is_distributions(a: np.ndarray) -> bool:
@@ -73,6 +81,11 @@ def _is_distributions(a: np.ndarray) -> bool:
 def _weight_file() -> str:
     save_tensors("w.safetensors", {"a": np.ones(2)})
     return "w.safetensors"
+
+
+def _checkpoint_file() -> str:
+    save_tensors("c.safetensors", {"a": np.ones(2)}, {"mean": "[0.5, 0.5]", "std": "[0.2, 0.3]"})
+    return "c.safetensors"
 
 
 def _finished_trainer() -> Trainer:
@@ -85,7 +98,8 @@ def _finished_trainer() -> Trainer:
 
 
 BATCH = array("uf", _is_batch)
-PIXELS = array("u", lambda a: _is_batch(a) and a.dtype == np.uint8)
+PIXELS = array("u", lambda a: _is_batch(a) and _is_of_pixels(a))
+COLOURS = array("u", lambda a: _is_batch(a) and a.dtype == np.uint8 and a.shape[1] == 3)
 THREE, THREE_POSITIVE = numbers(3), numbers(3, lambda value: value > 0)
 MODEL, DATASET = instance(SwinTransformer), instance(ImageDataset)
 LAYER_DTYPE, FLOAT_DTYPE = dtype("float32", "float64"), dtype()
@@ -371,6 +385,19 @@ _FLOAT_MAP = array("f", lambda a: a.ndim == 2 and a.size > 0 and a.dtype in ("f4
 _POSITIVE_OR_INFINITE = number(lambda value: value > 0, finite=False)
 _ANY_NUMBER = number(finite=False)
 
+_BLOCK = either(integer(-2, 1), choice("layers.0.blocks.0", "layers.0.blocks.1"))
+_PLACE = Kind(
+    lambda value: _is_vector(value) and len(value) == 2 and all(integer(0, 3).accepts(one) for one in value),
+    lambda value: tuple(map(int, value)),
+)
+_CLASSES = either(
+    integer(0, 2),
+    Kind(
+        lambda value: _is_vector(value) and len(value) == 2 and all(integer(0, 2).accepts(one) for one in value),
+        lambda value: list(map(int, value)),
+    ),
+)
+
 EXAMPLES: dict[str, Example] = {
     # data
     "npswin.data.ImageDataset.__init__": Example(
@@ -401,6 +428,7 @@ EXAMPLES: dict[str, Example] = {
     "npswin.data.normalize": Example(
         lambda: {"images": pixels(), "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.4), "dtype": "float32"},
         {"dtype": FLOAT_DTYPE},
+        {"images": "mean"},
     ),
     "npswin.data.one_hot": Example(
         lambda: {"labels": np.array([0, 2, 1]), "num_classes": 3, "dtype": "float32"},
@@ -408,7 +436,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "npswin.data.rand_augment": Example(
         lambda: {"images": pixels(), "rng": rng(), "num_ops": 2, "magnitude": 9},
-        {"images": PIXELS, "num_ops": integer(0, 100), "magnitude": number(lambda value: 0 <= value <= 10)},
+        {"images": COLOURS, "num_ops": integer(0, 100), "magnitude": number(lambda value: 0 <= value <= 10)},
     ),
     "npswin.data.random_crop": Example(
         lambda: {"images": pixels(), "rng": rng(), "padding": 2}, {"padding": integer(0, 1024)}
@@ -480,6 +508,21 @@ EXAMPLES: dict[str, Example] = {
         lambda: {"self": tiny_model(), "image_size": 8}, {"image_size": optional(either(integer(1), _IMG_SIZE))}
     ),
     "npswin.models.SwinTransformer.save": Example(lambda: {"self": tiny_model(), "path": "model.safetensors"}),
+    "npswin.models.attention_maps": Example(
+        lambda: {"model": tiny_model(), "images": images(), "block": 1, "query": (2, 1), "head": 0, "pixels": True},
+        {
+            "images": array("f", _is_input),
+            "block": _BLOCK,
+            "query": optional(_PLACE),
+            "head": optional(integer(0, 1)),
+            "pixels": FLAG,
+        },
+    ),
+    "npswin.models.grad_cam": Example(
+        lambda: {"model": tiny_model(), "images": images(), "classes": [0, 2], "block": 1, "pixels": True},
+        {"images": array("f", _is_input), "classes": optional(_CLASSES), "block": _BLOCK, "pixels": FLAG},
+        rounds=True,
+    ),
     "npswin.models.create_model": Example(
         lambda: {"name": "swin_nano_patch2_window4_32", "num_classes": 2, "depths": (1,), "num_heads": (1,)},
         {**_MODEL_KINDS, "name": choice(*CONFIGS)},
@@ -534,8 +577,15 @@ EXAMPLES: dict[str, Example] = {
             "test_data": tiny_data(8, "test"),
             "config": TrainConfig(),
             "out": "run",
+            "normalization": ((0.4, 0.5, 0.6), (0.2, 0.3, 0.4)),
         },
-        {"train_data": DATASET, "test_data": DATASET, "config": instance(TrainConfig), "out": PATH},
+        {
+            "train_data": DATASET,
+            "test_data": DATASET,
+            "config": instance(TrainConfig),
+            "out": PATH,
+            "normalization": optional(either(PATH, _NORMALIZATION)),
+        },
     ),
     "npswin.training.Trainer.fit": Example(
         lambda: {"self": _finished_trainer(), "resume": True, "repair": False}, {"resume": FLAG, "repair": FLAG}
@@ -584,6 +634,7 @@ EXAMPLES: dict[str, Example] = {
         },
         {"batch_size": optional(SIZE), "each_batch": optional(FUNCTION)},
     ),
+    "npswin.training.read_normalization": Example(lambda: {"path": _checkpoint_file()}, {"path": PATH}),
     "npswin.training.set_threads": Example(lambda: {"count": 1}, {"count": integer(1, 4096)}),
     "npswin.training.warmup_cosine": Example(
         lambda: {"step": 3, "total_steps": 9, "base_lr": 0.1, "warmup_steps": 2, "min_lr": 0.01},

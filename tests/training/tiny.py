@@ -27,12 +27,15 @@ def tiny_model(**overrides: Any) -> SwinTransformer:
     return SwinTransformer(**{**arguments, **overrides})
 
 
-def tiny_data(count: int = 24, split: str = "train", seed: int = 0) -> ImageDataset:
+def tiny_data(
+    count: int = 24, split: str = "train", seed: int = 0, channels: int = 3, dtype: Any = np.uint8
+) -> ImageDataset:
     """Noise whose brightness is the class."""
     rng = np.random.default_rng([seed, len(split)])
     labels = rng.integers(len(CLASSES), size=count)
-    images = rng.integers(0, 100, size=(count, 3, 8, 8)) + 70 * labels[:, None, None, None]
-    return ImageDataset(images.astype(np.uint8), labels, CLASSES, name="tiny", split=split)
+    images = rng.integers(0, 100, size=(count, channels, 8, 8)) + 70 * labels[:, None, None, None]
+    scale = np.iinfo(dtype).max // 255
+    return ImageDataset((scale * images).astype(dtype), labels, CLASSES, name="tiny", split=split)
 
 
 def tiny_config(**overrides: Any) -> TrainConfig:

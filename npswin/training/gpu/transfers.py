@@ -47,7 +47,7 @@ def prefetch_batches(dataset: ImageDataset, index_batches: Sequence[Array]) -> I
         index_batches: indices of the images of each batch, (B,); B may change.
 
     Yields:
-        images (B, 3, H, W) uint8 and labels (B,) int64 on the GPU, valid until the next batch is requested.
+        images (B, c, H, W) uint8 or uint16 and labels (B,) int64 on the GPU, valid until the next batch is requested.
     """
     stream = cupy().cuda.Stream(non_blocking=True)
     largest = max(map(len, index_batches), default=0)

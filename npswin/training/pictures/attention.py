@@ -9,8 +9,9 @@ import numpy as np
 from npswin.checks import check_instance, check_integer, check_path
 from npswin.data import ImageDataset, normalize
 from npswin.devices import to_host
+from npswin.ops.windows import window_tokens
 from npswin.training.inputs import as_input
-from npswin.training.pictures.style import ORANGE, SKY, new_figure, save_figure, show_image
+from npswin.training.pictures.style import ORANGE, SKY, as_colours, new_figure, save_figure, show_image, shown_channels
 from npswin.training.trainable import check_model
 from npswin.types import Array
 
@@ -46,8 +47,9 @@ def draw_attention(
     check_model(model, "attention_maps", "config", "dtype", "params")
     check_instance("dataset", dataset, ImageDataset, "an ImageDataset")
     index, path = check_integer("index", index, 0, len(dataset) - 1), check_path("path", path)
-    image = dataset.images[index]
-    maps = model.attention_maps(as_input(model, normalize(image[None], mean, std, model.dtype)))
+    pixels = dataset.images[index]
+    maps = model.attention_maps(as_input(model, normalize(pixels[None], mean, std, model.dtype)))
+    image = as_colours(pixels)
     for block in maps:
         block["probabilities"] = to_host(block["probabilities"])
     shifted = max((number for number, block in enumerate(maps) if block["shift_size"]), default=None)
@@ -77,7 +79,7 @@ def draw_attention(
     for head in range(heads):
         grid[0, 2 + head].set_title(f"within the window,\nhead {head + 1}", fontsize=10)
     name = f"{dataset.name}, {dataset.split} image {index} ({dataset.class_names[dataset.labels[index]]})"
-    figure.suptitle(f"{name}: attention within windows", weight="bold")
+    figure.suptitle(f"{name}: attention within windows{shown_channels(len(pixels))}", weight="bold")
     save_figure(figure, path)
 
 
@@ -101,18 +103,23 @@ def _token_with_most_contrast(image: Array, token_side: int, blocks: Sequence[di
 
 def _locate(block: dict[str, Any], token: tuple[int, int]) -> tuple[int, tuple[int, int]]:
     """The number of the window of a token at (row, column) of the map, and the token's row and column in it."""
-    side, (grid_rows, grid_columns) = block["window_size"], block["grid"]
-    row = (token[0] - block["shift_size"]) % (grid_rows * side)
-    column = (token[1] - block["shift_size"]) % (grid_columns * side)
-    return row // side * grid_columns + column // side, (row % side, column % side)
+    rows, columns = _tokens_of_windows(block)
+    window, row, column = np.argwhere((rows[:, :, None] == token[0]) & (columns[:, None] == token[1]))[0].tolist()
+    return window, (row, column)
 
 
 def _tokens_of(block: dict[str, Any], window: int) -> tuple[Array, Array]:
     """Rows (M,) and columns (M,) of the map that a window consists of."""
-    side, (grid_rows, grid_columns) = block["window_size"], block["grid"]
-    rows = (window // grid_columns * side + np.arange(side) + block["shift_size"]) % (grid_rows * side)
-    columns = (window % grid_columns * side + np.arange(side) + block["shift_size"]) % (grid_columns * side)
-    return rows, columns
+    rows, columns = _tokens_of_windows(block)
+    return rows[window], columns[window]
+
+
+def _tokens_of_windows(block: dict[str, Any]) -> tuple[Array, Array]:
+    """Rows and columns (nW, M) of the padded map that each window consists of."""
+    side = block["window_size"]
+    height, width = (count * side for count in block["grid"])
+    tokens = window_tokens(height, width, side, block["shift_size"]).reshape(-1, side, side)
+    return tokens[:, :, 0] // width, tokens[:, 0] % width
 
 
 def _mark_token(axes: Any, row: float, column: float, side: float) -> None:

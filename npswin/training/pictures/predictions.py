@@ -11,7 +11,7 @@ from npswin.data import ImageDataset, normalize
 from npswin.devices import to_host
 from npswin.ops.softmax import softmax_forward
 from npswin.training.inputs import as_input, check_dataset
-from npswin.training.pictures.style import BLUE, GREY, RED, new_figure, save_figure, show_image
+from npswin.training.pictures.style import BLUE, GREY, RED, new_figure, save_figure, show_image, shown_channels
 from npswin.training.trainable import Trainable, check_model
 from npswin.types import Array
 
@@ -52,7 +52,7 @@ def draw_predictions(
 
     figure = new_figure(1.55 * _COLUMNS, 2.0 * (_ROWS + 1) + 1.0)
     sample, mistakes = figure.subfigures(2, 1, height_ratios=(_ROWS + 0.1, 1.15))
-    name = f"{dataset.name}, {dataset.split} images"
+    name = f"{dataset.name}, {dataset.split} images{shown_channels(images.shape[1])}"
     right_count = len(images) - len(wrong)
     sample.suptitle(
         f"{name}: the first {min(len(images), _COLUMNS * _ROWS)}, with the model's predictions", weight="bold"

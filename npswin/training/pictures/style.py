@@ -25,9 +25,28 @@ def style_axes(axes: Any) -> None:
     axes.set_axisbelow(True)
 
 
+def as_colours(image: Array) -> Array:
+    """Red, green and blue (3, H, W) uint8 of an image (c, H, W) uint8 or uint16, as `shown_channels` describes it.
+
+    16 bits are stretched from the image's smallest to its largest value: they often hold 10 or 12 bits.
+    """
+    colours = image[:3] if len(image) >= 3 else np.stack([image.mean(axis=0)] * 3)
+    if image.dtype == np.uint16:
+        low, high = float(colours.min()), float(colours.max())
+        colours = (colours - low) * (255 / max(high - low, 1))
+    return np.rint(colours).astype(np.uint8)
+
+
+def shown_channels(channels: int) -> str:
+    """Which of an image's channels `as_colours` shows, for a title; empty for one channel, in grey, and for three."""
+    if channels in (1, 3):
+        return ""
+    return ", both channels averaged" if channels == 2 else f", channels 1 to 3 of {channels} as colours"
+
+
 def show_image(axes: Any, image: Array) -> None:
-    """Draw an image (3, H, W) uint8, without ticks."""
-    axes.imshow(np.moveaxis(image, 0, -1), interpolation="nearest")
+    """Draw an image (c, H, W) uint8 or uint16, without ticks."""
+    axes.imshow(np.moveaxis(as_colours(image), 0, -1), interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])
 

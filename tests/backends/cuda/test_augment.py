@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from npswin.data import channel_statistics, normalize
 from npswin.data.rand_augment import OPERATIONS, apply_operations
-from npswin.devices import on_gpu, to_gpu, to_host
+from npswin.devices import generator_on_device_of, on_gpu, to_gpu, to_host
 from npswin.training import TrainConfig
-from npswin.training.inputs import augment
+from npswin.training.inputs import augment, load_batches
 from tests.data.drawn import BYTE_BATCHES, SEEDS
 from tests.thorough import examples
+from tests.training.tiny import tiny_data
 
 pytest.importorskip("PIL.Image")
 
@@ -74,6 +76,31 @@ def test_each_image_is_cropped_flipped_and_erased_independently(cuda):
     _, erased, _ = augmented(count=12, erasing=0.5)
     touched = (erased != augmented(count=12)[1]).any(axis=(1, 2, 3))
     assert 1 < touched.sum() < 11
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 11])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_any_channels_and_bits_are_augmented_on_the_gpu(cuda, channels, dtype):
+    data = tiny_data(12, channels=channels, dtype=dtype)
+    mean, std = channel_statistics(data.images)
+    given = to_gpu(data.images), to_gpu(data.labels)
+    recipe = TrainConfig(crop_padding=1, flip=True, erasing=0.9, mixup=0.8, cutmix=1.0)
+    inputs, targets = augment(*given, 3, recipe, mean, std, "float32", np.random.default_rng(0))
+    assert on_gpu(inputs)
+    assert (inputs.shape, inputs.dtype, targets.shape) == ((12, channels, 8, 8), np.float32, (12, 3))
+    plain, _ = augment(*given, 3, TrainConfig(), mean, std, "float32", np.random.default_rng(0))
+    np.testing.assert_allclose(to_host(plain), normalize(data.images, mean, std), rtol=0, atol=1e-6)
+    for batch, _ in load_batches(data, [np.array([3, 1]), np.array([0, 11])], given[0]):
+        assert (on_gpu(batch), batch.dtype) == (True, dtype)
+
+
+@pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint8), (4, np.uint8), (3, np.uint16)])
+def test_rand_augment_refuses_other_images_on_the_gpu(cuda, channels, dtype):
+    from npswin.backends.cuda.rand_augment import rand_augment
+
+    images = to_gpu(tiny_data(2, channels=channels, dtype=dtype).images)
+    with pytest.raises(ValueError, match=r"^images: got .*RandAugment has operations on"):
+        rand_augment(images, generator_on_device_of(images, 0))
 
 
 @settings(max_examples=examples(20))

@@ -134,6 +134,33 @@ def test_feature_maps_and_attention_maps_on_a_gpu(cuda):
         np.testing.assert_allclose(to_host(found["probabilities"]), wanted["probabilities"], rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint8), (11, np.uint16)])
+def test_a_run_on_other_channels_and_bits_is_the_same_on_a_gpu(cuda, tmp_path, monkeypatch, channels, dtype):
+    monkeypatch.setattr("npswin.training.trainer.draw_curves", lambda *_: None)
+    data = [tiny_data(count, split, 0, channels, dtype) for count, split in ((24, "train"), (10, "test"))]
+    results = []
+    for device in ("cpu", "cuda"):
+        model = tiny_model(in_chans=channels, dtype="float64", drop_path_rate=0.0).to(device)
+        config = tiny_config(epochs=1, crop_padding=0, flip=False, mixup=0.0)
+        results.append(Trainer(model, *data, config, tmp_path / device).fit().loss)
+    assert results[1] == pytest.approx(results[0], rel=1e-9)
+
+
+def test_maps_of_a_block_on_a_gpu(cuda):
+    model = small_model()
+    images, _ = batch(model)
+    arguments = [{"block": number, "pixels": pixels} for number in (0, -1) for pixels in (False, True)]
+    attention = [npswin.attention_maps(model, images, query=(1, 2), **one) for one in arguments]
+    cams = [npswin.grad_cam(model, images, [1, 0, 2], **one) for one in arguments]
+    model.to("cuda")
+    on_gpu_images = to_gpu(images)
+    for one, wanted_attention, wanted_cam in zip(arguments, attention, cams, strict=True):
+        found = npswin.attention_maps(model, on_gpu_images, query=(1, 2), **one)
+        np.testing.assert_allclose(found, wanted_attention, rtol=1e-9, atol=1e-12)
+        found = npswin.grad_cam(model, on_gpu_images, [1, 0, 2], **one)
+        np.testing.assert_allclose(found, wanted_cam, rtol=1e-8, atol=1e-12)
+
+
 def test_dropout_masks_may_be_drawn_on_the_gpu(cuda):
     library = devices.cupy().random
     model = tiny_model(drop_rate=0.3, attn_drop_rate=0.3).to("cuda")

@@ -108,6 +108,7 @@ def doors(folder: Path) -> dict[str, Callable[[], Door]]:
     makers: dict[str, Callable[[Path], Door]] = {
         "weights": weights_door,
         "layouts": layouts_door,
+        "normalization": normalization_door,
         "checkpoint": checkpoint_door,
         "run": run_door,
         "key": key_door,
@@ -211,6 +212,24 @@ def _read_weights(models: Mapping[str, SwinTransformer], seeds: list[Files]) -> 
         return f"loaded {report.layout} {strict} {bool(report.resized)} {bool(report.missing)} {bool(report.misshapen)}"
 
     return read
+
+
+def normalization_door(folder: Path) -> Door:
+    """`read_normalization` from a checkpoint's metadata."""
+    path = folder / "normalization.safetensors"
+    save_tensors(path, {"a": np.ones(2, np.float32)}, {"mean": "[0.25, 0.5]", "std": "[0.2, 1e-3]", "step": "7"})
+    content = path.read_bytes()
+    seeds: list[Files] = [{"n.safetensors": one} for one in (content, _stripped(content))]
+
+    def read(sample: Sample) -> str:
+        mean, std = training.read_normalization(sample.folder / "n.safetensors")
+        require(len(mean) == len(std) > 0, f"{len(mean)} means and {len(std)} deviations")
+        require(bool(np.isfinite((*mean, *std)).all()) and min(std) > 0, "numbers that cannot normalize")
+        found = sample.files["n.safetensors"]
+        require(not _has_checksum(found) or found == content, "a wrong checksum accepted")
+        return f"read {len(mean)}"
+
+    return Door("normalization", (WeightFileError,), seeds, read)
 
 
 # A run's folder.
