@@ -7,7 +7,7 @@ NAMES = {
     "mask-unpadded": "mask-wrong",
     "mask-bands": "mask-wrong",
     "softmax-over-queries": "softmax-axis",
-    "merge-bias": "extra-bias",
+    "merge-bias": "related-numbers",
     "image-upside-down": "image-layout",
     "pad-missing": "pad-amount",
     "crop-memory": "crop-elsewhere",

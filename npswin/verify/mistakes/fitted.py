@@ -23,7 +23,6 @@ from npswin.verify.mistakes.mistake import (
 
 NEWTON_STEPS = 4
 NEAR = 1e-2  # largest distance of a fitted number from 0, 1 or the common factor
-LARGEST_DEVIATION = 0.2  # of the rows from a fitted bias, as a share of it; rows of 16 bits deviate so much
 SMALLEST_CHANGE = 1e-3  # of a factor from 1; a nearer one is a small error of another kind
 Fit = tuple[str, Changes]  # the detail and the changes
 
@@ -127,19 +126,6 @@ def _dropout(run: Run, name: str, found: Array, place: str) -> Iterator[Fit]:
     yield detail, change_node(node, transform_output(node.operation, pair))
 
 
-def _extra_bias(run: Run, name: str, found: Array, place: str) -> Iterator[Fit]:
-    node = run.graph.nodes[place]
-    if place != name or node.operation is None or not is_output_of(node, "linear", "patch_embed"):
-        return
-    rows = (found - run.compute(name)).reshape(-1, found.shape[-1])
-    bias = rows.mean(axis=0)
-    if len(rows) < 4 or np.abs(rows - bias).std() > LARGEST_DEVIATION * np.abs(bias).max():
-        return
-    numbers = ", ".join(f"{number:.4g}" for number in bias[:3])
-    pair = (lambda y: (y + bias.astype(y.dtype), None)), (lambda dy, _: dy)
-    yield f"{numbers}, ...", change_node(node, transform_output(node.operation, pair))
-
-
 def _factor(run: Run, name: str, found: Array, place: str) -> Iterator[Fit]:
     if found.size < 4 or not (place == name or name.startswith(GRADIENT_PREFIX)):
         return
@@ -195,8 +181,5 @@ FITTED = (
         "branch-factor", "the branch is multiplied", "x + branch(norm(x)), the branch as it is", _branch_factor
     ),
     FittedMistake("dropout", "dropout is left on", "in inference nothing is dropped", _dropout),
-    FittedMistake(
-        "extra-bias", "a bias is added that should not be there", "y = x Wᵀ + b, b as in the weights", _extra_bias
-    ),
     FittedMistake("factor", "all of it is multiplied", "leave out the factor", _factor),
 )

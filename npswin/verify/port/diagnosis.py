@@ -180,7 +180,11 @@ def _evidence(cause: Cause) -> list[str]:
         lines.append(f"explains {len(cause.explained)} symptoms: {join_names(cause.explained)}")
     lines.append(f"correct: {hypothesis.fix}")
     alike = {
-        str(one): None for one in cause.others if one.explains_symptom and one.symptoms_left == hypothesis.symptoms_left
+        str(one): None
+        for one in cause.others
+        if one.explains_symptom
+        and one.symptoms_left == hypothesis.symptoms_left
+        and one.fitted_numbers <= hypothesis.fitted_numbers
     }
     lines += [f"cannot be distinguished from: {one}" for one in alike if one != str(hypothesis)]
     return lines

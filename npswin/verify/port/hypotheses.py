@@ -143,15 +143,15 @@ class HypothesisGenerator:
         fix = f"{inner} is {self.right.nodes[inner].formula or 'as in the key'}"
         rank = 0
         with np.errstate(all="ignore"):
-            for name, description, fits in (
-                ("recovered-parameters", "it was computed with other parameters", fit_parameters),
-                ("recovered-rows", "the bias table is indexed in another way", fit_table_rows),
-                ("related-numbers", "it is the right result, but for this", fit_output),
+            for name, where, fits in (
+                ("recovered-parameters", "other parameters", fit_parameters),
+                ("recovered-rows", f"{inner}: another index into the table", fit_table_rows),
+                ("related-numbers", symptom, fit_output),
             ):
-                for detail, changes, count in fits(run, symptom, found, tolerance):
-                    place = next(iter(changes), inner)
+                for words, changes, count in fits(run, symptom, found, tolerance):
                     rank += 1
-                    one = Hypothesis(name, description, fix, detail, place, changes, fitted=True)
+                    place = next(iter(changes), inner)
+                    one = Hypothesis(name, f"{where}: {words}", fix, "", place, changes, fitted=True)
                     one.fitted_numbers, one.rank = count, rank
                     yield one
 
