@@ -13,6 +13,7 @@ from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Operation, Run
 from npswin.verify.mistakes.axis_parts import axis_parts
 from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of, transform_derivative, transform_output
 
+MOVING = ("cut_windows", "join_windows", "cyclic_shift", "split_heads", "merge_heads", "patch_concat")
 MOST_OTHERS = 200  # tensors that may be there in place of another one
 
 
@@ -43,6 +44,9 @@ def fit_output(run: Run, name: str, found: Array, tolerance: float) -> Iterator[
     if right.shape != found.shape:
         return
     parts = axis_parts(run.graph, name.removeprefix(GRADIENT_PREFIX), right.shape)
+    only_moves = not name.startswith(GRADIENT_PREFIX) and is_output_of(run.graph.nodes[name], *MOVING)
+    if only_moves:
+        yield from _moved_inputs(run, name, found, tolerance)
     for explanation in explanations(Evidence(found, right, parts, tolerance, _others(run, name, found.size))):
         changes = _changes(run.graph, name, explanation, found.shape)
         if changes is not None:
@@ -50,7 +54,8 @@ def fit_output(run: Run, name: str, found: Array, tolerance: float) -> Iterator[
     if name.startswith(GRADIENT_PREFIX):
         yield from _moved_derivative(run, name, found, tolerance)
     else:
-        yield from _moved_inputs(run, name, found, tolerance)
+        if not only_moves:
+            yield from _moved_inputs(run, name, found, tolerance)
         yield from _addends(run, name, found, tolerance)
 
 

@@ -1,0 +1,148 @@
+"""Mistakes that no entry of the catalogue describes: what relates the port's numbers to the right ones is told."""
+
+import numpy as np
+import pytest
+
+from npswin.verify import diagnose
+from npswin.verify.fits.explanation import mapped, plus, times
+from npswin.verify.mistakes.mistake import change_node, gather, gather_node, transform_input, transform_output
+from tests.verify.keys import computed, miniature_trace
+
+GRAPH = miniature_trace().graph
+SOURCES = miniature_trace().sources
+BLOCK, NEXT = "layers.0.blocks.0", "layers.0.blocks.1"
+MERGING = "layers.0.downsample"
+
+
+def after(name, pair):
+    return change_node(GRAPH.nodes[name], transform_output(GRAPH.nodes[name].operation, pair))
+
+
+def before(name, index, pair):
+    return change_node(GRAPH.nodes[name], transform_input(GRAPH.nodes[name].operation, index, pair))
+
+
+def reads(name, *inputs):
+    return change_node(GRAPH.nodes[name], inputs=inputs)
+
+
+def in_place_of(array):
+    return (lambda x: (array.astype(x.dtype), None)), (lambda dy, _: dy)
+
+
+def to_int8(weight):
+    step = np.abs(weight).max(axis=1, keepdims=True) / 127
+    return np.rint(weight / step) * step
+
+
+def rounded_weight(weight):
+    return to_int8(weight).astype(weight.dtype), None
+
+
+def q_and_k_of_head_1_exchanged(weight):
+    heads = GRAPH.nodes[f"{BLOCK}.attn.q"].settings["num_heads"]
+    rows = weight.reshape(3, heads, -1, *weight.shape[1:]).copy()
+    rows[[0, 1], 1] = rows[[1, 0], 1]
+    return rows.reshape(weight.shape)
+
+
+def unfolded(x):
+    """Channels first, then the neighbours row by row, as `unfold` has them."""
+    return x.reshape(*x.shape[:-1], 4, -1)[..., [0, 2, 1, 3], :].swapaxes(-1, -2).reshape(x.shape)
+
+
+def windows_of_one_image(windows):
+    """Windows put back together with a batch of 1 assumed, the channels taking what is left."""
+    join = GRAPH.nodes[f"{BLOCK}.attn.joined"].settings
+    (height, width), side = join["size"], join["window_size"]
+    view = windows.reshape(1, height // side, width // side, side, side, -1)
+    return view.transpose(0, 1, 3, 2, 4, 5).reshape(len(windows), height, width, -1)
+
+
+def mean_of_two_weights():
+    return (SOURCES[f"{BLOCK}.mlp.fc1.weight"] + SOURCES[f"{NEXT}.mlp.fc1.weight"]) / 2
+
+
+def zero_bias_of_keys():
+    parts = np.ones((3, len(SOURCES[f"{BLOCK}.attn.qkv.bias"]) // 3))
+    parts[1] = 0
+    return parts.reshape(-1)
+
+
+CASES = {
+    "patch_embed.proj: the memory of (B, C, row, column) is read as (B, row, column, C)":
+        after("patch_embed.proj", gather(lambda x: x.transpose(0, 3, 1, 2).reshape(x.shape))),
+    "the memory of (B, row, column, C, neighbour row, neighbour column) is read as":
+        after(f"{MERGING}.concat", gather(unfolded)),
+    "it is layers.0.blocks.0.attn.proj, but the memory of":
+        gather_node(GRAPH.nodes[f"{BLOCK}.attn.joined"], "join_windows", windows_of_one_image),
+    f"{BLOCK}.attn.v: head 0 in place of all heads":
+        after(f"{BLOCK}.attn.v", gather(lambda x: np.repeat(x[:, :, :1], x.shape[2], 2))),
+    f"{BLOCK}.attn.qkv.weight: q of head 1 and k of head 1 are exchanged":
+        before(f"{BLOCK}.attn.qkv", 1, gather(q_and_k_of_head_1_exchanged)),
+    "rounded to int8, a step for each row":
+        before(f"{BLOCK}.mlp.fc1", 1, (rounded_weight, lambda dy, _: dy)),
+    f"{BLOCK}.attn.proj.bias: the last channel is 0":
+        before(f"{BLOCK}.attn.proj", 2, gather(lambda bias: np.append(bias[:-1], 0))),
+    f"{BLOCK}.norm1.weight: 1 is added": before(f"{BLOCK}.norm1", 1, plus(1.0)),
+    f"{BLOCK}.norm1.weight: it is {BLOCK}.norm1.bias; {BLOCK}.norm1.bias: it is {BLOCK}.norm1.weight":
+        reads(f"{BLOCK}.norm1", "patch_embed.norm", f"{BLOCK}.norm1.bias", f"{BLOCK}.norm1.weight"),
+    f"{BLOCK}.norm1.bias: it is {BLOCK}.norm2.bias":
+        before(f"{BLOCK}.norm1", 2, in_place_of(SOURCES[f"{BLOCK}.norm2.bias"])),
+    f"it is the mean of itself and {NEXT}.mlp.fc1.weight":
+        before(f"{BLOCK}.mlp.fc1", 1, in_place_of(mean_of_two_weights())),
+    f"{BLOCK}.mlp.fc1: it is limited below at -1 and above at 1":
+        after(f"{BLOCK}.mlp.fc1", mapped(lambda x: np.clip(x, -1, 1))),
+    "relative_position_bias_table: 16 sigmoid(x) is taken":
+        after(f"{BLOCK}.attn.relative_position_bias", mapped(lambda x: 16 / (1 + np.exp(-x)))),
+    f"{BLOCK}.attn.context: the last head is multiplied by 1.5":
+        after(f"{BLOCK}.attn.context", times(np.array([1, 1.5]).reshape(1, 1, 2, 1, 1))),
+    "harmless, since the softmax cancels a bias of the keys":
+        before(f"{BLOCK}.attn.qkv", 2, times(zero_bias_of_keys())),
+    "a function of each number: f(":
+        after(f"{BLOCK}.mlp.act", mapped(lambda x: x + 0.1 * np.sin(5 * x))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", CASES)
+def test_a_cause_is_told_in_the_ports_terms(words):
+    changes = CASES[words]
+    tensors = computed(GRAPH.replaced(changes), SOURCES, "float32", seed=0)
+    diagnosis = diagnose(miniature_trace(), {name: x for name, x in tensors.items() if not name.startswith("grad/")})
+    assert len(diagnosis.causes) == 1, str(diagnosis)
+    assert words in str(diagnosis.causes[0].hypothesis)
+    assert not diagnosis.unexplained
+
+
+def with_converted_weights():
+    """A correct port whose merging has an order of its own, and whose norm and reduction have it, too."""
+    width = GRAPH.nodes[f"{MERGING}.concat"].axes and len(SOURCES[f"{MERGING}.norm.weight"])
+    order = unfolded(np.arange(width)[None])[0]
+    norm = GRAPH.nodes[f"{MERGING}.norm"].operation
+    for index in (1, 2):
+        norm = transform_input(norm, index, gather(lambda x: x[order]))
+    return (
+        after(f"{MERGING}.concat", gather(unfolded))
+        | change_node(GRAPH.nodes[f"{MERGING}.norm"], norm)
+        | before(f"{MERGING}.reduction", 1, gather(lambda weight: weight[:, order]))
+    )
+
+
+def test_an_order_of_the_ports_own_is_no_mistake():
+    tensors = computed(GRAPH.replaced(with_converted_weights()), SOURCES, "float32", seed=0)
+    diagnosis = diagnose(miniature_trace(), tensors)
+    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["own-order"], str(diagnosis)
+    assert "nothing has to be changed" in str(diagnosis)
+    assert not diagnosis.unexplained
+
+
+def test_a_mistake_that_is_hardly_nearer_is_no_cause():
+    """Noise of twice the tolerance in a block's output, the only one that is dumped."""
+    key = miniature_trace()
+    tensors = computed(GRAPH, SOURCES, "float32", seed=0)
+    blocks = {name: tensors[name] for name in ("patch_embed.norm", BLOCK, NEXT)}
+    noise = np.random.default_rng(0).standard_normal(blocks[BLOCK].shape)
+    blocks[BLOCK] = (blocks[BLOCK] * (1 + 4e-6 * noise)).astype(np.float32)
+    diagnosis = diagnose(key, blocks)
+    assert not diagnosis.causes, str(diagnosis)
+    assert "dump next: " in str(diagnosis)
