@@ -10,6 +10,7 @@ from npswin.verify.fits.explanation import Evidence, Explanation, Pair
 from npswin.verify.graph.precision import rounded
 
 MOST_LEVELS = 257  # of a grid that is recognized: 8 bits
+GROUPS = (4, 8, 16, 32, 64, 128)  # numbers that share a grid
 FEWEST_LEVELS = 3
 LARGEST_SHARE = 0.5  # of the numbers that may be different, on a grid that is recognized from them alone
 
@@ -36,6 +37,14 @@ def rounded_numbers(evidence: Evidence) -> Iterator[Explanation]:
             value = np.moveaxis(grid.value.reshape(np.moveaxis(right, place, 0).shape), 0, place)
             yield Explanation(words, _rounding(value - right), found.shape[place])
             return
+    for group in GROUPS if found.ndim > 1 else ():
+        if found.shape[-1] % group == 0 and group < found.shape[-1]:
+            grouped = _grid(found.reshape(-1, group), right.reshape(-1, group), evidence.tolerance)
+            if grouped:
+                words = f"the numbers are rounded, each {group} of a row to a grid of their own, {_grid_words(grouped)}"
+                value = grouped.value.reshape(found.shape)
+                yield Explanation(words, _rounding(value - right), found.size // group)
+                return
 
 
 def _rounding(difference: Array) -> Pair:

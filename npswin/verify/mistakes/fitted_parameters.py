@@ -21,6 +21,7 @@ from npswin.verify.mistakes.fitted_tensors import Fit
 from npswin.verify.mistakes.mistake import change_node, gather_node, transform_input
 
 ROWS_PER_NUMBER = 1.5  # rows for each number of a weight's row that least squares determine
+NEAR_ONE = 1e-5  # a factor nearer to 1 is 1
 DEVIATIONS = 8  # of the rounding error of a recovered number
 
 
@@ -44,9 +45,9 @@ def fit_parameters(run: Run, name: str, found: Array, tolerance: float) -> Itera
     node = run.graph.nodes.get(name)
     if node is None or node.operation is None or node.operation.name not in RECOVERIES:
         return
-    operation, words, fitted = node.operation, [], 0
+    loaded, computed, words, fitted = node.operation, node.operation, [], 0
     used: dict[int, str] = {}  # by an input's place the parameter that is used in its place
-    for one in RECOVERIES[operation.name](run, name, found, tolerance):
+    for one in RECOVERIES[node.operation.name](run, name, found, tolerance):
         parameter = node.inputs[one.index]
         right = run.value(parameter)
         if np.abs(one.array - right).max(initial=0) <= one.tolerance:
@@ -56,14 +57,19 @@ def fit_parameters(run: Run, name: str, found: Array, tolerance: float) -> Itera
             explanation = Explanation(_unexplained(one.array, right), replaced_by(one.array), one.array.size)
         words.append(f"{parameter}: {explanation.words}{_harmless(parameter, one, right)}")
         fitted += explanation.fitted
-        operation = transform_input(operation, one.index, explanation.pair)
+        forward, _ = explanation.pair
+        loaded = transform_input(loaded, one.index, (forward, lambda dy, _: dy))
+        computed = transform_input(computed, one.index, explanation.pair)
         if explanation.source and run.value(explanation.source).shape == right.shape:
             used[one.index] = explanation.source
-    if words:
-        yield Fit("; ".join(words), change_node(node, operation), fitted)  # if it was loaded so
-    if words and len(used) == len(words):
+    if not words:
+        return
+    text = "; ".join(words)
+    yield Fit(text, change_node(node, loaded), fitted)  # the port's own parameter, of which it has the gradient
+    yield Fit(text, change_node(node, computed), fitted)  # made from the right one, which has the gradient
+    if len(used) == len(words):
         inputs = tuple(used.get(index, read) for index, read in enumerate(node.inputs))
-        yield Fit("; ".join(words), change_node(node, inputs=inputs), fitted)
+        yield Fit(text, change_node(node, inputs=inputs), fitted)
 
 
 def _harmless(parameter: str, one: Recovered, right: Array) -> str:
@@ -124,6 +130,12 @@ def _affine_map(rows: Array, y: Array, weight: Array, bias: list[Array], toleran
     matrix = weight.reshape(len(weight), -1)
     if y.shape[1] != len(matrix) or rows.shape[1] != matrix.shape[1]:
         return []
+    right = rows @ matrix.T + (bias[0] if bias else 0.0)
+    if bias and (moved := _moved_rows(y, right, tolerance)) is not None:
+        source, factors = moved
+        array = (factors[:, None] * matrix[source]).reshape(weight.shape)
+        errors = [tolerance * float(np.abs(one).max()) for one in (weight, bias[0])]
+        return [Recovered(1, array, errors[0]), Recovered(2, factors * bias[0][source], errors[1])]
     rest = y - rows @ matrix.T
     if bias and np.abs(rest - rest.mean(0)).max() <= 2 * tolerance:
         return [Recovered(2, rest.mean(0), 2 * tolerance)]
@@ -135,6 +147,17 @@ def _affine_map(rows: Array, y: Array, weight: Array, bias: list[Array], toleran
         return []
     solution, error = both
     return [Recovered(1, solution[:-1].T.reshape(weight.shape), error), Recovered(2, solution[-1], error)]
+
+
+def _moved_rows(y: Array, right: Array, tolerance: float) -> tuple[Array, Array] | None:
+    """For each column of y the column of the right result that it is, times a factor; None if some column is none."""
+    norms = [np.sqrt((one**2).sum(0)) for one in (y, right)]
+    unit = [one / np.where(norm, norm, 1) for one, norm in zip((y, right), norms, strict=True)]
+    source = np.abs(unit[0].T @ unit[1]).argmax(axis=1)
+    factors = (y * right[:, source]).sum(0) / np.where(norms[1][source], norms[1][source] ** 2, 1)
+    factors = np.where(np.abs(factors - 1) < NEAR_ONE, 1.0, factors)
+    reach = np.maximum(1.0, np.abs(factors))
+    return (source, factors) if (np.abs(right[:, source] * factors - y) <= 2 * tolerance * reach).all() else None
 
 
 def _patch_embed(run: Run, name: str, found: Array, tolerance: float) -> list[Recovered]:

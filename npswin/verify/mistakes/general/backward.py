@@ -227,6 +227,22 @@ def _with_gain_gradient(operation: Operation, tensor: Callable[[Array, Array], A
     return replace(operation, forward=forward, backward=backward)
 
 
+def _table(_: Graph, node: Node) -> Variants:
+    """Each row of the table gets the sum over the pairs that read it."""
+    operation = node.operation
+    assert operation is not None
+
+    def averaged(dy: Array, cache: Any) -> tuple[Array | None, ...]:
+        sums, counts = operation.backward(dy, cache)[0], operation.backward(np.ones_like(dy), cache)[0]
+        assert sums is not None
+        assert counts is not None
+        return (sums / np.where(counts, counts, 1),)
+
+    yield "averaged over the pairs", change_node(node, with_backward(operation, averaged))
+    exchanged = with_backward(operation, lambda dy, cache: operation.backward(dy.swapaxes(-1, -2), cache))
+    yield "queries and keys exchanged", change_node(node, exchanged)
+
+
 def _product(_: Graph, node: Node) -> Variants:
     """The two derivatives of a product are exchanged."""
     operation = node.operation
@@ -247,6 +263,8 @@ BACKWARD = (
             at_outputs_of("gelu", _gelu), backward=True),
     Mistake("backward-gain", "a norm's gain has another gradient", "dweight = Σ dy x̂, dbias = Σ dy",
             at_outputs_of("layer_norm", _norm_gain), backward=True),
+    Mistake("backward-table", "the bias table's gradient is another one", "a row's gradient is the sum over its pairs",
+            at_outputs_of("position_bias", _table), backward=True),
     Mistake("backward-product", "the two derivatives of a product are exchanged", "S = q kᵀ: dq = dS k, dk = dSᵀ q",
             at_outputs_of("scores", _product), backward=True),
     Mistake("backward-changed", "a derivative is changed", RIGHT, _scaled_or_moved, backward=True),

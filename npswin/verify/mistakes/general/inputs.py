@@ -9,6 +9,7 @@ from npswin.verify.fits.explanation import times
 from npswin.verify.graph import Graph, Node, Operation
 from npswin.verify.mistakes.mistake import Mistake, Variants, change_node, transform_input
 
+FARTHEST = 16  # operations between a tensor outside of blocks and one that it may read
 FACTORS = {"-1": -1.0, "2": 2.0, "1/2": 0.5, "0": 0.0}
 
 
@@ -54,6 +55,9 @@ def _is_near(graph: Graph, name: str, other: str) -> bool:
     """Whether a tensor is of the same block, the one before, or outside of blocks."""
     if _block(name) == _block(other) or ".blocks." not in other:
         return True
+    if ".blocks." not in name:  # behind the last block, or in patch merging
+        computed = [one for one in graph.nodes if graph.nodes[one].operation is not None]
+        return 0 < computed.index(name) - computed.index(other) <= FARTHEST
     return any(_block(read) == _block(other) for read in _inputs_of_block(graph, _block(name)))
 
 
