@@ -1,0 +1,246 @@
+"""Parameters of a model beside the tensors of weights: which fit, and whether these are the model's weights at all."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from npswin.checks import check_choice, check_flag, check_generator, check_number, check_text, shown
+from npswin.files import listed
+from npswin.types import Array
+from npswin.weights import layout_unfold
+from npswin.weights.fit import PATCH_WEIGHT, differ_in_channels, resized, with_channels
+from npswin.weights.layout_search import Candidate, weight_names
+from npswin.weights.layouts import convert, find_layouts
+from npswin.weights.other_models import another_size, relative_of_swin, stranger
+from npswin.weights.report import LoadReport, Shape
+
+FEW_LISTED = 5  # tensors of each kind where most do not fit
+HEAD = ("head.weight", "head.bias")
+HEAD_DEVIATION = 0.02  # of a new head's weights
+
+
+class WeightMismatchError(ValueError):
+    """Weights of another model; the message says which, or lists the keys that differ."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of `load_weights`."""
+
+    strict: bool
+    prefix: str | None
+    min_share: float
+    input_channels: str
+    head: Any
+
+    def __post_init__(self) -> None:
+        check_flag("strict", self.strict)
+        if self.prefix is not None:
+            check_text("prefix", self.prefix, "what names begin with")
+        check_number("min_share", self.min_share, at_least=0, at_most=1)
+        check_choice("input_channels", self.input_channels, ("same", "adapt", "keep"))
+        if isinstance(self.head, str):
+            check_choice("head", self.head, ("load", "keep"))
+        else:
+            check_generator("head", self.head)
+
+
+def match_weights(
+    params: Mapping[str, Array],
+    tensors: Mapping[str, Array],
+    shapes: Mapping[str, Shape],
+    origin: str,
+    options: Options,
+) -> tuple[LoadReport, dict[str, Array]]:
+    """The value of each parameter that has one in the weights.
+
+    Args:
+        params: the model's, by official name.
+        tensors: the weights in any layout, each of which is looked up once at most.
+        shapes: theirs.
+        origin: of the weights, for messages.
+        options: of `load_weights`.
+
+    Raises:
+        WeightMismatchError, ValueError: as `load_weights`.
+    """
+    prefix, tensors, shapes = _below(options.prefix, tensors, shapes)
+    found = _candidate(params, shapes, origin)
+    window_size, in_chans = layout_unfold.find_window_size(shapes), _channels(params)
+    official = convert(tensors, found, in_chans, window_size)
+    report = LoadReport(found.layout, prefix=prefix + found.prefix)
+    report.foreign = [prefix + key for key in found.others]
+    report.copies = tuple(prefix + copy for copy in found.copies)
+    values = _head(params, official, report, options)
+    values |= _values(params, official, report, options, origin)
+    report.unexpected = [name for name in official if name not in params and name not in report.own_head]
+    report.loaded = [name for name in params if name in values and name not in report.own_head]
+    _check_share(params, official, report, origin, options)
+    return report, values
+
+
+def _below(
+    prefix: str | None, tensors: Mapping[str, Array], shapes: Mapping[str, Shape]
+) -> tuple[str, Mapping[str, Array], Mapping[str, Shape]]:
+    """The tensors whose names begin with the given prefix, without it."""
+    if not prefix:
+        return "", tensors, shapes
+    prefix = prefix if prefix.endswith(".") else f"{prefix}."
+    keys = {key.removeprefix(prefix): key for key in shapes if key.startswith(prefix)}
+    if not keys:
+        starts = dict.fromkeys(key.split(".")[0] + "." for key in shapes if "." in key)
+        raise ValueError(f"prefix: got {shown(prefix)}, with which no name begins; they begin with {listed(starts)}")
+    return prefix, _Renamed(tensors, keys), {name: shapes[key] for name, key in keys.items()}
+
+
+class _Renamed(Mapping[str, Array]):
+    """Tensors under other names, looked up on access."""
+
+    def __init__(self, tensors: Mapping[str, Array], keys: Mapping[str, str]) -> None:
+        self.tensors, self.keys_of = tensors, keys
+
+    def __getitem__(self, name: str) -> Array:
+        return self.tensors[self.keys_of[name]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys_of)
+
+    def __len__(self) -> int:
+        return len(self.keys_of)
+
+
+def _channels(params: Mapping[str, Array]) -> int:
+    patch_weight = params.get(PATCH_WEIGHT)
+    return 3 if patch_weight is None else patch_weight.shape[1]
+
+
+def _candidate(params: Mapping[str, Array], shapes: Mapping[str, Shape], origin: str) -> Candidate:
+    """The layout and prefix in which most tensors fit the model, by name and shape."""
+    try:
+        candidates = find_layouts(shapes)
+    except ValueError:
+        _refuse_stranger(shapes, origin)
+        raise
+    if model := relative_of_swin(candidates[0].names, shapes):
+        raise WeightMismatchError(f"{origin}: {model}; nothing was loaded")
+    if not candidates[0].has_blocks:
+        _refuse_stranger(shapes, origin)
+    if len(candidates) == 1:
+        return candidates[0]
+    empty = {key: np.broadcast_to(np.zeros((), bool), shape) for key, shape in shapes.items()}
+    return max(candidates, key=lambda one: _fitting(params, empty, shapes, one))
+
+
+def _refuse_stranger(shapes: Mapping[str, Shape], origin: str) -> None:
+    names = weight_names(shapes)
+    if model := relative_of_swin(names, shapes) or stranger(names):
+        raise WeightMismatchError(f"{origin}: {model}; nothing was loaded")
+
+
+def _fitting(
+    params: Mapping[str, Array], empty: Mapping[str, Array], shapes: Mapping[str, Shape], found: Candidate
+) -> int:
+    """How many of the model's parameters have a tensor of their name and shape."""
+    try:
+        official = convert(empty, found, _channels(params), layout_unfold.find_window_size(shapes))
+    except ValueError:
+        return -1
+    return sum(name in official and official[name].shape == param.shape for name, param in params.items())
+
+
+def _head(
+    params: Mapping[str, Array], official: Mapping[str, Array], report: LoadReport, options: Options
+) -> dict[str, Array]:
+    """The values of a head that is drawn anew; the report says what becomes of it."""
+    if options.head == "load":
+        return {}
+    report.own_head = [name for name in HEAD if name in params or name in official]
+    if options.head == "keep":
+        return {}
+    report.head_is_drawn = True
+    drawn = {}
+    for name in HEAD:
+        if name in params:
+            shape, is_weight = params[name].shape, name.endswith("weight")
+            value = options.head.normal(0, HEAD_DEVIATION, shape) if is_weight else np.zeros(shape)
+            drawn[name] = value.astype(params[name].dtype)
+    return drawn
+
+
+def _values(
+    params: Mapping[str, Array], official: Mapping[str, Array], report: LoadReport, options: Options, origin: str
+) -> dict[str, Array]:
+    values: dict[str, Array] = {}
+    for name, param in params.items():
+        if name in report.own_head:
+            continue
+        if name not in official:
+            report.missing.append(name)
+            continue
+        found = official[name]
+        _check_values(name, found)
+        if differ_in_channels(name, found.shape, param.shape):
+            value = _adapted(found, param, report, options, origin)
+        else:
+            value = found if found.shape == param.shape else resized(name, found, param.shape)
+            if value is None:
+                report.misshapen[name] = (found.shape, param.shape)
+            elif value is not found:
+                report.resized[name] = (found.shape, param.shape)
+        if value is not None:
+            with np.errstate(over="ignore"):
+                values[name] = value.astype(param.dtype)
+            if not np.isfinite(values[name]).all():
+                raise ValueError(f"{name}: has values beyond the range of the model's {param.dtype}")
+    return values
+
+
+def _adapted(found: Array, param: Array, report: LoadReport, options: Options, origin: str) -> Array | None:
+    """The patch embedding's weights for the channels of the model's images, or None where the model's own are kept."""
+    theirs, own = found.shape[1], param.shape[1]
+    if options.input_channels == "adapt":
+        report.adapted[PATCH_WEIGHT] = (found.shape, param.shape)
+        return with_channels(found, own)
+    if options.input_channels == "keep":
+        report.own_input = [PATCH_WEIGHT]
+        return None
+    how = "sums them" if own == 1 else "repeats and scales them"
+    raise WeightMismatchError(
+        f"{origin}: these weights take images of {theirs} channels, the model takes {own}, and nothing was loaded: "
+        f"input_channels='adapt' {how}, input_channels='keep' leaves the model's own patch embedding"
+    )
+
+
+def _check_values(name: str, tensor: Array) -> None:
+    if not np.issubdtype(tensor.dtype, np.floating):
+        raise ValueError(f"{name}: has dtype {tensor.dtype}, expected a floating point dtype")
+    bad = tensor.size - np.count_nonzero(np.isfinite(tensor))
+    if bad:
+        raise ValueError(f"{name}: {bad} of {tensor.size} values are NaN or infinite")
+
+
+def _check_share(
+    params: Mapping[str, Array], official: Mapping[str, Array], report: LoadReport, origin: str, options: Options
+) -> None:
+    """Raise a WeightMismatchError where the options do not allow what would be loaded."""
+    total = len(params) - sum(name in params for name in report.own_head)
+    count = len(report.loaded)
+    is_minority = 2 * count < total
+    if is_minority and (options.strict or count < options.min_share * total):
+        reason = another_size(official, params) or "these weights are not this model's"
+        raise WeightMismatchError(
+            f"{origin}: {reason}; only {count} of the model's {total} parameters fit, and nothing was loaded\n"
+            f"{report.text(FEW_LISTED)}"
+        )
+    if not options.strict and count < options.min_share * total:
+        raise WeightMismatchError(
+            f"{origin}: {count} of the model's {total} parameters fit, less than min_share={options.min_share}, and "
+            f"nothing was loaded\n{report.text(FEW_LISTED)}"
+        )
+    if options.strict and not report.complete:
+        raise WeightMismatchError(
+            f"{origin}: these weights do not match this model, and nothing was loaded "
+            f"(strict=False loads those that match)\n{report}"
+        )

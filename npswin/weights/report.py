@@ -1,0 +1,84 @@
+"""What `load_weights` did, and its text."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from npswin.files import listed
+
+Shape = tuple[int, ...]
+
+MOST_LISTED = 100  # tensors of each kind in a report's text
+
+
+@dataclass
+class LoadReport:
+    """The result of `load_weights`, by official names.
+
+    Attributes:
+        layout: the detected key layout.
+        loaded: parameters that were set, including resized and adapted ones.
+        resized: parameters that were resampled from another window or image size: shape found, shape of the model.
+        missing: parameters of the model that are not in the weights.
+        unexpected: names in the weights that are not in the model.
+        misshapen: parameters with a wrong shape: shape found, shape of the model.
+        prefix: what the model's names begin with in the weights, such as "backbone."; it is left out of the others.
+        adapted: parameters for images of other channels: shape found, shape of the model.
+        own_input: the patch embedding's weights, where the weights' were for other channels and not asked for.
+        own_head: the head's parameters, where the weights' head was not asked for.
+        head_is_drawn: whether the head was drawn anew; otherwise it is as it was in the model.
+        foreign: keys of other parts, such as a decoder's, which are not below the prefix.
+        copies: other prefixes with a copy of the model, which was not loaded.
+    """
+
+    layout: str
+    loaded: list[str] = field(default_factory=list)
+    resized: dict[str, tuple[Shape, Shape]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    misshapen: dict[str, tuple[Shape, Shape]] = field(default_factory=dict)
+    prefix: str = ""
+    adapted: dict[str, tuple[Shape, Shape]] = field(default_factory=dict)
+    own_input: list[str] = field(default_factory=list)
+    own_head: list[str] = field(default_factory=list)
+    head_is_drawn: bool = False
+    foreign: list[str] = field(default_factory=list)
+    copies: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether parameters and tensors match one to one; other parts of the file do not count."""
+        return not (self.missing or self.unexpected or self.misshapen)
+
+    def __str__(self) -> str:
+        return self.text(MOST_LISTED)
+
+    def text(self, at_most: int) -> str:
+        """The report with at most so many tensors of each kind."""
+        lines = [f"layout: {self.layout}"]
+        lines += [f"prefix: {self.prefix!r}"] if self.prefix else []
+        lines += [f"{'loaded' if self.complete else 'fitting'}: {len(self.loaded)} tensors"]
+        for title, shapes in (("resized", self.resized), ("adapted", self.adapted), ("misshapen", self.misshapen)):
+            pairs = [f"{title}: {name} is {found}, the model has {wanted}" for name, (found, wanted) in shapes.items()]
+            lines += pairs and [listed(pairs, "\n", at_most)]
+        for title, names in (("missing", self.missing), ("unexpected", self.unexpected)):
+            lines += names and [listed([f"{title}: {name}" for name in names], "\n", at_most)]
+        if self.own_input:
+            lines.append(f"input channels: the model's own weights as they were ({', '.join(self.own_input)})")
+        if self.own_head:
+            lines.append(f"head: {'drawn anew' if self.head_is_drawn else 'as it was'} ({', '.join(self.own_head)})")
+        if self.foreign:
+            parts = Counter(_part(key, self.prefix) for key in self.foreign)
+            counted = [f"{part} ({count} tensor{'s' if count > 1 else ''})" for part, count in parts.items()]
+            lines.append(f"other parts, not loaded: {listed(counted)}")
+        if self.copies:
+            chosen = f"loaded is {self.prefix!r}; prefix={self.copies[0]!r} chooses another"
+            lines.append(f"the same model is there {len(self.copies) + 1} times: {chosen}")
+        return "\n".join(lines)
+
+
+def _part(key: str, prefix: str) -> str:
+    """The name of the part that a key belongs to: up to where it differs from the model's prefix."""
+    parts = key.split(".")
+    own = prefix.split(".")
+    depth = next((i for i, part in enumerate(parts) if i >= len(own) or part != own[i]), len(parts) - 1)
+    return ".".join(parts[: depth + 1])
