@@ -87,11 +87,11 @@ def _below(
     """The tensors whose names begin with the given prefix, without it."""
     if not prefix:
         return "", tensors, shapes
-    prefix = prefix if prefix.endswith(".") else f"{prefix}."
+    given, prefix = prefix, prefix if prefix.endswith(".") else f"{prefix}."
     keys = {key.removeprefix(prefix): key for key in shapes if key.startswith(prefix)}
     if not keys:
         starts = dict.fromkeys(key.split(".")[0] + "." for key in shapes if "." in key)
-        raise ValueError(f"prefix: got {shown(prefix)}, with which no name begins; they begin with {listed(starts)}")
+        raise ValueError(f"prefix: got {shown(given)}, with which no name begins; they begin with {listed(starts)}")
     return prefix, _Renamed(tensors, keys), {name: shapes[key] for name, key in keys.items()}
 
 
@@ -241,6 +241,12 @@ def _check_share(
         )
     if options.strict and not report.complete:
         raise WeightMismatchError(
-            f"{origin}: these weights do not match this model, and nothing was loaded "
-            f"(strict=False loads those that match)\n{report}"
+            f"{origin}: these weights do not match this model, and nothing was loaded ({_way_out(report)})\n{report}"
         )
+
+
+def _way_out(report: LoadReport) -> str:
+    """What loads the weights all the same."""
+    if {*report.missing, *report.unexpected, *report.misshapen} <= {*HEAD}:
+        return "the heads differ: head='keep' leaves the model's own, a generator draws it anew"
+    return "strict=False loads those that match"

@@ -1,5 +1,6 @@
 """What `load_weights` did, and its text."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -8,6 +9,7 @@ from npswin.files import listed
 Shape = tuple[int, ...]
 
 MOST_LISTED = 100  # tensors of each kind in a report's text
+_STAGE_NORM = re.compile(r"norm\d+\.(?:weight|bias)")
 
 
 @dataclass
@@ -62,12 +64,15 @@ class LoadReport:
             lines += pairs and [listed(pairs, "\n", at_most)]
         for title, names in (("missing", self.missing), ("unexpected", self.unexpected)):
             lines += names and [listed([f"{title}: {name}" for name in names], "\n", at_most)]
+        if any(_STAGE_NORM.fullmatch(name) for name in self.unexpected):
+            lines.append("(norm0, norm1, ... are norms of stages' outputs, for dense tasks; a classifier has none)")
         if self.own_input:
             lines.append(f"input channels: the model's own weights as they were ({', '.join(self.own_input)})")
         if self.own_head:
             lines.append(f"head: {'drawn anew' if self.head_is_drawn else 'as it was'} ({', '.join(self.own_head)})")
-        if self.foreign:
-            parts = Counter(_part(key, self.prefix) for key in self.foreign)
+        foreign = [key for key in self.foreign if not key.startswith(self.copies)] if self.copies else self.foreign
+        if foreign:
+            parts = Counter(_part(key, self.prefix) for key in foreign)
             counted = [f"{part} ({count} tensor{'s' if count > 1 else ''})" for part, count in parts.items()]
             lines.append(f"other parts, not loaded: {listed(counted)}")
         if self.copies:
