@@ -47,7 +47,8 @@ def run(options: argparse.Namespace) -> int:
     with ProgressBar() as progress:
         done = convert_file(options.source, options.out, options.key, progress)
     where = f" from {done.key!r}" if done.key else ""
-    layout = f"layout: {done.layout}" if done.layout else "no layout of Swin V1 that npswin knows"
+    layout = f"layout: {done.layout}" if done.layout else "no layout of Swin Transformer that npswin knows"
+    layout = f"npswin cannot load them, {done.other_model}" if done.other_model else layout
     print(f"{options.out}: {done.count} tensors of {done.numbers:,} numbers{where}; {layout}")
     if done.others:
         print(f"the file has tensors at {listed(map(repr, done.others))} as well: --key chooses")

@@ -15,6 +15,7 @@ from npswin.types import Array
 from npswin.weights.file_kinds import NPZ, SHARDS, START_BYTES, kind_of
 from npswin.weights.files import WeightFileError, save_tensors
 from npswin.weights.layout_search import find_candidates
+from npswin.weights.other_models import relative_of_swin, stranger
 from npswin.weights.pytorch_file import Ignored, is_tensor, read_pytorch_file, to_numpy
 from npswin.weights.reading import Progress, no_progress
 from npswin.weights.state_dicts import choose_state_dict, find_state_dicts
@@ -35,6 +36,7 @@ class Conversion:
         layout: of their names, or None where it is unknown.
         others: where else in the file tensors are.
         ignored: classes of objects in the file that were left out.
+        other_model: a clause that says what the weights are, if they are not Swin V1's.
     """
 
     key: str
@@ -43,6 +45,7 @@ class Conversion:
     layout: str | None
     others: tuple[str, ...]
     ignored: tuple[str, ...]
+    other_model: str | None
 
 
 def convert_file(
@@ -76,6 +79,10 @@ def convert_file(
     except ValueError as error:
         raise WeightFileError(f"{shown_path(source)}: {error}") from error
     candidates = find_candidates(arrays)
+    shapes = {name: array.shape for name, array in arrays.items()}
+    other_model = relative_of_swin(arrays, shapes)
+    if other_model is None and not (candidates and candidates[0].has_blocks):
+        other_model = stranger(arrays)
     return Conversion(
         key=place,
         count=len(arrays),
@@ -83,6 +90,7 @@ def convert_file(
         layout=candidates[0].layout if candidates and candidates[0].has_blocks else None,
         others=tuple(other for other in found if other != place),
         ignored=tuple(ignored),
+        other_model=other_model,
     )
 
 

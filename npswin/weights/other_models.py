@@ -22,7 +22,7 @@ _RELATIVES: list[tuple[str, str, str]] = [
     (r"(?:^|\.)layers\.\d+\.residual_group\..+", "SwinIR or Swin2SR", f"a model that restores images; {_TAKE}"),
     (r"(?:^|\.)layers\.\d+\.blocks\.\d+\.modulation\..+", "FocalNet", f"it has no attention; {_TAKE}"),
     (r"(?:^|\.)layers\.\d+\.blocks\.\d+\.(?:op|self_attention)\..*A_logs?", "VMamba", f"it has no windows; {_TAKE}"),
-    (r"(?:^|\.)(?:swinViT|layers\d)\.(?:^|\.)blocks\.\d+\..+", "SwinUNETR", f"a model of volumes; {_TAKE}"),
+    (r"(?:^|\.)layers\d\.\d+\.blocks\.\d+\.", "SwinUNETR", f"a model of volumes; {_TAKE}"),
 ]
 _VIDEO = "Video Swin, whose patches and windows have a third axis", "npswin has the Swin of images"
 
