@@ -33,6 +33,7 @@ _REFUSED = re.compile(r"Unsupported global: GLOBAL (\S+) was not an allowed glob
 _WRONG_KIND = re.compile(
     r"Can only (SETITEMS?|append|extend) .*but got <class '(?:npswin\.weights\.pytorch_file\.)?([^']+)'>"
 )
+_CUT_SHORT = ("central directory", "EOF", "Ran out of input", "unexpected pos", "truncated", "unpack requires a buffer")
 _BLOCKED = re.compile(r"unsupported GLOBAL (\S+) whose module \S+ is blocked")
 
 
@@ -218,7 +219,7 @@ def _refusal(path: Path, error: Exception) -> str:
             f"    s = torch.jit.load({str(path)!r}, map_location='cpu').state_dict(); "
             f"save_file({{k: v.contiguous() for k, v in s.items()}}, {str(path.with_suffix('.safetensors'))!r})\n\n"
         )
-    if any(word in text for word in ("central directory", "EOF", "Ran out of input", "unexpected pos", "truncated")):
+    if any(words in text for words in _CUT_SHORT):
         return f"cut short or damaged, PyTorch cannot read it: download it again ({_reason(text)})"
     return (
         f"PyTorch's safe reader does not read it ({_reason(text) or type(error).__name__}). A pickle "
