@@ -147,9 +147,8 @@ def _read_shards(path: Path, progress: Progress) -> tuple[dict[str, Any], list[s
         raise WeightFileError(f"{shown_path(path)}: its weight_map is not one of file names by tensor")
     names = sorted(set(shards.values()))
     if absent := [name for name in names if Path(name).name != name or not (path.parent / name).is_file()]:
-        raise WeightFileError(
-            f"{shown_path(path)}: of its {len(names)} files there is none beside it: {listed(absent)}"
-        )
+        missing = f"{len(absent)} of its {len(names)} files are not beside it: {listed(absent, at_most=3)}"
+        raise WeightFileError(f"{shown_path(path)}: {missing}")
     if len(names) > MOST_SHARDS:
         raise WeightFileError(f"{shown_path(path)}: names {len(names)} files, expected at most {MOST_SHARDS}")
     tensors: dict[str, Any] = {}

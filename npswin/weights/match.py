@@ -14,7 +14,7 @@ from npswin.weights.fit import PATCH_WEIGHT, differ_in_channels, resized, with_c
 from npswin.weights.layout_search import Candidate, weight_names
 from npswin.weights.layouts import convert, find_layouts
 from npswin.weights.other_models import another_size, relative_of_swin, stranger
-from npswin.weights.report import LoadReport, Shape
+from npswin.weights.report import LoadReport, Shape, report_text
 
 FEW_LISTED = 5  # tensors of each kind where most do not fit
 HEAD = ("head.weight", "head.bias")
@@ -232,12 +232,12 @@ def _check_share(
         reason = another_size(official, params) or "these weights are not this model's"
         raise WeightMismatchError(
             f"{origin}: {reason}; only {count} of the model's {total} parameters fit, and nothing was loaded\n"
-            f"{report.text(FEW_LISTED)}"
+            f"{report_text(report, FEW_LISTED)}"
         )
     if not options.strict and count < options.min_share * total:
         raise WeightMismatchError(
             f"{origin}: {count} of the model's {total} parameters fit, less than min_share={options.min_share}, and "
-            f"nothing was loaded\n{report.text(FEW_LISTED)}"
+            f"nothing was loaded\n{report_text(report, FEW_LISTED)}"
         )
     if options.strict and not report.complete:
         raise WeightMismatchError(

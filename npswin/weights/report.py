@@ -52,33 +52,37 @@ class LoadReport:
         return not (self.missing or self.unexpected or self.misshapen)
 
     def __str__(self) -> str:
-        return self.text(MOST_LISTED)
+        return report_text(self, MOST_LISTED)
 
-    def text(self, at_most: int) -> str:
-        """The report with at most so many tensors of each kind."""
-        lines = [f"layout: {self.layout}"]
-        lines += [f"prefix: {self.prefix!r}"] if self.prefix else []
-        lines += [f"{'loaded' if self.complete else 'fitting'}: {len(self.loaded)} tensors"]
-        for title, shapes in (("resized", self.resized), ("adapted", self.adapted), ("misshapen", self.misshapen)):
-            pairs = [f"{title}: {name} is {found}, the model has {wanted}" for name, (found, wanted) in shapes.items()]
-            lines += pairs and [listed(pairs, "\n", at_most)]
-        for title, names in (("missing", self.missing), ("unexpected", self.unexpected)):
-            lines += names and [listed([f"{title}: {name}" for name in names], "\n", at_most)]
-        if any(_STAGE_NORM.fullmatch(name) for name in self.unexpected):
-            lines.append("(norm0, norm1, ... are norms of stages' outputs, for dense tasks; a classifier has none)")
-        if self.own_input:
-            lines.append(f"input channels: the model's own weights as they were ({', '.join(self.own_input)})")
-        if self.own_head:
-            lines.append(f"head: {'drawn anew' if self.head_is_drawn else 'as it was'} ({', '.join(self.own_head)})")
-        foreign = [key for key in self.foreign if not key.startswith(self.copies)] if self.copies else self.foreign
-        if foreign:
-            parts = Counter(_part(key, self.prefix) for key in foreign)
-            counted = [f"{part} ({count} tensor{'s' if count > 1 else ''})" for part, count in parts.items()]
-            lines.append(f"other parts, not loaded: {listed(counted)}")
-        if self.copies:
-            chosen = f"loaded is {self.prefix!r}; prefix={self.copies[0]!r} chooses another"
-            lines.append(f"the same model is there {len(self.copies) + 1} times: {chosen}")
-        return "\n".join(lines)
+
+def report_text(report: LoadReport, at_most: int) -> str:
+    """A report's text with at most so many tensors of each kind."""
+    lines = [f"layout: {report.layout}"]
+    lines += [f"prefix: {report.prefix!r}"] if report.prefix else []
+    lines += [f"{'loaded' if report.complete else 'fitting'}: {len(report.loaded)} tensors"]
+    for title, shapes in (("resized", report.resized), ("misshapen", report.misshapen)):
+        pairs = [f"{title}: {name} is {found}, the model has {wanted}" for name, (found, wanted) in shapes.items()]
+        lines += pairs and [listed(pairs, "\n", at_most)]
+    for name, (found, wanted) in report.adapted.items():
+        how = "are summed" if wanted[1] == 1 else f"are repeated in turn and scaled by {found[1]}/{wanted[1]}"
+        lines.append(f"adapted: {name} is {found}, the model has {wanted}: the {found[1]} channels {how}")
+    for title, names in (("missing", report.missing), ("unexpected", report.unexpected)):
+        lines += names and [listed([f"{title}: {name}" for name in names], "\n", at_most)]
+    if any(_STAGE_NORM.fullmatch(name) for name in report.unexpected):
+        lines.append("(norm0, norm1, ... are norms of stages' outputs, for dense tasks; a classifier has none)")
+    if report.own_input:
+        lines.append(f"input channels: the model's own weights as they were ({', '.join(report.own_input)})")
+    if report.own_head:
+        lines.append(f"head: {'drawn anew' if report.head_is_drawn else 'as it was'} ({', '.join(report.own_head)})")
+    foreign = [key for key in report.foreign if not key.startswith(report.copies)] if report.copies else report.foreign
+    if foreign:
+        parts = Counter(_part(key, report.prefix) for key in foreign)
+        counted = [f"{part} ({count} tensor{'s' if count > 1 else ''})" for part, count in parts.items()]
+        lines.append(f"other parts, not loaded: {listed(counted)}")
+    if report.copies:
+        chosen = f"loaded is {report.prefix!r}; prefix={report.copies[0]!r} chooses another"
+        lines.append(f"the same model is there {len(report.copies) + 1} times: {chosen}")
+    return "\n".join(lines)
 
 
 def _part(key: str, prefix: str) -> str:

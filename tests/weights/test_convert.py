@@ -59,6 +59,7 @@ def other_classes(monkeypatch):
             monkeypatch.setitem(sys.modules, module.split(".")[0], types.ModuleType(module.split(".")[0]))
             monkeypatch.setitem(sys.modules, module, types.ModuleType(module))
         setattr(sys.modules[module], cls.__name__, cls)
+    HistoryBuffer.mean.__module__, HistoryBuffer.mean.__qualname__ = "mmengine.logging", "HistoryBuffer.mean"
     return types.SimpleNamespace(CfgNode=CfgNode, HistoryBuffer=HistoryBuffer, Stages=Stages)
 
 

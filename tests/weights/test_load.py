@@ -322,12 +322,14 @@ class TestChannels:
         size = three.params[self.NAME].shape
         assert report.adapted == {self.NAME: (size, (size[0], 1, *size[2:]))}
         assert f"adapted: {self.NAME} is {size}" in str(report)
+        assert ": the 3 channels are summed" in str(report)
         np.testing.assert_allclose(one(grey), three(np.repeat(grey, 3, axis=1)), rtol=0, atol=1e-12)
 
     @pytest.mark.parametrize("channels", [2, 4, 6, 11])
     def test_more_channels_repeat_and_are_scaled(self, channels):
         model, other = small(in_chans=channels, dtype="float64"), small(seed=2, dtype="float64")
-        load_weights(model, other.params, input_channels="adapt")
+        report = load_weights(model, other.params, input_channels="adapt")
+        assert f": the 3 channels are repeated in turn and scaled by 3/{channels}" in str(report)
         for channel in range(channels):
             wanted = other.params[self.NAME][:, channel % 3] * 3 / channels
             np.testing.assert_allclose(model.params[self.NAME][:, channel], wanted, rtol=1e-15)
