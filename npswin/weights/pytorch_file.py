@@ -8,6 +8,7 @@ neither its code is imported nor its function called.
 
 import contextlib
 import io
+import itertools
 import os
 import re
 import warnings
@@ -33,6 +34,7 @@ _REFUSED = re.compile(r"Unsupported global: GLOBAL (\S+) was not an allowed glob
 _WRONG_KIND = re.compile(
     r"Can only (SETITEMS?|append|extend) .*but got <class '(?:npswin\.weights\.pytorch_file\.)?([^']+)'>"
 )
+_NUMBERS = itertools.count()
 _CUT_SHORT = ("central directory", "EOF", "Ran out of input", "unexpected pos", "truncated", "unpack requires a buffer")
 _BLOCKED = re.compile(r"unsupported GLOBAL (\S+) whose module \S+ is blocked")
 
@@ -82,7 +84,7 @@ def read_pytorch_file(path: Path, kind: str, progress: Progress) -> tuple[Any, l
         WeightFileError: PyTorch is missing or too old, or it refuses the file.
     """
     torch = _import_torch(path)
-    stand_ins: dict[str, Any] = {name: _stand_in(name, Ignored) for name in _other_classes(torch, path)}
+    stand_ins: dict[str, Any] = {name: _stand_in(Ignored) for name in _other_classes(torch, path)}
     while True:
         try:
             with _opened(path, kind, progress) as source, _allowed(torch, stand_ins), warnings.catch_warnings():
@@ -116,18 +118,20 @@ def _opened(path: Path, kind: str, progress: Progress) -> Iterator[Any]:
 def _stand_in_for(message: str, stand_ins: dict[str, Any]) -> bool:
     """Add or change a stand-in for what the safe reader's message is about; whether that was possible."""
     if (refused := _REFUSED.search(message)) and refused[1] not in stand_ins:
-        stand_ins[refused[1]] = _stand_in(refused[1], Ignored)
+        stand_ins[refused[1]] = _stand_in(Ignored)
         return True
     if wrong := _WRONG_KIND.search(message):
         for name, stand_in in stand_ins.items():
             if stand_in.__qualname__ == wrong[2] and stand_in.__base__ is Ignored:
-                stand_ins[name] = _stand_in(name, IgnoredDict if wrong[1].startswith("SETITEM") else IgnoredList)
+                stand_ins[name] = _stand_in(IgnoredDict if wrong[1].startswith("SETITEM") else IgnoredList)
                 return True
     return False
 
 
-def _stand_in(name: str, kind: type[Ignored]) -> Any:
-    return type(name, (kind,), {"__qualname__": name})
+def _stand_in(kind: type[Ignored]) -> Any:
+    """A class of its own for each class of the file, so that the reader's message shows which one it is about."""
+    number = next(_NUMBERS)
+    return type(f"Ignored{number}", (kind,), {"__qualname__": f"Ignored{number}"})
 
 
 def is_tensor(value: Any) -> bool:

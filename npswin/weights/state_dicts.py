@@ -9,6 +9,7 @@ from npswin.weights.layout_search import AVERAGE_OR_STUDENT, find_candidates
 
 DEEPEST = 5  # dictionaries in each other
 DEEPEST_MODULE = 50
+LONGEST_LIST = 100  # items of a list that are looked into
 MOST_DICTIONARIES = 10_000  # that are looked into
 # Before others where names decide nothing.
 _USUAL = ("model", "state_dict", "module", "net", "network", "backbone", "weights", "params")
@@ -17,7 +18,8 @@ _USUAL = ("model", "state_dict", "module", "net", "network", "backbone", "weight
 def find_state_dicts(
     value: Any, is_tensor: Callable[[Any], bool], attributes: Callable[[Any], Any]
 ) -> dict[str, Mapping[str, Any]]:
-    """The dictionaries of tensors in a value, by where they are: "" for the value itself, "model", "a.b".
+    """The dictionaries of tensors in a value, by where they are: "" for the value itself, "model", "a.b", or "0" for
+    the first item of a list.
 
     A whole module of PyTorch, as `torch.save(model)` writes it, counts as the dictionary of its state.
 
@@ -72,11 +74,15 @@ def _dictionaries(value: Any, attributes: Callable[[Any], Any]) -> Iterator[tupl
         seen.add(id(one))
         if isinstance(state := attributes(one), Mapping) and isinstance(state.get("_modules"), Mapping):
             yield place, dict(_module_tensors(one, attributes, "", 0))
-        elif isinstance(one, Mapping):
+            continue
+        inside: Mapping[Any, Any] = {}
+        if isinstance(one, Mapping):
             yield place, one
-            if depth < DEEPEST:
-                inside = {key: part for key, part in one.items() if isinstance(key, str)}
-                waiting += [(f"{place}.{key}".removeprefix("."), part, depth + 1) for key, part in inside.items()]
+            inside = {key: part for key, part in one.items() if isinstance(key, str)}
+        elif isinstance(one, list | tuple):
+            inside = dict(enumerate(one[:LONGEST_LIST]))
+        if depth < DEEPEST:
+            waiting += [(f"{place}.{key}".removeprefix("."), part, depth + 1) for key, part in inside.items()]
 
 
 def _module_tensors(

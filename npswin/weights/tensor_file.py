@@ -26,6 +26,7 @@ from npswin.weights.files import (
     with_checksum,
 )
 
+_AGAIN = f"if it was downloaded, {file_kinds.AGAIN}"
 _CHUNK = 2**20  # bytes that are read at a time for the checksum
 
 
@@ -144,7 +145,7 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[bytes, dict[str, Any]]:
         )
     if 8 + length > size:
         raise WeightFileError(
-            f"{shown_path(path)}: cut short or damaged: its header has {length} bytes, the file {size}"
+            f"{shown_path(path)}: cut short or damaged: its header has {length} bytes, the file {size}; {_AGAIN}"
         )
     text = start[8:] + read_exactly(file, length - 1, path, WeightFileError)
     header = parse_json(text, path, WeightFileError)
@@ -154,7 +155,9 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[bytes, dict[str, Any]]:
         with safetensors.safe_open(path, framework="numpy"):
             pass  # compares everything in the header with the file's size
     except safetensors.SafetensorError as error:
-        raise WeightFileError(f"{shown_path(path)}: cut short or damaged ({shortened(str(error))})") from error
+        raise WeightFileError(
+            f"{shown_path(path)}: cut short or damaged ({shortened(str(error))}); {_AGAIN}"
+        ) from error
     except OSError as error:
         raise system_error(WeightFileError, path, error) from error
     return start[:8] + text, header

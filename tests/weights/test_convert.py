@@ -92,12 +92,13 @@ def containers(torch, state, other):
         ),
         "deit.pth": ({"model_ema": zeros, "model": state}, "model"),
         "dino.pth": ({"student": zeros, "teacher": state, "dino_loss": {"center": torch.ones(2)}}, "teacher"),
+        "list.pt": ([3, state, optimizer], "1"),
         "nested.bin": ({"checkpoint": {"nets": {"net": state}}}, "checkpoint.nets.net"),
     }
 
 
 CONTAINERS = ("bare.pth", "official.pth", "timm.pth.tar", "timm_ema.pth.tar", "mmengine.pth", "lightning.ckpt")
-CONTAINERS += ("deit.pth", "dino.pth", "nested.bin")
+CONTAINERS += ("deit.pth", "dino.pth", "list.pt", "nested.bin")
 
 
 @pytest.mark.parametrize("is_zip", [True, False])
