@@ -16,8 +16,9 @@ from npswin.weights.file_kinds import NPZ, SHARDS, START_BYTES, kind_of
 from npswin.weights.files import WeightFileError, save_tensors
 from npswin.weights.layout_search import find_candidates
 from npswin.weights.other_models import relative_of_swin, stranger
-from npswin.weights.pytorch_file import Ignored, is_tensor, read_pytorch_file, to_numpy
+from npswin.weights.pytorch_file import is_tensor, read_pytorch_file, to_numpy
 from npswin.weights.reading import Progress, no_progress
+from npswin.weights.stand_ins import Ignored
 from npswin.weights.state_dicts import choose_state_dict, find_state_dicts
 from npswin.weights.tensor_file import TensorFile
 

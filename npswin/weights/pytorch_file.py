@@ -8,11 +8,9 @@ neither its code is imported nor its function called.
 
 import contextlib
 import io
-import itertools
 import os
 import re
 import warnings
-from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,52 +22,13 @@ from npswin.types import Array
 from npswin.weights.file_kinds import PICKLE
 from npswin.weights.files import WeightFileError
 from npswin.weights.plain_pickle import as_pytorch_file
+from npswin.weights.pytorch_refusals import describe_refusal
 from npswin.weights.reading import CountingFile, Progress
+from npswin.weights.stand_ins import add_stand_in, stand_in
 
 INSTALL = "pip install 'npswin[convert]'"
 LOWEST_VERSION = (2, 6)  # before it, weights_only=True could be made to run code
 MOST_IGNORED = 100  # classes that are replaced in a file
-
-_REFUSED = re.compile(r"Unsupported global: GLOBAL (\S+) was not an allowed global")
-_WRONG_KIND = re.compile(
-    r"Can only (SETITEMS?|append|extend) .*but got <class '(?:npswin\.weights\.pytorch_file\.)?([^']+)'>"
-)
-_NUMBERS = itertools.count()
-_CUT_SHORT = ("central directory", "EOF", "Ran out of input", "unexpected pos", "truncated", "unpack requires a buffer")
-_BLOCKED = re.compile(r"unsupported GLOBAL (\S+) whose module \S+ is blocked")
-
-
-class Ignored:
-    """Stands for an object of another class than those of tensors; of what it is made, its attributes are kept.
-
-    Attributes:
-        state: the object's attributes by name, where the file has them.
-    """
-
-    state: Any = None
-
-    def __new__(cls, *_: Any, **__: Any) -> Any:
-        return super().__new__(cls)
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-
-class IgnoredDict(Ignored):
-    """For a kind of dictionary: the reader puts items into a true one only."""
-
-    def __new__(cls, *_: Any, **__: Any) -> Any:
-        return OrderedDict()
-
-
-class IgnoredList(Ignored):
-    """For a kind of list."""
-
-    def __new__(cls, *_: Any, **__: Any) -> Any:
-        return []
 
 
 def read_pytorch_file(path: Path, kind: str, progress: Progress) -> tuple[Any, list[str]]:
@@ -84,7 +43,7 @@ def read_pytorch_file(path: Path, kind: str, progress: Progress) -> tuple[Any, l
         WeightFileError: PyTorch is missing or too old, or it refuses the file.
     """
     torch = _import_torch(path)
-    stand_ins: dict[str, Any] = {name: _stand_in(Ignored) for name in _other_classes(torch, path)}
+    stand_ins: dict[str, Any] = {name: stand_in() for name in _other_classes(torch, path)}
     while True:
         try:
             with _opened(path, kind, progress) as source, _allowed(torch, stand_ins), warnings.catch_warnings():
@@ -95,8 +54,8 @@ def read_pytorch_file(path: Path, kind: str, progress: Progress) -> tuple[Any, l
         except MemoryError as error:
             raise WeightFileError(f"{shown_path(path)}: too little memory to read it") from error
         except Exception as error:  # torch raises what pickle, zipfile and C++ raise
-            if len(stand_ins) >= MOST_IGNORED or not _stand_in_for(str(error), stand_ins):
-                raise WeightFileError(f"{shown_path(path)}: {_refusal(path, error)}") from error
+            if len(stand_ins) >= MOST_IGNORED or not add_stand_in(str(error), stand_ins):
+                raise WeightFileError(f"{shown_path(path)}: {describe_refusal(path, kind, error)}") from error
 
 
 def _other_classes(torch: Any, path: Path) -> list[str]:
@@ -113,25 +72,6 @@ def _opened(path: Path, kind: str, progress: Progress) -> Iterator[Any]:
     with open_regular(path, WeightFileError) as file:
         counted = CountingFile(file, os.fstat(file.fileno()).st_size, progress)
         yield as_pytorch_file(counted.read(), path) if kind == PICKLE else counted
-
-
-def _stand_in_for(message: str, stand_ins: dict[str, Any]) -> bool:
-    """Add or change a stand-in for what the safe reader's message is about; whether that was possible."""
-    if (refused := _REFUSED.search(message)) and refused[1] not in stand_ins:
-        stand_ins[refused[1]] = _stand_in(Ignored)
-        return True
-    if wrong := _WRONG_KIND.search(message):
-        for name, stand_in in stand_ins.items():
-            if stand_in.__qualname__ == wrong[2] and stand_in.__base__ is Ignored:
-                stand_ins[name] = _stand_in(IgnoredDict if wrong[1].startswith("SETITEM") else IgnoredList)
-                return True
-    return False
-
-
-def _stand_in(kind: type[Ignored]) -> Any:
-    """A class of its own for each class of the file, so that the reader's message shows which one it is about."""
-    number = next(_NUMBERS)
-    return type(f"Ignored{number}", (kind,), {"__qualname__": f"Ignored{number}"})
 
 
 def is_tensor(value: Any) -> bool:
@@ -190,8 +130,8 @@ def _allowed(torch: Any, stand_ins: dict[str, Any]) -> Iterator[None]:
         ],
         (_encoded, "_codecs.encode"),
         (lambda data: torch.load(io.BytesIO(data), map_location="cpu", weights_only=True), _STORAGE),
-        *[(stand_in, name) for name, stand_in in stand_ins.items()],
-        *[(stand_in, f"builtins.{name}") for name, stand_in in stand_ins.items() if "." not in name],
+        *[(one, name) for name, one in stand_ins.items()],
+        *[(one, f"builtins.{name}") for name, one in stand_ins.items() if "." not in name],
     ]
     with torch.serialization.safe_globals(named):
         yield
@@ -205,37 +145,3 @@ def _encoded(text: str, encoding: str = "utf-8") -> bytes:
     if encoding not in ("latin1", "utf-8"):
         raise ValueError(f"bytes as text in {shortened(encoding)}")
     return text.encode(encoding)
-
-
-def _refusal(path: Path, error: Exception) -> str:
-    """Why PyTorch does not read a file, and what can be done safely."""
-    text = str(error)
-    if blocked := _BLOCKED.search(text):
-        return (
-            f"names {shortened(blocked[1])}, which no file of weights needs: it would run a program on this computer. "
-            "Delete it, and take the weights from another place"
-        )
-    if "TorchScript" in text:
-        return (
-            "a TorchScript program, with its weights in it. If you trust who made it, since it is a program, two lines "
-            "take the weights out:\n\n"
-            f"    import torch; from safetensors.torch import save_file\n"
-            f"    s = torch.jit.load({str(path)!r}, map_location='cpu').state_dict(); "
-            f"save_file({{k: v.contiguous() for k, v in s.items()}}, {str(path.with_suffix('.safetensors'))!r})\n\n"
-        )
-    if any(words in text for words in _CUT_SHORT):
-        return f"cut short or damaged, PyTorch cannot read it: download it again ({_reason(text)})"
-    return (
-        f"PyTorch's safe reader does not read it ({_reason(text) or type(error).__name__}). A pickle "
-        "can run any code, so only if you trust who made it, two lines write a file that holds nothing but tensors:\n\n"
-        "    import torch; s = torch.load("
-        f"{str(path)!r}, map_location='cpu', weights_only=False); s = s.get('model', s.get('state_dict', s))\n"
-        "    from safetensors.torch import save_file; "
-        f"save_file({{k: v.contiguous() for k, v in s.items()}}, {str(path.with_suffix('.safetensors'))!r})\n\n"
-    )
-
-
-def _reason(text: str) -> str:
-    """The line of PyTorch's message that has the reason; the others are advice."""
-    found = re.search(r"WeightsUnpickler error: (.+)", text)
-    return shortened(found[1] if found else text.strip().split("\n")[0])

@@ -225,22 +225,41 @@ def test_nothing_in_a_file_runs(tmp_path, golden, torch, state, container, funct
     assert not ran.exists()
 
 
+def _run_the_lines(message):
+    """Run the two lines of a message, as a user does who trusts the file."""
+    lines = [line.strip() for line in message.splitlines() if line.startswith("    ")]
+    assert len(lines) == 2
+    exec("\n".join(lines), {})
+
+
 def test_torchscript_is_explained(tmp_path, torch):
     torch.jit.script(torch.nn.Linear(3, 2)).save(str(tmp_path / "script.pt"))
-    with pytest.raises(WeightFileError, match="a TorchScript program") as caught:
+    with pytest.raises(WeightFileError, match=r"a TorchScript program, .*Only if you trust") as caught:
         convert_file(tmp_path / "script.pt", tmp_path / "w.safetensors")
-    lines = [line for line in str(caught.value).splitlines() if line.startswith("    ")]
-    exec("\n".join(line.strip() for line in lines), {})
+    _run_the_lines(str(caught.value))
     assert load_tensors(tmp_path / "script.safetensors")[0]["weight"].shape == (2, 3)
 
 
-def test_what_the_safe_reader_refuses_is_explained(tmp_path, torch):
-    """Of protocol 0 it knows no instruction; the lines read it for who trusts it."""
-    path = tmp_path / "old.pkl"
-    path.write_bytes(pickle.dumps({"model": {"head.weight": np.ones(2)}}, 0))
-    with pytest.raises(WeightFileError, match=r"safe reader does not read it .*only if you trust") as caught:
+class OwnList(list):
+    """A list with an attribute, which the safe reader puts into no list."""
+
+
+@pytest.mark.parametrize("name", ["it's old.pkl", "whole.pth"])
+def test_what_the_safe_reader_refuses_is_explained(tmp_path, golden, torch, state, name):
+    path = tmp_path / name
+    if name.endswith(".pkl"):
+        path.write_bytes(pickle.dumps({"model": golden.state}, 0))  # protocol 0, of which it knows no instruction
+    else:
+        own = OwnList([1])
+        own.more = 2
+        torch.save({"state_dict": state, "more": own}, path)
+    with pytest.raises(
+        WeightFileError, match=r"safe reader does not read it \(.*Only if you trust who made it"
+    ) as caught:
         convert_file(path, tmp_path / "w.safetensors")
-    assert "weights_only=False" in str(caught.value)
+    assert not (tmp_path / "w.safetensors").exists()
+    _run_the_lines(str(caught.value))
+    _is_golden(golden, path.with_suffix(".safetensors"))
 
 
 @pytest.mark.parametrize("is_zip", [True, False])
