@@ -123,7 +123,9 @@ def _foreign_kind(path: Path, start: bytes) -> str | None:
         wanted = re.search(rb"size (\d{1,15})\n", start)
         of = f" of {int(wanted[1]):,} bytes" if wanted else ""
         return f"a Git LFS pointer, which stands for a file{of}: `git lfs install`, then `git lfs pull` in its folder"
-    if re.match(rb"\s*<(?:!doctype html|html|head|body)", start, re.IGNORECASE):
+    if re.match(
+        rb"(?:\xef\xbb\xbf)?\s*<(?:!--|(?:!doctype html|html|head|body|script|meta|title)\b)", start, re.IGNORECASE
+    ):
         return "a web page (HTML) under this name, for example one that asks for a login: open the link in a browser"
     if re.match(rb"\s*<\?xml", start):
         return "XML under this name, such as a server's error message or OpenVINO's: look into it with a text editor"
@@ -154,6 +156,8 @@ def _other_archive(path: Path) -> str:
     if not names:
         what = "a zip or PyTorch file of which the end is missing, a download that did not finish"
         return f"{what}: {AGAIN}"
+    if any(name.endswith(".weights.h5") for name in names):
+        return "a model of Keras: take the PyTorch or safetensors file"
     inside = [name for name in names if name.lower().endswith((".safetensors", ".npz", *PYTORCH_SUFFIXES))]
     return f"a zip archive: unpack it, then take the file in it ({listed(inside or names, at_most=3)})"
 
