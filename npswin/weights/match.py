@@ -14,7 +14,7 @@ from npswin.weights.fit import PATCH_WEIGHT, differ_in_channels, resized, with_c
 from npswin.weights.layout_search import Candidate, weight_names
 from npswin.weights.layouts import convert, find_layouts
 from npswin.weights.other_models import another_size, relative_of_swin, stranger
-from npswin.weights.report import LoadReport, Shape, report_text
+from npswin.weights.report import MOST_LISTED, LoadReport, Shape, report_text
 
 FEW_LISTED = 5  # tensors of each kind where most do not fit
 HEAD = ("head.weight", "head.bias")

@@ -5,15 +5,16 @@ in other instructions. `pickletools` lists the instructions of a pickle without 
 one of protocol 2, and PyTorch, not this module, then makes objects of them.
 """
 
-import io
 import pickle
 import pickletools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from npswin.files import shortened, shown_path
+from npswin.weights.file_kinds import AGAIN
 from npswin.weights.files import WeightFileError
+from npswin.weights.reading import Progress
 
 MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001  # of PyTorch's format before zip files
 _TEXT = ("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE")
@@ -23,24 +24,29 @@ _GET = ("GET", "BINGET", "LONG_BINGET")
 _DROPPED = ("FRAME", "PROTO")
 
 
-def as_pytorch_file(data: bytes, path: Path) -> IO[bytes]:
-    """A pickle as PyTorch's format before zip files, in memory.
+def as_pytorch_file(data: bytes, path: Path, progress: Progress) -> bytes:
+    """A pickle as PyTorch's format before zip files.
+
+    Args:
+        data: the pickle.
+        path: where it comes from, for messages.
+        progress: told how much is rewritten.
 
     Raises:
         WeightFileError: it is cut short or damaged.
     """
     try:
-        body = b"".join(_protocol_2(data))
+        body = b"".join(_protocol_2(data, progress))
     except MemoryError as error:
         raise WeightFileError(f"{shown_path(path)}: too little memory to read it") from error
     except Exception as error:  # pickletools raises what struct and codecs raise, too
-        reason = shortened(str(error))
-        raise WeightFileError(f"{shown_path(path)}: a pickle, cut short or damaged: {reason}") from error
+        reason = f"a pickle, cut short or damaged ({shortened(str(error))})"
+        raise WeightFileError(f"{shown_path(path)}: {reason}; if it was downloaded, {AGAIN}") from error
     head = [MAGIC, VERSION, {"protocol_version": VERSION, "little_endian": True, "type_sizes": {}}]
-    return io.BytesIO(b"".join(pickle.dumps(one, 2) for one in head) + body + pickle.dumps([], 2))
+    return b"".join([*(pickle.dumps(one, 2) for one in head), body, pickle.dumps([], 2)])
 
 
-def _protocol_2(data: bytes) -> Iterator[bytes]:
+def _protocol_2(data: bytes, progress: Progress) -> Iterator[bytes]:
     """The pickle's instructions in protocol 2.
 
     A text is written only when the next instruction is known, since STACK_GLOBAL takes a module and a name from the
@@ -55,6 +61,7 @@ def _protocol_2(data: bytes) -> Iterator[bytes]:
     ]
     ends = [position for _, _, position in instructions[1:]] + [len(data)]
     for (name, argument, position), end in zip(instructions, ends, strict=True):
+        progress("rewriting", end, len(data))
         if name in _DROPPED:
             continue
         if name in _TEXT:

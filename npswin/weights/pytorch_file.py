@@ -71,7 +71,11 @@ def _other_classes(torch: Any, path: Path) -> list[str]:
 def _opened(path: Path, kind: str, progress: Progress) -> Iterator[Any]:
     with open_regular(path, WeightFileError) as file:
         counted = CountingFile(file, os.fstat(file.fileno()).st_size, progress)
-        yield as_pytorch_file(counted.read(), path) if kind == PICKLE else counted
+        if kind != PICKLE:
+            yield counted
+            return
+        data = as_pytorch_file(counted.read(), path, progress)
+    yield CountingFile(io.BytesIO(data), len(data), progress)
 
 
 def is_tensor(value: Any) -> bool:

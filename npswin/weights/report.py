@@ -52,7 +52,8 @@ class LoadReport:
         return not (self.missing or self.unexpected or self.misshapen)
 
     def __str__(self) -> str:
-        return report_text(self, MOST_LISTED)
+        left = [*self.missing, *self.misshapen]
+        return report_text(self, MOST_LISTED) + (f"\nas they were in the model: {listed(left)}" if left else "")
 
 
 def report_text(report: LoadReport, at_most: int) -> str:

@@ -111,6 +111,7 @@ class TestMismatch:
             np.testing.assert_array_equal(param, old[name] if left else other.params[name])
         assert str(report).splitlines()[:2] == ["layout: official", f"fitting: {len(model.params) - 3} tensors"]
         assert "misshapen: head.bias is (7,), the model has (5,)" in str(report)
+        assert "as they were in the model: norm.bias, head.weight, head.bias" in str(report)
 
     def test_a_headless_model(self, model):
         headless = small(seed=2, num_classes=0)
