@@ -3,8 +3,7 @@
 from npswin.weights.files import WeightFileError, save_tensors
 from npswin.weights.layouts import detect_layout, to_official
 from npswin.weights.load import load_weights
-from npswin.weights.match import WeightMismatchError
-from npswin.weights.report import LoadReport
+from npswin.weights.report import LoadReport, WeightMismatchError
 from npswin.weights.tensor_file import TensorFile, load_tensors
 
 __all__ = [

@@ -11,8 +11,8 @@ from npswin.files import shortened, shown_path
 from npswin.types import Array
 from npswin.weights.files import WeightFileError
 from npswin.weights.layout_search import weight_names
-from npswin.weights.match import Options, WeightMismatchError, match_weights
-from npswin.weights.report import LoadReport
+from npswin.weights.match import Options, match_weights
+from npswin.weights.report import LoadReport, WeightMismatchError
 from npswin.weights.tensor_file import TensorFile
 
 # A file with more than 4 n + 2²⁴ numbers is not read for a model of n: 4 for models that share a part of their layers,

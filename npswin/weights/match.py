@@ -1,28 +1,23 @@
 """Parameters of a model beside the tensors of weights: which fit, and whether these are the model's weights at all."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from npswin.checks import check_choice, check_flag, check_generator, check_number, check_text, shown
-from npswin.files import listed
+from npswin.checks import check_choice, check_flag, check_generator, check_number, check_text
 from npswin.types import Array
 from npswin.weights import layout_unfold
+from npswin.weights.choose import below_prefix, choose_candidate, image_channels
 from npswin.weights.fit import PATCH_WEIGHT, differ_in_channels, resized, with_channels
-from npswin.weights.layout_search import Candidate, weight_names
-from npswin.weights.layouts import convert, find_layouts
-from npswin.weights.other_models import another_size, relative_of_swin, stranger
-from npswin.weights.report import MOST_LISTED, LoadReport, Shape, report_text
+from npswin.weights.layouts import convert
+from npswin.weights.other_models import another_size
+from npswin.weights.report import MOST_LISTED, LoadReport, Shape, WeightMismatchError, report_text
 
 FEW_LISTED = 5  # tensors of each kind where most do not fit
 HEAD = ("head.weight", "head.bias")
 HEAD_DEVIATION = 0.02  # of a new head's weights
-
-
-class WeightMismatchError(ValueError):
-    """Weights of another model; the message says which, or lists the keys that differ."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +61,9 @@ def match_weights(
     Raises:
         WeightMismatchError, ValueError: as `load_weights`.
     """
-    prefix, tensors, shapes = _below(options.prefix, tensors, shapes)
-    found = _candidate(params, shapes, origin)
-    window_size, in_chans = layout_unfold.find_window_size(shapes), _channels(params)
+    prefix, tensors, shapes = below_prefix(options.prefix, tensors, shapes)
+    found = choose_candidate(params, shapes, origin)
+    window_size, in_chans = layout_unfold.find_window_size(shapes), image_channels(params)
     official = convert(tensors, found, in_chans, window_size)
     report = LoadReport(found.layout, prefix=prefix + found.prefix)
     report.foreign = [prefix + key for key in found.others]
@@ -79,75 +74,6 @@ def match_weights(
     report.loaded = [name for name in params if name in values and name not in report.own_head]
     _check_share(params, official, report, origin, options)
     return report, values
-
-
-def _below(
-    prefix: str | None, tensors: Mapping[str, Array], shapes: Mapping[str, Shape]
-) -> tuple[str, Mapping[str, Array], Mapping[str, Shape]]:
-    """The tensors whose names begin with the given prefix, without it."""
-    if not prefix:
-        return "", tensors, shapes
-    given, prefix = prefix, prefix if prefix.endswith(".") else f"{prefix}."
-    keys = {key.removeprefix(prefix): key for key in shapes if key.startswith(prefix)}
-    if not keys:
-        starts = dict.fromkeys(key.split(".")[0] + "." for key in shapes if "." in key)
-        raise ValueError(f"prefix: got {shown(given)}, with which no name begins; they begin with {listed(starts)}")
-    return prefix, _Renamed(tensors, keys), {name: shapes[key] for name, key in keys.items()}
-
-
-class _Renamed(Mapping[str, Array]):
-    """Tensors under other names, looked up on access."""
-
-    def __init__(self, tensors: Mapping[str, Array], keys: Mapping[str, str]) -> None:
-        self.tensors, self.keys_of = tensors, keys
-
-    def __getitem__(self, name: str) -> Array:
-        return self.tensors[self.keys_of[name]]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.keys_of)
-
-    def __len__(self) -> int:
-        return len(self.keys_of)
-
-
-def _channels(params: Mapping[str, Array]) -> int:
-    patch_weight = params.get(PATCH_WEIGHT)
-    return 3 if patch_weight is None else patch_weight.shape[1]
-
-
-def _candidate(params: Mapping[str, Array], shapes: Mapping[str, Shape], origin: str) -> Candidate:
-    """The layout and prefix in which most tensors fit the model, by name and shape."""
-    try:
-        candidates = find_layouts(shapes)
-    except ValueError:
-        _refuse_stranger(shapes, origin)
-        raise
-    if model := relative_of_swin(candidates[0].names, shapes):
-        raise WeightMismatchError(f"{origin}: {model}; nothing was loaded")
-    if not candidates[0].has_blocks:
-        _refuse_stranger(shapes, origin)
-    if len(candidates) == 1:
-        return candidates[0]
-    empty = {key: np.broadcast_to(np.zeros((), bool), shape) for key, shape in shapes.items()}
-    return max(candidates, key=lambda one: _fitting(params, empty, shapes, one))
-
-
-def _refuse_stranger(shapes: Mapping[str, Shape], origin: str) -> None:
-    names = weight_names(shapes)
-    if model := relative_of_swin(names, shapes) or stranger(names):
-        raise WeightMismatchError(f"{origin}: {model}; nothing was loaded")
-
-
-def _fitting(
-    params: Mapping[str, Array], empty: Mapping[str, Array], shapes: Mapping[str, Shape], found: Candidate
-) -> int:
-    """How many of the model's parameters have a tensor of their name and shape."""
-    try:
-        official = convert(empty, found, _channels(params), layout_unfold.find_window_size(shapes))
-    except ValueError:
-        return -1
-    return sum(name in official and official[name].shape == param.shape for name, param in params.items())
 
 
 def _head(
@@ -240,9 +166,9 @@ def _check_share(
             f"nothing was loaded\n{report_text(report, FEW_LISTED)}"
         )
     if options.strict and not report.complete:
-        raise WeightMismatchError(
-            f"{origin}: these weights do not match this model, and nothing was loaded ({_way_out(report)})\n{report}"
-        )
+        reason = another_size(official, params) or "these weights do not match this model"
+        text = report_text(report, MOST_LISTED)
+        raise WeightMismatchError(f"{origin}: {reason}, and nothing was loaded ({_way_out(report)})\n{text}")
 
 
 def _way_out(report: LoadReport) -> str:

@@ -12,6 +12,10 @@ MOST_LISTED = 100  # tensors of each kind in a report's text
 _STAGE_NORM = re.compile(r"norm\d+\.(?:weight|bias)")
 
 
+class WeightMismatchError(ValueError):
+    """Weights of another model; the message says which, or lists the keys that differ."""
+
+
 @dataclass
 class LoadReport:
     """The result of `load_weights`, by official names.

@@ -335,15 +335,6 @@ class TestChannels:
             wanted = other.params[self.NAME][:, channel % 3] * 3 / channels
             np.testing.assert_allclose(model.params[self.NAME][:, channel], wanted, rtol=1e-15)
 
-    def test_as_timm_does(self):
-        manipulate = pytest.importorskip("timm.models._manipulate")
-        torch = pytest.importorskip("torch")
-        other = small(seed=2)
-        for channels in (1, 2, 4, 11):
-            load_weights(model := small(in_chans=channels), other.params, input_channels="adapt")
-            wanted = manipulate.adapt_input_conv(channels, torch.tensor(other.params[self.NAME]))
-            np.testing.assert_allclose(model.params[self.NAME], wanted.numpy(), rtol=1e-6)
-
     def test_the_models_own_are_kept_if_asked_for(self):
         model = small(in_chans=4)
         before = model.params[self.NAME].copy()

@@ -118,6 +118,18 @@ def test_of_two_copies_one_is_taken_and_prefix_chooses(first, second, taken):
     assert not own.params["head.weight"].any()
 
 
+def test_of_two_models_the_one_that_fits_is_taken():
+    """A distilled model beside its larger teacher, which has more names."""
+    golden = read("timm_older")
+    larger = SwinTransformer(16, 2, 3, 5, 16, (2, 6), (2, 4), window_size=2).params
+    both = {f"teacher.{key}": one for key, one in larger.items()}
+    both |= {f"student.{key}": one for key, one in golden.state.items()}
+    report = load_weights(own := golden.model(seed=1), both)
+    assert report.prefix == "student."
+    assert len(report.foreign) == len(larger)
+    np.testing.assert_allclose(own(golden.images), golden.logits, rtol=0, atol=1e-12)
+
+
 def dense(prefix, norms):
     """The official repositories' file of a detector: a backbone with norms of stages, no final norm, other parts."""
     golden = read("timm_older")
