@@ -97,7 +97,7 @@ def convert_file(
 
 def _read(path: Path, progress: Progress) -> tuple[Any, list[str]]:
     """What a file holds, and the classes in it that were left out."""
-    if path.is_dir():
+    if os.path.isdir(path):
         TensorFile(path)  # raises the error that describes it
     with open_regular(path, WeightFileError) as file:
         size = os.fstat(file.fileno()).st_size
@@ -147,7 +147,7 @@ def _read_shards(path: Path, progress: Progress) -> tuple[dict[str, Any], list[s
     if not isinstance(shards, Mapping) or not all(isinstance(name, str) for name in shards.values()):
         raise WeightFileError(f"{shown_path(path)}: its weight_map is not one of file names by tensor")
     names = sorted(set(shards.values()))
-    if absent := [name for name in names if Path(name).name != name or not (path.parent / name).is_file()]:
+    if absent := [name for name in names if Path(name).name != name or not os.path.isfile(path.parent / name)]:
         missing = f"{len(absent)} of its {len(names)} files are not beside it: {listed(absent, at_most=3)}"
         raise WeightFileError(f"{shown_path(path)}: {missing}")
     if len(names) > MOST_SHARDS:

@@ -155,10 +155,11 @@ def _check_share(
     count = len(report.loaded)
     is_minority = 2 * count < total
     if is_minority and (options.strict or count < options.min_share * total):
-        reason = another_size(official, params) or "these weights are not this model's"
+        fits = f"only {count} of the model's {total} parameters fit, and nothing was loaded"
+        if size := another_size(official, params):
+            raise WeightMismatchError(f"{origin}: {size}; {fits}")
         raise WeightMismatchError(
-            f"{origin}: {reason}; only {count} of the model's {total} parameters fit, and nothing was loaded\n"
-            f"{report_text(report, FEW_LISTED)}"
+            f"{origin}: these weights are not this model's; {fits}\n{report_text(report, FEW_LISTED)}"
         )
     if not options.strict and count < options.min_share * total:
         raise WeightMismatchError(

@@ -53,7 +53,7 @@ class TensorFile(Mapping[str, Array]):
 
     def __init__(self, path: str | PathLike[str]) -> None:
         self.path = check_path("path", path, WeightFileError)
-        if self.path.is_dir():
+        if os.path.isdir(self.path):
             is_folder = IsADirectoryError(errno.EISDIR, file_kinds.describe_folder(self.path))
             raise system_error(WeightFileError, self.path, is_folder)
         with open_regular(self.path, WeightFileError) as file:

@@ -161,9 +161,10 @@ def test_shards(tmp_path, golden):
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(WeightFileError, match="1 of its 2 files are not beside it: model-00002-of-00002"):
         convert_file(index, tmp_path / "w.safetensors")
-    index.write_text('{"weight_map": {"a": "../secret.safetensors"}}')
-    with pytest.raises(WeightFileError, match="are not beside it"):
-        convert_file(index, tmp_path / "w.safetensors")
+    for name in ("../secret.safetensors", "a" * 5000, "", "."):
+        index.write_text(json.dumps({"weight_map": {"a": name}}))
+        with pytest.raises(WeightFileError, match="are not beside it"):
+            convert_file(index, tmp_path / "w.safetensors")
 
 
 def test_the_key_chooses(tmp_path, torch, state):

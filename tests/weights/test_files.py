@@ -302,6 +302,10 @@ class TestBrokenFiles:
         with pytest.raises(FileNotFoundError, match=r"absent\.safetensors"):
             load_tensors(tmp_path / "absent.safetensors")
 
+    def test_a_name_longer_than_any_file_has(self, tmp_path):
+        with pytest.raises(WeightFileError, match="File name too long"):
+            load_tensors(tmp_path / ("a" * 5000))
+
     def test_a_folder(self, tmp_path):
         with pytest.raises(OSError, match=tmp_path.name):
             load_tensors(tmp_path)

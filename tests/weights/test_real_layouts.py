@@ -227,6 +227,6 @@ def test_a_model_of_another_size_is_told_by_its_arguments():
     for strict in (True, False):
         with pytest.raises(WeightMismatchError) as caught:
             load_weights(model(), other, strict)
-        first = str(caught.value).splitlines()[0]
-        assert "embed_dim 16, depths (1, 2), num_heads (2, 2); the model has embed_dim 8, depths (2, 1)" in first
-        assert len(str(caught.value).splitlines()) < 25
+        message = str(caught.value)
+        assert "embed_dim 16, depths (1, 2), num_heads (2, 2); the model has embed_dim 8, depths (2, 1)" in message
+        assert "\n" not in message
