@@ -96,9 +96,15 @@ def test_an_op_is_in_a_file_of_the_same_name_in_ops_and_in_backends(backend):
     assert not wrong, "\n".join(wrong)
 
 
+# PyTorch reads its own files for `npswin convert`, where a function imports it.
+FRAMEWORK_IMPORTS = {("torch", PACKAGE / "weights" / "pytorch_file.py")}
+
+
 @pytest.mark.parametrize("name", ["torch", "tensorflow", "jax"])
 def test_no_framework_is_imported_by_the_package(name):
     for file in PACKAGE.rglob("*.py"):
+        if (name, file) in FRAMEWORK_IMPORTS:
+            continue
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 
-from npswin.cli import compare, diagnose, golden, gradcheck
+from npswin.cli import compare, convert, diagnose, golden, gradcheck
 
 DESCRIPTION = """Verify a port of Swin Transformer to another language or chip, tensor by tensor, forward and backward.
 
@@ -18,6 +18,7 @@ DESCRIPTION = """Verify a port of Swin Transformer to another language or chip, 
     ...                                   run the port on the key's weights and image, and dump its tensors
     npswin compare key dump               which tensors agree, and which one is wrong first
     npswin diagnose key dump              which mistake the port makes
+    npswin convert swin.pth OUT           weights of PyTorch and others as safetensors
 """
 
 
@@ -30,7 +31,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"npswin {version('npswin')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for command in (golden, compare, diagnose, gradcheck):
+    for command in (golden, compare, diagnose, gradcheck, convert):
         command.add_parser(commands)
     options = parser.parse_args(arguments)
     try:

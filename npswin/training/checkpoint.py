@@ -17,7 +17,7 @@ from npswin.training.learner import Learner
 from npswin.training.metrics_file import MetricsFile
 from npswin.types import Array
 from npswin.weights import TensorFile, WeightFileError, save_tensors
-from npswin.weights.layouts import TRAINING_PREFIX
+from npswin.weights.layout_search import TRAINING_PREFIX
 
 _RUN, _STATE, _STEP = "run", "training", "step"  # names in the metadata
 

@@ -2,7 +2,8 @@
 
 from npswin.weights.files import WeightFileError, save_tensors
 from npswin.weights.layouts import detect_layout, to_official
-from npswin.weights.load import LoadReport, WeightMismatchError, load_weights
+from npswin.weights.load import load_weights
+from npswin.weights.report import LoadReport, WeightMismatchError
 from npswin.weights.tensor_file import TensorFile, load_tensors
 
 __all__ = [

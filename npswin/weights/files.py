@@ -12,9 +12,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from npswin.checks import check_array, check_instance, check_path, dtype_name, shown
+from npswin.checks import check_array, check_callable, check_instance, check_path, dtype_name, shown
 from npswin.files import FileError, shortened, write_atomically
 from npswin.types import Array
+from npswin.weights.reading import Progress, no_progress
 
 DTYPES = {
     "F64": "<f8",
@@ -45,7 +46,10 @@ class WeightFileError(FileError):
 
 
 def save_tensors(
-    path: str | PathLike[str], tensors: Mapping[str, Array], metadata: Mapping[str, str] | None = None
+    path: str | PathLike[str],
+    tensors: Mapping[str, Array],
+    metadata: Mapping[str, str] | None = None,
+    progress: Progress = no_progress,
 ) -> str:
     """Write tensors to a safetensors file, with a checksum. The same tensors and metadata give the same bytes.
 
@@ -53,6 +57,7 @@ def save_tensors(
         path: the file, replaced if it exists.
         tensors: arrays of floats (16, 32, 64 bits), integers or booleans, by name.
         metadata: text by name, for the file's header. A checksum in it is replaced.
+        progress: called with the name of the work, how many tensors are done, and how many there are.
 
     Returns:
         The checksum.
@@ -61,7 +66,7 @@ def save_tensors(
         ValueError: the format cannot store a tensor or an entry of the metadata; the message names it.
         OSError: the file could not be written; see `write_atomically`.
     """
-    path = check_path("path", path)
+    path, progress = check_path("path", path), check_callable("progress", progress)
     texts = _checked_metadata({} if metadata is None else metadata)
     header: dict[str, Any] = {"__metadata__": dict(sorted({**texts, CHECKSUM: NO_CHECKSUM}.items()))}
     arrays, end = [], 0
@@ -83,13 +88,15 @@ def save_tensors(
     text += b" " * (-len(text) % 8)
     head = len(text).to_bytes(8, "little") + text
     checksum = hashlib.sha256(head)
-    for array in arrays:
+    for done, array in enumerate(arrays):
         checksum.update(array.data)
+        progress("checksum", done + 1, len(arrays))
 
     def write(file: BinaryIO) -> None:
         file.write(with_checksum(head, checksum.hexdigest(), NO_CHECKSUM))
-        for array in arrays:
+        for done, array in enumerate(arrays):
             file.write(array.data)
+            progress("writing", done + 1, len(arrays))
 
     write_atomically(path, write)
     return checksum.hexdigest()

@@ -8,10 +8,9 @@ from npswin.types import Array
 # A pattern for a whole key, and its official name as a template or a function of the match.
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]
 
-STAGE_PREFIX = re.compile(r"layers\.\d+\.")
-
 _TIMM: list[Rule] = [
-    (r"layers\.(\d+)\.downsample\.(.+)", lambda m: f"layers.{int(m[1]) - 1}.downsample.{m[2]}"),
+    (r"layers[._](\d+)\.downsample\.(.+)", lambda m: f"layers.{int(m[1]) - 1}.downsample.{m[2]}"),
+    (r"layers_(\d+)\.(.+)", r"layers.\1.\2"),  # of feature extractors, whose stages are not in a list
     (r"head\.fc\.(.+)", r"head.\1"),
 ]
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from npswin.types import Array
 from npswin.weights.layout_renames import Rule, rename
+from npswin.weights.merging_order import official_merging_weight
 
 _BLOCK = r"stage(\d+)\.layers\.(\d+)\.([01])\."
-_MASKS = ("upper_lower_mask", "left_right_mask")
+MASKS = ("upper_lower_mask", "left_right_mask")
 _TABLE = "attn.pos_embedding"
 
 
@@ -20,7 +21,7 @@ def _block_rule(pattern: str, official: str) -> Rule:
     )
 
 
-_RULES: list[Rule] = [
+RULES: list[Rule] = [
     (r"stage1\.patch_partition\.linear\.(.+)", r"patch_embed.proj.\1"),
     (r"stage(\d+)\.patch_partition\.linear\.(.+)", lambda m: f"layers.{int(m[1]) - 2}.downsample.reduction.{m[2]}"),
     _block_rule(r"attention_block\.fn\.norm\.", "norm1."),
@@ -35,17 +36,20 @@ _RULES: list[Rule] = [
 ]
 
 
-def find_window_size(tensors: Mapping[str, Array]) -> int | None:
+def find_window_size(shapes: Mapping[str, tuple[int, ...]]) -> int | None:
     """M, from the masks (M², M²) that are saved with the weights of shifted blocks; None where there is none.
+
+    Args:
+        shapes: of tensors by key.
 
     Raises:
         ValueError: a mask has another shape.
     """
-    for key, tensor in tensors.items():
-        if key.rpartition(".")[2] in _MASKS:
-            side = math.isqrt(tensor.shape[0]) if tensor.ndim == 2 else 0
-            if not side or tensor.shape != (side**2, side**2):
-                raise ValueError(f"{key}: got shape {tensor.shape}, expected (M², M²)")
+    for key, shape in shapes.items():
+        if key.rpartition(".")[2] in MASKS:
+            side = math.isqrt(shape[0]) if len(shape) == 2 else 0
+            if not side or shape != (side**2, side**2):
+                raise ValueError(f"{key}: got shape {shape}, expected (M², M²)")
             return side
     return None
 
@@ -61,12 +65,12 @@ def convert(tensors: Mapping[str, Array], window_size: int | None, in_chans: int
     Raises:
         ValueError: a tensor has a wrong shape, or without M the kind of a table is ambiguous.
     """
-    official = rename({key: t for key, t in tensors.items() if key.rpartition(".")[2] not in _MASKS}, _RULES)
+    official = rename({key: t for key, t in tensors.items() if key.rpartition(".")[2] not in MASKS}, RULES)
     for name, tensor in list(official.items()):
         if name == "patch_embed.proj.weight":
             official[name] = _patch_weight(tensor, in_chans)
         elif re.fullmatch(r"layers\.\d+\.downsample\.reduction\.weight", name):
-            official[name] = _reduction_weight(name, tensor)
+            official[name] = official_merging_weight(name, tensor)
         elif name.endswith(_TABLE):
             kind, table = _bias_table(name, official.pop(name), window_size)
             official[name.replace("pos_embedding", kind)] = table
@@ -80,14 +84,6 @@ def _patch_weight(weight: Array, in_chans: int) -> Array:
         if side and channels * side * side == weight.shape[1]:
             return weight.reshape(len(weight), channels, side, side)
     raise ValueError(f"stage1.patch_partition.linear.weight: got {weight.shape}, expected (C, {in_chans}·p²)")
-
-
-def _reduction_weight(name: str, weight: Array) -> Array:
-    """Reorder the columns of patch merging: (channel, row, column) here, (column, row, channel) officially."""
-    if weight.ndim != 2 or weight.shape[1] % 4:
-        raise ValueError(f"{name}: got {weight.shape}, expected (2C, 4C)")
-    grouped = weight.reshape(len(weight), -1, 2, 2)
-    return grouped.transpose(0, 3, 2, 1).reshape(weight.shape)
 
 
 def _bias_table(name: str, table: Array, window_size: int | None) -> tuple[str, Array]:

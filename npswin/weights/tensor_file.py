@@ -1,5 +1,6 @@
 """Reads safetensors files: the header when a file is opened, each tensor when it is asked for."""
 
+import errno
 import hashlib
 import math
 import os
@@ -14,6 +15,7 @@ from npswin.checks import check_path
 from npswin.deprecation import renamed_attribute
 from npswin.files import open_regular, parse_json, read_exactly, shortened, shown_path, system_error
 from npswin.types import Array
+from npswin.weights import file_kinds
 from npswin.weights.files import (
     CHECKSUM,
     DTYPES,
@@ -24,7 +26,7 @@ from npswin.weights.files import (
     with_checksum,
 )
 
-_PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".pkl", ".ckpt")
+_AGAIN = f"if it was downloaded, {file_kinds.AGAIN}"
 _CHUNK = 2**20  # bytes that are read at a time for the checksum
 
 
@@ -51,6 +53,9 @@ class TensorFile(Mapping[str, Array]):
 
     def __init__(self, path: str | PathLike[str]) -> None:
         self.path = check_path("path", path, WeightFileError)
+        if os.path.isdir(self.path):
+            is_folder = IsADirectoryError(errno.EISDIR, file_kinds.describe_folder(self.path))
+            raise system_error(WeightFileError, self.path, is_folder)
         with open_regular(self.path, WeightFileError) as file:
             head, header = _read_header(file, self.path)
             self.metadata: dict[str, str] = header.pop("__metadata__", None) or {}
@@ -132,14 +137,15 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[bytes, dict[str, Any]]:
     start = read_exactly(file, min(size, 9), path, WeightFileError)
     length = int.from_bytes(start[:8], "little")
     if len(start) < 9 or start[8:] != b"{":
-        raise WeightFileError(f"{shown_path(path)}: {_describe_other_file(path, start)}")
+        start += read_exactly(file, min(size, file_kinds.START_BYTES) - len(start), path, WeightFileError)
+        raise WeightFileError(f"{shown_path(path)}: {file_kinds.describe(path, start, size)}")
     if length > MAX_HEADER_BYTES:
         raise WeightFileError(
             f"{shown_path(path)}: its header claims {length} bytes, expected at most {MAX_HEADER_BYTES}: damaged"
         )
     if 8 + length > size:
         raise WeightFileError(
-            f"{shown_path(path)}: cut short or damaged: its header has {length} bytes, the file {size}"
+            f"{shown_path(path)}: cut short or damaged: its header has {length} bytes, the file {size}; {_AGAIN}"
         )
     text = start[8:] + read_exactly(file, length - 1, path, WeightFileError)
     header = parse_json(text, path, WeightFileError)
@@ -149,7 +155,9 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[bytes, dict[str, Any]]:
         with safetensors.safe_open(path, framework="numpy"):
             pass  # compares everything in the header with the file's size
     except safetensors.SafetensorError as error:
-        raise WeightFileError(f"{shown_path(path)}: cut short or damaged ({shortened(str(error))})") from error
+        raise WeightFileError(
+            f"{shown_path(path)}: cut short or damaged ({shortened(str(error))}); {_AGAIN}"
+        ) from error
     except OSError as error:
         raise system_error(WeightFileError, path, error) from error
     return start[:8] + text, header
@@ -166,17 +174,3 @@ def _checksum(file: BinaryIO, head: bytes) -> str:
 def _is_nearly_the_checksums_name(name: str) -> bool:
     """Whether one or two characters are other ones: without this, damage to the name would switch the check off."""
     return len(name) == len(CHECKSUM) and sum(a != b for a, b in zip(name, CHECKSUM, strict=True)) in (1, 2)
-
-
-def _describe_other_file(path: Path, start: bytes) -> str:
-    """The kind of a file that is not safetensors, from its name and first bytes."""
-    if start[:4] == b"PK\x03\x04" or path.suffix.lower() in _PICKLE_SUFFIXES:
-        converted = str(path.with_suffix(".safetensors"))
-        return (
-            "a PyTorch pickle. Pickles are never read here, since they can run any code. Where PyTorch is installed, "
-            "two lines of Python convert it:\n\n"
-            "    import torch; from safetensors.torch import save_file\n"
-            f"    s = torch.load({str(path)!r}, map_location='cpu', weights_only=True); "
-            f"save_file({{k: v.contiguous() for k, v in s.get('model', s).items()}}, {converted!r})\n\n"
-        )
-    return "not a safetensors file"

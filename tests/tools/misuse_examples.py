@@ -711,11 +711,26 @@ EXAMPLES: dict[str, Example] = {
         {"tensors": "key", "like": "key"},
     ),
     "npswin.weights.load_weights": Example(
-        lambda: {"model": tiny_model(), "source": tiny_model(seed=1).params}, {"source": PATH}, {"source": "key"}
+        lambda: {
+            "model": tiny_model(),
+            "source": tiny_model(seed=1).params,
+            "min_share": 0.5,
+            "input_channels": "adapt",
+            "head": "keep",
+        },
+        {
+            "source": PATH,
+            "strict": FLAG,
+            "prefix": optional(TEXT),
+            "min_share": number(lambda value: 0 <= value <= 1),
+            "input_channels": choice("same", "adapt", "keep"),
+            "head": either(choice("load", "keep"), GENERATOR),
+        },
+        {"source": "key"},
     ),
     "npswin.weights.save_tensors": Example(
         lambda: {"path": "w.safetensors", "tensors": tiny_model().params, "metadata": {"a": "b"}},
-        {"path": PATH, "tensors": EMPTY, "metadata": optional(EMPTY)},
+        {"path": PATH, "tensors": EMPTY, "metadata": optional(EMPTY), "progress": FUNCTION},
     ),
     "npswin.weights.load_tensors": Example(lambda: {"path": _weight_file()}, {"path": PATH}),
     "npswin.weights.TensorFile.__init__": Example(lambda: {"path": _weight_file()}, {"path": PATH}),

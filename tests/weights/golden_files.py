@@ -20,6 +20,7 @@ LAYOUTS = {
     "transformers_modules": "transformers",
     "unfold_relative": "swin-transformer-pytorch",
     "unfold_full": "swin-transformer-pytorch",
+    "openmmlab": "openmmlab",
 }
 
 

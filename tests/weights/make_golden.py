@@ -4,7 +4,7 @@
 
 makes those named, with the libraries that are installed; the versions used are written into each file. The committed
 ones were made with timm 0.6.13 (timm_older), timm 1.0.31, torchvision 0.29.1, all three under torch 2.14.1, and with
-transformers 5.23.0 and swin-transformer-pytorch 0.4.1 (unfold_*) under torch 2.13.0.
+transformers 5.23.0 and swin-transformer-pytorch 0.4.1 (unfold_*) and mmpretrain 1.2.0 (openmmlab) under torch 2.13.0.
 
 Weights and images are rounded to float16, in which the files store them exactly; logits are computed in float64.
 """
@@ -48,6 +48,7 @@ GOLDEN = {
         {**TINY_UNFOLD, "patch_size": 1, "head_dim": 2, "window_size": 3, "position_bias": "full"},
         24,
     ),
+    "openmmlab": (("mmpretrain", "torch"), {**SMALL, "window_size": 2}, 16),
 }
 
 
@@ -87,6 +88,8 @@ def build(name, model):
         )
         module = SwinForImageClassification(config)
         return module, lambda images: module(images).logits
+    if name == "openmmlab":
+        return _openmmlab(model)
     from swin_transformer_pytorch import SwinTransformer
 
     module = SwinTransformer(
@@ -100,6 +103,22 @@ def build(name, model):
         relative_pos_embedding=model["position_bias"] == "shared",
     )
     return module, module
+
+
+def _openmmlab(model):
+    """mmpretrain's backbone in a classifier, with the names of its ImageClassifier."""
+    import torch
+    from mmpretrain.models.backbones.swin_transformer import SwinTransformer
+
+    arch = {"embed_dims": model["embed_dim"], "depths": model["depths"], "num_heads": model["num_heads"]}
+    last = len(model["depths"]) - 1
+    module = torch.nn.Module()
+    module.backbone = SwinTransformer(
+        arch, model["img_size"], model["patch_size"], window_size=model["window_size"], out_indices=(last,)
+    )
+    module.head = torch.nn.Module()
+    module.head.fc = torch.nn.Linear(model["embed_dim"] * 2**last, model["num_classes"])
+    return module, lambda images: module.head.fc(module.backbone(images)[0].mean(dim=(2, 3)))
 
 
 def state_of(name, module):
@@ -119,7 +138,7 @@ def make(name):
     rng = np.random.default_rng(list(name.encode()))
     torch.manual_seed(0)
     module, forward = build(name, model)
-    module.double().eval()
+    module.double().train(False)
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.requires_grad:

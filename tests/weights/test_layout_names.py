@@ -84,6 +84,22 @@ NAMES = {
         "norm": "mlp_head.0",
         "head": "mlp_head.1",
     },
+    "openmmlab": {
+        **_block_names(
+            "backbone.stages.{stage}.blocks.{block}.",
+            qkv="attn.w_msa.qkv",
+            proj="attn.w_msa.proj",
+            relative_position_bias_table="attn.w_msa.relative_position_bias_table",
+            fc1="ffn.layers.0.0",
+            fc2="ffn.layers.1",
+        ),
+        "patch_embed.proj": "backbone.patch_embed.projection",
+        "patch_embed.norm": "backbone.patch_embed.norm",
+        MERGING + "norm": "backbone.stages.{stage}.downsample.norm",
+        MERGING + "reduction.weight": "backbone.stages.{stage}.downsample.reduction.weight",
+        "norm": "backbone.norm3",
+        "head": "head.fc",
+    },
 }
 
 
@@ -97,9 +113,11 @@ def _format_values(name):
 
 
 def _shape(name):
-    """A small shape, valid where swin-transformer-pytorch's conversion checks it."""
+    """A small shape, valid where the conversion of patch merging or of tables checks it."""
     if name.endswith("pos_embedding"):
         return (3, 3)
+    if ".stages." in name and ".downsample." in name:
+        return (2, 8) if name.endswith("reduction.weight") else (8,)
     return (2, 12) if name.endswith("patch_partition.linear.weight") else (2,)
 
 

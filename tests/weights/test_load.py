@@ -1,6 +1,7 @@
 """Loading weights: all or none, complete reports, resampled tables."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -110,6 +111,7 @@ class TestMismatch:
             np.testing.assert_array_equal(param, old[name] if left else other.params[name])
         assert str(report).splitlines()[:2] == ["layout: official", f"fitting: {len(model.params) - 3} tensors"]
         assert "misshapen: head.bias is (7,), the model has (5,)" in str(report)
+        assert "as they were in the model: norm.bias, head.weight, head.bias" in str(report)
 
     def test_a_headless_model(self, model):
         headless = small(seed=2, num_classes=0)
@@ -168,8 +170,9 @@ class TestBadValues:
     def test_files_that_are_none(self, tmp_path, model):
         with pytest.raises(FileNotFoundError, match="absent"):
             load_weights(model, tmp_path / "absent.safetensors")
-        (tmp_path / "w.pth").write_bytes(b"PK\x03\x04")
-        with pytest.raises(WeightFileError, match=r"w\.pth: a PyTorch pickle"):
+        with zipfile.ZipFile(tmp_path / "w.pth", "w") as archive:
+            archive.writestr("archive/data.pkl", b"")
+        with pytest.raises(WeightFileError, match=r"w\.pth: a PyTorch file \(PyTorch pickle\).*`npswin convert"):
             load_weights(model, tmp_path / "w.pth")
         save_tensors(tmp_path / "other.safetensors", {"conv1.weight": np.ones(3)})
         with pytest.raises(WeightFileError, match=r"other\.safetensors: unknown key layout: found conv1\.weight"):
@@ -269,9 +272,157 @@ class TestResizing:
             load_weights(model, small(position_bias="full").params)
 
 
+class TestShare:
+    def few(self):
+        """Eleven of the small model's parameters, by the official names."""
+        return {name: param for name, param in small(seed=2).params.items() if name.startswith("layers.1.blocks.0.")}
+
+    @pytest.mark.usefixtures("unchanged")
+    def test_a_minority_is_refused(self, model):
+        for strict in (True, False):
+            with pytest.raises(WeightMismatchError, match="only 13 of the model's 51 parameters fit"):
+                load_weights(model, self.few(), strict)
+
+    def test_unless_it_is_asked_for(self, model):
+        assert load_weights(model, self.few(), strict=False, min_share=0.25).loaded == list(self.few())
+        assert load_weights(model, self.few(), strict=False, min_share=0).loaded == list(self.few())
+        with pytest.raises(WeightMismatchError, match="only 13 of the model's 51"):
+            load_weights(model, self.few(), strict=False, min_share=0.26)
+
+    def test_more_may_be_asked_for(self, model):
+        state = dict(small(seed=2).params)
+        del state["norm.bias"]
+        assert len(load_weights(model, state, strict=False, min_share=50 / 51).loaded) == 50
+        with pytest.raises(WeightMismatchError, match=r"50 of the model's 51 parameters fit, less than min_share=1"):
+            load_weights(model, state, strict=False, min_share=1)
+
+
+class TestChannels:
+    NAME = "patch_embed.proj.weight"
+
+    @pytest.mark.parametrize("channels", [1, 2, 4, 11])
+    @pytest.mark.parametrize("strict", [True, False])
+    def test_other_channels_are_not_left_random_in_silence(self, channels, strict):
+        model = small(in_chans=channels)
+        before = model.params[self.NAME].copy()
+        with pytest.raises(
+            WeightMismatchError, match=rf"take images of 3 channels, the model takes {channels}"
+        ) as caught:
+            load_weights(model, small(seed=2).params, strict)
+        assert "input_channels='adapt'" in str(caught.value)
+        np.testing.assert_array_equal(model.params[self.NAME], before)
+
+    @pytest.mark.parametrize("layout", ["timm_older", "unfold_relative"])
+    def test_one_channel_gives_what_three_equal_ones_gave(self, layout):
+        from tests.weights.golden_files import read
+
+        golden = read(layout)
+        grey = golden.images[:, :1]
+        load_weights(three := golden.model(), golden.state)
+        report = load_weights(one := golden.model(in_chans=1), golden.state, input_channels="adapt")
+        size = three.params[self.NAME].shape
+        assert report.adapted == {self.NAME: (size, (size[0], 1, *size[2:]))}
+        assert f"adapted: {self.NAME} is {size}" in str(report)
+        assert ": the 3 channels are summed" in str(report)
+        np.testing.assert_allclose(one(grey), three(np.repeat(grey, 3, axis=1)), rtol=0, atol=1e-12)
+
+    @pytest.mark.parametrize("channels", [2, 4, 6, 11])
+    def test_more_channels_repeat_and_are_scaled(self, channels):
+        model, other = small(in_chans=channels, dtype="float64"), small(seed=2, dtype="float64")
+        report = load_weights(model, other.params, input_channels="adapt")
+        assert f": the 3 channels are repeated in turn and scaled by 3/{channels}" in str(report)
+        for channel in range(channels):
+            wanted = other.params[self.NAME][:, channel % 3] * 3 / channels
+            np.testing.assert_allclose(model.params[self.NAME][:, channel], wanted, rtol=1e-15)
+
+    def test_the_models_own_are_kept_if_asked_for(self):
+        model = small(in_chans=4)
+        before = model.params[self.NAME].copy()
+        report = load_weights(model, small(seed=2).params, input_channels="keep")
+        np.testing.assert_array_equal(model.params[self.NAME], before)
+        assert report.own_input == [self.NAME]
+        assert "input channels: the model's own weights as they were" in str(report)
+        assert report.complete
+
+    def test_equal_channels_are_loaded_as_they_are(self, model):
+        for how in ("same", "adapt", "keep"):
+            report = load_weights(model, small(seed=2).params, input_channels=how)
+            assert not report.adapted
+            assert not report.own_input
+
+
+class TestHead:
+    @pytest.mark.parametrize("classes", [5, 7, 0])
+    def test_the_models_own_is_kept(self, model, classes):
+        other = small(seed=2, num_classes=classes)
+        before = model.params["head.weight"].copy()
+        report = load_weights(model, other.params, head="keep")
+        np.testing.assert_array_equal(model.params["head.weight"], before)
+        np.testing.assert_array_equal(model.params["norm.weight"], other.params["norm.weight"])
+        assert report.complete
+        assert report.own_head == ["head.weight", "head.bias"]
+        assert not report.head_is_drawn
+        assert "head: as it was (head.weight, head.bias)" in str(report)
+
+    def test_it_is_drawn_anew(self, model):
+        model.params["head.weight"][...] = model.params["head.bias"][...] = 9
+        report = load_weights(model, small(seed=2, num_classes=7).params, head=np.random.default_rng(3))
+        wanted = np.random.default_rng(3).normal(0, 0.02, (5, 8)).astype(np.float32)
+        np.testing.assert_array_equal(model.params["head.weight"], wanted)
+        assert not model.params["head.bias"].any()
+        assert report.head_is_drawn
+        assert report.complete
+        assert "head: drawn anew" in str(report)
+        assert "head.weight" not in report.loaded
+
+    def test_a_headless_model_takes_no_head(self, model):
+        headless = small(num_classes=0)
+        for head in ("keep", np.random.default_rng(0)):
+            assert load_weights(headless, model.params, head=head).complete
+        assert "head.weight" not in headless.params
+
+    @pytest.mark.usefixtures("unchanged")
+    def test_the_message_names_the_argument(self, model):
+        with pytest.raises(WeightMismatchError, match="the heads differ: head='keep' leaves the model's own"):
+            load_weights(model, small(num_classes=7).params)
+
+
+class TestPrefix:
+    def test_it_overrides(self, tmp_path, model):
+        one, other = small(seed=2), small(seed=3)
+        state = {f"a.{name}": param for name, param in one.params.items()}
+        state |= {f"b.deep.{name}": param for name, param in other.params.items()}
+        save_tensors(tmp_path / "w.safetensors", state)
+        for source in (state, tmp_path / "w.safetensors"):
+            for prefix, wanted in (("a", one), ("a.", one), ("b.deep.", other), ("b", other), (None, one)):
+                report = load_weights(model, source, prefix=prefix)
+                assert equal(model, wanted)
+                assert report.prefix == ("b.deep." if wanted is other else "a.")
+
+    @pytest.mark.usefixtures("unchanged")
+    def test_with_which_no_name_begins(self, tmp_path, model):
+        state = {f"model.{name}": param for name, param in small(seed=2).params.items()}
+        with pytest.raises(
+            ValueError, match=r"^prefix: got 'ema', with which no name begins; they begin with model\.$"
+        ):
+            load_weights(model, state, prefix="ema")
+
+    @pytest.mark.usefixtures("unchanged")
+    def test_two_keys_of_one_parameter(self, model):
+        state = {**small(seed=2).params, "_orig_mod.norm.bias": np.ones(8, np.float32)}
+        with pytest.raises(ValueError, match=r"both 'norm.bias' and '_orig_mod.norm.bias' are 'norm.bias'"):
+            load_weights(model, state)
+
+
 @pytest.mark.parametrize(
     ("change", "name"),
     [
+        ({"prefix": 1}, "prefix"),
+        ({"min_share": 1.5}, "min_share"),
+        ({"min_share": "half"}, "min_share"),
+        ({"input_channels": "sum"}, "input_channels"),
+        ({"head": "new"}, "head"),
+        ({"head": None}, "head"),
         ({"model": None}, "model"),
         ({"source": None}, "source"),
         ({"source": b"weights"}, "source"),

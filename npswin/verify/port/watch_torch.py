@@ -14,8 +14,8 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.port.recording import NOTHING_CALLED, NameOf, Naming, Recording, name_function
-from npswin.weights import detect_layout, to_official
-from npswin.weights.layouts import official_names
+from npswin.weights import to_official
+from npswin.weights.layouts import find_layout, official_names
 
 # The modules of the official code whose output is a tensor of the key.
 _OFFICIAL = re.compile(
@@ -90,15 +90,16 @@ def _name_function(module: Any, names: Naming) -> NameOf:
     if names is not None:
         return name_function(names)
     try:
-        layout = detect_layout(module.state_dict())
+        found = find_layout(module.state_dict())
     except ValueError:
         return lambda path: path
     official: dict[str, str] = {}
     for path, _ in module.named_modules():
+        own = path.removeprefix(found.prefix)
         name = next(
-            (re.sub(pattern, new, path) for pattern, new in _WITHOUT_PARAMETERS if re.fullmatch(pattern, path)), None
+            (re.sub(pattern, new, own) for pattern, new in _WITHOUT_PARAMETERS if re.fullmatch(pattern, own)), None
         )
-        name = name or official_names([f"{path}.weight"], layout)[0].removesuffix(".weight")
+        name = name or official_names([f"{path}.weight"], found.layout, found.prefix)[0].removesuffix(".weight")
         if _OFFICIAL.fullmatch(name):
             official[path] = name
     return official.get

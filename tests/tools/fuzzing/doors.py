@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import pickle
 import re
 import tempfile
 import zipfile
@@ -29,6 +30,7 @@ from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.npy import read_npy
 from npswin.verify.port.read_dump import read_candidate
 from npswin.weights import WeightFileError, WeightMismatchError, load_tensors, load_weights, save_tensors
+from npswin.weights.convert_file import convert_file
 from tests.tools.fuzzing.mutations import tar_gz
 from tests.tools.fuzzing.safetensors import decoded, join_safetensors, split_safetensors
 from tests.tools.fuzzing.workspace import Files
@@ -109,6 +111,7 @@ def doors(folder: Path) -> dict[str, Callable[[], Door]]:
         "weights": weights_door,
         "layouts": layouts_door,
         "normalization": normalization_door,
+        "convert": convert_door,
         "checkpoint": checkpoint_door,
         "run": run_door,
         "key": key_door,
@@ -183,6 +186,39 @@ def layouts_door(folder: Path) -> Door:
         content = (folder / "weights.safetensors").read_bytes()
         seeds += [{f"{name}.safetensors": content}, {f"{name}.safetensors": _stripped(content)}]
     return Door("layouts", (WeightFileError, WeightMismatchError), seeds, _read_weights(models, seeds))
+
+
+def convert_door(folder: Path) -> Door:
+    """`npswin convert` from NumPy archives and models in several files, and from PyTorch's where it is installed."""
+    state = {name: tensor for name, tensor in golden_files.read("timm_older").state.items() if "blocks.0" in name}
+    arrays, compressed = io.BytesIO(), io.BytesIO()
+    np.savez(arrays, **state)
+    np.savez_compressed(compressed, **state)
+    save_tensors(folder / "shard.safetensors", state)
+    index = json.dumps({"metadata": {}, "weight_map": dict.fromkeys(state, "shard.safetensors")}).encode()
+    shards: Files = {"i.json": index, "shard.safetensors": (folder / "shard.safetensors").read_bytes()}
+    seeds: list[Files] = [{"a.npz": arrays.getvalue()}, {"a.npz": compressed.getvalue()}, shards]
+    seeds += [{"a.pkl": pickle.dumps({"model": state}, protocol)} for protocol in (2, 4, 5)]
+    with contextlib.suppress(ImportError):
+        import torch
+
+        tensors = {name: torch.tensor(tensor) for name, tensor in state.items()}
+        for is_zip in (True, False):
+            torch.save({"model": tensors}, content := io.BytesIO(), _use_new_zipfile_serialization=is_zip)
+            seeds.append({"a.pth": content.getvalue()})
+    out = folder / "converted.safetensors"
+
+    def read(sample: Sample) -> str:
+        out.unlink(missing_ok=True)
+        try:
+            done = convert_file(sample.folder / next(iter(sample.seed)), out)
+        except Exception:
+            require(not out.exists(), "an error, and a file is written")
+            raise
+        require(len(load_tensors(out)[0]) == done.count > 0, "other tensors are written")
+        return f"converted {done.layout}"
+
+    return Door("convert", (WeightFileError,), seeds, read)
 
 
 def _read_weights(models: Mapping[str, SwinTransformer], seeds: list[Files]) -> Callable[[Sample], str]:

@@ -1,0 +1,85 @@
+"""Which of the tensors in a file are the model's: below which prefix, in which layout, or none."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from npswin.checks import shown
+from npswin.files import listed
+from npswin.types import Array
+from npswin.weights import layout_unfold
+from npswin.weights.fit import PATCH_WEIGHT
+from npswin.weights.layout_search import Candidate, weight_names
+from npswin.weights.layouts import convert, find_layouts
+from npswin.weights.other_models import relative_of_swin, stranger
+from npswin.weights.report import Shape, WeightMismatchError
+
+
+def below_prefix(
+    prefix: str | None, tensors: Mapping[str, Array], shapes: Mapping[str, Shape]
+) -> tuple[str, Mapping[str, Array], Mapping[str, Shape]]:
+    """The tensors whose names begin with the given prefix, without it."""
+    if not prefix:
+        return "", tensors, shapes
+    given, prefix = prefix, prefix if prefix.endswith(".") else f"{prefix}."
+    keys = {key.removeprefix(prefix): key for key in shapes if key.startswith(prefix)}
+    if not keys:
+        starts = dict.fromkeys(key.split(".")[0] + "." for key in shapes if "." in key)
+        raise ValueError(f"prefix: got {shown(given)}, with which no name begins; they begin with {listed(starts)}")
+    return prefix, _Renamed(tensors, keys), {name: shapes[key] for name, key in keys.items()}
+
+
+class _Renamed(Mapping[str, Array]):
+    """Tensors under other names, looked up on access."""
+
+    def __init__(self, tensors: Mapping[str, Array], keys: Mapping[str, str]) -> None:
+        self.tensors, self.keys_of = tensors, keys
+
+    def __getitem__(self, name: str) -> Array:
+        return self.tensors[self.keys_of[name]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys_of)
+
+    def __len__(self) -> int:
+        return len(self.keys_of)
+
+
+def image_channels(params: Mapping[str, Array]) -> int:
+    """How many channels the model's images have."""
+    patch_weight = params.get(PATCH_WEIGHT)
+    return 3 if patch_weight is None else patch_weight.shape[1]
+
+
+def choose_candidate(params: Mapping[str, Array], shapes: Mapping[str, Shape], origin: str) -> Candidate:
+    """The layout and prefix in which most tensors fit the model, by name and shape."""
+    try:
+        candidates = find_layouts(shapes)
+    except ValueError:
+        _refuse_stranger(shapes, origin)
+        raise
+    if model := relative_of_swin(candidates[0].names, shapes):
+        raise WeightMismatchError(f"{origin}: {model}; nothing was loaded")
+    if not candidates[0].has_blocks:
+        _refuse_stranger(shapes, origin)
+    if len(candidates) == 1:
+        return candidates[0]
+    empty = {key: np.broadcast_to(np.zeros((), bool), shape) for key, shape in shapes.items()}
+    return max(candidates, key=lambda one: _fitting(params, empty, shapes, one))
+
+
+def _refuse_stranger(shapes: Mapping[str, Shape], origin: str) -> None:
+    names = weight_names(shapes)
+    if model := relative_of_swin(names, shapes) or stranger(names):
+        raise WeightMismatchError(f"{origin}: {model}; nothing was loaded")
+
+
+def _fitting(
+    params: Mapping[str, Array], empty: Mapping[str, Array], shapes: Mapping[str, Shape], found: Candidate
+) -> int:
+    """How many of the model's parameters have a tensor of their name and shape."""
+    try:
+        official = convert(empty, found, image_channels(params), layout_unfold.find_window_size(shapes))
+    except ValueError:
+        return -1
+    return sum(name in official and official[name].shape == param.shape for name, param in params.items())
