@@ -2,6 +2,8 @@
 
 from npswin.verify.mistakes.attention import ATTENTION
 from npswin.verify.mistakes.blocks import BLOCKS
+from npswin.verify.mistakes.fitted import FITTED as FITTED_NUMBERS
+from npswin.verify.mistakes.fitted import FittedMistake
 from npswin.verify.mistakes.general import GENERAL
 from npswin.verify.mistakes.gradients import GRADIENTS
 from npswin.verify.mistakes.images import IMAGES
@@ -11,6 +13,7 @@ from npswin.verify.mistakes.norms import NORMS
 from npswin.verify.mistakes.padding import PADDING
 from npswin.verify.mistakes.parameters import PARAMETERS
 from npswin.verify.mistakes.position import POSITION
+from npswin.verify.mistakes.preprocessing import PREPROCESSING
 from npswin.verify.mistakes.shift import SHIFT
 from npswin.verify.mistakes.windows import WINDOWS
 
@@ -28,4 +31,6 @@ CATALOGUE: tuple[Mistake, ...] = (
     *GRADIENTS,
 )
 
-__all__ = ["CATALOGUE", "GENERAL", "Changes", "Mistake"]
+FITTED: tuple[FittedMistake, ...] = (*PREPROCESSING, *FITTED_NUMBERS)
+
+__all__ = ["CATALOGUE", "FITTED", "GENERAL", "Changes", "Mistake"]
