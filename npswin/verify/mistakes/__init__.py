@@ -8,6 +8,8 @@ from npswin.verify.mistakes.general import GENERAL
 from npswin.verify.mistakes.gradients import GRADIENTS
 from npswin.verify.mistakes.images import IMAGES
 from npswin.verify.mistakes.mask import MASK
+from npswin.verify.mistakes.mask_fit import MASK_FIT
+from npswin.verify.mistakes.mask_use import MASK_USE
 from npswin.verify.mistakes.mistake import Changes, Mistake
 from npswin.verify.mistakes.norms import NORMS
 from npswin.verify.mistakes.padding import PADDING
@@ -26,11 +28,12 @@ CATALOGUE: tuple[Mistake, ...] = (
     *ATTENTION,
     *POSITION,
     *MASK,
+    *MASK_USE,
     *BLOCKS,
     *PARAMETERS,
     *GRADIENTS,
 )
 
-FITTED: tuple[FittedMistake, ...] = (*PREPROCESSING, *FITTED_NUMBERS)
+FITTED: tuple[FittedMistake, ...] = (*PREPROCESSING, *MASK_FIT, *FITTED_NUMBERS)
 
 __all__ = ["CATALOGUE", "FITTED", "GENERAL", "Changes", "Mistake"]
