@@ -17,6 +17,7 @@ from npswin.verify.mistakes.parameters import PARAMETERS
 from npswin.verify.mistakes.position import POSITION
 from npswin.verify.mistakes.preprocessing import PREPROCESSING
 from npswin.verify.mistakes.shift import SHIFT
+from npswin.verify.mistakes.sizes import SIZES
 from npswin.verify.mistakes.windows import WINDOWS
 
 CATALOGUE: tuple[Mistake, ...] = (
@@ -24,6 +25,7 @@ CATALOGUE: tuple[Mistake, ...] = (
     *NORMS,
     *SHIFT,
     *PADDING,
+    *SIZES,
     *WINDOWS,
     *ATTENTION,
     *POSITION,
