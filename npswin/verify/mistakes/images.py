@@ -1,12 +1,10 @@
 """Mistakes in the image's normalization and layout, and in the patch embedding."""
 
-from typing import Any
-
 import numpy as np
 
-from npswin.data import CIFAR10_MEAN, CIFAR10_STD, IMAGENET_MEAN, IMAGENET_STD
 from npswin.types import Array
 from npswin.verify.graph import Graph, Node
+from npswin.verify.graph.operations import constant
 from npswin.verify.mistakes.mistake import (
     Mistake,
     Variants,
@@ -17,24 +15,18 @@ from npswin.verify.mistakes.mistake import (
     transform_output,
     with_variants,
 )
-
-OTHER_NORMALIZATIONS = {
-    "mean 0.5 and deviation 0.5": ((0.5,) * 3, (0.5,) * 3),
-    "only divided by 255": ((0.0,) * 3, (1.0,) * 3),
-    "not even divided by 255": ((0.0,) * 3, (1 / 255,) * 3),
-    "ImageNet's mean and deviation": (IMAGENET_MEAN, IMAGENET_STD),
-    "CIFAR-10's mean and deviation": (CIFAR10_MEAN, CIFAR10_STD),
-}
+from npswin.verify.mistakes.normalization import COLOURS, Affine, order_in_words, usual_affines
 
 
 def _other_normalization(_: Graph, node: Node) -> Variants:
-    mean, std = node.settings["mean"], node.settings["std"]
-    own: dict[str, Any] = {"mean and deviation in the order blue, green, red": (mean[::-1], std[::-1])}
-    small = tuple(value / 255 for value in mean), tuple(value / 255 for value in std)
-    own["mean and deviation applied to pixels that were not divided by 255"] = small
-    for detail, (other_mean, other_std) in (OTHER_NORMALIZATIONS | own).items():
-        if len(mean) == len(other_mean) and (tuple(mean), tuple(std)) != (tuple(other_mean), tuple(other_std)):
-            yield detail, change_node(node, settings={"mean": tuple(other_mean), "std": tuple(other_std)})
+    mean, std = np.array(node.settings["mean"]), np.array(node.settings["std"])
+    right = Affine("", 1 / std / 255, -mean / std)
+    for affine in usual_affines(len(mean), {"the key's": (mean, std)}):
+        if not affine.is_near(right.scale, right.offset):
+            yield affine.words, change_node(node, constant("normalize", affine.apply))
+            if len(mean) == len(COLOURS):
+                changed = transform_output(constant("normalize", affine.apply), gather(lambda x: x[:, ::-1]))
+                yield f"{order_in_words([2, 1, 0])}; {affine.words}", change_node(node, changed)
 
 
 def _interleaved(pixels: Array) -> Array:
@@ -65,7 +57,7 @@ IMAGES = (
     ),
     Mistake(
         "normalization",
-        "pixels are normalized in another way",
+        "pixels are prepared in another way",
         "x = (pixel / 255 - mean) / deviation, with the key's mean and deviation for each channel (manifest.json)",
         at_outputs_of("normalize", _other_normalization),
     ),

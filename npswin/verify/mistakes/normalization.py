@@ -4,7 +4,7 @@ A port that prepares images in another way multiplies and shifts the values by n
 numbers are recognized: the mean and the deviation of a known data set, pixels that were not divided by 255, and so on.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 SETS = {"ImageNet's": (IMAGENET_MEAN, IMAGENET_STD), "CIFAR-10's": (CIFAR10_MEAN, CIFAR10_STD)}
 SETS |= {"OpenCLIP's": (CLIP_MEAN, CLIP_STD)}
+COLOURS = ("red", "green", "blue")
 DIVISORS = {
     "divided by 255": 255.0,
     "not divided by 255": 1.0,
@@ -35,6 +36,10 @@ class Affine:
     words: str
     scale: Array
     offset: Array
+
+    def apply(self, pixels: Array, **_: object) -> Array:
+        """Images (B, c, H, W)."""
+        return self.scale[:, None, None] * pixels + self.offset[:, None, None]
 
     def distance(self, scale: Array, offset: Array) -> float:
         """The largest difference from fitted numbers, relative to how large the values become."""
@@ -63,13 +68,43 @@ def recognized(scale: Array, offset: Array, statistics: Statistics) -> Affine:
     return Affine(words, scale, offset)
 
 
-def _known(channels: int, statistics: Statistics) -> Iterator[Affine]:
-    """Known ways to prepare pixels."""
+def usual_affines(channels: int, statistics: Statistics) -> Iterator[Affine]:
+    """The ways to prepare pixels that are most often met.
+
+    Args:
+        channels: c.
+        statistics: mean and deviation (c) of pixels / 255; the key's first.
+    """
     ones, zeros = np.ones(channels), np.zeros(channels)
+    whole, raw = "pixels are divided by 255", "pixels are not divided by 255"
+    name, (mean, std) = next(iter(statistics.items()))
+    for words, (m, s) in _sets(channels, statistics).items():
+        yield Affine(f"{whole}, then normalized with {words} mean and deviation", 1 / s / 255, -m / s)
+    yield Affine(f"{whole} and not normalized", ones / 255, zeros)
+    yield Affine(f"{raw} and not normalized", ones, zeros)
+    yield Affine(f"{whole}, then normalized with mean 0.5 and deviation 0.5", 2 * ones / 255, -ones)
+    yield Affine(f"{raw}, then normalized with {name} mean and deviation", 1 / std, -mean / std)
+    yield Affine(f"{name} mean, times 255, is subtracted, and nothing is divided", ones, -255 * mean)
+    yield Affine(f"{whole}, then normalized with {name} mean and no deviation", ones / 255, -mean)
+
+
+def _sets(channels: int, statistics: Statistics) -> dict[str, tuple[Array, Array]]:
+    """The statistics, those of well-known data sets, and the first ones in reverse order."""
     sets = dict(statistics)
-    if channels == len(IMAGENET_MEAN):
+    if channels == len(COLOURS):
         sets |= {name: (np.array(mean), np.array(std)) for name, (mean, std) in SETS.items()}
-    sets |= {f"{name} reversed": (mean[::-1], std[::-1]) for name, (mean, std) in sets.items()}
+    name, (mean, std) = next(iter(statistics.items()))
+    return sets | {f"{name} reversed": (mean[::-1], std[::-1])}
+
+
+def _known(channels: int, statistics: Statistics) -> Iterator[Affine]:
+    """Known ways to prepare pixels, the usual ones first."""
+    yield from usual_affines(channels, statistics)
+    ones, zeros = np.ones(channels), np.zeros(channels)
+    sets = _sets(channels, statistics)
+    sets |= {
+        f"{name} reversed": (mean[::-1], std[::-1]) for name, (mean, std) in sets.items() if "reversed" not in name
+    }
     means, stds = ({f"{name} {part}": pair[i] for name, pair in sets.items()} for i, part in enumerate(_PARTS))
     means |= {"mean 0.5": ones / 2, "no mean": zeros}
     stds |= {"deviation 0.5": ones / 2, "no deviation": ones}
@@ -77,9 +112,9 @@ def _known(channels: int, statistics: Statistics) -> Iterator[Affine]:
     for unit, divisor in units.items():
         yield Affine(f"{unit} and not normalized", ones / divisor, zeros)
         yield Affine(f"{unit}, then 1 is subtracted", ones / divisor, -ones)
-    for unit, divisor in units.items():
         for name, (m, s) in sets.items():
             yield Affine(f"{unit}, then normalized with {name} mean and deviation", 1 / s / divisor, -m / s)
+    for unit, divisor in units.items():
         for mean, m in means.items():
             for std, s in stds.items():
                 yield Affine(f"{unit}, then normalized with {mean} and {std}", 1 / s / divisor, -m / s)
@@ -91,6 +126,14 @@ def _known(channels: int, statistics: Statistics) -> Iterator[Affine]:
         yield Affine(f"pixels are divided by {name} deviation before the mean is subtracted", 1 / s / 255, -m)
         root = np.sqrt(s)
         yield Affine(f"{name} deviation is taken for a variance: its root divides", 1 / root / 255, -m / root)
+
+
+def order_in_words(source: Sequence[int]) -> str:
+    """The order of the channels, by the number of the key's channel that each one is; "" for the key's order."""
+    if list(source) == list(range(len(source))):
+        return ""
+    names = COLOURS if len(source) == len(COLOURS) else tuple(map(str, range(len(source))))
+    return f"the channels are in the order {', '.join(names[channel] for channel in source)}"
 
 
 _PARTS = ("mean", "deviation")

@@ -16,7 +16,7 @@ from npswin.verify.graph.operations import constant
 from npswin.verify.mistakes.arrangements import Arrangement, arrangements, in_key_order
 from npswin.verify.mistakes.fitted import Fit, FittedMistake
 from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of
-from npswin.verify.mistakes.normalization import Affine, Statistics, recognized
+from npswin.verify.mistakes.normalization import COLOURS, Affine, Statistics, order_in_words, recognized
 from npswin.verify.mistakes.own_statistics import own_statistics
 
 EXPLAINED = 0.02  # largest deviation of the port's numbers from a fit, as a share; bfloat16 deviates by 0.004
@@ -24,7 +24,6 @@ EXACT = 1e-5  # deviation of a fit that no other one improves
 BETTER = 0.5  # a fit with numbers for each image has to deviate at most so much as one with the same for all
 SMALL = 1e-3  # of a channel's part in another, as a share of the largest: less is rounding
 FEWEST = 8  # numbers of a tensor for each fitted one
-COLOURS = ("red", "green", "blue")
 
 
 def _fit(run: Run, symptom: str, found: Array, place: str) -> Iterator[Fit]:
@@ -130,7 +129,7 @@ def _described(node: Node, pixels: Array, arrangement: Arrangement, after: bool,
         affine = recognized(total[order], offset[order], statistics)
         matrix, back = np.zeros_like(matrix), np.argsort(order)
         matrix[channels, source], offset = affine.scale[back], affine.offset[back]
-        words += [_order_words(source), "" if right.is_near(affine.scale, affine.offset) else affine.words]
+        words += [order_in_words(source), "" if right.is_near(affine.scale, affine.offset) else affine.words]
     elif np.allclose(matrix / total[:, None], matrix[0] / total[0], atol=0.01):
         affine = recognized(total, offset, statistics)
         words.append(f"the image is gray, {_weights_text(matrix[0] / total[0])}")
@@ -155,13 +154,6 @@ def _rms(array: Array) -> float:
     return float(np.sqrt(np.mean(array * array)))
 
 
-def _order_words(source: Array) -> str:
-    if (source == np.arange(len(source))).all():
-        return ""
-    names = COLOURS if len(source) == len(COLOURS) else tuple(map(str, range(len(source))))
-    return f"the channels are in the order {', '.join(names[channel] for channel in source)}"
-
-
 def _weights_text(weights: Array) -> str:
     number = len(weights)
     names = COLOURS if number == len(COLOURS) else [f"channel {channel}" for channel in range(number)]
@@ -170,8 +162,8 @@ def _weights_text(weights: Array) -> str:
 
 PREPROCESSING = (
     FittedMistake(
-        "preprocessing",
-        "the image is prepared in another way",
+        "normalization",
+        "pixels are prepared in another way",
         "x = (pixel / 255 - mean) / deviation, with the key's mean and deviation for each channel (manifest.json), red "
         "first",
         _fit,

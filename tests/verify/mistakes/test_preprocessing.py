@@ -38,7 +38,7 @@ def words_of(tensors):
     diagnosis = diagnose(miniature_trace(), tensors)
     assert not diagnosis.unexplained, str(diagnosis)
     (cause,) = diagnosis.causes
-    assert cause.hypothesis.name == "preprocessing"
+    assert cause.hypothesis.name == "normalization"
     assert cause.symptom in ("input", "patch_embed.proj")
     return cause.hypothesis.detail
 
@@ -59,7 +59,7 @@ CASES = {
     ),
     "-1 to 1, upside down": (
         lambda x: x[:, :, ::-1] / 127.5 - 1,
-        "the image is upside down; pixels are divided by 127.5, then 1 is subtracted",
+        "the image is upside down; pixels are divided by 255, then normalized with mean 0.5 and deviation 0.5",
     ),
     "OpenCLIP": (
         lambda x: normalized(x, CLIP_MEAN, CLIP_STD),
