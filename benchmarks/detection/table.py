@@ -100,7 +100,7 @@ def is_named(planted: Planted, diagnosis: Diagnosis, graph: Graph) -> bool:
         same = [one, *(other for other in cause.others if other.tolerance_ratio == one.tolerance_ratio)]
         right = any(wanted in each.name.split(" + ") and DETAILS.get(planted.id, "") in str(each) for each in same)
         alike = [other.place for other in cause.others if other.name == one.name and other.explains_symptom]
-        places = {*cause.places, *alike}
+        places = {*cause.places, *alike, *(each.place for each in same)}
         accepted = {cause.symptom, *cause.explained, *places}
         accepted |= {f"grad/{read}" for place in places for read in graph.nodes[place].inputs}
         if right and planted.place in accepted:

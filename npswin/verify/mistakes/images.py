@@ -1,5 +1,7 @@
 """Mistakes in the image's normalization and layout, and in the patch embedding."""
 
+from functools import partial
+
 import numpy as np
 
 from npswin.types import Array
@@ -15,7 +17,15 @@ from npswin.verify.mistakes.mistake import (
     transform_output,
     with_variants,
 )
-from npswin.verify.mistakes.normalization import COLOURS, Affine, order_in_words, usual_affines
+from npswin.verify.mistakes.normalization import (
+    COLOURS,
+    GRAY,
+    Affine,
+    order_in_words,
+    usual_affines,
+    weights_in_words,
+)
+from npswin.verify.mistakes.own_statistics import OWN, standardizing
 
 
 def _other_normalization(_: Graph, node: Node) -> Variants:
@@ -27,6 +37,21 @@ def _other_normalization(_: Graph, node: Node) -> Variants:
             if len(mean) == len(COLOURS):
                 changed = transform_output(constant("normalize", affine.apply), gather(lambda x: x[:, ::-1]))
                 yield f"{order_in_words([2, 1, 0])}; {affine.words}", change_node(node, changed)
+    for whose in OWN:
+        words = f"pixels are normalized with the mean and deviation of {whose}"
+        yield words, change_node(node, constant("normalize", partial(_standardized, whose)))
+    if len(mean) == len(GRAY):
+        words = f"the image is gray, {weights_in_words(GRAY)}"
+        yield words, change_node(node, constant("normalize", lambda pixels, **_: right.apply(_gray(pixels))))
+
+
+def _standardized(whose: str, pixels: Array, **_: object) -> Array:
+    affine = standardizing(np.asarray(pixels, np.float64), whose)
+    return affine.scale * pixels + affine.offset
+
+
+def _gray(pixels: Array) -> Array:
+    return np.einsum("c,bchw->bhw", GRAY, pixels)[:, None].repeat(len(GRAY), 1)
 
 
 def _interleaved(pixels: Array) -> Array:
@@ -70,6 +95,7 @@ IMAGES = (
             {
                 "as (H, W, channels)": lambda op: transform_input(op, 0, gather(_interleaved)),
                 "rows and columns exchanged": lambda op: transform_input(op, 0, gather(_turned)),
+                "mirrored, left to right": lambda op: transform_input(op, 0, gather(lambda x: x[..., ::-1])),
                 "upside down": lambda op: transform_input(op, 0, gather(lambda x: x[:, :, ::-1])),
             },
         ),

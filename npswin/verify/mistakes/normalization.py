@@ -16,6 +16,7 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 SETS = {"ImageNet's": (IMAGENET_MEAN, IMAGENET_STD), "CIFAR-10's": (CIFAR10_MEAN, CIFAR10_STD)}
 SETS |= {"OpenCLIP's": (CLIP_MEAN, CLIP_STD)}
+GRAY = (0.299, 0.587, 0.114)  # ITU-R BT.601
 COLOURS = ("red", "green", "blue")
 DIVISORS = {
     "divided by 255": 255.0,
@@ -134,6 +135,13 @@ def order_in_words(source: Sequence[int]) -> str:
         return ""
     names = COLOURS if len(source) == len(COLOURS) else tuple(map(str, range(len(source))))
     return f"the channels are in the order {', '.join(names[channel] for channel in source)}"
+
+
+def weights_in_words(weights: Sequence[float]) -> str:
+    """A sum of channels, such as "0.5 red + 0.5 green + 0 blue"."""
+    number = len(weights)
+    names = COLOURS if number == len(COLOURS) else [f"channel {channel}" for channel in range(number)]
+    return " + ".join(f"{weight:.4g} {name}" for weight, name in zip(weights, names, strict=True))
 
 
 _PARTS = ("mean", "deviation")

@@ -24,18 +24,24 @@ def own_statistics(pixels: Array, found: Array) -> tuple[Affine, float] | None:
     scale = (centered * spread).sum(axis=(2, 3), keepdims=True) / (centered**2).sum(axis=(2, 3), keepdims=True)
     offset = found_center - scale * center
     deviation = float(np.linalg.norm(scale * centered - spread) / np.linalg.norm(spread))
-    for known in _known(pixels):
+    for known in own_affines(pixels):
         if known.is_near(scale, offset):
             return known, deviation
     return Affine("each image's channels have a scale and an offset of their own", scale, offset), deviation
 
 
-def _known(pixels: Array) -> Iterator[Affine]:
+def standardizing(pixels: Array, whose: str) -> Affine:
+    """The normalization with the mean and the deviation of each image, or of another part named in `OWN`."""
+    mean, std = pixels.mean(OWN[whose], keepdims=True), pixels.std(OWN[whose], keepdims=True)
+    return Affine(f"pixels are normalized with the mean and deviation of {whose}", 1 / std, -mean / std)
+
+
+def own_affines(pixels: Array) -> Iterator[Affine]:
+    """Normalizations of images (B, c, H, W) with their own statistics."""
+    for whose in OWN:
+        yield standardizing(pixels, whose)
+    words = "pixels are normalized with the"
     for whose, axes in OWN.items():
-        mean, std = pixels.mean(axes, keepdims=True), pixels.std(axes, keepdims=True)
-        low, length = pixels.min(axes, keepdims=True), np.ptp(pixels, axes, keepdims=True)
-        words = "pixels are normalized with the"
-        yield Affine(f"{words} mean and deviation of {whose}", 1 / std, -mean / std)
-        yield Affine(f"{words} smallest number and range of {whose}", 1 / length, -low / length)
-        high = pixels.max(axes, keepdims=True)
+        low, high = pixels.min(axes, keepdims=True), pixels.max(axes, keepdims=True)
+        yield Affine(f"{words} smallest number and range of {whose}", 1 / (high - low), -low / (high - low))
         yield Affine(f"{words} largest number of {whose}", 1 / high, np.zeros_like(high))

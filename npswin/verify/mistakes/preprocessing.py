@@ -16,7 +16,7 @@ from npswin.verify.graph.operations import constant
 from npswin.verify.mistakes.arrangements import Arrangement, arrangements, in_key_order
 from npswin.verify.mistakes.fitted import Fit, FittedMistake
 from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of
-from npswin.verify.mistakes.normalization import COLOURS, Affine, Statistics, order_in_words, recognized
+from npswin.verify.mistakes.normalization import Affine, Statistics, order_in_words, recognized, weights_in_words
 from npswin.verify.mistakes.own_statistics import own_statistics
 
 EXPLAINED = 0.02  # largest deviation of the port's numbers from a fit, as a share; bfloat16 deviates by 0.004
@@ -132,10 +132,10 @@ def _described(node: Node, pixels: Array, arrangement: Arrangement, after: bool,
         words += [order_in_words(source), "" if right.is_near(affine.scale, affine.offset) else affine.words]
     elif np.allclose(matrix / total[:, None], matrix[0] / total[0], atol=0.01):
         affine = recognized(total, offset, statistics)
-        words.append(f"the image is gray, {_weights_text(matrix[0] / total[0])}")
+        words.append(f"the image is gray, {weights_in_words(matrix[0] / total[0])}")
         words.append("" if right.is_near(affine.scale, affine.offset) else affine.words)
     else:
-        rows = "; ".join(_weights_text(255 * row) for row in matrix)
+        rows = "; ".join(weights_in_words(255 * row) for row in matrix)
         words.append(f"the channels are mixed: {rows}, of pixel / 255")
 
     def prepare(pixels: Array, **_: object) -> Array:
@@ -152,12 +152,6 @@ def _prepared(node: Node, prepare: Callable[..., Array]) -> Changes:
 
 def _rms(array: Array) -> float:
     return float(np.sqrt(np.mean(array * array)))
-
-
-def _weights_text(weights: Array) -> str:
-    number = len(weights)
-    names = COLOURS if number == len(COLOURS) else [f"channel {channel}" for channel in range(number)]
-    return " + ".join(f"{weight:.4g} {name}" for weight, name in zip(weights, names, strict=True))
 
 
 PREPROCESSING = (
