@@ -40,7 +40,10 @@ def bias_entries_differ(reading: str) -> Condition:
 def masks_differ(mistake: str) -> Condition:
     def differs(block: Block) -> bool:
         size, wrong = block.shift_size, (windows.WRONG_MASKS | masks.MASKS)[mistake]
-        return bool(size) and not torch.equal(windows.right_mask(block, size), wrong(block, size))
+        if not size:
+            return False
+        in_map = masks.in_map(block, size)[:, :, None]  # what the padding attends to is cropped
+        return not torch.equal(windows.right_mask(block, size) * in_map, wrong(block, size) * in_map)
 
     return differs
 

@@ -102,10 +102,15 @@ def padding_apart(block: Block, shift_size: int) -> Tensor:
     return mask_of(F.pad(numbers, (0, columns, 0, rows), value=-1), block.side)
 
 
+def in_map(block: Block, shift_size: int) -> Tensor:
+    """(nW, N): 1 for tokens of the map, 0 for padding."""
+    ones = pad(torch.ones(1, block.height, block.width, 1), *block.padded)
+    return cut(roll(ones, -shift_size), block.side)[0, :, :, 0]
+
+
 def padding_masked(block: Block, shift_size: int) -> Tensor:
     """Keys in the padding are masked as well."""
-    ones = pad(torch.ones(1, block.height, block.width, 1), *block.padded)
-    keys = cut(roll(ones, -shift_size), block.side)[0, :, None, :, 0]
+    keys = in_map(block, shift_size)[:, None, :]
     return torch.minimum(right_mask(block, shift_size), torch.where(keys == 0, MASKED, 0.0))
 
 

@@ -25,6 +25,7 @@ NAMES = {
     "pad-both-sides": "pad-other-side",
     "pad-rows-alone": "pad-amount",
     **dict.fromkeys(PREPARATIONS, "normalization"),
+    "image-mirrored": "image-layout",
     "merge-bias": "extra-bias",
     "image-upside-down": "image-layout",
     "pad-missing": "pad-amount",
