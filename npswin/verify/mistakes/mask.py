@@ -11,7 +11,8 @@ from npswin.ops.windows import shift_mask
 from npswin.types import Array
 from npswin.verify.graph import Graph, Node
 from npswin.verify.graph.operations import constant
-from npswin.verify.mistakes.mask_family import MapOfWindows, Masked, other_masks
+from npswin.verify.mistakes.map_of_windows import MapOfWindows, Masked
+from npswin.verify.mistakes.mask_family import other_masks
 from npswin.verify.mistakes.mistake import (
     Changes,
     Mistake,

@@ -5,88 +5,33 @@ bands, and masks the pairs of a window with different numbers. A port that leave
 cuts at another place, or builds the mask for a map of another size gets another member of this family.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import lru_cache, partial
 from itertools import chain, combinations, product
 
 import numpy as np
 
-from npswin.ops.windows import cut_windows, cyclic_shift, padded_size
+from npswin.ops.windows import cyclic_shift
 from npswin.types import Array
+from npswin.verify.mistakes.map_of_windows import MapOfWindows, Masked, cuts
+from npswin.verify.mistakes.mask_sizes import masks_of_any_size, masks_of_other_sizes
 
-Masked = Callable[[], Array]  # -> (nW, N, N) of booleans: which pairs are masked in which window
 BANDS = ("first", "second", "third")
 
 
-@dataclass(frozen=True)
-class MapOfWindows:
-    """A map, its windows, and its shift.
-
-    Attributes:
-        height, width: H and W of the map before padding.
-        side: M, the window's.
-        shift: rows and columns of the cyclic shift.
-        others: (H, W) of the other maps of the model, whose masks a port may take.
-    """
-
-    height: int
-    width: int
-    side: int
-    shift: int
-    others: tuple[tuple[int, int], ...] = ()
-
-    @property
-    def padded(self) -> tuple[int, int]:
-        """(Hp, Wp)."""
-        return padded_size(self.height, self.width, self.side)
-
-    @property
-    def windows(self) -> tuple[int, int]:
-        """Rows and columns of windows."""
-        return self.padded[0] // self.side, self.padded[1] // self.side
-
-    @property
-    def right(self) -> Array:
-        """The correct mask, (nW, N, N) of booleans."""
-        return self.by_regions(self.regions())
-
-    def bands(self, size: tuple[int, int] | None = None, shift: int | None = None) -> tuple[Array, Array]:
-        """The band of each row and of each column, 0 to 2, as (Hp, 1) and (1, Wp)."""
-        size, shift = size or self.padded, shift or self.shift
-        rows, columns = (_cuts(length, (length - self.side, length - shift)) for length in size)
-        return rows[:, None], columns[None, :]
-
-    def regions(self, size: tuple[int, int] | None = None, shift: int | None = None) -> Array:
-        """The number of the region of each token of the rolled map."""
-        rows, columns = self.bands(size, shift)
-        return 3 * rows + columns
-
-    def cut(self, regions: Array) -> Array:
-        """(Hp, Wp) -> (nW, N)."""
-        return cut_windows(regions[None, :, :, None], self.side)[..., 0]
-
-    def by_regions(self, regions: Array) -> Array:
-        """(Hp, Wp) -> (nW, N, N): the pairs of a window with different numbers."""
-        windows = self.cut(regions)
-        return windows[:, :, None] != windows[:, None, :]
-
-
 @lru_cache(maxsize=32)
-def other_masks(windows: MapOfWindows, rare: bool = False) -> tuple[tuple[str, Masked], ...]:
-    """The masks of the family that are wrong for a map, each with its words.
+def other_masks(windows: MapOfWindows) -> tuple[tuple[str, Masked], ...]:
+    """The masks that ports may build for a map, each with its words, without those that are correct for it.
 
     Several may mask the same pairs: for another map they differ.
-
-    Args:
-        windows: the map.
-        rare: whether those are among them that few ports will build.
     """
     right = windows.right
-    family = _family(windows)
-    if rare:
-        family = chain(family, _rare(windows))
-    return tuple((words, masked) for words, masked in family if not np.array_equal(masked(), right))
+    return tuple((words, masked) for words, masked in _family(windows) if not np.array_equal(masked(), right))
+
+
+def all_masks(windows: MapOfWindows) -> Iterator[tuple[str, Masked]]:
+    """The whole family: these masks, and others that few ports will build."""
+    return chain(_family(windows), _rare(windows))
 
 
 def _family(windows: MapOfWindows) -> Iterator[tuple[str, Masked]]:
@@ -114,8 +59,8 @@ def _family(windows: MapOfWindows) -> Iterator[tuple[str, Masked]]:
         yield _with_bands(windows, kept, kept, 0)
     yield from _in_other_order(windows)
     yield "the mask of the last window is taken for all", lambda: windows.right[np.full(len(numbers), -1)]
-    yield from _of_other_cuts(windows)
-    yield from _of_other_sizes(windows)
+    yield from _of_othercuts(windows)
+    yield from masks_of_other_sizes(windows)
 
 
 def _rare(windows: MapOfWindows) -> Iterator[tuple[str, Masked]]:
@@ -134,15 +79,14 @@ def _rare(windows: MapOfWindows) -> Iterator[tuple[str, Masked]]:
         "the last row of windows alone is masked": np.arange(count) >= count - windows.windows[1],
     }.items():
         yield words, partial(np.logical_and, windows.right, chosen[:, None, None])
+    tokens = windows.side**2
+    causal = np.broadcast_to(np.triu(np.ones((tokens, tokens), bool), 1), windows.right.shape)
+    yield "causal: keys after the query are masked", lambda: causal
+    yield "causal too: keys after the query are masked", partial(np.logical_or, windows.right, causal)
     subsets = [kept for size in (2, 3, 1) for kept in combinations(range(3), size)]
     for (of_rows, of_columns), start in product(product(subsets, subsets), (0, 1)):
         yield _with_bands(windows, of_rows, of_columns, start)
-
-
-def _cuts(length: int, places: Iterable[int]) -> Array:
-    """For each index the number of cuts before it."""
-    index = np.arange(length)
-    return sum(((index >= place).astype(int) for place in places), np.zeros(length, int))
+    yield from masks_of_any_size(windows)
 
 
 def _of_padding(windows: MapOfWindows) -> Iterator[tuple[str, Masked]]:
@@ -157,8 +101,7 @@ def _of_padding(windows: MapOfWindows) -> Iterator[tuple[str, Masked]]:
         lambda: windows.by_regions(np.pad(inner, rest)),
     )
     bands = [
-        _cuts(total, (length - windows.side, length - windows.shift))
-        for length, total in zip(size, padded, strict=True)
+        cuts(total, (length - windows.side, length - windows.shift)) for length, total in zip(size, padded, strict=True)
     ]
     yield (
         "built without the padding: bands that end where the map does",
@@ -174,22 +117,6 @@ def _of_padding(windows: MapOfWindows) -> Iterator[tuple[str, Masked]]:
         "padding is a region of its own too",
         lambda: windows.by_regions(np.where(filled, windows.regions(), -1)),
     )
-
-
-def _of_other_sizes(windows: MapOfWindows) -> Iterator[tuple[str, Masked]]:
-    """The masks of another map: of as many windows, of more, whose first are taken, or of fewer, which are repeated."""
-    height, width = windows.height, windows.width
-    sides = max(height, width), min(height, width)
-    sizes = {f"built for the square map of {side}×{side}": (side, side) for side in sides}
-    sizes |= {f"built for another stage's map, of {size[0]}×{size[1]}": size for size in windows.others}
-    count = windows.windows[0] * windows.windows[1]
-    for words, size in sizes.items():
-        other = MapOfWindows(*size, windows.side, windows.shift)
-        yield words, partial(_first_masks, other, count)
-
-
-def _first_masks(windows: MapOfWindows, count: int) -> Array:
-    return windows.right[np.arange(count) % len(windows.right)]
 
 
 def _in_other_order(windows: MapOfWindows) -> Iterator[tuple[str, Masked]]:
@@ -208,14 +135,14 @@ def _in_other_order(windows: MapOfWindows) -> Iterator[tuple[str, Masked]]:
     yield "its windows are counted from the last to the first", lambda: windows.right[::-1]
 
 
-def _of_other_cuts(windows: MapOfWindows) -> Iterator[tuple[str, Masked]]:
+def _of_othercuts(windows: MapOfWindows) -> Iterator[tuple[str, Masked]]:
     """Cuts in the first windows, or in all, rather than in the last ones; by rows, by columns, or both."""
     side, shift = windows.side, windows.shift
     right_rows, right_columns = windows.bands()
     for words, place in (("first windows, as for a map rolled the other way", shift), ("first windows", side - shift)):
-        rows, columns = (_cuts(length, (place, side)) for length in windows.padded)
+        rows, columns = (cuts(length, (place, side)) for length in windows.padded)
         yield f"the cuts are in the {words}", partial(windows.by_regions, 3 * rows[:, None] + columns[None, :])
-    rows, columns = (_cuts(length, range(-shift, length, side)) for length in windows.padded)
+    rows, columns = (cuts(length, range(-shift, length, side)) for length in windows.padded)
     for words, one, other in (
         ("every window is cut, not the last ones alone", rows[:, None], columns[None, :]),
         ("every row of windows is cut, not the last one alone", rows[:, None], right_columns),

@@ -14,8 +14,8 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.graph import Node, Run
 from npswin.verify.mistakes.fitted import Fit, FittedMistake
+from npswin.verify.mistakes.map_of_windows import MapOfWindows
 from npswin.verify.mistakes.mask import map_of_windows, with_mask
-from npswin.verify.mistakes.mask_family import MapOfWindows
 from npswin.verify.mistakes.mask_words import pairs_in_words
 from npswin.verify.mistakes.mistake import Changes, change_node, in_same_module, is_output_of
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.mistakes.mask_family import MapOfWindows, other_masks
+from npswin.verify.mistakes.map_of_windows import MapOfWindows
+from npswin.verify.mistakes.mask_family import all_masks
 
 TOLD_WINDOWS, TOLD_NAMES = 3, 2
 
@@ -20,7 +21,7 @@ def pairs_in_words(windows: MapOfWindows, masked: Array, known: Array) -> tuple[
     if not ((masked != right) & known).any():
         return "", right
     alike: list[tuple[str, Array]] = []
-    for words, other in other_masks(windows, rare=True):
+    for words, other in all_masks(windows):
         mask = other()
         if not ((masked != mask) & known).any():
             alike.append((words, mask))

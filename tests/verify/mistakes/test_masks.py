@@ -9,7 +9,8 @@ from npswin.verify.graph import Arithmetic, Run
 from npswin.verify.graph.operations import constant
 from npswin.verify.key.golden import draw_labels, draw_pixels
 from npswin.verify.key.trace import trace
-from npswin.verify.mistakes.mask_family import MapOfWindows, other_masks
+from npswin.verify.mistakes.map_of_windows import MapOfWindows
+from npswin.verify.mistakes.mask_family import other_masks
 from npswin.verify.mistakes.mistake import change_node
 from tests import thorough
 from tests.verify.keys import SCALE, random_model
@@ -87,6 +88,20 @@ def test_a_mask_without_some_bands_of_rows_and_other_bands_of_columns_is_describ
     one = only_cause(diagnose(key, port(key, with_mask(key, mask), without)))
     assert one.name == "mask-pairs"
     assert "without the second band of rows and the third band of columns" in one.detail
+
+
+def test_the_mask_of_a_larger_map_is_described(key):
+    """Of 5 by 6 windows, of which the first 4 × 3 are taken."""
+    mask = np.where(MapOfWindows(20, 24, 4, 2).right[:12], -100.0, 0.0)
+    one = only_cause(diagnose(key, port(key, with_mask(key, mask), (".mask", ".masked_scores"))))
+    assert one.detail.startswith("built for a map of ")
+    assert "by 6 windows rather than 4 by 3" in one.detail
+
+
+def test_a_causal_mask_beside_the_correct_one_is_described(key):
+    mask = np.where(MAP.right | np.triu(np.ones((16, 16), bool), 1), -100.0, 0.0)
+    one = only_cause(diagnose(key, port(key, with_mask(key, mask), (".mask", ".masked_scores"))))
+    assert one.detail == "causal too: keys after the query are masked"
 
 
 @pytest.mark.parametrize("without", [(".mask",), (".mask", ".masked_scores")], ids=["scores", "softmax"])
