@@ -8,7 +8,7 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.mistakes.map_of_windows import MapOfWindows, Masked
 
-MOST_WINDOWS = 24  # rows or columns of windows of a map of any size
+MOST_WINDOWS = 16  # rows or columns of windows of a map of any size
 
 
 def masks_of_other_sizes(windows: MapOfWindows) -> Iterator[tuple[str, Masked]]:
