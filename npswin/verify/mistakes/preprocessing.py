@@ -23,6 +23,7 @@ EXPLAINED = 0.02  # largest deviation of the port's numbers from a fit, as a sha
 EXACT = 1e-5  # deviation of a fit that no other one improves
 BETTER = 0.5  # a fit with numbers for each image has to deviate at most so much as one with the same for all
 SMALL = 1e-3  # of a channel's part in another, as a share of the largest: less is rounding
+MOST_ROWS = 2**18  # of a linear system; more make the fit no better
 FEWEST = 8  # numbers of a tensor for each fitted one
 
 
@@ -95,14 +96,15 @@ def _of_patches(run: Run, symptom: str, node: Node, pixels: Array, found: Array)
     black = embedded(np.zeros_like(pixels))
     if black.shape != found.shape:
         return
-    wanted = (found - black).reshape(-1)
+    rows = slice(None, None, max(1, found.size // MOST_ROWS))
+    wanted = (found - black).reshape(-1)[rows]
     for arrangement in arrangements(pixels.shape, moved=False):
         there, columns = arrangement.apply(pixels), []
         for channel in range(channels):
             for source in [*np.moveaxis(there, 1, 0), np.ones_like(there[:, 0])]:
                 image = np.zeros_like(pixels)
                 image[:, channel] = source
-                columns.append((embedded(image) - black).reshape(-1))
+                columns.append((embedded(image) - black).reshape(-1)[rows])
         system = np.stack(columns, axis=1)
         numbers = np.linalg.lstsq(system, wanted, rcond=None)[0]
         if _rms(system @ numbers - wanted) <= EXPLAINED * _rms(wanted):
