@@ -21,7 +21,7 @@ from npswin.verify.mistakes.own_statistics import own_statistics
 
 EXPLAINED = 0.02  # largest deviation of the port's numbers from a fit, as a share; bfloat16 deviates by 0.004
 EXACT = 1e-5  # deviation of a fit that no other one improves
-BETTER = 0.5  # a fit with numbers for each image has to deviate at most so much as one with the same for all
+BETTER = 0.5  # a fit with more numbers, of several channels or of each image, has to deviate at most so much
 SMALL = 1e-3  # of a channel's part in another, as a share of the largest: less is rounding
 MOST_ROWS = 2**18  # of a linear system; more make the fit no better
 FEWEST = 8  # numbers of a tensor for each fitted one
@@ -63,25 +63,33 @@ def _of_input(node: Node, pixels: Array, found: Array) -> Iterator[Fit]:
 def _linear(pixels: Array, wanted: Array) -> tuple[Array, Array, float] | None:
     """The matrix (c, c) and the offsets (c) for which matrix · pixel + offset is `wanted`, and the deviation from it.
 
-    A channel that depends on one channel alone gets no part of the others, even where these are alike. None where the
-    deviation is large.
+    A channel that depends on one channel alone gets no part of the others; of channels that are alike its own is taken.
+    None where the deviation is large.
     """
     channels = pixels.shape[1]
     source, target = (np.moveaxis(array, 1, 0).reshape(channels, -1) for array in (pixels, wanted))
     matrix, offset, largest = np.zeros((channels, channels)), np.zeros(channels), 0.0
     for channel, values in enumerate(target):
-        spread = _rms(values - values.mean()) or _rms(values) or 1.0
-        for chosen in [[channel], *([other] for other in range(channels) if other != channel), list(range(channels))]:
-            columns = np.stack([*source[chosen], np.ones_like(values)], axis=1)
-            solution = np.linalg.lstsq(columns, values, rcond=None)[0]
-            deviation = _rms(columns @ solution - values) / spread
-            if deviation <= EXPLAINED:
-                matrix[channel, chosen], offset[channel] = solution[:-1], solution[-1]
-                largest = max(largest, deviation)
-                break
-        else:
+        own_first = sorted(range(channels), key=lambda other: other != channel)
+        fits = [(_affine(source[[other]], values), [other]) for other in own_first]
+        (solution, deviation), chosen = min(fits, key=lambda fit: fit[0][1])
+        if deviation > EXACT:
+            mixed = _affine(source, values)
+            if mixed[1] < BETTER * deviation:
+                (solution, deviation), chosen = mixed, list(range(channels))
+        if deviation > EXPLAINED:
             return None
+        matrix[channel, chosen], offset[channel] = solution[:-1], solution[-1]
+        largest = max(largest, deviation)
     return matrix, offset, largest
+
+
+def _affine(sources: Array, values: Array) -> tuple[Array, float]:
+    """The factors of the sources and the offset whose sum is the nearest to `values`, and the deviation from it."""
+    columns = np.stack([*sources, np.ones_like(values)], axis=1)
+    solution = np.linalg.lstsq(columns, values, rcond=None)[0]
+    spread = _rms(values - values.mean()) or _rms(values) or 1.0
+    return solution, _rms(columns @ solution - values) / spread
 
 
 def _of_patches(run: Run, symptom: str, node: Node, pixels: Array, found: Array) -> Iterator[Fit]:

@@ -1,16 +1,23 @@
 """What to do next where no mistake explains a port's tensor."""
 
+from collections.abc import Iterable
+
 from npswin.verify.port.comparison import SHAPE, Comparison
 
 PIXELS = "feed the key's pixels to the port (`pixels` in key.safetensors, (B, channels, H, W) from 0 to 255)"
 BEFORE_BLOCKS = ("pixels", "input", "patch_embed", "pos_drop")
 
 
+def is_thin(names: Iterable[str]) -> bool:
+    """Whether of these tensors none is of the model's beginning or of its blocks, as where logits alone were dumped."""
+    return not any(name.startswith((*BEFORE_BLOCKS, "layers.")) for name in names)
+
+
 def advice_on_thin_dump(comparison: Comparison) -> str:
     """What to dump, if the port dumped nothing before its last layers and they differ; else ""."""
     names = [row.name for row in comparison.rows_of_pass(backward=False) if row.name != "labels"]
     first = comparison.first_error()
-    if first is None or first.name != names[0] or any(name.startswith((*BEFORE_BLOCKS, "layers.")) for name in names):
+    if first is None or first.name != names[0] or not is_thin(names):
         return ""
     return (
         f"nothing before {first.name} was dumped, so that the search is long and may end without a cause: {PIXELS}, "

@@ -8,6 +8,7 @@ from npswin.verify import diagnose
 from npswin.verify.graph import Arithmetic, Run
 from npswin.verify.mistakes.arrangements import arrangements, in_key_order
 from npswin.verify.mistakes.normalization import CLIP_MEAN, CLIP_STD
+from npswin.verify.mistakes.preprocessing import PREPROCESSING
 from tests.verify.keys import miniature_trace
 
 
@@ -142,6 +143,17 @@ def test_other_places_and_own_statistics_are_described_from_the_input(prepare, w
 def test_the_numbers_are_recognized_in_bfloat16():
     words = words_of(dump(pixels()[:, ::-1] / 255, "bfloat16"))
     assert words == "the channels are in the order blue, green, red; pixels are divided by 255 and not normalized"
+
+
+def test_the_order_of_channels_that_are_nearly_alike():
+    """As in most photographs: two channels differ by 1 %."""
+    rng = np.random.default_rng(0)
+    gray = rng.uniform(20, 230, (2, 1, 12, 10))
+    photograph = gray + rng.normal(0, 0.6, (2, 3, 12, 10))
+    key = miniature_trace()
+    run = Run(key.graph, {**key.sources, "pixels": photograph})
+    fits = list(PREPROCESSING[0].fit(run, "input", photograph[:, ::-1] / 255, "input"))
+    assert [detail for detail, _ in fits] == [CASES["BGR from 0 to 1"][1]]
 
 
 def test_an_image_of_one_channel_or_of_zeros_is_no_other_preparation():
