@@ -129,6 +129,15 @@ def _patches_pad(graph: Graph, node: Node) -> Variants:
         after = -(-(size[0] + more[0]) // side), -(-(size[1] + more[1]) // side)
         changes = with_other_size(graph, node.name, after)
         yield "whole patches get one more", _on_input(node, padding(IMAGE_ROWS, (0, 0), more)) | changes
+    steps = steps_after(graph, node.name)
+    mergings = sum(is_output_of(step, "patch_concat") for step in steps)
+    window = next(step.settings["window_size"] for step in steps if is_output_of(step, "join_windows"))
+    for multiple in sorted({side * 2**mergings, side * window, side * window * 2**mergings} - {side}):
+        height, width = (length + -length % multiple for length in size)
+        if (height, width) != (size[0] + rest[0], size[1] + rest[1]):
+            pad = padding(IMAGE_ROWS, (0, 0), (height - size[0], width - size[1]))
+            changes = with_other_size(graph, node.name, (height // side, width // side))
+            yield f"zeros to a multiple of {multiple} pixels", _on_input(node, pad) | changes
 
 
 SIZES = (
