@@ -34,7 +34,8 @@ def _other_normalization(_: Graph, node: Node) -> Variants:
     for affine in usual_affines(len(mean), {"the key's": (mean, std)}):
         if not affine.is_near(right.scale, right.offset):
             yield affine.words, change_node(node, constant("normalize", affine.apply))
-            if len(mean) == len(COLOURS):
+            only_order = affine.is_near(right.scale[::-1], right.offset[::-1])  # the mistake "bgr"
+            if len(mean) == len(COLOURS) and not only_order:
                 changed = transform_output(constant("normalize", affine.apply), gather(lambda x: x[:, ::-1]))
                 yield f"{order_in_words([2, 1, 0])}; {affine.words}", change_node(node, changed)
     for whose in OWN:
