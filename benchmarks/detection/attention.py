@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from benchmarks.detection import bias, shift, windows
+from benchmarks.detection import bias, masks, shift, windows
 from benchmarks.detection.backward import (
     gather_overwritten,
     pass_gradient_on,
@@ -163,12 +163,18 @@ def _masked(tape: Tape, block: Block, scores: Tensor) -> Tensor:
             mask = windows.right_mask(block, block.side // 2).to(tape.wide)
             return tape.compute(lambda scores: scores + mask[:, None], scores)
         return scores
-    wrong = tape.first(windows.WRONG_MASKS, f"{name}.mask")
-    make = windows.WRONG_MASKS[wrong] if wrong else windows.right_mask
+    wrong_masks = windows.WRONG_MASKS | masks.MASKS
+    wrong = tape.first(wrong_masks, f"{name}.mask")
+    make = wrong_masks[wrong] if wrong else windows.right_mask
     mask = make(block, shift.size(tape, block))
     value = tape.detail("mask-value", f"{name}.mask", default=windows.MASKED)
     mask = torch.where(mask == windows.MASKED, value, mask)
     mask = tape.store(f"{name}.mask", mask.to(tape.dtype)).to(tape.wide)[:, None]
+    if tape.makes("mask-after-softmax", f"{name}.probabilities"):
+        return scores
+    use = tape.first(masks.USES, f"{name}.masked_scores")
+    if use:
+        return tape.store(f"{name}.masked_scores", tape.compute(lambda x: masks.USES[use](x, mask[:, 0]), scores))
     if tape.makes("mask-before-scale", f"{name}.masked_scores"):
         mask = mask * block.head_dim**-0.5
     if tape.makes("mask-missing", f"{name}.masked_scores"):
@@ -181,4 +187,8 @@ def _masked(tape: Tape, block: Block, scores: Tensor) -> Tensor:
 def _softmax(tape: Tape, block: Block) -> Callable[[Tensor], Tensor]:
     dim = -2 if tape.makes("softmax-over-queries", f"{block.name}.attn.probabilities") else -1
     wrong = softmax_without_sum(dim) if tape.makes("softmax-sum", f"grad/{block.scored}") else None
-    return with_backward(lambda x: tape.order.around(lambda x: x.softmax(dim), x, dim), wrong)
+    softmax = with_backward(lambda x: tape.order.around(lambda x: x.softmax(dim), x, dim), wrong)
+    if tape.makes("mask-after-softmax", f"{block.name}.attn.probabilities"):
+        unmasked = (tape.tensors[f"{block.name}.attn.mask"] == 0).to(tape.wide)[:, None]
+        return lambda x: softmax(x) * unmasked
+    return softmax

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks.detection import bias, windows
+from benchmarks.detection import bias, masks, sizes, windows
 from benchmarks.detection.layout import Block, Merging
 
 Condition = Callable[[Block], bool]
@@ -39,14 +39,39 @@ def bias_entries_differ(reading: str) -> Condition:
 
 def masks_differ(mistake: str) -> Condition:
     def differs(block: Block) -> bool:
-        size, wrong = block.shift_size, windows.WRONG_MASKS[mistake]
-        return bool(size) and not torch.equal(windows.right_mask(block, size), wrong(block, size))
+        size, wrong = block.shift_size, (windows.WRONG_MASKS | masks.MASKS)[mistake]
+        if not size:
+            return False
+        in_map = masks.in_map(block, size)[:, :, None]  # what the padding attends to is cropped
+        return not torch.equal(windows.right_mask(block, size) * in_map, wrong(block, size) * in_map)
 
     return differs
 
 
 def padding_differs(mistake: str) -> Condition:
     return lambda block: block.pads and any(windows.OTHER_AMOUNTS[mistake](block))
+
+
+def other_window_padding_differs(mistake: str) -> Condition:
+    """Whether the map is padded, and PyTorch can pad it so, with another result."""
+
+    def differs(block: Block) -> bool:
+        rest = [total - length for total, length in zip(block.padded, (block.height, block.width), strict=True)]
+        if mistake == "pad-both-sides":
+            return max(rest) > 1
+        return max(rest) > 0 and sizes.can_mirror((block.height, rest[0]), (block.width, rest[1]))
+
+    return differs
+
+
+def pads_one_axis_alone(block: Block) -> bool:
+    """Whether rows can be padded, and columns that fill no window be left out."""
+    return block.width > block.side and block.width % block.side > 0
+
+
+def odd(merging: Merging) -> bool:
+    """Whether merging pads the map, and the map can be mirrored and cropped."""
+    return merging.height % 2 + merging.width % 2 > 0 and min(merging.height, merging.width) > 1
 
 
 def direction_matters(block: Block) -> bool:
@@ -74,6 +99,11 @@ def pads(block: Block) -> bool:
 
 def shifted(block: Block) -> bool:
     return block.shift_size > 0
+
+
+def shifted_with_heads(block: Block) -> bool:
+    """Whether the heads' masks can differ, and the windows' do."""
+    return shifted(block) and block.heads > 1 and block.windows != (1, 1)
 
 
 def has_other_shift_sizes(block: Block) -> bool:

@@ -112,6 +112,7 @@ class Layout:
         final: (H, W) of the last map.
         batch: B.
         qkv_bias: whether qkv has a bias.
+        whole_patches: whether patches divide the images in both directions.
     """
 
     patch: int
@@ -123,6 +124,7 @@ class Layout:
     final: Size
     batch: int
     qkv_bias: bool
+    whole_patches: bool
 
     @property
     def blocks(self) -> list[Block]:
@@ -172,7 +174,10 @@ def layout(config: Mapping[str, Any], image_size: Size, batch: int = 2) -> Layou
             height, width = _ceil(height, 2), _ceil(width, 2)
             grid = grid and tuple(_ceil(length, 2) for length in grid)
     final, qkv_bias = (height, width), c["qkv_bias"]
-    return Layout(patch, c["in_chans"], c["patch_norm"], position_grid, tuple(steps), reads, final, batch, qkv_bias)
+    whole = not any(length % patch for length in image_size)
+    return Layout(
+        patch, c["in_chans"], c["patch_norm"], position_grid, tuple(steps), reads, final, batch, qkv_bias, whole
+    )
 
 
 def _ceil(length: int, part: int) -> int:

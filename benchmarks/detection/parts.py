@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.detection import sizes
 from benchmarks.detection.backward import (
     NORM_TERMS,
     averaged,
@@ -147,7 +148,13 @@ def mlp(tape: Tape, block: str, x: Tensor) -> Tensor:
 def merge(tape: Tape, merging: Merging, x: Tensor) -> Tensor:
     """(B, H, W, C) -> (B, H/2, W/2, 2C), odd maps padded with zeros."""
     name = merging.name
-    x = pad(x, *(length + length % 2 for length in x.shape[1:3]))
+    other, rest = tape.first(sizes.MERGING, f"{name}.concat"), [length % 2 for length in x.shape[1:3]]
+    if tape.makes("merge-crop", f"{name}.concat"):
+        x = sizes.cropped(x, 2)
+    elif other:
+        x = sizes.MERGING[other](x, *rest)
+    else:
+        x = pad(x, x.shape[1] + rest[0], x.shape[2] + rest[1])
     chosen = tape.detail("merge-order", f"{name}.concat", default=range(4))
     parts = [x[:, row::2, column::2] for row, column in (NEIGHBOURS[number] for number in chosen)]
     x = tape.store(f"{name}.concat", torch.cat(parts, -1))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.detection import sizes
 from benchmarks.detection.layout import Layout
 from benchmarks.detection.parts import norm
 from benchmarks.detection.tape import Tape
@@ -24,8 +25,8 @@ def patch_embed(tape: Tape, plan: Layout, images: Tensor) -> Tensor:
         weight = weight.reshape(-1, patch, patch, plan.image_channels).permute(0, 3, 1, 2)
     if tape.makes("patch-rows-columns", name):
         weight = weight.transpose(2, 3)
-    height, width = (-(-length // patch) * patch for length in images.shape[2:])
-    patches = pad(images.permute(0, 2, 3, 1), height, width).unflatten(2, (-1, patch)).unflatten(1, (-1, patch))
+    padded = _padded(tape, name, images.permute(0, 2, 3, 1), patch)
+    patches = padded.unflatten(2, (-1, patch)).unflatten(1, (-1, patch))
     patches = patches.permute(0, 1, 3, 5, 2, 4).flatten(3)  # (B, H, W, c·p·p)
 
     def function(patches: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -38,6 +39,18 @@ def patch_embed(tape: Tape, plan: Layout, images: Tensor) -> Tensor:
     if plan.position_grid:
         x = tape.store("pos_drop", tape.compute(_add_positions(plan), x, tape.params["absolute_pos_embed"]))
     return x
+
+
+def _padded(tape: Tape, name: str, images: Tensor, patch: int) -> Tensor:
+    """Images (B, height, width, c) with whole patches."""
+    if tape.makes("patch-crop", name):
+        return sizes.cropped(images, patch)
+    if tape.makes("patch-pad-more", name):
+        return sizes.one_more(images, patch)
+    rows, columns = (-length % patch for length in images.shape[1:3])
+    if other := tape.first(sizes.PATCHES, name):
+        return sizes.PATCHES[other](images, rows, columns)
+    return pad(images, images.shape[1] + rows, images.shape[2] + columns)
 
 
 def _add_positions(plan: Layout) -> Callable[[Tensor, Tensor], Tensor]:

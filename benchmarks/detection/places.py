@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.detection.backward import NORM_TERMS, REDUCTIONS
 from benchmarks.detection.conditions import other_orders, other_parts, other_shift_sizes
 from benchmarks.detection.layout import Layout, Size, layout
+from benchmarks.detection.masks import MASKS, USES
 from benchmarks.detection.mistakes import BACKWARD, Planted
 from benchmarks.detection.sites import SITES, shortcuts
 from benchmarks.detection.windows import OTHER_AMOUNTS, WRONG_MASKS
@@ -24,6 +25,8 @@ _ROLLS = (
     "roll-back-size",
     "shift-size",
 )
+_MASKS = (*WRONG_MASKS, *MASKS, *USES, "mask-value", "mask-after-softmax")
+_OTHER_SHAPES = ("merge-crop", "patch-crop", "patch-pad-more")  # of all that follows
 # Pairs that undo each other in a block, or are equal there.
 _SAME = (
     {"qkv-order"},
@@ -32,6 +35,8 @@ _SAME = (
     {"cut-columns-first", "join-columns-first"},
     {"pad-other-side", "crop-elsewhere"},
     {"pad-other-side", "crop-memory"},
+    {"pad-both-sides", "crop-elsewhere"},
+    {"pad-both-sides", "crop-memory"},
 )
 # Forward mistakes with which some backward mistakes of the block make no difference.
 _NO_MISTAKE_WITH = {
@@ -107,8 +112,10 @@ def _hides(first: Planted, second: Planted, plan: Layout) -> bool:
         return same_block
     if first.id in OTHER_AMOUNTS:
         return same_block and (".attn." in second.place or second.id == "padding-gradient")
-    if first.id in WRONG_MASKS and second.id == "mask-other-window":
+    if first.id in _MASKS and (second.id in (*_MASKS, "mask-other-window", "mask-before-scale", "mask-missing")):
         return same_block
+    if {first.id, second.id} & set(_OTHER_SHAPES):
+        return True
     if first.id in ("never-written", "branch-missing"):
         return same_block or (first.place.startswith(f"{_reader_of(gradient_of, plan)}."))
     if first.id == "linear-bias-missing" and second.id == "bias-gradient-averaged":

@@ -1,6 +1,7 @@
 """Swin Transformer in PyTorch: every tensor and every gradient by name, and mistakes at given places."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ml_dtypes
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from benchmarks.detection.attention import attention
 from benchmarks.detection.backward import averaged_again, identity, with_backward
+from benchmarks.detection.images import PREPARATIONS
 from benchmarks.detection.layout import Block, Layout, layout
 from benchmarks.detection.mistakes import MISTAKES, Planted
 from benchmarks.detection.order import Order
@@ -75,8 +77,12 @@ def _normalize(tape: Tape, images: Tensor, mean: Sequence[float] | None, std: Se
         images = images.flip(2)
     if tape.makes("normalization", "input"):
         mean = std = [0.5] * images.shape[1]
+    preparation = tape.first(PREPARATIONS, "input")
     if mean is not None and std is not None:
         mean, std = (torch.tensor(list(each), dtype=tape.wide)[:, None, None] for each in (mean, std))
+        if preparation:
+            images = PREPARATIONS[preparation](images, mean, std)
+            return tape.store("input", images.to(tape.dtype).requires_grad_())
         images = (images / 255 - mean) / std
     if tape.makes("bgr", "input"):
         images = images.flip(1)
@@ -87,6 +93,7 @@ def _trunk(tape: Tape, plan: Layout, images: Tensor) -> Tensor:
     """(B, c, height, width) -> the last block's map (B, H, W, C)."""
     x = patch_embed(tape, plan, images)
     for step in plan.steps:
+        step = replace(step, height=x.shape[1], width=x.shape[2])
         x = _block(tape, step, x) if isinstance(step, Block) else merge(tape, step, x)
     return x
 

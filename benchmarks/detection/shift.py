@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from benchmarks.detection import windows
+from benchmarks.detection import sizes, windows
 from benchmarks.detection.backward import first_tokens, pass_gradient_on, with_backward
 from benchmarks.detection.layout import Block
 from benchmarks.detection.tape import Tape
@@ -27,6 +27,9 @@ def pad(tape: Tape, block: Block, x: Tensor) -> Tensor:
     name = f"{block.name}.attn.padded"
     mistake = tape.first(WRONG_PADDINGS, name)
     function = WRONG_PADDINGS[mistake] if mistake else windows.pad
+    if other := tape.first(sizes.WINDOWS, name):
+        rest = block.padded[0] - block.height, block.padded[1] - block.width
+        return tape.store(name, sizes.WINDOWS[other](x, *rest))
     wrong = first_tokens if tape.makes("padding-gradient", f"grad/{block.name}.norm1") else None
     padded = with_backward(lambda x: function(x, *block.padded), wrong)(x)
     if tape.makes("pad-before-norm", name):
@@ -44,6 +47,8 @@ def crop(tape: Tape, block: Block, x: Tensor) -> Tensor:
     function = WRONG_CROPS[mistake] if mistake else windows.crop
     if tape.makes("pad-other-side", f"{block.name}.attn.padded"):
         function = windows.crop_end
+    if tape.makes("pad-both-sides", f"{block.name}.attn.padded"):
+        function = sizes.middle
     return tape.store(name, function(x, block.height, block.width))
 
 

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Mapping
 
+from benchmarks.detection import images, masks, sizes
 from benchmarks.detection.conditions import (
     Condition,
     bias_entries_differ,
@@ -10,9 +11,12 @@ from benchmarks.detection.conditions import (
     direction_matters,
     has_other_shift_sizes,
     masks_differ,
+    odd,
+    other_window_padding_differs,
     padded_memory_differs,
     padding_differs,
     pads,
+    pads_one_axis_alone,
     roll_before_padding_differs,
     scales_mask,
     several_heads,
@@ -21,6 +25,7 @@ from benchmarks.detection.conditions import (
     several_tokens,
     several_windows_both_ways,
     shifted,
+    shifted_with_heads,
     wide_heads,
     wider_than_squared,
 )
@@ -94,6 +99,15 @@ def _in_mergings(name: str) -> Sites:
     return lambda plan: [f"{merging.name}.{name}" for merging in plan.mergings]
 
 
+def _in_odd_mergings(plan: Layout) -> list[str]:
+    return [f"{merging.name}.concat" for merging in plan.mergings if odd(merging)]
+
+
+def _where_patches_divide(divide: bool) -> Sites:
+    """The patch embedding of images of whole patches in both directions, or of others."""
+    return lambda plan: ["patch_embed.proj"] * (plan.whole_patches == divide)
+
+
 def _in_batches(sites: Sites) -> Sites:
     """Where there is more than one image."""
     return lambda plan: sites(plan) if plan.batch > 1 else []
@@ -109,9 +123,12 @@ SITES: dict[str, Sites] = {
     "image-layout": lambda plan: ["input"] * (plan.image_channels > 1),
     "image-upside-down": lambda plan: ["input"],
     "normalization": lambda plan: ["input"],
+    **{mistake: lambda plan: ["input"] * (plan.image_channels == 3) for mistake in images.PREPARATIONS},
     "patch-channels-last": lambda plan: ["patch_embed.proj"] * (plan.image_channels > 1 and plan.patch > 1),
     "patch-rows-columns": lambda plan: ["patch_embed.proj"] * (plan.patch > 1),
     "patch-kernel-flipped": lambda plan: ["patch_embed.proj"] * (plan.patch > 1),
+    **dict.fromkeys(("patch-crop", *sizes.PATCHES), _where_patches_divide(False)),
+    "patch-pad-more": _where_patches_divide(True),
     "patch-bias-missing": lambda plan: ["patch_embed.proj"],
     "norm-eps": lambda plan: list(_norms(plan)),
     "norm-unbiased": lambda plan: list(_norms(plan)),
@@ -127,6 +144,8 @@ SITES: dict[str, Sites] = {
     "pad-amount": _in_blocks("{block}.attn.padded", padding_differs("pad-amount")),
     "pad-missing": _in_blocks("{block}.attn.padded", padding_differs("pad-missing")),
     "pad-value": _in_blocks("{block}.attn.padded", pads),
+    **{mistake: _in_blocks("{block}.attn.padded", other_window_padding_differs(mistake)) for mistake in sizes.WINDOWS},
+    "pad-rows-alone": _in_blocks("{block}.attn.padded", pads_one_axis_alone),
     "crop-elsewhere": _in_blocks("{block}.attn.cropped", pads),
     "crop-memory": _in_blocks("{block}.attn.cropped", padded_memory_differs),
     "roll-direction": _in_blocks("{block}.attn.shifted", direction_matters),
@@ -158,6 +177,13 @@ SITES: dict[str, Sites] = {
     "mask-transposed": _at_masks("mask-transposed"),
     "mask-unpadded": _at_masks("mask-unpadded"),
     "mask-bands": _at_masks("mask-bands"),
+    **{mistake: _at_masks(mistake) for mistake in masks.MASKS},
+    "mask-multiplied": _in_blocks("{block}.attn.masked_scores", shifted),
+    "mask-subtracted": _in_blocks("{block}.attn.masked_scores", shifted),
+    "mask-after-softmax": _in_blocks("{block}.attn.probabilities", shifted),
+    "mask-first-image": _in_batches(_in_blocks("{block}.attn.masked_scores", shifted)),
+    "mask-first-head": _in_blocks("{block}.attn.masked_scores", shifted_with_heads),
+    "mask-not-for-heads": _in_blocks("{block}.attn.masked_scores", shifted_with_heads),
     "mask-other-window": _in_batches(_in_blocks("{block}.attn.masked_scores", several_masks)),
     "mask-value": _in_blocks("{block}.attn.mask", shifted),
     "mask-before-scale": _in_blocks("{block}.attn.masked_scores", scales_mask),
@@ -177,6 +203,7 @@ SITES: dict[str, Sites] = {
     "gelu-erf": _in_blocks("{block}.mlp.act"),
     "gelu-relu": _in_blocks("{block}.mlp.act"),
     "gelu-silu": _in_blocks("{block}.mlp.act"),
+    **dict.fromkeys(("merge-crop", *sizes.MERGING), _in_odd_mergings),
     "merge-order": _in_mergings("concat"),
     "norm-after-reduction": _in_mergings("norm"),
     "merge-bias": _in_mergings("reduction"),

@@ -132,7 +132,13 @@ def fewer_windows(block: Block) -> tuple[int, int]:
     return height, width
 
 
+def fewer_columns(block: Block) -> tuple[int, int]:
+    """Rows are padded, and columns that fill no window left out."""
+    return 0, fewer_windows(block)[1]
+
+
 OTHER_AMOUNTS: dict[str, Callable[[Block], tuple[int, int]]] = {
     "pad-amount": more_windows,
     "pad-missing": fewer_windows,
+    "pad-rows-alone": fewer_columns,
 }

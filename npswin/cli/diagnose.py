@@ -1,10 +1,12 @@
 """npswin diagnose: finds the mistakes of a port."""
 
 import argparse
+import sys
 from typing import Any
 
 from npswin.cli.port_options import add_key_and_candidate, print_json, read_key_and_candidate, write_page
 from npswin.cli.progress import ProgressBar
+from npswin.verify.port.advice import advice_on_thin_dump, is_thin
 from npswin.verify.port.comparison import comparison_summary
 from npswin.verify.port.diagnosis import diagnosis_json, diagnosis_text
 from npswin.verify.port.search import TIME_LIMIT_SECONDS, search_mistakes
@@ -45,6 +47,8 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"--seconds: got {options.seconds:g}, expected more than 0")
     comparer = read_key_and_candidate(options)
     with ProgressBar() as progress:
+        if is_thin(comparer.order) and (advice := advice_on_thin_dump(comparer.compare())):
+            print(advice, file=sys.stderr, flush=True)
         diagnosis = search_mistakes(comparer, progress, options.seconds)
     if options.json:
         print_json(diagnosis_json(diagnosis))

@@ -171,6 +171,19 @@ def test_compare_and_diagnose_a_wrong_port(key, tmp_path, capsys):
     assert "explains 4 symptoms" in out
 
 
+def test_diagnose_says_at_once_that_logits_alone_are_few(key, tmp_path, capsys):
+    """Before the search, on the error stream; not where the logits agree, or where a block's output was dumped."""
+    logits = load_file(write_port(key, tmp_path / "port.safetensors"))["head"]
+    for tensors, advised in (
+        ({"head": logits[::-1].copy()}, True),
+        ({"head": logits}, False),
+        ({"head": logits[::-1].copy(), "layers.0.blocks.0": AnswerKey(key)["layers.0.blocks.0"]}, False),
+    ):
+        save_file(tensors, tmp_path / "dump.safetensors")
+        main(["diagnose", str(key), str(tmp_path / "dump.safetensors"), "--seconds", "0.1"])
+        assert ("nothing before head was dumped" in capsys.readouterr().err) is advised
+
+
 def test_compare_and_diagnose_print_json(key, tmp_path, capsys):
     place = "layers.1.blocks.0.mlp.act"
     port = str(write_port(key, tmp_path / "port.safetensors", "gelu-tanh", place))

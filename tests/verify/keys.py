@@ -28,6 +28,13 @@ def miniature_trace() -> Trace:
     return trace(random_model(), draw_pixels(0, 2, (12, 10)), draw_labels(0, 2, 5), normalization=SCALE)
 
 
+@lru_cache
+def odd_trace() -> Trace:
+    """Three stages whose maps are 14×11, 7×6 and 4×3: pixels, merging and windows are padded both ways."""
+    model = random_model(img_size=(27, 21), depths=(2, 2, 2), num_heads=(1, 2, 3))
+    return trace(model, draw_pixels(0, 2, (27, 21)), draw_labels(0, 2, 5), normalization=SCALE)
+
+
 def computed(graph: Graph, sources, precision="float64", seed=None) -> dict[str, np.ndarray]:
     """Every tensor and gradient of a graph, as a port in that precision would dump them."""
     run = Run(graph, sources, Arithmetic(precision, None if seed is None else 1000 + seed))

@@ -42,6 +42,13 @@ def _normalize(pixels: Array, mean: tuple[float, ...], std: tuple[float, ...]) -
     return (pixels / 255 - np.reshape(mean, (-1, 1, 1))) / np.reshape(std, (-1, 1, 1))
 
 
+def _patch_embed_forward(
+    images: Array, weight: Array, bias: Array | None, image_size: tuple[int, int], patch_size: int
+) -> tuple[Array, Any]:
+    """As in `npswin.ops`; the sizes, which the arrays have, are for those who read the graph without them."""
+    return patch_embed_forward(images, weight, bias)
+
+
 def _mask(height: int, width: int, window_size: int, shift: int, mask_value: float) -> Array:
     return shift_mask(height, width, window_size, shift, mask_value, "float64")
 
@@ -176,7 +183,7 @@ def _classes_summed(y: Shape, logits: Shape, labels: Shape) -> tuple[int, ...]:
 
 NORMALIZE = constant("normalize", _normalize)
 MASK = constant("shift_mask", _mask)
-PATCH_EMBED = Operation("patch_embed", patch_embed_forward, patch_embed_backward, _rows_summed, multiplies=True)
+PATCH_EMBED = Operation("patch_embed", _patch_embed_forward, patch_embed_backward, _rows_summed, multiplies=True)
 POSITION_EMBED = Operation("position_embed", _position_embed_forward, position_embed_backward)
 LAYER_NORM = Operation("layer_norm", layer_norm_forward, layer_norm_backward, _rows_summed)
 LINEAR = Operation(

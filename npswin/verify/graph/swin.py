@@ -89,6 +89,7 @@ class _Builder:
                 x = self.add(
                     "patch_embed.proj", op.PATCH_EMBED, (x, "patch_embed.proj.weight", "patch_embed.proj.bias"), MAP,
                     "convolution with stride patch_size, input padded with zeros at the right and the bottom", SECTION,
+                    image_size=size, patch_size=patch,
                 )  # fmt: skip
                 size = (-(-size[0] // patch), -(-size[1] // patch))
                 if self.model.config["patch_norm"]:

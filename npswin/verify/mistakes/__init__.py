@@ -2,16 +2,22 @@
 
 from npswin.verify.mistakes.attention import ATTENTION
 from npswin.verify.mistakes.blocks import BLOCKS
+from npswin.verify.mistakes.fitted import FITTED as FITTED_NUMBERS
+from npswin.verify.mistakes.fitted import FittedMistake
 from npswin.verify.mistakes.general import GENERAL
 from npswin.verify.mistakes.gradients import GRADIENTS
 from npswin.verify.mistakes.images import IMAGES
 from npswin.verify.mistakes.mask import MASK
+from npswin.verify.mistakes.mask_fit import MASK_FIT
+from npswin.verify.mistakes.mask_use import MASK_USE
 from npswin.verify.mistakes.mistake import Changes, Mistake
 from npswin.verify.mistakes.norms import NORMS
 from npswin.verify.mistakes.padding import PADDING
 from npswin.verify.mistakes.parameters import PARAMETERS
 from npswin.verify.mistakes.position import POSITION
+from npswin.verify.mistakes.preprocessing import PREPROCESSING
 from npswin.verify.mistakes.shift import SHIFT
+from npswin.verify.mistakes.sizes import SIZES
 from npswin.verify.mistakes.windows import WINDOWS
 
 CATALOGUE: tuple[Mistake, ...] = (
@@ -19,13 +25,17 @@ CATALOGUE: tuple[Mistake, ...] = (
     *NORMS,
     *SHIFT,
     *PADDING,
+    *SIZES,
     *WINDOWS,
     *ATTENTION,
     *POSITION,
     *MASK,
+    *MASK_USE,
     *BLOCKS,
     *PARAMETERS,
     *GRADIENTS,
 )
 
-__all__ = ["CATALOGUE", "GENERAL", "Changes", "Mistake"]
+FITTED: tuple[FittedMistake, ...] = (*PREPROCESSING, *MASK_FIT, *FITTED_NUMBERS)
+
+__all__ = ["CATALOGUE", "FITTED", "GENERAL", "Changes", "Mistake"]

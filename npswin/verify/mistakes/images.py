@@ -1,12 +1,12 @@
 """Mistakes in the image's normalization and layout, and in the patch embedding."""
 
-from typing import Any
+from functools import partial
 
 import numpy as np
 
-from npswin.data import CIFAR10_MEAN, CIFAR10_STD, IMAGENET_MEAN, IMAGENET_STD
 from npswin.types import Array
 from npswin.verify.graph import Graph, Node
+from npswin.verify.graph.operations import constant
 from npswin.verify.mistakes.mistake import (
     Mistake,
     Variants,
@@ -17,24 +17,42 @@ from npswin.verify.mistakes.mistake import (
     transform_output,
     with_variants,
 )
-
-OTHER_NORMALIZATIONS = {
-    "mean 0.5 and deviation 0.5": ((0.5,) * 3, (0.5,) * 3),
-    "only divided by 255": ((0.0,) * 3, (1.0,) * 3),
-    "not even divided by 255": ((0.0,) * 3, (1 / 255,) * 3),
-    "ImageNet's mean and deviation": (IMAGENET_MEAN, IMAGENET_STD),
-    "CIFAR-10's mean and deviation": (CIFAR10_MEAN, CIFAR10_STD),
-}
+from npswin.verify.mistakes.normalization import (
+    COLOURS,
+    GRAY,
+    Affine,
+    order_in_words,
+    usual_affines,
+    weights_in_words,
+)
+from npswin.verify.mistakes.own_statistics import OWN, standardizing
 
 
 def _other_normalization(_: Graph, node: Node) -> Variants:
-    mean, std = node.settings["mean"], node.settings["std"]
-    own: dict[str, Any] = {"mean and deviation in the order blue, green, red": (mean[::-1], std[::-1])}
-    small = tuple(value / 255 for value in mean), tuple(value / 255 for value in std)
-    own["mean and deviation applied to pixels that were not divided by 255"] = small
-    for detail, (other_mean, other_std) in (OTHER_NORMALIZATIONS | own).items():
-        if len(mean) == len(other_mean) and (tuple(mean), tuple(std)) != (tuple(other_mean), tuple(other_std)):
-            yield detail, change_node(node, settings={"mean": tuple(other_mean), "std": tuple(other_std)})
+    mean, std = np.array(node.settings["mean"]), np.array(node.settings["std"])
+    right = Affine("", 1 / std / 255, -mean / std)
+    for affine in usual_affines(len(mean), {"the key's": (mean, std)}):
+        if not affine.is_near(right.scale, right.offset):
+            yield affine.words, change_node(node, constant("normalize", affine.apply))
+            only_order = affine.is_near(right.scale[::-1], right.offset[::-1])  # the mistake "bgr"
+            if len(mean) == len(COLOURS) and not only_order:
+                changed = transform_output(constant("normalize", affine.apply), gather(lambda x: x[:, ::-1]))
+                yield f"{order_in_words([2, 1, 0])}; {affine.words}", change_node(node, changed)
+    for whose in OWN:
+        words = f"pixels are normalized with the mean and deviation of {whose}"
+        yield words, change_node(node, constant("normalize", partial(_standardized, whose)))
+    if len(mean) == len(GRAY):
+        words = f"the image is gray, {weights_in_words(GRAY)}"
+        yield words, change_node(node, constant("normalize", lambda pixels, **_: right.apply(_gray(pixels))))
+
+
+def _standardized(whose: str, pixels: Array, **_: object) -> Array:
+    affine = standardizing(np.asarray(pixels, np.float64), whose)
+    return affine.scale * pixels + affine.offset
+
+
+def _gray(pixels: Array) -> Array:
+    return np.einsum("c,bchw->bhw", GRAY, pixels)[:, None].repeat(len(GRAY), 1)
 
 
 def _interleaved(pixels: Array) -> Array:
@@ -65,7 +83,7 @@ IMAGES = (
     ),
     Mistake(
         "normalization",
-        "pixels are normalized in another way",
+        "pixels are prepared in another way",
         "x = (pixel / 255 - mean) / deviation, with the key's mean and deviation for each channel (manifest.json)",
         at_outputs_of("normalize", _other_normalization),
     ),
@@ -78,6 +96,7 @@ IMAGES = (
             {
                 "as (H, W, channels)": lambda op: transform_input(op, 0, gather(_interleaved)),
                 "rows and columns exchanged": lambda op: transform_input(op, 0, gather(_turned)),
+                "mirrored, left to right": lambda op: transform_input(op, 0, gather(lambda x: x[..., ::-1])),
                 "upside down": lambda op: transform_input(op, 0, gather(lambda x: x[:, :, ::-1])),
             },
         ),

@@ -1,14 +1,18 @@
 """Mistakes in the mask of shifted windows."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from npswin.ops.windows import cut_windows, padded_size, shift_mask, shift_regions
+from npswin.ops.windows import shift_mask
 from npswin.types import Array
 from npswin.verify.graph import Graph, Node
 from npswin.verify.graph.operations import constant
+from npswin.verify.mistakes.map_of_windows import MapOfWindows, Masked
+from npswin.verify.mistakes.mask_family import other_masks
 from npswin.verify.mistakes.mistake import (
     Changes,
     Mistake,
@@ -46,76 +50,62 @@ def _mask_missing(_: Graph, node: Node) -> Variants:
 
 
 def _mask_of_other_window(_: Graph, node: Node) -> Variants:
+    """Windows, images or heads take masks that are not theirs."""
     assert node.operation is not None
-    operation = node.operation
+    for detail, chosen in {
+        "window i of the batch takes mask i // B rather than i modulo nW": _by_image,
+        "window i of all heads and images takes mask i modulo nW, as where masks are not repeated for heads": _by_head,
+        "the first image alone is masked": _first_image,
+        "the first head alone is masked": _first_head,
+    }.items():
+        yield detail, change_node(node, replace(node.operation, forward=_adding(chosen)))
 
-    def forward(scores: Array, mask: Array) -> tuple[Array, Any]:
-        batch, windows = scores.shape[:2]
-        masks = mask[np.arange(batch * windows) // batch].reshape(batch, windows, *mask.shape[1:])
-        return scores + masks[:, :, None], None
 
-    yield (
-        "window i of the batch takes mask i // B rather than i modulo nW",
-        change_node(node, replace(operation, forward=forward)),
-    )
+def _adding(chosen: Callable[[Array, tuple[int, ...]], Array]) -> Callable[[Array, Array], tuple[Array, Any]]:
+    return lambda scores, mask: (scores + chosen(mask, scores.shape[:3]), None)
+
+
+def _by_image(mask: Array, shape: tuple[int, ...]) -> Array:
+    batch, windows, _ = shape
+    return mask[np.arange(batch * windows) // batch].reshape(batch, windows, 1, *mask.shape[1:])
+
+
+def _by_head(mask: Array, shape: tuple[int, ...]) -> Array:
+    return mask[np.arange(np.prod(shape)) % len(mask)].reshape(*shape, *mask.shape[1:])
+
+
+def _first_image(mask: Array, shape: tuple[int, ...]) -> Array:
+    return np.where(np.arange(shape[0]).reshape(-1, 1, 1, 1, 1) == 0, mask[:, None], 0)
+
+
+def _first_head(mask: Array, shape: tuple[int, ...]) -> Array:
+    return np.where(np.arange(shape[2]).reshape(-1, 1, 1) == 0, mask[:, None], 0)
+
+
+def map_of_windows(graph: Graph, node: Node) -> MapOfWindows:
+    """The map of a mask's node; the other maps are those of the model's other shifted blocks."""
+    height, width, side, shift_size = (node.settings[key] for key in ("height", "width", "window_size", "shift"))
+    masks = [other.settings for other in graph.nodes.values() if is_output_of(other, "shift_mask")]
+    sizes = dict.fromkeys((settings["height"], settings["width"]) for settings in masks)
+    return MapOfWindows(height, width, side, shift_size, tuple(size for size in sizes if size != (height, width)))
+
+
+def with_mask(node: Node, mask: Callable[[], Array]) -> Changes:
+    """The node of a mask with another one, (nW, query, key)."""
+    return change_node(node, constant("shift_mask", lambda **_: mask()))
+
+
+def _with_value(masked: Masked, value: float) -> Array:
+    return np.where(masked(), value, 0.0)
 
 
 def _other_mask(graph: Graph, node: Node) -> Variants:
-    height, width, side, shift_size = (node.settings[key] for key in ("height", "width", "window_size", "shift"))
-    value = node.settings["mask_value"]
-
-    def with_other(mask: Array) -> Changes:
-        return change_node(node, constant("shift_mask", lambda **_: mask))
-
-    def by_regions(regions: Array) -> Array:
-        windows = cut_windows(regions[None, :, :, None], side)[..., 0]
-        return np.where(windows[:, :, None] != windows[:, None, :], value, 0.0)
-
-    right = shift_mask(height, width, side, shift_size, value, "float64")
-    transposed = shift_mask(width, height, side, shift_size, value, "float64")
-    yield "built for the map with rows and columns exchanged", with_other(transposed)
-    padded = padded_size(height, width, side)
-    if padded != (height, width):
-        bands = [_bands(length, side, shift_size) for length in (height, width)]
-        inner = 3 * bands[0][:, None] + bands[1][None, :]
-        rest = ((0, padded[0] - height), (0, padded[1] - width))
-        yield (
-            "built without the padding: the map's regions, padded with region 0",
-            with_other(by_regions(np.pad(inner, rest))),
-        )
-        bands = [_bands(length, side, shift_size, total) for length, total in zip((height, width), padded, strict=True)]
-        outer = 3 * bands[0][:, None] + bands[1][None, :]
-        yield "built without the padding: bands that end where the map does", with_other(by_regions(outer))
-        mask_of_padding = _mask_of_padding(height, width, side, shift_size, value)
-        yield "padding is masked too", with_other(np.minimum(right, mask_of_padding))
-    if 2 * shift_size != side:
-        bands = [_bands(length, side, side - shift_size) for length in padded]
-        wide = 3 * bands[0][:, None] + bands[1][None, :]
-        yield f"regions of M - {shift_size} rather than {shift_size} rows and columns", with_other(by_regions(wide))
-    regions = shift_regions(height, width, side, shift_size)
-    inverted = np.where(regions[:, :, None] == regions[:, None, :], value, 0.0)
-    yield "inverted: neighbours are masked", with_other(inverted)
-    rolled = np.roll(_map_of(regions, padded, side), (-shift_size, -shift_size), (0, 1))
-    yield "rolled, as the map is", with_other(by_regions(rolled))
-
-
-def _bands(length: int, side: int, shift_size: int, total: int | None = None) -> Array:
-    """The band of each row (or column): 0 before the last window, 1 in it, 2 for those that the roll brings there."""
-    index = np.arange(total or length)
-    return (index >= length - side).astype(int) + (index >= length - shift_size)
-
-
-def _map_of(regions: Array, padded: tuple[int, int], side: int) -> Array:
-    rows, columns = padded[0] // side, padded[1] // side
-    return regions.reshape(rows, columns, side, side).swapaxes(1, 2).reshape(padded)
-
-
-def _mask_of_padding(height: int, width: int, side: int, shift_size: int, value: float) -> Array:
-    padded = padded_size(height, width, side)
-    in_map = np.zeros(padded)
-    in_map[:height, :width] = 1
-    windows = cut_windows(np.roll(in_map, (-shift_size, -shift_size), (0, 1))[None, :, :, None], side)[..., 0]
-    return np.where(windows[:, None, :] == 0, value, 0.0)
+    windows, value = map_of_windows(graph, node), node.settings["mask_value"]
+    for words, masked in other_masks(windows):
+        yield words, with_mask(node, partial(_with_value, masked, value))
+    numbers = windows.cut(windows.regions())
+    difference = (numbers[:, None, :] - numbers[:, :, None]).astype(np.float64)
+    yield "the difference of the regions' numbers is added itself", with_mask(node, lambda: difference)
 
 
 def _other_value(_: Graph, node: Node) -> Variants:
@@ -162,8 +152,8 @@ MASK = (
     ),
     Mistake(
         "mask-other-window",
-        "the masks of the windows are exchanged",
-        "window b·nW + w of the batch takes mask[w]",
+        "windows, heads or images take masks that are not theirs",
+        "window b·nW + w of the batch takes mask[w], in every head",
         at_outputs_of("add_mask", _mask_of_other_window),
     ),
     Mistake(

@@ -8,6 +8,7 @@ import numpy as np
 from npswin.ops.windows import crop_padding, pad_to_windows, padded_size
 from npswin.types import Array
 from npswin.verify.graph import Graph, Node, Operation
+from npswin.verify.mistakes.map_size import PADDINGS, first_of_windows, map_of_block, padding, with_more_windows
 from npswin.verify.mistakes.mistake import (
     Mistake,
     Variants,
@@ -19,6 +20,8 @@ from npswin.verify.mistakes.mistake import (
     is_output_of,
     transform_input,
 )
+
+ONE_MORE = "a map that is whole windows gets one more"
 
 
 def _padding_after_shift(graph: Graph, name: str) -> Variants:
@@ -49,29 +52,36 @@ def _padding_after_shift(graph: Graph, name: str) -> Variants:
 
 
 def _pad_other_side(graph: Graph, node: Node) -> Variants:
-    crop = graph.nodes[in_same_module(node.name, "cropped")]
-    height, width = crop.settings["size"]
-    side = node.settings["window_size"]
+    height, width = map_of_block(graph, _block(node))
+    crop, side = graph.nodes[in_same_module(node.name, "cropped")], node.settings["window_size"]
     rows, columns = -height % side, -width % side
-    for detail, top, left in (
-        ("at the top and the left", rows, columns),
-        ("on both sides", rows // 2, columns // 2),
-    ):
+    sides = {"at the top and the left": (rows, columns), "on both sides": (rows // 2, columns // 2)}
+    if rows and columns:
+        sides |= {"at the top and the right": (rows, 0), "at the bottom and the left": (0, columns)}
+    for detail, (top, left) in sides.items():
         if (top, left) == (0, 0):
             continue
-        pad, cut = _padding_at(rows, columns, top, left), _crop_at(height, width, top, left)
+        pad, cut = padding(1, (top, left), (rows - top, columns - left)), _crop_at(height, width, top, left)
         there, back = gather_node(node, "pad", pad), gather_node(crop, "crop", cut)
         yield f"{detail}, and cropped there", there | back
         yield f"{detail}, but cropped as if it were not", there
 
 
-def _pad_edge(_: Graph, node: Node) -> Variants:
-    side = node.settings["window_size"]
+def _pad_values(graph: Graph, node: Node) -> Variants:
+    height, width = map_of_block(graph, _block(node))
+    crop, side = graph.nodes[in_same_module(node.name, "cropped")], node.settings["window_size"]
+    rows, columns = -height % side, -width % side
+    top, left = rows // 2, columns // 2
+    for words, mode in PADDINGS.items():
+        yield f"instead, {words}", gather_node(node, "pad", padding(1, (0, 0), (rows, columns), mode))
+        if (top, left) != (0, 0):
+            pad = padding(1, (top, left), (rows - top, columns - left), mode)
+            back = gather_node(crop, "crop", _crop_at(height, width, top, left))
+            yield f"instead, on both sides, {words}, and cropped there", gather_node(node, "pad", pad) | back
 
-    def edge(x: Array) -> Array:
-        return np.pad(x, ((0, 0), (0, -x.shape[1] % side), (0, -x.shape[2] % side), (0, 0)), mode="edge")
 
-    yield "the map's edge is repeated", gather_node(node, "pad", edge)
+def _block(node: Node) -> str:
+    return node.name.removesuffix(".attn.padded")
 
 
 def _before_norm(graph: Graph, name: str) -> Variants:
@@ -103,19 +113,33 @@ def _pad_with_backward(dy: Array, size: Any) -> tuple[Array, Array]:
 _PAD_WITH = Operation("pad", _pad_with, _pad_with_backward)
 
 
-def _pad_amount(graph: Graph, node: Node) -> Variants:
+def _pad_amount(graph: Graph, name: str) -> Variants:
     """The map is padded to another size, with the mask and the windows of this size."""
+    node, block = graph.nodes[name], name.rpartition(".attn.")[0]
+    if is_output_of(node, "pad"):
+        yield from _padded_otherwise(graph, node)
+        return
+    pads = f"{block}.attn.padded" in graph.nodes
+    if not pads and is_output_of(node, "cyclic_shift", "cut_windows") and node is first_of_windows(graph, block):
+        yield ONE_MORE, with_more_windows(graph, block)
+
+
+def _padded_otherwise(graph: Graph, node: Node) -> Variants:
     side, join = node.settings["window_size"], graph.nodes[in_same_module(node.name, "joined")]
     crop, mask = graph.nodes[in_same_module(node.name, "cropped")], graph.nodes.get(in_same_module(node.name, "mask"))
     height, width = crop.settings["size"]
+    more, less = ([_other_length(length, side, over) for length in (height, width)] for over in (True, False))
+    padded = [length + -length % side for length in (height, width)]
+    left_out = "rows and columns that fill no window are left out"
     sizes = {
-        "a map that is whole windows gets one more": ((height // side + 1) * side, (width // side + 1) * side),
-        "not at all: rows and columns that fill no window are left out": (
-            max(height // side, 1) * side,
-            max(width // side, 1) * side,
-        ),
+        ONE_MORE: (more[0], more[1]),
+        f"not at all: {left_out}": (less[0], less[1]),
+        "along the columns alone: rows that fill no window are left out": (less[0], padded[1]),
+        "along the rows alone: columns that fill no window are left out": (padded[0], less[1]),
     }
     for detail, (rows, columns) in sizes.items():
+        if [rows, columns] == padded:
+            continue
         changes = gather_node(node, "pad", _resized(rows, columns)) | change_node(
             join, settings={"size": (rows, columns)}
         )
@@ -123,6 +147,11 @@ def _pad_amount(graph: Graph, node: Node) -> Variants:
         if mask is not None:
             changes |= change_node(mask, settings={"height": rows, "width": columns})
         yield detail, changes
+
+
+def _other_length(length: int, side: int, over: bool) -> int:
+    """The rows that a window's side divides: always more than there are, or never more, but one window at least."""
+    return (length // side + 1) * side if over else max(length // side, 1) * side
 
 
 def _resized(rows: int, columns: int) -> Any:
@@ -135,10 +164,6 @@ def _resized(rows: int, columns: int) -> Any:
         return y
 
     return rearrangement
-
-
-def _padding_at(rows: int, columns: int, top: int, left: int) -> Any:
-    return lambda x: np.pad(x, ((0, 0), (top, rows - top), (left, columns - left), (0, 0)))
 
 
 def _crop_at(height: int, width: int, top: int, left: int) -> Any:
@@ -181,13 +206,13 @@ PADDING = (
         "pad-amount",
         "the map is padded to another size",
         "by (M - H mod M) mod M rows and (M - W mod M) mod M columns",
-        at_outputs_of("pad", _pad_amount),
+        _pad_amount,
     ),
     Mistake(
         "pad-value",
         "the padding is not zero",
         "pad with zeros, after the norm",
-        at_outputs_of("pad", _pad_edge),
+        at_outputs_of("pad", _pad_values),
     ),
     Mistake(
         "crop-elsewhere",

@@ -6,6 +6,7 @@ from typing import Any
 
 from npswin.deprecation import renamed_attribute
 from npswin.verify.mistakes import Changes
+from npswin.verify.port.advice import advice_on_thin_dump, advice_on_unexplained
 from npswin.verify.port.comparison import SHAPE, Comparison, Row, comparison_json
 from npswin.verify.port.text import join_names, json_value
 
@@ -137,6 +138,8 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
     for symptom, nearest in list(diagnosis.unexplained.items())[:SHOWN]:
         lines.append(f"nothing explains {symptom}{_shape_note(rows[symptom])}")
         lines += [f"   nearest, {_distance_text(one)}: {one}, at {one.place}" for one in nearest[:3]]
+        advice = advice_on_unexplained(diagnosis.comparison, symptom)
+        lines += [f"   {advice}"] * bool(advice)
         if between := diagnosis.not_dumped.get(symptom, []):
             lines.append(f"   dump next: {join_names(_spread(between, MOST_TO_DUMP))}")
     if len(diagnosis.unexplained) > SHOWN:
@@ -150,6 +153,8 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
         )
     lines.append(f"({diagnosis.tried} hypotheses tried)")
     if diagnosis.timed_out:
+        advice = advice_on_thin_dump(diagnosis.comparison)
+        lines += [advice] * (bool(advice) and not diagnosis.causes)
         lines.append(
             "the time limit was reached before the search was complete: dump more tensors, so that fewer mistakes are "
             "possible between two of them, or raise --seconds"
@@ -215,6 +220,11 @@ def diagnosis_json(diagnosis: Diagnosis) -> dict[str, Any]:
                 }
                 for cause in diagnosis.causes
             ],
+            "advice": {
+                symptom: advice
+                for symptom in diagnosis.unexplained
+                if (advice := advice_on_unexplained(diagnosis.comparison, symptom))
+            },
             "unexplained": {
                 symptom: [_hypothesis_json(one) for one in nearest]
                 for symptom, nearest in diagnosis.unexplained.items()

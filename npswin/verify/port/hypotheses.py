@@ -6,8 +6,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Run
-from npswin.verify.mistakes import CATALOGUE, GENERAL, Changes, Mistake
-from npswin.verify.mistakes.fitted import FITTED
+from npswin.verify.mistakes import CATALOGUE, FITTED, GENERAL, Changes, Mistake
 from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_table_rows
 from npswin.verify.mistakes.fitted_tensors import fit_output
 from npswin.verify.mistakes.mistake import with_backward_of

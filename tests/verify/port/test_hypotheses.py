@@ -13,7 +13,7 @@ from npswin.verify.mistakes.gradients import GRADIENTS
 from npswin.verify.mistakes.mistake import at_outputs_of, change_node, gather_node, in_same_module, transform_output
 from npswin.verify.mistakes.not_applicable import NotApplicable, shape_errors_as_not_applicable
 from npswin.verify.port.hypotheses import HypothesisGenerator
-from tests.verify.keys import computed, miniature_trace, mistake_named, right
+from tests.verify.keys import computed, miniature_trace, mistake_named, odd_trace, right
 
 SCALED = "layers.0.blocks.0.attn.q_scaled"
 
@@ -125,8 +125,9 @@ def test_a_parameter_of_another_shape_has_no_cause():
 
 
 def test_every_name_of_the_catalogue_is_a_hypothesis_of_some_tensor():
-    key = miniature_trace()
-    generator = HypothesisGenerator(key.graph, key.sources, key.graph)
     symptoms = ("loss", "grad/input", "grad/layers.0.blocks.0.attn.relative_position_bias_table")
-    names = {hypothesis.name for symptom in symptoms for hypothesis in generator.hypotheses(symptom)}
+    names = set()
+    for key in (miniature_trace(), odd_trace()):
+        generator = HypothesisGenerator(key.graph, key.sources, key.graph)
+        names |= {hypothesis.name for symptom in symptoms for hypothesis in generator.hypotheses(symptom)}
     assert names == {mistake.name for mistake in CATALOGUE}

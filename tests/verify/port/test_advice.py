@@ -1,0 +1,74 @@
+"""What a diagnosis advises where no mistake explains a tensor."""
+
+import numpy as np
+import pytest
+
+from npswin.verify import diagnose
+from npswin.verify.graph import Arithmetic, Run
+from npswin.verify.mistakes.mistake import change_node
+from npswin.verify.port.advice import advice_on_thin_dump
+from npswin.verify.port.comparer import Comparer
+from npswin.verify.port.diagnosis import diagnosis_json
+from npswin.verify.port.search import search_mistakes
+from tests.verify.keys import candidate_of, miniature_trace, mistake_named, right
+
+
+def resampled():
+    """A port that is right but for its images, which are brought to half their size and back."""
+    key = miniature_trace()
+    half = np.asarray(key.sources["pixels"])[:, :, ::2, ::2].repeat(2, 2).repeat(2, 3)
+    run = Run(key.graph, key.sources | {"pixels": half}, Arithmetic("float32", 0))
+    return {name: run.value(name) for name in key.graph.computed}
+
+
+def test_another_resampling_is_told_from_the_input():
+    diagnosis = diagnose(miniature_trace(), resampled())
+    assert list(diagnosis.unexplained) == ["input"]
+    assert "resampled or cropped in another way; feed the key's pixels" in str(diagnosis)
+    assert "pixels` in key.safetensors" in diagnosis_json(diagnosis)["advice"]["input"]
+
+
+@pytest.mark.parametrize("first", ["patch_embed.proj", "layers.0.blocks.0"])
+def test_the_input_is_asked_for_where_it_was_not_dumped(first):
+    tensors = resampled()
+    names = list(tensors)
+    kept = {name: tensors[name] for name in names[names.index(first) :]}
+    diagnosis = diagnose(miniature_trace(), kept)
+    assert list(diagnosis.unexplained) == [first]
+    assert "   dump input" in str(diagnosis)
+    assert "feed the key's pixels" in str(diagnosis)
+
+
+def test_logits_alone_are_too_few():
+    """Also where the search ends at its time limit."""
+    key = miniature_trace()
+    comparer = Comparer(key, candidate_of({"head": resampled()["head"]}, key.shapes))
+    diagnosis = search_mistakes(comparer, seconds=1)
+    assert not diagnosis.causes
+    assert "nothing before head was dumped, so that the search is long" in str(diagnosis)
+    assert "dump input, patch_embed.proj and the output of each block" in str(diagnosis)
+
+
+def test_no_advice_where_a_cause_is_found_or_all_agrees():
+    key = miniature_trace()
+    changes = next(iter(mistake_named("gelu-tanh").plant(key.graph, "layers.0.blocks.0.mlp.act")))[1]
+    run = Run(key.graph.replaced(changes), key.sources, Arithmetic("float32", 0))
+    assert "feed the key's pixels" not in str(diagnose(key, {"head": run.value("head")}))
+    assert not advice_on_thin_dump(diagnose(key, {"head": right("float32")["head"]}).comparison)
+
+
+def test_no_advice_on_pixels_for_a_later_tensor():
+    key, tensors = miniature_trace(), right("float32")
+    tensors = {name: array for name, array in tensors.items() if not name.startswith("grad/")}
+    tensors["norm"] = tensors["norm"] + np.random.default_rng(0).standard_normal(tensors["norm"].shape)
+    diagnosis = diagnose(key, tensors)
+    assert "norm" in diagnosis.unexplained
+    assert "feed the key's pixels" not in str(diagnosis)
+    assert diagnosis_json(diagnosis)["advice"] == {}
+
+
+def test_the_changed_node_of_the_input_keeps_its_settings():
+    """The images' mean and deviation are read by other mistakes after a first one was found."""
+    node = miniature_trace().graph.nodes["input"]
+    for _, changes in mistake_named("normalization").plant(miniature_trace().graph, "input"):
+        assert changes["input"].settings == change_node(node)["input"].settings
