@@ -5,6 +5,7 @@ from npswin.verify.mistakes.blocks import BLOCKS
 from npswin.verify.mistakes.general import GENERAL
 from npswin.verify.mistakes.gradients import GRADIENTS
 from npswin.verify.mistakes.images import IMAGES
+from npswin.verify.mistakes.loss import LOSS
 from npswin.verify.mistakes.mask import MASK
 from npswin.verify.mistakes.mistake import Changes, Mistake
 from npswin.verify.mistakes.norms import NORMS
@@ -25,6 +26,7 @@ CATALOGUE: tuple[Mistake, ...] = (
     *MASK,
     *BLOCKS,
     *PARAMETERS,
+    *LOSS,
     *GRADIENTS,
 )
 

@@ -21,6 +21,7 @@ from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.diagnosis import Cause, Diagnosis, Hypothesis
 from npswin.verify.port.distance import distance
 from npswin.verify.port.dump_errors import CorrectedDump, DumpError, find_dump_error
+from npswin.verify.port.gradient_errors import compelling, joint_hypotheses
 from npswin.verify.port.hypotheses import HypothesisGenerator
 from npswin.verify.port.local_error import LocalErrors
 from npswin.verify.port.tolerance import Tolerance
@@ -191,6 +192,10 @@ class _Search:
         """The hypotheses that explain the symptom, best first, and the others, nearest first."""
         found = now.dump.tensor(symptom)
         assert found is not None
+        joint = joint_hypotheses(symptom, now.symptoms, now.dump, now.local_errors)
+        explaining = compelling(joint, self.try_each(joint, symptom, found, now), now.symptoms, self.unexplained)
+        if explaining:
+            return explaining, []
         generator = self.generator(now.graph, now.dump)
         right_shape = found.shape == self.comparer.shapes[symptom]
         hypotheses = generator.hypotheses(symptom)

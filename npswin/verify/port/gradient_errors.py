@@ -1,0 +1,83 @@
+"""One explanation for all gradients of a port that are wrong: what a training loop or the loss does to them.
+
+A single backward pass that is wrong shows in the gradients that are computed through it. A loss of another kind, a loss
+scale that is left in, gradients that are added up, clipped or decayed show in every parameter's gradient at once, and
+where a port dumps nothing but these, each of them is a symptom. So before mistakes of single operations are tried, all
+symptoms together are compared with the right gradients.
+"""
+
+from collections.abc import Collection, Iterator
+
+import numpy as np
+
+from npswin.verify.mistakes.loss import LOSS
+from npswin.verify.mistakes.mistake import with_backward_of
+from npswin.verify.port.diagnosis import Hypothesis
+from npswin.verify.port.dump_errors import CorrectedDump
+from npswin.verify.port.gradient_factors import factor_hypotheses
+from npswin.verify.port.gradient_images import image_hypotheses
+from npswin.verify.port.gradient_symptoms import GradientSymptoms, gradient_symptoms
+from npswin.verify.port.gradient_updates import update_hypotheses
+from npswin.verify.port.local_error import LocalErrors
+
+COMPELLING = 0.5  # of the tolerance, up to which an explanation with fitted numbers is one
+SHARE = 2 / 3  # of the symptoms that one explanation explains
+FEWEST = 4  # symptoms that are explained, if there are so many
+
+
+def joint_hypotheses(
+    symptom: str, symptoms: Collection[str], dump: CorrectedDump, local_errors: LocalErrors
+) -> list[Hypothesis]:
+    """Explanations of all wrong gradients, among them the first one.
+
+    Args:
+        symptom: the first of them; none is returned for a tensor that is no gradient.
+        symptoms: the tensors that differ from their operations' results on the port's own inputs.
+        dump: what the port has.
+        local_errors: each operation on the port's own inputs.
+    """
+    wrong = gradient_symptoms(symptom, symptoms, dump, local_errors)
+    if wrong is None:
+        return []
+    with np.errstate(all="ignore"):
+        return [
+            *_other_losses(wrong, symptoms),
+            *factor_hypotheses(wrong),
+            *image_hypotheses(wrong),
+            *update_hypotheses(wrong),
+        ]
+
+
+def compelling(
+    hypotheses: list[Hypothesis], explaining: Collection[Hypothesis], now: Collection[str], unexplained: Collection[str]
+) -> list[Hypothesis]:
+    """The explanations of all gradients that are causes, without a look at mistakes of single operations; best first.
+
+    Args:
+        hypotheses: all that were tried, the simplest first.
+        explaining: those that give the port's numbers.
+        now: all symptoms.
+        unexplained: those that nothing explains.
+    """
+    left = len(set(now) - set(unexplained))
+    causes = []
+    for one in hypotheses:
+        enough = max(min(left, FEWEST), SHARE * left)
+        sure = not one.fitted or one.tolerance_ratio <= COMPELLING
+        gives_numbers = any(one is other for other in explaining)
+        if gives_numbers and sure and len(now) - one.symptoms_left >= enough:
+            causes.append(one)
+    return sorted(causes, key=lambda one: one.symptoms_left)
+
+
+def _other_losses(wrong: GradientSymptoms, symptoms: Collection[str]) -> Iterator[Hypothesis]:
+    """The mistakes of the loss; where the loss was dumped and is right, those of its derivative alone."""
+    node, given = wrong.loss, wrong.run.given
+    only_backward = node.name in given and node.name not in symptoms
+    for mistake in LOSS:
+        for detail, changes in mistake.plant(wrong.run.graph, node.name):
+            if only_backward:
+                changes = {node.name: with_backward_of(node, changes[node.name])}
+            yield Hypothesis(
+                mistake.name, mistake.description, mistake.fix, detail, node.name, changes, backward=only_backward
+            )
