@@ -1,7 +1,7 @@
 """Mistakes in the loss: another reduction, other targets, another function of the logits.
 
 Each loss is a function (logits, labels) -> loss, dlogits, with its derivative beside it. p is softmax(logits), t the
-targets (B, K), one_hot(labels) unless said otherwise; sums run over the classes, and the loss is the mean over the batch.
+targets (B, K), one_hot(labels) unless said otherwise; sums run over the classes, and the loss is the batch's mean.
 """
 
 from collections.abc import Callable, Iterator
@@ -245,8 +245,5 @@ LOSS = (
         "the label of each image, counted from 0, in the order of the images",
         _each(OTHER_LABELS),
     ),
-    *(
-        Mistake(name, description, fix, _each(losses))
-        for name, (description, fix, losses) in OTHER_FUNCTIONS.items()
-    ),
+    *(Mistake(name, description, fix, _each(losses)) for name, (description, fix, losses) in OTHER_FUNCTIONS.items()),
 )

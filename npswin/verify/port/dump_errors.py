@@ -15,6 +15,7 @@ from npswin.verify.mistakes.not_applicable import NotApplicable, shape_errors_as
 from npswin.verify.port.candidate import Candidate
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.local_error import LocalErrors
+from npswin.verify.port.text import axis_names
 
 MOST_AXES = 5  # of a tensor whose axis orders are tried
 FEWEST_NUMBERS = 8  # a smaller tensor may equal another tensor by chance
@@ -126,7 +127,7 @@ def other_layouts(found: Array, wanted: tuple[int, ...], axes: str) -> Iterator[
         wanted: the key's shape.
         axes: the key's layout, such as "B, H, W, C".
     """
-    names = _axis_names(axes)
+    names = axis_names(axes)
     if found.shape != wanted and found.size == np.prod(wanted, dtype=int):
         listed = "from the last axis on" if found.shape == wanted[::-1] else f"as {found.shape}"
         yield f"its memory is right, its shape is listed {listed}", _reshaped(wanted)
@@ -143,19 +144,6 @@ def other_layouts(found: Array, wanted: tuple[int, ...], axes: str) -> Iterator[
                 yield f"its memory is laid out as {order_text}; the key's as {axes}", _memory_order(memory, order)
     if found.dtype.itemsize > 1:
         yield "its bytes are big-endian; the key's are little-endian", _byte_swapped(wanted)
-
-
-def _axis_names(axes: str) -> list[str]:
-    """The names of the axes; an expression in parentheses is one name."""
-    parts, depth, part = [], 0, ""
-    for letter in axes:
-        depth += (letter == "(") - (letter == ")")
-        if letter == "," and not depth:
-            parts.append(part.strip())
-            part = ""
-        else:
-            part += letter
-    return [*parts, part.strip()] if axes else []
 
 
 def _dumped_axis_names(names: list[str], order: tuple[int, ...]) -> list[str]:

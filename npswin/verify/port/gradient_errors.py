@@ -16,12 +16,14 @@ from npswin.verify.port.diagnosis import Hypothesis
 from npswin.verify.port.dump_errors import CorrectedDump
 from npswin.verify.port.gradient_factors import factor_hypotheses
 from npswin.verify.port.gradient_images import image_hypotheses
+from npswin.verify.port.gradient_sets import set_hypotheses, zero_hypotheses
 from npswin.verify.port.gradient_symptoms import GradientSymptoms, gradient_symptoms
 from npswin.verify.port.gradient_updates import update_hypotheses
 from npswin.verify.port.local_error import LocalErrors
 
 COMPELLING = 0.5  # of the tolerance, up to which an explanation with fitted numbers is one
 SHARE = 2 / 3  # of the symptoms that one explanation explains
+EXACT = ("never-written", "gradient-detached")  # causes of zeros, which are no rounding
 FEWEST = 4  # symptoms that are explained, if there are so many
 
 
@@ -41,11 +43,25 @@ def joint_hypotheses(
         return []
     with np.errstate(all="ignore"):
         return [
-            *_other_losses(wrong, symptoms),
+            *zero_hypotheses(wrong),
             *factor_hypotheses(wrong),
+            *_other_losses(wrong, symptoms),
             *image_hypotheses(wrong),
             *update_hypotheses(wrong),
         ]
+
+
+def partial_hypotheses(
+    symptom: str, symptoms: Collection[str], dump: CorrectedDump, local_errors: LocalErrors
+) -> list[Hypothesis]:
+    """Explanations of the first wrong gradient and some others, for one that no mistake of the catalogue explains.
+
+    Args:
+        symptom, symptoms, dump, local_errors: as for `joint_hypotheses`.
+    """
+    wrong = gradient_symptoms(symptom, symptoms, dump, local_errors)
+    with np.errstate(all="ignore"):
+        return [] if wrong is None else list(set_hypotheses(wrong))
 
 
 def compelling(
@@ -62,7 +78,7 @@ def compelling(
     left = len(set(now) - set(unexplained))
     causes = []
     for one in hypotheses:
-        enough = max(min(left, FEWEST), SHARE * left)
+        enough = 2 if one.name in EXACT else max(min(left, FEWEST), SHARE * left)
         sure = not one.fitted or one.tolerance_ratio <= COMPELLING
         gives_numbers = any(one is other for other in explaining)
         if gives_numbers and sure and len(now) - one.symptoms_left >= enough:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npswin.verify.graph import GRADIENT_PREFIX
+from npswin.verify.graph import GRADIENT_PREFIX, Run
 from npswin.verify.mistakes import Changes
 from npswin.verify.port.diagnosis import Hypothesis
 from npswin.verify.port.gradient_symptoms import GradientSymptoms, Rule, scaled_from, with_gradients
@@ -16,6 +16,8 @@ NEAREST = 2e-7  # relative distance within which two factors are the same, whate
 LARGEST_RESIDUAL = 0.05  # of a gradient from a multiple of the right one, as a share of the factor's distance from 1
 SMALLEST_LOSS_SCALE = 256  # a power of two of at least this size is a loss scale
 MOST_STEPS = 64  # of accumulation
+MOST_READINGS = 2  # of one factor
+CLIPPING_EPS = 1e-6  # that PyTorch adds to the norm, which it divides by
 CLIPPING_NORMS = (1.0, 5.0, 0.1, 0.5, 10.0, 2.0, 0.01, 3.0, 0.3, 0.25, 0.2, 100.0, 20.0, 50.0)
 RATES = tuple(digit * 10.0**power for power in range(-1, -7, -1) for digit in (1, 2, 2.5, 3, 5, 1.25, 6))
 
@@ -53,6 +55,11 @@ class CommonFactor:
     uncertainty: float
     tensors: list[str]
 
+    @property
+    def nearness(self) -> float:
+        """The relative distance within which the factor is another number."""
+        return NEAREST + SIGMAS * self.uncertainty
+
 
 def common_factor(wrong: GradientSymptoms) -> CommonFactor | None:
     """The factor of the first wrong gradient, fitted to all gradients that have it; None if that is no multiple."""
@@ -78,7 +85,7 @@ def factor_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     common = common_factor(wrong)
     if common is None:
         return
-    readings = _readings(common.factor, common.uncertainty, wrong)
+    readings = readings_of(common, wrong)
     reading = readings[0] if readings else None
     factor = reading.factor if reading is not None and reading.exact else common.factor
     if wrong.follows_from_loss():
@@ -109,11 +116,14 @@ def _hypothesis(
     return Hypothesis(name, description, fix, where, place, changes, backward=True, fitted=fitted)
 
 
-def _readings(factor: float, uncertainty: float, wrong: GradientSymptoms) -> list[Reading]:
-    """What a factor may be, the likeliest first."""
-    near = NEAREST + SIGMAS * uncertainty
-    known = [one for one in _known_factors(wrong) if abs(factor / one.factor - 1) <= near]
-    return [*known, *_clipped_by_norm(factor, near, wrong)]
+def readings_of(common: CommonFactor, wrong: GradientSymptoms) -> list[Reading]:
+    """What a factor of all gradients may be, the likeliest first."""
+    return [*known_factors(common, wrong), *_clipped_by_norm(common, wrong)][:MOST_READINGS]
+
+
+def known_factors(common: CommonFactor, wrong: GradientSymptoms) -> list[Reading]:
+    """The numbers among the known ones that a factor may be, the likeliest first."""
+    return [one for one in _known_factors(wrong) if abs(common.factor / one.factor - 1) <= common.nearness]
 
 
 def _known_factors(wrong: GradientSymptoms) -> Iterator[Reading]:
@@ -122,7 +132,7 @@ def _known_factors(wrong: GradientSymptoms) -> Iterator[Reading]:
     mean = "dlogits = (p - t) / B, and nothing is divided by B again"
     if batch > 1:
         yield Reading("averaged-twice", batch, "the batch size, the loss is summed rather than averaged", mean)
-        yield Reading("averaged-twice", 1 / batch, "1 / the batch size, the loss is averaged over the batch twice", mean)
+        yield Reading("averaged-twice", 1 / batch, "1 / the batch size, the loss is averaged twice", mean)
     yield Reading("gradient-sign", -1.0, "the sign is the other one", "the derivative of the loss, uphill")
     if classes > 1:
         text, fix = "the loss is averaged over the classes, too", "the mean over the batch of -log p[label]"
@@ -151,22 +161,25 @@ def _known_factors(wrong: GradientSymptoms) -> Iterator[Reading]:
         yield Reading("update-for-gradient", rate, f"{update}{momentum}", fix)
 
 
-def _clipped_by_norm(factor: float, near: float, wrong: GradientSymptoms) -> Iterator[Reading]:
+def _clipped_by_norm(common: CommonFactor, wrong: GradientSymptoms) -> Iterator[Reading]:
     """The factor c / ‖g‖, ‖g‖ of all parameters' gradients together; PyTorch's is c / (‖g‖ + 1e-6)."""
-    if not 0 < factor < 1:
+    if not 0 < common.factor < 1:
         return
-    norm = math.sqrt(sum(_square(wrong, name) for name in wrong.parameters))
-    dumped = math.sqrt(sum(_square(wrong, name) for name in wrong.wrong_parameters))
-    for what, one in (("all parameters", norm), ("the parameters that were dumped", dumped)):
-        for largest in CLIPPING_NORMS:
-            if one and abs(factor * one / largest - 1) <= near + 2e-6 / one:
-                text = f"the gradients of {what} together, of norm {one:.4g}, are clipped to the norm {largest:g}"
-                yield Reading("gradients-clipped", factor, text, "compare the gradients before they are clipped", False)
-        if dumped == norm:
-            return
+    norms = right_norms(wrong)
+    every = math.sqrt(sum(norm**2 for norm in norms.values()))
+    dumped = math.sqrt(sum(norms[name] ** 2 for name in wrong.wrong_parameters))
+    sets = {"all parameters": every, "the parameters that were dumped": dumped}
+    for what, norm in sets.items():
+        for limit in CLIPPING_NORMS:
+            if norm and abs(common.factor * norm / limit - 1) <= common.nearness + 2 * CLIPPING_EPS / norm:
+                text = f"the gradients of {what} together, of norm {norm:.4g}, are clipped to the norm {limit:g}"
+                fix = "compare the gradients before they are clipped"
+                yield Reading("gradients-clipped", common.factor, text, fix, False)
+                return
 
 
-def _square(wrong: GradientSymptoms, parameter: str) -> float:
-    """The squared norm of a parameter's right gradient."""
-    right = wrong.run.compute(GRADIENT_PREFIX + parameter)
-    return float(np.vdot(right, right))
+def right_norms(wrong: GradientSymptoms) -> dict[str, float]:
+    """The norm of each parameter's right gradient, whatever gradients the port has."""
+    given = {name: array for name, array in wrong.run.given.items() if not name.startswith(GRADIENT_PREFIX)}
+    run = Run(wrong.graph, given)
+    return {name: float(np.linalg.norm(run.gradient(name))) for name in wrong.parameters}

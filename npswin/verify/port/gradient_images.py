@@ -26,7 +26,8 @@ def image_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     batch = len(wrong.run.value(wrong.loss.inputs[1]))
     if not 2 <= batch <= MOST_IMAGES or not wrong.follows_from_loss():
         return
-    chosen, numbers = [], 0
+    chosen: list[str] = []
+    numbers = 0
     for name, one in wrong.wrong.items():
         if numbers + one.found.size <= MOST_NUMBERS or not chosen:
             chosen.append(name)
@@ -42,9 +43,7 @@ def image_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     if described is not None:
         name, description, fix, detail, weights, fitted = described
         changes = _weighted(wrong, weights)
-        yield Hypothesis(
-            name, description, fix, detail, wrong.loss.name, changes, backward=True, fitted=fitted
-        )
+        yield Hypothesis(name, description, fix, detail, wrong.loss.name, changes, backward=True, fitted=fitted)
 
 
 def _column(wrong: GradientSymptoms, chosen: list[str], weights: Array) -> Array:
@@ -85,6 +84,13 @@ def _describe(weights: Array, labels: Array) -> tuple[str, str, str, str, Array,
     by_class = {int(label): float(weights[labels == label].mean()) for label in np.unique(labels)}
     if all(np.ptp(weights[labels == label]) <= ROUNDING * largest for label in by_class):
         text = ", ".join(f"{weight:.4g} for class {label}" for label, weight in by_class.items())
-        return "class-weights", "the images have other weights in the loss, as those of their classes", fix, text, weights, True
+        return (
+            "class-weights",
+            "the images have other weights in the loss, as those of their classes",
+            fix,
+            text,
+            weights,
+            True,
+        )
     text = ", ".join(f"{weight:.4g}" for weight in weights)
     return "image-weights", "the images have other weights in the loss", fix, text, weights, True

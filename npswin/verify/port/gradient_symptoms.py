@@ -83,10 +83,10 @@ class GradientSymptoms:
             for user in self.graph.consumers[waiting.pop()]:
                 if user == self.loss.name:
                     return True
-                if user in self.graph.differentiable and GRADIENT_PREFIX + user not in self.run.given:
-                    if user not in visited:
-                        visited.add(user)
-                        waiting.append(user)
+                computed = user in self.graph.differentiable and GRADIENT_PREFIX + user not in self.run.given
+                if computed and user not in visited:
+                    visited.add(user)
+                    waiting.append(user)
         return False
 
 

@@ -1,4 +1,4 @@
-"""What an optimizer makes of each parameter's gradient g, dumped in its place: decayed, clipped, normalized, rounded."""
+"""What an optimizer makes of each parameter's gradient g, dumped in its place: decayed, clipped, rounded."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +19,9 @@ FEWEST_NUMBERS = 32  # of all wrong gradients together
 SAME = 1e-3  # relative distance within which the same number was fitted to two tensors; 16 bits have three digits
 SMALLEST_TERM = 1e-2  # of an added term, as a share of what is wrong
 DECAYS = tuple(digit * 10.0**power for power in range(-1, -7, -1) for digit in (1, 5, 2, 3))
+NEARLY_SIGNS = 0.05  # by which half of the numbers may be smaller than the largest, if signs alone are left
+LIMITS = (1.0, 2.0, 5.0, 10.0)  # of clipping, besides those numbers
+FEWEST_AT_LIMIT = 8  # numbers that are as large as the largest one, if these are clipped
 STEPS_OF_BITS = {8: 127, 4: 7}  # of a symmetric grid
 
 
@@ -117,11 +120,13 @@ def _linear(factor: float, decay: float, term: Callable[[Array], Array]) -> Rule
 def _clipped_by_value(parameters: _Parameters) -> Iterator[_Update]:
     largest = parameters.largest_found()
     cut = sum(int((np.abs(one.right) > largest * (1 + SAME)).sum()) for one in parameters.wrong.values())
+    at_limit = sum(int((np.abs(one.found) >= largest * (1 - NEAREST)).sum()) for one in parameters.wrong.values())
     if cut and largest:
-        limit = _rounded_to(largest, DECAYS + (1.0, 2.0, 5.0, 10.0)) or largest
+        limit = _rounded_to(largest, (*DECAYS, *LIMITS)) or largest
         description = f"each number of the parameters' gradients is clipped to ±{limit:.4g}"
         fix = "compare the gradients before they are clipped"
-        yield _Update("gradients-clipped", description, fix, lambda g, _: np.clip(g, -limit, limit), limit == largest)
+        fitted = limit == largest and at_limit < FEWEST_AT_LIMIT
+        yield _Update("gradients-clipped", description, fix, lambda g, _: np.clip(g, -limit, limit), fitted)
 
 
 def _clipped_by_tensor(parameters: _Parameters) -> Iterator[_Update]:
@@ -129,7 +134,7 @@ def _clipped_by_tensor(parameters: _Parameters) -> Iterator[_Update]:
     norms = [float(np.linalg.norm(one.found)) for one in parameters.wrong.values()]
     if len(norms) < 2 or not norms[0] or np.ptp(norms) > SAME * norms[0]:
         return
-    limit = _rounded_to(norms[0], DECAYS + (1.0, 2.0, 5.0, 10.0)) or norms[0]
+    limit = _rounded_to(norms[0], (*DECAYS, *LIMITS)) or norms[0]
     fix = "compare the gradients before they are clipped or normalized"
     for name, description, most in (
         ("gradients-clipped", f"each parameter's gradient by itself is clipped to the norm {limit:.4g}", 1.0),
@@ -148,11 +153,12 @@ def _signs(parameters: _Parameters) -> Iterator[_Update]:
     largest = parameters.largest_found()
     if not largest:
         return
-    for name, one in parameters.wrong.items():
-        if np.abs(np.abs(one.found) / largest - 1).mean() > 0.2:
-            return
-        sign = float(np.sign(np.vdot(one.found, one.right)))
-        del name
+    sizes = np.concatenate([np.abs(one.found).reshape(-1) for one in parameters.wrong.values()])
+    if np.median(np.abs(sizes / largest - 1)) > NEARLY_SIGNS:
+        return
+    sign = float(
+        np.sign(sum(float(np.vdot(np.sign(one.found), np.sign(one.right))) for one in parameters.wrong.values()))
+    )
     rate = sign * (_rounded_to(largest, (1.0, *RATES)) or largest)
     fix = "dump the gradient itself"
     yield _Update(
@@ -193,9 +199,10 @@ def _centred(parameters: _Parameters) -> Iterator[_Update]:
         return g - g.mean(axis=tuple(range(1, g.ndim)), keepdims=True) if g.ndim > 1 else g
 
     first = next((one for one in parameters.wrong.values() if one.found.ndim > 1), None)
-    if first is not None and np.abs(first.found.mean(axis=tuple(range(1, first.found.ndim)))).max() < SAME * np.abs(
-        first.found
-    ).max():
+    if (
+        first is not None
+        and np.abs(first.found.mean(axis=tuple(range(1, first.found.ndim)))).max() < SAME * np.abs(first.found).max()
+    ):
         description = "each row of the weights' gradients has its mean subtracted (gradient centralization)"
         yield _Update("gradients-centred", description, "dump the gradient itself", centred, False)
 

@@ -21,7 +21,7 @@ from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.diagnosis import Cause, Diagnosis, Hypothesis
 from npswin.verify.port.distance import distance
 from npswin.verify.port.dump_errors import CorrectedDump, DumpError, find_dump_error
-from npswin.verify.port.gradient_errors import compelling, joint_hypotheses
+from npswin.verify.port.gradient_errors import compelling, joint_hypotheses, partial_hypotheses
 from npswin.verify.port.hypotheses import HypothesisGenerator
 from npswin.verify.port.local_error import LocalErrors
 from npswin.verify.port.tolerance import Tolerance
@@ -200,6 +200,11 @@ class _Search:
         right_shape = found.shape == self.comparer.shapes[symptom]
         hypotheses = generator.hypotheses(symptom)
         explaining = self.try_each(hypotheses, symptom, found, now)
+        if symptom.startswith(GRADIENT_PREFIX) and (not explaining or explaining[0].symptoms_left):
+            explaining += self.try_each(
+                partial_hypotheses(symptom, now.symptoms, now.dump, now.local_errors), symptom, found, now
+            )
+            explaining.sort(key=lambda one: one.symptoms_left)
         if not explaining and not self.timed_out and right_shape:
             fitted = list(generator.fitted(symptom, found, now.local_errors.exact))
             explaining = self.try_each(fitted, symptom, found, now)
