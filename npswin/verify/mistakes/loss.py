@@ -4,7 +4,7 @@ Each loss is a function (logits, labels) -> loss, dlogits, with its derivative b
 targets (B, K), one_hot(labels) unless said otherwise; sums run over the classes, and the loss is the batch's mean.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -82,7 +82,7 @@ def _squared(x: Array, labels: Array) -> tuple[Any, Array]:
     return (difference**2).sum() / len(x), 2 * difference / len(x)
 
 
-def _focal(gamma: float) -> Loss:
+def focal(gamma: float) -> Loss:
     """-(1 - q)^γ log q for the label's probability q (Lin et al. 2017).
 
     With dq/dx = q (t - p), its derivative by x is (γ (1 - q)^(γ - 1) q log q - (1 - q)^γ) (t - p).
@@ -104,6 +104,16 @@ def smoothed(epsilon: float) -> Loss:
 
 def _smoothed_among_others(epsilon: float) -> Loss:
     return _with_targets(lambda t, _: (1 - epsilon) * t + epsilon / (t.shape[1] - 1) * (1 - t))
+
+
+def with_labels(labels: Sequence[int]) -> Loss:
+    """These labels instead."""
+    return _with_targets(lambda t, _: np.eye(t.shape[1])[list(labels)])
+
+
+def mixed_with_reversed(share: float) -> Loss:
+    """The targets λ t + (1 - λ) t', t' those of the batch in reverse order (Zhang et al. 2018)."""
+    return _with_targets(lambda t, _: share * t + (1 - share) * t[::-1])
 
 
 def with_temperature(temperature: float) -> Loss:
@@ -201,8 +211,8 @@ OTHER_FUNCTIONS: dict[str, tuple[str, str, dict[str, Loss]]] = {
         "the loss is the focal loss",
         "the cross-entropy: each image has the same weight, 1/B",
         {
-            **{f"γ = {gamma:g}": _focal(gamma) for gamma in (2.0, 1.0, 3.0)},
-            "γ = 2, α = 0.25": scaled(_focal(2.0), lambda _: 0.25),
+            **{f"γ = {gamma:g}": focal(gamma) for gamma in (2.0, 1.0, 3.0)},
+            "γ = 2, α = 0.25": scaled(focal(2.0), lambda _: 0.25),
         },
     ),
 }

@@ -6,18 +6,18 @@ where a port dumps nothing but these, each of them is a symptom. So before mista
 symptoms together are compared with the right gradients.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 import numpy as np
 
-from npswin.verify.mistakes.loss import LOSS
-from npswin.verify.mistakes.mistake import with_backward_of
+from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.port.diagnosis import Hypothesis
 from npswin.verify.port.dump_errors import CorrectedDump
 from npswin.verify.port.gradient_factors import factor_hypotheses
 from npswin.verify.port.gradient_images import image_hypotheses
+from npswin.verify.port.gradient_losses import loss_hypotheses, scaled_loss
 from npswin.verify.port.gradient_sets import set_hypotheses, zero_hypotheses
-from npswin.verify.port.gradient_symptoms import GradientSymptoms, gradient_symptoms
+from npswin.verify.port.gradient_symptoms import gradient_symptoms
 from npswin.verify.port.gradient_updates import update_hypotheses
 from npswin.verify.port.local_error import LocalErrors
 
@@ -33,19 +33,23 @@ def joint_hypotheses(
     """Explanations of all wrong gradients, among them the first one.
 
     Args:
-        symptom: the first of them; none is returned for a tensor that is no gradient.
+        symptom: the first of them; none is returned for a tensor that is neither a gradient nor the loss.
         symptoms: the tensors that differ from their operations' results on the port's own inputs.
         dump: what the port has.
         local_errors: each operation on the port's own inputs.
     """
-    wrong = gradient_symptoms(symptom, symptoms, dump, local_errors)
+    first = next((name for name in symptoms if name.startswith(GRADIENT_PREFIX)), symptom)
+    is_loss = symptom == next(reversed(local_errors.graph.nodes))
+    wrong = gradient_symptoms(first if is_loss else symptom, symptoms, dump, local_errors)
     if wrong is None:
         return []
     with np.errstate(all="ignore"):
+        if is_loss:
+            return [*loss_hypotheses(wrong, symptoms), *scaled_loss(wrong)]
         return [
             *zero_hypotheses(wrong),
             *factor_hypotheses(wrong),
-            *_other_losses(wrong, symptoms),
+            *loss_hypotheses(wrong, symptoms),
             *image_hypotheses(wrong),
             *update_hypotheses(wrong),
         ]
@@ -84,16 +88,3 @@ def compelling(
         if gives_numbers and sure and len(now) - one.symptoms_left >= enough:
             causes.append(one)
     return sorted(causes, key=lambda one: one.symptoms_left)
-
-
-def _other_losses(wrong: GradientSymptoms, symptoms: Collection[str]) -> Iterator[Hypothesis]:
-    """The mistakes of the loss; where the loss was dumped and is right, those of its derivative alone."""
-    node, given = wrong.loss, wrong.run.given
-    only_backward = node.name in given and node.name not in symptoms
-    for mistake in LOSS:
-        for detail, changes in mistake.plant(wrong.run.graph, node.name):
-            if only_backward:
-                changes = {node.name: with_backward_of(node, changes[node.name])}
-            yield Hypothesis(
-                mistake.name, mistake.description, mistake.fix, detail, node.name, changes, backward=only_backward
-            )

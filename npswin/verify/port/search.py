@@ -8,7 +8,7 @@ fewest symptoms. The mistake stays in the graph, and the search goes on with the
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from npswin.verify.port.distance import distance
 from npswin.verify.port.dump_errors import CorrectedDump, DumpError, find_dump_error
 from npswin.verify.port.gradient_errors import compelling, joint_hypotheses, partial_hypotheses
 from npswin.verify.port.hypotheses import HypothesisGenerator
+from npswin.verify.port.loaded import as_loaded
 from npswin.verify.port.local_error import LocalErrors
 from npswin.verify.port.tolerance import Tolerance
 
@@ -115,7 +116,7 @@ class _Search:
                 self.unexplained[symptom] = nearest[:LISTED]
                 self.failed_searches += 1
                 continue
-            best = explaining[0]
+            best = self.best_of(explaining[0], now)
             then = self.state(now.local_errors.replaced(best.changes), now.dump)
             if symptom in then.symptoms:  # on the edge of the tolerance: agreed above, and does not agree here
                 self.unexplained[symptom] = [best]
@@ -124,6 +125,19 @@ class _Search:
             self.add(Cause(best, symptom, now.symptoms[symptom], gone, [best.place], others))
             now = then
         return Diagnosis(self.comparison, self.causes, self.unexplained, self.tried, self.timed_out)
+
+    def best_of(self, best: Hypothesis, now: _State) -> Hypothesis:
+        """A mistake with parameters as one of loading them, if that leaves fewer symptoms."""
+        changes = None if best.backward else as_loaded(best.changes, self.comparer.key.graph)
+        if changes is None or not best.symptoms_left:
+            return best
+        left = len(self.state(now.local_errors.replaced(changes), now.dump).symptoms)
+        if left >= best.symptoms_left:
+            return best
+        detail = (
+            f"{best.detail}{'; ' if best.detail else ''}as it was loaded: its gradient is right for what was loaded"
+        )
+        return replace(best, changes=changes, symptoms_left=left, detail=detail)
 
     def corrected_state(self, dump_error: DumpError, now: _State) -> _State | None:
         """The state with an error of the dump corrected; None unless that leaves fewer symptoms and adds none.
