@@ -2,6 +2,7 @@
 
 from npswin.verify.mistakes.attention import ATTENTION
 from npswin.verify.mistakes.blocks import BLOCKS
+from npswin.verify.mistakes.detached import DETACHED
 from npswin.verify.mistakes.general import GENERAL
 from npswin.verify.mistakes.gradients import GRADIENTS
 from npswin.verify.mistakes.images import IMAGES
@@ -28,6 +29,7 @@ CATALOGUE: tuple[Mistake, ...] = (
     *PARAMETERS,
     *LOSS,
     *GRADIENTS,
+    *DETACHED,
 )
 
 __all__ = ["CATALOGUE", "GENERAL", "Changes", "Mistake"]

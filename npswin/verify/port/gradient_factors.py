@@ -9,10 +9,9 @@ import numpy as np
 from npswin.verify.graph import GRADIENT_PREFIX, Run
 from npswin.verify.mistakes import Changes
 from npswin.verify.port.diagnosis import Hypothesis
-from npswin.verify.port.gradient_symptoms import GradientSymptoms, Rule, scaled_from, with_gradients
+from npswin.verify.port.gradient_symptoms import SMALLEST_NEARNESS, GradientSymptoms, Rule, scaled_from, with_gradients
 
 SIGMAS = 6  # standard errors within which two factors are the same
-NEAREST = 2e-7  # relative distance within which two factors are the same, whatever their standard errors
 LARGEST_RESIDUAL = 0.05  # of a gradient from a multiple of the right one, as a share of the factor's distance from 1
 SMALLEST_LOSS_SCALE = 256  # a power of two of at least this size is a loss scale
 MOST_STEPS = 64  # of accumulation
@@ -47,18 +46,13 @@ class CommonFactor:
 
     Attributes:
         factor: fitted to all of them.
-        uncertainty: its relative standard error.
+        nearness: the relative distance within which it is another number.
         tensors: the tensors whose gradients have it.
     """
 
     factor: float
-    uncertainty: float
+    nearness: float
     tensors: list[str]
-
-    @property
-    def nearness(self) -> float:
-        """The relative distance within which the factor is another number."""
-        return NEAREST + SIGMAS * self.uncertainty
 
 
 def common_factor(wrong: GradientSymptoms) -> CommonFactor | None:
@@ -68,12 +62,13 @@ def common_factor(wrong: GradientSymptoms) -> CommonFactor | None:
         return None
     tensors, weights, factors = [], [], []
     for name, one in wrong.wrong.items():
-        near = NEAREST + SIGMAS * (one.uncertainty + first.uncertainty)
+        near = wrong.nearness + SIGMAS * (one.uncertainty + first.uncertainty)
         if _is_multiple(one.factor, one.residual) and abs(one.factor / first.factor - 1) <= near:
             tensors.append(name)
-            weights.append(1 / (one.uncertainty**2 + NEAREST**2))
+            weights.append(1 / (one.uncertainty**2 + wrong.nearness**2))
             factors.append(one.factor)
-    return CommonFactor(float(np.average(factors, weights=weights)), 1 / math.sqrt(sum(weights)), tensors)
+    nearness = wrong.nearness + SIGMAS / math.sqrt(sum(weights))
+    return CommonFactor(float(np.average(factors, weights=weights)), nearness, tensors)
 
 
 def _is_multiple(factor: float, residual: float) -> bool:
@@ -106,7 +101,7 @@ def _hypothesis(
     what: str, factor: float, common: CommonFactor, readings: list[Reading], changes: Changes, place: str
 ) -> Hypothesis:
     count = len(common.tensors)
-    where = f"in {count} tensors" if count > 1 else f"in grad/{common.tensors[0]}"
+    where = f"seen in {count} tensors" if count > 1 else f"seen in grad/{common.tensors[0]}"
     first = readings[0] if readings else None
     name = first.name if first else "gradients-scaled"
     fix = first.fix if first else "leave the gradients as the backward pass of the mean loss gives them"
@@ -123,7 +118,14 @@ def readings_of(common: CommonFactor, wrong: GradientSymptoms) -> list[Reading]:
 
 def known_factors(common: CommonFactor, wrong: GradientSymptoms) -> list[Reading]:
     """The numbers among the known ones that a factor may be, the likeliest first."""
-    return [one for one in _known_factors(wrong) if abs(common.factor / one.factor - 1) <= common.nearness]
+    nearest: dict[str, Reading] = {}
+    for one in _known_factors(wrong):
+        far = abs(common.factor / one.factor - 1)
+        if far <= common.nearness:
+            other = nearest.get(one.name)
+            if other is None or far < abs(common.factor / other.factor - 1) - SMALLEST_NEARNESS:
+                nearest[one.name] = one
+    return list(nearest.values())
 
 
 def _known_factors(wrong: GradientSymptoms) -> Iterator[Reading]:

@@ -15,7 +15,7 @@ from npswin.verify.port.gradient_symptoms import GradientSymptoms
 MOST_IMAGES = 16  # of a batch whose weights are fitted
 NUMBERS_PER_IMAGE = 3  # that a gradient needs for the fit
 MOST_NUMBERS = 2**20  # of gradients that are used for the fit
-ROUNDING = 1e-3  # by which a weight may differ from 0, 1, or another one
+ROUNDING = 5e-3  # by which a weight may differ from 0, 1, or another one
 
 
 def image_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:

@@ -20,7 +20,7 @@ from npswin.verify.mistakes.loss import (
 )
 from npswin.verify.mistakes.mistake import multiply_by, transform_output, with_backward_of
 from npswin.verify.port.diagnosis import Hypothesis
-from npswin.verify.port.gradient_factors import CommonFactor, Reading, common_factor, known_factors
+from npswin.verify.port.gradient_factors import SIGMAS, CommonFactor, Reading, common_factor, known_factors
 from npswin.verify.port.gradient_symptoms import GradientSymptoms, WrongGradient
 
 NEWTON_STEPS = 8
@@ -176,7 +176,8 @@ def _nearest_multiple(wrong: GradientSymptoms, changes: Changes) -> CommonFactor
     if not made.any() or not np.isfinite(made).all():
         return None
     one = WrongGradient(wrong.wrong[wrong.first].found, made)
-    return CommonFactor(one.factor, one.uncertainty, [wrong.first]) if one.residual <= EXPLAINED else None
+    nearness = wrong.nearness + SIGMAS * one.uncertainty
+    return CommonFactor(one.factor, nearness, [wrong.first]) if one.residual <= EXPLAINED else None
 
 
 def _fit(wrong: GradientSymptoms, loss: Callable[[float], Loss], grid: tuple[float, ...]) -> float | None:

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Run
+from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Run, storage_roundoff
 from npswin.verify.mistakes import Changes
 from npswin.verify.mistakes.mistake import change_node, with_backward
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.port.dump_errors import CorrectedDump
 from npswin.verify.port.local_error import LocalErrors
 
+ROUNDINGS = 4  # that all gradients share, as those of the derivative by the logits
+SMALLEST_NEARNESS = 1e-12
 Rule = Callable[[Array, Array], Array]  # (a tensor's gradient, the tensor) -> what is made of the gradient
 
 
@@ -50,11 +52,13 @@ class GradientSymptoms:
         run: the graph on the port's own tensors.
         first: the name of the tensor with the first wrong gradient.
         wrong: by tensor, without "grad/", in the order of the dump.
+        nearness: the relative distance within which the port's precision cannot tell two numbers apart.
     """
 
     run: Run
     first: str
     wrong: dict[str, WrongGradient]
+    nearness: float
 
     @property
     def graph(self) -> Graph:
@@ -113,7 +117,12 @@ def gradient_symptoms(
             inner = name.removeprefix(GRADIENT_PREFIX)
             wrong[inner] = WrongGradient(np.asarray(array, np.float64), np.asarray(right, np.float64))
     first = symptom.removeprefix(GRADIENT_PREFIX)
-    return GradientSymptoms(local_errors.exact, first, wrong) if first in wrong and symptom != first else None
+    if first not in wrong or symptom == first:
+        return None
+    estimator = local_errors.estimator
+    precision = estimator.stored.get(symptom, estimator.precision)
+    nearness = max(ROUNDINGS * storage_roundoff(precision), SMALLEST_NEARNESS)
+    return GradientSymptoms(local_errors.exact, first, wrong, nearness)
 
 
 def scaled_from(node: Node, factor: float) -> Changes:

@@ -7,7 +7,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.port.diagnosis import Hypothesis
-from npswin.verify.port.gradient_factors import NEAREST, RATES, SIGMAS
+from npswin.verify.port.gradient_factors import RATES, SIGMAS
 from npswin.verify.port.gradient_symptoms import (
     GradientSymptoms,
     Rule,
@@ -16,7 +16,8 @@ from npswin.verify.port.gradient_symptoms import (
 )
 
 FEWEST_NUMBERS = 32  # of all wrong gradients together
-SAME = 1e-3  # relative distance within which the same number was fitted to two tensors; 16 bits have three digits
+SAME = 1e-3  # relative distance within which two fitted numbers are the same, unless the precision is coarser
+ROUNDING = 2e-7  # of a limit in float32
 SMALLEST_TERM = 1e-2  # of an added term, as a share of what is wrong
 DECAYS = tuple(digit * 10.0**power for power in range(-1, -7, -1) for digit in (1, 5, 2, 3))
 NEARLY_SIGNS = 0.05  # by which half of the numbers may be smaller than the largest, if signs alone are left
@@ -31,6 +32,7 @@ class _Parameters:
 
     wrong: Mapping[str, WrongGradient]
     values: Mapping[str, Array]
+    near: float
 
     def largest_found(self) -> float:
         return max(float(np.abs(one.found).max()) for one in self.wrong.values())
@@ -70,7 +72,7 @@ def update_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     if len(of_parameters) < len(wrong.wrong) or numbers < FEWEST_NUMBERS:
         return
     values = {name: np.asarray(wrong.run.value(name), np.float64) for name in of_parameters}
-    parameters = _Parameters(of_parameters, values)
+    parameters = _Parameters(of_parameters, values, max(SAME, wrong.nearness))
     for fit in (_added_term, _clipped_by_value, _clipped_by_tensor, _signs, _powers, _centred, _flushed, _on_a_grid):
         for update in fit(parameters):
             rules = update.rules or dict.fromkeys(of_parameters, update.rule)
@@ -81,7 +83,7 @@ def update_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
             yield Hypothesis(*text, detail, place, changes, backward=True, fitted=update.fitted)
 
 
-def _rounded_to(number: float, known: tuple[float, ...], near: float = SAME) -> float | None:
+def _rounded_to(number: float, known: tuple[float, ...], near: float) -> float | None:
     """The one of some known numbers that a fitted number is."""
     return next((one for one in known if abs(number / one - 1) <= near), None)
 
@@ -96,15 +98,15 @@ def _added_term(parameters: _Parameters) -> Iterator[_Update]:
         size = np.linalg.norm(found - right)
         if not np.isfinite(decay) or np.linalg.norm(decay * added) < SMALLEST_TERM * size or not factor:
             continue
-        if what == "the parameter" and abs(decay - 1) < SAME:
-            rate = _rounded_to(-factor, RATES) or -float(factor)
+        if what == "the parameter" and abs(decay - 1) < parameters.near:
+            rate = _rounded_to(-factor, RATES, parameters.near) or -float(factor)
             description = f"the parameter after the step is dumped: θ - {rate:.4g} g"
             rule = _linear(-rate, 1.0, term)
             yield _Update("update-for-gradient", description, "dump the gradient itself", rule)
             continue
-        exact = _rounded_to(abs(decay), DECAYS)
+        exact = _rounded_to(abs(decay), DECAYS, parameters.near)
         number = float(np.sign(decay) * exact) if exact else float(decay)
-        multiple = 1.0 if abs(factor - 1) <= SAME else float(factor)
+        multiple = 1.0 if abs(factor - 1) <= parameters.near else float(factor)
         description = f"{number:.4g} times {what} is added to each gradient, weight decay"
         if multiple != 1:
             description += f", and the gradient is multiplied by {multiple:.5g}"
@@ -119,10 +121,10 @@ def _linear(factor: float, decay: float, term: Callable[[Array], Array]) -> Rule
 
 def _clipped_by_value(parameters: _Parameters) -> Iterator[_Update]:
     largest = parameters.largest_found()
-    cut = sum(int((np.abs(one.right) > largest * (1 + SAME)).sum()) for one in parameters.wrong.values())
-    at_limit = sum(int((np.abs(one.found) >= largest * (1 - NEAREST)).sum()) for one in parameters.wrong.values())
+    cut = sum(int((np.abs(one.right) > largest * (1 + parameters.near)).sum()) for one in parameters.wrong.values())
+    at_limit = sum(int((np.abs(one.found) >= largest * (1 - ROUNDING)).sum()) for one in parameters.wrong.values())
     if cut and largest:
-        limit = _rounded_to(largest, (*DECAYS, *LIMITS)) or largest
+        limit = _rounded_to(largest, (*DECAYS, *LIMITS), parameters.near) or largest
         description = f"each number of the parameters' gradients is clipped to ±{limit:.4g}"
         fix = "compare the gradients before they are clipped"
         fitted = limit == largest and at_limit < FEWEST_AT_LIMIT
@@ -132,9 +134,9 @@ def _clipped_by_value(parameters: _Parameters) -> Iterator[_Update]:
 def _clipped_by_tensor(parameters: _Parameters) -> Iterator[_Update]:
     """Each tensor has the same norm: clipped to it, or divided by its own."""
     norms = [float(np.linalg.norm(one.found)) for one in parameters.wrong.values()]
-    if len(norms) < 2 or not norms[0] or np.ptp(norms) > SAME * norms[0]:
+    if len(norms) < 2 or not norms[0] or np.ptp(norms) > parameters.near * norms[0]:
         return
-    limit = _rounded_to(norms[0], (*DECAYS, *LIMITS)) or norms[0]
+    limit = _rounded_to(norms[0], (*DECAYS, *LIMITS), parameters.near) or norms[0]
     fix = "compare the gradients before they are clipped or normalized"
     for name, description, most in (
         ("gradients-clipped", f"each parameter's gradient by itself is clipped to the norm {limit:.4g}", 1.0),
@@ -159,7 +161,7 @@ def _signs(parameters: _Parameters) -> Iterator[_Update]:
     sign = float(
         np.sign(sum(float(np.vdot(np.sign(one.found), np.sign(one.right))) for one in parameters.wrong.values()))
     )
-    rate = sign * (_rounded_to(largest, (1.0, *RATES)) or largest)
+    rate = sign * (_rounded_to(largest, (1.0, *RATES), parameters.near) or largest)
     fix = "dump the gradient itself"
     yield _Update(
         "update-for-gradient", f"only the signs of the gradients are left, times {rate:.4g}", fix,
@@ -178,8 +180,8 @@ def _powers(parameters: _Parameters) -> Iterator[_Update]:
     for what, power in powers.items():
         made = parameters.joined(lambda _, one, power=power: power(one.right))  # type: ignore[misc]
         factor = float(np.vdot(made, found) / np.vdot(made, made))
-        if np.linalg.norm(found - factor * made) <= SAME * SIGMAS * np.linalg.norm(found):
-            exact = _rounded_to(factor, (1.0, 0.001, 0.01, 0.05, 0.02, 0.1))
+        if np.linalg.norm(found - factor * made) <= parameters.near * SIGMAS * np.linalg.norm(found):
+            exact = _rounded_to(factor, (1.0, 0.001, 0.01, 0.05, 0.02, 0.1), parameters.near)
             number = exact or factor
             description = f"{what} of each gradient is dumped, times {number:.4g}"
             if what == "the square":
@@ -201,7 +203,8 @@ def _centred(parameters: _Parameters) -> Iterator[_Update]:
     first = next((one for one in parameters.wrong.values() if one.found.ndim > 1), None)
     if (
         first is not None
-        and np.abs(first.found.mean(axis=tuple(range(1, first.found.ndim)))).max() < SAME * np.abs(first.found).max()
+        and np.abs(first.found.mean(axis=tuple(range(1, first.found.ndim)))).max()
+        < parameters.near * np.abs(first.found).max()
     ):
         description = "each row of the weights' gradients has its mean subtracted (gradient centralization)"
         yield _Update("gradients-centred", description, "dump the gradient itself", centred, False)
@@ -213,7 +216,7 @@ def _flushed(parameters: _Parameters) -> Iterator[_Update]:
     others = [np.abs(one.found[one.found != 0]) for one in parameters.wrong.values()]
     largest_zero = max((float(part.max()) for part in zeros if part.size), default=0.0)
     smallest = min((float(part.min()) for part in others if part.size), default=np.inf)
-    if 0 < largest_zero < smallest * (1 + NEAREST) < np.inf:
+    if 0 < largest_zero < smallest * (1 + ROUNDING) < np.inf:
         limit = (largest_zero + smallest) / 2
         description = f"gradients of less than about {limit:.3g} are 0"
         fix = "compute gradients in float32 or bfloat16, or scale the loss: float16 has no numbers below 6e-8"
