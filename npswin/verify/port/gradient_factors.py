@@ -83,9 +83,9 @@ def factor_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     readings = readings_of(common, wrong)
     reading = readings[0] if readings else None
     factor = reading.factor if reading is not None and reading.exact else common.factor
-    if wrong.follows_from_loss():
+    if wrong.follows_from_loss() and not wrong.contradicts(factor, from_loss=True):
         yield _hypothesis("every gradient", factor, common, readings, scaled_from(wrong.loss, factor), wrong.loss.name)
-    if len(wrong.parameters) > 1 and wrong.first in wrong.wrong_parameters:
+    if wrong.first in wrong.wrong_parameters and not wrong.contradicts(factor, from_loss=False):
         rule = multiplied_by(factor)
         changes = with_gradients(wrong.graph, dict.fromkeys(wrong.parameters, rule))
         place = wrong.graph.consumers[wrong.first][0]

@@ -3,13 +3,11 @@
 import math
 from collections.abc import Iterator
 
-import numpy as np
-
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node
 from npswin.verify.mistakes.mistake import is_output_of
 from npswin.verify.port.diagnosis import Hypothesis
 from npswin.verify.port.gradient_factors import CommonFactor, Reading, common_factor, known_factors, multiplied_by
-from npswin.verify.port.gradient_symptoms import GradientSymptoms, with_gradients
+from npswin.verify.port.gradient_symptoms import GradientSymptoms, is_seen, with_gradients
 from npswin.verify.port.text import axis_names, join_names
 
 UNDIVIDED = "the gradient is the sum over all tokens, windows and images that use the tensor, not their mean"
@@ -92,20 +90,14 @@ def _tensor_before(wrong: GradientSymptoms, tensors: list[str]) -> str | None:
     comparable = {
         name.removeprefix(GRADIENT_PREFIX)
         for name in wrong.run.given
-        if name.startswith(GRADIENT_PREFIX) and (name.removeprefix(GRADIENT_PREFIX) in wanted or _is_seen(wrong, name))
+        if name.startswith(GRADIENT_PREFIX)
+        and (name.removeprefix(GRADIENT_PREFIX) in wanted or is_seen(wrong.run, name.removeprefix(GRADIENT_PREFIX)))
     }
     for name in reversed(graph.computed):
         possible = name in graph.differentiable and name != wrong.loss.name
         if possible and _computed_from(graph, name, wrong) & comparable == wanted:
             return name
     return None
-
-
-def _is_seen(wrong: GradientSymptoms, name: str) -> bool:
-    """Whether a gradient would show a factor: it is not 0 but for rounding, as that of a key's bias is."""
-    given = wrong.run.given[name]
-    right = wrong.run.value(name.removeprefix(GRADIENT_PREFIX))
-    return bool(given.any()) and float(np.abs(given).max()) > 1e-12 * float(np.abs(right).max())
 
 
 def _computed_from(graph: Graph, name: str, wrong: GradientSymptoms) -> set[str]:

@@ -17,6 +17,7 @@ from npswin.verify.port.local_error import LocalErrors
 
 ROUNDINGS = 4  # that all gradients share, as those of the derivative by the logits
 SMALLEST_NEARNESS = 1e-12
+SEEN = 1e-12  # size of a gradient, relative to the tensor's
 Rule = Callable[[Array, Array], Array]  # (a tensor's gradient, the tensor) -> what is made of the gradient
 
 
@@ -80,9 +81,33 @@ class GradientSymptoms:
         """The wrong gradients of parameters."""
         return {name: one for name, one in self.wrong.items() if name in set(self.parameters)}
 
-    def follows_from_loss(self) -> bool:
-        """Whether the first wrong gradient was computed from the loss, with no other gradient of the port between."""
-        waiting, visited = [self.first], set()
+    @cached_property
+    def right_factors(self) -> dict[str, float]:
+        """The factors of the parameters' gradients that are not wrong, as far as they are more than rounding errors."""
+        factors = {}
+        for name in self.parameters:
+            found = self.run.given.get(GRADIENT_PREFIX + name)
+            if found is not None and name not in self.wrong and is_seen(self.run, name):
+                right = self.run.compute(GRADIENT_PREFIX + name)
+                if right.any() and right.shape == found.shape:
+                    factors[name] = WrongGradient(found, right).factor
+        return factors
+
+    def contradicts(self, factor: float, from_loss: bool) -> bool:
+        """Whether a gradient that is right would be wrong if all of them had a factor.
+
+        Args:
+            factor: of all gradients.
+            from_loss: whether it is that of the loss, so that it changes what is computed from that.
+        """
+        return any(
+            abs(one - 1) < abs(one - factor) / 2 and (not from_loss or self.follows_from_loss(name))
+            for name, one in self.right_factors.items()
+        )
+
+    def follows_from_loss(self, name: str = "") -> bool:
+        """Whether a gradient, the first wrong one if not given, is computed from no other one of the port's."""
+        waiting, visited = [name or self.first], set()
         while waiting:
             for user in self.graph.consumers[waiting.pop()]:
                 if user == self.loss.name:
@@ -92,6 +117,12 @@ class GradientSymptoms:
                     visited.add(user)
                     waiting.append(user)
         return False
+
+
+def is_seen(run: Run, name: str) -> bool:
+    """Whether a dumped gradient is more than rounding errors, unlike that of a key's bias."""
+    given, value = run.given[GRADIENT_PREFIX + name], run.value(name)
+    return float(np.abs(given).max(initial=0)) > SEEN * float(np.abs(value).max(initial=0))
 
 
 def gradient_symptoms(
