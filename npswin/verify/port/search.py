@@ -8,7 +8,7 @@ fewest symptoms. The mistake stays in the graph, and the search goes on with the
 """
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -116,7 +116,7 @@ class _Search:
                 self.unexplained[symptom] = nearest[:LISTED]
                 self.failed_searches += 1
                 continue
-            best = self.best_of(explaining[0], now)
+            best = explaining[0]
             then = self.state(now.local_errors.replaced(best.changes), now.dump)
             if symptom in then.symptoms:  # on the edge of the tolerance: agreed above, and does not agree here
                 self.unexplained[symptom] = [best]
@@ -125,19 +125,6 @@ class _Search:
             self.add(Cause(best, symptom, now.symptoms[symptom], gone, [best.place], others))
             now = then
         return Diagnosis(self.comparison, self.causes, self.unexplained, self.tried, self.timed_out)
-
-    def best_of(self, best: Hypothesis, now: _State) -> Hypothesis:
-        """A mistake with parameters as one of loading them, if that leaves fewer symptoms."""
-        changes = None if best.backward else as_loaded(best.changes, self.comparer.key.graph)
-        if changes is None or not best.symptoms_left:
-            return best
-        left = len(self.state(now.local_errors.replaced(changes), now.dump).symptoms)
-        if left >= best.symptoms_left:
-            return best
-        detail = (
-            f"{best.detail}{'; ' if best.detail else ''}as it was loaded: its gradient is right for what was loaded"
-        )
-        return replace(best, changes=changes, symptoms_left=left, detail=detail)
 
     def corrected_state(self, dump_error: DumpError, now: _State) -> _State | None:
         """The state with an error of the dump corrected; None unless that leaves fewer symptoms and adds none.
@@ -253,7 +240,7 @@ class _Search:
         known = {(cause.hypothesis.name, cause.hypothesis.detail) for cause in self.causes}
         explaining = []
         for hypothesis in hypotheses:
-            symptoms = self.state(now.local_errors.replaced(hypothesis.changes), now.dump).symptoms
+            symptoms = self.symptoms_of(hypothesis, now)
             hypothesis.symptoms_left = len(symptoms)
             unlikely = symptom.startswith(GRADIENT_PREFIX) and not hypothesis.backward and not hypothesis.fitted
             breaks = any(name not in now.symptoms and not name.startswith(GRADIENT_PREFIX) for name in symptoms)
@@ -268,6 +255,19 @@ class _Search:
             )
         )
         return explaining
+
+    def symptoms_of(self, hypothesis: Hypothesis, now: _State) -> dict[str, float]:
+        """The symptoms that a hypothesis leaves. One of parameters becomes one of loading them if that leaves fewer."""
+        symptoms = self.state(now.local_errors.replaced(hypothesis.changes), now.dump).symptoms
+        loaded = None if hypothesis.backward else as_loaded(hypothesis.changes, self.comparer.key.graph)
+        if loaded is None or not any(name.startswith(GRADIENT_PREFIX) for name in symptoms):
+            return symptoms
+        then = self.state(now.local_errors.replaced(loaded), now.dump).symptoms
+        if len(then) >= len(symptoms):
+            return symptoms
+        detail = "as it was loaded: the gradient is that of what was loaded"
+        hypothesis.changes, hypothesis.detail = loaded, "; ".join(filter(None, (hypothesis.detail, detail)))
+        return then
 
     def usual_tolerance(self, symptom: str, found: Array, now: _State) -> Tolerance:
         """The symptom's tolerance without a further mistake; an estimate if it has another shape than the key's."""
