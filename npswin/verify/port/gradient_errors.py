@@ -45,11 +45,11 @@ def joint_hypotheses(
         return []
     with np.errstate(all="ignore"):
         if is_loss:
-            return [*loss_hypotheses(wrong, symptoms), *scaled_loss(wrong)]
+            return [*loss_hypotheses(wrong), *scaled_loss(wrong)]
         return [
             *zero_hypotheses(wrong),
             *factor_hypotheses(wrong),
-            *loss_hypotheses(wrong, symptoms),
+            *loss_hypotheses(wrong),
             *image_hypotheses(wrong),
             *update_hypotheses(wrong),
         ]

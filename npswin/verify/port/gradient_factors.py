@@ -133,7 +133,8 @@ def _known_factors(wrong: GradientSymptoms) -> Iterator[Reading]:
     batch, classes = len(labels), logits.shape[-1]
     mean = "dlogits = (p - t) / B, and nothing is divided by B again"
     if batch > 1:
-        yield Reading("averaged-twice", batch, "the batch size, the loss is summed rather than averaged", mean)
+        name = "averaged-twice" if wrong.loss_is_right else "loss-sum"
+        yield Reading(name, batch, "the batch size, the loss is summed rather than averaged", mean)
         yield Reading("averaged-twice", 1 / batch, "1 / the batch size, the loss is averaged twice", mean)
     yield Reading("gradient-sign", -1.0, "the sign is the other one", "the derivative of the loss, uphill")
     if classes > 1:

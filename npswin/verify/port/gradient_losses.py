@@ -1,6 +1,6 @@
 """Losses that explain the gradients of a port: those of the catalogue, others with a fitted number, other labels."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,16 +76,11 @@ FAMILIES = (
 )
 
 
-def loss_hypotheses(wrong: GradientSymptoms, symptoms: Collection[str]) -> Iterator[Hypothesis]:
-    """Other losses, with a common factor besides; where the dumped loss is right, their derivatives alone.
-
-    Args:
-        wrong: the wrong gradients, of which the first follows from the loss.
-        symptoms: all tensors that are wrong.
-    """
+def loss_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
+    """Other losses, with a common factor besides; where the dumped loss is right, their derivatives alone."""
     if not wrong.follows_from_loss():
         return
-    only_backward = wrong.loss.name in wrong.run.given and wrong.loss.name not in symptoms
+    only_backward = wrong.loss_is_right
     yield from _of_catalogue(wrong, only_backward)
     for family in FAMILIES:
         number = _fit(wrong, family.loss, family.grid)

@@ -1,6 +1,6 @@
 """The gradients of a port that are wrong, each beside the one that the graph computes on the port's own tensors."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -54,12 +54,14 @@ class GradientSymptoms:
         first: the name of the tensor with the first wrong gradient.
         wrong: by tensor, without "grad/", in the order of the dump.
         nearness: the relative distance within which the port's precision cannot tell two numbers apart.
+        loss_is_right: whether the port dumped the loss, and it is right.
     """
 
     run: Run
     first: str
     wrong: dict[str, WrongGradient]
     nearness: float
+    loss_is_right: bool
 
     @property
     def graph(self) -> Graph:
@@ -126,7 +128,7 @@ def is_seen(run: Run, name: str) -> bool:
 
 
 def gradient_symptoms(
-    symptom: str, symptoms: Iterable[str], dump: CorrectedDump, local_errors: LocalErrors
+    symptom: str, symptoms: Collection[str], dump: CorrectedDump, local_errors: LocalErrors
 ) -> GradientSymptoms | None:
     """The wrong gradients of a port; None unless the first symptom is one that can be compared.
 
@@ -153,7 +155,9 @@ def gradient_symptoms(
     estimator = local_errors.estimator
     precision = estimator.stored.get(symptom, estimator.precision)
     nearness = max(ROUNDINGS * storage_roundoff(precision), SMALLEST_NEARNESS)
-    return GradientSymptoms(local_errors.exact, first, wrong, nearness)
+    loss = next(reversed(local_errors.graph.nodes))
+    loss_is_right = dump.is_readable(loss) and loss not in symptoms
+    return GradientSymptoms(local_errors.exact, first, wrong, nearness, loss_is_right)
 
 
 def scaled_from(node: Node, factor: float) -> Changes:

@@ -42,7 +42,7 @@ def norm_of(gradients):
 
 
 FACTORS = {
-    2.0: ("averaged-twice", "the batch size, the loss is summed"),
+    2.0: ("loss-sum", "the batch size, the loss is summed"),
     0.5: ("averaged-twice", "1 / the batch size"),
     3.0: ("gradients-accumulated", "added 3 times"),
     65536.0: ("loss-scale", "2^16, the loss scale of mixed precision is left in"),
