@@ -218,21 +218,6 @@ OTHER_FUNCTIONS: dict[str, tuple[str, str, dict[str, Loss]]] = {
 }
 
 
-def _sum_over_batch(_: Graph, node: Node) -> Variants:
-    assert node.operation is not None
-    operation = node.operation
-
-    def forward(logits: Array, labels: Array) -> tuple[Array, Any]:
-        loss, cache = operation.forward(logits, labels)
-        return loss * len(labels), (cache, len(labels))
-
-    def backward(dloss: Array, caches: Any) -> tuple[Array | None, ...]:
-        cache, batch = caches
-        return operation.backward(dloss * batch, cache)
-
-    yield "", change_node(node, replace(operation, forward=forward, backward=backward))
-
-
 def _each(losses: dict[str, Loss]) -> Callable[[Graph, str], Variants]:
     def variants(_: Graph, node: Node) -> Iterator[tuple[str, Changes]]:
         for detail, loss in losses.items():
@@ -246,7 +231,7 @@ LOSS = (
         "loss-sum",
         "the loss is the batch's sum",
         "the mean over the batch",
-        at_outputs_of("cross_entropy", _sum_over_batch),
+        _each({"": scaled(_cross_entropy, len)}),
     ),
     Mistake("loss-factor", "the loss is multiplied", "-(1/B) Σ log p[label], natural logarithm", _each(REDUCTIONS)),
     Mistake(

@@ -1,6 +1,7 @@
 """Gradients in which the images of a batch have other weights than 1/B: some are left out, or weighted by class."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,23 @@ MOST_IMAGES = 16  # of a batch whose weights are fitted
 NUMBERS_PER_IMAGE = 3  # that a gradient needs for the fit
 MOST_NUMBERS = 2**20  # of gradients that are used for the fit
 ROUNDING = 5e-3  # by which a weight may differ from 0, 1, or another one
+
+
+@dataclass(frozen=True)
+class _Weighting:
+    """Weights of the images.
+
+    Attributes:
+        name, description, detail: of the cause.
+        weights: of the images, 1 in the right loss.
+        fitted: whether they are fitted, rather than rounded to what is meant.
+    """
+
+    name: str
+    description: str
+    detail: str
+    weights: Array
+    fitted: bool = True
 
 
 def image_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
@@ -39,11 +57,11 @@ def image_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     weights = np.linalg.lstsq(np.stack(columns, axis=1), found, rcond=None)[0]
     if not np.isfinite(weights).all() or np.ptp(weights) <= ROUNDING * np.abs(weights).max():
         return
-    described = _describe(weights, wrong.run.value(wrong.loss.inputs[1]))
-    if described is not None:
-        name, description, fix, detail, weights, fitted = described
-        changes = _weighted(wrong, weights)
-        yield Hypothesis(name, description, fix, detail, wrong.loss.name, changes, backward=True, fitted=fitted)
+    labels = wrong.run.value(wrong.loss.inputs[1])
+    weighting = _left_out(weights) or _by_class(weights, labels) or _by_image(weights)
+    changes = _weighted(wrong, weighting.weights)
+    text = weighting.name, weighting.description, "each image of the batch has the weight 1/B", weighting.detail
+    yield Hypothesis(*text, wrong.loss.name, changes, backward=True, fitted=weighting.fitted)
 
 
 def _column(wrong: GradientSymptoms, chosen: list[str], weights: Array) -> Array:
@@ -63,34 +81,35 @@ def _weighted(wrong: GradientSymptoms, weights: Array) -> Changes:
     return change_node(wrong.loss, with_backward(operation, backward))
 
 
-def _describe(weights: Array, labels: Array) -> tuple[str, str, str, str, Array, bool] | None:
-    """Name, description, fix, detail, the weights as they are meant, and whether these are fitted; None for noise."""
-    batch, largest = len(weights), float(np.abs(weights).max())
-    left_out = np.abs(weights) <= ROUNDING * largest
-    kept = weights[~left_out]
-    fix = "each image of the batch has the weight 1/B"
-    if left_out.any() and np.ptp(kept) <= ROUNDING * largest:
-        images = ", ".join(map(str, np.flatnonzero(left_out)))
-        verb = "is left out" if left_out.sum() == 1 else "are left out"
-        weight = float(kept.mean())
-        mean, exact = "", weight
-        for one, text in ((batch / len(kept), "the mean over the others"), (1.0, "divided by the whole batch")):
-            if abs(weight / one - 1) <= ROUNDING:
-                mean, exact = text, one
-        meant = np.where(left_out, 0.0, exact)
-        number = "image" if left_out.sum() == 1 else "images"
-        description = f"{number} {images} of the batch {verb} in the gradients: a micro-batch is lost, or ignored"
-        return "images-left-out", description, fix, mean or f"the others have the weight {weight:.6g}", meant, not mean
-    by_class = {int(label): float(weights[labels == label].mean()) for label in np.unique(labels)}
-    if all(np.ptp(weights[labels == label]) <= ROUNDING * largest for label in by_class):
-        text = ", ".join(f"{weight:.4g} for class {label}" for label, weight in by_class.items())
-        return (
-            "class-weights",
-            "the images have other weights in the loss, as those of their classes",
-            fix,
-            text,
-            weights,
-            True,
-        )
-    text = ", ".join(f"{weight:.4g}" for weight in weights)
-    return "image-weights", "the images have other weights in the loss", fix, text, weights, True
+def _left_out(weights: Array) -> _Weighting | None:
+    """Some images have the weight 0, the others one weight."""
+    largest = float(np.abs(weights).max())
+    without = np.abs(weights) <= ROUNDING * largest
+    kept = weights[~without]
+    if not without.any() or np.ptp(kept) > ROUNDING * largest:
+        return None
+    weight, detail, fitted = float(kept.mean()), f"the others have the weight {kept.mean():.6g}", True
+    means = {"the mean over the others": len(weights) / len(kept), "divided by the whole batch": 1.0}
+    for text, exact in means.items():
+        if abs(weight / exact - 1) <= ROUNDING:
+            weight, detail, fitted = exact, text, False
+    images = ", ".join(map(str, np.flatnonzero(without)))
+    subject = f"image {images} of the batch is" if without.sum() == 1 else f"images {images} of the batch are"
+    description = f"{subject} left out in the gradients: a micro-batch is lost, or ignored"
+    return _Weighting("images-left-out", description, detail, np.where(without, 0.0, weight), fitted)
+
+
+def _by_class(weights: Array, labels: Array) -> _Weighting | None:
+    """Images of one class have one weight."""
+    classes = [weights[labels == label] for label in np.unique(labels)]
+    if any(np.ptp(each) > ROUNDING * np.abs(weights).max() for each in classes):
+        return None
+    means = zip(np.unique(labels), classes, strict=True)
+    detail = ", ".join(f"{each.mean():.4g} for class {int(label)}" for label, each in means)
+    description = "the images have other weights in the loss, as those of their classes"
+    return _Weighting("class-weights", description, detail, weights)
+
+
+def _by_image(weights: Array) -> _Weighting:
+    detail = ", ".join(f"{weight:.4g}" for weight in weights)
+    return _Weighting("image-weights", "the images have other weights in the loss", detail, weights)
