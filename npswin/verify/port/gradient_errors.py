@@ -22,9 +22,9 @@ from npswin.verify.port.gradient_updates import update_hypotheses
 from npswin.verify.port.local_error import LocalErrors
 
 COMPELLING = 0.5  # of the tolerance, up to which an explanation with fitted numbers is one
-SHARE = 2 / 3  # of the symptoms that one explanation explains
+SHARE = 2 / 3  # of the symptoms that one with fitted numbers explains
 EXACT = ("never-written", "gradient-detached")  # causes of zeros, which are no rounding
-FEWEST = 4  # symptoms that are explained, if there are so many
+FEWEST = 4  # symptoms that one without fitted numbers explains, if there are so many
 
 
 def joint_hypotheses(
@@ -69,22 +69,37 @@ def partial_hypotheses(
 
 
 def compelling(
-    hypotheses: list[Hypothesis], explaining: Collection[Hypothesis], now: Collection[str], unexplained: Collection[str]
+    hypotheses: list[Hypothesis],
+    explaining: Collection[Hypothesis],
+    symptom: str,
+    symptoms: Collection[str],
+    unexplained: Collection[str],
 ) -> list[Hypothesis]:
     """The explanations of all gradients that are causes, without a look at mistakes of single operations; best first.
 
     Args:
         hypotheses: all that were tried, the simplest first.
         explaining: those that give the port's numbers.
-        now: all symptoms.
+        symptom, symptoms: the first symptom, and all.
         unexplained: those that nothing explains.
     """
-    left = len(set(now) - set(unexplained))
+    left = len(set(symptoms) - set(unexplained))
     causes = []
     for one in hypotheses:
-        enough = 2 if one.name in EXACT else max(min(left, FEWEST), SHARE * left)
-        sure = not one.fitted or one.tolerance_ratio <= COMPELLING
         gives_numbers = any(one is other for other in explaining)
-        if gives_numbers and sure and len(now) - one.symptoms_left >= enough:
+        sure = not one.fitted or one.tolerance_ratio <= COMPELLING
+        if gives_numbers and sure and len(symptoms) - one.symptoms_left >= _enough(one, symptom, left):
             causes.append(one)
     return sorted(causes, key=lambda one: one.symptoms_left)
+
+
+def _enough(hypothesis: Hypothesis, symptom: str, left: int) -> float:
+    """How many of the symptoms that are left an explanation has to explain."""
+    (_, node), *more = hypothesis.changes.items()
+    if (
+        not more and symptom.removeprefix(GRADIENT_PREFIX) in node.inputs
+    ):  # the derivative by the logits, from which all others follow
+        return 1
+    if hypothesis.name in EXACT:
+        return 2
+    return SHARE * left if hypothesis.fitted else min(left, FEWEST)

@@ -12,6 +12,7 @@ from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Run, storage_round
 from npswin.verify.mistakes import Changes
 from npswin.verify.mistakes.mistake import change_node, with_backward
 from npswin.verify.mistakes.not_applicable import NotApplicable
+from npswin.verify.port.distance import finite_rms
 from npswin.verify.port.dump_errors import CorrectedDump
 from npswin.verify.port.local_error import LocalErrors
 
@@ -23,10 +24,16 @@ Rule = Callable[[Array, Array], Array]  # (a tensor's gradient, the tensor) -> w
 
 @dataclass(frozen=True)
 class WrongGradient:
-    """A gradient of the port, and the right one; both in float64."""
+    """A gradient of the port, and the right one; both in float64.
+
+    Attributes:
+        found, right: the port's, and the right one.
+        rounding: the largest difference of a number that rounding explains.
+    """
 
     found: Array
     right: Array
+    rounding: float = 0.0
 
     @cached_property
     def factor(self) -> float:
@@ -148,7 +155,9 @@ def gradient_symptoms(
             continue
         if right is not None and right.shape == array.shape and right.any() and np.isfinite(right).all():
             inner = name.removeprefix(GRADIENT_PREFIX)
-            wrong[inner] = WrongGradient(np.asarray(array, np.float64), np.asarray(right, np.float64))
+            error = local_errors.error(name, array)
+            rounding = 0.0 if error is None else error.tolerance.peak * finite_rms(right)
+            wrong[inner] = WrongGradient(np.asarray(array, np.float64), np.asarray(right, np.float64), rounding)
     first = symptom.removeprefix(GRADIENT_PREFIX)
     if first not in wrong or symptom == first:
         return None

@@ -66,10 +66,10 @@ class _Update:
 
 
 def update_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
-    """What may have been made of the gradients of parameters; none if another gradient is wrong, too."""
+    """What may have been made of the gradients of parameters; none if the first wrong one is another's."""
     of_parameters = wrong.wrong_parameters
     numbers = sum(one.found.size for one in of_parameters.values())
-    if len(of_parameters) < len(wrong.wrong) or numbers < FEWEST_NUMBERS:
+    if wrong.first not in of_parameters or numbers < FEWEST_NUMBERS:
         return
     values = {name: np.asarray(wrong.run.value(name), np.float64) for name in of_parameters}
     parameters = _Parameters(of_parameters, values, max(SAME, wrong.nearness))
@@ -128,7 +128,18 @@ def _clipped_by_value(parameters: _Parameters) -> Iterator[_Update]:
         description = f"each number of the parameters' gradients is clipped to ±{limit:.4g}"
         fix = "compare the gradients before they are clipped"
         fitted = limit == largest and at_limit < FEWEST_AT_LIMIT
-        yield _Update("gradients-clipped", description, fix, lambda g, _: np.clip(g, -limit, limit), fitted)
+        rules = {name: _clipped_to(limit, one) for name, one in parameters.wrong.items()}
+        yield _Update("gradients-clipped", description, fix, fitted=fitted, rules=rules)
+
+
+def _clipped_to(limit: float, wrong: WrongGradient) -> Rule:
+    """The rule that clips; what it leaves of a sum has the rounding errors of the whole sum, and may be the port's."""
+
+    def rule(g: Array, _: Array) -> Array:
+        clipped = np.clip(g, -limit, limit)
+        return np.where(np.abs(clipped - wrong.found) <= wrong.rounding, wrong.found, clipped)
+
+    return rule
 
 
 def _clipped_by_tensor(parameters: _Parameters) -> Iterator[_Update]:

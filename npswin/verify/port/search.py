@@ -194,7 +194,9 @@ class _Search:
         found = now.dump.tensor(symptom)
         assert found is not None
         joint = joint_hypotheses(symptom, now.symptoms, now.dump, now.local_errors)
-        explaining = compelling(joint, self.try_each(joint, symptom, found, now), now.symptoms, self.unexplained)
+        explaining = compelling(
+            joint, self.try_each(joint, symptom, found, now), symptom, now.symptoms, self.unexplained
+        )
         if explaining:
             return explaining, []
         generator = self.generator(now.graph, now.dump)

@@ -250,6 +250,21 @@ def test_right_gradients_have_no_cause(precision):
     assert diagnosis_of(gradients_of_parameters(precision), precision).ok
 
 
+@pytest.mark.parametrize("name", ["softmax-sum", "shortcut-gradient"])
+def test_a_mistake_of_one_backward_pass_beside_a_cause_for_all_gradients(name):
+    place = {"softmax-sum": "layers.1.blocks.0.attn.probabilities", "shortcut-gradient": "layers.0.blocks.1"}[name]
+    changes = next(iter(mistake_named(name).plant(KEY.graph, place)))[1]
+    tensors = computed(KEY.graph.replaced(changes), KEY.sources, "float32", seed=3)
+    gradients = {parameter: 65536 * tensors[f"grad/{parameter}"] for parameter in PARAMETERS}
+    forward = {part: array for part, array in tensors.items() if not part.startswith("grad/")}
+    diagnosis = diagnosis_of(gradients, others=forward)
+    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["loss-scale", name], str(diagnosis)
+    gradients = {parameter: np.clip(tensors[f"grad/{parameter}"], -0.01, 0.01) for parameter in PARAMETERS}
+    diagnosis = diagnosis_of(gradients, others=tensors)
+    assert {cause.hypothesis.name for cause in diagnosis.causes} == {"gradients-clipped", name}, str(diagnosis)
+    assert not diagnosis.unexplained
+
+
 def test_a_mistake_of_one_backward_pass_keeps_its_name():
     """The pool's gradient is not divided: all gradients before it have the factor H W."""
     changes = next(iter(mistake_named("pool-gradient").plant(KEY.graph, "avgpool")))[1]
