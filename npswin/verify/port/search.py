@@ -4,7 +4,8 @@ The symptom is the first tensor that differs from its operation's result on the 
 own operation, or, where the port did not dump the tensors before it, from any operation back to those that it did dump.
 Each mistake that can be made in one of these operations is made in the graph, and the graph is run on the port's inputs
 again. If that gives the port's tensor within rounding, the mistake is a cause; among several, the one that leaves the
-fewest symptoms. The mistake stays in the graph, and the search goes on with the next symptom.
+fewest symptoms. The mistake stays in the graph, and the search goes on with the next symptom. If that is a gradient,
+explanations of all wrong gradients together are tried first (`gradient_errors`).
 """
 
 import time
