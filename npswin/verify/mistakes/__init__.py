@@ -2,11 +2,13 @@
 
 from npswin.verify.mistakes.attention import ATTENTION
 from npswin.verify.mistakes.blocks import BLOCKS
+from npswin.verify.mistakes.detached import DETACHED
 from npswin.verify.mistakes.fitted import FITTED as FITTED_NUMBERS
 from npswin.verify.mistakes.fitted import FittedMistake
 from npswin.verify.mistakes.general import GENERAL
 from npswin.verify.mistakes.gradients import GRADIENTS
 from npswin.verify.mistakes.images import IMAGES
+from npswin.verify.mistakes.loss import LOSS
 from npswin.verify.mistakes.mask import MASK
 from npswin.verify.mistakes.mask_fit import MASK_FIT
 from npswin.verify.mistakes.mask_use import MASK_USE
@@ -33,7 +35,9 @@ CATALOGUE: tuple[Mistake, ...] = (
     *MASK_USE,
     *BLOCKS,
     *PARAMETERS,
+    *LOSS,
     *GRADIENTS,
+    *DETACHED,
 )
 
 FITTED: tuple[FittedMistake, ...] = (*PREPROCESSING, *MASK_FIT, *FITTED_NUMBERS)

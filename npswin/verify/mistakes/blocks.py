@@ -1,4 +1,4 @@
-"""Mistakes in linear layers, residual connections, patch merging, the pool and the loss."""
+"""Mistakes in linear layers, residual connections, patch merging and the pool."""
 
 from dataclasses import replace
 from itertools import permutations
@@ -139,21 +139,6 @@ def _sum_over_map(graph: Graph, node: Node) -> Variants:
     yield "", change_node(node, replace(operation, forward=forward, backward=backward))
 
 
-def _sum_over_batch(graph: Graph, node: Node) -> Variants:
-    assert node.operation is not None
-    operation = node.operation
-
-    def forward(logits: Array, labels: Array) -> tuple[Array, Any]:
-        loss, cache = operation.forward(logits, labels)
-        return loss * len(labels), (cache, len(labels))
-
-    def backward(dloss: Array, caches: Any) -> tuple[Array | None, ...]:
-        cache, batch = caches
-        return operation.backward(dloss * batch, cache)
-
-    yield "", change_node(node, replace(operation, forward=forward, backward=backward))
-
-
 BLOCKS = (
     Mistake(
         "weight-transposed",
@@ -211,10 +196,4 @@ BLOCKS = (
         at_outputs_of("mean_pool", _first_token),
     ),
     Mistake("pool-sum", "the pool is a sum", "the mean over the map", at_outputs_of("mean_pool", _sum_over_map)),
-    Mistake(
-        "loss-sum",
-        "the loss is the batch's sum",
-        "the mean over the batch",
-        at_outputs_of("cross_entropy", _sum_over_batch),
-    ),
 )

@@ -127,7 +127,7 @@ def _dropout(run: Run, name: str, found: Array, place: str) -> Iterator[Fit]:
 
 
 def _factor(run: Run, name: str, found: Array, place: str) -> Iterator[Fit]:
-    if found.size < 4 or not (place == name or name.startswith(GRADIENT_PREFIX)):
+    if found.size < 4 or place != name or name.startswith(GRADIENT_PREFIX):
         return
     right = run.compute(name)
     squares = (right * right).sum()
@@ -137,9 +137,6 @@ def _factor(run: Run, name: str, found: Array, place: str) -> Iterator[Fit]:
     if not np.isfinite(factor) or factor == 0 or abs(factor - 1) < SMALLEST_CHANGE:
         return
     detail = f"by {factor:.6g}"
-    if name.startswith(GRADIENT_PREFIX):
-        yield detail, _scaled_gradient(run.graph, name.removeprefix(GRADIENT_PREFIX), factor)
-        return
     node = run.graph.nodes[name]
     assert node.operation is not None
     yield detail, change_node(node, transform_output(node.operation, multiply_by(factor)))
@@ -149,14 +146,14 @@ def _never_written(run: Run, name: str, found: Array, place: str) -> Iterator[Fi
     if found.any() or not (place == name or name.startswith(GRADIENT_PREFIX)):
         return
     if name.startswith(GRADIENT_PREFIX):
-        yield "", _scaled_gradient(run.graph, name.removeprefix(GRADIENT_PREFIX), 0.0)
+        yield "", _zero_gradient(run.graph, name.removeprefix(GRADIENT_PREFIX))
         return
     node = run.graph.nodes[name]
     assert node.operation is not None
     yield "", change_node(node, transform_output(node.operation, multiply_by(0.0)))
 
 
-def _scaled_gradient(graph: Graph, name: str, factor: float) -> Changes:
+def _zero_gradient(graph: Graph, name: str) -> Changes:
     changes: Changes = {}
     for user in graph.consumers[name]:
         node = graph.nodes[user]
@@ -164,7 +161,7 @@ def _scaled_gradient(graph: Graph, name: str, factor: float) -> Changes:
         assert operation is not None
         for index, read in enumerate(node.inputs):
             if read == name:
-                operation = transform_derivative(operation, index, lambda dx: dx * dx.dtype.type(factor))
+                operation = transform_derivative(operation, index, np.zeros_like)
         changes |= change_node(node, operation)
     return changes
 

@@ -4,7 +4,8 @@ The symptom is the first tensor that differs from its operation's result on the 
 own operation, or, where the port did not dump the tensors before it, from any operation back to those that it did dump.
 Each mistake that can be made in one of these operations is made in the graph, and the graph is run on the port's inputs
 again. If that gives the port's tensor within rounding, the mistake is a cause; among several, the one that leaves the
-fewest symptoms. The mistake stays in the graph, and the search goes on with the next symptom.
+fewest symptoms. The mistake stays in the graph, and the search goes on with the next symptom. If that is a gradient,
+explanations of all wrong gradients together are tried first (`gradient_errors`).
 """
 
 import time
@@ -21,7 +22,9 @@ from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.diagnosis import Cause, Diagnosis, Hypothesis
 from npswin.verify.port.distance import distance, finite_rms
 from npswin.verify.port.dump_errors import CorrectedDump, DumpError, find_dump_error
+from npswin.verify.port.gradient_errors import compelling, joint_hypotheses, partial_hypotheses
 from npswin.verify.port.hypotheses import HypothesisGenerator
+from npswin.verify.port.loaded import as_loaded
 from npswin.verify.port.local_error import LocalErrors
 from npswin.verify.port.tolerance import Tolerance
 
@@ -200,10 +203,21 @@ class _Search:
         """The hypotheses that explain the symptom, best first, and the others, nearest first."""
         found = now.dump.tensor(symptom)
         assert found is not None
+        joint = joint_hypotheses(symptom, now.symptoms, now.dump, now.local_errors)
+        explaining = compelling(
+            joint, self.try_each(joint, symptom, found, now), symptom, now.symptoms, self.unexplained
+        )
+        if explaining:
+            return explaining, []
         generator = self.generator(now.graph, now.dump)
         right_shape = found.shape == self.comparer.shapes[symptom]
         hypotheses = generator.hypotheses(symptom)
         explaining = self.try_each(hypotheses, symptom, found, now)
+        if symptom.startswith(GRADIENT_PREFIX) and (not explaining or explaining[0].symptoms_left):
+            explaining += self.try_each(
+                partial_hypotheses(symptom, now.symptoms, now.dump, now.local_errors), symptom, found, now
+            )
+            explaining.sort(key=lambda one: one.symptoms_left)
         if not explaining and not self.timed_out and right_shape:
             error, expected = now.local_errors.error(symptom, found), now.local_errors.expected(symptom)
             largest = 0.0 if error is None or expected is None else error.tolerance.peak * finite_rms(expected)
@@ -244,7 +258,7 @@ class _Search:
         known = {(cause.hypothesis.name, cause.hypothesis.detail) for cause in self.causes}
         explaining = []
         for hypothesis in hypotheses:
-            symptoms = self.state(now.local_errors.replaced(hypothesis.changes), now.dump).symptoms
+            symptoms = self.symptoms_of(hypothesis, now)
             hypothesis.symptoms_left = len(symptoms)
             unlikely = symptom.startswith(GRADIENT_PREFIX) and not hypothesis.backward and not hypothesis.fitted
             breaks = any(name not in now.symptoms and not name.startswith(GRADIENT_PREFIX) for name in symptoms)
@@ -261,6 +275,19 @@ class _Search:
             )
         )
         return explaining
+
+    def symptoms_of(self, hypothesis: Hypothesis, now: _State) -> dict[str, float]:
+        """The symptoms that a hypothesis leaves. One of parameters becomes one of loading them if that leaves fewer."""
+        symptoms = self.state(now.local_errors.replaced(hypothesis.changes), now.dump).symptoms
+        loaded = None if hypothesis.backward else as_loaded(hypothesis.changes, self.comparer.key.graph)
+        if loaded is None or not any(name.startswith(GRADIENT_PREFIX) for name in symptoms):
+            return symptoms
+        then = self.state(now.local_errors.replaced(loaded), now.dump).symptoms
+        if len(then) >= len(symptoms):
+            return symptoms
+        detail = "as it was loaded: the gradient is that of what was loaded"
+        hypothesis.changes, hypothesis.detail = loaded, "; ".join(filter(None, (hypothesis.detail, detail)))
+        return then
 
     def usual_tolerance(self, symptom: str, found: Array, now: _State) -> Tolerance:
         """The symptom's tolerance without a further mistake; an estimate if it has another shape than the key's."""

@@ -22,6 +22,7 @@ SAMPLE = {
     *("bgr", "norm-unbiased", "gelu-tanh", "roll-back-direction", "pad-value", "join-columns-first", "scale-missing"),
     *("bias-xy", "mask-missing", "mask-use", "merge-pad", "residual-after-norm", "other-parameters", "softmax-sum"),
     "bias-overwritten",
+    *("label-smoothing", "gradient-detached"),
 }
 SAMPLE_DETAILS = 2  # of each mistake
 SAMPLE_VARIANTS = 1  # of each mistake in each model
