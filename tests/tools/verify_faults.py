@@ -4,6 +4,7 @@ from tests.tools.faults import faults
 
 GRAPH = ("tests/verify/graph",)
 PORT = ("tests/verify/port/test_comparison.py", "tests/verify/key")
+PRECISIONS = ("tests/verify/port/test_precisions.py",)
 DIAGNOSIS = ("tests/verify/port/test_diagnosis.py", "tests/verify/port/test_dump_errors.py")
 DUMP_ERRORS = ("tests/verify/port/test_dump_errors.py",)
 HYPOTHESES = ("tests/verify/port/test_hypotheses.py",)
@@ -79,8 +80,8 @@ VERIFY_FAULTS = [
         PORT,
         (
             "every error is inherited",
-            "if local is not None and local.is_significant:\n            verdict",
-            "if local is None:\n            verdict",
+            "return Row(name, WRONG_HERE, found, tolerance, local.distance",
+            "return Row(name, INHERITED, found, tolerance, local.distance",
         ),
         (
             "a damaged key is not reported",
@@ -88,10 +89,16 @@ VERIFY_FAULTS = [
             "KEY_ERROR = {8: 1e9, 4: 1e9}",
         ),
         (
-            "the finest precision is the port's",
-            "own = max(common, key=PRECISIONS.index",
-            "own = min(common, key=PRECISIONS.index",
+            "what comes from another size is wrong by itself",
+            "        if origin:\n            note",
+            "        if False:\n            note",
         ),
+    ),
+    *faults(
+        "verify/port/tensor_precision.py",
+        PRECISIONS,
+        ("the rarest precision is the port's", "(counts[one], -PRECISIONS", "(-counts[one], -PRECISIONS"),
+        ("few numbers never show a precision", "1 if candidate.dtypes.get(name) in SIXTEEN_BITS else enough", "100"),
     ),
     *faults(
         "verify/port/distance.py",

@@ -8,11 +8,13 @@ A sum of n terms that are added one after the other is rounded n times, each tim
 of deviation σ the k-th partial sum is √k σ, a rounding of it has the deviation u √k σ/√3, and all together
 u σ √(Σ k / 3) = u σ n/√6: relative to the sum's own size √n σ that is u √(n/6). Noise of this size is added as well.
 Products of 16 bits are summed in float32. The rows of a parameter's gradient are not always, as in PyTorch's norms on a
-CPU.
+CPU: there each thread adds its rows one after the other in 16 bits. A sum that has grown no longer changes by a small
+row, so that the error depends on the rows themselves, and such sums are computed as they are there.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any
 from zlib import crc32
 
@@ -21,6 +23,7 @@ import numpy as np
 from npswin.types import Array
 
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "tf32": 2.0**-11, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+THREADS = (1, 2, 4, 8)  # that share the rows of a sum, in one random run after the other
 SMALL = 4096  # numbers of an array whose random numbers are cached: a search computes the same tensors many times
 
 
@@ -41,6 +44,24 @@ class Arithmetic:
     def dtype(self) -> Any:
         """The dtype in which NumPy computes."""
         return np.float64 if self.precision == "float64" else np.float32
+
+    @property
+    def sums_rows_in_16_bits(self) -> bool:
+        """Whether it is a port's arithmetic in which the sums over the rows of a norm may be taken in 16 bits."""
+        return self.seed is not None and self.precision in ("float16", "bfloat16")
+
+    def sum_of_rows(self, terms: Array) -> Array:
+        """The sum (C,) over the rows of terms (..., C), partial sums rounded; the seed chooses how many threads."""
+        rows = np.asarray(terms, np.float32).reshape(-1, terms.shape[-1])
+        parts = [
+            self._sum_in_order(part)
+            for part in np.array_split(rows, THREADS[(self.seed or 0) % len(THREADS)])
+            if len(part)
+        ]
+        return self._sum_in_order(parts)
+
+    def _sum_in_order(self, rows: Iterable[Array]) -> Array:
+        return reduce(lambda total, row: rounded(total + row, self.precision), rows)
 
     def load(self, array: Array, name: str = "", precision: str | None = None) -> Array:
         """A given array, with numbers of `precision`, rounded as this arithmetic stores it; integers stay."""
