@@ -55,11 +55,7 @@ def test_tensors_in_another_layout_are_each_listed():
     names = [name for name in tensors if name.endswith(("norm1", "norm2")) and "/" not in name]
     dump = tensors | {name: tensors[name].transpose(0, 3, 1, 2) for name in names}
     comparison = compare(miniature_trace(), dump)
-    assert [row.name for row in comparison.local_errors()] == [name for name in comparison_names(comparison, names)]
-
-
-def comparison_names(comparison, names):
-    return [row.name for row in comparison.rows if row.name in names]
+    assert [row.name for row in comparison.local_errors()] == [row.name for row in comparison.rows if row.name in names]
 
 
 def test_tensors_that_a_nan_reached_are_one_line():
