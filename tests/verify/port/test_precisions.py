@@ -51,7 +51,7 @@ def test_a_norm_in_half_precision_is_the_only_error_and_is_stated():
     key = miniature_trace()
     comparison = compare(key, forward_of(key, in_half_precision(key, [NORM])))
     assert [row.name for row in comparison.local_errors()] == [NORM]
-    assert "computed in float16, whose numbers it holds" in str(comparison)
+    assert "computed in float16: its result is rounded to float16; holds float16 numbers" in str(comparison)
     assert "1 tensor holds float16 numbers" in str(comparison)
     assert comparison_json(comparison)["other_precisions"] == {NORM: "float16"}
 
