@@ -23,7 +23,9 @@ import numpy as np
 from npswin.types import Array
 
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "tf32": 2.0**-11, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+UNIT_ROUNDOFF["int8"] = UNIT_ROUNDOFF["float32"]  # its products have int8 factors, and nothing else is rounded to int8
 THREADS = (1, 2, 4, 8)  # that share the rows of a sum, in one random run after the other
+INT8_ROUNDING = 1 / 254  # the largest rounding error of int8 over the largest number, with 127 steps up to it
 SMALL = 4096  # numbers of an array whose random numbers are cached: a search computes the same tensors many times
 
 
@@ -32,8 +34,9 @@ class Arithmetic:
     """How numbers are computed and stored.
 
     Attributes:
-        precision: "float64", "float32", "tf32", "float16" or "bfloat16"; the last two are computed in float32 and
-            rounded when they are stored, as tensor cores do; tf32 is float32 with products of float16's digits.
+        precision: "float64", "float32", "tf32", "int8", "float16" or "bfloat16"; the last two are computed in float32
+            and rounded when they are stored, as tensor cores do; tf32 is float32 with products of float16's digits,
+            int8 is float32 with products whose factors have 255 steps, one scale for a tensor.
         seed: of random roundings, which for a tensor depend on its name alone; None rounds to nearest.
     """
 
@@ -62,6 +65,19 @@ class Arithmetic:
 
     def _sum_in_order(self, rows: Iterable[Array]) -> Array:
         return reduce(lambda total, row: rounded(total + row, self.precision), rows)
+
+    def factor(self, array: Array, name: str) -> Array:
+        """A factor of a product of matrices; of int8 with a rounding error, which is as large for each number.
+
+        Args:
+            array: the numbers.
+            name: seeds the random roundings.
+        """
+        if self.precision != "int8" or self.seed is None:
+            return array
+        uniform = _random_numbers(self.seed, name, array.shape, 0)[0]
+        largest = np.abs(array, where=np.isfinite(array), out=np.zeros_like(array)).max(initial=0)
+        return np.asarray(array + INT8_ROUNDING * largest * uniform, self.dtype)
 
     def load(self, array: Array, name: str = "", precision: str | None = None) -> Array:
         """A given array, with numbers of `precision`, rounded as this arithmetic stores it; integers stay."""

@@ -122,6 +122,10 @@ class Run:
         node = self.graph.nodes[name]
         assert node.operation is not None
         inputs = [self.value(read) for read in node.inputs]
+        if node.operation.multiplies:
+            inputs = [
+                self.arithmetic.factor(one, f"{name} {read}") for one, read in zip(inputs, node.inputs, strict=True)
+            ]
         y, cache = node.operation.forward(*inputs, **node.settings)
         return y, cache, node.operation.terms(y.shape, *(one.shape for one in inputs))
 

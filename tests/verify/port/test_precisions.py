@@ -164,3 +164,47 @@ def test_sums_over_the_rows_of_a_norm_in_16_bits():
     rows = {row.name: row for row in comparison.rows}
     assert rows[f"grad/{name}.bias"].ok, (far, rows[f"grad/{name}.bias"])
     assert rows[f"grad/{name}.bias"].local_distance.relative == pytest.approx(far, rel=1e-3)
+
+
+def quantized(x, axis=None):
+    """Numbers rounded to 127 steps on each side of 0."""
+    step = np.abs(x).max(axis=axis, keepdims=axis is not None) / 127
+    return np.rint(x / step) * step
+
+
+def int8_port(key, per_channel=False, changes=None):
+    """A float32 port whose products have int8 factors, as after dynamic quantization."""
+    graph = key.graph.replaced(changes or {})
+    values = {name: np.float32(value) if value.dtype.kind == "f" else value for name, value in key.sources.items()}
+    for name in graph.computed:
+        node = graph.nodes[name]
+        inputs = [values[read] for read in node.inputs]
+        if node.operation.multiplies:
+            inputs[0] = quantized(inputs[0])
+            inputs[1] = quantized(inputs[1], (-1,) if per_channel else None)
+        values[name] = np.float32(node.operation.forward(*inputs, **node.settings)[0])
+    return {name: values[name] for name in graph.computed}
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("names", [None, ("layers.0.blocks.0", "layers.1.blocks.1", "head")])
+def test_a_port_with_int8_products(per_channel, names):
+    key = miniature_trace()
+    tensors = int8_port(key, per_channel)
+    dump = {name: tensors[name] for name in names or tensors}
+    assert not compare(key, dump).ok
+    comparison = compare(key, dump, "int8")
+    assert comparison.ok, str(comparison)
+    assert "by what int8 allows" in str(comparison)
+
+
+@pytest.mark.parametrize("mistake", ["roll-one-axis", "gelu-tanh", "scale-missing"])
+def test_mistakes_of_a_port_with_int8_products_are_found(mistake):
+    key = miniature_trace()
+    place, changes = next(
+        (name, found[0][1])
+        for name in key.graph.computed
+        if (found := list(mistake_named(mistake).plant(key.graph, name)))
+    )
+    comparison = compare(key, int8_port(key, changes=changes), "int8")
+    assert comparison.first_error().name in {place, *changes}
