@@ -186,9 +186,10 @@ class Comparer:
     def follows_from_another_size(self, name: str) -> bool:
         """Whether a tensor is computed from one of another size than the key's, so that it cannot be judged."""
         inner = name.removeprefix(GRADIENT_PREFIX)
-        return (inner != name and inner in self.of_another_size) or not set(self.of_another_size).isdisjoint(
-            self.inputs.dumped(name)
-        )
+        if not self.of_another_size:
+            return False
+        own = inner != name and inner in self.of_another_size
+        return own or not set(self.of_another_size).isdisjoint(self.inputs.dumped(name))
 
     def _holds(self, name: str) -> str:
         """ "holds float16 numbers", where these are not the port's; else ""."""

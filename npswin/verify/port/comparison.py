@@ -6,7 +6,7 @@ from typing import Any
 
 from npswin.checks import check_flag
 from npswin.deprecation import renamed_attribute, renamed_function
-from npswin.verify.graph import GRADIENT_PREFIX
+from npswin.verify.graph import GRADIENT_PREFIX, storage_roundoff
 from npswin.verify.port.distance import Distance
 from npswin.verify.port.text import join_names, json_value
 from npswin.verify.port.tolerance import Tolerance
@@ -216,6 +216,8 @@ def _other_precisions(comparison: Comparison) -> list[str]:
         names = [name for name, one in comparison.other_precisions.items() if one == precision]
         some = f"{len(names)} tensors hold" if len(names) > 1 else "1 tensor holds"
         lines.append(f"{some} {precision} numbers: {join_names(names)}")
+        if not comparison.ok and storage_roundoff(precision) > storage_roundoff(comparison.precision):
+            lines.append(f"  (if the whole port computes in it: --precision {precision})")
     return lines
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from npswin.deprecation import renamed_attribute
 from npswin.verify.mistakes import Changes
-from npswin.verify.port.comparison import SHAPE, Comparison, Row, comparison_json
+from npswin.verify.port.comparison import Comparison, Row, comparison_json
 from npswin.verify.port.text import join_names, json_value
 
 SHOWN = 3  # unexplained symptoms, and unreadable tensors, that have lines of their own
@@ -118,7 +118,7 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
         lines += [f"{number}. {cause.hypothesis}", *(f"   {line}" for line in _evidence(cause))]
     rows = {row.name: row for row in diagnosis.comparison.rows}
     for symptom, nearest in list(diagnosis.unexplained.items())[:SHOWN]:
-        lines.append(f"no mistake of the catalogue explains {symptom}{_shape_note(rows[symptom])}")
+        lines.append(f"no mistake of the catalogue explains {symptom}{_note(rows[symptom])}")
         lines += [f"   {_distance_text(one)}: {one}, at {one.place}" for one in nearest[:3]]
     if len(diagnosis.unexplained) > SHOWN:
         lines.append(f"nor {join_names(list(diagnosis.unexplained)[SHOWN:])}")
@@ -138,8 +138,8 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
     return "\n".join(lines)
 
 
-def _shape_note(row: Row) -> str:
-    return f": {row.note}" if row.verdict == SHAPE else ""
+def _note(row: Row) -> str:
+    return f": {row.note}" if row.note and not row.ok else ""
 
 
 def _evidence(cause: Cause) -> list[str]:

@@ -1,5 +1,7 @@
 """watch on modules of the official code, with dropout off and on."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -30,9 +32,10 @@ def module_and_key(dtype="float32", **arguments):
     return module.to(getattr(torch, dtype)).eval(), trace(model, images.astype(np.float64), LABELS), images
 
 
-def recorded(module, images):
+def recorded(module, images, autocast=None):
     with watch(module) as recording:
-        logits = module(torch.tensor(images).to(module.head.weight.dtype))
+        with torch.autocast("cpu", autocast) if autocast else contextlib.nullcontext():
+            logits = module(torch.tensor(images).to(module.head.weight.dtype))
         torch.nn.functional.cross_entropy(logits.double(), torch.tensor(LABELS)).backward()
     return recording.tensors
 
@@ -54,6 +57,15 @@ def test_the_official_modules_agree(dtype, arguments):
     assert ("pos_drop" in tensors) == ("ape" in arguments)
     block = "layers.0.blocks.1"
     assert {f"{block}.attn.probabilities", f"grad/{block}.mlp.act", "grad/patch_embed.proj", "avgpool"} <= set(tensors)
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_a_module_under_autocast_agrees(precision):
+    module, key, images = module_and_key()
+    comparison = compare(key, recorded(module, images, getattr(torch, precision)))
+    assert comparison.precision == precision
+    assert comparison.ok, str(comparison)
+    assert "tensors hold float32 numbers: layers.0.blocks.0.attn.probabilities" in str(comparison)
 
 
 @pytest.mark.parametrize(
