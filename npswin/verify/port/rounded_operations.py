@@ -18,6 +18,7 @@ Rounding = Callable[[Array], Array]
 SIXTEEN_BITS = ("float16", "bfloat16")
 SMALLEST_NORMAL = 2.0**-14  # of float16
 TF32_BITS = 13  # of float32's mantissa that tf32 lacks
+PARAMETERS = ("weight", "bias", "table", "absolute_pos_embed")  # ends of parameters' names
 MOST_PARTIAL_SUMS = 2**22  # of a product whose sums are taken in 16 bits
 
 
@@ -44,6 +45,10 @@ def rounded_operations(node: Node) -> Iterator[RoundedOperation]:
         to_bits = to_precision(precision)
         result, inputs = _with_rounded_result(operation, to_bits), _with_rounded_inputs(operation, to_bits)
         yield RoundedOperation(precision, f"its result is rounded to {precision}", result)
+        parameters = tuple(i for i, read in enumerate(node.inputs) if read.endswith(PARAMETERS))
+        if parameters:
+            weights = _with_rounded_inputs(operation, to_bits, parameters)
+            yield RoundedOperation(precision, f"its weights are rounded to {precision}", weights)
         yield RoundedOperation(precision, f"its inputs are rounded to {precision}", inputs)
         both = _with_rounded_result(inputs, to_bits)
         yield RoundedOperation(precision, f"its inputs and its result are rounded to {precision}", both)

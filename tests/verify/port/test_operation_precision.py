@@ -41,6 +41,10 @@ def linear(x, weight, bias):
     return y.astype(x.dtype)
 
 
+def in_bfloat16(x):
+    return x.astype(ml_dtypes.bfloat16).astype(np.float32)
+
+
 def with_int8_rows(x, weight, bias):
     step = np.abs(weight).max(axis=1, keepdims=True) / 127
     return (x @ (np.rint(weight / step) * step).T + bias).astype(np.float32)
@@ -71,6 +75,7 @@ def explanation(tensors, name):
         (SOFTMAX, half(softmax), "computed in float16: each of its steps is rounded to float16"),
         (SOFTMAX, lambda x: softmax(x.astype(np.float16).astype(np.float32)), "its inputs are rounded to float16"),
         (FC1, half(linear, ml_dtypes.bfloat16), "computed in bfloat16: its inputs and its result are rounded"),
+        (FC1, lambda x, *params: linear(x, *map(in_bfloat16, params)), "its weights are rounded to bfloat16"),
         (FC1, with_int8_rows, "computed in int8: its weights are int8, one scale for each row"),
     ],
 )
