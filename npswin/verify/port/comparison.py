@@ -172,7 +172,7 @@ def comparison_summary(comparison: Comparison) -> str:
     """A few lines: how many tensors agree, where each pass goes wrong first, and what was not compared."""
     agreeing = sum(row.ok for row in comparison.rows)
     lines = [f"{agreeing} of {len(comparison.rows)} tensors agree, by what {comparison.precision} allows"]
-    lines += _other_precisions(comparison)
+    lines += other_precisions_text(comparison)
     if comparison.of_another_key:
         lines.append("the image has another size than the key's: this dump was not made from this key")
     for backward, title in ((False, "forward"), (True, "backward")):
@@ -209,7 +209,7 @@ def comparison_summary(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
-def _other_precisions(comparison: Comparison) -> list[str]:
+def other_precisions_text(comparison: Comparison) -> list[str]:
     """A line for each precision other than the port's in which some tensors are."""
     lines = []
     for precision in dict.fromkeys(comparison.other_precisions.values()):

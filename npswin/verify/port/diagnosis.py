@@ -6,7 +6,7 @@ from typing import Any
 
 from npswin.deprecation import renamed_attribute
 from npswin.verify.mistakes import Changes
-from npswin.verify.port.comparison import Comparison, Row, comparison_json
+from npswin.verify.port.comparison import Comparison, Row, comparison_json, other_precisions_text
 from npswin.verify.port.text import join_names, json_value
 
 SHOWN = 3  # unexplained symptoms, and unreadable tensors, that have lines of their own
@@ -110,7 +110,8 @@ class Diagnosis:
 def diagnosis_text(diagnosis: Diagnosis) -> str:
     """The causes, with the evidence for each, and the symptoms without a cause."""
     if diagnosis.ok:
-        return "nothing to explain: all tensors agree"
+        agree = f"nothing to explain: all tensors agree, by what {diagnosis.comparison.precision} allows"
+        return "\n".join([agree, *other_precisions_text(diagnosis.comparison)])
     if diagnosis.comparison.of_another_key:
         return "the image has another size than the key's: compare the dump with the key that it was made from"
     lines = [f"{row.name} could not be read: {row.note}" for row in diagnosis.comparison.unreadable[:SHOWN]]
@@ -118,7 +119,7 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
         lines += [f"{number}. {cause.hypothesis}", *(f"   {line}" for line in _evidence(cause))]
     rows = {row.name: row for row in diagnosis.comparison.rows}
     for symptom, nearest in list(diagnosis.unexplained.items())[:SHOWN]:
-        lines.append(f"no mistake of the catalogue explains {symptom}{_note(rows[symptom])}")
+        lines.append(f"no mistake of the catalogue explains {symptom}{_shape_note(rows[symptom])}")
         lines += [f"   {_distance_text(one)}: {one}, at {one.place}" for one in nearest[:3]]
     if len(diagnosis.unexplained) > SHOWN:
         lines.append(f"nor {join_names(list(diagnosis.unexplained)[SHOWN:])}")
@@ -138,7 +139,7 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
     return "\n".join(lines)
 
 
-def _note(row: Row) -> str:
+def _shape_note(row: Row) -> str:
     return f": {row.note}" if row.note and not row.ok else ""
 
 

@@ -5,7 +5,7 @@ The key's tensors have the names of the official code's modules. Those of timm, 
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Container, Iterator
 
 from npswin.weights.layout_renames import Rule, official_name
 from npswin.weights.layouts import official_names
@@ -80,6 +80,16 @@ def same_tensor(name: str, names: Collection[str]) -> str:
     stage = re.fullmatch(r"layers\.\d+", name.removeprefix(prefix))  # the last one, without a merging
     blocks = [one for one in names if stage and re.fullmatch(rf"{re.escape(name)}\.blocks\.\d+", one)]
     return max(blocks, key=lambda one: int(one.rpartition(".")[2]), default="")
+
+
+class KnownNames(Container[str]):
+    """The names that a tensor of a dump may have: the key's, and those of modules that return one of its tensors."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = names
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and (name in self._names or bool(same_tensor(name, self._names)))
 
 
 def names_in_the_key(path: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ import os
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from os import PathLike
@@ -22,7 +22,7 @@ from npswin.checks import shown
 from npswin.files import FileError, open_regular, read_exactly, read_json, shortened, shown_path, system_error
 from npswin.types import Array
 from npswin.verify.port.candidate import Candidate, CandidateError, DumpedTensor
-from npswin.verify.port.module_names import same_tensor
+from npswin.verify.port.module_names import KnownNames
 from npswin.verify.port.npy import LONGEST_AXIS, MOST_AXES, NpyHeader, read_header, read_numbers
 from npswin.weights import TensorFile, WeightFileError
 from npswin.weights.tensor_file import dtype_name
@@ -56,11 +56,11 @@ def read_candidate(path: str | PathLike[str], shapes: Mapping[str, tuple[int, ..
     path = Path(path)
     with ExitStack() as open_files:
         if os.path.isdir(path):
-            found = _folder(path, shapes)
+            found = _folder(path, KnownNames(shapes))
         elif not os.path.exists(path):
             raise CandidateError(f"{shown_path(path)}: no such file or folder")
         elif path.suffix == ".npz":
-            found = _npz(path, shapes, open_files)
+            found = _npz(path, KnownNames(shapes), open_files)
         else:
             found = _safetensors(path)
         return Candidate(found, shapes, shown_path(path))
@@ -95,12 +95,7 @@ def _check_count(path: Path, count: int) -> None:
         raise CandidateError(f"{shown_path(path)}: has {count} tensors, expected at most {MOST_TENSORS}")
 
 
-def _is_known(name: str, names: Collection[str]) -> bool:
-    """Whether a tensor is one of the key's, under the key's name or that of a module that returns it."""
-    return name in names or bool(same_tensor(name, names))
-
-
-def _npz(path: Path, names: Collection[str], open_files: ExitStack) -> dict[str, DumpedTensor]:
+def _npz(path: Path, names: Container[str], open_files: ExitStack) -> dict[str, DumpedTensor]:
     archive = _archive(path, open_files)
     members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
     _check_count(path, len(members))
@@ -108,7 +103,7 @@ def _npz(path: Path, names: Collection[str], open_files: ExitStack) -> dict[str,
     found = {}
     for member in members:
         name, origin = member.filename.removesuffix(".npy"), f"{shown_path(path)}: {shortened(member.filename)}"
-        if not _is_known(name, names):
+        if name not in names:
             found[name] = _UNKNOWN
         elif counts[member.filename] > 1:
             found[name] = _unreadable(f"{origin}: is there {counts[member.filename]} times")
@@ -186,12 +181,11 @@ def _unreadable(text: str) -> DumpedTensor:
 _UNKNOWN = _unreadable("the key has no such tensor")
 
 
-def _folder(path: Path, names: Collection[str]) -> dict[str, DumpedTensor]:
+def _folder(path: Path, names: Container[str]) -> dict[str, DumpedTensor]:
     found = {}
     for name in _npy_names(path):
         file = path / f"{name}.npy"
-        read = partial(open_regular, file, CandidateError)
-        found[name] = _npy(shown_path(file), read) if _is_known(name, names) else _UNKNOWN
+        found[name] = _npy(shown_path(file), partial(open_regular, file, CandidateError)) if name in names else _UNKNOWN
     if os.path.lexists(path / LIST):
         for name, tensor in _raw(path, path / LIST, names).items():
             found[name] = _unreadable(f"is in {LIST} and a .npy file as well") if name in found else tensor
@@ -220,14 +214,12 @@ def _npy_names(path: Path) -> list[str]:
     return sorted(names)
 
 
-def _raw(path: Path, listed: Path, names: Collection[str]) -> dict[str, DumpedTensor]:
+def _raw(path: Path, listed: Path, names: Container[str]) -> dict[str, DumpedTensor]:
     entries = read_json(listed, CandidateError, LONGEST_LIST)
     if not isinstance(entries, dict):
         raise CandidateError(f"{shown_path(listed)}: expected {LIST_FORM}, got {shown(entries)}")
     _check_count(listed, len(entries))
-    return {
-        name: _raw_tensor(path, name, entry) if _is_known(name, names) else _UNKNOWN for name, entry in entries.items()
-    }
+    return {name: _raw_tensor(path, name, entry) if name in names else _UNKNOWN for name, entry in entries.items()}
 
 
 def _raw_tensor(path: Path, name: str, entry: Any) -> DumpedTensor:
