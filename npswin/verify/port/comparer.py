@@ -20,7 +20,7 @@ from npswin.verify.port.local_error import LocalErrors
 from npswin.verify.port.operation_precision import precision_explanation
 from npswin.verify.port.quantization import quantization_text
 from npswin.verify.port.similar_names import similar_name
-from npswin.verify.port.tensor_precision import tensor_precisions
+from npswin.verify.port.tensor_precision import computed_with, tensor_precisions
 from npswin.verify.port.tolerance import MARGIN, Tolerance, ToleranceEstimator, largest_input_magnitude
 from npswin.verify.port.unjudged_rows import non_finite_row, shape_row
 
@@ -65,11 +65,14 @@ class Comparer:
             if name in candidate.misshapen and candidate.misshapen[name].size != math.prod(self.shapes[name])
         ]
         coarser = {} if precision else self.precisions.coarser()
-        self.computed_coarser = self._used_by_others(coarser)
+        self.computed_coarser = computed_with(coarser, self.order, self.inputs, candidate, self._errors_of)
         # By name the precision of tensors that are judged in another one than the port's.
         self.stored = {name: one for name, one in coarser.items() if name not in self.computed_coarser}
         self.stored |= {} if precision else self.precisions.finer(key.graph)
         self.local_errors = self.local_errors_of(key.graph, self.given)
+
+    def _errors_of(self, stored: Mapping[str, str]) -> LocalErrors:
+        return LocalErrors(self.key.graph, self.given, self.precision, stored)
 
     def _check_shapes(self) -> None:
         """Raise an AnswerKeyError unless the tensors of the dump have the shape in the key that the key says."""
@@ -88,26 +91,6 @@ class Comparer:
     def _dumped(self, name: str) -> bool:
         candidate = self.candidate
         return name in candidate.tensors or name in candidate.misshapen or name in candidate.unreadable
-
-    def _used_by_others(self, coarser: Mapping[str, str]) -> set[str]:
-        """Of tensors in a coarser precision than the port's, those whose rounded numbers the port computed with.
-
-        The others were rounded when they were dumped: what is computed from them does not follow from their numbers.
-        """
-        used: set[str] = set()
-        strict = LocalErrors(self.key.graph, self.given, self.precision)
-        for name in self.order if coarser else ():
-            backward = name.startswith(GRADIENT_PREFIX)
-            read = {one for one in self.inputs.dumped(name) if one.startswith(GRADIENT_PREFIX) is backward}
-            read &= coarser.keys() - used
-            if not read or name not in self.candidate.tensors:
-                continue
-            errors = strict
-            if name in coarser:  # its own rounding is no sign that it was computed from other numbers
-                errors = LocalErrors(self.key.graph, self.given, self.precision, {name: coarser[name]})
-            error = errors.error(name, self.candidate.tensors[name])
-            used |= read if error is not None and not error.is_significant else set()
-        return used
 
     @np.errstate(all="ignore")
     def compare(self, progress: Progress = lambda *_: None) -> Comparison:

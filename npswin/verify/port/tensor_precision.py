@@ -6,7 +6,7 @@ is coarser. A tensor is judged in its own precision, and does not change in whic
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +14,8 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, is_representable_in
 from npswin.verify.port.candidate import PRECISIONS, Candidate
+from npswin.verify.port.dumped_inputs import DumpedInputs
+from npswin.verify.port.local_error import LocalErrors
 
 ENOUGH_NUMBERS = 4  # different ones; that they all fit into 16 bits by chance has the probability of 2^-13 for each
 ENOUGH_PRODUCTS = 3  # dumped results of matrix products whose precision is the port's
@@ -72,6 +74,38 @@ def tensor_precisions(candidate: Candidate, graph: Graph, right: Callable[[str],
             found = {name: one for name, one in of_each.items() if one}
     products = [one for name, one in found.items() if _is_product(graph, name)]
     return TensorPrecisions(_most(products if len(products) >= ENOUGH_PRODUCTS else found.values()), found)
+
+
+def computed_with(
+    coarser: Mapping[str, str],
+    order: Sequence[str],
+    inputs: DumpedInputs,
+    candidate: Candidate,
+    errors_of: Callable[[Mapping[str, str]], LocalErrors],
+) -> set[str]:
+    """Of tensors in a coarser precision than the port's, those whose rounded numbers the port computed with.
+
+    The others were rounded when they were dumped: what is computed from them does not follow from their numbers.
+
+    Args:
+        coarser: by name the precision.
+        order: of the dumped tensors.
+        inputs: from which of them each is computed.
+        candidate: the port's tensors.
+        errors_of: by name the precision of tensors stored in another one than the port's -> the local errors.
+    """
+    used: set[str] = set()
+    strict = errors_of({})
+    for name in reversed(order) if coarser else ():
+        backward = name.startswith(GRADIENT_PREFIX)
+        read = {one for one in inputs.dumped(name) if one in coarser and one.startswith(GRADIENT_PREFIX) is backward}
+        # A tensor that was rounded itself tells only if it was not rounded for the dump alone.
+        if read <= used or name not in candidate.tensors or (name in coarser and name not in used):
+            continue
+        errors = errors_of({name: coarser[name]}) if name in coarser else strict
+        error = errors.error(name, candidate.tensors[name])
+        used |= read if error is not None and not error.is_significant else set()
+    return used
 
 
 def _is_product(graph: Graph, name: str) -> bool:

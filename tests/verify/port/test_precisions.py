@@ -74,6 +74,28 @@ def test_a_tensor_that_was_rounded_when_it_was_dumped_is_no_error():
     assert {row.name: row.note for row in comparison.rows}[NORM] == "holds float16 numbers"
 
 
+def test_several_tensors_that_were_rounded_when_they_were_dumped():
+    """Some follow from the others as they are: windows from a norm."""
+    tensors = forward_of(miniature_trace(), {})
+    names = [name for name in tensors if name.endswith(("norm1", "padded", "shifted", "windows", "scores"))]
+    comparison = compare(miniature_trace(), tensors | {name: tensors[name].astype(np.float16) for name in names})
+    assert comparison.ok, str(comparison)
+    assert f"{len(names)} tensors hold float16 numbers" in str(comparison)
+
+
+def test_a_branch_in_half_precision():
+    """Attention in half precision within a float32 port: the first of its tensors is wrong, and those after it."""
+    key = miniature_trace()
+    names = [f"layers.0.blocks.1.attn.{part}" for part in ("qkv", "probabilities", "proj")]
+    tensors = forward_of(key, in_half_precision(key, names))
+    comparison = compare(key, tensors)
+    assert [row.name for row in comparison.local_errors()] == names
+    modules = {
+        name: tensors[name] for name in tensors if name.endswith(("norm1", "norm2", "fc1", "fc2")) or name in names
+    }
+    assert [row.name for row in compare(key, modules).local_errors()] == names
+
+
 def test_with_a_given_precision_every_tensor_has_to_be_in_it():
     tensors = forward_of(miniature_trace(), {})
     tensors[NORM] = tensors[NORM].astype(np.float16)
