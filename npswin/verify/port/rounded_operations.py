@@ -11,7 +11,8 @@ import numpy as np
 from scipy.special import erf
 
 from npswin.types import Array
-from npswin.verify.graph import Node, Operation
+from npswin.verify.graph import Arithmetic, Node, Operation
+from npswin.verify.graph.operations import LAYER_NORM, ROW_TERMS, SOFTMAX
 from npswin.verify.graph.precision import rounded
 
 Rounding = Callable[[Array], Array]
@@ -50,7 +51,7 @@ def rounded_operations(node: Node) -> Iterator[RoundedOperation]:
             weights = _with_rounded_inputs(operation, to_bits, parameters)
             yield RoundedOperation(precision, f"its weights are rounded to {precision}", weights)
         yield RoundedOperation(precision, f"its inputs are rounded to {precision}", inputs)
-        both = _with_rounded_result(inputs, to_bits)
+        both = _with_rounded_cache(_with_rounded_result(inputs, to_bits), operation, precision)
         yield RoundedOperation(precision, f"its inputs and its result are rounded to {precision}", both)
         for steps in _STEPS.get(operation.name, ()):
             each = replace(operation, forward=_in_steps(operation, steps, to_bits))
@@ -145,6 +146,34 @@ def _with_rounded_result(operation: Operation, rounding: Rounding) -> Operation:
     def backward(dy: Array, cache: Any) -> tuple[Array | None, ...]:
         return tuple(None if one is None else rounding(one) for one in operation.backward(dy, cache))
 
+    return replace(operation, forward=forward, backward=backward)
+
+
+def _with_rounded_cache(rounded_operation: Operation, operation: Operation, precision: str) -> Operation:
+    """The rounded operation with what it keeps for its backward pass rounded too, as PyTorch does.
+
+    Softmax keeps its result; a norm keeps mean and rstd, and takes the sums over its rows in 16 bits.
+    """
+    to_bits = to_precision(precision)
+
+    def forward(*inputs: Array, **settings: Any) -> tuple[Array, Any]:
+        y, cache = rounded_operation.forward(*inputs, **settings)
+        if operation.backward is SOFTMAX.backward:
+            return y, y
+        x, (_, rstd, weight) = to_bits(inputs[0]), cache
+        rstd = to_bits(rstd)
+        return y, ((x - to_bits(x.mean(axis=-1, keepdims=True))) * rstd, rstd, weight)
+
+    def backward(dy: Array, cache: Any) -> tuple[Array | None, ...]:
+        derivatives = rounded_operation.backward(dy, cache)
+        terms = ROW_TERMS.get(operation.backward, lambda *_: (None,) * len(derivatives))(to_bits(dy), cache)
+        return tuple(
+            one if rows is None else Arithmetic(precision, seed=0).sum_of_rows(rows).astype(dy.dtype)
+            for one, rows in zip(derivatives, terms, strict=True)
+        )
+
+    if operation.backward not in (SOFTMAX.backward, LAYER_NORM.backward):
+        return rounded_operation
     return replace(operation, forward=forward, backward=backward)
 
 
