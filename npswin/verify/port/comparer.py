@@ -17,8 +17,7 @@ from npswin.verify.port.comparison import AGREES, INHERITED, NOT_FINITE, UNREADA
 from npswin.verify.port.distance import distance, relative_and_peak
 from npswin.verify.port.dumped_inputs import DumpedInputs
 from npswin.verify.port.local_error import LocalErrors
-from npswin.verify.port.operation_precision import precision_explanation
-from npswin.verify.port.quantization import quantization_text
+from npswin.verify.port.reasons import Reasons
 from npswin.verify.port.similar_names import similar_name
 from npswin.verify.port.tensor_precision import computed_with, tensor_precisions
 from npswin.verify.port.tolerance import MARGIN, Tolerance, ToleranceEstimator, largest_input_magnitude
@@ -26,7 +25,6 @@ from npswin.verify.port.unjudged_rows import non_finite_row, shape_row
 
 # The largest relative error of a key's numbers, by their bytes, against the key's own weights; above, it is damaged.
 KEY_ERROR = {8: 1e-6, 4: 1e-3}
-LARGEST_EXPLAINED = 2**20  # numbers of a wrong tensor that is compared with its operation in fewer bits
 MOST_SIMILAR_NAMES = 50  # unknown names for which a similar one is looked for
 
 
@@ -70,6 +68,11 @@ class Comparer:
         self.stored = {name: one for name, one in coarser.items() if name not in self.computed_coarser}
         self.stored |= {} if precision else self.precisions.finer(key.graph)
         self.local_errors = self.local_errors_of(key.graph, self.given)
+        self.reasons = self._new_reasons()
+
+    def _new_reasons(self) -> Reasons:
+        names = self.candidate.dumped_as
+        return Reasons(self.local_errors, self.inputs, self.precisions, self.precision, self.computed_coarser, names)
 
     def _errors_of(self, stored: Mapping[str, str]) -> LocalErrors:
         return LocalErrors(self.key.graph, self.given, self.precision, stored)
@@ -100,7 +103,7 @@ class Comparer:
             progress: called with the name of the work, how many tensors are done, and how many there are.
         """
         rows: list[Row] = []
-        reached_by_nan = ""
+        reached_by_nan, self.reasons = "", self._new_reasons()
         for name in self.order:
             progress("comparing", len(rows), len(self.order))
             row = self.row(name)
@@ -143,20 +146,20 @@ class Comparer:
         array = self.candidate.tensors[name]
         right, tolerance = self.reference(name)
         self.check_key(name, right)
-        coarse = self._holds(name) if name in self.stored else ""
+        coarse = self.reasons.holds(name) if name in self.stored else ""
         if coarse:
             tolerance = self._with_storage_rounding(tolerance, name, right)
         found = distance(array, right, self.scale(name))
         local = self.local_errors.error(name, array)
         if not np.isfinite(array).all() and not found.finite:
             row = non_finite_row(name, array, self.local_errors.expected(name), found, tolerance)
-            why = self._reason(name, array) if row.verdict == NOT_FINITE else ""
+            why = self.reasons.text(name, array) if row.verdict == NOT_FINITE else ""
             return replace(row, note=f"{row.note}{why and f'; {why}'}")
         agrees = tolerance.ratio(found.relative, found.peak) <= 1
         if local is None or not local.is_significant:
             verdict = AGREES if agrees else INHERITED if local is not None else WRONG_HERE
             local_distance, local_tolerance = (None, None) if local is None else (local.distance, local.tolerance)
-            note = self._reason(name, array) if verdict == WRONG_HERE else coarse
+            note = self.reasons.text(name, array) if verdict == WRONG_HERE else coarse
             return Row(name, verdict, found, tolerance, local_distance, local_tolerance, note)
         if agrees and self.is_copied_from_key(name, array):
             note = "taken from the key: on the port's own inputs the operation gives another result"
@@ -164,7 +167,7 @@ class Comparer:
         if origin:
             note = f"follows from the shape of {origin}"
             return Row(name, INHERITED, found, tolerance, local.distance, local.tolerance, note, origin=origin)
-        return Row(name, WRONG_HERE, found, tolerance, local.distance, local.tolerance, self._reason(name, array))
+        return Row(name, WRONG_HERE, found, tolerance, local.distance, local.tolerance, self.reasons.text(name, array))
 
     def follows_from_another_size(self, name: str) -> bool:
         """Whether a tensor is computed from one of another size than the key's, so that it cannot be judged."""
@@ -173,28 +176,6 @@ class Comparer:
             return False
         own = inner != name and inner in self.of_another_size
         return own or not set(self.of_another_size).isdisjoint(self.inputs.dumped(name))
-
-    def _holds(self, name: str) -> str:
-        """ "holds float16 numbers", where these are not the port's; else ""."""
-        precision = self.precisions.of_tensors.get(name, self.precision)
-        return f"holds {precision} numbers" if storage_roundoff(precision) > storage_roundoff(self.precision) else ""
-
-    def _reason(self, name: str, array: Array) -> str:
-        """What is known of a wrong tensor beside its distance."""
-        dumped_as, reasons = self.candidate.dumped_as.get(name), []
-        if dumped_as:
-            reasons.append(f"dumped as {dumped_as}")
-        explained = None
-        if array.size <= LARGEST_EXPLAINED and not self.inputs.not_dumped(name):
-            explained = precision_explanation(self.local_errors, name, array, most_places=1)
-        if explained is not None:
-            reasons.append(explained.text)
-        elif name in self.computed_coarser:
-            reasons.append(f"computed in {self.precisions.of_tensors[name]}")
-        reasons += filter(None, [self._holds(name) or quantization_text(array)])
-        if "input" in self.inputs.not_dumped(name):
-            reasons.append("input was not dumped, so that it may be wrong before")
-        return "; ".join(reasons)
 
     def _with_storage_rounding(self, tolerance: Tolerance, name: str, right: Array) -> Tolerance:
         """The tolerance of a tensor that was rounded once more, to a coarser precision."""
