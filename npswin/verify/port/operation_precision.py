@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph import GRADIENT_PREFIX
+from npswin.verify.graph import GRADIENT_PREFIX, Operation
 from npswin.verify.mistakes import Changes
 from npswin.verify.mistakes.not_applicable import NotApplicable, shape_errors_as_not_applicable
 from npswin.verify.port.dumped_inputs import DumpedInputs
 from npswin.verify.port.local_error import LocalErrors
 from npswin.verify.port.rounded_operations import RoundedOperation, rounded_operations
+from npswin.verify.port.text import join_names
 
 MOST_PLACES = 40  # operations that are looked at, the tensor's own first
 # How much of the error may be left. A rounding error is as good as random: of an error with another cause, an emulated
@@ -81,16 +82,32 @@ def precision_explanation(
 
 
 def _candidates(local_errors: LocalErrors, name: str, most: int) -> Iterator[tuple[Changes, RoundedOperation]]:
-    """Each operation in each way; then all of one kind in the same way."""
+    """Each operation in each way; then all of one kind, all products, and all operations in the same way."""
     nodes = [local_errors.graph.nodes[place] for place in _places(local_errors, name)[:most]]
+    ways = {node.name: list(rounded_operations(node)) for node in nodes}
     for node in nodes:
-        for rounded in rounded_operations(node):
-            yield {node.name: replace(node, operation=rounded.operation)}, rounded
-    for kind in dict.fromkeys(node.operation.name for node in nodes if node.operation):
-        alike = [node for node in nodes if node.operation and node.operation.name == kind]
-        for ways in zip(*map(rounded_operations, alike), strict=True) if len(alike) > 1 else ():
-            changes = {node.name: replace(node, operation=way.operation) for node, way in zip(alike, ways, strict=True)}
-            yield changes, ways[0]
+        for way in ways[node.name]:
+            yield {node.name: replace(node, operation=way.operation)}, way
+    kinds = [node.operation.name for node in nodes if node.operation is not None]
+    groups = [[node for node, own in zip(nodes, kinds, strict=True) if own == kind] for kind in dict.fromkeys(kinds)]
+    groups += [[node for node in nodes if node.operation is not None and node.operation.multiplies], nodes]
+    for number, group in enumerate(groups):
+        for way in ways[group[0].name] if len(group) > 1 and group not in groups[:number] else ():
+            same = {node.name: _same_way(way, ways[group[0].name], ways[node.name]) for node in group}
+            changes = {
+                node.name: replace(node, operation=one) for node in group if (one := same[node.name]) is not None
+            }
+            if len(changes) == len(group):
+                yield changes, way
+
+
+def _same_way(
+    way: RoundedOperation, of_first: list[RoundedOperation], of_other: list[RoundedOperation]
+) -> Operation | None:
+    """Another operation in the same way as the first of a group; None if there is no such way."""
+    alike = [one for one in of_other if one.description == way.description]
+    index = [one for one in of_first if one.description == way.description].index(way)
+    return alike[index].operation if index < len(alike) else None
 
 
 def _places(local_errors: LocalErrors, name: str) -> list[str]:
@@ -125,7 +142,7 @@ def _explanation(
 ) -> PrecisionExplanation:
     found, expected, emulated = arrays
     places = tuple(changes)
-    where = "" if places == (name.removeprefix(GRADIENT_PREFIX),) else f"{', '.join(places)}: "
+    where = "" if places == (name.removeprefix(GRADIENT_PREFIX),) else f"{join_names(list(places))}: "
     text = f"{where}computed in {rounded.precision}: {rounded.description}"
     if not np.isfinite(found).all():
         largest = float(np.abs(expected[np.isfinite(expected)]).max(initial=0))

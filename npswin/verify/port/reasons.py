@@ -9,12 +9,13 @@ from npswin.types import Array
 from npswin.verify.graph import storage_roundoff
 from npswin.verify.port.dumped_inputs import DumpedInputs
 from npswin.verify.port.local_error import LocalErrors
-from npswin.verify.port.operation_precision import precision_explanation
+from npswin.verify.port.operation_precision import MOST_PLACES, precision_explanation
 from npswin.verify.port.quantization import quantization_text
 from npswin.verify.port.tensor_precision import TensorPrecisions
 
 # Of the wrong tensors that are compared with their operation in fewer bits.
 MOST_EXPLAINED, LARGEST_EXPLAINED = 20, 2**20  # tensors; numbers of one
+LARGEST_OF_THIN_DUMP = 2**15  # numbers of the first wrong tensor, if several operations lead to it
 MUCH_MORE_THAN_ROUNDING = 0.1  # relative error
 
 
@@ -60,10 +61,11 @@ class Reasons:
         """In which fewer bits the tensor's own operation was computed, or ""."""
         local = self.local_errors.error(name, array)
         coarser = f"computed in {self.precisions.of_tensors[name]}" if name in self.computed_coarser else ""
-        if local is None or array.size > LARGEST_EXPLAINED or self.inputs.not_dumped(name):
+        if local is None or self.left == 0 or MUCH_MORE_THAN_ROUNDING < local.distance.relative < np.inf:
             return coarser
-        if self.left == 0 or MUCH_MORE_THAN_ROUNDING < local.distance.relative < np.inf:
+        thin = bool(self.inputs.not_dumped(name))
+        if array.size > (LARGEST_OF_THIN_DUMP if thin else LARGEST_EXPLAINED) or (thin and self.left < MOST_EXPLAINED):
             return coarser
         self.left -= 1
-        explained = precision_explanation(self.local_errors, name, array, most_places=1)
+        explained = precision_explanation(self.local_errors, name, array, MOST_PLACES if thin else 1)
         return coarser if explained is None else explained.text

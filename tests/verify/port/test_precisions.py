@@ -149,6 +149,17 @@ def test_a_port_under_autocast_agrees():
     assert compare(key, modules).ok
 
 
+def test_blocks_outputs_of_a_port_under_autocast_are_told_what_they_are():
+    """Their numbers are float32: the row of the first one says in what the products between were computed."""
+    key = miniature_trace()
+    tensors = autocast(key)
+    dump = {name: tensors[name] for name in ("input", "layers.0.blocks.0", "layers.0.blocks.1", "head")}
+    comparison = compare(key, dump)
+    assert "computed in bfloat16: its inputs and its result are rounded" in comparison.first_error().note
+    assert "layers.0.blocks.0.mlp.fc2, layers.0.blocks.0.mlp.fc1" in comparison.first_error().note
+    assert compare(key, dump, "bfloat16").ok
+
+
 def test_what_autocast_leaves_in_float32_is_judged_in_float32():
     """A difference that roundings to bfloat16 would hide."""
     key = miniature_trace()
