@@ -24,7 +24,7 @@ MOST_PLACES = 40  # operations that are looked at, the tensor's own first
 # rounding error explains nothing, and of few numbers something by chance.
 LEFT_OF_MANY, LEFT_OF_FEW = 0.35, 0.1
 MANY, FEWEST = 32, 6  # numbers of a tensor
-SAME_PLACES = 0.99  # share of the numbers that have to be infinite or NaN at the same places
+SAME_PLACES = 0.99  # share of the infinite numbers and NaN that have to be at the same places
 LARGEST_FLOAT16 = 65504.0
 
 
@@ -123,13 +123,16 @@ def _places(local_errors: LocalErrors, name: str) -> list[str]:
 
 def _left(found: Array, expected: Array, emulated: Array) -> float:
     """The share of the error that is left; infinite unless the same numbers are infinite or NaN."""
-    finite = np.isfinite(found)
-    if emulated.shape != found.shape or np.mean(np.isfinite(emulated) == finite) < SAME_PLACES:
+    if emulated.shape != found.shape:
         return np.inf
-    both = finite & np.isfinite(emulated) & np.isfinite(expected)
+    finite, finite_too = np.isfinite(found), np.isfinite(emulated)
+    either = np.count_nonzero(~finite | ~finite_too)
+    if np.count_nonzero(~finite & ~finite_too) < SAME_PLACES * either:
+        return np.inf
+    both = finite & finite_too & np.isfinite(expected)
     error, rest = (_rms(found[both] - other[both]) for other in (expected, emulated))
     if error == 0:
-        return 0.0 if not finite.all() else np.inf
+        return 0.0 if either and rest == 0 else np.inf
     return rest / error
 
 

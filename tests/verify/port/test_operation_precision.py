@@ -159,6 +159,13 @@ def test_scores_that_overflow():
     assert "which overflows" in note
 
 
+@pytest.mark.parametrize("name", [SOFTMAX, f"{BLOCK}.attn.windows"])
+def test_a_nan_from_elsewhere_is_no_overflow(name):
+    array = port({})[name].copy()
+    array.flat[5] = np.nan
+    assert explanation(port({}) | {name: array}, name) is None
+
+
 def products(q, k):
     with np.errstate(over="ignore"):
         return (q.astype(np.float32) @ k.astype(np.float32).swapaxes(-1, -2)).astype(np.float16)
