@@ -118,7 +118,8 @@ class Comparer:
         key_has_gradients = any(name.startswith(GRADIENT_PREFIX) for name in self.shapes)
         lacking = not key_has_gradients and any(name.startswith(GRADIENT_PREFIX) for name in unknown)
         computed = sum(name not in self.sources for name in self.order)
-        others = {name: one for name, one in self.precisions.of_tensors.items() if self._is_of_another_precision(name)}
+        shown_precisions = {**self.precisions.of_sources, **self.precisions.of_tensors}
+        others = {name: one for name, one in shown_precisions.items() if self._is_of_another_precision(name)}
         return Comparison(
             rows, self.precision, self.not_dumped, unknown, lacking, self.of_another_key(), computed, others
         )
@@ -126,7 +127,7 @@ class Comparer:
     def _is_of_another_precision(self, name: str) -> bool:
         """Whether a tensor holds coarser numbers than the port computes with, or is judged in a finer precision."""
         own = storage_roundoff(self.precision)
-        return name in self.stored or storage_roundoff(self.precisions.of_tensors[name]) > own
+        return name in self.stored or storage_roundoff(self.precisions.of(name, self.precision)) > own
 
     def similar_name(self, unknown: str) -> str:
         """The most similar name of the key, or ""."""

@@ -54,7 +54,7 @@ class Reasons:
 
     def holds(self, name: str) -> str:
         """Such as "holds float16 numbers", where the port's are finer; else ""."""
-        precision = self.precisions.of_tensors.get(name, self.precision)
+        precision = self.precisions.of(name, self.precision)
         return f"holds {precision} numbers" if storage_roundoff(precision) > storage_roundoff(self.precision) else ""
 
     def _computed_in(self, name: str, array: Array) -> str:

@@ -29,11 +29,17 @@ class TensorPrecisions:
 
     Attributes:
         port: the precision in which most of it is computed.
-        of_tensors: by name the precision of each tensor whose numbers show it.
+        of_tensors: by name the precision of each computed tensor whose numbers show it.
+        of_sources: likewise of the dumped weights and images, which do not show in what the port computes.
     """
 
     port: str
     of_tensors: Mapping[str, str] = field(default_factory=dict)
+    of_sources: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, name: str, otherwise: str) -> str:
+        """The precision of a tensor, or `otherwise` if its numbers do not show one."""
+        return self.of_tensors.get(name) or self.of_sources.get(name) or otherwise
 
     def coarser(self) -> dict[str, str]:
         """The tensors that hold numbers of a coarser precision than the port's."""
@@ -62,18 +68,22 @@ def tensor_precisions(candidate: Candidate, graph: Graph, right: Callable[[str],
         graph: the key's.
         right: from a tensor's name to its correct value in float64.
     """
-    names = [
+    dumped = [*candidate.tensors, *candidate.misshapen]
+    sources = [
         name
-        for name in [*candidate.tensors, *candidate.misshapen]
-        if name.startswith(GRADIENT_PREFIX) or graph.nodes[name].operation is not None
+        for name in dumped
+        if not name.startswith(GRADIENT_PREFIX) and graph.nodes[name].operation is None and name in candidate.tensors
     ]
+    names = [name for name in dumped if name not in sources]
     found: dict[str, str] = {}
     for enough in (ENOUGH_NUMBERS, 1):  # single numbers count where there is nothing else
         if not found:
             of_each = {name: _precision(candidate, name, right, enough) for name in names}
             found = {name: one for name, one in of_each.items() if one}
     products = [one for name, one in found.items() if _is_product(graph, name)]
-    return TensorPrecisions(_most(products if len(products) >= ENOUGH_PRODUCTS else found.values()), found)
+    of_sources = {name: _precision(candidate, name, right, ENOUGH_NUMBERS) for name in sources}
+    port = _most(products if len(products) >= ENOUGH_PRODUCTS else found.values())
+    return TensorPrecisions(port, found, {name: one for name, one in of_sources.items() if one})
 
 
 def computed_with(

@@ -96,6 +96,16 @@ def test_a_branch_in_half_precision():
     assert [row.name for row in compare(key, modules).local_errors()] == names
 
 
+def test_weights_in_16_bits_are_stated_and_do_not_show_the_ports_precision():
+    key = miniature_trace()
+    names = [name for name in key.graph.parameters if name.endswith("mlp.fc1.weight")]
+    weights = {name: np.float32(key[name]).astype(np.float16) for name in names}
+    comparison = compare(key, forward_of(key, {}) | weights)
+    assert comparison.precision == "float32"
+    assert {row.name: row.note for row in comparison.rows}[names[0]] == "holds float16 numbers"
+    assert f"{len(names)} tensors hold float16 numbers: {names[0]}" in str(comparison)
+
+
 def test_with_a_given_precision_every_tensor_has_to_be_in_it():
     tensors = forward_of(miniature_trace(), {})
     tensors[NORM] = tensors[NORM].astype(np.float16)
