@@ -27,9 +27,9 @@ def add_key_and_candidate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision",
-        choices=(*PRECISIONS, "tf32"),
+        choices=(*PRECISIONS, "tf32", "int8"),
         help="in which the port computes; if not given, it is determined from the port's numbers, except tf32, which "
-        "PyTorch uses on GPUs",
+        "PyTorch uses on GPUs, and int8, which is float32 with int8 factors of matrix products",
     )
     parser.add_argument(
         "--html", type=Path, metavar="FILE", help="write a page: the model as a graph, tensors as images"

@@ -4,6 +4,7 @@ from tests.tools.faults import faults
 
 GRAPH = ("tests/verify/graph",)
 PORT = ("tests/verify/port/test_comparison.py", "tests/verify/key")
+PRECISIONS = ("tests/verify/port/test_precisions.py",)
 DIAGNOSIS = ("tests/verify/port/test_diagnosis.py", "tests/verify/port/test_dump_errors.py")
 DUMP_ERRORS = ("tests/verify/port/test_dump_errors.py",)
 HYPOTHESES = ("tests/verify/port/test_hypotheses.py",)
@@ -79,19 +80,55 @@ VERIFY_FAULTS = [
         PORT,
         (
             "every error is inherited",
-            "if local is not None and local.is_significant:\n            verdict",
-            "if local is None:\n            verdict",
+            "return Row(name, WRONG_HERE, found, tolerance, local.distance",
+            "return Row(name, INHERITED, found, tolerance, local.distance",
         ),
         (
             "a damaged key is not reported",
             "KEY_ERROR = {8: 1e-6, 4: 1e-3}",
             "KEY_ERROR = {8: 1e9, 4: 1e9}",
         ),
+    ),
+    *faults(
+        "verify/port/tensor_precision.py",
+        PRECISIONS,
+        ("the rarest precision is the port's", "(counts[one], -PRECISIONS", "(-counts[one], -PRECISIONS"),
+        ("few numbers never show a precision", "1 if candidate.dtypes.get(name) in SIXTEEN_BITS else enough", "100"),
+    ),
+    *faults(
+        "verify/graph/precision.py",
+        PRECISIONS,
+        ("sums over rows with all digits", "rounded(total + row, self.precision)", "total + row"),
+        ("int8 without rounding", "INT8_ROUNDING = 1 / 254", "INT8_ROUNDING = 0"),
+    ),
+    *faults(
+        "verify/port/operation_precision.py",
+        ("tests/verify/port/test_operation_precision.py",),
         (
-            "the finest precision is the port's",
-            "own = max(common, key=PRECISIONS.index",
-            "own = min(common, key=PRECISIONS.index",
+            "any error is a rounding error",
+            "LEFT_OF_MANY, LEFT_OF_FEW = 0.35, 0.1",
+            "LEFT_OF_MANY, LEFT_OF_FEW = 3.0, 3.0",
         ),
+        ("only the tensor's own operation", "MOST_PLACES = 40", "MOST_PLACES = 1"),
+    ),
+    *faults(
+        "verify/port/comparer.py",
+        ("tests/verify/port/test_unjudged_rows.py",),
+        (
+            "what comes from another size is wrong by itself",
+            "        if origin:\n            note",
+            "        if False:\n            note",
+        ),
+    ),
+    *faults(
+        "verify/port/unjudged_rows.py",
+        ("tests/verify/port/test_unjudged_rows.py",),
+        ("every NaN is an error of its own", "INHERITED if inherited else NOT_FINITE", "NOT_FINITE"),
+    ),
+    *faults(
+        "verify/port/similar_names.py",
+        ("tests/verify/port/test_similar_names.py",),
+        ("no prefix is left out", "for start in range(len(parts))", "for start in range(1)"),
     ),
     *faults(
         "verify/port/distance.py",

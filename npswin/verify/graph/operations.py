@@ -135,6 +135,11 @@ def _bias_backward(dy: Array, shape: Any) -> tuple[Array, Array]:
     return dy, dbias if shape[0] == len(dbias) else dbias.sum(axis=0, keepdims=True)
 
 
+def _norm_terms(dy: Array, cache: Any) -> tuple[None, Array, Array]:
+    xhat, _, _ = cache
+    return None, dy * xhat, dy
+
+
 def _mask_forward(scores: Array, mask: Array) -> tuple[Array, Any]:
     return scores + mask[:, None], None
 
@@ -212,3 +217,9 @@ RESIDUAL = Operation("residual", residual_forward, residual_backward)
 CONCAT = Operation("patch_concat", patch_concat_forward, one_input(patch_concat_backward))
 POOL = Operation("mean_pool", mean_pool_forward, one_input(mean_pool_backward), _positions_summed)
 LOSS = Operation("cross_entropy", _loss_forward, _loss_backward, _classes_summed)
+
+# By backward function: (dy, cache) -> for each input the terms (..., C) whose sum over all rows is its derivative,
+# or None. These are the sums that PyTorch takes in the precision of the rows.
+ROW_TERMS: dict[Callable[..., Any], Callable[[Array, Any], tuple[Array | None, ...]]] = {
+    layer_norm_backward: _norm_terms
+}

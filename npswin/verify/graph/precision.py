@@ -8,11 +8,13 @@ A sum of n terms that are added one after the other is rounded n times, each tim
 of deviation σ the k-th partial sum is √k σ, a rounding of it has the deviation u √k σ/√3, and all together
 u σ √(Σ k / 3) = u σ n/√6: relative to the sum's own size √n σ that is u √(n/6). Noise of this size is added as well.
 Products of 16 bits are summed in float32. The rows of a parameter's gradient are not always, as in PyTorch's norms on a
-CPU.
+CPU: there each thread adds its rows one after the other in 16 bits. A sum that has grown no longer changes by a small
+row, so that the error depends on the rows themselves, and such sums are computed as they are there.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any
 from zlib import crc32
 
@@ -21,6 +23,9 @@ import numpy as np
 from npswin.types import Array
 
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "tf32": 2.0**-11, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+UNIT_ROUNDOFF["int8"] = UNIT_ROUNDOFF["float32"]  # its products have int8 factors, and nothing else is rounded to int8
+THREADS = (1, 2, 4, 8)  # that share the rows of a sum, in one random run after the other
+INT8_ROUNDING = 1 / 254  # the largest rounding error of int8 over the largest number, with 127 steps up to it
 SMALL = 4096  # numbers of an array whose random numbers are cached: a search computes the same tensors many times
 
 
@@ -29,8 +34,9 @@ class Arithmetic:
     """How numbers are computed and stored.
 
     Attributes:
-        precision: "float64", "float32", "tf32", "float16" or "bfloat16"; the last two are computed in float32 and
-            rounded when they are stored, as tensor cores do; tf32 is float32 with products of float16's digits.
+        precision: "float64", "float32", "tf32", "int8", "float16" or "bfloat16"; the last two are computed in float32
+            and rounded when they are stored, as tensor cores do; tf32 is float32 with products of float16's digits,
+            int8 is float32 with products whose factors have 255 steps, one scale for a tensor.
         seed: of random roundings, which for a tensor depend on its name alone; None rounds to nearest.
     """
 
@@ -41,6 +47,37 @@ class Arithmetic:
     def dtype(self) -> Any:
         """The dtype in which NumPy computes."""
         return np.float64 if self.precision == "float64" else np.float32
+
+    @property
+    def sums_rows_in_16_bits(self) -> bool:
+        """Whether it is a port's arithmetic in which the sums over the rows of a norm may be taken in 16 bits."""
+        return self.seed is not None and self.precision in ("float16", "bfloat16")
+
+    def sum_of_rows(self, terms: Array) -> Array:
+        """The sum (C,) over the rows of terms (..., C), partial sums rounded; the seed chooses how many threads."""
+        rows = np.asarray(terms, np.float32).reshape(-1, terms.shape[-1])
+        parts = [
+            self._sum_in_order(part)
+            for part in np.array_split(rows, THREADS[(self.seed or 0) % len(THREADS)])
+            if len(part)
+        ]
+        return self._sum_in_order(parts)
+
+    def _sum_in_order(self, rows: Iterable[Array]) -> Array:
+        return reduce(lambda total, row: rounded(total + row, self.precision), rows)
+
+    def factor(self, array: Array, name: str) -> Array:
+        """A factor of a product of matrices; of int8 with a rounding error, which is as large for each number.
+
+        Args:
+            array: the numbers.
+            name: seeds the random roundings.
+        """
+        if self.precision != "int8" or self.seed is None:
+            return array
+        uniform = _random_numbers(self.seed, name, array.shape, 0)[0]
+        largest = np.abs(array, where=np.isfinite(array), out=np.zeros_like(array)).max(initial=0)
+        return np.asarray(array + INT8_ROUNDING * largest * uniform, self.dtype)
 
     def load(self, array: Array, name: str = "", precision: str | None = None) -> Array:
         """A given array, with numbers of `precision`, rounded as this arithmetic stores it; integers stay."""

@@ -1,13 +1,15 @@
 """Computes any tensor or gradient of a graph from given tensors, and only the tensors needed for it."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph.node import GRADIENT_PREFIX, Graph, Node
-from npswin.verify.graph.precision import FLOAT64, Arithmetic, storage_roundoff
+from npswin.verify.graph.operations import ROW_TERMS
+from npswin.verify.graph.precision import FLOAT64, UNIT_ROUNDOFF, Arithmetic, storage_roundoff
 
 CACHED_NODES = 4  # whose derivatives are cached
 
@@ -19,7 +21,8 @@ class Run:
         graph: the computation.
         given: tensors by name, gradients by "grad/" + name; the sources among them.
         arithmetic: the precision and its rounding.
-        stored: by name the precision of tensors that are stored in a coarser one.
+        stored: by name the precision of tensors that are stored in another one. Of an arithmetic of 16 bits, a tensor
+            of float32 is computed in float32 as well.
 
     With a port's tensors given, `compute(name)` is the operation's result on the *port's own* inputs. Where the port
     has another tensor, this operation of the port is wrong.
@@ -53,7 +56,7 @@ class Run:
         """The given tensor of this name; else the computed one."""
         if name not in self._values:
             if name in self.given:
-                self._values[name] = self.arithmetic.load(self.given[name], name, self.stored.get(name))
+                self._values[name] = self._arithmetic(name).load(self.given[name], name, self.stored.get(name))
             else:
                 self._values[name] = self.compute(name)
         return self._values[name]
@@ -111,13 +114,18 @@ class Run:
         if name.startswith(GRADIENT_PREFIX):
             return self._compute_gradient(name.removeprefix(GRADIENT_PREFIX))
         y, _, terms = self._forward(name)
-        return self.arithmetic.store(y, name, terms[0], product=self._multiplies(name), unit=self._unit(name))
+        arithmetic = self._arithmetic(name)
+        return arithmetic.store(y, name, terms[0], product=self._multiplies(name), unit=self._unit(name))
 
     def _forward(self, name: str) -> tuple[Array, Any, tuple[int, ...]]:
         """y, the cache, and how many terms are summed for y and for the derivative by each input."""
         node = self.graph.nodes[name]
         assert node.operation is not None
         inputs = [self.value(read) for read in node.inputs]
+        if node.operation.multiplies:
+            inputs = [
+                self.arithmetic.factor(one, f"{name} {read}") for one, read in zip(inputs, node.inputs, strict=True)
+            ]
         y, cache = node.operation.forward(*inputs, **node.settings)
         return y, cache, node.operation.terms(y.shape, *(one.shape for one in inputs))
 
@@ -130,7 +138,16 @@ class Run:
             _, cache, (_, *terms) = self._forward(name)
             operation = self.graph.nodes[name].operation
             assert operation is not None
-            self._derivatives[name] = operation.backward(self.gradient(name), cache), tuple(terms)
+            dy = self.gradient(name)
+            derivatives = operation.backward(dy, cache)
+            if operation.backward in ROW_TERMS and self.arithmetic.sums_rows_in_16_bits:
+                of_rows = ROW_TERMS[operation.backward](dy, cache)
+                derivatives = tuple(
+                    one if rows is None else self.arithmetic.sum_of_rows(rows)
+                    for one, rows in zip(derivatives, of_rows, strict=True)
+                )
+                terms = [count if rows is None else 1 for count, rows in zip(terms, of_rows, strict=True)]
+            self._derivatives[name] = derivatives, tuple(terms)
             if len(self._derivatives) > CACHED_NODES:
                 del self._derivatives[next(iter(self._derivatives))]
         return self._derivatives[name]
@@ -154,6 +171,13 @@ class Run:
         return self.arithmetic.store(
             total, GRADIENT_PREFIX + name, most, rows, product, self._unit(GRADIENT_PREFIX + name)
         )
+
+    def _arithmetic(self, name: str) -> Arithmetic:
+        """The arithmetic of a tensor: the run's, or that of float32 where the run's is coarser than the tensor."""
+        own = storage_roundoff(self.arithmetic.precision)
+        if storage_roundoff(self.stored.get(name, self.arithmetic.precision)) < own > UNIT_ROUNDOFF["float32"]:
+            return replace(self.arithmetic, precision="float32")
+        return self.arithmetic
 
     def _unit(self, name: str) -> float:
         return storage_roundoff(self.stored[name]) if name in self.stored else 0.0

@@ -11,6 +11,8 @@ import numpy as np
 from npswin.files import FileError, shortened
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, is_representable_in
+from npswin.verify.port.module_names import same_tensor
+from npswin.verify.port.similar_names import similar_name
 
 PRECISIONS = ("float64", "float32", "float16", "bfloat16")  # from fine to coarse
 MOST_NAMES, LONGEST_PREFIX = 1000, 200  # in which a prefix is looked for, and its letters
@@ -55,6 +57,9 @@ class Candidate:
         unreadable: by name what is wrong with a tensor that could not be read.
         unknown: names that the key does not have.
         stored: by name the coarsest precision that represents a tensor's numbers exactly.
+        dtypes: by name the dtype of a tensor in the dump.
+        dumped_as: by name under which other name a tensor is in the dump: that of a container of its module, or of the
+            dropout after it.
 
     Raises:
         CandidateError: no name is one of the key's.
@@ -65,16 +70,11 @@ class Candidate:
         self.misshapen: dict[str, Array] = {}
         self.unreadable: dict[str, str] = {}
         self.stored: dict[str, str] = {}
+        self.dtypes = {name: tensor.dtype for name, tensor in found.items()}
+        found, self.dumped_as = _with_same_tensors(found, shapes)
         self.unknown = [printable(name) for name in found if name not in shapes]
         if not set(found) & set(shapes):
-            names = ", ".join(map(printable, list(found)[:3])) or "nothing"
-            forward = [name for name in shapes if not name.startswith(GRADIENT_PREFIX)]
-            wanted = ", ".join(forward[-3:])
-            prefix = _prefix(found, shapes)
-            hint = f'; do they all begin with "{printable(prefix)}"?' if prefix else ""
-            raise CandidateError(
-                f"{origin}: no tensor of the key's names; found {names}; the key has such as {wanted}{hint}"
-            )
+            raise CandidateError(f"{origin}: no tensor of the key's names; {_names_text(found, shapes)}")
         for name, shape in shapes.items():
             if name in found:
                 self._read(name, found[name], shape)
@@ -102,6 +102,50 @@ class Candidate:
             self.tensors[name] = array.reshape(shape)
         else:
             self.misshapen[name] = array
+
+
+def _with_same_tensors(
+    found: Mapping[str, DumpedTensor], shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[dict[str, DumpedTensor], dict[str, str]]:
+    """The dump with each container's or dropout's output as the tensor that it is, where the shape fits.
+
+    Dropout that is switched on changes the tensor before it: what comes after the dropout is the tensor that is used.
+
+    Returns:
+        The tensors by name, and by name what some were dumped as.
+    """
+    tensors, dumped_as = dict(found), {}
+    for name, tensor in found.items():
+        target = "" if name in shapes else same_tensor(name, shapes)
+        if not target or not regroups(tensor.shape, shapes[target]):
+            continue
+        del tensors[name]
+        if target in found and _same_numbers(found[target], tensor):
+            continue
+        tensors[target], dumped_as[target] = tensor, name
+    return tensors, dumped_as
+
+
+def _same_numbers(one: DumpedTensor, other: DumpedTensor) -> bool:
+    """Whether two tensors hold the same numbers in the same order; one that cannot be read does not."""
+    try:
+        return math.prod(one.shape) == math.prod(other.shape) and np.array_equal(
+            one.read().reshape(-1), other.read().reshape(-1), equal_nan=True
+        )
+    except (CandidateError, TypeError):
+        return False
+
+
+def _names_text(found: Mapping[str, DumpedTensor], shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Which names a dump has, and what they may mean, for the error that it has none of the key's."""
+    names = []
+    for name in list(found)[:3]:
+        similar = similar_name(name, shapes)
+        names.append(f"{printable(name)}{f' ({similar}?)' if similar else ''}")
+    wanted = ", ".join([name for name in shapes if not name.startswith(GRADIENT_PREFIX)][-3:])
+    prefix = _prefix(found, shapes)
+    hint = f'; do they all begin with "{printable(prefix)}"?' if prefix else ""
+    return f"found {', '.join(names) or 'nothing'}; the key has such as {wanted}{hint}"
 
 
 def _prefix(found: Collection[str], shapes: Collection[str]) -> str:

@@ -1,11 +1,12 @@
 """The result of a comparison: a row for each tensor of the port, as Python objects, text and JSON."""
 
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from npswin.checks import check_flag
 from npswin.deprecation import renamed_attribute, renamed_function
-from npswin.verify.graph import GRADIENT_PREFIX
+from npswin.verify.graph import GRADIENT_PREFIX, storage_roundoff
 from npswin.verify.port.distance import Distance
 from npswin.verify.port.text import join_names, json_value
 from npswin.verify.port.tolerance import Tolerance
@@ -38,6 +39,7 @@ class Row:
         local_tolerance: for this distance.
         note: what is wrong, where it is not a distance.
         copied_from_key: whether it agrees with the key though the operation's result on the port's own inputs does not.
+        origin: the tensor whose wrong shape or whose NaN this one has inherited, or "".
     """
 
     name: str
@@ -48,6 +50,7 @@ class Row:
     local_tolerance: Tolerance | None = None
     note: str = ""
     copied_from_key: bool = False
+    origin: str = ""
 
     @property
     def ok(self) -> bool:
@@ -77,6 +80,8 @@ class Comparison:
         key_lacks_gradients: whether the port has gradients and the key has none.
         of_another_key: whether the port's image has another size than the key's.
         computed: how many of the rows are results of the port: not weights, labels or pixels.
+        other_precisions: by name the precision of the tensors that hold coarser numbers than the port computes with,
+            and of those that are judged in a finer precision.
     """
 
     rows: list[Row]
@@ -86,6 +91,7 @@ class Comparison:
     key_lacks_gradients: bool = False
     of_another_key: bool = False
     computed: int = 1
+    other_precisions: dict[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -122,10 +128,15 @@ class Comparison:
 
 
 def comparison_table(comparison: Comparison) -> str:
-    """A line for each tensor, in the order of computation."""
+    """A line for each tensor, in the order of computation; one for all that a wrong shape or a NaN has reached."""
     width = max(len(row.name) for row in comparison.rows)
     lines = [f"{'tensor':{width}}  {'max error':>9}  {'relative':>9}  {'cosine':>12}  {'tolerance':>9}  verdict"]
+    reached = Counter(row.origin for row in comparison.rows)
     for row in comparison.rows:
+        if row.origin:
+            if count := reached.pop(row.origin, 0):
+                lines.append(f"{f'{count} tensors':{width}}  {'':45}  {INHERITED}: {_reached(row, count)}")
+            continue
         if row.distance is None or row.tolerance is None:
             lines.append(f"{row.name:{width}}  {'':9}  {'':9}  {'':12}  {'':9}  {row.verdict}: {row.note}")
             continue
@@ -135,17 +146,20 @@ def comparison_table(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
+def _reached(row: Row, count: int) -> str:
+    """What the tensors of one origin have inherited."""
+    what = "NaN or infinite numbers" if row.distance is not None and not row.distance.finite else "the shape"
+    return f"from {row.name} on, {what} of {row.origin} reached {'it' if count == 1 else 'them'}"
+
+
 def _reason(row: Row) -> str:
-    if row.note:
-        return f": {row.note}"
+    reasons = [row.note] if row.note else []
     local, tolerance = row.local_distance, row.local_tolerance
     if row.is_local_error and local is not None and tolerance is not None and local.finite:
-        size = (
-            f"{local.relative:.2e} from the operation's result on your own inputs, {tolerance.relative:.2e} is allowed"
-        )
         index = ", ".join(map(str, local.where))
-        return f": {size}; at ({index}): {_both_numbers(local.wrong, local.right)}"
-    return ""
+        size = f"{local.relative:.2e} from the operation's result on your own inputs, {tolerance.relative:.2e}"
+        reasons.append(f"{size} is allowed; at ({index}): {_both_numbers(local.wrong, local.right)}")
+    return f": {'; '.join(reasons)}" if reasons else ""
 
 
 def _both_numbers(wrong: float, right: float) -> str:
@@ -158,6 +172,7 @@ def comparison_summary(comparison: Comparison) -> str:
     """A few lines: how many tensors agree, where each pass goes wrong first, and what was not compared."""
     agreeing = sum(row.ok for row in comparison.rows)
     lines = [f"{agreeing} of {len(comparison.rows)} tensors agree, by what {comparison.precision} allows"]
+    lines += other_precisions_text(comparison)
     if comparison.of_another_key:
         lines.append("the image has another size than the key's: this dump was not made from this key")
     for backward, title in ((False, "forward"), (True, "backward")):
@@ -173,6 +188,8 @@ def comparison_summary(comparison: Comparison) -> str:
         lines.append(f"{title}: {agreed}the first tensor that does not is {first.name}")
         local_errors = [row.name for row in rows if row.is_local_error]
         inherited = sum(row.verdict == INHERITED for row in rows)
+        if first.verdict in (SHAPE, NOT_FINITE):
+            lines.append(f"  {first.name}: {first.note}")
         if local_errors:
             others = f"; {inherited} more are wrong because their inputs are" if inherited else ""
             lines.append(f"  wrong here: {join_names(local_errors)}{others}")
@@ -192,6 +209,18 @@ def comparison_summary(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
+def other_precisions_text(comparison: Comparison) -> list[str]:
+    """A line for each precision other than the port's in which some tensors are."""
+    lines = []
+    for precision in dict.fromkeys(comparison.other_precisions.values()):
+        names = [name for name, one in comparison.other_precisions.items() if one == precision]
+        some = f"{len(names)} tensors hold" if len(names) > 1 else "1 tensor holds"
+        lines.append(f"{some} {precision} numbers: {join_names(names)}")
+        if not comparison.ok and storage_roundoff(precision) > storage_roundoff(comparison.precision):
+            lines.append(f"  (if the whole port computes in it: --precision {precision})")
+    return lines
+
+
 def comparison_json(comparison: Comparison) -> dict[str, Any]:
     """The comparison for a program; numbers that JSON does not have are null."""
     first = {title: comparison.first_error(title == "backward") for title in ("forward", "backward")}
@@ -199,6 +228,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
         {
             "agrees": comparison.ok,
             "precision": comparison.precision,
+            "other_precisions": comparison.other_precisions,
             "first_divergence": {title: None if row is None else row.name for title, row in first.items()},
             "born": [row.name for row in comparison.local_errors()],
             "not_dumped": comparison.not_dumped,
@@ -225,5 +255,6 @@ def _row_json(row: Row) -> dict[str, Any]:
         "verdict": JSON_VERDICTS[row.verdict],
         "note": row.note,
         "taken_from_key": row.copied_from_key,
+        "origin": row.origin,
         **{key: None if part is None else asdict(part) for key, part in parts.items()},
     }

@@ -7,7 +7,7 @@ from typing import Any
 from npswin.deprecation import renamed_attribute
 from npswin.verify.mistakes import Changes
 from npswin.verify.port.advice import advice_on_thin_dump, advice_on_unexplained
-from npswin.verify.port.comparison import SHAPE, Comparison, Row, comparison_json
+from npswin.verify.port.comparison import Comparison, Row, comparison_json, other_precisions_text
 from npswin.verify.port.text import join_names, json_value
 
 LARGEST_FITTED_RATIO = 0.5  # of the distance to the tolerance: fitted numbers can make many things agree
@@ -128,7 +128,8 @@ class Diagnosis:
 def diagnosis_text(diagnosis: Diagnosis) -> str:
     """The causes, with the evidence for each, and the symptoms without a cause."""
     if diagnosis.ok:
-        return "nothing to explain: all tensors agree"
+        agree = f"nothing to explain: all tensors agree, by what {diagnosis.comparison.precision} allows"
+        return "\n".join([agree, *other_precisions_text(diagnosis.comparison)])
     if diagnosis.comparison.of_another_key:
         return "the image has another size than the key's: compare the dump with the key that it was made from"
     lines = [f"{row.name} could not be read: {row.note}" for row in diagnosis.comparison.unreadable[:SHOWN]]
@@ -170,7 +171,7 @@ def _spread(names: list[str], most: int) -> list[str]:
 
 
 def _shape_note(row: Row) -> str:
-    return f": {row.note}" if row.verdict == SHAPE else ""
+    return f": {row.note}" if row.note and not row.ok else ""
 
 
 def _evidence(cause: Cause) -> list[str]:

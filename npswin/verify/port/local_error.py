@@ -40,7 +40,7 @@ class LocalErrors:
         graph: the computation.
         given: the key's sources, and what the port dumped.
         precision: the port's.
-        stored: by name the precision of a tensor that the port stored in a coarser one.
+        stored: by name the precision of a tensor that the port stored in another one.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ import os
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from os import PathLike
@@ -22,6 +22,7 @@ from npswin.checks import shown
 from npswin.files import FileError, open_regular, read_exactly, read_json, shortened, shown_path, system_error
 from npswin.types import Array
 from npswin.verify.port.candidate import Candidate, CandidateError, DumpedTensor
+from npswin.verify.port.module_names import KnownNames
 from npswin.verify.port.npy import LONGEST_AXIS, MOST_AXES, NpyHeader, read_header, read_numbers
 from npswin.weights import TensorFile, WeightFileError
 from npswin.weights.tensor_file import dtype_name
@@ -55,11 +56,11 @@ def read_candidate(path: str | PathLike[str], shapes: Mapping[str, tuple[int, ..
     path = Path(path)
     with ExitStack() as open_files:
         if os.path.isdir(path):
-            found = _folder(path, shapes)
+            found = _folder(path, KnownNames(shapes))
         elif not os.path.exists(path):
             raise CandidateError(f"{shown_path(path)}: no such file or folder")
         elif path.suffix == ".npz":
-            found = _npz(path, shapes, open_files)
+            found = _npz(path, KnownNames(shapes), open_files)
         else:
             found = _safetensors(path)
         return Candidate(found, shapes, shown_path(path))
@@ -94,7 +95,7 @@ def _check_count(path: Path, count: int) -> None:
         raise CandidateError(f"{shown_path(path)}: has {count} tensors, expected at most {MOST_TENSORS}")
 
 
-def _npz(path: Path, names: Collection[str], open_files: ExitStack) -> dict[str, DumpedTensor]:
+def _npz(path: Path, names: Container[str], open_files: ExitStack) -> dict[str, DumpedTensor]:
     archive = _archive(path, open_files)
     members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
     _check_count(path, len(members))
@@ -180,7 +181,7 @@ def _unreadable(text: str) -> DumpedTensor:
 _UNKNOWN = _unreadable("the key has no such tensor")
 
 
-def _folder(path: Path, names: Collection[str]) -> dict[str, DumpedTensor]:
+def _folder(path: Path, names: Container[str]) -> dict[str, DumpedTensor]:
     found = {}
     for name in _npy_names(path):
         file = path / f"{name}.npy"
@@ -213,7 +214,7 @@ def _npy_names(path: Path) -> list[str]:
     return sorted(names)
 
 
-def _raw(path: Path, listed: Path, names: Collection[str]) -> dict[str, DumpedTensor]:
+def _raw(path: Path, listed: Path, names: Container[str]) -> dict[str, DumpedTensor]:
     entries = read_json(listed, CandidateError, LONGEST_LIST)
     if not isinstance(entries, dict):
         raise CandidateError(f"{shown_path(listed)}: expected {LIST_FORM}, got {shown(entries)}")

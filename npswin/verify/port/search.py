@@ -91,7 +91,7 @@ class _Search:
         dump = CorrectedDump(self.comparer.candidate, dict(self.comparer.given))
         now = self.state(self.comparer.local_errors, dump)
         for _ in range(MOST_ROUNDS):
-            left = [name for name in now.symptoms if name not in self.unexplained]
+            left = [name for name in now.symptoms if name not in self.unexplained and not self.is_unjudged(name)]
             if not left or time.monotonic() > self.end:
                 self.timed_out = self.timed_out or bool(left)
                 break
@@ -135,6 +135,11 @@ class _Search:
         if not explaining:
             return True
         return len(corrected.symptoms) < explaining[0].symptoms_left + explaining[0].fitted
+
+    def is_unjudged(self, name: str) -> bool:
+        """Whether a tensor was computed from one whose other size is not explained."""
+        other_size = self.unexplained.keys() & set(self.comparer.of_another_size)
+        return bool(other_size) and self.comparer.follows_from_another_size(name)
 
     def corrected_state(self, dump_error: DumpError, now: _State) -> _State | None:
         """The state with an error of the dump corrected; None unless that leaves fewer symptoms and adds none.

@@ -45,16 +45,19 @@ class ToleranceEstimator:
         graph: the computation.
         given: tensors from which it starts: the sources alone, or all that a port has.
         precision: the port's.
-        stored: by name the precision of a given tensor that the port stored in a coarser one.
+        stored: by name the precision of a tensor that the port stored in another one.
     """
 
     def __init__(
         self, graph: Graph, given: Mapping[str, Array], precision: str, stored: Mapping[str, str] | None = None
     ) -> None:
         self.precision, self.stored = precision, stored or {}
-        # In float64 the key itself is rounded as much as the port is, hence twice.
-        self.scale = 2 * UNIT_ROUNDOFF["float64"] / UNIT_ROUNDOFF["float32"] if precision == "float64" else 1.0
-        computed = "float32" if precision == "float64" else precision
+        # In float64 the key itself is rounded as much as the port is, hence twice. Beside tensors of a coarser
+        # precision the roundings of float64 are drawn as they are, since those of the others cannot be scaled down.
+        scaled_down = precision == "float64" and not self.stored
+        self.scale = 2.0 if precision == "float64" else 1.0
+        self.scale *= UNIT_ROUNDOFF["float64"] / UNIT_ROUNDOFF["float32"] if scaled_down else 1.0
+        computed = "float32" if scaled_down else precision
         draws = DRAWS if sum(array.size for array in given.values()) < MANY_NUMBERS else FEWER_DRAWS
         self.runs = [Run(graph, given, Arithmetic(computed, draw), stored) for draw in range(draws)]
 
@@ -99,7 +102,7 @@ class ToleranceEstimator:
             name, exact, scale: as in `tolerance`.
             rms: the root mean square of `exact`.
         """
-        unit = max(storage_roundoff(self.precision), storage_roundoff(self.stored.get(name, self.precision)))
+        unit = storage_roundoff(self.stored.get(name, self.precision))
         relative, peak = (max(each) for each in zip(*distances, strict=True))
         least = 0.0
         if self.scale < 1 and relative > PROPORTIONAL and exact.any():

@@ -20,6 +20,8 @@ def watch(module: Any, names: Naming = None) -> AbstractContextManager[Recording
             cross_entropy(model(images), labels).backward()
         print(npswin.verify.compare("key", recording.tensors))
 
+    Where dropout is switched on in a PyTorch module, the tensor before it is recorded after it.
+
     Args:
         module: a PyTorch module; or a JAX one, of flax.linen, flax.nnx or equinox, called without jit: directly, or in
             `jax.vmap`, `jax.grad` and similar transformations.

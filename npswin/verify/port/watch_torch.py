@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX
+from npswin.verify.port.module_names import WITHOUT_PARAMETERS
 from npswin.verify.port.recording import NOTHING_CALLED, NameOf, Naming, Recording, name_function
 from npswin.weights import to_official
+from npswin.weights.layout_renames import official_name
 from npswin.weights.layouts import find_layout, official_names
 
 # The modules of the official code whose output is a tensor of the key.
@@ -22,18 +25,8 @@ _OFFICIAL = re.compile(
     r"patch_embed\.(proj|norm)|pos_drop|norm|avgpool|head|layers\.\d+\.(downsample\.(norm|reduction)|blocks\.\d+"
     r"(\.(norm1|norm2|attn\.(qkv|q|k|v|proj|probabilities)|mlp\.(fc1|act|fc2)))?)"
 )
-# The official names of modules without parameters, which the names of weights do not give.
-_WITHOUT_PARAMETERS = (
-    (r"(?:swin\.)?encoder\.(layers\.\d+\.blocks\.\d+)", r"\1"),
-    (
-        r"(?:swin\.)?encoder\.(layers\.\d+\.blocks\.\d+)\.(?:mlp\.activation_fn|intermediate\.intermediate_act_fn)",
-        r"\1.mlp.act",
-    ),
-    (r"(?:swin\.)?pooler", "avgpool"),
-    (r"(layers\.\d+\.blocks\.\d+\.attn)\.softmax", r"\1.probabilities"),
-    (r"features\.(\d*[13579])\.(\d+)", lambda m: f"layers.{(int(m[1]) - 1) // 2}.blocks.{m[2]}"),
-    (r"features\.(\d*[13579])\.(\d+)\.mlp\.1", lambda m: f"layers.{(int(m[1]) - 1) // 2}.blocks.{m[2]}.mlp.act"),
-)
+# In transformers, attention also returns the probabilities, if it computes them.
+_ATTENTION_OF_TRANSFORMERS = (r"(?:swin\.)?encoder\.(layers\.\d+\.blocks\.\d+)\.attention", r"\1.attn.probabilities")
 
 
 @contextmanager
@@ -42,16 +35,31 @@ def watch_torch(module: Any, names: Naming) -> Iterator[Recording]:
     name_of, user_names = _name_function(module, names), names is not None
     recording, calls, hooks = Recording(), Counter[str](), []
     gradients: dict[str, Array] = {}
+    outputs: dict[str, tuple[Any, int]] = {}  # by name the recorded tensor, and how often it was changed in place
 
-    def output_hook(name: str) -> Callable[..., None]:
+    def record(name: str, tensor: Any) -> None:
+        calls[name] += 1
+        outputs[name] = ref(tensor), tensor._version
+        recording.tensors[name] = _numbers(tensor)
+        recording.tensors.pop(GRADIENT_PREFIX + name, None)
+        if tensor.requires_grad:
+            hooks.append(tensor.register_hook(gradient_hook(name, calls[name])))
+
+    def output_hook(name: str, place: int = 0) -> Callable[..., None]:
         def hook(_module: Any, _inputs: Any, output: Any) -> None:
-            tensor = _tensor_of(output)
+            tensor = _tensor_of(output, place)
             if tensor is not None:
-                calls[name] += 1
-                recording.tensors[name] = _numbers(tensor)
-                recording.tensors.pop(GRADIENT_PREFIX + name, None)
-                if tensor.requires_grad:
-                    hooks.append(tensor.register_hook(gradient_hook(name, calls[name])))
+                record(name, tensor)
+
+        return hook
+
+    def dropout_hook(own_name: str | None) -> Callable[..., None]:
+        def hook(_module: Any, inputs: Any, output: Any) -> None:
+            before = next((name for name, (tensor, _) in outputs.items() if _is_read(tensor(), inputs)), None)
+            if before is None and own_name:
+                record(own_name, output)
+            elif before and (output is not inputs[0] or output._version > outputs[before][1]):
+                record(before, output)  # takes the place of the tensor before the dropout
 
         return hook
 
@@ -64,8 +72,14 @@ def watch_torch(module: Any, names: Naming) -> Iterator[Recording]:
 
     try:
         for path, part in module.named_modules():
-            if path and (name := name_of(path)):
+            name = name_of(path) if path else None
+            if "dropout" in type(part).__name__.lower() and (names is None or not name):
+                hooks.append(part.register_forward_hook(dropout_hook(name)))
+            elif name:
                 hooks.append(part.register_forward_hook(output_hook(name)))
+            if names is None and (match := re.fullmatch(_ATTENTION_OF_TRANSFORMERS[0], path)):
+                probabilities = match.expand(_ATTENTION_OF_TRANSFORMERS[1])
+                hooks.append(part.register_forward_hook(output_hook(probabilities, place=1)))
         for path, parameter in module.named_parameters():
             if parameter.requires_grad:
                 hooks.append(parameter.register_hook(partial(_add, gradients, path)))
@@ -96,10 +110,9 @@ def _name_function(module: Any, names: Naming) -> NameOf:
     official: dict[str, str] = {}
     for path, _ in module.named_modules():
         own = path.removeprefix(found.prefix)
-        name = next(
-            (re.sub(pattern, new, own) for pattern, new in _WITHOUT_PARAMETERS if re.fullmatch(pattern, own)), None
-        )
-        name = name or official_names([f"{path}.weight"], found.layout, found.prefix)[0].removesuffix(".weight")
+        name = official_name(own, WITHOUT_PARAMETERS)
+        if name == own:
+            name = official_names([f"{path}.weight"], found.layout, found.prefix)[0].removesuffix(".weight")
         if _OFFICIAL.fullmatch(name):
             official[path] = name
     return official.get
@@ -131,10 +144,21 @@ def _join_qkv(tensors: dict[str, Array]) -> None:
             tensors[f"{q}kv"] = np.concatenate([tensors.pop(part) for part in parts], axis=-1)
 
 
-def _tensor_of(output: Any) -> Any:
-    if isinstance(output, tuple | list) and output:
-        output = output[0]
-    return output if hasattr(output, "requires_grad") else None
+def _tensor_of(output: Any, place: int = 0) -> Any:
+    """The tensor among a module's results at this place; None if there is none."""
+    results = output if isinstance(output, tuple | list) else (output,)
+    tensor = results[place] if place < len(results) else None
+    return tensor if hasattr(tensor, "requires_grad") else None
+
+
+def _is_read(tensor: Any, inputs: Any) -> bool:
+    """Whether a module's input is this tensor, or the map of patches that the patch embedding has made of it."""
+    return tensor is not None and bool(inputs) and (inputs[0] is tensor or _is_flattened(inputs[0], tensor))
+
+
+def _is_flattened(x: Any, tensor: Any) -> bool:
+    """Whether x (B, H·W, C) is a view of a convolution's result (B, C, H, W)."""
+    return x._base is tensor and tensor.ndim == 4 and x.shape == (len(tensor), tensor[0, 0].numel(), tensor.shape[1])
 
 
 def _numbers(tensor: Any) -> Array:

@@ -210,18 +210,6 @@ def test_one_coarse_tensor_does_not_change_the_tolerances_of_the_others():
     assert comparison.local_errors()[0].name.endswith("mlp.act")
 
 
-def test_tensors_computed_from_a_coarse_one_have_its_tolerance():
-    """A port in float32 with one layer in bfloat16."""
-    key = miniature_trace()
-    name = "layers.0.blocks.0.mlp.fc1"
-    first = Run(key.graph, key.sources, Arithmetic("float32", 0))
-    coarse = first.value(name).astype(ml_dtypes.bfloat16)
-    run = Run(key.graph, key.sources | {name: coarse.astype(np.float32)}, Arithmetic("float32", 0))
-    comparison = compare(key, {part: run.value(part) for part in key.graph.computed} | {name: coarse})
-    assert comparison.precision == "float32"
-    assert comparison.ok, str(comparison)
-
-
 @pytest.mark.parametrize("seed", some(range(12), {0, 1, 2}))
 def test_a_key_in_float32_agrees_with_itself(seed):
     """Also behind cancellations."""

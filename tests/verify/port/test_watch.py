@@ -13,9 +13,8 @@ def swin_in_transformers(dtype, seed=0, **changes):
     """transformers' Swin with random weights, a npswin model with the same, and images of a batch."""
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     arguments = {"patch_size": 2, "embed_dim": 8, "depths": [2, 2], "num_heads": [2, 4], "window_size": 3}
-    config = transformers.SwinConfig(
-        **arguments, image_size=24, num_labels=5, mlp_ratio=2.0, attn_implementation="sdpa", **changes
-    )
+    changes = {"attn_implementation": "sdpa"} | changes
+    config = transformers.SwinConfig(**arguments, image_size=24, num_labels=5, mlp_ratio=2.0, **changes)
     torch.manual_seed(seed)
     module = transformers.SwinForImageClassification(config).double().eval()
     with torch.no_grad():

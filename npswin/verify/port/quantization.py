@@ -1,0 +1,40 @@
+"""Whether a tensor's numbers are multiples of a step, as quantized weights and activations are."""
+
+import numpy as np
+
+from npswin.types import Array
+
+MOST_LEVELS = 256
+FEWEST_NUMBERS = 16  # different ones, of the tensor or of a channel
+ROUNDING = 0.02  # of a step, by which float32 multiples of it may be off
+LARGEST = 2**20  # numbers of a tensor that is looked at
+
+
+def quantization_text(array: Array) -> str:
+    """What is known of a quantized tensor's steps, such as "multiples of 0.0123, 255 levels"; "" for another tensor."""
+    if array.size > LARGEST or not np.isfinite(array).all() or np.array_equal(array, np.rint(array)):
+        return ""
+    step, levels = _step(array.reshape(-1))
+    if step:
+        return f"its numbers are multiples of {step:.4g}, with {levels} levels"
+    for axis, what in ((0, "first"), (-1, "last")) if array.ndim > 1 else ():
+        channels = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
+        steps = [_step(channel) for channel in channels]
+        if len(channels) > 1 and all(step for step, _ in steps):
+            least, most = min(steps)[0], max(steps)[0]
+            return f"its numbers are multiples of a step for each index of the {what} axis, {least:.4g} to {most:.4g}"
+    return ""
+
+
+def _step(numbers: Array) -> tuple[float, int]:
+    """The step of which all numbers are multiples, up to a zero point, and the levels of their range; or (0, 0)."""
+    values = np.unique(numbers.astype(np.float64))
+    gaps = np.diff(values)
+    gaps = gaps[gaps > 1e-6 * max(np.abs(values).max(initial=0), 1e-300)]
+    if len(gaps) + 1 < FEWEST_NUMBERS:
+        return 0.0, 0
+    step = float(gaps.min())
+    levels = (values[-1] - values[0]) / step
+    if levels > MOST_LEVELS or np.abs(gaps / step - np.rint(gaps / step)).max() > ROUNDING * np.rint(gaps / step).max():
+        return 0.0, 0
+    return float((values[-1] - values[0]) / np.rint(levels)), int(np.rint(levels)) + 1

@@ -1,0 +1,220 @@
+"""Operations in fewer bits, recognized by their rounding errors. The ports compute with NumPy's own float16."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from npswin.verify import compare
+from npswin.verify.port.local_error import LocalErrors
+from npswin.verify.port.operation_precision import precision_explanation
+from npswin.verify.port.quantization import quantization_text
+from tests.verify.keys import miniature_trace
+
+BLOCK = "layers.0.blocks.1"
+NORM, SOFTMAX, FC1 = f"{BLOCK}.norm1", f"{BLOCK}.attn.probabilities", f"{BLOCK}.mlp.fc1"
+BLOCKS = ("input", "layers.0.blocks.0", BLOCK, "head")
+
+
+def half(function, dtype=np.float16):
+    """A function computed in 16 bits, whose result is float32 again."""
+
+    def compute(*inputs, **settings):
+        return np.asarray(function(*(x.astype(dtype) for x in inputs), **settings), np.float32)
+
+    return compute
+
+
+def norm(x, weight, bias, eps):
+    centred = x - x.mean(axis=-1, keepdims=True)
+    variance = (centred * centred).mean(axis=-1, keepdims=True)
+    return centred / np.sqrt(variance + x.dtype.type(eps)) * weight + bias
+
+
+def softmax(x):
+    powers = np.exp(x - x.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def linear(x, weight, bias):
+    """Products of 16 bits, summed in float32."""
+    y = x.astype(np.float32) @ weight.astype(np.float32).T + bias.astype(np.float32)
+    return y.astype(x.dtype)
+
+
+def in_bfloat16(x):
+    return x.astype(ml_dtypes.bfloat16).astype(np.float32)
+
+
+def with_int8_rows(x, weight, bias):
+    step = np.abs(weight).max(axis=1, keepdims=True) / 127
+    return (x @ (np.rint(weight / step) * step).T + bias).astype(np.float32)
+
+
+def port(functions, names=None):
+    """A float32 port with other functions for some tensors; those of `names` are dumped."""
+    key = miniature_trace()
+    values = {name: np.float32(x) if x.dtype.kind == "f" else x for name, x in key.sources.items()}
+    with np.errstate(all="ignore"):
+        for name in key.graph.computed:
+            node = key.graph.nodes[name]
+            inputs = [values[read] for read in node.inputs]
+            function = functions.get(name, lambda *x, node=node, **s: node.operation.forward(*x, **s)[0])
+            values[name] = np.asarray(function(*inputs, **node.settings), np.float32)
+    return {name: values[name] for name in names or key.graph.computed}
+
+
+def explanation(tensors, name):
+    key = miniature_trace()
+    return precision_explanation(LocalErrors(key.graph, key.sources | tensors, "float32"), name, tensors[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "text"),
+    [
+        (NORM, half(norm), "computed in float16: each of its steps is rounded to float16"),
+        (SOFTMAX, half(softmax), "computed in float16: each of its steps is rounded to float16"),
+        (SOFTMAX, lambda x: softmax(x.astype(np.float16).astype(np.float32)), "its inputs are rounded to float16"),
+        (FC1, half(linear, ml_dtypes.bfloat16), "computed in bfloat16: its inputs and its result are rounded"),
+        (FC1, lambda x, *params: linear(x, *map(in_bfloat16, params)), "its weights are rounded to bfloat16"),
+        (FC1, with_int8_rows, "computed in int8: its weights are int8, one scale for each row"),
+    ],
+)
+def test_an_operation_in_few_bits_is_named(name, function, text):
+    tensors = port({name: function})
+    comparison = compare(miniature_trace(), tensors)
+    assert comparison.precision == "float32"
+    assert [row.name for row in comparison.local_errors()] == [name]
+    assert text in comparison.first_error().note
+    found = explanation(tensors, name)
+    assert text in found.text
+    assert found.places == (name,)
+    assert found.left < 0.2
+
+
+@pytest.mark.parametrize(
+    ("name", "function"), [(NORM, half(norm)), (SOFTMAX, half(softmax)), (FC1, half(linear, ml_dtypes.bfloat16))]
+)
+def test_it_is_named_from_the_blocks_outputs(name, function):
+    found = explanation(port({name: function}, BLOCKS), BLOCK)
+    assert found.places == (name,)
+    assert found.text.startswith(f"{name}: computed in {'bfloat16' if name == FC1 else 'float16'}")
+
+
+def test_both_norms_of_a_block_are_named_together():
+    tensors = port({f"{BLOCK}.norm1": half(norm), f"{BLOCK}.norm2": half(norm)}, BLOCKS)
+    assert set(explanation(tensors, BLOCK).places) == {f"{BLOCK}.norm1", f"{BLOCK}.norm2"}
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+        lambda x: x / (1 + np.exp(-1.702 * x)),
+        lambda x: np.maximum(x, 0),
+    ],
+)
+@pytest.mark.parametrize("names", [None, BLOCKS])
+def test_another_mistake_is_not_taken_for_rounding(function, names):
+    tensors = port({f"{BLOCK}.mlp.act": function}, names)
+    assert explanation(tensors, BLOCK if names else f"{BLOCK}.mlp.act") is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_is_not_taken_for_rounding(seed):
+    tensors = port({})
+    rng = np.random.default_rng(seed)
+    for name in ("head", NORM, SOFTMAX):
+        noisy = tensors[name] * (1 + 5e-4 * rng.standard_normal(tensors[name].shape))
+        assert explanation(tensors | {name: noisy.astype(np.float32)}, name) is None
+
+
+def test_an_overflow_in_the_variance():
+    """Of 100000 float16 has infinity: the variance is infinite, and the norm's result its bias."""
+    key = miniature_trace()
+    tensors = port({})
+    x = f"{BLOCK}.residual"
+    name = f"{BLOCK}.norm2"
+    tensors[x] = tensors[x] * np.float32(600)
+    parameters = [np.float32(key.sources[f"{name}.{part}"]) for part in ("weight", "bias")]
+    with np.errstate(all="ignore"):
+        tensors[name] = half(norm)(tensors[x], *parameters, eps=1e-5)
+    found = explanation(tensors, name)
+    assert found.precision == "float16"
+    assert "each of its steps is rounded" in found.text
+
+
+def test_scores_that_overflow():
+    tensors = port({})
+    name = f"{BLOCK}.attn.scores"
+    for factor, letter in ((3e3, "q_scaled"), (30, "k")):
+        tensors[f"{BLOCK}.attn.{letter}"] = tensors[f"{BLOCK}.attn.{letter}"] * np.float32(factor)
+    scores = half(products)(tensors[f"{BLOCK}.attn.q_scaled"], tensors[f"{BLOCK}.attn.k"])
+    assert np.isinf(scores).any()
+    assert not np.isinf(scores).all()
+    found = explanation(tensors | {name: scores}, name)
+    assert "which overflows" in found.text
+    assert "is above 65504" in found.text
+    note = {row.name: row.note for row in compare(miniature_trace(), tensors | {name: scores}).rows}[name]
+    assert "numbers are NaN or infinite" in note
+    assert "which overflows" in note
+
+
+@pytest.mark.parametrize("name", [SOFTMAX, f"{BLOCK}.attn.windows"])
+def test_a_nan_from_elsewhere_is_no_overflow(name):
+    array = port({})[name].copy()
+    array.flat[5] = np.nan
+    assert explanation(port({}) | {name: array}, name) is None
+
+
+def products(q, k):
+    with np.errstate(over="ignore"):
+        return (q.astype(np.float32) @ k.astype(np.float32).swapaxes(-1, -2)).astype(np.float16)
+
+
+def test_small_numbers_that_become_zero():
+    key, tensors = miniature_trace(), port({})
+    scores = key.graph.nodes[SOFTMAX].inputs[0]
+    tensors[scores] = tensors[scores] * np.float32(6)
+    right = softmax(tensors[scores].astype(np.float16).astype(np.float64))
+    flushed = np.where(right < 2.0**-14, 0, right).astype(np.float16).astype(np.float32)
+    found = explanation(tensors | {SOFTMAX: flushed}, SOFTMAX)
+    assert found.precision == "float16"
+
+
+def test_a_gradient_in_half_precision():
+    key = miniature_trace()
+    dy = np.float32(key[f"grad/{NORM}"]).astype(np.float16)
+    node = key.graph.nodes[NORM]
+    inputs = [np.float32(key[name]).astype(np.float16).astype(np.float64) for name in node.inputs]
+    cache = node.operation.forward(*inputs, **node.settings)[1]
+    gradient = node.operation.backward(dy.astype(np.float64), cache)[1].astype(np.float16).astype(np.float32)
+    name = f"{NORM}.weight"
+    given = {one: np.float32(key[one]) for one in (NORM, f"grad/{NORM}", *node.inputs[:1])}
+    errors = LocalErrors(key.graph, key.sources | given, "float32")
+    found = precision_explanation(errors, f"grad/{name}", gradient)
+    assert found.precision == "float16"
+    assert found.places == (NORM,)
+
+
+def test_multiples_of_a_step_are_recognized():
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((24, 48)).astype(np.float32)
+    step = np.float32(np.abs(weight).max() / 127)
+    quantized = np.rint(weight / step).astype(np.float32) * step
+    assert f"multiples of {step:.4g}" in quantization_text(quantized)
+    rows = np.abs(weight).max(axis=1, keepdims=True) / 127
+    assert "for each index of the first axis" in quantization_text((np.rint(weight / rows) * rows).astype(np.float32))
+    columns = np.abs(weight).max(axis=0, keepdims=True) / 7
+    text = quantization_text((np.rint(weight / columns) * columns).astype(np.float32))
+    assert text == "" or "last axis" in text
+    for other in (weight, weight[:2, :3], np.zeros((30, 30)), np.arange(100.0), np.full((4, 4), np.nan)):
+        assert quantization_text(other) == ""
+
+
+def test_the_row_of_a_quantized_weight_says_so():
+    key = miniature_trace()
+    name = "layers.0.blocks.0.mlp.fc1.weight"
+    weight = key[name]
+    step = np.abs(weight).max() / 127
+    comparison = compare(key, port({}) | {name: (np.rint(weight / step) * step).astype(np.float32)})
+    assert "its numbers are multiples of" in {row.name: row.note for row in comparison.rows}[name]
