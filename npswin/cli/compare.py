@@ -4,9 +4,15 @@ import argparse
 import shlex
 from typing import Any
 
-from npswin.cli.port_options import add_key_and_candidate, print_json, read_key_and_candidate, write_page
+from npswin.cli.port_options import (
+    add_key_and_candidate,
+    exit_status,
+    print_json,
+    read_key_and_candidate,
+    write_pages,
+)
 from npswin.cli.progress import ProgressBar
-from npswin.verify.port.comparison import UNREADABLE, comparison_json, comparison_summary, comparison_table
+from npswin.verify.port.comparison import UNREADABLE, comparison_json
 
 DESCRIPTION = """Compare a port's tensors with the answer key, one by one, in the order of computation.
 
@@ -33,18 +39,17 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare, print, and return the exit status."""
-    comparer = read_key_and_candidate(options)
+    cases = read_key_and_candidate(options)
     with ProgressBar() as progress:
-        comparison = comparer.compare(progress)
+        comparison = cases.compare(progress)
     if options.json:
         print_json(comparison_json(comparison))
     else:
-        print(comparison_table(comparison))
-        print()
-        print(comparison_summary(comparison))
-        if any(row.verdict != UNREADABLE for row in comparison.local_errors()):
+        print(comparison)
+        every = [comparison, *comparison.cases]
+        if any(row.verdict != UNREADABLE for one in every for row in one.local_errors()):
             paths = shlex.join([str(options.key), str(options.candidate)])
             precision = f" --precision {options.precision}" if options.precision else ""
             print(f"npswin diagnose {paths}{precision} searches for the mistake")
-    write_page(options.html, comparer, comparison)
-    return 2 if comparison.unreadable else 0 if comparison.ok else 1
+    write_pages(options.html, cases, comparison)
+    return exit_status(comparison)

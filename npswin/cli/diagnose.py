@@ -3,11 +3,17 @@
 import argparse
 from typing import Any
 
-from npswin.cli.port_options import add_key_and_candidate, print_json, read_key_and_candidate, write_page
+from npswin.cli.port_options import (
+    add_key_and_candidate,
+    exit_status,
+    print_json,
+    read_key_and_candidate,
+    write_pages,
+)
 from npswin.cli.progress import ProgressBar
 from npswin.verify.port.comparison import comparison_summary
 from npswin.verify.port.diagnosis import diagnosis_json, diagnosis_text
-from npswin.verify.port.search import TIME_LIMIT_SECONDS, search_mistakes
+from npswin.verify.port.search import TIME_LIMIT_SECONDS
 
 DESCRIPTION = """Find the mistakes of a port.
 
@@ -43,14 +49,14 @@ def run(options: argparse.Namespace) -> int:
     """Search, print, and return the exit status."""
     if options.seconds <= 0:
         raise ValueError(f"--seconds: got {options.seconds:g}, expected more than 0")
-    comparer = read_key_and_candidate(options)
+    cases = read_key_and_candidate(options)
     with ProgressBar() as progress:
-        diagnosis = search_mistakes(comparer, progress, options.seconds)
+        diagnosis = cases.diagnose(progress, options.seconds)
     if options.json:
         print_json(diagnosis_json(diagnosis))
     else:
-        print(comparison_summary(diagnosis.comparison))
-        print()
-        print(diagnosis_text(diagnosis))
-    write_page(options.html, comparer, diagnosis.comparison, diagnosis)
-    return 2 if diagnosis.comparison.unreadable else 0 if diagnosis.ok else 1
+        for one in (diagnosis, *diagnosis.cases):
+            heading = f"\ncase {one.comparison.case}\n\n" if one is not diagnosis else ""
+            print(f"{heading}{comparison_summary(one.comparison)}\n\n{diagnosis_text(one)}")
+    write_pages(options.html, cases, diagnosis.comparison, diagnosis)
+    return exit_status(diagnosis.comparison)

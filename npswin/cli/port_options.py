@@ -9,10 +9,9 @@ from typing import Any
 from npswin.files import write_atomically
 from npswin.verify.key.read import AnswerKey
 from npswin.verify.port.candidate import PRECISIONS
-from npswin.verify.port.comparer import Comparer
+from npswin.verify.port.cases import Cases
 from npswin.verify.port.comparison import Comparison
 from npswin.verify.port.diagnosis import Diagnosis
-from npswin.verify.port.read_dump import read_candidate
 
 
 def add_key_and_candidate(parser: argparse.ArgumentParser) -> None:
@@ -37,12 +36,11 @@ def add_key_and_candidate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
-def read_key_and_candidate(options: argparse.Namespace) -> Comparer:
-    """Read the key and the candidate."""
+def read_key_and_candidate(options: argparse.Namespace) -> Cases:
+    """Read the key and the candidate, all cases."""
     if not exists(options.key / "manifest.json") and exists(options.candidate / "manifest.json"):
         raise ValueError(f"{options.candidate} is the answer key: expected the key first, then the dump")
-    key = AnswerKey(options.key)
-    return Comparer(key, read_candidate(options.candidate, key.shapes), options.precision)
+    return Cases(AnswerKey(options.key), options.candidate, options.precision)
 
 
 def print_json(value: Any) -> None:
@@ -50,12 +48,25 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=1, allow_nan=False))
 
 
-def write_page(
-    path: Path | None, comparer: Comparer, comparison: Comparison, diagnosis: Diagnosis | None = None
-) -> None:
-    """Write the page, if a path is given. The file is complete or not written at all."""
-    if path is not None:
-        from npswin.verify.page import comparison_page
+def write_pages(path: Path | None, cases: Cases, comparison: Comparison, diagnosis: Diagnosis | None = None) -> None:
+    """Write the page, if a path is given, and that of the case CASE as NAME.CASE.html beside it.
 
-        text = comparison_page(comparer, comparison, diagnosis)
-        write_atomically(path, lambda file: file.write(text.encode()))
+    Each file is complete or not written at all.
+    """
+    if path is None:
+        return
+    from npswin.verify.page import comparison_page
+
+    diagnoses = [None] * len(cases.comparers) if diagnosis is None else [diagnosis, *diagnosis.cases]
+    for comparer, one, its_diagnosis in zip(
+        cases.comparers.values(), [comparison, *comparison.cases], diagnoses, strict=True
+    ):
+        text = comparison_page(comparer, one, its_diagnosis).encode()
+        target = path if one is comparison else path.with_name(f"{path.stem}.{one.case}{path.suffix}")
+        write_atomically(target, lambda file, text=text: file.write(text))
+
+
+def exit_status(comparison: Comparison) -> int:
+    """2 if a tensor could not be read, 1 if one does not agree, else 0; of all cases."""
+    unreadable = any(one.unreadable for one in (comparison, *comparison.cases))
+    return 2 if unreadable else 0 if comparison.ok else 1

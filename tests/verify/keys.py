@@ -25,7 +25,7 @@ def random_model(seed=0, dtype="float64", **changes) -> SwinTransformer:
 @lru_cache
 def miniature_trace() -> Trace:
     """The trace of `npswin golden --backward` with its defaults."""
-    return trace(random_model(), draw_pixels(0, 2, (12, 10)), draw_labels(0, 2, 5), normalization=SCALE)
+    return trace(random_model(), draw_pixels(0, 2, (10, 14)), draw_labels(0, 2, 5), normalization=SCALE)
 
 
 def computed(graph: Graph, sources, precision="float64", seed=None) -> dict[str, np.ndarray]:

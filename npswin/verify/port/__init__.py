@@ -13,12 +13,10 @@ from npswin.types import Array
 from npswin.verify.graph import UNIT_ROUNDOFF
 from npswin.verify.key import AnswerKey, AnswerKeyError, Trace
 from npswin.verify.port.candidate import Candidate, CandidateError, in_memory
-from npswin.verify.port.comparer import Comparer
+from npswin.verify.port.cases import Cases
 from npswin.verify.port.comparison import Comparison
 from npswin.verify.port.diagnosis import Diagnosis
-from npswin.verify.port.read_dump import read_candidate
 from npswin.verify.port.recording import Recording
-from npswin.verify.port.search import search_mistakes
 from npswin.verify.port.watch import watch
 
 __all__ = ["Candidate", "CandidateError", "Comparison", "Diagnosis", "Recording", "compare", "diagnose", "watch"]
@@ -43,7 +41,7 @@ def compare(key: Key, dump: Dump, precision: str | None = None) -> Comparison:
         CandidateError: the dump cannot be read, or has none of the key's names.
         ValueError: an unknown precision, or another argument that does not fit.
     """
-    return _comparer(key, dump, precision).compare()
+    return _cases(key, dump, precision).compare()
 
 
 def diagnose(key: Key, dump: Dump, precision: str | None = None) -> Diagnosis:
@@ -52,18 +50,18 @@ def diagnose(key: Key, dump: Dump, precision: str | None = None) -> Diagnosis:
     Args:
         key, dump, precision: as for `compare`, with the same errors.
     """
-    return search_mistakes(_comparer(key, dump, precision))
+    return _cases(key, dump, precision).diagnose()
 
 
-def _comparer(key: Key, dump: Dump, precision: str | None) -> Comparer:
+def _cases(key: Key, dump: Dump, precision: str | None) -> Cases:
     if precision is not None:
         check_choice("precision", precision, tuple(UNIT_ROUNDOFF))
     dump = dump if isinstance(dump, Mapping) else check_path("dump", dump, CandidateError)
     key = key if isinstance(key, AnswerKey | Trace) else AnswerKey(check_path("key", key, AnswerKeyError))
     if not isinstance(dump, Mapping):
-        return Comparer(key, read_candidate(dump, key.shapes), precision)
+        return Cases(key, dump, precision)
     found = {str(name): in_memory(_as_array(f"dump[{name!r}]", array)) for name, array in dump.items()}
-    return Comparer(key, Candidate(found, key.shapes, "dump"), precision)
+    return Cases(key, found, precision)
 
 
 def _as_array(name: str, value: Any) -> Array:

@@ -88,6 +88,7 @@ class Diagnosis:
         unexplained: by name the symptoms that no mistake of the catalogue explains, with the nearest hypotheses.
         tried: how many hypotheses were tried.
         timed_out: whether the time limit was reached before all symptoms were examined.
+        cases: the diagnoses of the key's other cases.
     """
 
     comparison: Comparison
@@ -95,6 +96,7 @@ class Diagnosis:
     unexplained: dict[str, list[Hypothesis]]
     tried: int
     timed_out: bool = False
+    cases: list["Diagnosis"] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -102,14 +104,14 @@ class Diagnosis:
         return self.comparison.ok
 
     def __str__(self) -> str:
-        return diagnosis_text(self)
+        return "\n\n".join([diagnosis_text(self), *(f"case {one.comparison.case}\n\n{one}" for one in self.cases)])
 
     late = renamed_attribute("late", "timed_out")
 
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:
     """The causes, with the evidence for each, and the symptoms without a cause."""
-    if diagnosis.ok:
+    if diagnosis.comparison.case_ok:
         return "nothing to explain: all tensors agree"
     if diagnosis.comparison.of_another_key:
         return "the image has another size than the key's: compare the dump with the key that it was made from"
@@ -191,6 +193,7 @@ def diagnosis_json(diagnosis: Diagnosis) -> dict[str, Any]:
             },
             "tried": diagnosis.tried,
             "late": diagnosis.timed_out,
+            "cases": [diagnosis_json(case) for case in diagnosis.cases],
             "comparison": comparison_json(diagnosis.comparison),
         }
     )

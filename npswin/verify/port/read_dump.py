@@ -9,7 +9,7 @@ import os
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from os import PathLike
@@ -33,6 +33,7 @@ RAW_DTYPES = {
 LIST = "shapes.json"
 LIST_FORM = '{"NAME": {"shape": [2, 3], "dtype": "float32"}, ...}'
 LONGEST_LIST = 8 * 2**20  # bytes
+MOST_LISTS = 100  # of raw files, one in a folder
 MOST_TENSORS = 65_536  # of a dump; a model of a thousand layers has fewer
 LONGEST_DIRECTORY = 16 * 2**20  # bytes, of a .npz file
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # NumPy's; others inflate a read without a bound
@@ -52,17 +53,31 @@ def read_candidate(path: str | PathLike[str], shapes: Mapping[str, tuple[int, ..
     Raises:
         CandidateError: there is no such file, it has none of these formats, or no name is one of the key's.
     """
+    with opened_dump(path, shapes) as found:
+        return Candidate(found, shapes, shown_path(path))
+
+
+@contextmanager
+def opened_dump(path: str | PathLike[str], names: Container[str]) -> Iterator[dict[str, DumpedTensor]]:
+    """The tensors of a dump by name, which can be read within the `with` block.
+
+    Args:
+        path: as in `read_candidate`.
+        names: of the tensors that are to be read; others may be listed as unreadable.
+
+    Raises:
+        CandidateError: there is no such file, or it has none of the formats.
+    """
     path = Path(path)
     with ExitStack() as open_files:
         if os.path.isdir(path):
-            found = _folder(path, shapes)
+            yield _folder(path, names)
         elif not os.path.exists(path):
             raise CandidateError(f"{shown_path(path)}: no such file or folder")
         elif path.suffix == ".npz":
-            found = _npz(path, shapes, open_files)
+            yield _npz(path, names, open_files)
         else:
-            found = _safetensors(path)
-        return Candidate(found, shapes, shown_path(path))
+            yield _safetensors(path)
 
 
 def _safetensors(path: Path) -> dict[str, DumpedTensor]:
@@ -94,7 +109,7 @@ def _check_count(path: Path, count: int) -> None:
         raise CandidateError(f"{shown_path(path)}: has {count} tensors, expected at most {MOST_TENSORS}")
 
 
-def _npz(path: Path, names: Collection[str], open_files: ExitStack) -> dict[str, DumpedTensor]:
+def _npz(path: Path, names: Container[str], open_files: ExitStack) -> dict[str, DumpedTensor]:
     archive = _archive(path, open_files)
     members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
     _check_count(path, len(members))
@@ -180,22 +195,28 @@ def _unreadable(text: str) -> DumpedTensor:
 _UNKNOWN = _unreadable("the key has no such tensor")
 
 
-def _folder(path: Path, names: Collection[str]) -> dict[str, DumpedTensor]:
+def _folder(path: Path, names: Container[str]) -> dict[str, DumpedTensor]:
     found = {}
-    for name in _npy_names(path):
+    npy_names, lists = _names_in(path)
+    for name in npy_names:
         file = path / f"{name}.npy"
         found[name] = _npy(shown_path(file), partial(open_regular, file, CandidateError)) if name in names else _UNKNOWN
-    if os.path.lexists(path / LIST):
-        for name, tensor in _raw(path, path / LIST, names).items():
+    if len(lists) > MOST_LISTS:
+        raise CandidateError(f"{shown_path(path)}: has {len(lists)} files {LIST}, expected at most {MOST_LISTS}")
+    for folder in lists:
+        for name, tensor in _raw(path, folder, names).items():
             found[name] = _unreadable(f"is in {LIST} and a .npy file as well") if name in found else tensor
     if not found:
         raise CandidateError(f"{shown_path(path)}: holds no .npy file, and no {LIST} that lists raw .bin files")
     return found
 
 
-def _npy_names(path: Path) -> list[str]:
-    """The paths of all .npy files in a folder, without the suffix, whatever kind of file they are."""
-    names: list[str] = []
+def _names_in(path: Path) -> tuple[list[str], list[str]]:
+    """The paths of all .npy files in a folder, without the suffix, and the folders with a list of raw files.
+
+    They may be any kind of file. The path of a subfolder ends with a slash.
+    """
+    names, lists = list[str](), list[str]()
     folders, entries = [""], 0
     while folders:
         folder = folders.pop()
@@ -208,17 +229,24 @@ def _npy_names(path: Path) -> list[str]:
                         folders.append(f"{folder}{entry.name}/")
                     if entry.name.endswith(".npy"):
                         names.append(f"{folder}{entry.name}".removesuffix(".npy"))
+                    if entry.name == LIST:
+                        lists.append(folder)
         except OSError as error:
             raise system_error(CandidateError, path / folder, error) from error
-    return sorted(names)
+    return sorted(names), sorted(lists)
 
 
-def _raw(path: Path, listed: Path, names: Collection[str]) -> dict[str, DumpedTensor]:
+def _raw(path: Path, folder: str, names: Container[str]) -> dict[str, DumpedTensor]:
+    """The raw tensors that the list in a subfolder names; their names begin with the subfolder's."""
+    listed = path / folder / LIST
     entries = read_json(listed, CandidateError, LONGEST_LIST)
     if not isinstance(entries, dict):
         raise CandidateError(f"{shown_path(listed)}: expected {LIST_FORM}, got {shown(entries)}")
     _check_count(listed, len(entries))
-    return {name: _raw_tensor(path, name, entry) if name in names else _UNKNOWN for name, entry in entries.items()}
+    return {
+        folder + name: _raw_tensor(path / folder, name, entry) if folder + name in names else _UNKNOWN
+        for name, entry in entries.items()
+    }
 
 
 def _raw_tensor(path: Path, name: str, entry: Any) -> DumpedTensor:
