@@ -7,6 +7,7 @@ from npswin.cli.port_options import (
     add_key_and_candidate,
     exit_status,
     print_json,
+    print_report,
     read_key_and_candidate,
     write_pages,
 )
@@ -54,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
         diagnosis = cases.diagnose(progress, options.seconds)
     if options.json:
         print_json(diagnosis_json(diagnosis))
+    elif options.summary:
+        print_report(cases, diagnosis.comparison, diagnosis)
     else:
         for one in (diagnosis, *diagnosis.cases):
             heading = f"\ncase {one.comparison.case}\n\n" if one is not diagnosis else ""

@@ -71,7 +71,7 @@ def add_parser(commands: Any) -> None:
         nargs=2,
         action="append",
         metavar=("H", "W"),
-        help="of the images; the model's if not given. Given several times, the key has a case for each, in a subfolder",
+        help="of the images; the model's if not given. Given several times, there is a case for each, in a subfolder",
     )
     parser.add_argument(
         "--batch",

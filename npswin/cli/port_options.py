@@ -2,9 +2,10 @@
 
 import argparse
 import json
+from functools import partial
 from os.path import exists
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from npswin.files import write_atomically
 from npswin.verify.key.read import AnswerKey
@@ -12,6 +13,7 @@ from npswin.verify.port.candidate import PRECISIONS
 from npswin.verify.port.cases import Cases
 from npswin.verify.port.comparison import Comparison
 from npswin.verify.port.diagnosis import Diagnosis
+from npswin.verify.port.summary import comparison_report
 
 
 def add_key_and_candidate(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +35,16 @@ def add_key_and_candidate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--html", type=Path, metavar="FILE", help="write a page: the model as a graph, tensors as images"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print JSON instead of text")
+    output.add_argument(
+        "--summary", action="store_true", help="print at most ten lines, for a bug report: versions, first divergence"
+    )
+
+
+def is_dump(path: Path) -> bool:
+    """Whether there is something at the path, and no answer key in it."""
+    return exists(path) and not any(exists(path / name) for name in ("manifest.json", "key.safetensors"))
 
 
 def read_key_and_candidate(options: argparse.Namespace) -> Cases:
@@ -41,6 +52,14 @@ def read_key_and_candidate(options: argparse.Namespace) -> Cases:
     if not exists(options.key / "manifest.json") and exists(options.candidate / "manifest.json"):
         raise ValueError(f"{options.candidate} is the answer key: expected the key first, then the dump")
     return Cases(AnswerKey(options.key), options.candidate, options.precision)
+
+
+def print_report(cases: Cases, comparison: Comparison, diagnosis: Diagnosis | None = None) -> None:
+    """Print at most ten lines: the first case that does not agree, else the first case."""
+    comparisons = [comparison, *comparison.cases]
+    wrong = next((number for number, one in enumerate(comparisons) if not one.case_ok), 0)
+    comparer = list(cases.comparers.values())[wrong]
+    print(comparison_report(comparer, comparisons[wrong], diagnosis and [diagnosis, *diagnosis.cases][wrong]))
 
 
 def print_json(value: Any) -> None:
@@ -58,12 +77,14 @@ def write_pages(path: Path | None, cases: Cases, comparison: Comparison, diagnos
     from npswin.verify.page import comparison_page
 
     diagnoses = [None] * len(cases.comparers) if diagnosis is None else [diagnosis, *diagnosis.cases]
-    for comparer, one, its_diagnosis in zip(
-        cases.comparers.values(), [comparison, *comparison.cases], diagnoses, strict=True
-    ):
-        text = comparison_page(comparer, one, its_diagnosis).encode()
+    for comparer, one, its in zip(cases.comparers.values(), [comparison, *comparison.cases], diagnoses, strict=True):
+        text = comparison_page(comparer, one, its).encode()
         target = path if one is comparison else path.with_name(f"{path.stem}.{one.case}{path.suffix}")
-        write_atomically(target, lambda file, text=text: file.write(text))
+        write_atomically(target, partial(_write, text))
+
+
+def _write(text: bytes, file: BinaryIO) -> None:
+    file.write(text)
 
 
 def exit_status(comparison: Comparison) -> int:

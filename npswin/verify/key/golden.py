@@ -19,8 +19,8 @@ IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # others r
 IMAGE_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # Pillow cuts longer numbers off at 255
 
 # Two small models, which together have every case that ports get wrong, each in a key of less than a megabyte. Odd
-# windows: maps of 5×7, 3×4 and 2×2 tokens, so that padding and merging fill up both axes, windows are unequal in number,
-# the second stage is as high as a window but wider, and the third is a single smaller window.
+# windows: maps of 5×7, 3×4 and 2×2 tokens, so that padding and merging fill up both axes, a row has more windows than a
+# column, the second stage is as high as a window but wider, and the third is a single smaller window.
 MINIATURE: dict[str, Any] = {
     "img_size": (10, 14),
     "patch_size": 2,
@@ -32,8 +32,8 @@ MINIATURE: dict[str, Any] = {
     "mlp_ratio": 1.25,
     "drop_path_rate": 0.0,
 }
-# Even windows: maps of 5×3 and 3×2 tokens; two blocks of the first stage are shifted, and the second stage is as wide as
-# a window but higher.
+# Even windows: maps of 5×3 and 3×2 tokens; two blocks of the first stage are shifted, and the second stage is as wide
+# as a window but higher.
 EVEN_MINIATURE: dict[str, Any] = {
     **MINIATURE,
     "img_size": (10, 6),

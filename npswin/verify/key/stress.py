@@ -33,8 +33,8 @@ TAIL = 20.0  # the largest channel of the MLP's input, compared with the others,
 def stress_weights(model: SwinTransformer, seed: int) -> None:
     """Give a model random weights with which half precision overflows, underflows and loses near-ties.
 
-    The kinds take turns: blocks 0, 4, 8, … of the model have tiny hidden units, 1, 5, … overflow in the MLP, 2, 6, … in the
-    scores, 3, 7, … have near-ties. The weights are exact in float32.
+    The kinds take turns: blocks 0, 4, 8, … of the model have tiny hidden units, 1, 5, … overflow in the MLP, 2, 6, …
+    in the scores, 3, 7, … have near-ties. The weights are exact in float32.
 
     Args:
         model: its parameters are set.
@@ -83,7 +83,7 @@ def _near_ties(part: dict[str, Array], heads: int) -> None:
 
 
 def _add_to_scores(part: dict[str, Array], heads: int, common: float) -> None:
-    """Add a number to all scores, which does not change their softmax: a channel of all queries and keys is constant."""
+    """Add a number to all scores, which does not change their softmax: a channel of queries and keys is constant."""
     if "attn.qkv.bias" not in part:
         return
     inner = len(part["attn.qkv.weight"]) // 3

@@ -90,9 +90,7 @@ def _prefix(case: str) -> str:
     return f"{case}/" if case else ""
 
 
-def _candidates(
-    found: Mapping[str, DumpedTensor], shapes: Mapping[str, Shapes], origin: str
-) -> dict[str, Candidate]:
+def _candidates(found: Mapping[str, DumpedTensor], shapes: Mapping[str, Shapes], origin: str) -> dict[str, Candidate]:
     """The candidate for each case of which there are tensors.
 
     Args:

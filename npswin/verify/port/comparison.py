@@ -195,8 +195,8 @@ def comparison_summary(comparison: Comparison) -> str:
     if comparison.not_dumped:
         lines.append(f"not dumped: {comparison.not_dumped} of the key's tensors")
     if comparison.cases_not_dumped:
-        names = join_names([case or "in the key's own folder" for case in comparison.cases_not_dumped])
-        lines.append(f"nothing dumped of the case {names}: dump its tensors as CASE/NAME, or compare KEY/CASE by itself")
+        cases = join_names([case or "in the key's own folder" for case in comparison.cases_not_dumped])
+        lines.append(f"nothing dumped of the case {cases}: dump its tensors as CASE/NAME, or compare KEY/CASE alone")
     if not comparison.computed:
         lines.append("nothing that the port computed was compared: weights, labels and pixels come from the key")
     if comparison.key_lacks_gradients:

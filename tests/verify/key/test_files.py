@@ -113,10 +113,10 @@ def _changed(folder, **config):
         (lambda f: _replaced(f, image_size=[float("inf"), 3]), "Infinity is no finite number"),
         (lambda f: _changed(f, embed_dim=6_000_000), "patch_embed.proj.weight of shape"),
         (lambda f: _changed(f, num_classes=2 * 10**9), "head.weight of shape"),
-        (lambda f: _changed(f, in_chans=10**9), "images of 1000000000×12×10"),
+        (lambda f: _changed(f, in_chans=10**9), "images of 1000000000×10×14"),
         (lambda f: _changed(f, head_dim=10**9), "attn.proj.weight of shape"),
         (lambda f: _changed(f, window_size=10**9), "window_size 1000000000"),
-        (lambda f: _changed(f, depths=[10**6, 2]), "the file has 4 blocks"),
+        (lambda f: _changed(f, depths=[10**6, 2, 1]), "the file has 5 blocks"),
         (lambda f: _changed(f, mlp_ratio=1e8), "mlp.fc1.weight of shape"),
         (lambda f: _changed(f, ape=True, img_size=[10**6, 10**6]), "absolute_pos_embed of shape"),
         (lambda f: _replaced(f, tensors=[]), "lacks the tensor"),
@@ -281,7 +281,7 @@ def test_sources_are_exact_in_float32(folder):
 def test_weights_that_are_not_exact_in_float32_are_stored_in_float64(tmp_path):
     model = random_model()
     model.params["head.bias"][...] = np.pi
-    images = np.random.default_rng(0).standard_normal((1, 3, 12, 10))
+    images = np.random.default_rng(0).standard_normal((1, 3, 10, 14))
     key = AnswerKey(write_key(trace(model, images, [0]), tmp_path / "key"))
     assert key["head.bias"].dtype == np.float64
     assert np.array_equal(key["head.bias"], model.params["head.bias"])
@@ -305,7 +305,7 @@ def test_a_key_is_replaced_as_a_pair(tmp_path, monkeypatch):
 def test_files_of_two_keys_raise(tmp_path):
     for seed in (0, 1):
         model = random_model(seed)
-        images = np.random.default_rng(0).standard_normal((1, 3, 12, 10))
+        images = np.random.default_rng(0).standard_normal((1, 3, 10, 14))
         write_key(trace(model, images, np.array([1])), tmp_path / str(seed))
     shutil.copy(tmp_path / "0/manifest.json", tmp_path / "1/manifest.json")
     with pytest.raises(AnswerKeyError, match="files of two keys: the loss is"):
@@ -348,7 +348,7 @@ def test_the_folder_of_a_key_is_a_path():
 def test_the_manifest_of_another_key_is_refused(tmp_path):
     """Although it fits: without the loss among the stored tensors there is nothing else that differs."""
     for seed in (0, 1):
-        images = np.random.default_rng(seed).standard_normal((1, 3, 12, 10))
+        images = np.random.default_rng(seed).standard_normal((1, 3, 10, 14))
         write_key(trace(random_model(), images, [0]), tmp_path / str(seed), only=["layers.0.*"])
         AnswerKey(tmp_path / str(seed))
     shutil.copy(tmp_path / "0" / "manifest.json", tmp_path / "1" / "manifest.json")

@@ -225,7 +225,7 @@ def test_tensors_computed_from_a_coarse_one_have_its_tolerance():
 @pytest.mark.parametrize("seed", some(range(12), {0, 1, 2}))
 def test_a_key_in_float32_agrees_with_itself(seed):
     """Also behind cancellations."""
-    model = random_model(seed, "float32", embed_dim=2, num_heads=(1, 1))
+    model = random_model(seed, "float32", embed_dim=2, num_heads=(1, 1, 1))
     images = np.random.default_rng(seed).standard_normal((2, 3, 12, 10)).astype(np.float32)
     key = trace(model, images, np.array([1, 0]))
     assert compare(key, dict(key.tensors) | {f"grad/{name}": array for name, array in key.grads.items()}).ok
