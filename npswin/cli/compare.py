@@ -6,8 +6,8 @@ from typing import Any
 
 from npswin.cli.port_options import (
     add_key_and_candidate,
+    are_dumps,
     exit_status,
-    is_dump,
     print_json,
     print_report,
     read_key_and_candidate,
@@ -50,7 +50,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare, print, and return the exit status."""
-    if is_dump(options.key):
+    if are_dumps(options):
         return _compare_dumps(options)
     cases = read_key_and_candidate(options)
     with ProgressBar() as progress:

@@ -5,6 +5,7 @@ from typing import Any
 
 from npswin.cli.port_options import (
     add_key_and_candidate,
+    are_dumps,
     exit_status,
     print_json,
     print_report,
@@ -50,6 +51,10 @@ def run(options: argparse.Namespace) -> int:
     """Search, print, and return the exit status."""
     if options.seconds <= 0:
         raise ValueError(f"--seconds: got {options.seconds:g}, expected more than 0")
+    if are_dumps(options):
+        raise ValueError(
+            f"{options.key}: no answer key (`npswin golden` writes one); npswin compare compares two dumps"
+        )
     cases = read_key_and_candidate(options)
     with ProgressBar() as progress:
         diagnosis = cases.diagnose(progress, options.seconds)

@@ -3,6 +3,7 @@
 import argparse
 import inspect
 from collections.abc import Mapping, Sequence
+from errno import EEXIST
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,8 @@ def run(options: argparse.Namespace) -> int:
         print(load_weights(model, _weights(options.weights)))
     cases = golden_cases(options, model)
     patterns = patterns_of_cases(options.only, cases, options.backward)
+    if options.out.exists() and not options.out.is_dir():
+        raise FileExistsError(EEXIST, "File exists", str(options.out))
     for case in reversed(cases):  # the key itself comes last, since it lists the others
         further = [one.name for one in cases[1:]] if not case.name else []
         _write(options, case, patterns[case.name], further)

@@ -42,15 +42,15 @@ def add_key_and_candidate(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def is_dump(path: Path) -> bool:
-    """Whether there is something at the path, and no answer key in it."""
-    return exists(path) and not any(exists(path / name) for name in ("manifest.json", "key.safetensors"))
+def are_dumps(options: argparse.Namespace) -> bool:
+    """Whether there is something at the first path, and no answer key in it; an error if the second is the key."""
+    if not exists(options.key / "manifest.json") and exists(options.candidate / "manifest.json"):
+        raise ValueError(f"{options.candidate} is the answer key: expected the key first, then the dump")
+    return exists(options.key) and not any(exists(options.key / name) for name in ("manifest.json", "key.safetensors"))
 
 
 def read_key_and_candidate(options: argparse.Namespace) -> Cases:
     """Read the key and the candidate, all cases."""
-    if not exists(options.key / "manifest.json") and exists(options.candidate / "manifest.json"):
-        raise ValueError(f"{options.candidate} is the answer key: expected the key first, then the dump")
     return Cases(AnswerKey(options.key), options.candidate, options.precision)
 
 

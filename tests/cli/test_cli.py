@@ -41,7 +41,8 @@ def write_port(key, path, mistake=None, place=None):
 def test_golden_prints_what_it_wrote(tmp_path, capsys):
     assert main(["golden", str(tmp_path / "key")]) == 0
     out = capsys.readouterr().out
-    assert "102 tensors of 2 images, loss" in out
+    assert "key: 130 tensors of 2 images of 10×14, loss" in out
+    assert "key/even: 156 tensors of 2 images of 10×6, loss" in out
     assert "--backward adds it" in out
     assert not [name for name in AnswerKey(tmp_path / "key").shapes if name.startswith("grad/")]
 
@@ -122,8 +123,12 @@ CONFIGURATIONS = {
         (["--labels", "1"], "--labels: got 1, expected one for each of 2 images"),
         (["--labels", "1", "9"], "labels: got 1 to 9, expected 0 to 4"),
         (["--batch", "0"], "--batch: got 0"),
-        (["--batch", "2", "--image", "cat.png"], "--batch: goes with random images"),
+        (["--batch", "2", "--image", "cat.png"], "cat.png: No such file"),
+        (["--batch", "2", "3", "--size", "5", "5", "--size", "6", "6", "--size", "7", "7"], "--batch: got 2 numbers"),
+        (["--batch", "2", "2"], "--size, --batch: got the same images twice"),
+        (["--labels", "1", "2", "--batch", "1", "3"], "--labels: got 2, expected one for each of 3 images"),
         (["--size", "0", "3"], "--size: got 0 3"),
+        (["--stress", "--weights", "junk.json"], "--stress: draws the weights, expected no --weights"),
         (["--seed", "-1"], "--seed: got -1"),
         (["--only", "nothing.*"], "only: 'nothing.*' matches no tensor"),
         (["--sample", "0"], "sample: got 0"),
@@ -152,7 +157,8 @@ def test_compare_and_diagnose_a_right_port(key, tmp_path, capsys):
     port = str(write_port(key, tmp_path / "port.safetensors"))
     assert main(["compare", str(key), port]) == 0
     out = capsys.readouterr().out
-    assert "266 of 266 tensors agree, by what float32 allows" in out
+    assert "338 of 338 tensors agree, by what float32 allows" in out
+    assert "nothing dumped of the case even" in out
     assert main(["diagnose", str(key), port]) == 0
     assert "nothing to explain: all tensors agree" in capsys.readouterr().out
 
@@ -340,7 +346,7 @@ def test_a_terminated_command_leaves_no_half_written_file(tmp_path, monkeypatch)
     with pytest.raises(SystemExit) as stopped:
         main(["golden", str(tmp_path / "key")])
     assert stopped.value.code == 143
-    assert not list((tmp_path / "key").iterdir())
+    assert not [path for path in (tmp_path / "key").rglob("*") if path.is_file()]
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -41,9 +41,7 @@ def _computation_order(depths: tuple[int, ...]) -> list[str]:
         mlp_ratio=1.0, ape=True, drop_path_rate=0.0,
     )  # fmt: skip
     for name, layer in model.trunk:
-        if isinstance(
-            layer, SwinTransformerBlock
-        ):  # a map as small as this one is not shifted, nor padded, by the model's own rule
+        if isinstance(layer, SwinTransformerBlock):  # the model itself neither shifts nor pads so small a map
             layer.attn.window_size, layer.attn.shift_size = 2, int(name.rpartition(".")[2]) % 2
     graph = swin_graph(model, (1, 1), ([0.5], [0.5]))
     return [*graph.nodes, *(GRADIENT_PREFIX + name for name in graph.backward_order())]

@@ -102,7 +102,8 @@ def _first(comparison: Comparison, backward: bool) -> str:
 def _size(row: Row) -> str:
     if row.note:
         return f", {row.note}"
-    found, tolerance = row.local_distance or row.distance, row.local_tolerance or row.tolerance
+    is_local = row.is_local_error and row.local_distance is not None
+    found, tolerance = (row.local_distance, row.local_tolerance) if is_local else (row.distance, row.tolerance)
     if found is None or tolerance is None:
         return ""
     return f", relative error {found.relative:.2e}, {tolerance.relative:.2e} is allowed"
@@ -123,9 +124,13 @@ def _causes(diagnosis: Diagnosis) -> list[str]:
 
 def _evidence(cause: Cause) -> str:
     found = f"{cause.symptom} is reproduced within {cause.hypothesis.tolerance_ratio:.2g} of the tolerance"
-    others = sum(one.explains_symptom for one in cause.others)
-    alike = f", {others} other hypotheses do so too" if others else ""
-    return f"{found}, {cause.ratio_without:.3g} times without it{alike}; explains {len(cause.explained)} symptoms"
+    left = cause.hypothesis.symptoms_left
+    others = {str(one) for one in cause.others if one.explains_symptom and one.symptoms_left == left}
+    others.discard(str(cause.hypothesis))
+    alike = f", as by {len(others)} other hypotheses" if others else ""
+    count = len(cause.explained)
+    explained = f"explains {count} symptom{'s' * (count > 1)}"
+    return f"{found}{alike}, and is {cause.ratio_without:.3g} times the tolerance away without it; {explained}"
 
 
 def _short(lines: list[str]) -> str:

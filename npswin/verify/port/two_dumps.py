@@ -24,6 +24,8 @@ SHAPE, UNREADABLE, NOT_FINITE = "SHAPE", "UNREADABLE", "NOT FINITE"
 # and pass through all layers twice. With a key, the tolerance of each tensor is computed.
 ROUNDINGS, ROUNDINGS_OF_GRADIENTS = 128, 1024
 
+SOURCES = ("pixels", "input", "labels")
+
 Dump = str | PathLike[str] | Mapping[str, DumpedTensor]
 
 
@@ -181,15 +183,16 @@ def dumps_summary(comparison: DumpComparison) -> str:
     unequal, different = comparison.first(EQUAL), comparison.first(*_FINE)
     if unequal is not None:
         lines.append(f"the first that is not equal is {unequal.name}{_before(unequal, rows)}")
-        if comparison.random:
+        if unequal.name in SOURCES:
+            lines.append("  the two begin with different images: feed both the same")
+        elif comparison.random:
             lines.append(f"  {comparison.random}")
-        lines.append("  if both are runs of one program on one input, it has something random there: see below")
     if different is not None and different is not unequal:
         lines.append(f"the first that differs by more than rounding is {different.name}{_before(different, rows)}")
-    if unequal is not None:
+    if unequal is not None and unequal.name not in SOURCES:
         lines.append(
-            "of a program that is run twice, every tensor is equal: switch dropout and drop path off (in PyTorch "
-            "module.eval()), and fix the order of sums"
+            f"if both are runs of one program, something random is left on at {unequal.name}: switch dropout and drop "
+            "path off (in PyTorch module.eval()), and fix the order of sums"
         )
     if comparison.unreadable:
         lines.append(f"could not be read: {join_names([row.name for row in comparison.unreadable])}")

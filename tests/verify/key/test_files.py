@@ -194,10 +194,10 @@ def _without(folder, *names):
         (lambda f: _entry(f, of="head", name="x" * 10**6), "lacks the tensor head"),
         (lambda f: _entry(f, of="head", stored=False), "has head, which is not stored"),
         (lambda f: _entry(f, of="head.weight", stored=False), "head.weight is not stored"),
-        (lambda f: _entry(f, of="head.weight", shape=[12, 5]), r"head.weight of shape \(5, 12\)"),
+        (lambda f: _entry(f, of="head.weight", shape=[12, 5]), r"head.weight of shape \(5, 16\)"),
         (lambda f: _entry(f, of="loss", shape=[1]), "the loss has shape"),
-        (lambda f: _changed(f, num_heads=[2, 10**6], head_dim=3), "layers.1.blocks.0.attn.proj.weight of shape"),
-        (lambda f: _changed(f, num_heads=[2, "3"]), "num_heads"),
+        (lambda f: _changed(f, num_heads=[1, 10**6, 4], head_dim=4), "layers.1.blocks.0.attn.proj.weight of shape"),
+        (lambda f: _changed(f, num_heads=[1, 2, "3"]), "num_heads"),
         (lambda f: _changed(f, mlp_ratio="2"), "mlp_ratio"),
         (lambda f: _changed(f, embed_dim=10**400, mlp_ratio=0.5), "not as npswin writes it"),
         (lambda f: _changed(f, position_bias="full"), r"position_bias_table of shape \(9, 9\)"),
@@ -317,7 +317,7 @@ def test_a_config_that_does_not_fit_the_tables_raises(tmp_path):
     file = tmp_path / "manifest.json"
     file.write_text(file.read_text(encoding="utf-8").replace('"window_size": 3', '"window_size": 4', 1))
     with pytest.raises(
-        AnswerKeyError, match=r"relative_position_bias_table of shape \(49, 2\), the file has \(25, 2\)"
+        AnswerKeyError, match=r"relative_position_bias_table of shape \(49, 1\), the file has \(25, 1\)"
     ):
         AnswerKey(tmp_path)
 

@@ -184,8 +184,8 @@ def test_maps_are_cut_where_the_windows_are(key):
     }
     assert cuts == {"0.norm1": ([3], [3, 6]), "1.norm1": ([1, 4], [1, 4]), "1.mlp.fc1": ([1, 4], [1, 4])}
     rolled = [shown[f"layers.0.blocks.1.attn.{name}"] for name in ("shifted", "joined", "windows")]
-    assert all(tuple(map(list, view.cuts)) == ([3], [3]) for view in rolled)
-    assert [list(cut) for cut in shown["layers.0.blocks.1.attn.unshifted"].cuts] == [[1, 4], [1, 4]]
+    assert all(tuple(map(list, view.cuts)) == ([3], [3, 6]) for view in rolled)
+    assert [list(cut) for cut in shown["layers.0.blocks.1.attn.unshifted"].cuts] == [[1, 4], [1, 4, 7]]
 
 
 def assert_shows(plane, view, key, port):
