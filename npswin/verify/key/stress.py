@@ -23,7 +23,7 @@ from npswin.verify.key.golden import randomize_weights
 LARGE = 300.0  # of a map's numbers: its square is above the largest number of half precision
 HIDDEN = 1e5  # of hidden units that overflow
 TINY = 1e-8  # of hidden units that are flushed to zero: below half of the smallest number of half precision
-VISIBLE = 1e-3  # of the MLP's output behind them, so that its weights fit into half precision
+VISIBLE = 2e-4  # of the MLP's output behind them, so that its weights fit into half precision
 OVERFLOW = 7e4  # added to all scores: above the largest number of half precision
 SHARE = 0.02  # of the attention behind them in the map, since even float32 keeps but three digits of its softmax
 TIES = 2e3  # added to all scores: half precision rounds them to even numbers
@@ -69,7 +69,10 @@ def _tiny_hidden_units(part: dict[str, Array], heads: int) -> None:
 
 
 def _large_hidden_units(part: dict[str, Array], heads: int) -> None:
-    _scale(part, "mlp.fc1", HIDDEN)
+    """The factor is shared by the norm and the layer, so that half precision holds the weights themselves."""
+    _scale(part, "norm2", LARGE)
+    part["mlp.fc1.weight"] *= HIDDEN / LARGE
+    part["mlp.fc1.bias"] *= HIDDEN / TAIL
     part["mlp.fc2.weight"] *= LARGE / HIDDEN
 
 
@@ -94,7 +97,7 @@ def _add_to_scores(part: dict[str, Array], heads: int, common: float) -> None:
 
 
 def _scale(part: dict[str, Array], layer: str, factor: float) -> None:
-    """Multiply a linear layer's output by a factor."""
+    """Multiply a layer's output by a factor."""
     for name in (f"{layer}.weight", f"{layer}.bias"):
         if name in part:
             part[name] *= factor

@@ -70,6 +70,9 @@ def test_thinned_tensors_have_the_positions_of_their_numbers(tmp_path):
     assert "grad/head" in key
     assert "grad/norm" not in key
     assert np.array_equal(key["head.weight"], trace.tensors["head.weight"])  # sources are always whole
+    assert np.array_equal(key["input"], trace.tensors["input"])  # and so is what the pixels are normalized to
+    assert key.positions("input") is None
+    assert np.array_equal(AnswerKey(write_key(trace, tmp_path / "sample", sample=10))["input"], trace["input"])
     tensors = {name: trace.tensors[name] for name in trace.graph.computed}
     assert Comparer(key, candidate_of(tensors, key.shapes)).compare().ok
     key.file.dtype_codes[f"positions/{name}"] = "F64"
@@ -180,6 +183,10 @@ def _without(folder, *names):
             r"normalization.std: got \[1, 0, 1\]",
         ),
         (lambda f: _replaced(f, tensors=5), "tensors: got 5"),
+        (lambda f: _replaced(f, cases="even"), "cases: got 'even'"),
+        (lambda f: _replaced(f, cases=["a/../b"]), "cases: got 'a/../b'"),
+        (lambda f: _replaced(f, cases=["x"] * 10**5), "cases: got"),
+        (lambda f: _replaced(f, cases=[1]), "cases: got 1"),
         (lambda f: _replaced(f, tensors=[5]), r"tensors\[0\]: got 5"),
         (lambda f: _replaced(f, tensors=[{"name": "a"}]), r"tensors\[0\].shape: got None"),
         (lambda f: _entry(f, of="norm", axes=5), "axes: got 5, expected str"),
@@ -331,6 +338,10 @@ def test_a_config_that_does_not_fit_the_tables_raises(tmp_path):
         ({"sample": 0}, "sample"),
         ({"sample": 1.5}, "sample"),
         ({"seed": None}, "seed"),
+        ({"cases": "even"}, "cases"),
+        ({"cases": ["../even"]}, "cases"),
+        ({"cases": ["grad"]}, "cases"),
+        ({"cases": ["even", "even"]}, "cases"),
     ],
 )
 def test_wrong_arguments_of_write_key_are_named(tmp_path, change, name):

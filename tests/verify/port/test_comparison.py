@@ -293,7 +293,15 @@ def test_tf32_has_the_tolerance_of_float32_without_a_matrix_product(name, place)
 @pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.thorough)])
 @pytest.mark.parametrize(
     ("seed", "changes"),
-    list(enumerate([{"window_size": 4, "img_size": (26, 18)}, {"ape": True}, {"position_bias": "shared"}])),
+    list(
+        enumerate(
+            [
+                {"window_size": 4, "img_size": (26, 18)},
+                {"ape": True},
+                {"position_bias": "shared", "embed_dim": 6, "num_heads": (2, 2, 3)},
+            ]
+        )
+    ),
 )
 def test_a_larger_batch_and_other_models(seed, changes, precision):
     model = random_model(seed, **changes)
