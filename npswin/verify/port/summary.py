@@ -53,8 +53,8 @@ def dumps_report(comparison: DumpComparison) -> str:
         f"explain, {rest} by more",
     ]
     for title, row in (
-        ("first that is not equal", comparison.first(EQUAL)),
-        ("first beyond rounding", comparison.first(EQUAL, ROUNDING)),
+        ("first that is not equal", comparison.first_unequal),
+        ("first beyond rounding", comparison.first_beyond_rounding),
     ):
         lines.append(f"{title}: {'none' if row is None else _dump_row(row)}")
     if comparison.random:

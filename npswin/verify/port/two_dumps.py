@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from npswin.files import shown_path
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, UNIT_ROUNDOFF
 from npswin.verify.key.trace import Progress
@@ -77,9 +78,15 @@ class DumpComparison:
         """The rows of tensors that could not be read."""
         return [row for row in self.rows if row.verdict == UNREADABLE]
 
-    def first(self, *verdicts: str) -> DumpRow | None:
-        """The first row with another verdict than these."""
-        return next((row for row in self.rows if row.verdict not in (*verdicts, UNREADABLE)), None)
+    @property
+    def first_unequal(self) -> DumpRow | None:
+        """The first tensor that is not equal, number by number."""
+        return next((row for row in self.rows if row.verdict not in (EQUAL, UNREADABLE)), None)
+
+    @property
+    def first_beyond_rounding(self) -> DumpRow | None:
+        """The first tensor that differs by more than rounding may explain."""
+        return next((row for row in self.rows if row.verdict not in (*_FINE, UNREADABLE)), None)
 
     def __str__(self) -> str:
         return f"{dumps_table(self)}\n\n{dumps_summary(self)}"
@@ -114,7 +121,13 @@ def compare_two_dumps(
         common = in_computation_order([name for name in one if name in other])
         if not common:
             names = [", ".join(map(printable, list(dump)[:3])) or "nothing" for dump in (one, other)]
-            raise CandidateError(f"the two dumps have no tensor's name in common: {names[0]} and {names[1]}")
+            origins = [
+                title if isinstance(dump, Mapping) else shown_path(dump)
+                for title, dump in (("first", first), ("second", second))
+            ]
+            raise CandidateError(
+                f"{origins[0]}, {origins[1]}: the two dumps have no tensor's name in common: {names[0]} and {names[1]}"
+            )
         rows: list[DumpRow] = []
         pattern = ""
         for name in common:
@@ -180,7 +193,7 @@ def dumps_summary(comparison: DumpComparison) -> str:
         f"{counts[EQUAL]} of {len(rows)} tensors are equal, {counts[ROUNDING]} differ by what rounding may explain, "
         f"{len(rows) - counts[EQUAL] - counts[ROUNDING]} by more"
     ]
-    unequal, different = comparison.first(EQUAL), comparison.first(*_FINE)
+    unequal, different = comparison.first_unequal, comparison.first_beyond_rounding
     if unequal is not None:
         lines.append(f"the first that is not equal is {unequal.name}{_before(unequal, rows)}")
         if unequal.name in SOURCES:
@@ -209,7 +222,7 @@ def _before(row: DumpRow, rows: list[DumpRow]) -> str:
 
 def dumps_json(comparison: DumpComparison) -> dict[str, Any]:
     """The comparison for a program; numbers that JSON does not have are null."""
-    first = {"unequal": comparison.first(EQUAL), "beyond_rounding": comparison.first(*_FINE)}
+    first = {"unequal": comparison.first_unequal, "beyond_rounding": comparison.first_beyond_rounding}
     value: dict[str, Any] = json_value(
         {
             "agrees": comparison.ok,

@@ -53,7 +53,7 @@ def test_rounding_is_judged_by_the_precision_of_the_numbers(precision):
     assert rows["head"].verdict == "rounding"
     assert rows["head"].precision == precision
     wrong = other | {"head": other["head"] * (1 + 500 * rows["head"].distance.relative)}
-    assert compare_dumps(one, wrong, precision).first("equal", "rounding").name == "head"
+    assert compare_dumps(one, wrong, precision).first_beyond_rounding.name == "head"
 
 
 def test_the_coarser_precision_of_a_converted_dump_counts():
@@ -79,7 +79,7 @@ def test_dropout_that_is_left_on_is_found_where_it_is():
         after(tensors, FC2, tensors[FC2] * (rng.random(tensors[FC2].shape) > 0.25) / np.float32(0.75)) for _ in range(2)
     ]
     comparison = compare_dumps(*runs)
-    assert comparison.first("equal").name == FC2
+    assert comparison.first_unequal.name == FC2
     summary = dumps_summary(comparison)
     assert f"the first that is not equal is {FC2}; layers.0.blocks.0.mlp.act before it is equal" in summary
     assert "dropout of a rate of about 0.2" in summary
@@ -91,7 +91,7 @@ def test_drop_path_that_is_left_on_is_found_where_it_is():
     dropped = tensors[BLOCK].copy()
     dropped[1] -= tensors[FC2][1]
     comparison = compare_dumps(tensors, after(tensors, BLOCK, dropped))
-    assert comparison.first("equal").name == BLOCK
+    assert comparison.first_unequal.name == BLOCK
     assert "entries 0 of the first axis are equal, 1 of 2 are not: whole images are dropped" in comparison.random
 
 
