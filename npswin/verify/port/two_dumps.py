@@ -126,7 +126,7 @@ def compare_two_dumps(
                 for title, dump in (("first", first), ("second", second))
             ]
             raise CandidateError(
-                f"{origins[0]}, {origins[1]}: the two dumps have no tensor's name in common: {names[0]} and {names[1]}"
+                f"{origins[0]}: has {names[0]}; {origins[1]}: has {names[1]}; expected dumps with names in common"
             )
         rows: list[DumpRow] = []
         pattern = ""
