@@ -6,7 +6,6 @@ nothing is read with pickle, and a damaged tensor is reported without losing the
 
 import math
 import os
-import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping
@@ -21,6 +20,7 @@ import numpy as np
 from npswin.checks import shown
 from npswin.files import FileError, open_regular, read_exactly, read_json, shortened, shown_path, system_error
 from npswin.types import Array
+from npswin.verify.port.archive import open_archive
 from npswin.verify.port.candidate import Candidate, CandidateError, DumpedTensor
 from npswin.verify.port.npy import LONGEST_AXIS, MOST_AXES, NpyHeader, read_header, read_numbers
 from npswin.weights import TensorFile, WeightFileError
@@ -35,7 +35,6 @@ LIST_FORM = '{"NAME": {"shape": [2, 3], "dtype": "float32"}, ...}'
 LONGEST_LIST = 8 * 2**20  # bytes
 MOST_LISTS = 100  # of raw files, one in a folder
 MOST_TENSORS = 65_536  # of a dump; a model of a thousand layers has fewer
-LONGEST_DIRECTORY = 16 * 2**20  # bytes, of a .npz file
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # NumPy's; others inflate a read without a bound
 
 
@@ -110,7 +109,7 @@ def _check_count(path: Path, count: int) -> None:
 
 
 def _npz(path: Path, names: Container[str], open_files: ExitStack) -> dict[str, DumpedTensor]:
-    archive = _archive(path, open_files)
+    archive = open_archive(path, open_files)
     members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
     _check_count(path, len(members))
     counts = Counter(member.filename for member in members)
@@ -126,29 +125,6 @@ def _npz(path: Path, names: Container[str], open_files: ExitStack) -> dict[str, 
         else:
             found[name] = _npy(origin, partial(archive.open, member), member.file_size)
     return found
-
-
-def _archive(path: Path, open_files: ExitStack) -> zipfile.ZipFile:
-    file = _BoundedReads(open_files.enter_context(open_regular(path, CandidateError)))
-    try:
-        archive = open_files.enter_context(zipfile.ZipFile(file))
-    except Exception as error:  # zipfile raises what struct and codecs raise, too
-        raise CandidateError(f"{shown_path(path)}: no .npz file, or a damaged one ({shortened(str(error))})") from error
-    file.most = sys.maxsize  # a member's size is checked before it is read
-    return archive
-
-
-class _BoundedReads:
-    """A file of which no single read may be long, as the one of a zip file's directory may claim to be."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.seek, self.tell, self.seekable, self._read = file.seek, file.tell, file.seekable, file.read
-        self.most = LONGEST_DIRECTORY
-
-    def read(self, size: int = -1) -> bytes:
-        if size > self.most:
-            raise ValueError(f"its directory has {size} bytes, expected at most {self.most}")
-        return self._read(size)
 
 
 def _npy(origin: str, open_stream: Callable[[], IO[bytes]], size: int | None = None) -> DumpedTensor:

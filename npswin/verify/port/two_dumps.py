@@ -203,9 +203,11 @@ def dumps_summary(comparison: DumpComparison) -> str:
     if different is not None and different is not unequal:
         lines.append(f"the first that differs by more than rounding is {different.name}{_before(different, rows)}")
     if unequal is not None and unequal.name not in SOURCES:
+        index = rows.index(unequal)
+        where = f"between {rows[index - 1].name} and {unequal.name}" if index else f"at {unequal.name} or before"
         lines.append(
-            f"if both are runs of one program, something random is left on at {unequal.name}: switch dropout and drop "
-            "path off (in PyTorch module.eval()), and fix the order of sums"
+            f"if both are runs of one program, something random is left on {where}: switch dropout and drop path off "
+            "(in PyTorch module.eval()), and fix the order of sums"
         )
     if comparison.unreadable:
         lines.append(f"could not be read: {join_names([row.name for row in comparison.unreadable])}")

@@ -83,7 +83,7 @@ def test_dropout_that_is_left_on_is_found_where_it_is():
     summary = dumps_summary(comparison)
     assert f"the first that is not equal is {FC2}; layers.0.blocks.0.mlp.act before it is equal" in summary
     assert "dropout of a rate of about 0.2" in summary
-    assert f"something random is left on at {FC2}" in summary
+    assert f"something random is left on between layers.0.blocks.0.mlp.act and {FC2}" in summary
 
 
 def test_drop_path_that_is_left_on_is_found_where_it_is():
