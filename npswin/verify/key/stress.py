@@ -56,10 +56,10 @@ def stress_weights(model: SwinTransformer, seed: int) -> None:
 
 def _long_tails(part: dict[str, Array]) -> None:
     for name in ("norm2.weight", "norm2.bias"):
-        part[name][0] *= TAIL
-        part[name][1] /= TAIL
-    part["mlp.fc1.weight"][:, 0] /= TAIL
-    part["mlp.fc1.weight"][:, 1] *= TAIL
+        part[name][:1] *= TAIL
+        part[name][1:2] /= TAIL
+    part["mlp.fc1.weight"][:, :1] /= TAIL
+    part["mlp.fc1.weight"][:, 1:2] *= TAIL
 
 
 def _tiny_hidden_units(part: dict[str, Array], heads: int) -> None:

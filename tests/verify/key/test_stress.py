@@ -57,7 +57,7 @@ def half_norm(x):
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_a_right_port_agrees(name, precision):
     key = stress_trace(name)
-    for seed in (None, 0):
+    for seed in (None, 0) if precision == "float32" else (None,):
         comparison = compare(key, computed(key.graph, key.sources, precision, seed))
         assert comparison.ok, str(comparison)
         assert comparison.precision == precision
@@ -137,3 +137,19 @@ def test_8_bit_weights_and_activations_lose_channels(name):
     right = key[f"{block}.mlp.fc1"]
     assert relative_and_peak(x @ quantized(weight).T + bias, right)[0] > 0.05
     assert relative_and_peak(quantized(x) @ weight.T + bias, right)[0] > 0.05
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"embed_dim": 1, "depths": (4,), "num_heads": (1,)},
+        {"qkv_bias": False, "position_bias": "none"},
+        {"position_bias": "full", "patch_norm": False},
+    ],
+)
+def test_any_model_can_be_given_these_weights(changes):
+    model = random_model(**changes)
+    stress_weights(model, 0)
+    for name, param in model.params.items():
+        assert np.array_equal(param, param.astype(np.float32)), name
+        assert np.isfinite(param).all(), name
