@@ -18,7 +18,9 @@ from npswin.verify.port.summary import comparison_report
 
 def add_key_and_candidate(parser: argparse.ArgumentParser) -> None:
     """Add KEY, CANDIDATE, --precision, --html and --json."""
-    parser.add_argument("key", type=Path, metavar="KEY", help="the folder that npswin golden wrote")
+    parser.add_argument(
+        "key", type=Path, metavar="KEY", help="the folder that npswin golden wrote; for compare also a dump"
+    )
     parser.add_argument(
         "candidate",
         type=Path,

@@ -217,7 +217,7 @@ VERIFY_FAULTS = [
     *faults(
         "verify/port/name_order.py",
         ("tests/verify/port/test_two_dumps.py",),
-        ("names in the file's order", "key=lambda name: place.get(name, len(place))", "key=lambda name: 0"),
+        ("gradients from the first to the last", "(-number for number in where)", "(number for number in where)"),
     ),
     *faults(
         "verify/port/randomness.py",

@@ -8,40 +8,53 @@ from npswin.layers import SwinTransformerBlock
 from npswin.models import SwinTransformer
 from npswin.verify.graph import GRADIENT_PREFIX, swin_graph
 
-MOST_STAGES, MOST_BLOCKS = 16, 1000  # of a model that is built for its names
-_BLOCK = re.compile(r"(?:grad/)?layers\.(\d{1,4})\.(?:blocks\.(\d{1,4})\b)?")
+_PLACE = re.compile(r"layers\.(\d{1,9})\.(?:blocks\.(\d{1,9})|downsample)(?=\.|$)")
+_LAST = ("norm", "avgpool", "head", "loss")  # behind the stages; what else is outside them comes before
+_BEFORE, _AFTER = -1, 10**9  # in place of the stage
+
+Rank = tuple[int, ...]
 
 
 def in_computation_order(names: Collection[str]) -> list[str]:
     """The names, those of the key first and in the order of computation, the others as they come."""
-    depths: dict[int, int] = {}
-    for name in names:
-        if found := _BLOCK.match(name):
-            stage, block = int(found[1]), int(found[2] or 0)
-            depths[stage] = max(depths.get(stage, 1), block + 1)
-    stages = max(depths, default=0) + 1
-    listed = tuple(depths.get(stage, 1) for stage in range(stages))
-    if stages > MOST_STAGES or sum(listed) > MOST_BLOCKS:
-        return list(names)
-    known = _computation_order(listed)
-    place = {name: number for number, name in enumerate(known)}
-    return sorted(names, key=lambda name: place.get(name, len(place)))
+    return sorted(names, key=_rank)  # which keeps the order of equal ranks
 
 
-@lru_cache(maxsize=4)
-def _computation_order(depths: tuple[int, ...]) -> list[str]:
-    """All names of a model of these depths: sources, activations, gradients.
+def _rank(name: str) -> Rank:
+    """Activations from the first stage and block to the last, then gradients from the last to the first.
 
-    The model has every optional tensor: it begins with pixels, has a position embedding, and each of its blocks pads,
-    since a map of a single token is smaller than a window.
+    Within a block, tensors have the order that they have in a small model's graph.
     """
-    ones = [1] * len(depths)
+    backward, inner = name.startswith(GRADIENT_PREFIX), name.removeprefix(GRADIENT_PREFIX)
+    found = _PLACE.match(inner)
+    pattern = inner
+    if found is not None:
+        place = "layers.0.downsample" if found[2] is None else "layers.0.blocks.1"
+        pattern = place + inner[found.end() :]
+    index = _order_of_a_small_model().get(GRADIENT_PREFIX + pattern if backward else pattern)
+    if index is None:
+        return (2,)
+    if found is None:
+        where: Rank = (_AFTER if inner.partition(".")[0] in _LAST else _BEFORE, 0, 0)
+    else:
+        stage, block = int(found[1]), -1 if found[2] is None else int(found[2])
+        where = (stage, int(block < 0), max(block, 0))
+    return (1, *(-number for number in where), index) if backward else (0, *where, index)
+
+
+@lru_cache(maxsize=1)
+def _order_of_a_small_model() -> dict[str, int]:
+    """The names of a model's tensors, each with its number in the order of computation.
+
+    The model has every optional tensor: it begins with pixels, has a position embedding, and each of its blocks pads.
+    """
     model = SwinTransformer(
-        img_size=1, patch_size=1, in_chans=1, num_classes=1, embed_dim=1, depths=depths, num_heads=ones, window_size=2,
-        mlp_ratio=1.0, ape=True, drop_path_rate=0.0,
+        img_size=1, patch_size=1, in_chans=1, num_classes=1, embed_dim=1, depths=(2, 1), num_heads=(1, 1),
+        window_size=2, mlp_ratio=1.0, ape=True, merge_bias=True, drop_path_rate=0.0,
     )  # fmt: skip
     for name, layer in model.trunk:
         if isinstance(layer, SwinTransformerBlock):  # the model itself neither shifts nor pads so small a map
             layer.attn.window_size, layer.attn.shift_size = 2, int(name.rpartition(".")[2]) % 2
     graph = swin_graph(model, (1, 1), ([0.5], [0.5]))
-    return [*graph.nodes, *(GRADIENT_PREFIX + name for name in graph.backward_order())]
+    names = [*graph.nodes, *(GRADIENT_PREFIX + name for name in graph.backward_order())]
+    return {name: number for number, name in enumerate(names)}

@@ -32,8 +32,9 @@ def test_the_keys_names_are_in_the_order_of_computation(key):
 
 def test_other_names_stay_in_the_files_order():
     assert in_computation_order(["b", "head", "a", "patch_embed.proj"]) == ["patch_embed.proj", "head", "b", "a"]
-    hostile = ["layers.9999.blocks.0", "layers.0.blocks.9999", "head", "patch_embed.proj"]
-    assert in_computation_order(hostile) == hostile  # no model of that size is built
+    numbers = ["head", "layers.10.blocks.0", "layers.9.blocks.99999999", "layers.9.downsample.reduction", "layers.9.x"]
+    ordered = [numbers[2], numbers[3], numbers[1], numbers[0], numbers[4]]
+    assert in_computation_order(numbers) == ordered  # and no model of that size is built
 
 
 def test_a_dump_and_itself():
