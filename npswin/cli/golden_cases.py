@@ -58,12 +58,13 @@ def golden_cases(options: argparse.Namespace, model: SwinTransformer) -> list[Go
     for size, batch in sizes_and_batches:
         name = f"{batch}x{size[0]}x{size[1]}" if cases else ""
         cases.append(GoldenCase(name, model, _pixels(options, model, size, batch), labels[:batch]))
-    chosen = (options.model, options.config, options.weights, options.size, options.image, options.labels)
+    chosen = (options.model, options.config, options.weights, options.size, options.image)
     if chosen == (None,) * len(chosen) and len(cases) == 1:
-        even, batch = SwinTransformer(**{**EVEN_MINIATURE, "dtype": options.dtype}), len(labels)
+        even = SwinTransformer(**{**EVEN_MINIATURE, "dtype": options.dtype})
         draw_weights(options, even)
-        pixels = draw_pixels(options.seed, batch, EVEN_MINIATURE["img_size"])
-        cases.append(GoldenCase("even", even, pixels, draw_labels(options.seed, batch, even.num_classes)))
+        cases.append(
+            GoldenCase("even", even, draw_pixels(options.seed, len(labels), EVEN_MINIATURE["img_size"]), labels)
+        )
     return cases
 
 

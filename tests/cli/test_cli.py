@@ -113,6 +113,14 @@ def test_patterns_may_match_in_one_case_alone(tmp_path):
     assert [name for name in even.graph.computed if name in even] == ["input", "loss"]
 
 
+def test_labels_and_batch_are_those_of_both_miniatures(tmp_path):
+    assert main(["golden", str(tmp_path / "key"), "--labels", "4", "0", "3", "--batch", "3"]) == 0
+    for case in ("", "even"):
+        key = AnswerKey(tmp_path / "key" / case)
+        assert key["labels"].tolist() == [4, 0, 3]
+        assert key.shapes["pixels"][0] == 3
+
+
 def test_golden_with_stress_has_other_weights(key, tmp_path):
     assert main(["golden", str(tmp_path / "key"), "--stress"]) == 0
     for case in ("", "even"):

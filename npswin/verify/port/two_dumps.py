@@ -129,14 +129,14 @@ def compare_two_dumps(
                 f"{origins[0]}: has {names[0]}; {origins[1]}: has {names[1]}; expected dumps with names in common"
             )
         rows: list[DumpRow] = []
-        pattern = ""
+        pattern, differed = "", False
         for name in common:
             progress("comparing", len(rows), len(common))
-            differed = any(row.verdict != EQUAL for row in rows)
             row, arrays = _row(name, one[name], other[name], precision)
             rows.append(row)
             if arrays is not None and row.verdict in (ROUNDING, DIFFERS) and not differed:
                 pattern = random_pattern(*arrays)
+            differed = differed or row.verdict != EQUAL
         progress("comparing", len(common), len(common))
         only_first, only_second = (
             [printable(name) for name in dump if name not in rest] for dump, rest in ((one, other), (other, one))
