@@ -4,12 +4,20 @@ import argparse
 import sys
 from typing import Any
 
-from npswin.cli.port_options import add_key_and_candidate, print_json, read_key_and_candidate, write_page
+from npswin.cli.port_options import (
+    add_key_and_candidate,
+    are_dumps,
+    exit_status,
+    print_json,
+    print_report,
+    read_key_and_candidate,
+    write_pages,
+)
 from npswin.cli.progress import ProgressBar
 from npswin.verify.port.advice import advice_on_thin_dump, is_thin
 from npswin.verify.port.comparison import comparison_summary
 from npswin.verify.port.diagnosis import diagnosis_json, diagnosis_text
-from npswin.verify.port.search import TIME_LIMIT_SECONDS, search_mistakes
+from npswin.verify.port.search import TIME_LIMIT_SECONDS
 
 DESCRIPTION = """Find the mistakes of a port.
 
@@ -45,16 +53,23 @@ def run(options: argparse.Namespace) -> int:
     """Search, print, and return the exit status."""
     if options.seconds <= 0:
         raise ValueError(f"--seconds: got {options.seconds:g}, expected more than 0")
-    comparer = read_key_and_candidate(options)
+    if are_dumps(options):
+        raise ValueError(
+            f"{options.key}: no answer key (`npswin golden` writes one); npswin compare compares two dumps"
+        )
+    cases = read_key_and_candidate(options)
     with ProgressBar() as progress:
+        comparer = next(iter(cases.comparers.values()))
         if is_thin(comparer.order) and (advice := advice_on_thin_dump(comparer.compare())):
             print(advice, file=sys.stderr, flush=True)
-        diagnosis = search_mistakes(comparer, progress, options.seconds)
+        diagnosis = cases.diagnose(progress, options.seconds)
     if options.json:
         print_json(diagnosis_json(diagnosis))
+    elif options.summary:
+        print_report(cases, diagnosis.comparison, diagnosis)
     else:
-        print(comparison_summary(diagnosis.comparison))
-        print()
-        print(diagnosis_text(diagnosis))
-    write_page(options.html, comparer, diagnosis.comparison, diagnosis)
-    return 2 if diagnosis.comparison.unreadable else 0 if diagnosis.ok else 1
+        for one in (diagnosis, *diagnosis.cases):
+            heading = f"\ncase {one.comparison.case}\n\n" if one is not diagnosis else ""
+            print(f"{heading}{comparison_summary(one.comparison)}\n\n{diagnosis_text(one)}")
+    write_pages(options.html, cases, diagnosis.comparison, diagnosis)
+    return exit_status(diagnosis.comparison)

@@ -2,20 +2,19 @@
 
 import argparse
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from errno import EEXIST
 from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from npswin.checks import shown
+from npswin.cli.golden_cases import GoldenCase, draw_weights, golden_cases, patterns_of_cases
 from npswin.cli.progress import ProgressBar
-from npswin.data import IMAGENET_MEAN, IMAGENET_STD
 from npswin.files import FileError, read_json, shortened, shown_path
 from npswin.models import CONFIGS, SwinTransformer
 from npswin.models.checks import checked_arguments
-from npswin.verify.key.golden import MINIATURE, draw_labels, draw_pixels, randomize_weights, read_images
+from npswin.verify.key.golden import MINIATURE
 from npswin.verify.key.trace import trace
 from npswin.verify.key.write import FORMAT, write_key
 from npswin.weights import TensorFile, load_weights
@@ -30,7 +29,10 @@ and with --backward every gradient) and manifest.json (for each tensor its opera
 describes both.
 
     npswin golden key --backward
-        a miniature Swin with every case that ports get wrong, in less than a megabyte
+        a miniature Swin, and in key/even one with even windows; the two have every case that ports get wrong, in less
+        than a megabyte each
+    npswin golden key --batch 2 1 --size 10 14 --size 13 9 --backward
+        the miniature for images of two sizes, two images and one; the second case is in key/1x13x9
     npswin golden key --model swin_tiny_patch4_window7_224 --weights model.safetensors --image cat.jpg --sample 1000
         Swin-T with official weights; a thousand numbers of each tensor
     npswin golden key --config mine.json --only 'layers.0.*' 'grad/layers.0.*' --backward
@@ -57,12 +59,36 @@ def add_parser(commands: Any) -> None:
         help="safetensors in any known layout; if not given, random weights, each of which changes the result",
     )
     parser.add_argument(
-        "--image", type=Path, nargs="+", metavar="FILE", help="images, read by Pillow; random pixels if not given"
+        "--image",
+        "--images",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="images, read by Pillow; random pixels if not given",
     )
-    parser.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="of the images; the model's if not given")
-    parser.add_argument("--batch", type=int, metavar="N", help="random images (default 2)")
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        action="append",
+        metavar=("H", "W"),
+        help="of the images; the model's if not given. Given several times, there is a case for each, in a subfolder",
+    )
+    parser.add_argument(
+        "--batch",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="number of images (default: the files of --image, or 2); if there are fewer files, random images follow "
+        "them. Several numbers are a case each, or those of the sizes",
+    )
     parser.add_argument(
         "--labels", type=int, nargs="+", metavar="CLASS", help="one class for each image; random if not given"
+    )
+    parser.add_argument(
+        "--stress",
+        action="store_true",
+        help="weights that a port in half precision fails on: large activations, long tails and near-ties",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all random numbers (default 0)")
     parser.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="(default float64)")
@@ -85,26 +111,42 @@ def run(options: argparse.Namespace) -> int:
     model = _model(options)
     if options.seed < 0:
         raise ValueError(f"--seed: got {options.seed}, expected 0 or more")
+    if options.weights is not None and options.stress:
+        raise ValueError("--stress: draws the weights, expected no --weights")
     if options.weights is None:
-        randomize_weights(model, options.seed)
+        draw_weights(options, model)
     else:
         print(load_weights(model, _weights(options.weights)))
-    pixels = _pixels(options, model)
-    labels = draw_labels(options.seed, len(pixels), model.num_classes) if model.num_classes else np.zeros(0, int)
-    if options.labels is not None:
-        if len(options.labels) != len(pixels):
-            raise ValueError(f"--labels: got {len(options.labels)}, expected one for each of {len(pixels)} images")
-        labels = np.array(options.labels)
-    normalization = (IMAGENET_MEAN, IMAGENET_STD) if model.in_chans == 3 else ([0.5] * model.in_chans,) * 2
-    with ProgressBar() as progress:
-        traced = trace(model, pixels, labels, backward=options.backward, normalization=normalization, progress=progress)
-    folder = write_key(traced, options.out, options.only, options.sample, options.seed)
-    size = sum(file.stat().st_size for file in (folder / "key.safetensors", folder / "manifest.json"))
-    halves = f"{len(traced.graph.computed)} tensors" + (f" and {len(traced.grads)} gradients" if traced.grads else "")
-    print(f"{folder}: {halves} of {len(pixels)} images, loss {traced.loss:.9g}, {size / 1e6:.2f} MB")
-    if not traced.grads:
+    cases = golden_cases(options, model)
+    patterns = patterns_of_cases(options.only, cases, options.backward)
+    if options.out.exists() and not options.out.is_dir():
+        raise FileExistsError(EEXIST, "File exists", str(options.out))
+    for case in reversed(cases):  # the key itself comes last, since it lists the others
+        further = [one.name for one in cases[1:]] if not case.name else []
+        _write(options, case, patterns[case.name], further)
+    if not options.backward:
         print("without the backward pass; --backward adds it")
     return 0
+
+
+def _write(options: argparse.Namespace, case: GoldenCase, only: Sequence[str], further: Sequence[str]) -> None:
+    with ProgressBar() as progress:
+        traced = trace(
+            case.model,
+            case.pixels,
+            case.labels,
+            backward=options.backward,
+            normalization=case.normalization,
+            progress=progress,
+        )
+    folder = write_key(traced, options.out / case.name, only, options.sample, options.seed, further)
+    size = sum(file.stat().st_size for file in (folder / "key.safetensors", folder / "manifest.json"))
+    halves = f"{len(traced.graph.computed)} tensors" + (f" and {len(traced.grads)} gradients" if traced.grads else "")
+    height, width = case.pixels.shape[2:]
+    print(
+        f"{folder}: {halves} of {len(case.pixels)} images of {height}×{width}, loss {traced.loss:.9g}, "
+        f"{size / 1e6:.2f} MB"
+    )
 
 
 def _model(options: argparse.Namespace) -> SwinTransformer:
@@ -168,22 +210,3 @@ def _check_size(config: Mapping[str, Any]) -> None:
     total += width * config["num_classes"]
     if total > MOST_WEIGHTS:
         raise ValueError(f"a model of {total:.1e} weights, expected at most {MOST_WEIGHTS:.0e}")
-
-
-def _pixels(options: argparse.Namespace, model: SwinTransformer) -> np.ndarray:
-    size = options.size or model.config["img_size"]
-    if size is None:
-        raise ValueError("--size: got none, and the model has no img_size; expected H W")
-    height, width = (size, size) if isinstance(size, int) else size
-    if min(height, width) < 1:
-        raise ValueError(f"--size: got {height} {width}, expected at least 1 pixel")
-    if options.image:
-        if options.batch is not None:
-            raise ValueError("--batch: goes with random images; with --image there are as many as there are files")
-        if model.in_chans != 3:
-            raise ValueError(f"--image: the model takes {model.in_chans} channels, expected 3 for an image")
-        return read_images(options.image, (height, width))
-    batch = 2 if options.batch is None else options.batch
-    if batch < 1:
-        raise ValueError(f"--batch: got {batch}, expected at least 1")
-    return draw_pixels(options.seed, batch, (height, width), model.in_chans)

@@ -2,22 +2,25 @@
 
 import argparse
 import json
+from functools import partial
 from os.path import exists
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from npswin.files import write_atomically
 from npswin.verify.key.read import AnswerKey
 from npswin.verify.port.candidate import PRECISIONS
-from npswin.verify.port.comparer import Comparer
+from npswin.verify.port.cases import Cases
 from npswin.verify.port.comparison import Comparison
 from npswin.verify.port.diagnosis import Diagnosis
-from npswin.verify.port.read_dump import read_candidate
+from npswin.verify.port.summary import comparison_report
 
 
 def add_key_and_candidate(parser: argparse.ArgumentParser) -> None:
     """Add KEY, CANDIDATE, --precision, --html and --json."""
-    parser.add_argument("key", type=Path, metavar="KEY", help="the folder that npswin golden wrote")
+    parser.add_argument(
+        "key", type=Path, metavar="KEY", help="the folder that npswin golden wrote; for compare also a dump"
+    )
     parser.add_argument(
         "candidate",
         type=Path,
@@ -34,15 +37,31 @@ def add_key_and_candidate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--html", type=Path, metavar="FILE", help="write a page: the model as a graph, tensors as images"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print JSON instead of text")
+    output.add_argument(
+        "--summary", action="store_true", help="print at most ten lines, for a bug report: versions, first divergence"
+    )
 
 
-def read_key_and_candidate(options: argparse.Namespace) -> Comparer:
-    """Read the key and the candidate."""
+def are_dumps(options: argparse.Namespace) -> bool:
+    """Whether there is something at the first path, and no answer key in it; an error if the second is the key."""
     if not exists(options.key / "manifest.json") and exists(options.candidate / "manifest.json"):
         raise ValueError(f"{options.candidate} is the answer key: expected the key first, then the dump")
-    key = AnswerKey(options.key)
-    return Comparer(key, read_candidate(options.candidate, key.shapes), options.precision)
+    return exists(options.key) and not any(exists(options.key / name) for name in ("manifest.json", "key.safetensors"))
+
+
+def read_key_and_candidate(options: argparse.Namespace) -> Cases:
+    """Read the key and the candidate, all cases."""
+    return Cases(AnswerKey(options.key), options.candidate, options.precision)
+
+
+def print_report(cases: Cases, comparison: Comparison, diagnosis: Diagnosis | None = None) -> None:
+    """Print at most ten lines: the first case that does not agree, else the first case."""
+    comparisons = [comparison, *comparison.cases]
+    wrong = next((number for number, one in enumerate(comparisons) if not one.case_ok), 0)
+    comparer = list(cases.comparers.values())[wrong]
+    print(comparison_report(comparer, comparisons[wrong], diagnosis and [diagnosis, *diagnosis.cases][wrong]))
 
 
 def print_json(value: Any) -> None:
@@ -50,12 +69,27 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=1, allow_nan=False))
 
 
-def write_page(
-    path: Path | None, comparer: Comparer, comparison: Comparison, diagnosis: Diagnosis | None = None
-) -> None:
-    """Write the page, if a path is given. The file is complete or not written at all."""
-    if path is not None:
-        from npswin.verify.page import comparison_page
+def write_pages(path: Path | None, cases: Cases, comparison: Comparison, diagnosis: Diagnosis | None = None) -> None:
+    """Write the page, if a path is given, and that of the case CASE as NAME.CASE.html beside it.
 
-        text = comparison_page(comparer, comparison, diagnosis)
-        write_atomically(path, lambda file: file.write(text.encode()))
+    Each file is complete or not written at all.
+    """
+    if path is None:
+        return
+    from npswin.verify.page import comparison_page
+
+    diagnoses = [None] * len(cases.comparers) if diagnosis is None else [diagnosis, *diagnosis.cases]
+    for comparer, one, its in zip(cases.comparers.values(), [comparison, *comparison.cases], diagnoses, strict=True):
+        text = comparison_page(comparer, one, its).encode()
+        target = path if one is comparison else path.with_name(f"{path.stem}.{one.case}{path.suffix}")
+        write_atomically(target, partial(_write, text))
+
+
+def _write(text: bytes, file: BinaryIO) -> None:
+    file.write(text)
+
+
+def exit_status(comparison: Comparison) -> int:
+    """2 if a tensor could not be read, 1 if one does not agree, else 0; of all cases."""
+    unreadable = any(one.unreadable for one in (comparison, *comparison.cases))
+    return 2 if unreadable else 0 if comparison.ok else 1

@@ -2,7 +2,16 @@
 
 from npswin.verify.gradcheck import GradcheckError, GradcheckReport, gradcheck
 from npswin.verify.key import AnswerKey, AnswerKeyError, Trace, trace, write_key
-from npswin.verify.port import CandidateError, Comparison, Diagnosis, compare, diagnose, watch
+from npswin.verify.port import (
+    CandidateError,
+    Comparison,
+    Diagnosis,
+    DumpComparison,
+    compare,
+    compare_dumps,
+    diagnose,
+    watch,
+)
 
 __all__ = [
     "AnswerKey",
@@ -10,10 +19,12 @@ __all__ = [
     "CandidateError",
     "Comparison",
     "Diagnosis",
+    "DumpComparison",
     "GradcheckError",
     "GradcheckReport",
     "Trace",
     "compare",
+    "compare_dumps",
     "diagnose",
     "gradcheck",
     "trace",

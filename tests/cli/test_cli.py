@@ -41,7 +41,8 @@ def write_port(key, path, mistake=None, place=None):
 def test_golden_prints_what_it_wrote(tmp_path, capsys):
     assert main(["golden", str(tmp_path / "key")]) == 0
     out = capsys.readouterr().out
-    assert "102 tensors of 2 images, loss" in out
+    assert "key: 130 tensors of 2 images of 10×14, loss" in out
+    assert "key/even: 156 tensors of 2 images of 10×6, loss" in out
     assert "--backward adds it" in out
     assert not [name for name in AnswerKey(tmp_path / "key").shapes if name.startswith("grad/")]
 
@@ -76,6 +77,56 @@ def test_golden_of_a_configuration(tmp_path):
     size = ["--size", "9", "13", "--batch", "1"]
     assert main(["golden", str(tmp_path / "key"), "--config", str(tmp_path / "mine.json"), *size]) == 0
     assert AnswerKey(tmp_path / "key").shapes["pixels"] == (1, 3, 9, 13)
+
+
+def test_golden_of_several_sizes_and_batches(tmp_path, capsys):
+    image = pytest.importorskip("PIL.Image")
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 14, 3), dtype=np.uint8)
+    image.fromarray(pixels).save(tmp_path / "cat.png")
+    sizes = ["--size", "10", "14", "--size", "13", "9", "--batch", "3", "1", "--only", "norm", "layers.2.blocks.0"]
+    assert main(["golden", str(tmp_path / "key"), *sizes, "--images", str(tmp_path / "cat.png")]) == 0
+    assert "key/1x13x9: 130 tensors of 1 images of 13×9, loss" in capsys.readouterr().out
+    key, other = AnswerKey(tmp_path / "key"), AnswerKey(tmp_path / "key" / "1x13x9")
+    assert key.cases == ("1x13x9",)
+    assert key.shapes["pixels"] == (3, 3, 10, 14)
+    assert other.shapes["pixels"] == (1, 3, 13, 9)
+    assert np.array_equal(key["pixels"][0], pixels.transpose(2, 0, 1))
+    assert not np.array_equal(key["pixels"][1], key["pixels"][2])
+    assert np.array_equal(key["head.weight"], other["head.weight"])
+    assert "layers.2.blocks.0" in other
+    assert "head" not in other
+    tensors = {}
+    for case in ("", "1x13x9"):
+        write_port(tmp_path / "key" / case, tmp_path / "port.safetensors")
+        prefix = f"{case}/" if case else ""
+        tensors |= {f"{prefix}{name}": array for name, array in load_file(tmp_path / "port.safetensors").items()}
+    save_file({name: array for name, array in tensors.items() if "grad/" not in name}, tmp_path / "port.safetensors")
+    assert main(["compare", str(tmp_path / "key"), str(tmp_path / "port.safetensors"), "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert [(one["case"], one["agrees"]) for one in value["cases"]] == [("1x13x9", True)]
+
+
+def test_patterns_may_match_in_one_case_alone(tmp_path):
+    assert main(["golden", str(tmp_path / "key"), "--only", "layers.2.*"]) == 0
+    assert "layers.2.blocks.0" in AnswerKey(tmp_path / "key")
+    even = AnswerKey(tmp_path / "key" / "even")
+    assert [name for name in even.graph.computed if name in even] == ["input", "loss"]
+
+
+def test_labels_and_batch_are_those_of_both_miniatures(tmp_path):
+    assert main(["golden", str(tmp_path / "key"), "--labels", "4", "0", "3", "--batch", "3"]) == 0
+    for case in ("", "even"):
+        key = AnswerKey(tmp_path / "key" / case)
+        assert key["labels"].tolist() == [4, 0, 3]
+        assert key.shapes["pixels"][0] == 3
+
+
+def test_golden_with_stress_has_other_weights(key, tmp_path):
+    assert main(["golden", str(tmp_path / "key"), "--stress"]) == 0
+    for case in ("", "even"):
+        one, other = AnswerKey(key / case), AnswerKey(tmp_path / "key" / case)
+        assert one.config == other.config
+        assert np.abs(other["layers.0.blocks.1.mlp.fc1"]).max() > 65504 > np.abs(one["layers.0.blocks.1.mlp.fc1"]).max()
 
 
 CONFIGURATIONS = {
@@ -122,8 +173,12 @@ CONFIGURATIONS = {
         (["--labels", "1"], "--labels: got 1, expected one for each of 2 images"),
         (["--labels", "1", "9"], "labels: got 1 to 9, expected 0 to 4"),
         (["--batch", "0"], "--batch: got 0"),
-        (["--batch", "2", "--image", "cat.png"], "--batch: goes with random images"),
+        (["--batch", "2", "--image", "cat.png"], "cat.png: No such file"),
+        (["--batch", "2", "3", "--size", "5", "5", "--size", "6", "6", "--size", "7", "7"], "--batch: got 2 numbers"),
+        (["--batch", "2", "2"], "--size, --batch: got the same images twice"),
+        (["--labels", "1", "2", "--batch", "1", "3"], "--labels: got 2, expected one for each of 3 images"),
         (["--size", "0", "3"], "--size: got 0 3"),
+        (["--stress", "--weights", "junk.json"], "--stress: draws the weights, expected no --weights"),
         (["--seed", "-1"], "--seed: got -1"),
         (["--only", "nothing.*"], "only: 'nothing.*' matches no tensor"),
         (["--sample", "0"], "sample: got 0"),
@@ -152,7 +207,8 @@ def test_compare_and_diagnose_a_right_port(key, tmp_path, capsys):
     port = str(write_port(key, tmp_path / "port.safetensors"))
     assert main(["compare", str(key), port]) == 0
     out = capsys.readouterr().out
-    assert "266 of 266 tensors agree, by what float32 allows" in out
+    assert "338 of 338 tensors agree, by what float32 allows" in out
+    assert "nothing dumped of the case even" in out
     assert main(["diagnose", str(key), port]) == 0
     assert "nothing to explain: all tensors agree" in capsys.readouterr().out
 
@@ -195,6 +251,48 @@ def test_compare_and_diagnose_print_json(key, tmp_path, capsys):
     assert main(["diagnose", str(key), port, "--json"]) == 1
     causes = json.loads(capsys.readouterr().out)["causes"]
     assert [(cause["name"], cause["places"]) for cause in causes] == [("gelu-tanh", [place])]
+
+
+def test_a_wrong_port_in_a_few_lines(key, tmp_path, capsys):
+    place = "layers.0.blocks.1.attn.shifted"
+    port = str(write_port(key, tmp_path / "port.safetensors", "roll-direction", place))
+    assert main(["compare", str(key), port, "--summary"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 10
+    assert "cause: not searched (npswin diagnose)" in lines
+    assert main(["diagnose", str(key), port, "--summary"]) == 1
+    out = capsys.readouterr().out
+    assert len(out.splitlines()) <= 10
+    assert f"cause: the cyclic shift rolls the other way (there and back), at {place}" in out
+    with pytest.raises(SystemExit):
+        main(["compare", str(key), port, "--summary", "--json"])
+
+
+def test_pages_of_all_cases(key, tmp_path):
+    tensors = {"head": AnswerKey(key)["head"], "even/head": AnswerKey(key / "even")["head"]}
+    save_file(tensors, tmp_path / "port.safetensors")
+    assert main(["compare", str(key), str(tmp_path / "port.safetensors"), "--html", str(tmp_path / "page.html")]) == 0
+    for name in ("page.html", "page.even.html"):
+        assert (tmp_path / name).read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_compare_of_two_dumps(key, tmp_path, capsys):
+    one = write_port(key, tmp_path / "one.safetensors")
+    assert main(["compare", str(one), str(one)]) == 0
+    assert "338 of 338 tensors are equal" in capsys.readouterr().out
+    other = write_port(key, tmp_path / "other.safetensors", "gelu-tanh", "layers.1.blocks.0.mlp.act")
+    assert main(["compare", str(one), str(other)]) == 1
+    assert "is layers.1.blocks.0.mlp.act; layers.1.blocks.0.mlp.fc1 before it is equal" in capsys.readouterr().out
+    assert main(["compare", str(one), str(other), "--summary"]) == 1
+    assert len(capsys.readouterr().out.splitlines()) <= 10
+    assert main(["compare", str(one), str(other), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["first"]["unequal"] == "layers.1.blocks.0.mlp.act"
+    assert main(["compare", str(one), str(other), "--html", str(tmp_path / "page.html")]) == 2
+    assert "--html: draws a comparison with an answer key" in capsys.readouterr().err
+    assert main(["diagnose", str(one), str(other)]) == 2
+    assert "no answer key (`npswin golden` writes one); npswin compare compares two dumps" in capsys.readouterr().err
+    save_file({"head": np.array([np.inf], np.float32)}, tmp_path / "nan.safetensors")
+    assert main(["compare", str(one), str(tmp_path / "nan.safetensors")]) == 1
 
 
 @pytest.mark.parametrize("command", ["compare", "diagnose"])
@@ -353,7 +451,7 @@ def test_a_terminated_command_leaves_no_half_written_file(tmp_path, monkeypatch)
     with pytest.raises(SystemExit) as stopped:
         main(["golden", str(tmp_path / "key")])
     assert stopped.value.code == 143
-    assert not list((tmp_path / "key").iterdir())
+    assert not [path for path in (tmp_path / "key").rglob("*") if path.is_file()]
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -14,13 +14,14 @@ from safetensors.numpy import load_file
 
 from npswin.verify import compare, diagnose, write_key
 from npswin.verify.graph import GRADIENT_PREFIX
-from tests.verify.keys import miniature_trace
+from tests.verify.keys import default_key, even_trace, miniature_trace
 
 SOURCES = Path(__file__).parents[2] / "examples" / "port_c"
 CC = next(filter(shutil.which, ("cc", "gcc", "clang")), None)
 STRICT = "-std=c99 -Wall -Wextra -pedantic -Werror"
 SANITIZED = "-g -fsanitize=address,undefined -fno-sanitize-recover=all"
-BLOCKS = [f"layers.{stage}.blocks.{place}" for stage in range(2) for place in range(2)]
+BLOCKS = ["layers.0.blocks.0", "layers.0.blocks.1", "layers.1.blocks.0", "layers.1.blocks.1", "layers.2.blocks.0"]
+EVEN_BLOCKS = ["layers.0.blocks.3", "layers.1.blocks.1"]  # of the case with even windows
 
 pytestmark = pytest.mark.skipif(CC is None, reason="no C compiler: cc, gcc or clang")
 
@@ -57,7 +58,7 @@ def sanitizers(folder):
 
 @pytest.fixture(scope="module")
 def key(tmp_path_factory):
-    return write_key(miniature_trace(), tmp_path_factory.mktemp("key") / "key")
+    return default_key(tmp_path_factory.mktemp("key") / "key")
 
 
 @pytest.fixture(scope="module", params=["float", "double"])
@@ -74,16 +75,17 @@ def suspicious(tmp_path_factory):
     return build(folder, f"-O1 {sanitizers(folder)}")
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-def test_every_tensor_of_every_block_agrees(precise, key, tmp_path, block):
+@pytest.mark.parametrize(("case", "block"), [*(("", block) for block in BLOCKS), *(("even", b) for b in EVEN_BLOCKS)])
+def test_every_tensor_of_every_block_agrees(precise, key, tmp_path, case, block):
     real, folder = precise
-    status, _, complaints = run(folder / "port", key, block, tmp_path)
+    status, _, complaints = run(folder / "port", key / case, block, tmp_path / case)
     assert (status, complaints) == (0, "")
     comparison = compare(key, tmp_path)
     assert comparison.ok, str(comparison)
+    assert comparison.case == case
     assert comparison.precision == {"float": "float32", "double": "float64"}[real]
 
-    trace = miniature_trace()
+    trace = even_trace() if case else miniature_trace()
     own = [name for name in trace.tensors if name == block or name.startswith(f"{block}.")]
     inputs = {read for name in own for read in trace.graph.nodes[name].inputs if read not in own}
     activations = {name for name in own if trace.graph.nodes[name].operation is not None}
@@ -93,9 +95,12 @@ def test_every_tensor_of_every_block_agrees(precise, key, tmp_path, block):
 
 
 def test_nothing_is_read_or_written_beside_an_array(suspicious, key, tmp_path):
-    for block in BLOCKS:
-        assert run(suspicious / "port", key, block, tmp_path) == (0, "", "")
-    assert compare(key, tmp_path).ok
+    for case, blocks in (("", BLOCKS), ("even", EVEN_BLOCKS)):
+        for block in blocks:
+            assert run(suspicious / "port", key / case, block, tmp_path / case) == (0, "", "")
+    comparison = compare(key, tmp_path)
+    assert comparison.ok
+    assert [case.case for case in comparison.cases] == ["even"]
 
 
 def test_list_key_prints_what_is_in_the_key(precise, key):
@@ -228,7 +233,7 @@ def test_what_is_not_there_is_refused(suspicious, key, tmp_path):
     assert "no tensor nothing" in refused(suspicious / "list_key", key / "key.safetensors", "nothing")
     assert "No such file" in refused(suspicious / "list_key", tmp_path / "key.safetensors")
     refused(suspicious / "list_key", tmp_path)
-    refused(suspicious / "port", key, "layers.2.blocks.0", tmp_path)
+    refused(suspicious / "port", key, "layers.3.blocks.0", tmp_path)
     refused(suspicious / "port", key, "norm", tmp_path)
     refused(suspicious / "port", write_key(miniature_trace(), tmp_path / "key", sample=4), BLOCKS[0], tmp_path)
 

@@ -53,6 +53,7 @@ from tests.tools.misuse_values import (
 from tests.training.tiny import CLASSES, tiny_data, tiny_model, tiny_trainer
 
 LARGEST = 2**31 - 1
+FOLDER_NAME = Kind(lambda value: isinstance(value, str) and value.replace("-", "").isalnum() and value.isascii())
 SIZE = integer(1, LARGEST)
 PRECISIONS = ("full", "tf32", "bfloat16", "float16")
 POSITION_BIASES = ("per_head", "shared", "full", "none")
@@ -659,6 +660,14 @@ EXAMPLES: dict[str, Example] = {
         )
         for name in ("compare", "diagnose")
     },
+    "npswin.verify.compare_dumps": Example(
+        lambda: {"first": dump(), "second": dump(), "precision": "float32"},
+        {
+            "first": either(PATH, NOTHING),
+            "second": either(PATH, NOTHING),
+            "precision": optional(choice("float64", "float32", "tf32", "float16", "bfloat16")),
+        },
+    ),
     "npswin.verify.gradcheck": Example(
         lambda: {
             "layer_or_function": Square(),
@@ -697,7 +706,13 @@ EXAMPLES: dict[str, Example] = {
     ),
     "npswin.verify.write_key": Example(
         lambda: {"trace": _trace(), "folder": "other key", "only": ["head*"], "sample": 3, "seed": 1},
-        {"trace": instance(Trace), "folder": PATH, "only": listed(TEXT), "sample": optional(integer(1))},
+        {
+            "trace": instance(Trace),
+            "folder": PATH,
+            "only": listed(TEXT),
+            "sample": optional(integer(1)),
+            "cases": listed(FOLDER_NAME),
+        },
     ),
     # weights
     "npswin.weights.detect_layout": Example(

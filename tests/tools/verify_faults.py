@@ -228,5 +228,37 @@ VERIFY_FAULTS = [
         FILES,
         ("numbers at other positions", "tensor.reshape(-1)[positions]", "tensor.reshape(-1)[: len(positions)]"),
         ("weights cut to float32", "np.array_equal(tensor, tensor.astype(np.float32))", "True"),
+        ("the input is thinned", 'if name != "input" and sample', "if sample"),
+    ),
+    *faults(
+        "verify/key/stress.py",
+        ("tests/verify/key/test_stress.py",),
+        ("scores that half precision holds", "OVERFLOW = 7e4", "OVERFLOW = 3e4"),
+        ("a tail that is made up for twice", "[:, 1:2] *= TAIL", "[:, 1:2] /= TAIL"),
+    ),
+    *faults(
+        "verify/port/cases.py",
+        ("tests/verify/port/test_cases.py",),
+        ("the key's own tensors in place of a case's", "if case in parts and inner:", "if False:"),
+    ),
+    *faults(
+        "verify/port/two_dumps.py",
+        ("tests/verify/port/test_two_dumps.py",),
+        ("rounding of the finer of two precisions", "max(its, others, key=", "min(its, others, key="),
+        (
+            "what is equal but for rounding is equal",
+            "if np.array_equal(first, second, equal_nan=True):",
+            "if roundings < 9:",
+        ),
+    ),
+    *faults(
+        "verify/port/name_order.py",
+        ("tests/verify/port/test_two_dumps.py",),
+        ("gradients from the first to the last", "(-number for number in where)", "(number for number in where)"),
+    ),
+    *faults(
+        "verify/port/randomness.py",
+        ("tests/verify/port/test_two_dumps.py",),
+        ("drop path in all images", "if any(images):", "if all(images):"),
     ),
 ]

@@ -1,14 +1,16 @@
 """Small models and keys for the tests of the answer key."""
 
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
 from npswin.data import IMAGENET_MEAN, IMAGENET_STD
 from npswin.models import SwinTransformer
 from npswin.verify.graph import GRADIENT_PREFIX, Arithmetic, Graph, Run
-from npswin.verify.key.golden import MINIATURE, draw_labels, draw_pixels, randomize_weights
+from npswin.verify.key.golden import EVEN_MINIATURE, MINIATURE, draw_labels, draw_pixels, randomize_weights
 from npswin.verify.key.trace import Trace, trace
+from npswin.verify.key.write import write_key
 from npswin.verify.mistakes import CATALOGUE, Mistake
 from npswin.verify.port.candidate import Candidate, in_memory
 
@@ -25,7 +27,20 @@ def random_model(seed=0, dtype="float64", **changes) -> SwinTransformer:
 @lru_cache
 def miniature_trace() -> Trace:
     """The trace of `npswin golden --backward` with its defaults."""
-    return trace(random_model(), draw_pixels(0, 2, (12, 10)), draw_labels(0, 2, 5), normalization=SCALE)
+    return trace(random_model(), draw_pixels(0, 2, (10, 14)), draw_labels(0, 2, 5), normalization=SCALE)
+
+
+@lru_cache
+def even_trace() -> Trace:
+    """The trace of the second case of that key, with even windows."""
+    model = random_model(**EVEN_MINIATURE)
+    return trace(model, draw_pixels(0, 2, (10, 6)), draw_labels(0, 2, 5), normalization=SCALE)
+
+
+def default_key(folder) -> Path:
+    """The answer key of `npswin golden --backward`: both cases."""
+    write_key(even_trace(), folder / "even")
+    return write_key(miniature_trace(), folder, cases=["even"])
 
 
 @lru_cache

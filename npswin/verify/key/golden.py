@@ -18,18 +18,30 @@ MOST_PIXELS = 100_000_000  # of an image, which takes 4 bytes for each, twice wh
 IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # others run programs, or are drawings
 IMAGE_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # Pillow cuts longer numbers off at 255
 
-# Every case that ports get wrong, in a key of less than a megabyte: maps that windows do not divide, an odd window
-# size, a shift, several heads, a stage that is a single window.
+# Two small models, which together have every case that ports get wrong, each in a key of less than a megabyte. Odd
+# windows: maps of 5×7, 3×4 and 2×2 tokens, so that padding and merging fill up both axes, a row has more windows than a
+# column, the second stage is as high as a window but wider, and the third is a single smaller window.
 MINIATURE: dict[str, Any] = {
-    "img_size": (12, 10),
+    "img_size": (10, 14),
     "patch_size": 2,
     "num_classes": 5,
-    "embed_dim": 6,
-    "depths": (2, 2),
-    "num_heads": (2, 3),
+    "embed_dim": 4,
+    "depths": (2, 2, 1),
+    "num_heads": (1, 2, 4),
     "window_size": 3,
-    "mlp_ratio": 2.0,
+    "mlp_ratio": 1.25,
     "drop_path_rate": 0.0,
+}
+# Even windows: maps of 5×3 and 3×2 tokens; two blocks of the first stage are shifted, and the second stage is as wide
+# as a window but higher.
+EVEN_MINIATURE: dict[str, Any] = {
+    **MINIATURE,
+    "img_size": (10, 6),
+    "embed_dim": 6,
+    "depths": (4, 2),
+    "num_heads": (2, 3),
+    "window_size": 2,
+    "mlp_ratio": 2.0,
 }
 
 

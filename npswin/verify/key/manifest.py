@@ -12,6 +12,7 @@ from npswin.data.dataset import check_normalization
 from npswin.files import FileError, listed, read_json, shown_path
 from npswin.models import SwinTransformer
 from npswin.models.checks import checked_arguments
+from npswin.verify.key.cases import check_case_names
 from npswin.verify.key.write import FORMAT, VERSION
 
 LONGEST_MANIFEST = 8 * 2**20  # bytes; that of a model of a hundred blocks has two mebibytes
@@ -57,6 +58,7 @@ def check_manifest(manifest: dict[str, Any]) -> None:
         raise ValueError(f"config: got {shown(manifest['config'])}, expected the model's arguments by name")
     if not isinstance(manifest["tensors"], list):
         raise ValueError(f"tensors: got {shown(manifest['tensors'])}, expected a list")
+    check_case_names("cases", manifest.get("cases", []))
     names = set()
     for number, entry in enumerate(manifest["tensors"]):
         check_entry(f"tensors[{number}]", entry)

@@ -37,6 +37,7 @@ class AnswerKey:
         graph: the model's graph.
         config: the model's arguments.
         shapes: by name of every tensor that the manifest lists, gradients as "grad/" + name, in order.
+        cases: the names of the subfolders that hold further keys.
         tolerances: by precision and name the tolerances that comparisons with this key have computed.
 
     Raises:
@@ -60,6 +61,7 @@ class AnswerKey:
         try:
             check_manifest(manifest)
             self.config: dict[str, Any] = dict(manifest["config"])
+            self.cases: tuple[str, ...] = tuple(manifest.get("cases", ()))
             start = "input" if manifest["normalization"] is None else "pixels"
             check_config(self.config, manifest["image_size"], start, self.file.shapes)
             self.graph = _graph(manifest)

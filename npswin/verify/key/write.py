@@ -14,6 +14,7 @@ from npswin.checks import check_instance, check_integer, check_path, shown
 from npswin.files import write_atomically
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph
+from npswin.verify.key.cases import check_case_names
 from npswin.verify.key.trace import Trace, named
 from npswin.weights import save_tensors
 
@@ -24,7 +25,12 @@ DIGITS = 9  # of the statistics; every machine that sums in float64 reproduces t
 
 
 def write_key(
-    trace: Trace, folder: str | PathLike[str], only: Sequence[str] = (), sample: int | None = None, seed: int = 0
+    trace: Trace,
+    folder: str | PathLike[str],
+    only: Sequence[str] = (),
+    sample: int | None = None,
+    seed: int = 0,
+    cases: Sequence[str] = (),
 ) -> Path:
     """Write a trace as an answer key.
 
@@ -32,10 +38,12 @@ def write_key(
         trace: from `npswin.trace`.
         folder: created if it does not exist; a key in it is replaced.
         only: patterns such as "layers.0.*" or "grad/head*": the values of other activations and gradients are left
-            out, though the manifest lists them. Sources and parameters are always stored, so that the other tensors can
-            be computed again.
-        sample: the most numbers that are stored of each activation and gradient, with their positions.
+            out, though the manifest lists them. Sources, parameters and "input" are always stored, so that the other
+            tensors can be computed again.
+        sample: the most numbers that are stored of each activation and gradient, with their positions; sources,
+            parameters and "input" stay whole.
         seed: of the random positions.
+        cases: names of the subfolders that hold further keys, each complete in itself.
 
     Returns:
         The folder.
@@ -51,6 +59,7 @@ def write_key(
     if sample is not None:
         sample = check_integer("sample", sample, 1)
     tensors = named(trace)
+    check_case_names("cases", cases)
     sources = [name for name, node in trace.graph.nodes.items() if node.operation is None]
     for pattern in only:
         if not any(fnmatch(name, pattern) for name in tensors):
@@ -65,13 +74,13 @@ def write_key(
     for name, tensor in tensors.items():
         if name in sources:
             stored[name] = _compact(tensor)
-        elif not only or any(fnmatch(name, pattern) for pattern in only):
+        elif name == "input" or not only or any(fnmatch(name, pattern) for pattern in only):
             stored[name] = tensor
-            if sample is not None and tensor.size > sample:
+            if name != "input" and sample is not None and tensor.size > sample:
                 positions = np.sort(rng.choice(tensor.size, sample, replace=False))
                 stored[POSITIONS_PREFIX + name], stored[name] = positions, tensor.reshape(-1)[positions]
     folder.mkdir(parents=True, exist_ok=True)
-    text = _json(_manifest(trace, tensors, stored)).encode()
+    text = _json(_manifest(trace, tensors, stored) | ({"cases": list(cases)} if cases else {})).encode()
     metadata = {"format": f"{FORMAT} {VERSION}", MANIFEST_CHECKSUM: hashlib.sha256(text).hexdigest()}
 
     def write_both(manifest: BinaryIO) -> None:
@@ -86,7 +95,9 @@ def _json(manifest: dict[str, Any]) -> str:
     """The manifest as JSON, with one tensor on each line."""
     head = {name: value for name, value in manifest.items() if name != "tensors"}
     lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in head.items()]
-    entries = ",\n".join(json.dumps(entry, ensure_ascii=False, allow_nan=False) for entry in manifest["tensors"])
+    entries = ",\n".join(
+        json.dumps(entry, ensure_ascii=False, allow_nan=False, separators=(",", ":")) for entry in manifest["tensors"]
+    )
     return "{\n" + ",\n".join(lines) + ',\n"tensors": [\n' + entries + "\n]}\n"
 
 

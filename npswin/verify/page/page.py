@@ -64,7 +64,7 @@ def page_data(comparer: Comparer, comparison: Comparison) -> dict[str, Any]:
     first_rows = comparison.first_error(), comparison.first_error(backward=True)
     return {
         "summary": [_short(line) for line in comparison_summary(comparison).splitlines()],
-        "agrees": comparison.ok,
+        "agrees": comparison.case_ok,
         "precision": comparison.precision,
         "counts": Counter(row.verdict for row in comparison.rows),
         "notDumped": comparison.not_dumped,

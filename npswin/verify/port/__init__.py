@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,16 +13,26 @@ from npswin.devices import to_host
 from npswin.types import Array
 from npswin.verify.graph import UNIT_ROUNDOFF
 from npswin.verify.key import AnswerKey, AnswerKeyError, Trace
-from npswin.verify.port.candidate import Candidate, CandidateError, in_memory
-from npswin.verify.port.comparer import Comparer
+from npswin.verify.port.candidate import Candidate, CandidateError, DumpedTensor, in_memory
+from npswin.verify.port.cases import Cases
 from npswin.verify.port.comparison import Comparison
 from npswin.verify.port.diagnosis import Diagnosis
-from npswin.verify.port.read_dump import read_candidate
 from npswin.verify.port.recording import Recording
-from npswin.verify.port.search import search_mistakes
+from npswin.verify.port.two_dumps import DumpComparison, compare_two_dumps
 from npswin.verify.port.watch import watch
 
-__all__ = ["Candidate", "CandidateError", "Comparison", "Diagnosis", "Recording", "compare", "diagnose", "watch"]
+__all__ = [
+    "Candidate",
+    "CandidateError",
+    "Comparison",
+    "Diagnosis",
+    "DumpComparison",
+    "Recording",
+    "compare",
+    "compare_dumps",
+    "diagnose",
+    "watch",
+]
 
 Key = str | PathLike[str] | AnswerKey | Trace
 Dump = str | PathLike[str] | Mapping[str, Array]
@@ -43,7 +54,25 @@ def compare(key: Key, dump: Dump, precision: str | None = None) -> Comparison:
         CandidateError: the dump cannot be read, or has none of the key's names.
         ValueError: an unknown precision, or another argument that does not fit.
     """
-    return _comparer(key, dump, precision).compare()
+    return _cases(key, dump, precision).compare()
+
+
+def compare_dumps(first: Dump, second: Dump, precision: str | None = None) -> DumpComparison:
+    """Compare two dumps with each other, without a key: two runs of a port, or before and after a conversion.
+
+    Args:
+        first, second: files, folders, or arrays by name.
+        precision: in which both were computed; determined for each tensor from its numbers if not given.
+
+    Returns:
+        A row for each tensor that both have, and where the first difference is. `print` it.
+
+    Raises:
+        CandidateError: a dump cannot be read, or they have no name in common.
+        ValueError: an unknown precision, or another argument that does not fit.
+    """
+    _check_precision(precision)
+    return compare_two_dumps(_checked_dump("first", first), _checked_dump("second", second), precision)
 
 
 def diagnose(key: Key, dump: Dump, precision: str | None = None) -> Diagnosis:
@@ -52,18 +81,26 @@ def diagnose(key: Key, dump: Dump, precision: str | None = None) -> Diagnosis:
     Args:
         key, dump, precision: as for `compare`, with the same errors.
     """
-    return search_mistakes(_comparer(key, dump, precision))
+    return _cases(key, dump, precision).diagnose()
 
 
-def _comparer(key: Key, dump: Dump, precision: str | None) -> Comparer:
-    if precision is not None:
-        check_choice("precision", precision, tuple(UNIT_ROUNDOFF))
+def _cases(key: Key, dump: Dump, precision: str | None) -> Cases:
+    _check_precision(precision)
     dump = dump if isinstance(dump, Mapping) else check_path("dump", dump, CandidateError)
     key = key if isinstance(key, AnswerKey | Trace) else AnswerKey(check_path("key", key, AnswerKeyError))
+    return Cases(key, _checked_dump("dump", dump), precision)
+
+
+def _check_precision(precision: str | None) -> None:
+    if precision is not None:
+        check_choice("precision", precision, tuple(UNIT_ROUNDOFF))
+
+
+def _checked_dump(argument: str, dump: Any) -> Path | dict[str, DumpedTensor]:
+    """The path of a dump, or its tensors by name."""
     if not isinstance(dump, Mapping):
-        return Comparer(key, read_candidate(dump, key.shapes), precision)
-    found = {str(name): in_memory(_as_array(f"dump[{name!r}]", array)) for name, array in dump.items()}
-    return Comparer(key, Candidate(found, key.shapes, "dump"), precision)
+        return check_path(argument, dump, CandidateError)
+    return {str(name): in_memory(_as_array(f"{argument}[{name!r}]", array)) for name, array in dump.items()}
 
 
 def _as_array(name: str, value: Any) -> Array:

@@ -86,18 +86,10 @@ class Candidate:
             self.unreadable[name] = f"has shape {found}, the key {_shape_text(shape)}"
             return
         try:
-            array = tensor.read()
+            array, self.stored[name] = numbers_of(tensor)
         except CandidateError as error:
             self.unreadable[name] = printable(str(error), 400)
             return
-        if array.dtype.kind in "OSUVcMm" and array.dtype.name != "bfloat16":
-            self.unreadable[name] = f"has dtype {printable(str(array.dtype))}, expected real numbers"
-            return
-        if not np.issubdtype(array.dtype, np.floating):
-            array = array.astype(np.float64)
-        self.stored[name] = _precision(array, tensor.dtype)
-        if array.dtype not in (np.float32, np.float64):
-            array = array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
         if fits:
             self.tensors[name] = array.reshape(shape)
         else:
@@ -146,6 +138,23 @@ def _names_text(found: Mapping[str, DumpedTensor], shapes: Mapping[str, tuple[in
     prefix = _prefix(found, shapes)
     hint = f'; do they all begin with "{printable(prefix)}"?' if prefix else ""
     return f"found {', '.join(names) or 'nothing'}; the key has such as {wanted}{hint}"
+
+
+def numbers_of(tensor: DumpedTensor) -> tuple[Array, str]:
+    """The numbers of a tensor in float64 or float32, and the coarsest precision that represents them exactly.
+
+    Raises:
+        CandidateError: it is damaged, or does not hold real numbers.
+    """
+    array = tensor.read()
+    if array.dtype.kind in "OSUVcMm" and array.dtype.name != "bfloat16":
+        raise CandidateError(f"has dtype {printable(str(array.dtype))}, expected real numbers")
+    if not np.issubdtype(array.dtype, np.floating):
+        array = array.astype(np.float64)
+    stored = _precision(array, tensor.dtype)
+    if array.dtype not in (np.float32, np.float64):
+        array = array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
+    return array, stored
 
 
 def _prefix(found: Collection[str], shapes: Collection[str]) -> str:

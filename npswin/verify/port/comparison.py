@@ -82,6 +82,9 @@ class Comparison:
         computed: how many of the rows are results of the port: not weights, labels or pixels.
         other_precisions: by name the precision of the tensors that hold coarser numbers than the port computes with,
             and of those that are judged in a finer precision.
+        case: the name of the key's case, "" for the key itself.
+        cases: the comparisons with the key's other cases.
+        cases_not_dumped: the names of the cases of which the port has nothing.
     """
 
     rows: list[Row]
@@ -92,10 +95,18 @@ class Comparison:
     of_another_key: bool = False
     computed: int = 1
     other_precisions: dict[str, str] = field(default_factory=dict)
+    case: str = ""
+    cases: list["Comparison"] = field(default_factory=list)
+    cases_not_dumped: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        """Whether all tensors agree. False if a name is unknown, or if there is no result of the port."""
+        """Whether all tensors agree, in all cases. False if a name is unknown, or if there is no result of the port."""
+        return self.case_ok and all(case.ok for case in self.cases)
+
+    @property
+    def case_ok(self) -> bool:
+        """As `ok`, of this case alone."""
         return not self.unknown and self.computed > 0 and all(row.ok for row in self.rows)
 
     @property
@@ -104,7 +115,8 @@ class Comparison:
         return [row for row in self.rows if row.verdict == UNREADABLE]
 
     def __str__(self) -> str:
-        return f"{comparison_table(self)}\n\n{comparison_summary(self)}"
+        own = f"{comparison_table(self)}\n\n{comparison_summary(self)}"
+        return "\n\n".join([own, *(f"case {one.case}\n\n{one}" for one in self.cases)])
 
     def rows_of_pass(self, backward: bool) -> list[Row]:
         """The rows of the forward or of the backward pass."""
@@ -199,6 +211,9 @@ def comparison_summary(comparison: Comparison) -> str:
         lines.append(f"could not be read: {join_names([row.name for row in comparison.unreadable])}")
     if comparison.not_dumped:
         lines.append(f"not dumped: {comparison.not_dumped} of the key's tensors")
+    if comparison.cases_not_dumped:
+        cases = join_names([case or "in the key's own folder" for case in comparison.cases_not_dumped])
+        lines.append(f"nothing dumped of the case {cases}: dump its tensors as CASE/NAME, or compare KEY/CASE alone")
     if not comparison.computed:
         lines.append("nothing that the port computed was compared: weights, labels and pixels come from the key")
     if comparison.key_lacks_gradients:
@@ -236,6 +251,9 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
             "lacks_gradients": comparison.key_lacks_gradients,
             "of_another_key": comparison.of_another_key,
             "computed": comparison.computed,
+            "case": comparison.case,
+            "cases": [comparison_json(case) for case in comparison.cases],
+            "cases_not_dumped": comparison.cases_not_dumped,
             "tensors": [_row_json(row) for row in comparison.rows],
         }
     )

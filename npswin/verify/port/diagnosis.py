@@ -105,6 +105,7 @@ class Diagnosis:
         tried: how many hypotheses were tried.
         timed_out: whether the time limit was reached before all symptoms were examined.
         not_dumped: by name of an unexplained symptom the tensors between it and the last dumped ones.
+        cases: the diagnoses of the key's other cases.
     """
 
     comparison: Comparison
@@ -113,6 +114,7 @@ class Diagnosis:
     tried: int
     timed_out: bool = False
     not_dumped: dict[str, list[str]] = field(default_factory=dict)
+    cases: list["Diagnosis"] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -120,14 +122,14 @@ class Diagnosis:
         return self.comparison.ok
 
     def __str__(self) -> str:
-        return diagnosis_text(self)
+        return "\n\n".join([diagnosis_text(self), *(f"case {one.comparison.case}\n\n{one}" for one in self.cases)])
 
     late = renamed_attribute("late", "timed_out")
 
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:
     """The causes, with the evidence for each, and the symptoms without a cause."""
-    if diagnosis.ok:
+    if diagnosis.comparison.case_ok:
         agree = f"nothing to explain: all tensors agree, by what {diagnosis.comparison.precision} allows"
         return "\n".join([agree, *other_precisions_text(diagnosis.comparison)])
     if diagnosis.comparison.of_another_key:
@@ -232,6 +234,7 @@ def diagnosis_json(diagnosis: Diagnosis) -> dict[str, Any]:
             },
             "tried": diagnosis.tried,
             "late": diagnosis.timed_out,
+            "cases": [diagnosis_json(case) for case in diagnosis.cases],
             "comparison": comparison_json(diagnosis.comparison),
         }
     )

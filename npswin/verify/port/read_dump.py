@@ -6,7 +6,6 @@ nothing is read with pickle, and a damaged tensor is reported without losing the
 
 import math
 import os
-import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping
@@ -21,6 +20,7 @@ import numpy as np
 from npswin.checks import shown
 from npswin.files import FileError, open_regular, read_exactly, read_json, shortened, shown_path, system_error
 from npswin.types import Array
+from npswin.verify.port.archive import open_archive
 from npswin.verify.port.candidate import Candidate, CandidateError, DumpedTensor
 from npswin.verify.port.module_names import KnownNames
 from npswin.verify.port.npy import LONGEST_AXIS, MOST_AXES, NpyHeader, read_header, read_numbers
@@ -34,8 +34,8 @@ RAW_DTYPES = {
 LIST = "shapes.json"
 LIST_FORM = '{"NAME": {"shape": [2, 3], "dtype": "float32"}, ...}'
 LONGEST_LIST = 8 * 2**20  # bytes
+MOST_LISTS = 100  # of raw files, one in a folder
 MOST_TENSORS = 65_536  # of a dump; a model of a thousand layers has fewer
-LONGEST_DIRECTORY = 16 * 2**20  # bytes, of a .npz file
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # NumPy's; others inflate a read without a bound
 
 
@@ -53,17 +53,31 @@ def read_candidate(path: str | PathLike[str], shapes: Mapping[str, tuple[int, ..
     Raises:
         CandidateError: there is no such file, it has none of these formats, or no name is one of the key's.
     """
+    with opened_dump(path, KnownNames(shapes)) as found:
+        return Candidate(found, shapes, shown_path(path))
+
+
+@contextmanager
+def opened_dump(path: str | PathLike[str], names: Container[str]) -> Iterator[dict[str, DumpedTensor]]:
+    """The tensors of a dump by name, which can be read within the `with` block.
+
+    Args:
+        path: as in `read_candidate`.
+        names: of the tensors that are to be read; others may be listed as unreadable.
+
+    Raises:
+        CandidateError: there is no such file, or it has none of the formats.
+    """
     path = Path(path)
     with ExitStack() as open_files:
         if os.path.isdir(path):
-            found = _folder(path, KnownNames(shapes))
+            yield _folder(path, names)
         elif not os.path.exists(path):
             raise CandidateError(f"{shown_path(path)}: no such file or folder")
         elif path.suffix == ".npz":
-            found = _npz(path, KnownNames(shapes), open_files)
+            yield _npz(path, names, open_files)
         else:
-            found = _safetensors(path)
-        return Candidate(found, shapes, shown_path(path))
+            yield _safetensors(path)
 
 
 def _safetensors(path: Path) -> dict[str, DumpedTensor]:
@@ -96,7 +110,7 @@ def _check_count(path: Path, count: int) -> None:
 
 
 def _npz(path: Path, names: Container[str], open_files: ExitStack) -> dict[str, DumpedTensor]:
-    archive = _archive(path, open_files)
+    archive = open_archive(path, open_files)
     members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
     _check_count(path, len(members))
     counts = Counter(member.filename for member in members)
@@ -112,29 +126,6 @@ def _npz(path: Path, names: Container[str], open_files: ExitStack) -> dict[str, 
         else:
             found[name] = _npy(origin, partial(archive.open, member), member.file_size)
     return found
-
-
-def _archive(path: Path, open_files: ExitStack) -> zipfile.ZipFile:
-    file = _BoundedReads(open_files.enter_context(open_regular(path, CandidateError)))
-    try:
-        archive = open_files.enter_context(zipfile.ZipFile(file))
-    except Exception as error:  # zipfile raises what struct and codecs raise, too
-        raise CandidateError(f"{shown_path(path)}: no .npz file, or a damaged one ({shortened(str(error))})") from error
-    file.most = sys.maxsize  # a member's size is checked before it is read
-    return archive
-
-
-class _BoundedReads:
-    """A file of which no single read may be long, as the one of a zip file's directory may claim to be."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.seek, self.tell, self.seekable, self._read = file.seek, file.tell, file.seekable, file.read
-        self.most = LONGEST_DIRECTORY
-
-    def read(self, size: int = -1) -> bytes:
-        if size > self.most:
-            raise ValueError(f"its directory has {size} bytes, expected at most {self.most}")
-        return self._read(size)
 
 
 def _npy(origin: str, open_stream: Callable[[], IO[bytes]], size: int | None = None) -> DumpedTensor:
@@ -183,20 +174,26 @@ _UNKNOWN = _unreadable("the key has no such tensor")
 
 def _folder(path: Path, names: Container[str]) -> dict[str, DumpedTensor]:
     found = {}
-    for name in _npy_names(path):
+    npy_names, lists = _names_in(path)
+    for name in npy_names:
         file = path / f"{name}.npy"
         found[name] = _npy(shown_path(file), partial(open_regular, file, CandidateError)) if name in names else _UNKNOWN
-    if os.path.lexists(path / LIST):
-        for name, tensor in _raw(path, path / LIST, names).items():
+    if len(lists) > MOST_LISTS:
+        raise CandidateError(f"{shown_path(path)}: has {len(lists)} files {LIST}, expected at most {MOST_LISTS}")
+    for folder in lists:
+        for name, tensor in _raw(path, folder, names).items():
             found[name] = _unreadable(f"is in {LIST} and a .npy file as well") if name in found else tensor
     if not found:
         raise CandidateError(f"{shown_path(path)}: holds no .npy file, and no {LIST} that lists raw .bin files")
     return found
 
 
-def _npy_names(path: Path) -> list[str]:
-    """The paths of all .npy files in a folder, without the suffix, whatever kind of file they are."""
-    names: list[str] = []
+def _names_in(path: Path) -> tuple[list[str], list[str]]:
+    """The paths of all .npy files in a folder, without the suffix, and the folders with a list of raw files.
+
+    They may be any kind of file. The path of a subfolder ends with a slash.
+    """
+    names, lists = list[str](), list[str]()
     folders, entries = [""], 0
     while folders:
         folder = folders.pop()
@@ -209,17 +206,24 @@ def _npy_names(path: Path) -> list[str]:
                         folders.append(f"{folder}{entry.name}/")
                     if entry.name.endswith(".npy"):
                         names.append(f"{folder}{entry.name}".removesuffix(".npy"))
+                    if entry.name == LIST:
+                        lists.append(folder)
         except OSError as error:
             raise system_error(CandidateError, path / folder, error) from error
-    return sorted(names)
+    return sorted(names), sorted(lists)
 
 
-def _raw(path: Path, listed: Path, names: Container[str]) -> dict[str, DumpedTensor]:
+def _raw(path: Path, folder: str, names: Container[str]) -> dict[str, DumpedTensor]:
+    """The raw tensors that the list in a subfolder names; their names begin with the subfolder's."""
+    listed = path / folder / LIST
     entries = read_json(listed, CandidateError, LONGEST_LIST)
     if not isinstance(entries, dict):
         raise CandidateError(f"{shown_path(listed)}: expected {LIST_FORM}, got {shown(entries)}")
     _check_count(listed, len(entries))
-    return {name: _raw_tensor(path, name, entry) if name in names else _UNKNOWN for name, entry in entries.items()}
+    return {
+        folder + name: _raw_tensor(path / folder, name, entry) if folder + name in names else _UNKNOWN
+        for name, entry in entries.items()
+    }
 
 
 def _raw_tensor(path: Path, name: str, entry: Any) -> DumpedTensor:

@@ -29,6 +29,7 @@ from npswin.verify.port.candidate import Candidate, CandidateError, in_memory
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.npy import read_npy
 from npswin.verify.port.read_dump import read_candidate
+from npswin.verify.port.two_dumps import compare_two_dumps
 from npswin.weights import WeightFileError, WeightMismatchError, load_tensors, load_weights, save_tensors
 from npswin.weights.convert_file import convert_file
 from tests.tools.fuzzing.mutations import tar_gz
@@ -404,7 +405,7 @@ def _keys(folder: Path) -> list[Files]:
     images = np.random.default_rng(0).standard_normal((1, 1, 4, 5))
     plain = trace(_model(dtype="float64", img_size=None, **single), images, [1], backward=False)
     keys: list[Files] = []
-    for number, (traced, options) in enumerate(((whole, {}), (whole, {"sample": 4}), (plain, {}))):
+    for number, (traced, options) in enumerate(((whole, {"cases": ["even"]}), (whole, {"sample": 4}), (plain, {}))):
         path = write_key(traced, folder / f"key{number}", **options)
         keys.append({name: (path / name).read_bytes() for name in ("manifest.json", "key.safetensors")})
     return [*keys, {**keys[2], "key.safetensors": _stripped(keys[2]["key.safetensors"])}]
@@ -476,7 +477,7 @@ def manifest_door(folder: Path) -> Door:
 
 
 def dump_door(kind: str) -> Callable[[Path], Door]:
-    """`read_candidate` and `Comparer`, for dumps of one format."""
+    """`read_candidate`, `Comparer` and `compare_two_dumps`, for dumps of one format."""
 
     def make(folder: Path) -> Door:
         _keys(folder)
@@ -488,7 +489,8 @@ def dump_door(kind: str) -> Callable[[Path], Door]:
 
         def read(sample: Sample) -> str:
             path = {"safetensors": "d.safetensors", "npz": "d.npz"}.get(kind)
-            candidate = read_candidate(sample.folder / path if path else sample.folder, key.shapes)
+            where = sample.folder / path if path else sample.folder
+            candidate = read_candidate(where, key.shapes)
             for name, array in (candidate.tensors | candidate.misshapen).items():
                 wanted = _as_float64(_DECODERS[kind](sample.files, name))
                 if name in candidate.tensors:
@@ -500,6 +502,9 @@ def dump_door(kind: str) -> Callable[[Path], Door]:
             if sample.number % 50 == 0:
                 comparison = Comparer(key, candidate).compare()
                 require(len(str(comparison)) < 10**6, "the comparison has more than a million characters")
+            if sample.number % 10 == 0:
+                two = compare_two_dumps(where, {name: in_memory(array) for name, array in arrays.items()})
+                require(len(str(two)) < 10**6, "the comparison of two dumps has more than a million characters")
             texts = candidate.unreadable.values()
             reasons = sorted({normalized(text.split(": ")[-1], sample.folder)[:60] for text in texts})
             return f"read {bool(candidate.tensors)} {bool(candidate.misshapen)} {bool(candidate.unknown)} {reasons[:2]}"

@@ -70,6 +70,9 @@ def test_thinned_tensors_have_the_positions_of_their_numbers(tmp_path):
     assert "grad/head" in key
     assert "grad/norm" not in key
     assert np.array_equal(key["head.weight"], trace.tensors["head.weight"])  # sources are always whole
+    assert np.array_equal(key["input"], trace.tensors["input"])  # and so is what the pixels are normalized to
+    assert key.positions("input") is None
+    assert np.array_equal(AnswerKey(write_key(trace, tmp_path / "sample", sample=10))["input"], trace["input"])
     tensors = {name: trace.tensors[name] for name in trace.graph.computed}
     assert Comparer(key, candidate_of(tensors, key.shapes)).compare().ok
     key.file.dtype_codes[f"positions/{name}"] = "F64"
@@ -113,10 +116,10 @@ def _changed(folder, **config):
         (lambda f: _replaced(f, image_size=[float("inf"), 3]), "Infinity is no finite number"),
         (lambda f: _changed(f, embed_dim=6_000_000), "patch_embed.proj.weight of shape"),
         (lambda f: _changed(f, num_classes=2 * 10**9), "head.weight of shape"),
-        (lambda f: _changed(f, in_chans=10**9), "images of 1000000000×12×10"),
+        (lambda f: _changed(f, in_chans=10**9), "images of 1000000000×10×14"),
         (lambda f: _changed(f, head_dim=10**9), "attn.proj.weight of shape"),
         (lambda f: _changed(f, window_size=10**9), "window_size 1000000000"),
-        (lambda f: _changed(f, depths=[10**6, 2]), "the file has 4 blocks"),
+        (lambda f: _changed(f, depths=[10**6, 2, 1]), "the file has 5 blocks"),
         (lambda f: _changed(f, mlp_ratio=1e8), "mlp.fc1.weight of shape"),
         (lambda f: _changed(f, ape=True, img_size=[10**6, 10**6]), "absolute_pos_embed of shape"),
         (lambda f: _replaced(f, tensors=[]), "lacks the tensor"),
@@ -180,6 +183,10 @@ def _without(folder, *names):
             r"normalization.std: got \[1, 0, 1\]",
         ),
         (lambda f: _replaced(f, tensors=5), "tensors: got 5"),
+        (lambda f: _replaced(f, cases="even"), "cases: got 'even'"),
+        (lambda f: _replaced(f, cases=["a/../b"]), "cases: got 'a/../b'"),
+        (lambda f: _replaced(f, cases=["x"] * 10**5), "cases: got"),
+        (lambda f: _replaced(f, cases=[1]), "cases: got 1"),
         (lambda f: _replaced(f, tensors=[5]), r"tensors\[0\]: got 5"),
         (lambda f: _replaced(f, tensors=[{"name": "a"}]), r"tensors\[0\].shape: got None"),
         (lambda f: _entry(f, of="norm", axes=5), "axes: got 5, expected str"),
@@ -194,10 +201,10 @@ def _without(folder, *names):
         (lambda f: _entry(f, of="head", name="x" * 10**6), "lacks the tensor head"),
         (lambda f: _entry(f, of="head", stored=False), "has head, which is not stored"),
         (lambda f: _entry(f, of="head.weight", stored=False), "head.weight is not stored"),
-        (lambda f: _entry(f, of="head.weight", shape=[12, 5]), r"head.weight of shape \(5, 12\)"),
+        (lambda f: _entry(f, of="head.weight", shape=[12, 5]), r"head.weight of shape \(5, 16\)"),
         (lambda f: _entry(f, of="loss", shape=[1]), "the loss has shape"),
-        (lambda f: _changed(f, num_heads=[2, 10**6], head_dim=3), "layers.1.blocks.0.attn.proj.weight of shape"),
-        (lambda f: _changed(f, num_heads=[2, "3"]), "num_heads"),
+        (lambda f: _changed(f, num_heads=[1, 10**6, 4], head_dim=4), "layers.1.blocks.0.attn.proj.weight of shape"),
+        (lambda f: _changed(f, num_heads=[1, 2, "3"]), "num_heads"),
         (lambda f: _changed(f, mlp_ratio="2"), "mlp_ratio"),
         (lambda f: _changed(f, embed_dim=10**400, mlp_ratio=0.5), "not as npswin writes it"),
         (lambda f: _changed(f, position_bias="full"), r"position_bias_table of shape \(9, 9\)"),
@@ -281,7 +288,7 @@ def test_sources_are_exact_in_float32(folder):
 def test_weights_that_are_not_exact_in_float32_are_stored_in_float64(tmp_path):
     model = random_model()
     model.params["head.bias"][...] = np.pi
-    images = np.random.default_rng(0).standard_normal((1, 3, 12, 10))
+    images = np.random.default_rng(0).standard_normal((1, 3, 10, 14))
     key = AnswerKey(write_key(trace(model, images, [0]), tmp_path / "key"))
     assert key["head.bias"].dtype == np.float64
     assert np.array_equal(key["head.bias"], model.params["head.bias"])
@@ -305,7 +312,7 @@ def test_a_key_is_replaced_as_a_pair(tmp_path, monkeypatch):
 def test_files_of_two_keys_raise(tmp_path):
     for seed in (0, 1):
         model = random_model(seed)
-        images = np.random.default_rng(0).standard_normal((1, 3, 12, 10))
+        images = np.random.default_rng(0).standard_normal((1, 3, 10, 14))
         write_key(trace(model, images, np.array([1])), tmp_path / str(seed))
     shutil.copy(tmp_path / "0/manifest.json", tmp_path / "1/manifest.json")
     with pytest.raises(AnswerKeyError, match="files of two keys: the loss is"):
@@ -317,7 +324,7 @@ def test_a_config_that_does_not_fit_the_tables_raises(tmp_path):
     file = tmp_path / "manifest.json"
     file.write_text(file.read_text(encoding="utf-8").replace('"window_size": 3', '"window_size": 4', 1))
     with pytest.raises(
-        AnswerKeyError, match=r"relative_position_bias_table of shape \(49, 2\), the file has \(25, 2\)"
+        AnswerKeyError, match=r"relative_position_bias_table of shape \(49, 1\), the file has \(25, 1\)"
     ):
         AnswerKey(tmp_path)
 
@@ -331,6 +338,10 @@ def test_a_config_that_does_not_fit_the_tables_raises(tmp_path):
         ({"sample": 0}, "sample"),
         ({"sample": 1.5}, "sample"),
         ({"seed": None}, "seed"),
+        ({"cases": "even"}, "cases"),
+        ({"cases": ["../even"]}, "cases"),
+        ({"cases": ["grad"]}, "cases"),
+        ({"cases": ["even", "even"]}, "cases"),
     ],
 )
 def test_wrong_arguments_of_write_key_are_named(tmp_path, change, name):
@@ -348,7 +359,7 @@ def test_the_folder_of_a_key_is_a_path():
 def test_the_manifest_of_another_key_is_refused(tmp_path):
     """Although it fits: without the loss among the stored tensors there is nothing else that differs."""
     for seed in (0, 1):
-        images = np.random.default_rng(seed).standard_normal((1, 3, 12, 10))
+        images = np.random.default_rng(seed).standard_normal((1, 3, 10, 14))
         write_key(trace(random_model(), images, [0]), tmp_path / str(seed), only=["layers.0.*"])
         AnswerKey(tmp_path / str(seed))
     shutil.copy(tmp_path / "0" / "manifest.json", tmp_path / "1" / "manifest.json")

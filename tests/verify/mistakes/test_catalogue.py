@@ -89,7 +89,8 @@ def test_a_planted_operation_has_the_derivative_of_its_own_forward_pass(mistake)
     """Except for mistakes of the backward pass: their forward pass is the correct one and their derivative is not."""
     key = trace_with(mistake)
     rng = np.random.default_rng(0)
-    found = variants_of(mistake, key.graph)
+    # A parameter that was not loaded is 0 whatever is given, and has the gradient of one that was.
+    found = [variant for variant in variants_of(mistake, key.graph) if "was it loaded" not in variant[1]]
     place, detail, changes = found[int(rng.integers(len(found)))]
     graph = key.graph.replaced(changes)
     run = Run(graph, key.sources)

@@ -36,7 +36,7 @@ HOSTILE = "</script><script>document.body.dataset.hostile = 1</script><!--<img o
 def make_key(folder, **options):
     model = SwinTransformer(**{**MINIATURE, "dtype": "float64"})
     randomize_weights(model, 0)
-    images, labels = draw_pixels(0, 2, (12, 10)), draw_labels(0, 2, 5)
+    images, labels = draw_pixels(0, 2, (10, 14)), draw_labels(0, 2, 5)
     scale = ([0.5, 0.4, 0.3], [0.2, 0.3, 0.2])
     return AnswerKey(write_key(trace(model, images, labels, normalization=scale), folder, **options))
 
@@ -103,11 +103,12 @@ def test_the_result_is_in_the_data(text, comparison):
 
 def test_the_whole_model_in_groups(key):
     groups = model_groups(key.graph)
-    blocks = [f"layers.{stage}.blocks.{block}" for stage in range(2) for block in range(2)]
-    expected = ["patch embedding", *blocks[:2], "layers.0.downsample", *blocks[2:], "head"]
+    stages = [[f"layers.{stage}.blocks.{block}" for block in range(depth)] for stage, depth in enumerate((2, 2, 1))]
+    expected = ["patch embedding", *stages[0], "layers.0.downsample", *stages[1], "layers.1.downsample", *stages[2]]
+    expected.append("head")
     assert [group.name for group in groups] == expected
     windows = groups[2].windows
-    assert (windows.size, windows.shift_size, windows.padded, windows.grid, windows.heads) == (3, 1, (6, 6), (2, 2), 2)
+    assert (windows.size, windows.shift_size, windows.padded, windows.grid, windows.heads) == (3, 1, (6, 9), (2, 3), 1)
     assert groups[-1].windows is None
 
 
@@ -171,9 +172,9 @@ def test_windows_are_at_their_position_on_the_map(key, tensors):
     np.testing.assert_array_equal(np.concatenate([picture(part) for part in "qkv"], axis=1), picture("qkv"))
     np.testing.assert_array_equal(picture("context"), picture("merged_heads"))
     grid = picture("probabilities")
-    for window, head, query, token in [(0, 0, 0, 0), (1, 0, 2, 5), (2, 1, 8, 3), (3, 1, 4, 7)]:
-        row, column = window // 2 * 9 + query, window % 2 * 9 + token
-        assert grid[1, head, row, column] == tensors[PROBABILITIES][1, window, head, query, token]
+    for window, query, token in [(0, 0, 0), (1, 2, 5), (3, 8, 3), (5, 4, 7)]:
+        row, column = window // 3 * 9 + query, window % 3 * 9 + token
+        assert grid[1, 0, row, column] == tensors[PROBABILITIES][1, window, 0, query, token]
 
 
 def test_maps_are_cut_where_the_windows_are(key):
@@ -181,10 +182,10 @@ def test_maps_are_cut_where_the_windows_are(key):
     cuts = {
         name: tuple(map(list, shown[f"layers.0.blocks.{name}"].cuts)) for name in ("0.norm1", "1.norm1", "1.mlp.fc1")
     }
-    assert cuts == {"0.norm1": ([3], [3]), "1.norm1": ([1, 4], [1, 4]), "1.mlp.fc1": ([1, 4], [1, 4])}
+    assert cuts == {"0.norm1": ([3], [3, 6]), "1.norm1": ([1, 4], [1, 4]), "1.mlp.fc1": ([1, 4], [1, 4])}
     rolled = [shown[f"layers.0.blocks.1.attn.{name}"] for name in ("shifted", "joined", "windows")]
-    assert all(tuple(map(list, view.cuts)) == ([3], [3]) for view in rolled)
-    assert [list(cut) for cut in shown["layers.0.blocks.1.attn.unshifted"].cuts] == [[1, 4], [1, 4]]
+    assert all(tuple(map(list, view.cuts)) == ([3], [3, 6]) for view in rolled)
+    assert [list(cut) for cut in shown["layers.0.blocks.1.attn.unshifted"].cuts] == [[1, 4], [1, 4, 7]]
 
 
 def assert_shows(plane, view, key, port):
@@ -254,10 +255,10 @@ def test_of_a_thinned_key_the_whole_tensor_is_shown(tmp_path, key, tensors):
 
 
 def test_what_cannot_be_drawn_is_left_out(key, tensors):
-    bent = {**tensors, SHIFTED: tensors[SHIFTED][:, :-1]}
+    bent = {**tensors, SHIFTED: tensors[SHIFTED][:, :, :-1]}
     data = embedded(page.comparison_page(*compared(key, bent, **{PROBABILITIES: "broken"})))
     assert not {SHIFTED, PROBABILITIES} & set(data["planes"])
-    assert data["rows"][SHIFTED]["note"] == "shape 2×5×6×6, the key has 2×6×6×6: B, Hp, Wp, C"
+    assert data["rows"][SHIFTED]["note"] == "shape 2×6×8×4, the key has 2×6×9×4: B, Hp, Wp, C"
 
 
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed")

@@ -42,7 +42,7 @@ def backend(request):
 @pytest.mark.parametrize("backend", ["cpu", "numpy"], indirect=True)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
-    "changes", [{}, {"img_size": (33, 26), "window_size": 4, "embed_dim": 16, "num_heads": (2, 4)}]
+    "changes", [{}, {"img_size": (33, 26), "window_size": 4, "embed_dim": 16, "num_heads": (2, 4, 4)}]
 )
 def test_the_backends_agree_with_the_key(backend, dtype, changes):
     exact, model = random_model(1, **changes), random_model(1, dtype, **changes)
@@ -59,7 +59,7 @@ def test_the_backends_agree_with_the_key(backend, dtype, changes):
 @pytest.mark.parametrize("backend", ["cpu"], indirect=True)
 def test_a_mistake_in_a_layer_is_found(backend):
     exact, model = random_model(1), random_model(1, "float32")
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 12, 10), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 10, 14), dtype=np.uint8)
     key = trace(exact, pixels, np.array([0, 3]), normalization=SCALE)
     block = dict(model.trunk)["layers.0.blocks.1"]
     block.attn.shift_size = 2
