@@ -26,6 +26,7 @@ from npswin.verify.port.gradient_errors import compelling, joint_hypotheses, par
 from npswin.verify.port.hypotheses import HypothesisGenerator
 from npswin.verify.port.loaded import as_loaded
 from npswin.verify.port.local_error import LocalErrors
+from npswin.verify.port.operation_precision import precision_explanation
 from npswin.verify.port.tolerance import Tolerance
 
 LOOSEST = 0.5  # a relative tolerance above which rounding would explain anything
@@ -83,6 +84,7 @@ class _Search:
         self.copied_from_key = {row.name for row in self.comparison.rows if row.copied_from_key}
         self.causes: list[Cause] = []
         self.unexplained: dict[str, list[Hypothesis]] = {}
+        self.settled: set[str] = set()  # tensors that differ no more than roundings in fewer bits may
         self.tried = self.failed_searches = 0
 
     def run(self) -> Diagnosis:
@@ -167,7 +169,7 @@ class _Search:
             if not self.has_expected_shape(name, array, local_errors):
                 symptoms[name] = np.inf
                 continue
-            if error is None or not error.is_significant or name in self.copied_from_key:
+            if error is None or not error.is_significant or name in self.copied_from_key | self.settled:
                 continue
             # A gradient that was computed through an unexplained tensor has no expected value.
             if not self.unexplained.keys() & set(generator.backward_nodes(name)):
@@ -223,6 +225,11 @@ class _Search:
                 partial_hypotheses(symptom, now.symptoms, now.dump, now.local_errors), symptom, found, now
             )
             explaining.sort(key=lambda one: one.symptoms_left)
+        explaining = [one for one in explaining if one.is_compelling(now.symptoms[symptom])]
+        if not explaining and not self.timed_out and right_shape:
+            explaining = self.in_fewer_bits(symptom, found, now)
+            if explaining:
+                return explaining, hypotheses
         if not explaining and not self.timed_out and right_shape:
             error, expected = now.local_errors.error(symptom, found), now.local_errors.expected(symptom)
             largest = 0.0 if error is None or expected is None else error.tolerance.peak * finite_rms(expected)
@@ -242,6 +249,23 @@ class _Search:
             explaining = self.sort_explaining(symptom, self.pairs(symptom, found, now, named), now)
         explaining = [one for one in explaining if one.is_compelling(now.symptoms[symptom])]
         return explaining, [one for one in hypotheses if one not in explaining and one.tolerance_ratio < np.inf]
+
+    def in_fewer_bits(self, symptom: str, found: Array, now: _State) -> list[Hypothesis]:
+        """An operation in fewer bits that explains the symptom, if there is one.
+
+        Where a number is half-way between two, either may be the port's, so that single numbers may differ from the
+        emulated ones: it is accepted by the share of the error that is left, and the symptom is settled.
+        """
+        explanation = precision_explanation(now.local_errors, symptom, found)
+        if explanation is None:
+            return []
+        fix = f"compute it in {self.comparer.precision}"
+        place, changes = explanation.places[0], explanation.changes
+        one = Hypothesis("precision", explanation.text, fix, "", place, changes, fitted=True)
+        one.tolerance_ratio = min(self.ratio(symptom, found, now, changes), 1.0)
+        self.settled.add(symptom)
+        one.symptoms_left = len(self.symptoms_of(one, now))
+        return [one]
 
     def try_each(self, hypotheses: list[Hypothesis], symptom: str, found: Array, now: _State) -> list[Hypothesis]:
         """Set each hypothesis' ratio of distance to tolerance; return those that explain the symptom, best first."""
