@@ -46,7 +46,7 @@ def default_key(folder) -> Path:
 @lru_cache
 def odd_trace() -> Trace:
     """Three stages whose maps are 14×11, 7×6 and 4×3: pixels, merging and windows are padded both ways."""
-    model = random_model(img_size=(27, 21), depths=(2, 2, 2), num_heads=(1, 2, 3))
+    model = random_model(img_size=(27, 21), embed_dim=6, depths=(2, 2, 2), num_heads=(1, 2, 3), mlp_ratio=2.0)
     return trace(model, draw_pixels(0, 2, (27, 21)), draw_labels(0, 2, 5), normalization=SCALE)
 
 

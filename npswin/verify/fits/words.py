@@ -89,7 +89,9 @@ def words_along(part: Axis, source: Array) -> str:
 
 def _listed(part: Axis, entries: Array) -> str:
     listed = ", ".join(map(str, entries[:MOST_LISTED])) + (", ..." if len(entries) > MOST_LISTED else "")
-    return f"{part.plural} {listed}" if len(entries) > 1 else _entry(part, int(entries[0]))
+    if len(entries) > 1:
+        return f"{part.plural} {listed}"
+    return f"the last {_singular(part)}" if entries[0] == part.size - 1 else _entry(part, int(entries[0]))
 
 
 def _words_along_parts(axis: JoinedAxis, source: Array) -> str:
@@ -131,8 +133,11 @@ def _entry(part: Axis, index: int) -> str:
         return "qkv"[index]
     if isinstance(part, JoinedAxis):
         return _names_of(part.parts, index)
-    singular = {"B": "image", "C": "channel"}.get(part.name, part.name)
-    return f"{singular} {index}"
+    return f"{_singular(part)} {index}"
+
+
+def _singular(part: Axis) -> str:
+    return {"B": "image", "C": "channel"}.get(part.name, part.name)
 
 
 def _exchanged_blocks(source: Array) -> int:

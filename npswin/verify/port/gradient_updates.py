@@ -191,7 +191,7 @@ def _powers(parameters: _Parameters) -> Iterator[_Update]:
     for what, power in powers.items():
         made = parameters.joined(lambda _, one, power=power: power(one.right))  # type: ignore[misc]
         factor = float(np.vdot(made, found) / np.vdot(made, made))
-        if np.linalg.norm(found - factor * made) <= parameters.near * SIGMAS * np.linalg.norm(found):
+        if factor and np.linalg.norm(found - factor * made) <= parameters.near * SIGMAS * np.linalg.norm(found):
             exact = _rounded_to(factor, (1.0, 0.001, 0.01, 0.05, 0.02, 0.1), parameters.near)
             number = exact or factor
             description = f"{what} of each gradient is dumped, times {number:.4g}"

@@ -40,7 +40,7 @@ CASES = [
     ("map", lambda x: np.roll(x, (-1, 2), (1, 2)), "the rows are rolled by -1; the columns are rolled by 2"),
     ("map", lambda x: np.roll(x.reshape(2, 60, 12), 1, 1).reshape(x.shape), "rolled as one list, by 1"),
     ("map", lambda x: np.repeat(x[:1], 2, 0), "image 0 in place of all images"),
-    ("map", lambda x: x * (np.arange(6) < 5)[:, None, None], "row 5 is 0"),
+    ("map", lambda x: x * (np.arange(6) < 5)[:, None, None], "the last row is 0"),
     ("map", moved_with_zeros, "moved by (1, 2) along (row, column), zeros come in"),
     ("map", lambda x: x.transpose(0, 3, 1, 2).reshape(x.shape), "the memory of (B, C, row, column) is read as"),
     ("map", lambda x: x.swapaxes(1, 2).reshape(x.shape), "the memory of (B, column, row, C) is read as"),

@@ -124,7 +124,7 @@ def _changed(folder, **config):
         (lambda f: _changed(f, ape=True, img_size=[10**6, 10**6]), "absolute_pos_embed of shape"),
         (lambda f: _replaced(f, tensors=[]), "lacks the tensor"),
         (lambda f: (f / "key.safetensors").write_bytes((f / "key.safetensors").read_bytes()[:-9]), "cut short"),
-        (lambda f: (f / "key.safetensors").write_bytes(b""), "not a safetensors file"),
+        (lambda f: (f / "key.safetensors").write_bytes(b""), "is empty, a download that did not begin"),
         (lambda f: (f / "key.safetensors").write_bytes(b"\xff" * 7 + b"\x7f{"), "header claims"),
         (lambda f: _flip_the_last_bit(f / "key.safetensors"), "damaged: its bytes do not give the checksum"),
     ],

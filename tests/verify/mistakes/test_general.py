@@ -13,6 +13,7 @@ from npswin.verify.port.search import search_mistakes
 from tests.verify.keys import candidate_of, computed, miniature_trace
 from tests.verify.mistakes.test_catalogue import variants_of
 
+PLANTED = 2  # of each family
 NO_DERIVATIVE = (
     "rounded to",
     "rounded to integers",
@@ -36,7 +37,7 @@ def some_variants(mistake, count):
 def can_be_computed(key, changes):
     try:
         with np.errstate(all="ignore"):
-            Run(key.graph.replaced(changes), key.sources).value("loss")
+            computed(key.graph.replaced(changes), key.sources)
     except (ValueError, IndexError, NotApplicable):
         return False
     return True
@@ -67,7 +68,9 @@ def test_the_derivative_is_that_of_the_changed_forward_pass(mistake):
 def test_a_planted_change_is_explained(mistake):
     """By its own family, by another one that says the same, or by the catalogue."""
     key, tried = miniature_trace(), 0
-    for place, detail, changes in some_variants(mistake, 3):
+    for place, detail, changes in some_variants(mistake, 12):
+        if tried == PLANTED:
+            break
         graph = key.graph.replaced(changes)
         with np.errstate(all="ignore"):
             tensors = computed(graph, key.sources, "float32", seed=2)

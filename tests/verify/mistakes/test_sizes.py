@@ -65,7 +65,7 @@ def test_merging_that_crops_in_every_stage_is_one_cause_with_one_place():
 
 def even_trace():
     """Maps of 12×11 and 6×6: the second stage has no padding, and has one where merging crops to 6×5."""
-    model = random_model(img_size=(24, 22))
+    model = random_model(img_size=(24, 22), depths=(2, 2), num_heads=(1, 2))
     return trace(model, draw_pixels(0, 2, (24, 22)), draw_labels(0, 2, 5), normalization=SCALE)
 
 

@@ -122,7 +122,7 @@ def test_parameters_of_the_port_are_compared_too():
 def test_shapes_nan_and_unreadable_tensors_have_verdicts_of_their_own():
     nan = right("float32")["norm"].copy()
     nan[0, 0, 0, 0] = np.nan
-    tensors = {"norm": nan, "avgpool": np.full((2, 12), np.nan, np.float32), "head": np.ones((5, 2), np.float32)}
+    tensors = {"norm": nan, "avgpool": np.full((2, 16), np.nan, np.float32), "head": np.ones((5, 2), np.float32)}
     tensors["layers.0.blocks.0"] = np.ones((1000, 1000), np.float32)
     rows = {row.name: row for row in compare(miniature_trace(), tensors).rows}
     assert rows["norm"].verdict == "NOT FINITE"

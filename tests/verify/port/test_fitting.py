@@ -10,7 +10,7 @@ from tests.verify.keys import computed, miniature_trace
 
 GRAPH = miniature_trace().graph
 SOURCES = miniature_trace().sources
-BLOCK, NEXT = "layers.0.blocks.0", "layers.0.blocks.1"
+BLOCK, NEXT = "layers.1.blocks.0", "layers.1.blocks.1"
 MERGING = "layers.0.downsample"
 
 
@@ -74,19 +74,19 @@ CASES = {
         after("patch_embed.proj", gather(lambda x: x.transpose(0, 3, 1, 2).reshape(x.shape))),
     "the memory of (B, row, column, C, neighbour row, neighbour column) is read as":
         after(f"{MERGING}.concat", gather(unfolded)),
-    "it is layers.0.blocks.0.attn.proj, but the memory of":
+    f"it is {BLOCK}.attn.proj, but the memory of":
         gather_node(GRAPH.nodes[f"{BLOCK}.attn.joined"], "join_windows", windows_of_one_image),
     f"{BLOCK}.attn.v: head 0 in place of all heads":
         after(f"{BLOCK}.attn.v", gather(lambda x: np.repeat(x[:, :, :1], x.shape[2], 2))),
     f"{BLOCK}.attn.qkv.weight: q of head 1 and k of head 1 are exchanged":
         before(f"{BLOCK}.attn.qkv", 1, gather(q_and_k_of_head_1_exchanged)),
-    "rounded to int8, a step for each row":
+    "its weights are int8, one scale for each row":
         before(f"{BLOCK}.mlp.fc1", 1, (rounded_weight, lambda dy, _: dy)),
     f"{BLOCK}.attn.proj.bias: the last channel is 0":
         before(f"{BLOCK}.attn.proj", 2, gather(lambda bias: np.append(bias[:-1], 0))),
     f"{BLOCK}.norm1.weight: 1 is added": before(f"{BLOCK}.norm1", 1, plus(1.0)),
     f"{BLOCK}.norm1.weight: it is {BLOCK}.norm1.bias; {BLOCK}.norm1.bias: it is {BLOCK}.norm1.weight":
-        reads(f"{BLOCK}.norm1", "patch_embed.norm", f"{BLOCK}.norm1.bias", f"{BLOCK}.norm1.weight"),
+        reads(f"{BLOCK}.norm1", f"{MERGING}.reduction", f"{BLOCK}.norm1.bias", f"{BLOCK}.norm1.weight"),
     f"{BLOCK}.norm1.bias: it is {BLOCK}.norm2.bias":
         before(f"{BLOCK}.norm1", 2, in_place_of(SOURCES[f"{BLOCK}.norm2.bias"])),
     f"it is the mean of itself and {NEXT}.mlp.fc1.weight":
@@ -140,7 +140,7 @@ def test_a_mistake_that_is_hardly_nearer_is_no_cause():
     """Noise of twice the tolerance in a block's output, the only one that is dumped."""
     key = miniature_trace()
     tensors = computed(GRAPH, SOURCES, "float32", seed=0)
-    blocks = {name: tensors[name] for name in ("patch_embed.norm", BLOCK, NEXT)}
+    blocks = {name: tensors[name] for name in (f"{MERGING}.reduction", BLOCK, NEXT)}
     noise = np.random.default_rng(0).standard_normal(blocks[BLOCK].shape)
     blocks[BLOCK] = (blocks[BLOCK] * (1 + 4e-6 * noise)).astype(np.float32)
     diagnosis = diagnose(key, blocks)

@@ -182,18 +182,18 @@ def test_small_numbers_that_become_zero():
 
 
 def test_a_gradient_in_half_precision():
-    key = miniature_trace()
-    dy = np.float32(key[f"grad/{NORM}"]).astype(np.float16)
-    node = key.graph.nodes[NORM]
+    key, norm_name = miniature_trace(), "layers.1.blocks.1.norm1"
+    dy = np.float32(key[f"grad/{norm_name}"]).astype(np.float16)
+    node = key.graph.nodes[norm_name]
     inputs = [np.float32(key[name]).astype(np.float16).astype(np.float64) for name in node.inputs]
     cache = node.operation.forward(*inputs, **node.settings)[1]
     gradient = node.operation.backward(dy.astype(np.float64), cache)[1].astype(np.float16).astype(np.float32)
-    name = f"{NORM}.weight"
-    given = {one: np.float32(key[one]) for one in (NORM, f"grad/{NORM}", *node.inputs[:1])}
+    name = f"{norm_name}.weight"
+    given = {one: np.float32(key[one]) for one in (norm_name, f"grad/{norm_name}", *node.inputs[:1])}
     errors = LocalErrors(key.graph, key.sources | given, "float32")
     found = precision_explanation(errors, f"grad/{name}", gradient)
     assert found.precision == "float16"
-    assert found.places == (NORM,)
+    assert found.places == (norm_name,)
 
 
 def test_multiples_of_a_step_are_recognized():

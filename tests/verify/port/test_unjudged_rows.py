@@ -11,17 +11,19 @@ CONCAT = "layers.0.downsample.concat"
 
 
 def cropping_port():
-    """A port that crops the odd map in patch merging instead of padding it, so that 3×2 tokens are left of 3×3."""
+    """A port that crops the odd map in patch merging instead of padding it, so that 3×3 tokens are left of 3×4."""
     key = miniature_trace()
     before = computed(key.graph, key.sources, "float32")
-    concat = before[CONCAT][:, :, :2]
-    graph = swin_graph(random_model(), (12, 8), SCALE)
+    concat = before[CONCAT][:, :, :3]
+    graph = swin_graph(random_model(), (10, 12), SCALE)
     names = list(graph.nodes)
     later = names[names.index(CONCAT) + 1 :]
-    run = Run(graph, key.sources | {CONCAT: concat, "pixels": key["pixels"][..., :8]}, Arithmetic("float32"))
-    tensors = {name: before[name] for name in key.graph.computed if name not in later}
+    run = Run(graph, key.sources | {CONCAT: concat, "pixels": key["pixels"][..., :12]}, Arithmetic("float32"))
+    earlier = key.graph.computed[: key.graph.computed.index(CONCAT)]
+    tensors = {name: before[name] for name in earlier}
     tensors |= {CONCAT: concat, **{name: run.value(name) for name in later}}
-    gradients = [*later, CONCAT, *(name for name in graph.parameters if name.startswith(("layers.1", "norm", "head")))]
+    stages = ("layers.1", "layers.2", "norm", "head")
+    gradients = [*later, CONCAT, *(name for name in graph.parameters if name.startswith(stages))]
     return tensors | {GRADIENT_PREFIX + name: run.gradient(name) for name in gradients if name != "labels"}
 
 
@@ -36,7 +38,7 @@ def test_only_the_first_tensor_of_another_size_is_wrong_by_itself():
     assert table.count("the shape of layers.0.downsample.concat reached them") == 1
     assert len(table.splitlines()) == 2 + len(comparison.rows) - len(reached)
     summary = comparison_summary(comparison)
-    assert f"{CONCAT}: shape 2×3×2×24, the key has 2×3×3×24: B, H/2, W/2, 4C" in summary
+    assert f"{CONCAT}: shape 2×3×3×16, the key has 2×3×4×16: B, H/2, W/2, 4C" in summary
     assert f"wrong here: {CONCAT}; " in summary
     assert sum(row["origin"] == CONCAT for row in comparison_json(comparison)["tensors"]) == len(reached)
 

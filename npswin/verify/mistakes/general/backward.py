@@ -76,7 +76,9 @@ def _two_caches(operation: Operation, forward: Callable[..., tuple[Array, Any]],
     def terms(y: Shape, *inputs: Shape) -> tuple[int, ...]:
         return *operation.terms(y, *inputs[:-1]), 1
 
-    return replace(operation, forward=forward, backward=backward, terms=terms)
+    # Another name, since other mistakes expect the operation's own inputs
+    name = f"{operation.name} with another cache"
+    return replace(operation, name=name, forward=forward, backward=backward, terms=terms)
 
 
 def _part_of_batch(graph: Graph, name: str) -> Variants:
