@@ -18,6 +18,7 @@ PYTORCH_SUFFIXES = (".pth", ".pt", ".bin", ".pkl", ".ckpt", ".pyth", ".tar")
 LEGACY_PYTORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the number at the beginning of PyTorch's older files
 UNFINISHED_SUFFIXES = (".part", ".partial", ".crdownload", ".download", ".incomplete", ".tmp", ".aria2")
 AGAIN = "download it again"
+IF_DOWNLOADED = f"if it was downloaded, {AGAIN}"  # of a file that may be a checkpoint or a key as well
 
 PYTORCH = "a PyTorch file"
 PICKLE = "a pickle"
@@ -98,7 +99,7 @@ def describe_folder(path: Path) -> str:
 
 def _other(path: Path, start: bytes, size: int) -> str:
     if not size:
-        return f"is empty, a download that did not begin: {AGAIN}"
+        return f"is empty, a download that did not begin or a file that was never written: {IF_DOWNLOADED}"
     if path.suffix.lower() in UNFINISHED_SUFFIXES:
         return f"not a safetensors file, but by its name an unfinished download: {AGAIN}"
     if (found := _foreign_kind(path, start)) is not None:
@@ -106,7 +107,8 @@ def _other(path: Path, start: bytes, size: int) -> str:
     if start.startswith(b"PK\x03\x04"):
         return _other_archive(path)
     if not start.strip(b"\0"):
-        return f"begins with {len(start)} zeros, a download that did not finish: {AGAIN}"
+        cause = "a download that did not finish or a file that did not get to the disk"
+        return f"begins with {len(start)} zeros, {cause}: {IF_DOWNLOADED}"
     if _is_text(start):
         return _describe_text(start, size)
     if path.suffix.lower() in PYTORCH_SUFFIXES:

@@ -26,7 +26,6 @@ from npswin.weights.files import (
     with_checksum,
 )
 
-_AGAIN = f"if it was downloaded, {file_kinds.AGAIN}"
 _CHUNK = 2**20  # bytes that are read at a time for the checksum
 
 
@@ -145,7 +144,7 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[bytes, dict[str, Any]]:
         )
     if 8 + length > size:
         raise WeightFileError(
-            f"{shown_path(path)}: cut short or damaged: its header has {length} bytes, the file {size}; {_AGAIN}"
+            f"{shown_path(path)}: cut short or damaged: its header has {length} bytes, the file {size}; {file_kinds.IF_DOWNLOADED}"
         )
     text = start[8:] + read_exactly(file, length - 1, path, WeightFileError)
     header = parse_json(text, path, WeightFileError)
@@ -156,7 +155,7 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[bytes, dict[str, Any]]:
             pass  # compares everything in the header with the file's size
     except safetensors.SafetensorError as error:
         raise WeightFileError(
-            f"{shown_path(path)}: cut short or damaged ({shortened(str(error))}); {_AGAIN}"
+            f"{shown_path(path)}: cut short or damaged ({shortened(str(error))}); {file_kinds.IF_DOWNLOADED}"
         ) from error
     except OSError as error:
         raise system_error(WeightFileError, path, error) from error

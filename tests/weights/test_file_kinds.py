@@ -50,7 +50,7 @@ KINDS = {
     "Keras": ("swin.keras", archive(**{"config.json": "{}", "model.weights.h5": "x"}), "a model of Keras"),
     "XML": ("swin.bin", b'<?xml version="1.0"?><Error><Code>AccessDenied</Code>', "XML .*server's error"),
     "a server's text": ("swin.pth", b"404: Not Found", "14 bytes of text.*404: Not Found"),
-    "zeros": ("swin.safetensors", bytes(9000), "zeros, a download that did not finish: download it again"),
+    "zeros": ("swin.safetensors", bytes(9000), "zeros, a download that did not finish .*download it again"),
     "unfinished by its name": ("swin.pth.crdownload", b"\x01" * 99, "an unfinished download"),
     "a zip file's first half": ("swin.pth", archive(a="b")[:-30], "the end is missing.*download it again"),
     "Paddle": ("swin.pdparams", pickle.dumps({"a": 1}), "PaddlePaddle's .*take the model's PyTorch file"),

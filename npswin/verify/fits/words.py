@@ -97,7 +97,7 @@ def _listed(part: Axis, entries: Array) -> str:
 def _words_along_parts(axis: JoinedAxis, source: Array) -> str:
     """How the entries along an axis of several parts were moved: in runs of whole innermost parts where they are."""
     if (source < 0).any():
-        return f"{(source < 0).sum()} of {len(source)} columns are 0"
+        return f"{(source < 0).sum()} of {len(source)} entries of {axis.name} are 0"
     rows = [part.name for part in axis.parts]
     by = int(source[0])
     if len(set(source.tolist())) == 1:
@@ -120,7 +120,21 @@ def _words_along_parts(axis: JoinedAxis, source: Array) -> str:
         if len(changes) <= MOST_LISTED:
             return ", ".join(f"{names[at]} in place of {names[to]}" for to, at in changes)
         return f"({', '.join(part.name for part in outer)}) are in {ANY_ORDER} {', '.join(map(str, moved[:12]))}, ..."
-    return f"the columns are in {ANY_ORDER} {', '.join(map(str, source[:12]))}, ..."
+    if maps := _maps_of_parts(axis, source):
+        return "; ".join(words_along(part, own) for part, own in maps)
+    return f"the entries of {axis.name} are in {ANY_ORDER} {', '.join(map(str, source[:12]))}, ..."
+
+
+def _maps_of_parts(axis: JoinedAxis, source: Array) -> list[tuple[Axis, Array]]:
+    """For each part that moved the map of its own entries, if the axis's map is made of these; else none."""
+    sizes, maps = [part.size for part in axis.parts], []
+    for place, (part, indices) in enumerate(zip(axis.parts, np.unravel_index(source, sizes), strict=True)):
+        own = np.moveaxis(indices.reshape(sizes), place, 0).reshape(part.size, -1)
+        if np.ptp(own, axis=1).any():
+            return []
+        if not np.array_equal(own[:, 0], np.arange(part.size)):
+            maps.append((part, own[:, 0]))
+    return maps
 
 
 def _names_of(parts: Sequence[Axis], index: int) -> str:

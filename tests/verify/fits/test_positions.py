@@ -39,6 +39,11 @@ CASES = [
     ("map", lambda x: np.roll(x, 1, 1), "the rows are rolled by 1"),
     ("map", lambda x: np.roll(x, (-1, 2), (1, 2)), "the rows are rolled by -1; the columns are rolled by 2"),
     ("map", lambda x: np.roll(x.reshape(2, 60, 12), 1, 1).reshape(x.shape), "rolled as one list, by 1"),
+    (
+        "map",
+        lambda x: x[:, [0, 0, 2, 2, 4, 4]][:, :, [1, 1, *range(2, 10)]],
+        "the rows are in the order 0, 0, 2, 2, 4, 4",
+    ),
     ("map", lambda x: np.repeat(x[:1], 2, 0), "image 0 in place of all images"),
     ("map", lambda x: x * (np.arange(6) < 5)[:, None, None], "the last row is 0"),
     ("map", moved_with_zeros, "moved by (1, 2) along (row, column), zeros come in"),
