@@ -144,7 +144,8 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[bytes, dict[str, Any]]:
         )
     if 8 + length > size:
         raise WeightFileError(
-            f"{shown_path(path)}: cut short or damaged: its header has {length} bytes, the file {size}; {file_kinds.IF_DOWNLOADED}"
+            f"{shown_path(path)}: cut short or damaged: its header has {length} bytes, the file {size}; "
+            f"{file_kinds.IF_DOWNLOADED}"
         )
     text = start[8:] + read_exactly(file, length - 1, path, WeightFileError)
     header = parse_json(text, path, WeightFileError)

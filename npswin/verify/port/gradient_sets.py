@@ -17,7 +17,7 @@ UNDIVIDED = "the gradient is the sum over all tokens, windows and images that us
 def zero_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     """Several gradients are 0: the path to them is cut, or they were never written."""
     zeros = [name for name, one in wrong.wrong.items() if not one.found.any()]
-    if wrong.first not in zeros or len(zeros) < 2 or not wrong.graph.consumers[wrong.first]:
+    if wrong.first not in zeros or len(zeros) < 2:
         return
     what = _those(wrong, zeros)
     from_tensor = _tensor_before(wrong, zeros)
@@ -37,7 +37,7 @@ def zero_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
 def set_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     """The first gradient and those of the same factor: what follows from one tensor, or is of one kind."""
     common = common_factor(wrong)
-    if common is None or not wrong.graph.consumers[wrong.first]:  # by a mistake that was found nothing reads it
+    if common is None:
         return
     place = wrong.graph.consumers[wrong.first][0]
     if len(common.tensors) == 1:

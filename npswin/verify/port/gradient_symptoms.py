@@ -159,7 +159,8 @@ def gradient_symptoms(
             rounding = 0.0 if error is None else error.tolerance.peak * finite_rms(right)
             wrong[inner] = WrongGradient(np.asarray(array, np.float64), np.asarray(right, np.float64), rounding)
     first = symptom.removeprefix(GRADIENT_PREFIX)
-    if first not in wrong or symptom == first:
+    is_read = bool(local_errors.graph.consumers[first])  # not where a mistake that was found makes it unused
+    if first not in wrong or symptom == first or not is_read:
         return None
     estimator = local_errors.estimator
     precision = estimator.stored.get(symptom, estimator.precision)
