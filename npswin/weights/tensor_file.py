@@ -16,6 +16,7 @@ from npswin.deprecation import renamed_attribute
 from npswin.files import open_regular, parse_json, read_exactly, shortened, shown_path, system_error
 from npswin.types import Array
 from npswin.weights import file_kinds
+from npswin.weights.file_kinds import IF_DOWNLOADED
 from npswin.weights.files import (
     CHECKSUM,
     DTYPES,
@@ -144,8 +145,7 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[bytes, dict[str, Any]]:
         )
     if 8 + length > size:
         raise WeightFileError(
-            f"{shown_path(path)}: cut short or damaged: its header has {length} bytes, the file {size}; "
-            f"{file_kinds.IF_DOWNLOADED}"
+            f"{shown_path(path)}: cut short or damaged: its header has {length} bytes, the file {size}; {IF_DOWNLOADED}"
         )
     text = start[8:] + read_exactly(file, length - 1, path, WeightFileError)
     header = parse_json(text, path, WeightFileError)
@@ -156,7 +156,7 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[bytes, dict[str, Any]]:
             pass  # compares everything in the header with the file's size
     except safetensors.SafetensorError as error:
         raise WeightFileError(
-            f"{shown_path(path)}: cut short or damaged ({shortened(str(error))}); {file_kinds.IF_DOWNLOADED}"
+            f"{shown_path(path)}: cut short or damaged ({shortened(str(error))}); {IF_DOWNLOADED}"
         ) from error
     except OSError as error:
         raise system_error(WeightFileError, path, error) from error

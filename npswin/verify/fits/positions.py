@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.fits.words import ANY_ORDER, Axis, join, words_along, words_of_loops
+from npswin.verify.fits.words import ANY_ENTRIES, ANY_ORDER, Axis, join, words_along, words_of_loops
 
 FEWEST_NUMBERS = 8  # an array of fewer numbers may equal another one's by chance
 MOST_NUMBERS = 2**22  # larger arrays are not searched
@@ -42,7 +42,7 @@ class Placement:
     @property
     def arbitrary(self) -> int:
         """How many entries have places without a rule."""
-        return len(np.unique(self.positions)) if ANY_ORDER in self.words else 0
+        return len(np.unique(self.positions)) if ANY_ORDER in self.words or ANY_ENTRIES in self.words else 0
 
     @property
     def is_permutation(self) -> bool:

@@ -28,6 +28,8 @@ def constant_in_places(evidence: Evidence) -> Iterator[Explanation]:
         low, high = right[wrong], right[~wrong]
         if low.max() <= high.min():
             which = f": those below {float((low.max() + high.min()) / 2):.4g}"
+        elif np.abs(low).max() <= np.abs(high).min():
+            which = f": those between ±{float((np.abs(low).max() + np.abs(high).min()) / 2):.4g}"
         elif low.min() >= high.max():
             which = f": those above {float((low.min() + high.max()) / 2):.4g}"
     words = f"{wrong.mean():.0%} of the numbers are {number:.6g}{which}"

@@ -9,6 +9,7 @@ import numpy as np
 from npswin.types import Array
 
 MOST_LISTED = 6  # entries that moved, in words
+ANY_ENTRIES = "entries of"  # in words for a choice of entries without a rule
 ANY_ORDER = "the order"  # in words for an order without a rule
 
 
@@ -97,7 +98,7 @@ def _listed(part: Axis, entries: Array) -> str:
 def _words_along_parts(axis: JoinedAxis, source: Array) -> str:
     """How the entries along an axis of several parts were moved: in runs of whole innermost parts where they are."""
     if (source < 0).any():
-        return f"{(source < 0).sum()} of {len(source)} entries of {axis.name} are 0"
+        return f"{(source < 0).sum()} of {len(source)} {ANY_ENTRIES} {axis.name} are 0"
     rows = [part.name for part in axis.parts]
     by = int(source[0])
     if len(set(source.tolist())) == 1:
@@ -122,7 +123,7 @@ def _words_along_parts(axis: JoinedAxis, source: Array) -> str:
         return f"({', '.join(part.name for part in outer)}) are in {ANY_ORDER} {', '.join(map(str, moved[:12]))}, ..."
     if maps := _maps_of_parts(axis, source):
         return "; ".join(words_along(part, own) for part, own in maps)
-    return f"the entries of {axis.name} are in {ANY_ORDER} {', '.join(map(str, source[:12]))}, ..."
+    return f"the {ANY_ENTRIES} {axis.name} are in {ANY_ORDER} {', '.join(map(str, source[:12]))}, ..."
 
 
 def _maps_of_parts(axis: JoinedAxis, source: Array) -> list[tuple[Axis, Array]]:

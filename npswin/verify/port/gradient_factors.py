@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Run
 from npswin.verify.mistakes import Changes
 from npswin.verify.port.diagnosis import Hypothesis
 from npswin.verify.port.gradient_symptoms import SMALLEST_NEARNESS, GradientSymptoms, Rule, scaled_from, with_gradients
+from npswin.verify.port.local_error import LocalErrors
 
 SIGMAS = 6  # standard errors within which two factors are the same
 LARGEST_RESIDUAL = 0.05  # of a gradient from a multiple of the right one, as a share of the factor's distance from 1
@@ -114,6 +116,23 @@ def _hypothesis(
 def readings_of(common: CommonFactor, wrong: GradientSymptoms) -> list[Reading]:
     """What a factor of all gradients may be, the likeliest first."""
     return [*known_factors(common, wrong), *_clipped_by_norm(common, wrong)][:MOST_READINGS]
+
+
+def factor_of_the_loss(found: Array, local_errors: LocalErrors, loss_is_right: bool) -> Hypothesis:
+    """What the derivative of the loss by itself, with which a backward pass begins, says where it is not 1.
+
+    Args:
+        found: the port's.
+        local_errors: each operation on the port's own inputs.
+        loss_is_right: whether the port's loss is.
+    """
+    factor, loss = float(found), next(reversed(local_errors.graph.nodes))
+    wrong = GradientSymptoms(local_errors.exact, loss, {}, SMALLEST_NEARNESS, loss_is_right)
+    reading = next((one for one in _known_factors(wrong) if abs(factor / one.factor - 1) <= SMALLEST_NEARNESS), None)
+    description = f"the backward pass begins with {factor:.6g} in place of 1, by which every gradient is multiplied"
+    if reading is None:
+        return Hypothesis("loss-factor", description, "the derivative of the loss by itself is 1", "", loss, {}, True)
+    return Hypothesis(reading.name, f"{description}: {reading.text}", reading.fix, "", loss, {}, True)
 
 
 def known_factors(common: CommonFactor, wrong: GradientSymptoms) -> list[Reading]:

@@ -23,6 +23,7 @@ from npswin.verify.port.diagnosis import Cause, Diagnosis, Hypothesis
 from npswin.verify.port.distance import distance, finite_rms
 from npswin.verify.port.dump_errors import CorrectedDump, DumpError, find_dump_error
 from npswin.verify.port.gradient_errors import compelling, joint_hypotheses, partial_hypotheses
+from npswin.verify.port.gradient_factors import factor_of_the_loss
 from npswin.verify.port.hypotheses import HypothesisGenerator
 from npswin.verify.port.loaded import as_loaded
 from npswin.verify.port.local_error import LocalErrors
@@ -210,6 +211,14 @@ class _Search:
         """The hypotheses that explain the symptom, best first, and the others, nearest first."""
         found = now.dump.tensor(symptom)
         assert found is not None
+        if (
+            symptom == GRADIENT_PREFIX + next(reversed(now.graph.nodes))
+            and found.size == 1
+            and np.isfinite(found).all()
+        ):
+            self.settled.add(symptom)
+            loss_is_right = symptom.removeprefix(GRADIENT_PREFIX) not in now.symptoms
+            return [factor_of_the_loss(found, now.local_errors, loss_is_right)], []
         joint = joint_hypotheses(symptom, now.symptoms, now.dump, now.local_errors)
         explaining = compelling(
             joint, self.try_each(joint, symptom, found, now), symptom, now.symptoms, self.unexplained

@@ -146,3 +146,18 @@ def test_a_mistake_that_is_hardly_nearer_is_no_cause():
     diagnosis = diagnose(key, blocks)
     assert not diagnosis.causes, str(diagnosis)
     assert "dump next: " in str(diagnosis)
+
+
+READINGS = [(2.0, "the batch size"), (65536.0, "2^16, the loss scale"), (0.37, "in place of 1")]
+
+
+@pytest.mark.parametrize(("factor", "words"), READINGS)
+def test_a_backward_pass_that_begins_with_another_number(factor, words):
+    """All gradients are multiplied, and the first one, which is dumped as well, says so."""
+    tensors = computed(GRAPH, SOURCES, "float32", seed=0)
+    scaled = {name: array * np.float32(factor) for name, array in tensors.items() if name.startswith("grad/")}
+    diagnosis = diagnose(miniature_trace(), tensors | scaled)
+    assert len(diagnosis.causes) == 1, str(diagnosis)
+    assert words in str(diagnosis.causes[0].hypothesis)
+    assert f"begins with {factor:.6g} in place of 1" in str(diagnosis)
+    assert not diagnosis.unexplained

@@ -40,6 +40,11 @@ def _variance(x: Array) -> Array:
     return (_centred(x) ** 2).mean(-1, keepdims=True)
 
 
+def _unbiased(x: Array) -> Array:
+    """The deviation with C - 1 in place of C."""
+    return np.sqrt(_variance(x) * (x.shape[-1] / max(1, x.shape[-1] - 1)) + 1e-30)
+
+
 def _mean_absolute(x: Array) -> Array:
     return np.where(x.real < 0, -x, x).mean(-1, keepdims=True) + 1e-5
 
@@ -50,6 +55,8 @@ ROWS: dict[str, Callable[[Array], Array]] = {
     "it is divided by the variance": lambda x: _centred(x) / (_variance(x) + 1e-5),
     "it is divided by the deviation, and the mean is not subtracted": lambda x: x / np.sqrt(_variance(x) + 1e-5),
     "each token is divided by its length": lambda x: x / np.sqrt((x * x).sum(-1, keepdims=True) + 1e-12),
+    "it is divided by the deviation, with C - 1 in it, plus 1e-6": lambda x: _centred(x) / (_unbiased(x) + 1e-6),
+    "it is divided by the deviation, with C - 1 in it, plus 1e-5": lambda x: _centred(x) / (_unbiased(x) + 1e-5),
     "it is normalized twice": lambda x: _grouped(1)(_grouped(1)(x)),
     "it is divided by the mean absolute deviation": lambda x: _centred(x) / _mean_absolute(_centred(x)),
     "it is multiplied by the deviation": lambda x: _centred(x) * np.sqrt(_variance(x) + 1e-5),
