@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.blind.swin import Port
 from npswin import SwinTransformer, trace
 from npswin.data import IMAGENET_MEAN, IMAGENET_STD
-from npswin.verify.key.golden import MINIATURE, draw_labels, draw_pixels, randomize_weights
+from npswin.verify.key.golden import draw_labels, draw_pixels, randomize_weights
 from npswin.verify.key.trace import Trace
 from npswin.verify.port.candidate import Candidate, in_memory
 from npswin.verify.port.comparer import Comparer
@@ -25,6 +25,15 @@ DUMPS = {
     "blocks": r"(grad/)?(input|patch_embed\.norm|layers\.\d+\.(blocks\.\d+|downsample\.reduction)|norm|avgpool)"
     r"|(grad/)?(head|loss)|grad/.*(weight|bias|table)",
     "logits": r"head|loss",
+}
+MODEL: dict[str, Any] = {
+    "patch_size": 2,
+    "num_classes": 5,
+    "embed_dim": 6,
+    "depths": (2, 2),
+    "num_heads": (2, 3),
+    "mlp_ratio": 2.0,
+    "drop_path_rate": 0.0,
 }
 # Size of the image and window, one for each seed in turn. The first stage's map is padded, the second's is one window.
 SIZES = (((12, 10), 3), ((16, 14), 4), ((20, 18), 5))
@@ -68,7 +77,7 @@ class Problem:
 
     def __init__(self, seed: int, dumps: str = "all") -> None:
         size, window = SIZES[seed % len(SIZES)]
-        model = SwinTransformer(**{**MINIATURE, "img_size": size, "window_size": window, "dtype": "float64"})
+        model = SwinTransformer(**MODEL, img_size=size, window_size=window, dtype="float64")
         randomize_weights(model, seed)
         pixels, labels = draw_pixels(seed, 2, size), draw_labels(seed, 2, model.num_classes)
         self.key: Trace = trace(model, pixels, labels, normalization=(IMAGENET_MEAN, IMAGENET_STD))
