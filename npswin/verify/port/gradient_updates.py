@@ -174,14 +174,24 @@ def _signs(parameters: _Parameters) -> Iterator[_Update]:
     )
     rate = sign * (_rounded_to(largest, (1.0, *RATES), parameters.near) or largest)
     fix = "dump the gradient itself"
-    yield _Update(
-        "update-for-gradient", f"only the signs of the gradients are left, times {rate:.4g}", fix,
-        lambda g, _: rate * np.sign(g), abs(rate) == largest,
-    )  # fmt: skip
-    yield _Update(
-        "update-for-gradient", f"the first step of Adam is dumped, {rate:.4g} g / (|g| + 1e-8)", fix,
-        lambda g, _: rate * g / (np.abs(g) + 1e-8), abs(rate) == largest,
-    )  # fmt: skip
+    for description, rule in (
+        (f"only the signs of the gradients are left, times {rate:.4g}", lambda g: rate * np.sign(g)),
+        (f"the first step of Adam is dumped, {rate:.4g} g / (|g| + 1e-8)", lambda g: rate * g / (np.abs(g) + 1e-8)),
+    ):
+        slack = parameters.near * abs(rate)
+        rules = {name: _up_to_rounding(rule, one, slack) for name, one in parameters.wrong.items()}
+        yield _Update("update-for-gradient", description, fix, fitted=abs(rate) == largest, rules=rules)
+
+
+def _up_to_rounding(monotone: Callable[[Array], Array], wrong: WrongGradient, slack: float) -> Rule:
+    """The rule; where rounding errors of the gradient turn its result into the port's, that is the result."""
+
+    def rule(g: Array, _: Array) -> Array:
+        ends = monotone(g - wrong.rounding), monotone(g + wrong.rounding)
+        possible = (wrong.found >= np.minimum(*ends) - slack) & (wrong.found <= np.maximum(*ends) + slack)
+        return np.where(possible, wrong.found, monotone(g))
+
+    return rule
 
 
 def _powers(parameters: _Parameters) -> Iterator[_Update]:
@@ -228,7 +238,9 @@ def _flushed(parameters: _Parameters) -> Iterator[_Update]:
     largest_zero = max((float(part.max()) for part in zeros if part.size), default=0.0)
     smallest = min((float(part.min()) for part in others if part.size), default=np.inf)
     if 0 < largest_zero < smallest * (1 + ROUNDING) < np.inf:
-        limit = (largest_zero + smallest) / 2
+        middle = (largest_zero + smallest) / 2
+        rounded = (float(f"{middle:.{digits}g}") for digits in (1, 2, 3))
+        limit = next((number for number in rounded if largest_zero < number <= smallest), middle)
         description = f"gradients of less than about {limit:.3g} are 0"
         fix = "compute gradients in float32 or bfloat16, or scale the loss: float16 has no numbers below 6e-8"
         yield _Update("gradients-flushed", description, fix, lambda g, _: np.where(np.abs(g) < limit, 0, g), False)
