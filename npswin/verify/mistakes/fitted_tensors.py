@@ -170,7 +170,7 @@ def _others(run: Run, name: str, size: int) -> Mapping[str, Array]:
         order = [GRADIENT_PREFIX + other for other in run.graph.backward_order()]
     names = [
         other
-        for other in order[: order.index(name)]
+        for other in order[: order.index(name) if name in order else 0]  # by another mistake nothing may lead to it
         if other in run.given and run.given[other].size == size and np.issubdtype(run.given[other].dtype, np.floating)
     ]
     names.sort(key=lambda other: other.rpartition(".")[0] != own)
