@@ -11,6 +11,7 @@ from npswin.verify.graph.precision import rounded
 
 MOST_LEVELS = 257  # of a grid that is recognized: 8 bits
 GROUPS = (4, 8, 16, 32, 64, 128)  # numbers that share a grid
+SHORTER = {"float8 (e4m3)": 3, "float8 (e5m2)": 2, "float4 (e2m1)": 1}  # binary digits after the first one
 FEWEST_LEVELS = 3
 LARGEST_SHARE = 0.5  # of the numbers that may be different, on a grid that is recognized from them alone
 
@@ -18,8 +19,11 @@ LARGEST_SHARE = 0.5  # of the numbers that may be different, on a grid that is r
 def rounded_numbers(evidence: Evidence) -> Iterator[Explanation]:
     """16 bits, then a grid for all numbers, then one for each entry along an axis."""
     found, right = evidence.found, evidence.right
-    for precision in ("float16", "bfloat16"):
-        value = rounded(right.astype(np.float32), precision).astype(np.float64)
+    for precision in ("float16", "bfloat16", *SHORTER):
+        if precision in SHORTER:
+            value = _with_digits(right, SHORTER[precision])
+        else:
+            value = rounded(right.astype(np.float32), precision).astype(np.float64)
         if evidence.agrees(value):
             yield Explanation(f"the numbers are rounded to {precision}", _rounding(value - right))
             return
@@ -45,6 +49,13 @@ def rounded_numbers(evidence: Evidence) -> Iterator[Explanation]:
                 value = grouped.value.reshape(found.shape)
                 yield Explanation(words, _rounding(value - right), found.size // group)
                 return
+
+
+def _with_digits(numbers: Array, digits: int) -> Array:
+    """The numbers rounded to so many binary digits after the first one, of any exponent."""
+    _, exponent = np.frexp(numbers)
+    step = np.ldexp(1.0, exponent - 1 - digits)
+    return np.rint(numbers / step) * step
 
 
 def _rounding(difference: Array) -> Pair:

@@ -22,6 +22,8 @@ from npswin.verify.mistakes.mistake import change_node, gather_node, transform_i
 
 ROWS_PER_NUMBER = 1.5  # rows for each number of a weight's row that least squares determine
 NEAR_ONE = 1e-5  # a factor nearer to 1 is 1
+MOST_LISTED = 3  # numbers that differ, in words
+MUCH_LARGER = 2.0  # a recovered weight of so many times the right one's size is no weight that a port has
 DEVIATIONS = 8  # of the rounding error of a recovered number
 
 
@@ -54,7 +56,7 @@ def fit_parameters(run: Run, name: str, found: Array, tolerance: float) -> Itera
             continue
         explanation = _explain(run, parameter, right, one)
         if explanation is None:
-            explanation = Explanation(_unexplained(one.array, right), replaced_by(one.array), one.array.size)
+            explanation = Explanation(_unexplained(one, right), replaced_by(one.array), one.array.size)
         words.append(f"{parameter}: {explanation.words}{_harmless(parameter, one, right)}")
         fitted += explanation.fitted
         forward, _ = explanation.pair
@@ -94,8 +96,13 @@ def _same_size(run: Run, parameter: str) -> dict[str, Array]:
     return {name: run.value(name) for name in names}
 
 
-def _unexplained(array: Array, right: Array) -> str:
-    difference = array - right
+def _unexplained(one: Recovered, right: Array) -> str:
+    array, difference = one.array, one.array - right
+    wrong = np.argwhere(np.abs(difference) > one.tolerance)
+    if len(wrong) <= MOST_LISTED:
+        places = (tuple(int(i) for i in place) for place in wrong)
+        listed = ", ".join(f"at {place} it is {array[place]:.5g}, not {right[place]:.5g}" for place in places)
+        return f"{len(wrong)} of its {array.size} numbers: {listed}"
     share = np.sqrt(np.mean(difference**2) / max(float(np.mean(right**2)), 1e-300))
     where = tuple(int(i) for i in np.unravel_index(int(np.abs(difference).argmax()), right.shape))
     largest = f"at {where} it is {array[where]:.5g}, not {right[where]:.5g}"
@@ -140,7 +147,8 @@ def _affine_map(rows: Array, y: Array, weight: Array, bias: list[Array], toleran
     if bias and np.abs(rest - rest.mean(0)).max() <= 2 * tolerance:
         return [Recovered(2, rest.mean(0), 2 * tolerance)]
     offset = bias[0] if bias else 0.0
-    if (solved := _least_squares(rows, y - offset, tolerance)) is not None:
+    solved = _least_squares(rows, y - offset, tolerance)
+    if solved is not None and np.abs(solved[0]).max() <= MUCH_LARGER * np.abs(matrix).max():
         return [Recovered(1, solved[0].T.reshape(weight.shape), solved[1])]
     both = _least_squares(np.concatenate([rows, np.ones((len(rows), 1))], axis=1), y, tolerance) if bias else None
     if both is None:

@@ -132,6 +132,8 @@ def _own_order(
 
     Whether it is a mistake nevertheless is told by what follows, see `search_mistakes`.
     """
+    if symptom.startswith(GRADIENT_PREFIX):
+        return None  # nothing that follows tells whether it is a mistake
     found, expected = dump.tensor(symptom), _expected(local_errors, symptom)
     error = None if found is None else _error(local_errors, symptom, found)
     if found is None or expected is None or error is None or found.shape != expected.shape:
