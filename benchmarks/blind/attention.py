@@ -45,7 +45,7 @@ class ProjMissing(Port):
     """One block has no output projection."""
 
     born = f"{SINGLE}.attn.proj"
-    cause = SKIPPED
+    cause = SKIPPED + r"|attn\.proj: it is \S+\.attn\.merged_heads$"
 
     def linear(self, x: Tensor, name: str) -> Tensor:
         return x if name == f"{SINGLE}.attn.proj" else super().linear(x, name)

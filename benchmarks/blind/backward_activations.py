@@ -50,7 +50,7 @@ class SoftmaxBackwardOfQueries(_SoftmaxBackward):
 class SoftmaxBackwardNotMultiplied(_SoftmaxBackward):
     """The sum is of dy alone."""
 
-    cause = r"sum|without p|not multiplied|mean|weighted"
+    cause = r"sum|without p|not multiplied|mean|weighted|p \(dp - Σ dp\)"
 
     def derivative(self, dy: Tensor, p: Tensor) -> Tensor:
         return p * (dy - dy.sum(-1, keepdim=True))

@@ -57,7 +57,7 @@ class BiasNotShiftedToZero(_Bias):
 class BiasShiftedByWindow(_Bias):
     """M is added to the columns, not M - 1."""
 
-    cause = r"M|off by one|one (entry|position|too)|offset|next entry|column"
+    cause = r"M|off by one|one (entry|position|too)|offset|next entry|column|query 0 and key 1 take row 12$"
 
     def position_index(self, m: int) -> Tensor:
         return (super().position_index(m) + 1).clamp(max=(2 * m - 1) ** 2 - 1)
@@ -66,7 +66,10 @@ class BiasShiftedByWindow(_Bias):
 class BiasSymmetric(_Bias):
     """The offset's absolute value is used."""
 
-    cause = r"absolute|\||symmetr|distance|sign"
+    cause = (
+        r"absolute|\||symmetr|distance|sign"
+        r"|offset row (4|6|8) in place of offset row 0, [^;]+; offset column \1 in place of offset column 0\b"
+    )
 
     def position_index(self, m: int) -> Tensor:
         side = 2 * m - 1

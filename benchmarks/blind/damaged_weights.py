@@ -44,7 +44,8 @@ class LastElementLost(OneWeight):
 class WeightShiftedByOne(OneWeight):
     """A weight is read one number too late."""
 
-    born, name, cause = f"{SHIFTED}.mlp.fc2", f"{SHIFTED}.mlp.fc2.weight", r"shift|one (number|entry|too)|off|offset"
+    born, name = f"{SHIFTED}.mlp.fc2", f"{SHIFTED}.mlp.fc2.weight"
+    cause = r"shift|one (number|entry|too)|off|offset|rolled as one list, by -?1\b"
 
     def changed(self, param: Tensor, params: Params) -> Tensor:
         return param.flatten().roll(-1).view(param.shape)
@@ -77,7 +78,8 @@ class BitFlipped(OneWeight):
 class WeightPruned(OneWeight):
     """The smaller half of a weight is zero."""
 
-    born, name, cause = f"{LAST}.mlp.fc1", f"{LAST}.mlp.fc1.weight", r"prun|zero|spars|small"
+    born, name = f"{LAST}.mlp.fc1", f"{LAST}.mlp.fc1.weight"
+    cause = r"prun|zero|spars|small|144 of 288 entries of \(hidden, C\) are 0"
 
     def changed(self, param: Tensor, params: Params) -> Tensor:
         return param * (param.abs() > param.abs().median())

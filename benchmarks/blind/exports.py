@@ -29,7 +29,7 @@ class SecondImageZero(Port):
 class SquareMapAssumed(Port):
     """The list of tokens is viewed as a map of the exchanged sides, since only squares were tried."""
 
-    born, cause = f"{SHIFTED}.norm1", r"W, H|transpos|view|square|reshape|width|order"
+    born, cause = f"{SHIFTED}.norm1", r"W, H|transpos|view|square|reshape|width|order|memory of \(B, column, row, C\)"
 
     def block(self, x: Tensor, at: str) -> Tensor:
         if at == SHIFTED:

@@ -207,7 +207,7 @@ class OneParameterTwice(_Parameters):
 class SmallGradientsDropped(_Parameters):
     """Only the largest tenth of a tensor's gradient is sent."""
 
-    cause = r"small|spars|largest|zero|threshold"
+    cause = r"small|spars|largest|zero|threshold|90% of the numbers are 0: those between"
 
     def changed(self, name: str, param: Tensor, gradient: Tensor) -> Tensor:
         least = gradient.abs().quantile(0.9)

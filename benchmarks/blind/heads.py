@@ -15,7 +15,7 @@ class _Pool(Port):
 class MaxPool(_Pool):
     """The maximum of the tokens."""
 
-    cause = r"max"
+    cause = r"max|\(the largest\)"
 
     def pool(self, x: Tensor) -> Tensor:
         return x.flatten(1, 2).amax(1)
@@ -135,7 +135,7 @@ class HeadSoftmax(_Head):
 class HeadLogSoftmax(_Head):
     """The model returns logarithms of probabilities."""
 
-    cause = r"log.?softmax|logarithm"
+    cause = r"log.?softmax|logarithm|head: the same numbers, up to [\d.]+, are added to all class"
 
     def head(self, x: Tensor) -> Tensor:
         return super().head(x).log_softmax(-1)
@@ -171,7 +171,7 @@ class ClassesShiftedByOne(_Head):
 class ClassesSortedOtherwise(_Head):
     """The classes are in another order, as folders sorted as text."""
 
-    cause = FOLLOWED
+    cause = FOLLOWED + r"|class 2 in place of class 1, class 4 in place of class 2, class 1 in place of class 3"
 
     def head(self, x: Tensor) -> Tensor:
         return super().head(x)[:, [0, 2, 4, 1, 3]]
@@ -180,7 +180,7 @@ class ClassesSortedOtherwise(_Head):
 class CosineClassifier(_Head):
     """Features and class weights are normalized."""
 
-    cause = r"cosine|normal|unit"
+    cause = r"cosine|normal|unit|rows of input and weight are divided by their lengths"
 
     def head(self, x: Tensor) -> Tensor:
         return F.linear(F.normalize(x), F.normalize(self.params["head.weight"]), self.params["head.bias"])

@@ -81,7 +81,7 @@ class DividedBeforeMean(_Input):
 class MeanOfBytes(_Input):
     """The mean, on a scale to 1, is subtracted from bytes."""
 
-    cause = r"mean.*(before|scale|255|bytes)|255.*(after|mean)|mean/255"
+    cause = r"mean.*(before|scale|255|bytes)|255.*(after|mean)|mean/255|added: 2\.11, 2\.028, 1\.797\b"
 
     def preprocess(self, pixels: Tensor) -> Tensor:
         mean, std = (torch.tensor(each).view(1, -1, 1, 1) for each in (self.mean, self.std))

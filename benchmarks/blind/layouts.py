@@ -61,7 +61,8 @@ class HiddenOverlaps(Port):
 class BatchInnermost(Port):
     """A kernel writes the batch as the last axis."""
 
-    born, cause = f"{SINGLE}.mlp.fc1", r"batch|layout|transpos|order|reshape|permut"
+    born = f"{SINGLE}.mlp.fc1"
+    cause = r"batch|layout|transpos|order|reshape|permut|memory of \(row, column, hidden, B\)"
 
     def linear(self, x: Tensor, name: str) -> Tensor:
         y = super().linear(x, name)

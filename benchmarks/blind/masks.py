@@ -160,7 +160,10 @@ class MaskMultiplied(_AddMask):
 class FirstMaskForAllWindows(_AddMask):
     """All windows have the mask of the last window."""
 
-    cause = r"last window|same mask|one window|all windows|every window|another window"
+    cause = (
+        r"last window|same mask|one window|all windows|every window|another window"
+        r"|mask: window row 1 of window column 1 in place of all$"
+    )
 
     def add_mask(self, scores: Tensor, mask: Tensor) -> Tensor:
         return super().add_mask(scores, mask[-1:])

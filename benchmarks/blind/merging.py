@@ -26,7 +26,10 @@ class MergedByRows(_Concat):
 class MergedChannelsFirst(_Concat):
     """The channels are (C, 4), as unfold and pixel_unshuffle give them."""
 
-    cause = r"\(C, 4|C, 4|interleav|unfold|unshuffle|channel"
+    cause = (
+        r"\(C, 4|C, 4|interleav|unfold|unshuffle|channel"
+        r"|memory of \(B, row, column, C, neighbour row, neighbour column\)"
+    )
 
     def concat(self, x: Tensor) -> Tensor:
         return F.pixel_unshuffle(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
@@ -55,7 +58,10 @@ class MergedQuadrants(_Concat):
 class MergedSameTwice(_Concat):
     """The second slice is a copy of the first: its offset was forgotten."""
 
-    cause = r"twice|same|copy|repeat|x0|offset|instead"
+    cause = (
+        r"twice|same|copy|repeat|x0|offset|instead"
+        r"|column 0 of neighbour row 0 in place of neighbour column 0 of neighbour row 1$"
+    )
 
     def concat(self, x: Tensor) -> Tensor:
         return torch.cat([x[:, 0::2, 0::2], x[:, 0::2, 0::2], x[:, 0::2, 1::2], x[:, 1::2, 1::2]], -1)
@@ -140,7 +146,7 @@ class MergeNormSkipped(Port):
     """There is no norm before the reduction."""
 
     born = f"{AT}.norm"
-    cause = SKIPPED
+    cause = SKIPPED + r"|downsample\.norm: it is layers\.0\.downsample\.concat$"
 
     def norm(self, x: Tensor, name: str) -> Tensor:
         return x if name == f"{AT}.norm" else super().norm(x, name)

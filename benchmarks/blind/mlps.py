@@ -116,7 +116,7 @@ class PhiWithoutX(_Activation):
 class GeluTwice(_Activation):
     """GELU is applied twice: fused into fc1, and after it."""
 
-    cause = r"twice|two times|again"
+    cause = r"twice|two times|again|mlp\.act: GELU is applied$"
 
     def gelu(self, x: Tensor, at: str) -> Tensor:
         return F.gelu(F.gelu(x))
@@ -125,7 +125,7 @@ class GeluTwice(_Activation):
 class GeluTable(_Activation):
     """GELU is read from a table of 256 values on [-4, 4], as ports to small machines do."""
 
-    cause = r"table|look.?up|steps|quanti|rounded|piecewise"
+    cause = r"table|look.?up|steps|quanti|rounded|piecewise|act: it is \S+\.fc1, but a function of each number: f\("
 
     def gelu(self, x: Tensor, at: str) -> Tensor:
         step = 8 / 256
@@ -136,7 +136,7 @@ class GeluTable(_Activation):
 class GeluByPolynomial(_Activation):
     """erf by the first polynomial of Abramowitz and Stegun, which has an error of 5e-4."""
 
-    cause = r"approxim|polynom|Abramowitz|erf"
+    cause = r"approxim|polynom|Abramowitz|erf|act: it is \S+\.fc1, but a function of each number: f\("
 
     def gelu(self, x: Tensor, at: str) -> Tensor:
         z = x.abs() / math.sqrt(2)
@@ -169,7 +169,7 @@ class SecondBiasTwice(Port):
     """fc2's bias is added twice."""
 
     born = f"{FIRST}.mlp.fc2"
-    cause = r"twice|doubl|two|bias is added that"
+    cause = r"twice|doubl|two|bias is added that|fc2\.bias by 2\b"
 
     def linear(self, x: Tensor, name: str) -> Tensor:
         y = super().linear(x, name)
@@ -211,7 +211,7 @@ class HiddenClamped(Port):
     """The activation's output is clipped at 1, the range of a fixed-point format."""
 
     born = f"{FIRST}.mlp.act"
-    cause = r"clamp|clip|limit|at most|saturat"
+    cause = r"clamp|clip|limit|at most|saturat|numbers are 1: those above (0\.9|1)"
 
     def gelu(self, x: Tensor, at: str) -> Tensor:
         return super().gelu(x, at).clamp(max=1.0)

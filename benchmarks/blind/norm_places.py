@@ -22,7 +22,7 @@ class FirstNormSkipped(Port):
     """norm1 is left out in the second stage."""
 
     born = f"{SINGLE}.norm1"
-    cause = SKIPPED
+    cause = SKIPPED + r"|norm1: it is layers\.0\.downsample\.reduction$"
 
     def norm(self, x: Tensor, name: str) -> Tensor:
         return x if name.startswith("layers.1") and name.endswith("norm1") else super().norm(x, name)
@@ -65,7 +65,7 @@ class FinalNormSkipped(Port):
     """The last norm is left out."""
 
     born = "norm"
-    cause = SKIPPED
+    cause = SKIPPED + r"|^norm: it is layers\.1\.blocks\.1$"
 
     def norm(self, x: Tensor, name: str) -> Tensor:
         return x if name == "norm" else super().norm(x, name)

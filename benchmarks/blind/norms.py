@@ -121,7 +121,7 @@ class NormBiasMissing(_Norm):
 class GainPlusOne(_Norm):
     """The gain is 1 + weight, as in Gemma."""
 
-    cause = r"1 ?\+|\+ ?1|plus (one|1)|one more"
+    cause = r"1 ?\+|\+ ?1|plus (one|1)|one more|norm\.weight: 1 is added"
 
     def norm(self, x: Tensor, name: str) -> Tensor:
         weight, bias = self.gain_and_bias(name)
@@ -131,7 +131,10 @@ class GainPlusOne(_Norm):
 class GainAndBiasExchanged(_Norm):
     """Gain and bias are exchanged."""
 
-    cause = r"(gain|weight|bias|γ|β).*(exchang|swap|each other|interchang)"
+    cause = (
+        r"(gain|weight|bias|γ|β).*(exchang|swap|each other|interchang)"
+        r"|norm\.weight: it is \S+\.bias; \S+\.bias: it is \S+\.weight$"
+    )
 
     def norm(self, x: Tensor, name: str) -> Tensor:
         weight, bias = self.gain_and_bias(name)

@@ -64,7 +64,7 @@ class PatchBiasMissing(_Patches):
 class PatchBiasTwice(_Patches):
     """The bias is added by the convolution and after it."""
 
-    cause = r"bias.*twice|twice.*bias|bias is added that"
+    cause = r"bias.*twice|twice.*bias|bias is added that|proj\.bias by 2\b"
 
     def patches(self, x: Tensor, p: int) -> Tensor:
         return super().patches(x, p) + self.bias
@@ -143,7 +143,7 @@ class PatchNormSkipped(Port):
     """The norm of the patch embedding is left out."""
 
     born = "patch_embed.norm"
-    cause = SKIPPED
+    cause = SKIPPED + r"|patch_embed\.norm: it is patch_embed\.proj$"
 
     def norm(self, x: Tensor, name: str) -> Tensor:
         return x if name == "patch_embed.norm" else super().norm(x, name)

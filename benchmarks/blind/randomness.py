@@ -79,7 +79,7 @@ class RandomErasing(_Random):
     """A random rectangle of each image is erased."""
 
     born = "input"
-    cause = r"eras|cutout|zero|rectangle|random|noise|constant"
+    cause = r"eras|cutout|zero|rectangle|random|noise|constant|% of the numbers are 0$"
 
     def preprocess(self, pixels: Tensor) -> Tensor:
         x = super().preprocess(pixels)

@@ -157,7 +157,7 @@ class KeysAreQueries(Port):
     """k is q."""
 
     born = f"{SHIFTED}.attn.k"
-    cause = r"q\b.*(for|instead|is|as|equal|copied|part)|same|copy|quer"
+    cause = r"q\b.*(for|instead|is|as|equal|copied|part)|same|copy|quer|attn\.k: it is \S+\.attn\.q$"
 
     def split_heads(self, qkv: Tensor, at: str) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = super().split_heads(qkv, at)

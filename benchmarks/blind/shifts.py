@@ -98,7 +98,10 @@ class RolledAsList(Port):
     """The list of tokens is rolled: columns that leave on the left come in a row higher."""
 
     born = ROLLED
-    cause = r"list|flat|sequence|1.?D|row higher|token axis|one axis|tokens in a row"
+    cause = (
+        r"list|flat|sequence|1.?D|row higher|token axis|one axis|tokens in a row"
+        r"|entries of \(row, column\) are in the order 0, 1, 2, 3, 4, 11, 6, 7, 8, 9, 10, 17\b"
+    )
 
     def shift(self, x: Tensor, shift: int) -> Tensor:
         return torch.roll(x.flatten(1, 2), -shift * x.shape[2] - shift, 1).view(x.shape)
@@ -141,7 +144,7 @@ class WindowsByView(Port):
     """The map is viewed as windows, without an exchange of axes."""
 
     born = WINDOWS
-    cause = SAME_MEMORY
+    cause = SAME_MEMORY + r"|windows: it is layers\.0\.blocks\.0\.attn\.padded$"
 
     def partition(self, x: Tensor, m: int) -> Tensor:
         return x.reshape(-1, m * m, x.shape[-1])
@@ -185,7 +188,7 @@ class GridInsteadOfWindows(Port):
     """A window has tokens that are H/M apart: the grid of MaxViT."""
 
     born = WINDOWS
-    cause = r"grid|dilat|stride|apart|interleav|spread"
+    cause = r"grid|dilat|stride|apart|interleav|spread|every \d+th of \d+ rows, every \d+th of \d+ columns"
 
     def partition(self, x: Tensor, m: int) -> Tensor:
         batch, height, width, channels = x.shape

@@ -31,7 +31,7 @@ class SoftmaxOfHeads(_Softmax):
 class SoftmaxOfBaseTwo(_Softmax):
     """exp2 is used for exp."""
 
-    cause = r"base|2\^|exp2|power of 2|two|ln ?2|0\.693|factor"
+    cause = r"base|2\^|exp2|power of 2|two|ln ?2|0\.693|factor|powers of 2\b"
 
     def softmax(self, scores: Tensor, at: str) -> Tensor:
         return (scores * 0.6931471805599453).softmax(-1)

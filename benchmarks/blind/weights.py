@@ -123,7 +123,8 @@ class QkvInterleaved(Port):
 class ColumnMajorWeight(OneWeight):
     """A weight was written in column-major order."""
 
-    born, name, cause = f"{FIRST}.mlp.fc1", f"{FIRST}.mlp.fc1.weight", r"column|Fortran|transpos|order|\(in, out\)"
+    born, name = f"{FIRST}.mlp.fc1", f"{FIRST}.mlp.fc1.weight"
+    cause = r"column|Fortran|transpos|order|\(in, out\)|memory of \(C, hidden\) is read as \(hidden, C\)"
 
     def changed(self, param: Tensor, params: Params) -> Tensor:
         return param.T.reshape(param.shape)
