@@ -40,6 +40,8 @@ NAMES = {
     "norm-mean": "norm-term",
     "norm-variance": "norm-term",
 }
+# By the port's name another name that is right as well.
+ALSO_NAMED = {"drop-path": ("branch-factor",)}  # where no image of the batch skips the branch
 # By the port's name a text that the detail has to contain, where the catalogue's name has several variants.
 DETAILS = {
     "mask-transposed": "rows and columns exchanged",

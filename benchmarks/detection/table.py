@@ -21,7 +21,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.detection.names import DETAILS, NAMES
+from benchmarks.detection.names import ALSO_NAMED, DETAILS, NAMES
 from benchmarks.detection.port import MISTAKES, Planted, compatible, draw, places, run_port
 from npswin.models import SwinTransformer
 from npswin.verify.graph import Graph
@@ -94,11 +94,11 @@ def is_named(planted: Planted, diagnosis: Diagnosis, graph: Graph) -> bool:
     For the same mistake at two places between two dumped tensors, which cannot be distinguished, either place is right.
     So are two readings of one mistake, such as two ways to build the same mask, which compute the same numbers.
     """
-    wanted = NAMES.get(planted.id, planted.id)
+    wanted = {NAMES.get(planted.id, planted.id), *ALSO_NAMED.get(planted.id, ())}
     for cause in diagnosis.causes:
         one = cause.hypothesis
         same = [one, *(other for other in cause.others if other.tolerance_ratio == one.tolerance_ratio)]
-        right = any(wanted in each.name.split(" + ") and DETAILS.get(planted.id, "") in str(each) for each in same)
+        right = any(wanted & set(each.name.split(" + ")) and DETAILS.get(planted.id, "") in str(each) for each in same)
         alike = [other.place for other in cause.others if other.name == one.name and other.explains_symptom]
         places = {*cause.places, *alike, *(each.place for each in same)}
         accepted = {cause.symptom, *cause.explained, *places}
