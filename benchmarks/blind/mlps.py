@@ -9,6 +9,8 @@ from torch import Tensor
 from benchmarks.blind.swin import FIRST, LAST, SHIFTED, SINGLE, Port
 from benchmarks.blind.words import NO_BIAS
 
+ANOTHER_FUNCTION = r"act: it is \S+\.fc1, but a function of each number: f\("
+
 
 class _Activation(Port):
     born = f"{FIRST}.mlp.act"
@@ -125,7 +127,7 @@ class GeluTwice(_Activation):
 class GeluTable(_Activation):
     """GELU is read from a table of 256 values on [-4, 4], as ports to small machines do."""
 
-    cause = r"table|look.?up|steps|quanti|rounded|piecewise|act: it is \S+\.fc1, but a function of each number: f\("
+    cause = r"table|look.?up|steps|quanti|rounded|piecewise|" + ANOTHER_FUNCTION
 
     def gelu(self, x: Tensor, at: str) -> Tensor:
         step = 8 / 256
@@ -136,7 +138,7 @@ class GeluTable(_Activation):
 class GeluByPolynomial(_Activation):
     """erf by the first polynomial of Abramowitz and Stegun, which has an error of 5e-4."""
 
-    cause = r"approxim|polynom|Abramowitz|erf|act: it is \S+\.fc1, but a function of each number: f\("
+    cause = r"approxim|polynom|Abramowitz|erf|" + ANOTHER_FUNCTION
 
     def gelu(self, x: Tensor, at: str) -> Tensor:
         z = x.abs() / math.sqrt(2)

@@ -123,5 +123,5 @@ def _step(numbers: Array, tolerance: float) -> float | None:
 
 
 def _grid_words(grid: _Grid) -> str:
-    bits = next((bits for bits in range(2, 9) if grid.levels <= 2 ** (bits - 1)), 9)
+    bits = next((bits for bits in range(2, 9) if grid.levels <= 2 ** (bits - 1)), 8)
     return f"step {grid.step:.4g}, with up to {grid.levels} steps from 0, as int{bits} has them"

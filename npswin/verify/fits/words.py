@@ -9,6 +9,7 @@ import numpy as np
 from npswin.types import Array
 
 MOST_LISTED = 6  # entries that moved, in words
+ORDINALS = {2: "nd", 3: "rd"}
 ANY_ENTRIES = "entries of"  # in words for a choice of entries without a rule
 ANY_ORDER = "the order"  # in words for an order without a rule
 
@@ -29,7 +30,7 @@ class Axis:
     @property
     def plural(self) -> str:
         """Of the name."""
-        irregular = {"query": "queries", "q|k|v": "q, k and v", "C": "channels", "B": "images"}
+        irregular = {"query": "queries", "q|k|v": "q, k and v", "C": "channels", "B": "images", "class": "classes"}
         return irregular.get(self.name, f"{self.name}s")
 
 
@@ -189,7 +190,7 @@ def _names_of_loop(count: int, stride: int, parts: Sequence[Axis], strides: Sequ
             inside = stride // own
             here = min(left, -(-part.size // inside))
             whole = inside == 1 and here == part.size
-            step = f"every {inside}th of " if inside > 1 else ""
+            step = f"each {inside}{ORDINALS.get(inside, 'th')} of " if inside > 1 else ""
             names.insert(0, part.name if whole else f"{step}{here} {part.plural}")
             left //= here
             stride = own * part.size

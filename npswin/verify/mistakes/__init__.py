@@ -3,6 +3,7 @@
 from npswin.verify.mistakes.attention import ATTENTION
 from npswin.verify.mistakes.blocks import BLOCKS
 from npswin.verify.mistakes.detached import DETACHED
+from npswin.verify.mistakes.drop_path import DROP_PATH
 from npswin.verify.mistakes.fitted import FITTED as FITTED_NUMBERS
 from npswin.verify.mistakes.fitted import FittedMistake
 from npswin.verify.mistakes.general import GENERAL
@@ -40,6 +41,6 @@ CATALOGUE: tuple[Mistake, ...] = (
     *DETACHED,
 )
 
-FITTED: tuple[FittedMistake, ...] = (*PREPROCESSING, *MASK_FIT, *FITTED_NUMBERS)
+FITTED: tuple[FittedMistake, ...] = (*PREPROCESSING, *MASK_FIT, *DROP_PATH, *FITTED_NUMBERS)
 
 __all__ = ["CATALOGUE", "FITTED", "GENERAL", "Changes", "Mistake"]

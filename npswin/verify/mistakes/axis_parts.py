@@ -10,7 +10,7 @@ from npswin.verify.mistakes.mistake import in_same_module
 Axes = list[list[Axis]]
 
 _NAMES = {"H": "row", "W": "column", "Hp": "row", "Wp": "column", "H/2": "row", "W/2": "column", "2C": "C"}
-_PLAIN = {"c": "colour", "heads": "head", "nW": "window", "N": "token", "classes": "class"}
+_PLAIN = {"c": "colour", "heads (or 1)": "head", "heads": "head", "nW": "window", "N": "token", "classes": "class"}
 _SPLIT = {
     "nW": ["window row", "window column"],
     "N": ["token row", "token column"],

@@ -139,7 +139,9 @@ def _described(node: Node, pixels: Array, arrangement: Arrangement, after: bool,
         affine = recognized(total[order], offset[order], statistics)
         matrix, back = np.zeros_like(matrix), np.argsort(order)
         matrix[channels, source], offset = affine.scale[back], affine.offset[back]
-        words += [order_in_words(source), "" if right.is_near(affine.scale, affine.offset) else affine.words]
+        order_words = order_in_words(source)
+        is_right = right.is_near(affine.scale, affine.offset) and any((*words, order_words))
+        words += [order_words, "" if is_right else affine.words]
     elif np.allclose(matrix / total[:, None], matrix[0] / total[0], atol=0.01):
         affine = recognized(total, offset, statistics)
         words.append(f"the image is gray, {weights_in_words(matrix[0] / total[0])}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from npswin.deprecation import renamed_attribute
+from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.mistakes import Changes
 from npswin.verify.port.advice import advice_on_thin_dump, advice_on_unexplained
 from npswin.verify.port.comparison import Comparison, Row, comparison_json, other_precisions_text
@@ -145,6 +146,8 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
         lines += [f"   {advice}"] * bool(advice)
         if between := diagnosis.not_dumped.get(symptom, []):
             lines.append(f"   dump next: {join_names(_spread(between, MOST_TO_DUMP))}")
+    if any(names and not name.startswith(GRADIENT_PREFIX) for name, names in diagnosis.not_dumped.items()):
+        lines.append("if dropout or drop path may be left on, run the port twice: npswin compare run1 run2 tells where")
     if len(diagnosis.unexplained) > SHOWN:
         lines.append(f"nor {join_names(list(diagnosis.unexplained)[SHOWN:])}")
     if not lines and diagnosis.comparison.unknown:

@@ -19,6 +19,8 @@ from npswin.verify.key.trace import Progress
 from npswin.verify.mistakes import Changes
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.port.comparer import Comparer
+from npswin.verify.port.conventions import NAME as CONVENTION
+from npswin.verify.port.conventions import changes_by_the_image, description
 from npswin.verify.port.diagnosis import Cause, Diagnosis, Hypothesis
 from npswin.verify.port.distance import distance, finite_rms
 from npswin.verify.port.dump_errors import CorrectedDump, DumpError, find_dump_error
@@ -93,6 +95,7 @@ class _Search:
             return Diagnosis(self.comparison, [], {}, 0)
         dump = CorrectedDump(self.comparer.candidate, dict(self.comparer.given))
         now = self.state(self.comparer.local_errors, dump)
+        now = self.by_another_convention(now)
         for _ in range(MOST_ROUNDS):
             left = [name for name in now.symptoms if name not in self.unexplained and not self.is_unjudged(name)]
             if not left or time.monotonic() > self.end:
@@ -124,7 +127,8 @@ class _Search:
             best = explaining[0]
             then = self.state(now.local_errors.replaced(best.changes), now.dump)
             if symptom in then.symptoms:  # on the edge of the tolerance: agreed above, and does not agree here
-                self.unexplained[symptom] = [best]
+                self.settled.add(symptom)
+                then = self.state(then.local_errors, now.dump)
             gone = [symptom, *(name for name in now.symptoms if name not in then.symptoms and name != symptom)]
             others = (explaining[1:] + rest)[:LISTED]
             self.add(Cause(best, symptom, now.symptoms[symptom], gone, [best.place], others))
@@ -132,6 +136,21 @@ class _Search:
         generator = self.generator(now.graph, now.dump)
         between = {name: generator.not_dumped_before(name) for name in self.unexplained}
         return Diagnosis(self.comparison, self.causes, self.unexplained, self.tried, self.timed_out, between)
+
+    def by_another_convention(self, now: _State) -> _State:
+        """The state in which the image at hand decides on shifts, if that explains something and contradicts none."""
+        changes = changes_by_the_image(self.comparer.key) if now.symptoms else {}
+        if not changes:
+            return now
+        then = self.state(now.local_errors.replaced(changes), now.dump)
+        if not set(then.symptoms) < set(now.symptoms):
+            return now
+        says, fix = description(self.comparer.key)
+        places = [name for name in changes if name in now.symptoms] or list(changes)
+        first = Hypothesis(CONVENTION, says, fix, "", places[0], changes, tolerance_ratio=0.0)
+        gone = [name for name in now.symptoms if name not in then.symptoms]
+        self.add(Cause(first, gone[0], now.symptoms[gone[0]], gone, places))
+        return then
 
     def is_better(self, corrected: _State, explaining: list[Hypothesis]) -> bool:
         """Whether an error of the dump explains more than a mistake; a fit has to explain more than it."""

@@ -5,8 +5,11 @@ import pytest
 
 from npswin.verify import diagnose
 from npswin.verify.fits.explanation import mapped, plus, times
+from npswin.verify.key.golden import draw_labels, draw_pixels
+from npswin.verify.key.trace import trace
 from npswin.verify.mistakes.mistake import change_node, gather, gather_node, transform_input, transform_output
-from tests.verify.keys import computed, miniature_trace
+from npswin.verify.port.conventions import changes_by_the_image
+from tests.verify.keys import SCALE, computed, miniature_trace, random_model
 
 GRAPH = miniature_trace().graph
 SOURCES = miniature_trace().sources
@@ -161,3 +164,42 @@ def test_a_backward_pass_that_begins_with_another_number(factor, words):
     assert words in str(diagnosis.causes[0].hypothesis)
     assert f"begins with {factor:.6g} in place of 1" in str(diagnosis)
     assert not diagnosis.unexplained
+
+
+def test_drop_path_in_both_branches_of_a_block_of_which_only_the_output_is_dumped():
+    scales = {f"{BLOCK}.residual": np.array([0.0, 1.25]), BLOCK: np.array([1.25, 0.0])}
+    changes = {}
+    for name, scale in scales.items():
+        changes |= before(name, 1, times(scale.reshape(-1, 1, 1, 1)))
+    tensors = computed(GRAPH.replaced(changes), SOURCES, "float32", seed=0)
+    blocks = {name: tensors[name] for name in (f"{MERGING}.reduction", BLOCK, NEXT)}
+    diagnosis = diagnose(miniature_trace(), blocks)
+    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["drop-path-twice"], str(diagnosis)
+    text = (
+        "the attention branch: image 0 of the batch skips the branch; the branch is multiplied by 1.25, a rate of 0.2"
+    )
+    assert text in str(diagnosis)
+    assert "the MLP branch: image 1 of the batch skips the branch" in str(diagnosis)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_windows_by_the_image_at_hand_are_another_convention(precision):
+    """A model for images of 24 × 24 gets one of 12 × 12: its last stage is a single window, and not shifted then."""
+    model = random_model(img_size=24, depths=(2, 2), num_heads=(1, 2), window_size=3)
+    key = trace(model, draw_pixels(0, 2, (12, 12)), draw_labels(0, 2, 5), normalization=SCALE)
+    changes = changes_by_the_image(key)
+    tensors = computed(key.graph.replaced(changes), key.sources, precision, seed=0)
+    stays = {name: array for name, array in tensors.items() if not is_shifted(name, "layers.1.blocks.1")}
+    diagnosis = diagnose(key, stays)
+    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["convention"], str(diagnosis)
+    assert "write the key with img_size 12 12" in str(diagnosis)
+    assert not diagnosis.unexplained
+
+
+def is_shifted(name, block):
+    parts = ("shifted", "unshifted", "mask", "masked_scores")
+    return name.removeprefix("grad/") in [f"{block}.attn.{part}" for part in parts]
+
+
+def test_where_both_conventions_agree_there_is_none():
+    assert not changes_by_the_image(miniature_trace())
