@@ -15,7 +15,7 @@ _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U64": "<u8",
     "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
-MOST_AXES = 32  # that every NumPy can give an array
+MOST_AXES = 64 if int(np.__version__.partition(".")[0]) > 1 else 32  # that NumPy can give an array
 
 
 @lru_cache(maxsize=64)
@@ -57,6 +57,6 @@ def decoded(data: bytes) -> dict[str, np.ndarray]:
             array = (np.frombuffer(part, "<u2").astype(np.uint32) << 16).view(np.float32)
         else:
             array = np.frombuffer(part, _DTYPES[entry["dtype"]])
-        shape = entry["shape"] if len(entry["shape"]) <= MOST_AXES else -1
+        shape = entry["shape"] if len(entry["shape"]) <= MOST_AXES else (array.size,)
         tensors[name] = (array.astype(np.float32) if entry["dtype"] == "F16" else array).reshape(shape)
     return tensors
