@@ -40,7 +40,7 @@ def run_suite(fault: Fault | None, tests: tuple[str, ...]) -> tuple[bool, str]:
     """Whether the tests failed on a copy with this fault, and the first that did."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
-        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "runs", "*.egg-info", "docs"))
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "runs", "*.egg-info", "*.png"))
         if fault is not None:
             file = copy / fault.file
             file.write_text(planted(file.read_text(encoding="utf-8"), fault), encoding="utf-8")
