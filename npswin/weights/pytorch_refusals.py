@@ -32,7 +32,7 @@ def describe_refusal(path: Path, kind: str, error: Exception) -> str:
     else:
         what = f"PyTorch's safe reader does not read it ({_reason(error)}), and any other reader runs the file's code"
         load = f"import torch; s = torch.load({str(path)!r}, map_location='cpu', weights_only=False)"
-        if kind == PICKLE:
+        if kind == PICKLE:  # text for the user, who may trust the file; nothing here runs it
             load = f"import pickle; s = pickle.load(open({str(path)!r}, 'rb'))"
         load += "; s = s.get('model', s.get('state_dict', s))"
     out = str(path.with_suffix(".safetensors"))

@@ -87,7 +87,7 @@ class _Search:
         self.copied_from_key = {row.name for row in self.comparison.rows if row.copied_from_key}
         self.causes: list[Cause] = []
         self.unexplained: dict[str, list[Hypothesis]] = {}
-        self.settled: set[str] = set()  # tensors that differ no more than roundings in fewer bits may
+        self.settled: set[str] = set()  # tensors with a cause that agrees up to single roundings: not searched again
         self.tried = self.failed_searches = 0
 
     def run(self) -> Diagnosis:
@@ -290,7 +290,7 @@ class _Search:
         fix = f"compute it in {self.comparer.precision}"
         place, changes = explanation.places[0], explanation.changes
         one = Hypothesis("precision", explanation.text, fix, "", place, changes, fitted=True)
-        one.tolerance_ratio = min(self.ratio(symptom, found, now, changes), 1.0)
+        one.tolerance_ratio = self.ratio(symptom, found, now, changes)
         self.settled.add(symptom)
         one.symptoms_left = len(self.symptoms_of(one, now))
         return [one]

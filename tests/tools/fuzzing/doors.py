@@ -213,7 +213,7 @@ def convert_door(folder: Path) -> Door:
         out.unlink(missing_ok=True)
         try:
             done = convert_file(sample.folder / next(iter(sample.seed)), out)
-        except Exception:
+        except Exception:  # of any class: it is raised again, and its class is judged by whoever reads the sample
             require(not out.exists(), "an error, and a file is written")
             raise
         require(len(load_tensors(out)[0]) == done.count > 0, "other tensors are written")
