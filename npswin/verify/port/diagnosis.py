@@ -83,6 +83,7 @@ class Cause:
         places: the tensors whose operations are changed; the first is the hypothesis'.
         others: further hypotheses, the nearest first. One that explains the symptom as well is
             an alternative to the hypothesis.
+        with_other_numbers: the same mistake at other places, with other numbers fitted.
     """
 
     hypothesis: Hypothesis
@@ -91,6 +92,7 @@ class Cause:
     explained: list[str]
     places: list[str]
     others: list[Hypothesis] = field(default_factory=list)
+    with_other_numbers: list[Hypothesis] = field(default_factory=list)
 
     without = renamed_attribute("without", "ratio_without")
 
@@ -184,6 +186,7 @@ def _evidence(cause: Cause) -> list[str]:
     more = len(cause.places) - 1
     rest = f", and at {more} other place{'s' * (more > 1)}: {join_names(cause.places[1:])}" if more else ""
     lines = [f"at {cause.places[0]}{rest}"]
+    lines += [f"likewise, at {one.place}: {one}" for one in cause.with_other_numbers[:SHOWN]]
     if hypothesis.changes:
         found = f"with this mistake the graph computes the port's {cause.symptom} ({_distance_text(hypothesis)})"
         lines.append(f"{found}; without it, the distance is {_ratio_text(cause.ratio_without)}")

@@ -17,6 +17,7 @@ from npswin.verify.port.conventions import changes_by_the_image, description
 from npswin.verify.port.diagnosis import Cause, Diagnosis, Hypothesis
 from npswin.verify.port.dump_errors import CorrectedDump, DumpError, find_dump_error
 from npswin.verify.port.explainer import Explainer
+from npswin.verify.port.same_mistake import add_cause
 from npswin.verify.port.symptoms import State, Symptoms
 from npswin.verify.port.trials import Trials
 
@@ -80,7 +81,7 @@ class _Search:
                 else self.explainer.explain(symptom, now, self.failed_searches < MOST_GENERAL_SEARCHES)
             )
             if dump_error and corrected and self.is_better(corrected, explaining):
-                self.add(_dump_error_cause(dump_error, now.symptoms))
+                add_cause(self.causes, _dump_error_cause(dump_error, now.symptoms))
                 now = corrected
                 continue
             if not explaining and self.trials.timed_out:
@@ -98,7 +99,7 @@ class _Search:
                 then = self.symptoms.state(then.local_errors, now.dump)
             gone = [symptom, *(name for name in now.symptoms if name not in then.symptoms and name != symptom)]
             others = (explaining[1:] + rest)[:LISTED]
-            self.add(Cause(best, symptom, now.symptoms[symptom], gone, [best.place], others))
+            add_cause(self.causes, Cause(best, symptom, now.symptoms[symptom], gone, [best.place], others))
             now = then
         generator = self.symptoms.generator(now.graph, now.dump)
         between = {name: generator.not_dumped_before(name) for name in self.symptoms.unexplained}
@@ -118,7 +119,7 @@ class _Search:
         places = [name for name in changes if name in now.symptoms] or list(changes)
         first = Hypothesis(CONVENTION, says, fix, "", places[0], changes, tolerance_ratio=0.0)
         gone = [name for name in now.symptoms if name not in then.symptoms]
-        self.add(Cause(first, gone[0], now.symptoms[gone[0]], gone, places))
+        add_cause(self.causes, Cause(first, gone[0], now.symptoms[gone[0]], gone, places))
         return then
 
     def is_better(self, corrected: State, explaining: list[Hypothesis]) -> bool:
@@ -126,16 +127,6 @@ class _Search:
         if not explaining:
             return True
         return len(corrected.symptoms) < explaining[0].symptoms_left + explaining[0].fitted
-
-    def add(self, cause: Cause) -> None:
-        """Add a cause, or the places of one that was found before at other places."""
-        for known in self.causes:
-            same = (known.hypothesis.name, known.hypothesis.detail) == (cause.hypothesis.name, cause.hypothesis.detail)
-            if same and not cause.hypothesis.fitted:
-                known.places += [place for place in cause.places if place not in known.places]
-                known.explained += cause.explained
-                return
-        self.causes.append(cause)
 
 
 def _dump_error_cause(dump_error: DumpError, symptoms: dict[str, float]) -> Cause:

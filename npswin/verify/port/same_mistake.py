@@ -1,0 +1,44 @@
+"""Whether two explanations are one mistake that is made at two places."""
+
+import re
+
+from npswin.verify.port.diagnosis import Cause, Hypothesis
+
+BLOCK = re.compile(r"\blayers\.(\d+)\.blocks\.(\d+)\b")
+STAGE = re.compile(r"\blayers\.\d+\b")
+NUMBER = re.compile(r"(?<![\w.])-?\d+(\.\d+)?(e[+-]?\d+)?")  # not one in a name, such as layers.0
+
+
+def add_cause(causes: list[Cause], cause: Cause) -> None:
+    """Add a cause to a list, or its places to the cause that is the same mistake."""
+    for known in causes:
+        one, other = known.hypothesis, cause.hypothesis
+        if one.name != other.name or relative_text(one) != relative_text(other):
+            if one.name != other.name or not one.fitted or without_numbers(one) != without_numbers(other):
+                continue
+            known.with_other_numbers.append(other)
+        known.places += [place for place in cause.places if place not in known.places]
+        known.explained += [name for name in cause.explained if name not in known.explained]
+        return
+    causes.append(cause)
+
+
+def relative_text(hypothesis: Hypothesis) -> str:
+    """What a hypothesis says, with its own place as "here", and other blocks of its stage by their distance."""
+    text = re.sub(rf"(?<![\w.]){re.escape(hypothesis.place)}(?![\w])", "here", str(hypothesis))
+    own = BLOCK.search(hypothesis.place)
+    if own is None:
+        stage = STAGE.search(hypothesis.place)
+        return text if stage is None else re.sub(rf"\b{re.escape(stage.group())}\b", "this stage", text)
+
+    def relative(found: re.Match[str]) -> str:
+        distance = int(found.group(2)) - int(own.group(2))
+        same_stage = found.group(1) == own.group(1)
+        return f"block_{'after' if distance > 0 else 'before'}{abs(distance)}" if same_stage else found.group()
+
+    return BLOCK.sub(relative, text)
+
+
+def without_numbers(hypothesis: Hypothesis) -> str:
+    """What a hypothesis says, for any numbers: for lists of numbers of any length too."""
+    return re.sub(r"#(, #)+", "#", NUMBER.sub("#", relative_text(hypothesis)))
