@@ -20,12 +20,14 @@ class Explanation:
         pair: the forward function from the right array to the found one, and the derivative.
         fitted: how many numbers in it were fitted.
         source: the other array that the found one is, if it is one.
+        terms: how many terms are summed for a number: the rounding error of a sum grows with them.
     """
 
     words: str
     pair: Pair
     fitted: int = 0
     source: str = ""
+    terms: int = 1
 
 
 @dataclass(frozen=True)

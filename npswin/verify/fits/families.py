@@ -18,6 +18,7 @@ from npswin.verify.fits.functions import curve, scalar_function
 from npswin.verify.fits.mixing import mixed_entries
 from npswin.verify.fits.parts import a_part_differs
 from npswin.verify.fits.positions import find_placement
+from npswin.verify.fits.resampled import resampled
 from npswin.verify.fits.rounding import rounded_numbers
 from npswin.verify.fits.sparse import constant_in_places
 from npswin.verify.fits.words import Axis
@@ -253,6 +254,7 @@ FAMILIES: tuple[Family, ...] = (
     _another_elsewhere,
     _affine,
     _blend,
+    resampled,
     mixed_entries,
     _per_entry,
     _same_along_axis,

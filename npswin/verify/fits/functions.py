@@ -93,13 +93,12 @@ def scalar_function(evidence: Evidence) -> Iterator[Explanation]:
     limited = np.clip(right, low, high)
     at_limits = ((right < low - evidence.tolerance) | (right > high + evidence.tolerance)).sum()
     if at_limits >= 2 and low < high and evidence.agrees(limited):
-        ends = []
-        if (right < low - evidence.tolerance).any():
-            ends.append(f"below at {low:.6g}")
-        if (right > high + evidence.tolerance).any():
-            ends.append(f"above at {high:.6g}")
+        below = bool((right < low - evidence.tolerance).any())
+        above = bool((right > high + evidence.tolerance).any())
+        ends = [f"below at {low:.6g}"] * below + [f"above at {high:.6g}"] * above
+        least, most = low if below else -np.inf, high if above else np.inf
         words = f"it is limited {' and '.join(ends)}"
-        yield Explanation(words, mapped(lambda x: np.clip(x, low, high)), len(ends))
+        yield Explanation(words, mapped(lambda x: np.clip(x, least, most)), len(ends))
 
 
 def _steepness(function: Callable[[Array], Array], x: Array) -> float:

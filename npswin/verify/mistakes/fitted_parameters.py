@@ -18,7 +18,7 @@ from npswin.verify.fits.families import first_explanation
 from npswin.verify.graph import Run
 from npswin.verify.mistakes.axis_parts import axis_parts
 from npswin.verify.mistakes.fitted_tensors import Fit
-from npswin.verify.mistakes.mistake import change_node, gather_node, transform_input
+from npswin.verify.mistakes.mistake import change_node, gather_node, transform_input, with_sums
 
 ROWS_PER_NUMBER = 1.5  # rows for each number of a weight's row that least squares determine
 NEAR_ONE = 1e-5  # a factor nearer to 1 is 1
@@ -60,8 +60,8 @@ def fit_parameters(run: Run, name: str, found: Array, tolerance: float) -> Itera
         words.append(f"{parameter}: {explanation.words}{_harmless(parameter, one, right)}")
         fitted += explanation.fitted
         forward, _ = explanation.pair
-        loaded = transform_input(loaded, one.index, (forward, lambda dy, _: dy))
-        computed = transform_input(computed, one.index, explanation.pair)
+        loaded = with_sums(transform_input(loaded, one.index, (forward, lambda dy, _: dy)), explanation.terms)
+        computed = with_sums(transform_input(computed, one.index, explanation.pair), explanation.terms)
         if explanation.source and run.value(explanation.source).shape == right.shape:
             used[one.index] = explanation.source
     if not words:

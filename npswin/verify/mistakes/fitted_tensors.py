@@ -11,7 +11,14 @@ from npswin.verify.fits.explanation import Evidence, Explanation, Pair
 from npswin.verify.fits.families import explanations, first_explanation
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Operation, Run
 from npswin.verify.mistakes.axis_parts import axis_parts
-from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of, transform_derivative, transform_output
+from npswin.verify.mistakes.mistake import (
+    Changes,
+    change_node,
+    is_output_of,
+    transform_derivative,
+    transform_output,
+    with_sums,
+)
 
 MOVING = ("cut_windows", "join_windows", "cyclic_shift", "split_heads", "merge_heads", "patch_concat")
 MOST_OTHERS = 200  # tensors that may be there in place of another one
@@ -184,7 +191,7 @@ def _changes(graph: Graph, name: str, explanation: Explanation, shape: tuple[int
         assert node.operation is not None
         if explanation.source:
             return change_node(node, _as_it_is(shape), inputs=(explanation.source,))
-        return change_node(node, transform_output(node.operation, explanation.pair))
+        return change_node(node, with_sums(transform_output(node.operation, explanation.pair), explanation.terms))
     inner, forward = name.removeprefix(GRADIENT_PREFIX), explanation.pair[0]
     users = [graph.nodes[user] for user in graph.consumers[inner] if user in graph.differentiable]
     if len(users) != 1 or users[0].inputs.count(inner) != 1:
