@@ -20,6 +20,7 @@ from npswin.verify.fits.parts import a_part_differs
 from npswin.verify.fits.positions import find_placement
 from npswin.verify.fits.resampled import resampled
 from npswin.verify.fits.rounding import rounded_numbers
+from npswin.verify.fits.rows import function_of_rows
 from npswin.verify.fits.sparse import constant_in_places
 from npswin.verify.fits.words import Axis
 
@@ -252,6 +253,7 @@ FAMILIES: tuple[Family, ...] = (
     constant_in_places,
     _product,
     _another_elsewhere,
+    function_of_rows,
     _affine,
     _blend,
     resampled,

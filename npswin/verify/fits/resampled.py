@@ -8,7 +8,7 @@ linear in the grid's numbers.
 import math
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from itertools import product
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import numpy as np
@@ -92,7 +92,7 @@ class _Grids(NamedTuple):
 def resampled(evidence: Evidence) -> Iterator[Explanation]:
     """A grid of rows and columns that was resampled; the simplest way first."""
     parts = [part for axis in evidence.axes for part in axis]
-    for place, (rows, columns) in enumerate(zip(parts, parts[1:], strict=False)):
+    for place, (rows, columns) in enumerate(pairwise(parts)):
         if not (rows.name.endswith("row") and columns.name.endswith("column")):
             continue
         if not FEWEST <= min(rows.size, columns.size) <= max(rows.size, columns.size) <= MOST:
@@ -160,9 +160,7 @@ def _from_a_smaller_grid(grids: _Grids, shape: tuple[int, int, int, int], tolera
             continue
         up, back = _matrices(words, shape[1:3], size), _inverses(words, shape[1:3], size)
         both = up[0] @ back[0], up[1] @ back[1]
-        if _agree(grids.found, grids.found, both, tolerance) and not _agree(
-            grids.right, grids.right, both, tolerance
-        ):
+        if _agree(grids.found, grids.found, both, tolerance) and not _agree(grids.right, grids.right, both, tolerance):
             flat = _in_shape(grids.found, shape)
             text = f"it is resized {words} from {_size_words(size)} other numbers"
             return Explanation(text, replaced_by(flat), count * len(grids.found))
