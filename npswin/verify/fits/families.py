@@ -14,6 +14,7 @@ from npswin.verify.fits.explanation import (
     replaced_by,
     times,
 )
+from npswin.verify.fits.factors import decimal, factor_words
 from npswin.verify.fits.functions import curve, scalar_function
 from npswin.verify.fits.mixing import mixed_entries
 from npswin.verify.fits.parts import a_part_differs
@@ -57,15 +58,9 @@ def _factor(evidence: Evidence) -> Iterator[Explanation]:
     if found.size < FEWEST_PER_NUMBER or not factor or abs(factor - 1) < NEAR_ONE:
         return
     if evidence.agrees(factor * right, max(1.0, abs(factor))):
-        yield Explanation(f"all numbers are multiplied by {_known(factor)}", times(factor), int(factor not in (-1, 2)))
-
-
-def _known(factor: float) -> str:
-    """A factor, with what it may be."""
-    for name, value in (("-1", -1.0), ("2", 2.0), ("1/2", 0.5), ("√2", 2**0.5), ("1/√2", 0.5**0.5)):
-        if abs(factor / value - 1) < 1e-5:
-            return name
-    return f"{factor:.6g}"
+        error = evidence.tolerance / float(np.abs(right).max())
+        words = f"all numbers are multiplied by {factor_words(factor, error)}"
+        yield Explanation(words, times(factor), int(factor not in (-1, 2)))
 
 
 def _placement(evidence: Evidence) -> Iterator[Explanation]:
@@ -119,12 +114,14 @@ def _affine(evidence: Evidence) -> Iterator[Explanation]:
         return
     offset = float((found - right).mean())
     if abs(offset) > 4 * evidence.tolerance and evidence.agrees(right + offset, 2):
-        yield Explanation(f"{offset:.6g} is added to all numbers", plus(offset), 1)
+        yield Explanation(f"{decimal(offset, evidence.tolerance)} is added to all numbers", plus(offset), 1)
         return
     slope, offset = _line(found.reshape(-1), right.reshape(-1))
     if abs(slope) > NEAR_ONE and evidence.agrees(slope * right + offset, max(2.0, 2 * abs(slope))):
         pair = (lambda x: (slope * x + offset, None)), (lambda dy, _: slope * dy)
-        yield Explanation(f"each number x is {slope:.6g} x + {offset:.6g}", pair, 2)
+        largest = float(np.abs(right).max())
+        words = f"{factor_words(slope, evidence.tolerance / largest)} x + {decimal(offset, evidence.tolerance)}"
+        yield Explanation(f"each number x is {words}", pair, 2)
 
 
 def _line(found: Array, right: Array) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from scipy.special import erf
 
 from npswin.types import Array
 from npswin.verify.fits.explanation import Evidence, Explanation, mapped
+from npswin.verify.fits.factors import decimal
 
 FEWEST_OF_A_CURVE = 64  # numbers from which an unknown curve is recognized
 SHARE_OF_DIFFERENCE = 0.05  # that may be left of the difference between the found numbers and the right ones
@@ -95,7 +96,9 @@ def scalar_function(evidence: Evidence) -> Iterator[Explanation]:
     if at_limits >= 2 and low < high and evidence.agrees(limited):
         below = bool((right < low - evidence.tolerance).any())
         above = bool((right > high + evidence.tolerance).any())
-        ends = [f"below at {low:.6g}"] * below + [f"above at {high:.6g}"] * above
+        ends = [f"below at {decimal(low, evidence.tolerance)}"] * below + [
+            f"above at {decimal(high, evidence.tolerance)}"
+        ] * above
         least, most = low if below else -np.inf, high if above else np.inf
         words = f"it is limited {' and '.join(ends)}"
         yield Explanation(words, mapped(lambda x: np.clip(x, least, most)), len(ends))

@@ -56,6 +56,8 @@ def fit_output(run: Run, name: str, found: Array, tolerance: float) -> Iterator[
     if only_moves:
         yield from _moved_inputs(run, name, found, tolerance)
     others, conditions = _others(run, name, found.size), _conditions(run, name, found.shape)
+    if name in run.graph.nodes and is_output_of(run.graph.nodes[name], *SUMS):  # its terms: see `_addends`
+        others = {other: array for other, array in others.items() if other not in run.graph.nodes[name].inputs}
     for explanation in explanations(Evidence(found, right, parts, tolerance, others, conditions)):
         changes = _changes(run.graph, name, explanation, found.shape)
         if changes is not None:

@@ -1,7 +1,5 @@
 """A function of each number after any operation, or a normalization of each row."""
 
-
-
 from npswin.verify.fits.explanation import mapped, times
 from npswin.verify.fits.functions import FUNCTIONS
 from npswin.verify.fits.rows import after_row, centred, log_softmax, softmax, standardized, unit_rows
