@@ -96,9 +96,8 @@ def scalar_function(evidence: Evidence) -> Iterator[Explanation]:
     if at_limits >= 2 and low < high and evidence.agrees(limited):
         below = bool((right < low - evidence.tolerance).any())
         above = bool((right > high + evidence.tolerance).any())
-        ends = [f"below at {decimal(low, evidence.tolerance)}"] * below + [
-            f"above at {decimal(high, evidence.tolerance)}"
-        ] * above
+        lowest, highest = (decimal(end, evidence.tolerance) for end in (low, high))
+        ends = [f"below at {lowest}"] * below + [f"above at {highest}"] * above
         least, most = low if below else -np.inf, high if above else np.inf
         words = f"it is limited {' and '.join(ends)}"
         yield Explanation(words, mapped(lambda x: np.clip(x, least, most)), len(ends))
