@@ -1,10 +1,11 @@
-"""Fitted numbers in words: no more digits than are known, and what number it may be."""
+"""Fitted numbers: no more digits than are known, and what number it may be."""
 
 import math
 from fractions import Fraction
 
 LARGEST_TERM = 64  # of a fraction, or of a fraction's root, that a factor may be
 FRACTION_ERROR = 2e-6  # relative
+SHORT = len("0.25")  # a decimal number of up to so many characters needs no fraction
 
 
 def decimal(value: float, error: float = 0.0) -> str:
@@ -16,19 +17,24 @@ def decimal(value: float, error: float = 0.0) -> str:
     return f"{value:.6g}"
 
 
-def factor_words(factor: float, error: float = 0.0) -> str:
-    """A factor, with the fraction, or root of a fraction, that it may be: "0.57735 = 1/√3"."""
+def simple_factor(factor: float, error: float = 0.0) -> tuple[float, str]:
+    """The simplest factor within an error, and its words: a short decimal, a fraction or its root, "0.57735 = 1/√3"."""
     error = max(error, FRACTION_ERROR * abs(factor))
     text = decimal(factor, error)
-    if not math.isfinite(factor) or not 1e-3 < abs(factor) < 1e3 or len(text.lstrip("-")) <= len("0.25"):
-        return text
-    sign = "-" if factor < 0 else ""
+    if not math.isfinite(factor) or len(text.lstrip("-")) <= SHORT or not 1e-3 < abs(factor) < 1e3:
+        return (float(text) if abs(float(text) - factor) <= error else factor), text
+    sign = -1.0 if factor < 0 else 1.0
     for power, root in ((1, ""), (2, "√")):
-        value = abs(factor) ** power
-        fraction = Fraction(value).limit_denominator(LARGEST_TERM)
-        if 0 < fraction.numerator <= LARGEST_TERM and abs(float(fraction) ** (1 / power) - abs(factor)) <= error:
-            return f"{text} = {sign}{_fraction_words(fraction, root)}"
-    return text
+        fraction = Fraction(abs(factor) ** power).limit_denominator(LARGEST_TERM)
+        value = float(fraction) ** (1 / power)
+        if 0 < fraction.numerator <= LARGEST_TERM and abs(value - abs(factor)) <= error:
+            return sign * value, f"{text} = {'-' if factor < 0 else ''}{_fraction_words(fraction, root)}"
+    return factor, text
+
+
+def factor_words(factor: float, error: float = 0.0) -> str:
+    """The words of `simple_factor`."""
+    return simple_factor(factor, error)[1]
 
 
 def _fraction_words(fraction: Fraction, root: str) -> str:

@@ -14,7 +14,7 @@ from npswin.verify.fits.explanation import (
     replaced_by,
     times,
 )
-from npswin.verify.fits.factors import decimal, factor_words
+from npswin.verify.fits.factors import decimal, factor_words, simple_factor
 from npswin.verify.fits.functions import curve, scalar_function
 from npswin.verify.fits.mixing import mixed_entries
 from npswin.verify.fits.parts import a_part_differs
@@ -58,9 +58,8 @@ def _factor(evidence: Evidence) -> Iterator[Explanation]:
     if found.size < FEWEST_PER_NUMBER or not factor or abs(factor - 1) < NEAR_ONE:
         return
     if evidence.agrees(factor * right, max(1.0, abs(factor))):
-        error = evidence.tolerance / float(np.abs(right).max())
-        words = f"all numbers are multiplied by {factor_words(factor, error)}"
-        yield Explanation(words, times(factor), int(factor not in (-1, 2)))
+        factor, words = simple_factor(factor, evidence.tolerance / float(np.abs(right).max()))
+        yield Explanation(f"all numbers are multiplied by {words}", times(factor), int(factor not in (-1, 2)))
 
 
 def _placement(evidence: Evidence) -> Iterator[Explanation]:

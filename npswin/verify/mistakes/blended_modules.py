@@ -12,7 +12,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.fits.explanation import times
-from npswin.verify.fits.factors import factor_words
+from npswin.verify.fits.factors import simple_factor
 from npswin.verify.graph import Node, Operation, Run
 from npswin.verify.mistakes.fitted_tensors import Fit
 from npswin.verify.mistakes.mistake import change_node, transform_input, with_sums
@@ -47,9 +47,8 @@ def fit_multiples(run: Run, name: str, found: Array, tolerance: float) -> Iterat
     assert operation is not None
     for parameter, part, more in zip(own, parts, coefficients, strict=True):
         if more:
-            factor = 1 + float(more)
+            factor, exactly = simple_factor(1 + float(more), tolerance / max(float(np.abs(part).max()), tolerance))
             operation = transform_input(operation, node.inputs.index(parameter), _loaded(factor))
-            exactly = factor_words(factor, tolerance / max(float(np.abs(part).max()), tolerance))
             words.append(f"{parameter}: it is multiplied by {exactly}")
     yield Fit("; ".join(words), change_node(node, operation), len(words))
 

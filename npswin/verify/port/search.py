@@ -8,8 +8,10 @@ fewest symptoms. The mistake stays in the graph, and the search goes on with the
 explanations of all wrong gradients together are tried first (`gradient_errors`).
 """
 
+import re
 import time
 
+from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.key.trace import Progress
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.conventions import NAME as CONVENTION
@@ -20,6 +22,7 @@ from npswin.verify.port.explainer import Explainer
 from npswin.verify.port.symptoms import State, Symptoms
 from npswin.verify.port.trials import Trials
 
+_BLOCK = re.compile(r"layers\.\d+\.(?:blocks\.\d+|downsample)(?=\.|$)")
 MOST_ROUNDS = 100  # of the search; each explains one symptom or gives it up
 TIME_LIMIT_SECONDS = 600.0  # the default time limit
 MOST_GENERAL_SEARCHES = 5  # after so many symptoms without a cause, general families are not tried
@@ -130,12 +133,17 @@ class _Search:
     def add(self, cause: Cause) -> None:
         """Add a cause, or the places of one that was found before at other places."""
         for known in self.causes:
-            same = (known.hypothesis.name, known.hypothesis.detail) == (cause.hypothesis.name, cause.hypothesis.detail)
-            if same and not cause.hypothesis.fitted:
+            if _without_place(known.hypothesis) == _without_place(cause.hypothesis):
                 known.places += [place for place in cause.places if place not in known.places]
                 known.explained += cause.explained
                 return
         self.causes.append(cause)
+
+
+def _without_place(one: Hypothesis) -> tuple[str, str, str]:
+    """What a hypothesis says, without the block that it is in."""
+    block = _BLOCK.match(one.place.removeprefix(GRADIENT_PREFIX))
+    return one.name, one.detail, one.description.replace(block[0], "") if block else one.description
 
 
 def _dump_error_cause(dump_error: DumpError, symptoms: dict[str, float]) -> Cause:
