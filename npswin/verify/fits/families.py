@@ -47,8 +47,10 @@ def first_explanation(evidence: Evidence) -> Explanation | None:
 
 def _constant(evidence: Evidence) -> Iterator[Explanation]:
     if np.ptp(evidence.found) <= evidence.tolerance and evidence.found.size > 1:
-        number = float(evidence.found.mean())
-        yield Explanation(f"all numbers are {number:.6g}", replaced_by(evidence.found), int(number != 0))
+        number = float(decimal(float(evidence.found.mean()), evidence.tolerance))
+        number = 0.0 if abs(number) <= evidence.tolerance else number
+        array = np.full_like(evidence.found, number)
+        yield Explanation(f"all numbers are {number:.6g}", replaced_by(array), int(number not in (0, 1)))
 
 
 def _factor(evidence: Evidence) -> Iterator[Explanation]:

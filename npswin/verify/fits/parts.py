@@ -13,6 +13,7 @@ Slices = dict[str, Array]  # other arrays by name, with the axes split into part
 
 LARGEST_SHARE = 0.75  # of an axis that may be wrong
 MOST_LISTED = 6
+FEWEST = 4  # numbers with one factor: a single number has one by chance
 
 
 def a_part_differs(evidence: Evidence) -> Iterator[Explanation]:
@@ -63,7 +64,7 @@ def _factor_of_box(there: Array, own: Array, tolerance: float) -> float | None:
     if np.abs(there).max() <= tolerance:
         return 0.0
     squares = float((own * own).sum())
-    factor = float((there * own).sum()) / squares if squares else 0.0
+    factor = float((there * own).sum()) / squares if squares and own.size >= FEWEST else 0.0
     return factor if factor and np.abs(there - factor * own).max() <= tolerance * max(1.0, abs(factor)) else None
 
 
