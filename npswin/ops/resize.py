@@ -40,11 +40,22 @@ def bicubic_matrix(size_out: int, size_in: int) -> Array:
     if size_out < 1 or size_in < 1:
         raise ValueError(f"size_out, size_in: got {size_out} and {size_in}, expected two sizes of at least 1")
     centre = (np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5
-    place = np.floor(centre)[:, None] + np.arange(-1, 3)
-    matrix = np.zeros((size_out, size_in))
-    column = np.clip(place, 0, size_in - 1).astype(np.intp)
-    np.add.at(matrix, (np.arange(size_out)[:, None], column), _kernel(centre[:, None] - place))
+    matrix = cubic_matrix(centre, size_in)
     matrix.flags.writeable = False
+    return matrix
+
+
+def cubic_matrix(centre: Array, size_in: int) -> Array:
+    """The matrix (outputs, size_in) of cubic interpolation at these places, as `bicubic_matrix` describes it.
+
+    Args:
+        centre: (outputs,), where each output lies; input i lies at i.
+        size_in: pixels along the axis, at least 1.
+    """
+    place = np.floor(centre)[:, None] + np.arange(-1, 3)
+    matrix = np.zeros((len(centre), size_in))
+    column = np.clip(place, 0, size_in - 1).astype(np.intp)
+    np.add.at(matrix, (np.arange(len(centre))[:, None], column), _kernel(centre[:, None] - place))
     return matrix
 
 

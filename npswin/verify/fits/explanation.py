@@ -1,7 +1,7 @@
 """What relates a port's array to the right one, in words and as a change of the computation."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,12 +20,14 @@ class Explanation:
         pair: the forward function from the right array to the found one, and the derivative.
         fitted: how many numbers in it were fitted.
         source: the other array that the found one is, if it is one.
+        terms: how many terms are summed for a number: the rounding error of a sum grows with them.
     """
 
     words: str
     pair: Pair
     fitted: int = 0
     source: str = ""
+    terms: int = 1
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Evidence:
         axes: for each axis its parts.
         tolerance: the largest difference of numbers that are equal.
         others: further arrays of the same size by name, that may be there in place of the right one.
+        conditions: arrays of the same shape by name, whose signs may decide which numbers are wrong.
     """
 
     found: Array
@@ -45,6 +48,7 @@ class Evidence:
     axes: Sequence[Sequence[Axis]]
     tolerance: float
     others: Mapping[str, Array]
+    conditions: Mapping[str, Array] = field(default_factory=dict)
 
     def agrees(self, array: Array, margin: float = 1.0) -> bool:
         """Whether an array is the found one."""

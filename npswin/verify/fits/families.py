@@ -14,11 +14,14 @@ from npswin.verify.fits.explanation import (
     replaced_by,
     times,
 )
+from npswin.verify.fits.factors import decimal, factor_words, simple_factor
 from npswin.verify.fits.functions import curve, scalar_function
 from npswin.verify.fits.mixing import mixed_entries
 from npswin.verify.fits.parts import a_part_differs
 from npswin.verify.fits.positions import find_placement
+from npswin.verify.fits.resampled import resampled
 from npswin.verify.fits.rounding import rounded_numbers
+from npswin.verify.fits.rows import function_of_rows
 from npswin.verify.fits.sparse import constant_in_places
 from npswin.verify.fits.words import Axis
 
@@ -44,8 +47,10 @@ def first_explanation(evidence: Evidence) -> Explanation | None:
 
 def _constant(evidence: Evidence) -> Iterator[Explanation]:
     if np.ptp(evidence.found) <= evidence.tolerance and evidence.found.size > 1:
-        number = float(evidence.found.mean())
-        yield Explanation(f"all numbers are {number:.6g}", replaced_by(evidence.found), int(number != 0))
+        number = float(decimal(float(evidence.found.mean()), evidence.tolerance))
+        number = 0.0 if abs(number) <= evidence.tolerance else number
+        array = np.full_like(evidence.found, number)
+        yield Explanation(f"all numbers are {number:.6g}", replaced_by(array), int(number not in (0, 1)))
 
 
 def _factor(evidence: Evidence) -> Iterator[Explanation]:
@@ -55,15 +60,8 @@ def _factor(evidence: Evidence) -> Iterator[Explanation]:
     if found.size < FEWEST_PER_NUMBER or not factor or abs(factor - 1) < NEAR_ONE:
         return
     if evidence.agrees(factor * right, max(1.0, abs(factor))):
-        yield Explanation(f"all numbers are multiplied by {_known(factor)}", times(factor), int(factor not in (-1, 2)))
-
-
-def _known(factor: float) -> str:
-    """A factor, with what it may be."""
-    for name, value in (("-1", -1.0), ("2", 2.0), ("1/2", 0.5), ("√2", 2**0.5), ("1/√2", 0.5**0.5)):
-        if abs(factor / value - 1) < 1e-5:
-            return name
-    return f"{factor:.6g}"
+        factor, words = simple_factor(factor, evidence.tolerance / float(np.abs(right).max()))
+        yield Explanation(f"all numbers are multiplied by {words}", times(factor), int(factor not in (-1, 2)))
 
 
 def _placement(evidence: Evidence) -> Iterator[Explanation]:
@@ -117,12 +115,14 @@ def _affine(evidence: Evidence) -> Iterator[Explanation]:
         return
     offset = float((found - right).mean())
     if abs(offset) > 4 * evidence.tolerance and evidence.agrees(right + offset, 2):
-        yield Explanation(f"{offset:.6g} is added to all numbers", plus(offset), 1)
+        yield Explanation(f"{decimal(offset, evidence.tolerance)} is added to all numbers", plus(offset), 1)
         return
     slope, offset = _line(found.reshape(-1), right.reshape(-1))
     if abs(slope) > NEAR_ONE and evidence.agrees(slope * right + offset, max(2.0, 2 * abs(slope))):
         pair = (lambda x: (slope * x + offset, None)), (lambda dy, _: slope * dy)
-        yield Explanation(f"each number x is {slope:.6g} x + {offset:.6g}", pair, 2)
+        largest = float(np.abs(right).max())
+        words = f"{factor_words(slope, evidence.tolerance / largest)} x + {decimal(offset, evidence.tolerance)}"
+        yield Explanation(f"each number x is {words}", pair, 2)
 
 
 def _line(found: Array, right: Array) -> tuple[float, float]:
@@ -251,8 +251,10 @@ FAMILIES: tuple[Family, ...] = (
     constant_in_places,
     _product,
     _another_elsewhere,
+    function_of_rows,
     _affine,
     _blend,
+    resampled,
     mixed_entries,
     _per_entry,
     _same_along_axis,

@@ -8,6 +8,7 @@ from scipy.special import erf
 
 from npswin.types import Array
 from npswin.verify.fits.explanation import Evidence, Explanation, mapped
+from npswin.verify.fits.factors import decimal
 
 FEWEST_OF_A_CURVE = 64  # numbers from which an unknown curve is recognized
 SHARE_OF_DIFFERENCE = 0.05  # that may be left of the difference between the found numbers and the right ones
@@ -93,13 +94,13 @@ def scalar_function(evidence: Evidence) -> Iterator[Explanation]:
     limited = np.clip(right, low, high)
     at_limits = ((right < low - evidence.tolerance) | (right > high + evidence.tolerance)).sum()
     if at_limits >= 2 and low < high and evidence.agrees(limited):
-        ends = []
-        if (right < low - evidence.tolerance).any():
-            ends.append(f"below at {low:.6g}")
-        if (right > high + evidence.tolerance).any():
-            ends.append(f"above at {high:.6g}")
+        below = bool((right < low - evidence.tolerance).any())
+        above = bool((right > high + evidence.tolerance).any())
+        lowest, highest = (decimal(end, evidence.tolerance) for end in (low, high))
+        ends = [f"below at {lowest}"] * below + [f"above at {highest}"] * above
+        least, most = low if below else -np.inf, high if above else np.inf
         words = f"it is limited {' and '.join(ends)}"
-        yield Explanation(words, mapped(lambda x: np.clip(x, low, high)), len(ends))
+        yield Explanation(words, mapped(lambda x: np.clip(x, least, most)), len(ends))
 
 
 def _steepness(function: Callable[[Array], Array], x: Array) -> float:

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.fits.explanation import Evidence, Explanation, replaced_where
+from npswin.verify.fits.explanation import Evidence, Explanation, replaced_where, times
+from npswin.verify.fits.factors import factor_words
 from npswin.verify.fits.words import Axis
 
 Slices = dict[str, Array]  # other arrays by name, with the axes split into parts
 
 LARGEST_SHARE = 0.75  # of an axis that may be wrong
 MOST_LISTED = 6
+FEWEST = 4  # numbers with one factor: a single number has one by chance
 
 
 def a_part_differs(evidence: Evidence) -> Iterator[Explanation]:
@@ -23,8 +25,11 @@ def a_part_differs(evidence: Evidence) -> Iterator[Explanation]:
     if wrong.mean() > LARGEST_SHARE:
         return
     best: tuple[int, Array] | None = None
-    for place in range(len(parts)):
-        entries = np.flatnonzero(wrong.any(axis=tuple(axis for axis in range(len(parts)) if axis != place)))
+    box = [
+        np.flatnonzero(wrong.any(axis=tuple(axis for axis in range(len(parts)) if axis != place)))
+        for place in range(len(parts))
+    ]
+    for place, entries in enumerate(box):
         if len(entries) <= LARGEST_SHARE * shape[place] and (
             best is None or len(entries) / shape[place] < len(best[1]) / shape[best[0]]
         ):
@@ -32,6 +37,19 @@ def a_part_differs(evidence: Evidence) -> Iterator[Explanation]:
     if best is None:
         return
     place, entries = best
+    slices = [entries if axis == place else np.arange(size) for axis, size in enumerate(shape)]
+    for each in (slices, box):
+        factor = _factor_of_box(found[np.ix_(*each)], right[np.ix_(*each)], evidence.tolerance)
+        if factor is not None:
+            inside = [(part, own) for part, own in zip(parts, each, strict=True) if len(own) < part.size]
+            where = " of ".join(_entries(part, own) for part, own in inside)
+            what = f"multiplied by {factor_words(factor, evidence.tolerance / _largest(right))}" if factor else "0"
+            words = f"{where} {'is' if all(len(own) == 1 for _, own in inside) else 'are'} {what}"
+            irregular = sum(len(own) for _, own in inside if len(set(np.diff(own).tolist())) > 1)
+            scale = np.ones(shape)
+            scale[np.ix_(*each)] = factor
+            yield Explanation(words, times(scale.reshape(evidence.found.shape)), irregular)
+            return
     others = {name: other.reshape(shape) for name, other in evidence.others.items() if other.size == found.size}
     there = found.take(entries, place)
     what = _content(there, right, entries, place, parts[place], evidence.tolerance)
@@ -41,21 +59,25 @@ def a_part_differs(evidence: Evidence) -> Iterator[Explanation]:
         yield Explanation(words, replaced_where(wrong.reshape(evidence.found.shape), evidence.found))
 
 
+def _factor_of_box(there: Array, own: Array, tolerance: float) -> float | None:
+    """The factor by which some rows of some columns are multiplied, such as 0; None if they are not."""
+    if np.abs(there).max() <= tolerance:
+        return 0.0
+    squares = float((own * own).sum())
+    factor = float((there * own).sum()) / squares if squares and own.size >= FEWEST else 0.0
+    return factor if factor and np.abs(there - factor * own).max() <= tolerance * max(1.0, abs(factor)) else None
+
+
+def _largest(array: Array) -> float:
+    return float(np.abs(array).max()) or 1.0
+
+
 def _content(there: Array, right: Array, entries: Array, place: int, part: Axis, tolerance: float) -> str:
     """What is in place of the right entries; empty if it is not known."""
     verb = "is" if len(entries) == 1 else "are"
-    own = right.take(entries, place)
-    if np.abs(there).max() <= tolerance:
-        return f"{verb} 0"
-    if np.abs(there + own).max() <= tolerance:
-        return f"{verb} multiplied by -1"
     for source in range(right.shape[place]):
         if np.abs(there - right.take([source], place)).max() <= tolerance:
             return f"{verb} that of {_entries(part, np.array([source]))}"
-    squares = float((own * own).sum())
-    factor = float((there * own).sum()) / squares if squares else 0.0
-    if factor and np.abs(there - factor * own).max() <= tolerance * max(1.0, abs(factor)):
-        return f"{verb} multiplied by {factor:.6g}"
     return ""
 
 

@@ -11,7 +11,8 @@ from npswin.verify.graph.precision import rounded
 
 MOST_LEVELS = 257  # of a grid that is recognized: 8 bits
 GROUPS = (4, 8, 16, 32, 64, 128)  # numbers that share a grid
-SHORTER = {"float8 (e4m3)": 3, "float8 (e5m2)": 2, "float4 (e2m1)": 1}  # binary digits after the first one
+# Binary digits after the first one, the logarithm of the smallest number, and the largest number.
+SHORTER = {"float8 (e4m3)": (3, -9, 448.0), "float8 (e5m2)": (2, -16, 57344.0), "float4 (e2m1)": (1, -1, 6.0)}
 FEWEST_LEVELS = 3
 LARGEST_SHARE = 0.5  # of the numbers that may be different, on a grid that is recognized from them alone
 
@@ -19,14 +20,13 @@ LARGEST_SHARE = 0.5  # of the numbers that may be different, on a grid that is r
 def rounded_numbers(evidence: Evidence) -> Iterator[Explanation]:
     """16 bits, then a grid for all numbers, then one for each entry along an axis."""
     found, right = evidence.found, evidence.right
-    for precision in ("float16", "bfloat16", *SHORTER):
-        if precision in SHORTER:
-            value = _with_digits(right, SHORTER[precision])
-        else:
-            value = rounded(right.astype(np.float32), precision).astype(np.float64)
+    for words, value in _in_fewer_bits(right):
         if evidence.agrees(value):
-            yield Explanation(f"the numbers are rounded to {precision}", _rounding(value - right))
+            yield Explanation(f"the numbers are rounded to {words}", _rounding(value - right))
             return
+    if without := _without_zero_point(right, evidence):
+        yield without
+        return
     if grid := _grid(found.reshape(1, -1), right.reshape(1, -1), evidence.tolerance):
         words = f"the numbers are rounded to a grid of {_grid_words(grid)}"
         yield Explanation(words, _rounding(grid.value.reshape(found.shape) - right), 1)
@@ -51,11 +51,40 @@ def rounded_numbers(evidence: Evidence) -> Iterator[Explanation]:
                 return
 
 
-def _with_digits(numbers: Array, digits: int) -> Array:
-    """The numbers rounded to so many binary digits after the first one, of any exponent."""
+def _in_fewer_bits(numbers: Array) -> Iterator[tuple[str, Array]]:
+    """The numbers rounded to short floating-point numbers."""
+    for precision in ("float16", "bfloat16"):
+        yield precision, rounded(numbers.astype(np.float32), precision).astype(np.float64)
+    largest = float(np.abs(numbers).max(initial=0))
+    for name, (digits, least, most) in SHORTER.items():
+        yield name, _with_digits(numbers, digits, least, most)
+        if largest:
+            scale = largest / most
+            yield f"{name}, scaled so that the largest is {most:g}", scale * _with_digits(
+                numbers / scale, digits, least, most
+            )
+        yield f"{name}'s digits, with any exponent", _with_digits(numbers, digits, -np.inf, np.inf)
+
+
+def _with_digits(numbers: Array, digits: int, least: float, most: float) -> Array:
+    """The numbers rounded to so many binary digits after the first one, but not to less than 2 to the power `least`."""
     _, exponent = np.frexp(numbers)
-    step = np.ldexp(1.0, exponent - 1 - digits)
-    return np.rint(numbers / step) * step
+    step = np.exp2(np.maximum(exponent - 1.0 - digits, least))
+    return np.clip(np.rint(numbers / step) * step, -most, most)
+
+
+def _without_zero_point(right: Array, evidence: Evidence) -> Explanation | None:
+    """Unsigned integers times a step, without the zero point that should have been subtracted from them."""
+    low, high = float(right.min()), float(right.max())
+    for bits in (8, 4):
+        step = (high - low) / (2**bits - 1)
+        if low >= 0 or step <= evidence.tolerance:
+            return None
+        for integers in (np.rint(right / step) - np.rint(low / step), np.rint((right - low) / step)):
+            if evidence.agrees(integers * step):
+                words = f"the numbers are unsigned integers of {bits} bits times {step:.4g}, without their zero point"
+                return Explanation(words, _rounding(integers * step - right), 1)
+    return None
 
 
 def _rounding(difference: Array) -> Pair:
@@ -64,11 +93,19 @@ def _rounding(difference: Array) -> Pair:
 
 
 class _Grid(NamedTuple):
-    """Numbers that are rounded to a grid, (rows, numbers), and of the first row the step and the number of steps."""
+    """Numbers that are rounded to a grid.
+
+    Attributes:
+        value: (rows, numbers).
+        step: of the first row's grid.
+        levels: how many steps its numbers are from 0, at most.
+        signed: whether some are negative.
+    """
 
     value: Array
     step: float
     levels: int
+    signed: bool
 
 
 def _grid(found: Array, right: Array, tolerance: float) -> _Grid | None:
@@ -93,11 +130,15 @@ def _grid(found: Array, right: Array, tolerance: float) -> _Grid | None:
                 limited = np.clip(value, -half * step, (half - 1) * step)
                 for each in (value, limited):
                     if _agree(found, each, tolerance):
-                        return _Grid(each, float(step[0, 0]), round(float(np.abs(each[0]).max() / step[0, 0])))
+                        return _new_grid(each, float(step[0, 0]))
     step = _step(found[0], tolerance) if len(found) == 1 else None
     if step is not None and np.abs(found - right).max() <= 0.51 * step + tolerance:
-        return _Grid(np.rint(found / step) * step, step, round(float(np.abs(found).max() / step)))
+        return _new_grid(np.rint(found / step) * step, step)
     return None
+
+
+def _new_grid(value: Array, step: float) -> _Grid:
+    return _Grid(value, step, round(float(np.abs(value[0]).max() / step)), bool((value < 0).any()))
 
 
 def _agree(found: Array, value: Array, tolerance: float) -> bool:
@@ -123,5 +164,6 @@ def _step(numbers: Array, tolerance: float) -> float | None:
 
 
 def _grid_words(grid: _Grid) -> str:
-    bits = next((bits for bits in range(2, 9) if grid.levels <= 2 ** (bits - 1)), 8)
-    return f"step {grid.step:.4g}, with up to {grid.levels} steps from 0, as int{bits} has them"
+    bits = next((bits for bits in range(2, 9) if grid.levels <= 2 ** (bits - grid.signed) - (not grid.signed)), 8)
+    kind = "int" if grid.signed else "uint"
+    return f"step {grid.step:.4g}, with up to {grid.levels} steps from 0, as {kind}{bits} has them"

@@ -1,36 +1,68 @@
 """Single numbers that are wrong: a constant in their place, or all but the largest of each row are 0."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from npswin.types import Array
 from npswin.verify.fits.explanation import Evidence, Explanation, replaced_where
 
 LARGEST_SHARE = 0.9  # of the numbers that may be wrong
+CHOICES = 10_000  # of places: among fewer, a threshold may divide the numbers by chance
+CONDITIONS: dict[str, Callable[[Array], Array]] = {
+    "is not 0": lambda x: x != 0,
+    "is negative": lambda x: x < 0,
+    "is 0": lambda x: x == 0,
+    "is positive": lambda x: x > 0,
+}
 
 
 def constant_in_places(evidence: Evidence) -> Iterator[Explanation]:
     """One number in place of some of the right ones."""
     found, right = evidence.found, evidence.right
     wrong = np.abs(found - right) > evidence.tolerance
-    count = int(wrong.sum())
+    count, others = int(wrong.sum()), int((~wrong).sum())
     if count < 2 or wrong.mean() > LARGEST_SHARE or np.ptp(found[wrong]) > evidence.tolerance:
         return
     number = float(found[wrong].mean())
-    which = ""
-    if not number and right.ndim:
-        kept = (~wrong).sum(axis=-1)
-        most = int(kept.max())
-        smallest = np.where(wrong, np.inf, right).min(axis=-1)
-        if np.ptp(kept) == 0 and (np.where(wrong, right, -np.inf).max(axis=-1) <= smallest).all():
-            which = f": in each row the {most} largest are kept"
-    if not which:
-        low, high = right[wrong], right[~wrong]
-        if low.max() <= high.min():
-            which = f": those below {float((low.max() + high.min()) / 2):.4g}"
-        elif np.abs(low).max() <= np.abs(high).min():
-            which = f": those between ±{float((np.abs(low).max() + np.abs(high).min()) / 2):.4g}"
-        elif low.min() >= high.max():
-            which = f": those above {float((low.min() + high.max()) / 2):.4g}"
-    words = f"{wrong.mean():.0%} of the numbers are {number:.6g}{which}"
-    yield Explanation(words, replaced_where(wrong, found), int(number != 0))
+    rule, of_places = _by_condition(evidence, wrong), 0
+    if not rule and math.comb(count + others, count) >= CHOICES:
+        rule, of_places = (_by_largest(right, wrong) if not number else "") or _by_threshold(right, wrong), 1
+    if not rule:
+        of_places = count  # each place by itself
+    words = f"{wrong.mean():.0%} of the numbers are {number:.6g}{rule}"
+    yield Explanation(words, replaced_where(wrong, found), of_places + int(number != 0))
+
+
+def _by_condition(evidence: Evidence, wrong: Array) -> str:
+    """Where another array is negative, positive or 0. Numbers that are right by chance, as 0 for 0, do not count."""
+    same = np.abs(evidence.found - evidence.right) <= evidence.tolerance
+    constant = np.abs(evidence.found - evidence.found[wrong].mean()) <= evidence.tolerance
+    for name, array in evidence.conditions.items():
+        for words, condition in CONDITIONS.items():
+            places = condition(array)
+            if (wrong <= places).all() and (same | places).all() and (constant | ~places).all():
+                return f": those where {name} {words}"
+    return ""
+
+
+def _by_largest(right: Array, wrong: Array) -> str:
+    if not right.ndim:
+        return ""
+    kept = (~wrong).sum(axis=-1)
+    smallest = np.where(wrong, np.inf, right).min(axis=-1)
+    if np.ptp(kept) == 0 and (np.where(wrong, right, -np.inf).max(axis=-1) <= smallest).all():
+        return f": in each row the {int(kept.max())} largest are kept"
+    return ""
+
+
+def _by_threshold(right: Array, wrong: Array) -> str:
+    low, high = right[wrong], right[~wrong]
+    if low.max() <= high.min():
+        return f": those below {float((low.max() + high.min()) / 2):.4g}"
+    if np.abs(low).max() <= np.abs(high).min():
+        return f": those between ±{float((np.abs(low).max() + np.abs(high).min()) / 2):.4g}"
+    if low.min() >= high.max():
+        return f": those above {float((low.min() + high.max()) / 2):.4g}"
+    return ""

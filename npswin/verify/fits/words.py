@@ -44,6 +44,11 @@ class JoinedAxis(Axis):
 
     parts: tuple[Axis, ...] = ()
 
+    @property
+    def plural(self) -> str:
+        """Of the parts' names."""
+        return f"({', '.join(part.plural for part in self.parts)})"
+
 
 def join(axis: Sequence[Axis]) -> Axis:
     """Several parts of an axis as one."""

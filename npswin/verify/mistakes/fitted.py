@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.types import Array
+from npswin.verify.fits.factors import simple_factor
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Run
 from npswin.verify.mistakes.mistake import (
     Changes,
@@ -74,7 +75,8 @@ def _factor(run: Run, name: str, found: Array, place: str) -> Iterator[Fit]:
     factor = float((found * right).sum() / squares)
     if not np.isfinite(factor) or factor == 0 or abs(factor - 1) < SMALLEST_CHANGE:
         return
-    detail = f"by {factor:.6g}"
+    factor, words = simple_factor(factor)
+    detail = f"by {words}"
     node = run.graph.nodes[name]
     assert node.operation is not None
     yield detail, change_node(node, transform_output(node.operation, multiply_by(factor)))

@@ -13,17 +13,18 @@ import numpy as np
 
 from npswin.ops.layer_norm import layer_norm_forward
 from npswin.types import Array
-from npswin.verify.fits.explanation import Evidence, Explanation, replaced_by
+from npswin.verify.fits.explanation import Evidence, Explanation, replaced_by, replaced_where, times
 from npswin.verify.fits.families import first_explanation
 from npswin.verify.graph import Run
 from npswin.verify.mistakes.axis_parts import axis_parts
 from npswin.verify.mistakes.fitted_tensors import Fit
-from npswin.verify.mistakes.mistake import change_node, gather_node, transform_input
+from npswin.verify.mistakes.mistake import change_node, gather_node, transform_input, with_sums
 
 ROWS_PER_NUMBER = 1.5  # rows for each number of a weight's row that least squares determine
 NEAR_ONE = 1e-5  # a factor nearer to 1 is 1
 MOST_LISTED = 3  # numbers that differ, in words
 MUCH_LARGER = 2.0  # a recovered weight of so many times the right one's size is no weight that a port has
+LARGEST_SHARE = 0.25  # of the numbers that may have the wrong sign
 DEVIATIONS = 8  # of the rounding error of a recovered number
 
 
@@ -56,12 +57,12 @@ def fit_parameters(run: Run, name: str, found: Array, tolerance: float) -> Itera
             continue
         explanation = _explain(run, parameter, right, one)
         if explanation is None:
-            explanation = Explanation(_unexplained(one, right), replaced_by(one.array), one.array.size)
-        words.append(f"{parameter}: {explanation.words}{_harmless(parameter, one, right)}")
+            explanation = _other_numbers(one, right)
+        words.append(f"{parameter}: {explanation.words}{_initial(one)}{_harmless(parameter, one, right)}")
         fitted += explanation.fitted
         forward, _ = explanation.pair
-        loaded = transform_input(loaded, one.index, (forward, lambda dy, _: dy))
-        computed = transform_input(computed, one.index, explanation.pair)
+        loaded = with_sums(transform_input(loaded, one.index, (forward, lambda dy, _: dy)), explanation.terms)
+        computed = with_sums(transform_input(computed, one.index, explanation.pair), explanation.terms)
         if explanation.source and run.value(explanation.source).shape == right.shape:
             used[one.index] = explanation.source
     if not words:
@@ -72,6 +73,12 @@ def fit_parameters(run: Run, name: str, found: Array, tolerance: float) -> Itera
     if len(used) == len(words):
         inputs = tuple(used.get(index, read) for index, read in enumerate(node.inputs))
         yield Fit(text, change_node(node, inputs=inputs), fitted)
+
+
+def _initial(one: Recovered) -> str:
+    """A note where a parameter has the numbers that it is created with."""
+    is_initial = any(np.abs(one.array - number).max() <= one.tolerance for number in (0, 1))
+    return ": it was not loaded, or is left out" if is_initial else ""
 
 
 def _harmless(parameter: str, one: Recovered, right: Array) -> str:
@@ -96,17 +103,30 @@ def _same_size(run: Run, parameter: str) -> dict[str, Array]:
     return {name: run.value(name) for name in names}
 
 
-def _unexplained(one: Recovered, right: Array) -> str:
-    array, difference = one.array, one.array - right
-    wrong = np.argwhere(np.abs(difference) > one.tolerance)
-    if len(wrong) <= MOST_LISTED:
-        places = (tuple(int(i) for i in place) for place in wrong)
+def _other_numbers(one: Recovered, right: Array) -> Explanation:
+    """The numbers as they are: those that are wrong, where these are few."""
+    array, wrong = one.array, np.abs(one.array - right) > one.tolerance
+    places = [tuple(int(i) for i in place) for place in np.argwhere(wrong)]
+    count = f"{len(places)} of its {array.size} numbers"
+    if (np.abs(array + right) <= one.tolerance)[wrong].all() and wrong.mean() < LARGEST_SHARE:
+        listed = ", ".join(f"at {place}" for place in places[:MOST_LISTED]) + ", ..." * (len(places) > MOST_LISTED)
+        words = f"{count} {'has' if len(places) == 1 else 'have'} the wrong sign: {listed}"
+        return Explanation(words, times(np.where(wrong, -1.0, 1.0)), len(places))
+    if len(places) <= MOST_LISTED:
         listed = ", ".join(f"at {place} it is {array[place]:.5g}, not {right[place]:.5g}" for place in places)
-        return f"{len(wrong)} of its {array.size} numbers: {listed}"
+        return Explanation(f"{count}: {listed}", replaced_where(wrong, array), len(places))
+    return Explanation(_difference_words(array, right), replaced_by(array), array.size)
+
+
+def _difference_words(array: Array, right: Array) -> str:
+    """How far other numbers are from the right ones, and how they are not related."""
+    difference = array - right
     share = np.sqrt(np.mean(difference**2) / max(float(np.mean(right**2)), 1e-300))
     where = tuple(int(i) for i in np.unravel_index(int(np.abs(difference).argmax()), right.shape))
     largest = f"at {where} it is {array[where]:.5g}, not {right[where]:.5g}"
-    return f"other numbers, {share:.2g} of its size away; {largest}"
+    norms = float(np.sqrt((array**2).sum() * (right**2).sum())) or 1.0
+    alike = f"a relative difference of {share:.2g} and a cosine of {float((array * right).sum()) / norms:.2f}; {largest}"
+    return f"other numbers than the key's, in no simple relation to them, with {alike}"
 
 
 def _least_squares(x: Array, y: Array, tolerance: float) -> tuple[Array, float] | None:

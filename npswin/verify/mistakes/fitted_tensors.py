@@ -11,9 +11,17 @@ from npswin.verify.fits.explanation import Evidence, Explanation, Pair
 from npswin.verify.fits.families import explanations, first_explanation
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Operation, Run
 from npswin.verify.mistakes.axis_parts import axis_parts
-from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of, transform_derivative, transform_output
+from npswin.verify.mistakes.mistake import (
+    Changes,
+    change_node,
+    is_output_of,
+    transform_derivative,
+    transform_output,
+    with_sums,
+)
 
 MOVING = ("cut_windows", "join_windows", "cyclic_shift", "split_heads", "merge_heads", "patch_concat")
+SUMS = ("residual", "add_bias", "add_mask")
 MOST_OTHERS = 200  # tensors that may be there in place of another one
 
 
@@ -47,7 +55,10 @@ def fit_output(run: Run, name: str, found: Array, tolerance: float) -> Iterator[
     only_moves = not name.startswith(GRADIENT_PREFIX) and is_output_of(run.graph.nodes[name], *MOVING)
     if only_moves:
         yield from _moved_inputs(run, name, found, tolerance)
-    for explanation in explanations(Evidence(found, right, parts, tolerance, _others(run, name, found.size))):
+    others, conditions = _others(run, name, found.size), _conditions(run, name, found.shape)
+    if name in run.graph.nodes and is_output_of(run.graph.nodes[name], *SUMS):  # its terms: see `_addends`
+        others = {other: array for other, array in others.items() if other not in run.graph.nodes[name].inputs}
+    for explanation in explanations(Evidence(found, right, parts, tolerance, others, conditions)):
         changes = _changes(run.graph, name, explanation, found.shape)
         if changes is not None:
             yield Fit(explanation.words, changes, explanation.fitted)
@@ -104,19 +115,27 @@ def _with_derivative(operation: Operation, index: int, pair: Pair, shape: tuple[
 def _addends(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
     """A sum in which one term is another one than it should be."""
     node = run.graph.nodes[name]
-    if not is_output_of(node, "residual", "add_bias", "add_mask"):
+    if not is_output_of(node, *SUMS):
         return
     assert node.operation is not None
-    inputs = [run.value(read) for read in node.inputs]
     parts = axis_parts(run.graph, name, found.shape)
     for index, read in enumerate(node.inputs):
-        rest = _without_term(node.operation, index, inputs, node.settings)
-        term = run.compute(name) - rest
+        term = _term(run, node, index)
+        rest = run.compute(name) - term
         others = {other: array for other, array in _others(run, name, found.size).items() if other != read}
         explanation = first_explanation(Evidence(found - rest, term, parts, 2 * tolerance, others))
         if explanation is not None:
             operation = _with_term(node.operation, index, explanation.pair)
             yield Fit(f"{read}: {explanation.words}", change_node(node, operation), explanation.fitted)
+
+
+def _term(run: Run, node: Node, index: int) -> Array:
+    """One of the terms of a sum, in the sum's shape."""
+    assert node.operation is not None
+    inputs = [run.value(read) for read in node.inputs]
+    alone = (one if place == index else np.zeros_like(one) for place, one in enumerate(inputs))
+    y, _ = node.operation.forward(*alone, **node.settings)
+    return np.asarray(y)
 
 
 def _without_term(operation: Operation, index: int, inputs: Sequence[Array], settings: Mapping[str, Any]) -> Array:
@@ -177,6 +196,22 @@ def _others(run: Run, name: str, size: int) -> Mapping[str, Array]:
     return {other: run.value(other) for other in names[:MOST_OTHERS]}
 
 
+def _conditions(run: Run, name: str, shape: tuple[int, ...]) -> dict[str, Array]:
+    """Arrays whose signs may decide about a tensor's numbers: what it is computed from, of a gradient the tensor."""
+    inner = name.removeprefix(GRADIENT_PREFIX)
+    node = run.graph.nodes[inner]
+    if inner == name:
+        arrays = {read: run.value(read) for read in node.inputs if run.value(read).shape == shape}
+        if is_output_of(node, *SUMS):
+            arrays |= {read: _term(run, node, index) for index, read in enumerate(node.inputs)}
+        return arrays
+    arrays = {inner: run.value(inner)} if run.value(inner).shape == shape else {}
+    labels = [read for user in run.graph.consumers[inner] for read in run.graph.nodes[user].inputs if read == "labels"]
+    if labels and len(shape) == 2:
+        arrays["the label's one-hot vector"] = np.eye(shape[1])[run.value("labels")]
+    return arrays
+
+
 def _changes(graph: Graph, name: str, explanation: Explanation, shape: tuple[int, ...]) -> Changes | None:
     """The graph's nodes with an explanation made part of the operation, if one operation computes the tensor."""
     if not name.startswith(GRADIENT_PREFIX):
@@ -184,7 +219,7 @@ def _changes(graph: Graph, name: str, explanation: Explanation, shape: tuple[int
         assert node.operation is not None
         if explanation.source:
             return change_node(node, _as_it_is(shape), inputs=(explanation.source,))
-        return change_node(node, transform_output(node.operation, explanation.pair))
+        return change_node(node, with_sums(transform_output(node.operation, explanation.pair), explanation.terms))
     inner, forward = name.removeprefix(GRADIENT_PREFIX), explanation.pair[0]
     users = [graph.nodes[user] for user in graph.consumers[inner] if user in graph.differentiable]
     if len(users) != 1 or users[0].inputs.count(inner) != 1:

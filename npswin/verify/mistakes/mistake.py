@@ -138,6 +138,13 @@ def elementwise(name: str, function: Callable[[Array], Array]) -> Operation:
     return Operation(name, forward, backward)
 
 
+def with_sums(operation: Operation, count: int) -> Operation:
+    """The operation with the rounding errors of a sum of so many terms beside its own."""
+    if count == 1:
+        return operation
+    return replace(operation, terms=lambda *shapes: tuple(own + count for own in operation.terms(*shapes)))
+
+
 def with_backward(operation: Operation, backward: Callable[[Array, Any], tuple[Array | None, ...]]) -> Operation:
     """The operation with its forward pass and another backward pass."""
     return replace(operation, backward=backward)

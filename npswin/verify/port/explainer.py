@@ -106,9 +106,11 @@ class Explainer:
         if explanation is None:
             return []
         fix = f"compute it in {self.comparer.precision}"
-        place, changes = explanation.places[0], explanation.changes
-        one = Hypothesis("precision", explanation.text, fix, "", place, changes, fitted=True)
-        one.tolerance_ratio = self.trials.ratio(symptom, found, now, changes)
         self.symptoms.settled.add(symptom)
-        one.symptoms_left = len(self.trials.symptoms_of(one, now))
-        return [one]
+        ways = []
+        for way in (explanation, *explanation.as_near):
+            one = Hypothesis("precision", way.text, fix, "", way.places[0], way.changes, fitted=True)
+            one.tolerance_ratio = self.trials.ratio(symptom, found, now, way.changes)
+            one.symptoms_left = len(self.symptoms.state(now.local_errors.replaced(way.changes), now.dump).symptoms)
+            ways.append(one)
+        return [min(ways, key=lambda one: one.symptoms_left)]

@@ -7,6 +7,7 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Run
 from npswin.verify.mistakes import CATALOGUE, FITTED, GENERAL, Changes, Mistake
+from npswin.verify.mistakes.blended_modules import fit_blends, fit_multiples
 from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_table_rows
 from npswin.verify.mistakes.fitted_tensors import fit_output
 from npswin.verify.mistakes.mistake import with_backward_of
@@ -143,6 +144,8 @@ class HypothesisGenerator:
         rank = 0
         with np.errstate(all="ignore"):
             for name, where, fits in (
+                ("multiplied-parameters", "other parameters", fit_multiples),
+                ("blended-parameters", "other parameters", fit_blends),
                 ("recovered-parameters", "other parameters", fit_parameters),
                 ("recovered-rows", f"{inner}: another index into the table", fit_table_rows),
                 ("related-numbers", symptom, fit_output),

@@ -39,6 +39,7 @@ class PrecisionExplanation:
         places: the tensors whose operations are computed so.
         changes: the changed nodes of the graph.
         left: the share of the error that is left with these changes.
+        as_near: other ways, with the same places and precision, that are as near; they differ in the backward pass.
     """
 
     text: str
@@ -47,6 +48,7 @@ class PrecisionExplanation:
     places: tuple[str, ...]
     changes: Changes
     left: float
+    as_near: "tuple[PrecisionExplanation, ...]" = ()
 
 
 @np.errstate(all="ignore")
@@ -76,8 +78,13 @@ def precision_explanation(
         except NotApplicable:
             continue
         left = _left(found, expected, emulated)
-        if left <= allowed and (best is None or left < 0.9 * best.left):
-            best = _explanation(name, rounded, changes, left, (found, expected, emulated))
+        if left > allowed or (best is not None and left > best.left):
+            continue
+        one = _explanation(name, rounded, changes, left, (found, expected, emulated))
+        if best is None or left < 0.9 * best.left:
+            best = one
+        elif left == best.left and (one.places, one.precision) == (best.places, best.precision):
+            best = replace(best, as_near=(*best.as_near, one))
     return best
 
 

@@ -40,6 +40,12 @@ def rounded_operations(node: Node) -> Iterator[RoundedOperation]:
     """The ways in which a node's operation can be computed in few bits, the simplest first."""
     operation = node.operation
     assert operation is not None
+    if operation.multiplies:
+        factors = tuple(i for i, read in enumerate(node.inputs) if not read.endswith("bias"))
+        rounded_too = _with_rounded_gradient(_with_rounded_inputs(operation, to_tf32, factors), to_tf32)
+        yield RoundedOperation("tf32", "its factors are rounded to tf32", rounded_too)
+        forward_alone = _with_rounded_inputs(operation, to_tf32, factors)
+        yield RoundedOperation("tf32", "its factors are rounded to tf32, not the incoming gradient", forward_alone)
     for precision in SIXTEEN_BITS:
         to_bits = to_precision(precision)
         result, inputs = _with_rounded_result(operation, to_bits), _with_rounded_inputs(operation, to_bits)
@@ -56,8 +62,6 @@ def rounded_operations(node: Node) -> Iterator[RoundedOperation]:
             yield RoundedOperation(precision, f"each of its steps is rounded to {precision}", each)
     flushed = _with_rounded_result(_with_rounded_inputs(operation, to_precision("float16")), without_subnormals)
     yield RoundedOperation("float16", "numbers below float16's smallest normal number become 0", flushed)
-    if operation.multiplies:
-        yield RoundedOperation("tf32", "its factors are rounded to tf32", _with_rounded_inputs(operation, to_tf32))
     if operation.name in ("linear", "patch_embed"):
         yield from _quantized(operation)
 
@@ -134,6 +138,11 @@ def _with_rounded_inputs(operation: Operation, rounding: Rounding, which: tuple[
         return operation.backward(rounding(dy) if which is None else dy, cache)
 
     return replace(operation, forward=forward, backward=backward)
+
+
+def _with_rounded_gradient(operation: Operation, rounding: Rounding) -> Operation:
+    """The operation with the incoming gradient rounded."""
+    return replace(operation, backward=lambda dy, cache: operation.backward(rounding(dy), cache))
 
 
 def _with_rounded_result(operation: Operation, rounding: Rounding) -> Operation:

@@ -16,6 +16,7 @@ from npswin.verify.port.loaded import as_loaded
 from npswin.verify.port.symptoms import State, Symptoms
 from npswin.verify.port.tolerance import Tolerance
 
+OF_RESULTS = ("related-numbers", "dropout", "never-written")  # fits that do not concern parameters
 LOOSEST = 0.5  # a relative tolerance above which rounding would explain anything
 FAR = 1e4  # times the tolerance without a mistake: no mistake raises the tolerance that much
 PAIRED = 20  # nearest hypotheses that are tried together with each other one
@@ -83,7 +84,8 @@ class Trials:
     def symptoms_of(self, hypothesis: Hypothesis, now: State) -> dict[str, float]:
         """The symptoms that a hypothesis leaves. One of parameters becomes one of loading them if that leaves fewer."""
         symptoms = self.symptoms.state(now.local_errors.replaced(hypothesis.changes), now.dump).symptoms
-        loaded = None if hypothesis.backward else as_loaded(hypothesis.changes, self.comparer.key.graph)
+        of_result = hypothesis.backward or hypothesis.name in OF_RESULTS
+        loaded = None if of_result else as_loaded(hypothesis.changes, self.comparer.key.graph)
         if loaded is None or not any(name.startswith(GRADIENT_PREFIX) for name in symptoms):
             return symptoms
         then = self.symptoms.state(now.local_errors.replaced(loaded), now.dump).symptoms

@@ -1,12 +1,8 @@
 """A function of each number after any operation, or a normalization of each row."""
 
-from collections.abc import Callable
-
-import numpy as np
-
-from npswin.types import Array
 from npswin.verify.fits.explanation import mapped, times
 from npswin.verify.fits.functions import FUNCTIONS
+from npswin.verify.fits.rows import after_row, centred, log_softmax, softmax, standardized, unit_rows
 from npswin.verify.graph import Graph, Node
 from npswin.verify.mistakes.mistake import (
     Mistake,
@@ -19,47 +15,12 @@ from npswin.verify.mistakes.mistake import (
 )
 
 FACTORS = {"-1": -1.0, "2": 2.0, "1/2": 0.5, "0": 0.0, "√2": 2**0.5, "1/√2": 0.5**0.5}
-SMALLEST = 1e-12  # norm by which a row is divided
-
-
-def after_row(function: Callable[[Array], Array]) -> Pair:
-    """A function of each row along the last axis; its derivative is the row's Jacobian, by complex steps."""
-    step = 1e-30
-
-    def forward(x: Array) -> tuple[Array, Array]:
-        return function(x).astype(x.dtype), x
-
-    def backward(dy: Array, x: Array) -> Array:
-        dx = np.zeros_like(dy)
-        for channel in range(x.shape[-1]):
-            moved = x.astype(np.complex128)
-            moved[..., channel] += 1j * step
-            dx[..., channel] = (dy * function(moved).imag / step).sum(-1)
-        return dx
-
-    return forward, backward
-
-
-def unit_rows(x: Array) -> Array:
-    """Each row over its length."""
-    return x / np.sqrt((x * x).sum(-1, keepdims=True) + SMALLEST)
-
-
-def _softmax(x: Array) -> Array:
-    e = np.exp(x - x.real.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
-
-
-def _standardized(x: Array) -> Array:
-    centred = x - x.mean(-1, keepdims=True)
-    return centred / np.sqrt((centred * centred).mean(-1, keepdims=True) + 1e-5)
-
-
 ROWS = {
     "each row is divided by its length": unit_rows,
-    "a softmax is applied": _softmax,
-    "each row is normalized to mean 0 and deviation 1": _standardized,
-    "the mean of each row is subtracted": lambda x: x - x.mean(-1, keepdims=True),
+    "a softmax is applied": softmax,
+    "a log-softmax is applied": log_softmax,
+    "each row is normalized to mean 0 and deviation 1": standardized,
+    "the mean of each row is subtracted": centred,
 }
 
 

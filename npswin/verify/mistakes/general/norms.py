@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from npswin.types import Array
+from npswin.verify.fits.rows import after_row
 from npswin.verify.graph import Graph, Node, Operation
-from npswin.verify.mistakes.general.functions import after_row
 from npswin.verify.mistakes.mistake import Mistake, Variants, at_outputs_of, change_node
 
 AXES = {

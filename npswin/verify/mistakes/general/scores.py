@@ -3,8 +3,8 @@
 from typing import Any
 
 from npswin.types import Array
+from npswin.verify.fits.rows import after_row, unit_rows
 from npswin.verify.graph import Graph, Node, Operation
-from npswin.verify.mistakes.general.functions import after_row, unit_rows
 from npswin.verify.mistakes.mistake import (
     Mistake,
     Variants,
