@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.types import Array
+from npswin.verify.fits.combinations import Combination
 from npswin.verify.fits.words import Axis
 
 Pair = tuple[Callable[[Array], tuple[Array, object]], Callable[[Array, object], Array]]  # forward, backward
@@ -19,13 +20,15 @@ class Explanation:
         words: such as "q and k are exchanged"; they continue "in the tensor ...".
         pair: the forward function from the right array to the found one, and the derivative.
         fitted: how many numbers in it were fitted.
-        source: the other array that the found one is, if it is one.
+        source: the other array that the found one is, or is made with, if there is one.
+        combination: of the right array and the source, if the found one is made of both.
     """
 
     words: str
     pair: Pair
     fitted: int = 0
     source: str = ""
+    combination: Combination | None = None
 
 
 @dataclass(frozen=True)

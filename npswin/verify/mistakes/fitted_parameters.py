@@ -62,7 +62,7 @@ def fit_parameters(run: Run, name: str, found: Array, tolerance: float) -> Itera
         forward, _ = explanation.pair
         loaded = transform_input(loaded, one.index, (forward, lambda dy, _: dy))
         computed = transform_input(computed, one.index, explanation.pair)
-        if explanation.source and run.value(explanation.source).shape == right.shape:
+        if explanation.source and not explanation.combination and run.value(explanation.source).shape == right.shape:
             used[one.index] = explanation.source
     if not words:
         return

@@ -11,6 +11,7 @@ from npswin.verify.fits.explanation import Evidence, Explanation, Pair
 from npswin.verify.fits.families import explanations, first_explanation
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Operation, Run
 from npswin.verify.mistakes.axis_parts import axis_parts
+from npswin.verify.mistakes.combined import combine_input, combine_output
 from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of, transform_derivative, transform_output
 
 MOVING = ("cut_windows", "join_windows", "cyclic_shift", "split_heads", "merge_heads", "patch_concat")
@@ -114,9 +115,13 @@ def _addends(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fi
         term = run.compute(name) - rest
         others = {other: array for other, array in _others(run, name, found.size).items() if other != read}
         explanation = first_explanation(Evidence(found - rest, term, parts, 2 * tolerance, others))
-        if explanation is not None:
-            operation = _with_term(node.operation, index, explanation.pair)
-            yield Fit(f"{read}: {explanation.words}", change_node(node, operation), explanation.fitted)
+        if explanation is None:
+            continue
+        if explanation.combination and is_output_of(node, "residual"):
+            changes = combine_input(run.graph, node, index, read, explanation.source, explanation.combination)
+        else:
+            changes = change_node(node, _with_term(node.operation, index, explanation.pair))
+        yield Fit(f"{read}: {explanation.words}", changes, explanation.fitted)
 
 
 def _without_term(operation: Operation, index: int, inputs: Sequence[Array], settings: Mapping[str, Any]) -> Array:
@@ -182,6 +187,8 @@ def _changes(graph: Graph, name: str, explanation: Explanation, shape: tuple[int
     if not name.startswith(GRADIENT_PREFIX):
         node = graph.nodes[name]
         assert node.operation is not None
+        if explanation.source and explanation.combination:
+            return combine_output(graph, node, explanation.source, explanation.combination)
         if explanation.source:
             return change_node(node, _as_it_is(shape), inputs=(explanation.source,))
         return change_node(node, transform_output(node.operation, explanation.pair))

@@ -7,6 +7,7 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Run
 from npswin.verify.mistakes import CATALOGUE, FITTED, GENERAL, Changes, Mistake
+from npswin.verify.mistakes.combined_inputs import fit_inputs
 from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_table_rows
 from npswin.verify.mistakes.fitted_tensors import fit_output
 from npswin.verify.mistakes.mistake import with_backward_of
@@ -45,9 +46,9 @@ class HypothesisGenerator:
     def not_dumped_before(self, symptom: str) -> list[str]:
         """The tensors between a symptom and the last dumped ones, in order; for a gradient, the gradients."""
         if symptom.startswith(GRADIENT_PREFIX):
-            names = [GRADIENT_PREFIX + name for name in reversed(self.backward_nodes(symptom))]
+            names = [GRADIENT_PREFIX + name for name in reversed(self.backward_nodes(symptom)) if name in self.right.nodes]
         else:
-            names = self.nodes_between(symptom)
+            names = [name for name in self.nodes_between(symptom) if name in self.right.nodes]
         return [name for name in names if name != symptom and name not in self.given]
 
     def forward_nodes(self, symptom: str) -> list[str]:
@@ -146,6 +147,7 @@ class HypothesisGenerator:
                 ("recovered-parameters", "other parameters", fit_parameters),
                 ("recovered-rows", f"{inner}: another index into the table", fit_table_rows),
                 ("related-numbers", symptom, fit_output),
+                ("combined-inputs", f"{inner} reads other numbers", fit_inputs),
             ):
                 for words, changes, count in fits(run, symptom, found, tolerance):
                     rank += 1
@@ -170,8 +172,8 @@ class HypothesisGenerator:
         This happens where the backward pass is written by hand.
         """
         for name in self.backward_nodes(symptom):
-            planted, right = self.graph.nodes[name], self.right.nodes[name]
-            if planted is not right and planted.inputs == right.inputs:
+            planted, right = self.graph.nodes[name], self.right.nodes.get(name)
+            if right is not None and planted is not right and planted.inputs == right.inputs:
                 description = "the backward pass is the right one, though the forward pass makes a mistake"
                 fix = "correct the forward pass: this backward pass belongs to it"
                 changes = {name: with_backward_of(planted, right)}
