@@ -19,6 +19,7 @@ from npswin.verify.mistakes.mistake import (
     is_output_of,
     transform_input,
     transform_output,
+    unchanged,
     with_variants,
     zeros,
 )
@@ -112,13 +113,23 @@ def _pool_before_norm(graph: Graph, name: str) -> Variants:
     if name not in ("norm", "avgpool", "head") or "avgpool" not in graph.nodes:
         return
     norm, pool = graph.nodes["norm"], graph.nodes["avgpool"]
-    if pool.inputs != ("norm",):
+    if pool.inputs != ("norm",) or not is_output_of(norm, "layer_norm"):
         return
-    changes = change_node(pool, inputs=norm.inputs[:1]) | change_node(norm, inputs=("avgpool", *norm.inputs[1:]))
+    before, parameters = norm.inputs[0], norm.inputs[1:]
+    changes = change_node(pool, inputs=(before,)) | change_node(norm, inputs=("avgpool", *parameters))
     for user in graph.consumers["avgpool"]:
         reads = tuple("norm" if read == "avgpool" else read for read in graph.nodes[user].inputs)
         changes |= change_node(graph.nodes[user], inputs=reads)
     yield "", changes
+    mean = replace(pool, name="mean before the norm", inputs=(before,))
+    normalized = replace(norm, name="avgpool", inputs=(mean.name, *parameters), axes=pool.axes)
+    yield "avgpool is the normalized mean", {"avgpool": normalized, mean.name: mean}
+    after = replace(norm, name="norm of the mean", inputs=("avgpool", *parameters), axes=pool.axes)
+    changes = {"norm": replace(norm, operation=unchanged("layer_norm"), inputs=(before,)), after.name: after}
+    for user in graph.consumers["avgpool"]:
+        reads = tuple(after.name if read == "avgpool" else read for read in graph.nodes[user].inputs)
+        changes |= change_node(graph.nodes[user], inputs=reads)
+    yield "norm is the map as it is", changes
 
 
 def _first_token(_: Graph, node: Node) -> Variants:

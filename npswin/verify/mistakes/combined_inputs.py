@@ -180,7 +180,7 @@ def _described(
     """The sums that give the port's tensor."""
     for u, v, a, b in sums:
         a, b = rounded_factor(a), rounded_factor(b)
-        if (u, a, b) == (operand.read, 1.0, 0.0) or (u != operand.read and b == 0.0 and a == 1.0):
+        if (u != v and not (a and b)) or (u == v and a == 1.0):  # another tensor alone is another explanation
             continue
         combination = weighted_sum(a, b)
         reach = max(1.0, abs(a) + abs(b))

@@ -46,10 +46,11 @@ class HypothesisGenerator:
     def not_dumped_before(self, symptom: str) -> list[str]:
         """The tensors between a symptom and the last dumped ones, in order; for a gradient, the gradients."""
         if symptom.startswith(GRADIENT_PREFIX):
-            names = [GRADIENT_PREFIX + name for name in reversed(self.backward_nodes(symptom)) if name in self.right.nodes]
+            names = [GRADIENT_PREFIX + name for name in reversed(self.backward_nodes(symptom))]
         else:
-            names = [name for name in self.nodes_between(symptom) if name in self.right.nodes]
-        return [name for name in names if name != symptom and name not in self.given]
+            names = self.nodes_between(symptom)
+        known = [name for name in names if name.removeprefix(GRADIENT_PREFIX) in self.right.nodes]
+        return [name for name in known if name != symptom and name not in self.given]
 
     def forward_nodes(self, symptom: str) -> list[str]:
         """The nodes of `nodes_between`, and for a gradient also those through which it was computed.
