@@ -75,6 +75,20 @@ def _orders(_: Graph, node: Node) -> Variants:
     )
 
 
+def _weight_orders(graph: Graph, node: Node) -> Variants:
+    """The columns of the reduction's weight, for the four neighbours."""
+    assert node.operation is not None
+    if not node.name.endswith(".downsample.reduction"):
+        return
+    for order in permutations(range(4)):
+        if order != (0, 1, 2, 3):
+            positions = ", ".join(str(GROUP_ORDER[part]) for part in order)
+            changed = transform_input(node.operation, 1, gather(_reordered(order)))
+            yield f"(row, column) = {positions}", change_node(node, changed)
+    changed = transform_input(node.operation, 1, gather(_channel_by_channel))
+    yield "channel by channel", change_node(node, changed)
+
+
 def _reordered(order: tuple[int, ...]) -> Any:
     def rearrangement(x: Array) -> Array:
         parts = np.split(x, 4, axis=-1)
@@ -88,7 +102,7 @@ def _channel_by_channel(x: Array) -> Array:
 
 
 def _norm_after_reduction(graph: Graph, name: str) -> Variants:
-    """concat -> reduction -> norm, with the first 2C of the norm's 4C weights and biases."""
+    """concat -> reduction -> norm, with the first 2C of the norm's 4C weights and biases, or without."""
     if not name.endswith((".downsample.norm", ".downsample.reduction")):
         return
     stem = name.rpartition(".")[0]
@@ -98,15 +112,25 @@ def _norm_after_reduction(graph: Graph, name: str) -> Variants:
     if reduction.inputs[0] != norm.name:
         return
     assert norm.operation is not None
-    operation = norm.operation
-    for index in (1, 2):
-        operation = transform_input(operation, index, gather(lambda weight: weight[: len(weight) // 2]))
-    changes = change_node(norm, operation, inputs=(reduction.name, *norm.inputs[1:]))
-    changes |= change_node(reduction, inputs=(norm.inputs[0], *reduction.inputs[1:]))
-    for user in graph.consumers[reduction.name]:
-        reads = tuple(norm.name if read == reduction.name else read for read in graph.nodes[user].inputs)
-        changes |= change_node(graph.nodes[user], inputs=reads)
-    yield "", changes
+    first_half = gather(lambda weight: weight[: len(weight) // 2])
+    ones = (lambda weight: (np.ones_like(weight[: len(weight) // 2]), weight.shape)), _no_derivative
+    zero = (lambda bias: (np.zeros_like(bias[: len(bias) // 2]), bias.shape)), _no_derivative
+    for detail, of_weight, of_bias in (("", first_half, first_half), ("without weight and bias", ones, zero)):
+        operation = transform_input(transform_input(norm.operation, 1, of_weight), 2, of_bias)
+        parameters, before = norm.inputs[1:], f"{reduction.name} before the norm"
+        reduced = replace(reduction, name=before, inputs=(norm.inputs[0], *reduction.inputs[1:]))
+        normalized = replace(norm, operation=operation, name=reduction.name, inputs=(before, *parameters))
+        yield "; ".join(filter(None, (detail, "under its name"))), {reduction.name: normalized, before: reduced}
+        changes = change_node(norm, operation, inputs=(reduction.name, *parameters))
+        changes |= change_node(reduction, inputs=(norm.inputs[0], *reduction.inputs[1:]))
+        for user in graph.consumers[reduction.name]:
+            reads = tuple(norm.name if read == reduction.name else read for read in graph.nodes[user].inputs)
+            changes |= change_node(graph.nodes[user], inputs=reads)
+        yield detail, changes
+
+
+def _no_derivative(dy: Array, shape: Any) -> Array:
+    return np.zeros(shape, dy.dtype)
 
 
 def _pool_before_norm(graph: Graph, name: str) -> Variants:
@@ -187,6 +211,12 @@ BLOCKS = (
         "patch merging takes the four neighbours in another order",
         "(row, column) = (0, 0), (1, 0), (0, 1), (1, 1)",
         at_outputs_of("patch_concat", _orders),
+    ),
+    Mistake(
+        "merge-weight-order",
+        "the reduction's weight has its columns in another order of the four neighbours",
+        "(row, column) = (0, 0), (1, 0), (0, 1), (1, 1)",
+        at_outputs_of("linear", _weight_orders),
     ),
     Mistake(
         "norm-after-reduction",

@@ -10,7 +10,9 @@ from npswin.verify.mistakes import CATALOGUE, FITTED, GENERAL, Changes, Mistake
 from npswin.verify.mistakes.combined_inputs import fit_inputs
 from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_table_rows
 from npswin.verify.mistakes.fitted_tensors import fit_output
+from npswin.verify.mistakes.merged_tokens import fit_merging
 from npswin.verify.mistakes.mistake import with_backward_of
+from npswin.verify.mistakes.norm_layouts import fit_norm_layout
 from npswin.verify.mistakes.norm_statistics import fit_norm
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.port.diagnosis import Hypothesis
@@ -149,7 +151,9 @@ class HypothesisGenerator:
                 ("recovered-parameters", "other parameters", fit_parameters),
                 ("recovered-rows", f"{inner}: another index into the table", fit_table_rows),
                 ("related-numbers", symptom, fit_output),
+                ("merged-tokens", f"{inner} has other tokens", fit_merging),
                 ("norm-statistics", f"{inner} has other statistics", fit_norm),
+                ("norm-layout", f"{inner} has the mean and deviation of other numbers", fit_norm_layout),
                 ("combined-inputs", f"{inner} reads other numbers", fit_inputs),
             ):
                 for words, changes, count in fits(run, symptom, found, tolerance):
