@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from npswin.types import Array
+from npswin.verify.fits.combinations import Combination
 from npswin.verify.fits.words import Axis
 
 Pair = tuple[Callable[[Array], tuple[Array, object]], Callable[[Array, object], Array]]  # forward, backward
@@ -19,7 +20,8 @@ class Explanation:
         words: such as "q and k are exchanged"; they continue "in the tensor ...".
         pair: the forward function from the right array to the found one, and the derivative.
         fitted: how many numbers in it were fitted.
-        source: the other array that the found one is, if it is one.
+        source: the other array that the found one is, or is made with, if there is one.
+        combination: of the right array and the source, if the found one is made of both.
         terms: how many terms are summed for a number: the rounding error of a sum grows with them.
     """
 
@@ -27,6 +29,7 @@ class Explanation:
     pair: Pair
     fitted: int = 0
     source: str = ""
+    combination: Combination | None = None
     terms: int = 1
 
 

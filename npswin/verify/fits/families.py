@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from npswin.types import Array
+from npswin.verify.fits.combinations import DIFFERENCE, MEAN, PRODUCT, QUOTIENT, SUM, weighted_sum
 from npswin.verify.fits.explanation import (
     Evidence,
     Explanation,
@@ -78,11 +79,12 @@ def _another(evidence: Evidence) -> Iterator[Explanation]:
         if evidence.agrees(array):
             yield Explanation(f"it is {name}", replaced_by(array), source=name)
         elif evidence.agrees((array + evidence.right) / 2):
-            yield Explanation(f"it is the mean of itself and {name}", replaced_by((array + evidence.right) / 2))
+            pair = replaced_by((array + evidence.right) / 2)
+            yield Explanation(f"it is the mean of itself and {name}", pair, 0, name, MEAN)
         elif evidence.agrees(array + evidence.right, 2):
-            yield Explanation(f"{name} is added to it", plus(array))
+            yield Explanation(f"{name} is added to it", plus(array), 0, name, SUM)
         elif evidence.agrees(evidence.right - array, 2):
-            yield Explanation(f"{name} is subtracted from it", plus(-array))
+            yield Explanation(f"{name} is subtracted from it", plus(-array), 0, name, DIFFERENCE)
 
 
 def _another_elsewhere(evidence: Evidence) -> Iterator[Explanation]:
@@ -106,7 +108,8 @@ def _blend(evidence: Evidence) -> Iterator[Explanation]:
         share = float(((evidence.found - evidence.right) * step).sum()) / squares if squares else 0.0
         if abs(share) > NEAR_ONE and evidence.agrees(evidence.right + share * step, 2):
             words = f"{share:.4g} of {name} and {1 - share:.4g} of itself"
-            yield Explanation(f"it is {words}", replaced_by(evidence.right + share * step), 1)
+            pair = replaced_by(evidence.right + share * step)
+            yield Explanation(f"it is {words}", pair, 1, name, weighted_sum(1 - share, share))
 
 
 def _affine(evidence: Evidence) -> Iterator[Explanation]:
@@ -222,9 +225,9 @@ def _product(evidence: Evidence) -> Iterator[Explanation]:
             continue
         array = other.reshape(evidence.found.shape)
         if evidence.agrees(array * evidence.right, max(1.0, float(np.abs(array).max()))):
-            yield Explanation(f"it is multiplied by {name}", times(array))
+            yield Explanation(f"it is multiplied by {name}", times(array), 0, name, PRODUCT)
         elif array.all() and evidence.agrees(evidence.right / array, max(1.0, float((1 / np.abs(array)).max()))):
-            yield Explanation(f"it is divided by {name}", times(1 / array))
+            yield Explanation(f"it is divided by {name}", times(1 / array), 0, name, QUOTIENT)
 
 
 def _same_along_axis(evidence: Evidence) -> Iterator[Explanation]:

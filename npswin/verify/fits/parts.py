@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from npswin.types import Array
+from npswin.verify.fits.combinations import chosen
 from npswin.verify.fits.explanation import Evidence, Explanation, replaced_where, times
 from npswin.verify.fits.factors import factor_words
 from npswin.verify.fits.words import Axis
@@ -52,11 +53,14 @@ def a_part_differs(evidence: Evidence) -> Iterator[Explanation]:
             return
     others = {name: other.reshape(shape) for name, other in evidence.others.items() if other.size == found.size}
     there = found.take(entries, place)
-    what = _content(there, right, entries, place, parts[place], evidence.tolerance)
-    what = what or _content_of_others(there, others, entries, place, evidence.tolerance)
+    what, source = _content(there, right, entries, place, parts[place], evidence.tolerance), ""
+    if not what:
+        source = _source_of(there, others, entries, place, evidence.tolerance)
+        what = f"{'is' if len(entries) == 1 else 'are'} that of {source}" if source else ""
     if what:
-        words = f"{_entries(parts[place], entries)} {what}"
-        yield Explanation(words, replaced_where(wrong.reshape(evidence.found.shape), evidence.found))
+        words, places = f"{_entries(parts[place], entries)} {what}", wrong.reshape(evidence.found.shape)
+        combination = chosen(words, lambda x, v: places) if source else None
+        yield Explanation(words, replaced_where(places, evidence.found), 0, source, combination)
 
 
 def _factor_of_box(there: Array, own: Array, tolerance: float) -> float | None:
@@ -81,11 +85,11 @@ def _content(there: Array, right: Array, entries: Array, place: int, part: Axis,
     return ""
 
 
-def _content_of_others(there: Array, others: Slices, entries: Array, place: int, tolerance: float) -> str:
-    verb = "is" if len(entries) == 1 else "are"
+def _source_of(there: Array, others: Slices, entries: Array, place: int, tolerance: float) -> str:
+    """The other array whose entries are in place of the right ones, or ""."""
     for name, other in others.items():
         if np.abs(there - other.take(entries, place)).max() <= tolerance:
-            return f"{verb} that of {name}"
+            return name
     return ""
 
 

@@ -191,13 +191,13 @@ def differing(graph: Graph, other: Graph, given: Collection[str]) -> set[str]:
     """The names of the tensors and gradients that two graphs compute differently.
 
     Args:
-        graph, other: graphs of the same names, and mostly the same nodes.
+        graph, other: graphs of mostly the same nodes; the other one may have further ones.
         given: names of tensors that are given, so that a difference does not spread through them.
     """
-    changed = {name for name, node in other.nodes.items() if node is not graph.nodes[name]}
+    changed = {name for name, node in other.nodes.items() if node is not graph.nodes.get(name)}
     found = set(changed)
     gradients = [GRADIENT_PREFIX + name for name in graph.differentiable ^ other.differentiable]
-    gradients += [GRADIENT_PREFIX + read for name in changed for read in graph.nodes[name].inputs]
+    gradients += [GRADIENT_PREFIX + read for name in changed & graph.nodes.keys() for read in graph.nodes[name].inputs]
     for name, node in other.nodes.items():
         if name in changed or any(read in found and read not in given for read in node.inputs):
             found.add(name)

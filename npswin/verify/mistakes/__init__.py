@@ -4,6 +4,7 @@ from npswin.verify.mistakes.attention import ATTENTION
 from npswin.verify.mistakes.blocks import BLOCKS
 from npswin.verify.mistakes.detached import DETACHED
 from npswin.verify.mistakes.drop_path import DROP_PATH
+from npswin.verify.mistakes.execution import EXECUTION
 from npswin.verify.mistakes.fitted import FITTED as FITTED_NUMBERS
 from npswin.verify.mistakes.fitted import FittedMistake
 from npswin.verify.mistakes.general import GENERAL
@@ -14,6 +15,7 @@ from npswin.verify.mistakes.mask import MASK
 from npswin.verify.mistakes.mask_fit import MASK_FIT
 from npswin.verify.mistakes.mask_use import MASK_USE
 from npswin.verify.mistakes.mistake import Changes, Mistake
+from npswin.verify.mistakes.norm_order import NORM_ORDER
 from npswin.verify.mistakes.norms import NORMS
 from npswin.verify.mistakes.padding import PADDING
 from npswin.verify.mistakes.parameters import PARAMETERS
@@ -35,6 +37,8 @@ CATALOGUE: tuple[Mistake, ...] = (
     *MASK,
     *MASK_USE,
     *BLOCKS,
+    *EXECUTION,
+    *NORM_ORDER,
     *PARAMETERS,
     *LOSS,
     *GRADIENTS,

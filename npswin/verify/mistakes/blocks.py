@@ -19,6 +19,7 @@ from npswin.verify.mistakes.mistake import (
     is_output_of,
     transform_input,
     transform_output,
+    unchanged,
     with_variants,
     zeros,
 )
@@ -74,6 +75,20 @@ def _orders(_: Graph, node: Node) -> Variants:
     )
 
 
+def _weight_orders(graph: Graph, node: Node) -> Variants:
+    """The columns of the reduction's weight, for the four neighbours."""
+    assert node.operation is not None
+    if not node.name.endswith(".downsample.reduction"):
+        return
+    for order in permutations(range(4)):
+        if order != (0, 1, 2, 3):
+            positions = ", ".join(str(GROUP_ORDER[part]) for part in order)
+            changed = transform_input(node.operation, 1, gather(_reordered(order)))
+            yield f"(row, column) = {positions}", change_node(node, changed)
+    changed = transform_input(node.operation, 1, gather(_channel_by_channel))
+    yield "channel by channel", change_node(node, changed)
+
+
 def _reordered(order: tuple[int, ...]) -> Any:
     def rearrangement(x: Array) -> Array:
         parts = np.split(x, 4, axis=-1)
@@ -87,7 +102,7 @@ def _channel_by_channel(x: Array) -> Array:
 
 
 def _norm_after_reduction(graph: Graph, name: str) -> Variants:
-    """concat -> reduction -> norm, with the first 2C of the norm's 4C weights and biases."""
+    """concat -> reduction -> norm, with the first 2C of the norm's 4C weights and biases, or without."""
     if not name.endswith((".downsample.norm", ".downsample.reduction")):
         return
     stem = name.rpartition(".")[0]
@@ -97,28 +112,48 @@ def _norm_after_reduction(graph: Graph, name: str) -> Variants:
     if reduction.inputs[0] != norm.name:
         return
     assert norm.operation is not None
-    operation = norm.operation
-    for index in (1, 2):
-        operation = transform_input(operation, index, gather(lambda weight: weight[: len(weight) // 2]))
-    changes = change_node(norm, operation, inputs=(reduction.name, *norm.inputs[1:]))
-    changes |= change_node(reduction, inputs=(norm.inputs[0], *reduction.inputs[1:]))
-    for user in graph.consumers[reduction.name]:
-        reads = tuple(norm.name if read == reduction.name else read for read in graph.nodes[user].inputs)
-        changes |= change_node(graph.nodes[user], inputs=reads)
-    yield "", changes
+    first_half = gather(lambda weight: weight[: len(weight) // 2])
+    ones = (lambda weight: (np.ones_like(weight[: len(weight) // 2]), weight.shape)), _no_derivative
+    zero = (lambda bias: (np.zeros_like(bias[: len(bias) // 2]), bias.shape)), _no_derivative
+    for detail, of_weight, of_bias in (("", first_half, first_half), ("without weight and bias", ones, zero)):
+        operation = transform_input(transform_input(norm.operation, 1, of_weight), 2, of_bias)
+        parameters, before = norm.inputs[1:], f"{reduction.name} before the norm"
+        reduced = replace(reduction, name=before, inputs=(norm.inputs[0], *reduction.inputs[1:]))
+        normalized = replace(norm, operation=operation, name=reduction.name, inputs=(before, *parameters))
+        yield "; ".join(filter(None, (detail, "under its name"))), {reduction.name: normalized, before: reduced}
+        changes = change_node(norm, operation, inputs=(reduction.name, *parameters))
+        changes |= change_node(reduction, inputs=(norm.inputs[0], *reduction.inputs[1:]))
+        for user in graph.consumers[reduction.name]:
+            reads = tuple(norm.name if read == reduction.name else read for read in graph.nodes[user].inputs)
+            changes |= change_node(graph.nodes[user], inputs=reads)
+        yield detail, changes
+
+
+def _no_derivative(dy: Array, shape: Any) -> Array:
+    return np.zeros(shape, dy.dtype)
 
 
 def _pool_before_norm(graph: Graph, name: str) -> Variants:
     if name not in ("norm", "avgpool", "head") or "avgpool" not in graph.nodes:
         return
     norm, pool = graph.nodes["norm"], graph.nodes["avgpool"]
-    if pool.inputs != ("norm",):
+    if pool.inputs != ("norm",) or not is_output_of(norm, "layer_norm"):
         return
-    changes = change_node(pool, inputs=norm.inputs[:1]) | change_node(norm, inputs=("avgpool", *norm.inputs[1:]))
+    before, parameters = norm.inputs[0], norm.inputs[1:]
+    changes = change_node(pool, inputs=(before,)) | change_node(norm, inputs=("avgpool", *parameters))
     for user in graph.consumers["avgpool"]:
         reads = tuple("norm" if read == "avgpool" else read for read in graph.nodes[user].inputs)
         changes |= change_node(graph.nodes[user], inputs=reads)
     yield "", changes
+    mean = replace(pool, name="mean before the norm", inputs=(before,))
+    normalized = replace(norm, name="avgpool", inputs=(mean.name, *parameters), axes=pool.axes)
+    yield "avgpool is the normalized mean", {"avgpool": normalized, mean.name: mean}
+    after = replace(norm, name="norm of the mean", inputs=("avgpool", *parameters), axes=pool.axes)
+    changes = {"norm": replace(norm, operation=unchanged("layer_norm"), inputs=(before,)), after.name: after}
+    for user in graph.consumers["avgpool"]:
+        reads = tuple(after.name if read == "avgpool" else read for read in graph.nodes[user].inputs)
+        changes |= change_node(graph.nodes[user], inputs=reads)
+    yield "norm is the map as it is", changes
 
 
 def _first_token(_: Graph, node: Node) -> Variants:
@@ -176,6 +211,12 @@ BLOCKS = (
         "patch merging takes the four neighbours in another order",
         "(row, column) = (0, 0), (1, 0), (0, 1), (1, 1)",
         at_outputs_of("patch_concat", _orders),
+    ),
+    Mistake(
+        "merge-weight-order",
+        "the reduction's weight has its columns in another order of the four neighbours",
+        "(row, column) = (0, 0), (1, 0), (0, 1), (1, 1)",
+        at_outputs_of("linear", _weight_orders),
     ),
     Mistake(
         "norm-after-reduction",

@@ -11,6 +11,7 @@ from npswin.verify.fits.explanation import Evidence, Explanation, Pair
 from npswin.verify.fits.families import explanations, first_explanation
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Operation, Run
 from npswin.verify.mistakes.axis_parts import axis_parts
+from npswin.verify.mistakes.combined import combine_input, combine_output
 from npswin.verify.mistakes.mistake import (
     Changes,
     change_node,
@@ -124,9 +125,13 @@ def _addends(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fi
         rest = run.compute(name) - term
         others = {other: array for other, array in _others(run, name, found.size).items() if other != read}
         explanation = first_explanation(Evidence(found - rest, term, parts, 2 * tolerance, others))
-        if explanation is not None:
-            operation = _with_term(node.operation, index, explanation.pair)
-            yield Fit(f"{read}: {explanation.words}", change_node(node, operation), explanation.fitted)
+        if explanation is None:
+            continue
+        if explanation.combination and is_output_of(node, "residual"):
+            changes = combine_input(run.graph, node, index, read, explanation.source, explanation.combination)
+        else:
+            changes = change_node(node, _with_term(node.operation, index, explanation.pair))
+        yield Fit(f"{read}: {explanation.words}", changes, explanation.fitted)
 
 
 def _term(run: Run, node: Node, index: int) -> Array:
@@ -217,6 +222,8 @@ def _changes(graph: Graph, name: str, explanation: Explanation, shape: tuple[int
     if not name.startswith(GRADIENT_PREFIX):
         node = graph.nodes[name]
         assert node.operation is not None
+        if explanation.source and explanation.combination:
+            return combine_output(graph, node, explanation.source, explanation.combination)
         if explanation.source:
             return change_node(node, _as_it_is(shape), inputs=(explanation.source,))
         return change_node(node, with_sums(transform_output(node.operation, explanation.pair), explanation.terms))

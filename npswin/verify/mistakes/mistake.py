@@ -122,6 +122,15 @@ def gather_node(node: Node, operation: str, rearrangement: Rearrangement) -> Cha
     return {node.name: replace(node, operation=Operation(operation, forward, backward))}
 
 
+def unchanged(name: str, count: int = 1) -> Operation:
+    """The first of an operation's inputs as it is, under the operation's name."""
+
+    def forward(*inputs: Array, **_: Any) -> tuple[Array, Any]:
+        return inputs[0], None
+
+    return Operation(name, forward, lambda dy, _: (dy, *[None] * (count - 1)))
+
+
 def elementwise(name: str, function: Callable[[Array], Array]) -> Operation:
     """y = f(x), element by element, for an analytic f.
 

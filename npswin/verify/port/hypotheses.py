@@ -8,9 +8,13 @@ from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Run
 from npswin.verify.mistakes import CATALOGUE, FITTED, GENERAL, Changes, Mistake
 from npswin.verify.mistakes.blended_modules import fit_blends, fit_multiples
+from npswin.verify.mistakes.combined_inputs import fit_inputs
 from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_table_rows
 from npswin.verify.mistakes.fitted_tensors import fit_output
+from npswin.verify.mistakes.merged_tokens import fit_merging
 from npswin.verify.mistakes.mistake import with_backward_of
+from npswin.verify.mistakes.norm_layouts import fit_norm_layout
+from npswin.verify.mistakes.norm_statistics import fit_norm
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.port.diagnosis import Hypothesis
 
@@ -49,7 +53,8 @@ class HypothesisGenerator:
             names = [GRADIENT_PREFIX + name for name in reversed(self.backward_nodes(symptom))]
         else:
             names = self.nodes_between(symptom)
-        return [name for name in names if name != symptom and name not in self.given]
+        known = [name for name in names if name.removeprefix(GRADIENT_PREFIX) in self.right.nodes]
+        return [name for name in known if name != symptom and name not in self.given]
 
     def forward_nodes(self, symptom: str) -> list[str]:
         """The nodes of `nodes_between`, and for a gradient also those through which it was computed.
@@ -149,6 +154,10 @@ class HypothesisGenerator:
                 ("recovered-parameters", "other parameters", fit_parameters),
                 ("recovered-rows", f"{inner}: another index into the table", fit_table_rows),
                 ("related-numbers", symptom, fit_output),
+                ("merged-tokens", f"{inner} has other tokens", fit_merging),
+                ("norm-statistics", f"{inner} has other statistics", fit_norm),
+                ("norm-layout", f"{inner} has the mean and deviation of other numbers", fit_norm_layout),
+                ("combined-inputs", f"{inner} reads other numbers", fit_inputs),
             ):
                 for words, changes, count in fits(run, symptom, found, tolerance):
                     rank += 1
@@ -173,8 +182,8 @@ class HypothesisGenerator:
         This happens where the backward pass is written by hand.
         """
         for name in self.backward_nodes(symptom):
-            planted, right = self.graph.nodes[name], self.right.nodes[name]
-            if planted is not right and planted.inputs == right.inputs:
+            planted, right = self.graph.nodes[name], self.right.nodes.get(name)
+            if right is not None and planted is not right and planted.inputs == right.inputs:
                 description = "the backward pass is the right one, though the forward pass makes a mistake"
                 fix = "correct the forward pass: this backward pass belongs to it"
                 changes = {name: with_backward_of(planted, right)}

@@ -24,7 +24,9 @@ def as_loaded(changes: Changes, right: Graph) -> Changes | None:
     loaded = {
         name: _as_loaded(node, right.nodes[name], parameters)
         for name, node in changes.items()
-        if parameters & set(right.nodes[name].inputs) and _same_activations(node, right.nodes[name], parameters)
+        if name in right.nodes
+        and parameters & set(right.nodes[name].inputs)
+        and _same_activations(node, right.nodes[name], parameters)
     }
     return {**changes, **loaded} if loaded else None
 

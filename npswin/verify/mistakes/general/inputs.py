@@ -7,7 +7,7 @@ from typing import Any
 from npswin.types import Array
 from npswin.verify.fits.explanation import times
 from npswin.verify.graph import Graph, Node, Operation
-from npswin.verify.mistakes.mistake import Mistake, Variants, change_node, transform_input
+from npswin.verify.mistakes.mistake import Mistake, Variants, change_node, transform_input, unchanged
 
 FARTHEST = 16  # operations between a tensor outside of blocks and one that it may read
 FACTORS = {"-1": -1.0, "2": 2.0, "1/2": 0.5, "0": 0.0}
@@ -89,12 +89,8 @@ def _multiplied(graph: Graph, name: str) -> Variants:
 def _left_out(graph: Graph, name: str) -> Variants:
     node = graph.nodes[name]
     if node.operation is not None and node.inputs and graph.nodes[node.inputs[0]].axes == node.axes != "":
-        same = Operation(node.operation.name, lambda x, *_, **__: (x, None), _first_alone(len(node.inputs)))
+        same = unchanged(node.operation.name, len(node.inputs))
         yield f"{name.rpartition('.')[2]} is its input", change_node(node, same)
-
-
-def _first_alone(count: int) -> Any:
-    return lambda dy, _: (dy, *[None] * (count - 1))
 
 
 def _twice(graph: Graph, name: str) -> Variants:

@@ -65,12 +65,13 @@ ROWS: dict[str, Callable[[Array], Array]] = {
 
 def _other(_: Graph, node: Node) -> Variants:
     for words, function in ROWS.items():
-        yield words, change_node(node, _with_gain(function))
+        yield words, change_node(node, normalizing(function))
     for groups in GROUPS:
-        yield f"in {groups} groups of channels", change_node(node, _with_gain(_grouped(groups)))
+        yield f"in {groups} groups of channels", change_node(node, normalizing(_grouped(groups)))
 
 
-def _with_gain(function: Callable[[Array], Array]) -> Operation:
+def normalizing(function: Callable[[Array], Array]) -> Operation:
+    """function(x) · weight + bias, for a function of each token's channels."""
     plain_forward, plain_backward = after_row(function)
 
     def forward(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Any]:
