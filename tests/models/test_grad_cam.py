@@ -7,6 +7,7 @@ import npswin
 from npswin.layers import Linear
 from npswin.models.block_maps import input_of, to_pixels
 from npswin.models.grad_cam import derivative_by_map
+from tests.layers.doubled import Doubled
 from tests.models.tiny import tiny
 
 SIZES = [(24, 12), (22, 18), (4, 10)]
@@ -138,20 +139,12 @@ class TestWithoutDropout:
         assert set(rates.values()) == {0.0}
 
     def test_a_layer_that_was_replaced_or_patched_is_copied_with_the_model(self):
-        class Twice(Linear):
-            def __call__(self, x):
-                return 2 * super().__call__(x)
-
-            def forward(self, x, rng=None):
-                y, cache = super().forward(x, rng)
-                return 2 * y, cache
-
-            def backward(self, dy, cache):
-                return super().backward(2 * dy, cache)
+        class DoubledLinear(Doubled, Linear):
+            pass
 
         model, x = model_of_four_blocks(), images((10, 6))
         block = model.trunk[-1][1]
-        block.mlp = Twice(8, 8, np.random.default_rng(0), dtype="float64")
+        block.mlp = DoubledLinear(8, 8, np.random.default_rng(0), dtype="float64")
         block.norm2.forward = block.norm2.forward  # bound to the original
         place = places_of_blocks(model)[2]
         output, derivative = derivative_by_map(model, x, 1, place)
