@@ -8,18 +8,10 @@ from npswin.layers import Linear
 from npswin.models.block_maps import input_of, to_pixels
 from npswin.models.grad_cam import derivative_by_map
 from tests.layers.doubled import Doubled
-from tests.models.tiny import tiny
+from tests.models.tiny import images, model_of_four_blocks
 
 SIZES = [(24, 12), (22, 18), (4, 10)]
 DROPPED = {"drop_rate": 0.3, "attn_drop_rate": 0.2, "drop_path_rate": 0.4}
-
-
-def images(size, batch=2, channels=3):
-    return np.random.default_rng(1).standard_normal((batch, channels, *size))
-
-
-def model_of_four_blocks(**more):
-    return tiny(depths=(2, 2), num_heads=(2, 4), img_size=None, **more)
 
 
 def places_of_blocks(model):
