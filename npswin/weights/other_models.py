@@ -67,7 +67,7 @@ def stranger(names: Iterable[str]) -> str | None:
 
 
 def architecture(params: Mapping[str, Array]) -> dict[str, object]:
-    """Arguments of the model that official names and shapes show: embed_dim, depths, num_heads, window_size, ..."""
+    """Arguments of the model that official names and shapes show: embed_dim, patch_size, depths and num_heads."""
     found: dict[str, object] = {}
     patch = params.get("patch_embed.proj.weight")
     if patch is not None and patch.ndim == 4:
@@ -87,6 +87,8 @@ def architecture(params: Mapping[str, Array]) -> dict[str, object]:
 def another_size(found: Mapping[str, Array], params: Mapping[str, Array]) -> str | None:
     """In which arguments the weights' model differs from this one, in a clause; None where they show no difference."""
     theirs, own = architecture(found), architecture(params)
+    if not theirs["depths"]:  # a head alone, or other parts without blocks
+        return None
     names = [name for name in own if name in theirs and theirs[name] != own[name]]
     if not names:
         return None
