@@ -62,11 +62,11 @@ class LoadReport:
         )
 
 
-def report_text(report: LoadReport, at_most: int, loaded: str = "fitting") -> str:
+def report_text(report: LoadReport, at_most: int, word: str = "fitting") -> str:
     """A report's text: at most so many tensors of each kind, and a word for those that are, or would be, loaded."""
     lines = [f"layout: {report.layout}"]
     lines += [f"prefix: {report.prefix!r}"] if report.prefix else []
-    lines.append(f"{loaded}: {len(report.loaded)} tensor{'s' * (len(report.loaded) != 1)}")
+    lines.append(f"{word}: {len(report.loaded)} tensor{'s' * (len(report.loaded) != 1)}")
     for title, shapes in (("resized", report.resized), ("misshapen", report.misshapen)):
         pairs = [f"{title}: {name} is {found}, the model has {wanted}" for name, (found, wanted) in shapes.items()]
         lines += pairs and [listed(pairs, "\n", at_most)]
