@@ -11,7 +11,7 @@ from npswin.files import write_atomically
 from npswin.verify.key.read import AnswerKey
 from npswin.verify.port.candidate import PRECISIONS
 from npswin.verify.port.cases import Cases
-from npswin.verify.port.comparison import Comparison
+from npswin.verify.port.comparison import Comparison, cases_line
 from npswin.verify.port.diagnosis import Diagnosis
 from npswin.verify.port.summary import comparison_report
 
@@ -74,6 +74,8 @@ def print_report(cases: Cases, comparison: Comparison, diagnosis: Diagnosis | No
     wrong = next((number for number, one in enumerate(comparisons) if not one.case_ok), 0)
     comparer = list(cases.comparers.values())[wrong]
     print(comparison_report(comparer, comparisons[wrong], diagnosis and [diagnosis, *diagnosis.cases][wrong]))
+    if comparison.cases and comparison.ok:
+        print(cases_line(comparison))
 
 
 def print_json(value: Any) -> None:
