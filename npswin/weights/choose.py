@@ -11,7 +11,7 @@ from npswin.weights import layout_unfold
 from npswin.weights.fit import PATCH_WEIGHT
 from npswin.weights.layout_search import Candidate, weight_names
 from npswin.weights.layouts import convert, find_layouts
-from npswin.weights.other_models import relative_of_swin, stranger
+from npswin.weights.other_models import relative_of_swin, unrelated_model
 from npswin.weights.report import Shape, WeightMismatchError
 
 
@@ -78,7 +78,7 @@ def other_model(candidates: Sequence[Candidate], shapes: Mapping[str, Shape]) ->
     if candidates and candidates[0].has_blocks:
         return None
     names = weight_names(shapes)
-    return relative_of_swin(names, shapes) or stranger(names)
+    return relative_of_swin(names, shapes) or unrelated_model(names)
 
 
 def _refuse_other_model(candidates: Sequence[Candidate], shapes: Mapping[str, Shape], origin: str) -> None:

@@ -27,7 +27,7 @@ _RELATIVES: list[tuple[str, str, str]] = [
 _VIDEO = "Video Swin, whose patches and windows have a third axis", "npswin has the Swin of images"
 
 # Other models: names of which each has to be there.
-_STRANGERS: list[tuple[tuple[str, ...], str]] = [
+_UNRELATED: list[tuple[tuple[str, ...], str]] = [
     ((r"(?:^|\.)layer1\.0\.conv1\.weight",), "a ResNet"),
     ((r"(?:^|\.)(?:resnet\.)?encoder\.stages\.\d+\.layers\.\d+\.layer\.0\.convolution\.weight",), "a ResNet"),
     ((r"(?:^|\.)blocks\.0\.attn\.q_bias", r"(?:^|\.)cls_token"), "BEiT, a Vision Transformer"),
@@ -56,10 +56,10 @@ def relative_of_swin(names: Iterable[str], shapes: Mapping[str, Shape]) -> str |
     return None
 
 
-def stranger(names: Iterable[str]) -> str | None:
+def unrelated_model(names: Iterable[str]) -> str | None:
     """What a model is that has no block of Swin's, in a clause; None if that is unknown."""
     names = list(names)
-    for patterns, model in _STRANGERS:
+    for patterns, model in _UNRELATED:
         found = [next((key for key in names if re.search(pattern, key)), None) for pattern in patterns]
         if all(found):
             return f"this is {model} (it has {shortened(str(found[0]))}), expected Swin Transformer's weights"
