@@ -100,7 +100,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--precision", choices=PRECISIONS, default="full", help=precision)
     add("--backend", default=npswin.get_backend(), help="backend on the CPU: numpy or cpu (default: %(default)s)")
     add("--threads", type=int, help="number of threads (default: one per core)")
-    weights = "start from these weights of another run, and normalize images as it did; needed on --resume, too"
+    weights = "start from these weights of a run with as many classes, and normalize images as it did; also on --resume"
     add("--weights", type=Path, metavar="FILE", help=weights)
     add("--out", type=Path, help="the run's folder (default: runs/DATA-PRESET)")
     add("--resume", action="store_true", help="continue the run in its folder; needs the same arguments")

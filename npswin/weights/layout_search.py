@@ -108,6 +108,7 @@ def _is_weight(key: str) -> bool:
 
 
 def without_wrappers(key: str) -> str:
+    """A key without the names that PyTorch's wrappers of modules put into it."""
     for wrapper in WRAPPERS:
         key = key.replace(wrapper, "")
     return key
