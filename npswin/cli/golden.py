@@ -126,6 +126,9 @@ def run(options: argparse.Namespace) -> int:
         _write(options, case, patterns[case.name], further)
     if not options.backward:
         print("without the backward pass; --backward adds it")
+    names = {case.name for case in cases}
+    for other in sorted(path.parent for path in options.out.glob("*/manifest.json") if path.parent.name not in names):
+        print(f"{other}: a key from before, no case of this one; it can be deleted")
     return 0
 
 

@@ -121,6 +121,15 @@ def test_labels_and_batch_are_those_of_both_miniatures(tmp_path):
         assert key.shapes["pixels"][0] == 3
 
 
+def test_golden_over_an_older_key_tells_which_cases_are_left_from_it(tmp_path, capsys):
+    mine = tmp_path / "mine.json"
+    mine.write_text(json.dumps({"img_size": 8, "patch_size": 4, "depths": [1], "num_heads": [1], "embed_dim": 4}))
+    assert main(["golden", str(tmp_path / "key")]) == 0
+    assert "from before" not in capsys.readouterr().out
+    assert main(["golden", str(tmp_path / "key"), "--config", str(mine), "--size", "8", "8"]) == 0
+    assert f"{tmp_path / 'key' / 'even'}: a key from before, no case of this one" in capsys.readouterr().out
+
+
 def test_golden_with_stress_has_other_weights(key, tmp_path):
     assert main(["golden", str(tmp_path / "key"), "--stress"]) == 0
     for case in ("", "even"):
