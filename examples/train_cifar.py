@@ -21,6 +21,8 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
     from pathlib import Path
     from typing import Any
 
+    import numpy as np
+
     import npswin
     from npswin.checks import check_integer
     from npswin.data import DataUnavailableError, ImageDataset, load_cifar10, load_shapes
@@ -35,6 +37,7 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
         draw_predictions,
         set_threads,
     )
+    from npswin.weights import WeightMismatchError
 
     PRESETS = [name for name, config in npswin.CONFIGS.items() if config["img_size"] == 32]
 except KeyboardInterrupt:
@@ -100,8 +103,9 @@ def parse_arguments() -> argparse.Namespace:
     add("--precision", choices=PRECISIONS, default="full", help=precision)
     add("--backend", default=npswin.get_backend(), help="backend on the CPU: numpy or cpu (default: %(default)s)")
     add("--threads", type=int, help="number of threads (default: one per core)")
-    weights = "start from these weights of another run, and normalize images as it did; needed on --resume, too"
+    weights = "start from these weights, and normalize images as the run did that they are from; also on --resume"
     add("--weights", type=Path, metavar="FILE", help=weights)
+    add("--new-head", action="store_true", help="with --weights: draw the head anew, as for other classes")
     add("--out", type=Path, help="the run's folder (default: runs/DATA-PRESET)")
     add("--resume", action="store_true", help="continue the run in its folder; needs the same arguments")
     repair = "continue a run whose files are damaged, with what is left of them, and keep copies of the damaged ones"
@@ -149,7 +153,11 @@ def train(arguments: argparse.Namespace) -> None:
         arguments.preset, num_classes=len(train_data.class_names), dtype=arguments.dtype, seed=arguments.seed
     )
     if arguments.weights is not None:
-        npswin.load_weights(model, arguments.weights)
+        head = np.random.default_rng(arguments.seed) if arguments.new_head else "load"
+        try:
+            print(npswin.load_weights(model, arguments.weights, head=head), flush=True)
+        except WeightMismatchError as error:
+            raise ValueError(f"--weights: {error}\nfor other classes, --new-head draws the head anew") from error
     model.to(arguments.device)
     out = arguments.out or Path("runs") / f"{train_data.name}-{arguments.preset}"
     parameters = sum(param.size for param in model.params.values())

@@ -126,6 +126,9 @@ def run(options: argparse.Namespace) -> int:
         _write(options, case, patterns[case.name], further)
     if not options.backward:
         print("without the backward pass; --backward adds it")
+    names = {case.name for case in cases}
+    for other in sorted(path.parent for path in options.out.glob("*/manifest.json") if path.parent.name not in names):
+        print(f"{other}: a key from before, no case of this one; it can be deleted")
     return 0
 
 
@@ -142,11 +145,9 @@ def _write(options: argparse.Namespace, case: GoldenCase, only: Sequence[str], f
     folder = write_key(traced, options.out / case.name, only, options.sample, options.seed, further)
     size = sum(file.stat().st_size for file in (folder / "key.safetensors", folder / "manifest.json"))
     halves = f"{len(traced.graph.computed)} tensors" + (f" and {len(traced.grads)} gradients" if traced.grads else "")
-    height, width = case.pixels.shape[2:]
-    print(
-        f"{folder}: {halves} of {len(case.pixels)} images of {height}×{width}, loss {traced.loss:.9g}, "
-        f"{size / 1e6:.2f} MB"
-    )
+    batch, _, height, width = case.pixels.shape
+    images = f"{batch} image{'s' * (batch > 1)} of {height}×{width}"
+    print(f"{folder}: {halves} of {images}, loss {traced.loss:.9g}, {size / 1e6:.2f} MB")
 
 
 def _model(options: argparse.Namespace) -> SwinTransformer:

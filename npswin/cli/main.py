@@ -18,8 +18,8 @@ DESCRIPTION = """Verify a port of Swin Transformer to another language or chip, 
     ...                                   run the port on the key's weights and image, and dump its tensors
     npswin compare key dump               which tensors agree, and which one is wrong first
     npswin diagnose key dump              which mistake the port makes
-    npswin convert swin.pth OUT           weights of PyTorch and others as safetensors
     npswin compare run1 run2              what differs between two runs, or before and after an export
+    npswin convert swin.pth OUT           weights of PyTorch and others as safetensors
 """
 
 

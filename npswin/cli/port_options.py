@@ -3,7 +3,7 @@
 import argparse
 import json
 from functools import partial
-from os.path import exists
+from os.path import exists, isfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,9 +11,11 @@ from npswin.files import write_atomically
 from npswin.verify.key.read import AnswerKey
 from npswin.verify.port.candidate import PRECISIONS
 from npswin.verify.port.cases import Cases
-from npswin.verify.port.comparison import Comparison
+from npswin.verify.port.comparison import Comparison, cases_line
 from npswin.verify.port.diagnosis import Diagnosis
 from npswin.verify.port.summary import comparison_report
+
+KEY_FILES = ("manifest.json", "key.safetensors")
 
 
 def add_key_and_candidate(parser: argparse.ArgumentParser) -> None:
@@ -45,10 +47,20 @@ def add_key_and_candidate(parser: argparse.ArgumentParser) -> None:
 
 
 def are_dumps(options: argparse.Namespace) -> bool:
-    """Whether there is something at the first path, and no answer key in it; an error if the second is the key."""
+    """Whether there is something at the first path, and no answer key in it.
+
+    Raises:
+        ValueError: the second path is the key, or the first one of its two files.
+    """
     if not exists(options.key / "manifest.json") and exists(options.candidate / "manifest.json"):
         raise ValueError(f"{options.candidate} is the answer key: expected the key first, then the dump")
-    return exists(options.key) and not any(exists(options.key / name) for name in ("manifest.json", "key.safetensors"))
+    if _is_file_of_key(options.key) and not _is_file_of_key(options.candidate):
+        raise ValueError(f"{options.key}: a file of an answer key, expected the key's folder, {options.key.parent}")
+    return exists(options.key) and not any(exists(options.key / name) for name in KEY_FILES)
+
+
+def _is_file_of_key(path: Path) -> bool:
+    return path.name in KEY_FILES and all(isfile(path.with_name(name)) for name in KEY_FILES)
 
 
 def read_key_and_candidate(options: argparse.Namespace) -> Cases:
@@ -62,6 +74,8 @@ def print_report(cases: Cases, comparison: Comparison, diagnosis: Diagnosis | No
     wrong = next((number for number, one in enumerate(comparisons) if not one.case_ok), 0)
     comparer = list(cases.comparers.values())[wrong]
     print(comparison_report(comparer, comparisons[wrong], diagnosis and [diagnosis, *diagnosis.cases][wrong]))
+    if comparison.cases and comparison.ok:
+        print(cases_line(comparison))
 
 
 def print_json(value: Any) -> None:

@@ -1,6 +1,6 @@
 """Which of the tensors in a file are the model's: below which prefix, in which layout, or none."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from npswin.weights import layout_unfold
 from npswin.weights.fit import PATCH_WEIGHT
 from npswin.weights.layout_search import Candidate, weight_names
 from npswin.weights.layouts import convert, find_layouts
-from npswin.weights.other_models import relative_of_swin, stranger
+from npswin.weights.other_models import relative_of_swin, unrelated_model
 from npswin.weights.report import Shape, WeightMismatchError
 
 
@@ -56,21 +56,33 @@ def choose_candidate(params: Mapping[str, Array], shapes: Mapping[str, Shape], o
     try:
         candidates = find_layouts(shapes)
     except ValueError:
-        _refuse_stranger(shapes, origin)
+        _refuse_other_model([], shapes, origin)
         raise
-    if model := relative_of_swin(candidates[0].names, shapes):
-        raise WeightMismatchError(f"{origin}: {model}; nothing was loaded")
-    if not candidates[0].has_blocks:
-        _refuse_stranger(shapes, origin)
+    _refuse_other_model(candidates, shapes, origin)
     if len(candidates) == 1:
         return candidates[0]
     empty = {key: np.broadcast_to(np.zeros((), bool), shape) for key, shape in shapes.items()}
     return max(candidates, key=lambda one: _fitting(params, empty, shapes, one))
 
 
-def _refuse_stranger(shapes: Mapping[str, Shape], origin: str) -> None:
+def other_model(candidates: Sequence[Candidate], shapes: Mapping[str, Shape]) -> str | None:
+    """What weights are that are not those of Swin V1, in a clause; None for Swin V1's, and where it is unknown.
+
+    Args:
+        candidates: the layouts that the names may have, the likeliest first. Other parts, such as a detector's, do not
+            matter where one of them has blocks of Swin.
+        shapes: of the tensors by key.
+    """
+    if candidates and (model := relative_of_swin(candidates[0].names, shapes)):
+        return model
+    if candidates and candidates[0].has_blocks:
+        return None
     names = weight_names(shapes)
-    if model := relative_of_swin(names, shapes) or stranger(names):
+    return relative_of_swin(names, shapes) or unrelated_model(names)
+
+
+def _refuse_other_model(candidates: Sequence[Candidate], shapes: Mapping[str, Shape], origin: str) -> None:
+    if model := other_model(candidates, shapes):
         raise WeightMismatchError(f"{origin}: {model}; nothing was loaded")
 
 

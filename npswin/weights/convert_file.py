@@ -12,10 +12,10 @@ import numpy as np
 from npswin.checks import check_path
 from npswin.files import listed, open_regular, read_exactly, read_json, shortened, shown_path
 from npswin.types import Array
+from npswin.weights.choose import other_model
 from npswin.weights.file_kinds import NPZ, SHARDS, START_BYTES, kind_of
 from npswin.weights.files import WeightFileError, save_tensors
 from npswin.weights.layout_search import find_candidates
-from npswin.weights.other_models import relative_of_swin, stranger
 from npswin.weights.pytorch_file import is_tensor, read_pytorch_file, to_numpy
 from npswin.weights.reading import Progress, no_progress
 from npswin.weights.stand_ins import Ignored
@@ -80,10 +80,6 @@ def convert_file(
     except ValueError as error:
         raise WeightFileError(f"{shown_path(source)}: {error}") from error
     candidates = find_candidates(arrays)
-    shapes = {name: array.shape for name, array in arrays.items()}
-    other_model = relative_of_swin(arrays, shapes)
-    if other_model is None and not (candidates and candidates[0].has_blocks):
-        other_model = stranger(arrays)
     return Conversion(
         key=place,
         count=len(arrays),
@@ -91,12 +87,12 @@ def convert_file(
         layout=candidates[0].layout if candidates and candidates[0].has_blocks else None,
         others=tuple(other for other in found if other != place),
         ignored=tuple(ignored),
-        other_model=other_model,
+        other_model=other_model(candidates, {name: array.shape for name, array in arrays.items()}),
     )
 
 
-def _read(path: Path, progress: Progress) -> tuple[Any, list[str]]:
-    """What a file holds, and the classes in it that were left out."""
+def _read(path: Path, progress: Progress, is_shard: bool = False) -> tuple[Any, list[str]]:
+    """What a file holds, which may be one of several of a model, and the classes in it that were left out."""
     if os.path.isdir(path):
         TensorFile(path)  # raises the error that describes it
     with open_regular(path, WeightFileError) as file:
@@ -108,6 +104,8 @@ def _read(path: Path, progress: Progress) -> tuple[Any, list[str]]:
         return {name: tensors[name] for name in tensors}, []
     if kind == NPZ:
         return _read_npz(path, progress), []
+    if kind == SHARDS and is_shard:
+        raise WeightFileError(f"{shown_path(path)}: is an index, named by an index; expected a file of tensors")
     if kind == SHARDS:
         return _read_shards(path, progress)
     return read_pytorch_file(path, kind, progress)
@@ -155,7 +153,7 @@ def _read_shards(path: Path, progress: Progress) -> tuple[dict[str, Any], list[s
     tensors: dict[str, Any] = {}
     ignored: list[str] = []
     for name in names:
-        held, left_out = _read(path.parent / name, progress)
+        held, left_out = _read(path.parent / name, progress, is_shard=True)
         if not isinstance(held, Mapping):
             raise WeightFileError(f"{shown_path(path.parent / name)}: has no tensors by name")
         tensors |= held

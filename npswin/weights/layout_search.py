@@ -42,7 +42,7 @@ _NAMES["timm"] = re.compile(f"{_NAMES['timm'].pattern}|{_BLOCK_PARAMETER}|{_OTHE
 
 # Parts of which a file may hold the model beside a copy of it: an average of the weights, or the half of a
 # self-supervised pair that is not evaluated.
-AVERAGE_OR_STUDENT = re.compile(r"ema|average|student|momentum|_k\.|target", re.IGNORECASE)
+AVERAGE_OR_STUDENT = re.compile(r"(?<![a-z])ema(?![a-z])|average|student|momentum|_k\.|target", re.IGNORECASE)
 # Before names like norm.weight, which many models have, a prefix has to be one of these.
 _COMMON_PREFIX = re.compile(r"(?:(?:model|module|backbone|encoder|net|swin)\.)*")
 
@@ -108,6 +108,7 @@ def _is_weight(key: str) -> bool:
 
 
 def without_wrappers(key: str) -> str:
+    """A key without the names that PyTorch's wrappers of modules put into it."""
     for wrapper in WRAPPERS:
         key = key.replace(wrapper, "")
     return key

@@ -27,7 +27,7 @@ _RELATIVES: list[tuple[str, str, str]] = [
 _VIDEO = "Video Swin, whose patches and windows have a third axis", "npswin has the Swin of images"
 
 # Other models: names of which each has to be there.
-_STRANGERS: list[tuple[tuple[str, ...], str]] = [
+_UNRELATED: list[tuple[tuple[str, ...], str]] = [
     ((r"(?:^|\.)layer1\.0\.conv1\.weight",), "a ResNet"),
     ((r"(?:^|\.)(?:resnet\.)?encoder\.stages\.\d+\.layers\.\d+\.layer\.0\.convolution\.weight",), "a ResNet"),
     ((r"(?:^|\.)blocks\.0\.attn\.q_bias", r"(?:^|\.)cls_token"), "BEiT, a Vision Transformer"),
@@ -56,10 +56,10 @@ def relative_of_swin(names: Iterable[str], shapes: Mapping[str, Shape]) -> str |
     return None
 
 
-def stranger(names: Iterable[str]) -> str | None:
+def unrelated_model(names: Iterable[str]) -> str | None:
     """What a model is that has no block of Swin's, in a clause; None if that is unknown."""
     names = list(names)
-    for patterns, model in _STRANGERS:
+    for patterns, model in _UNRELATED:
         found = [next((key for key in names if re.search(pattern, key)), None) for pattern in patterns]
         if all(found):
             return f"this is {model} (it has {shortened(str(found[0]))}), expected Swin Transformer's weights"
@@ -67,7 +67,7 @@ def stranger(names: Iterable[str]) -> str | None:
 
 
 def architecture(params: Mapping[str, Array]) -> dict[str, object]:
-    """Arguments of the model that official names and shapes show: embed_dim, depths, num_heads, window_size, ..."""
+    """Arguments of the model that official names and shapes show: embed_dim, patch_size, depths and num_heads."""
     found: dict[str, object] = {}
     patch = params.get("patch_embed.proj.weight")
     if patch is not None and patch.ndim == 4:
@@ -87,6 +87,8 @@ def architecture(params: Mapping[str, Array]) -> dict[str, object]:
 def another_size(found: Mapping[str, Array], params: Mapping[str, Array]) -> str | None:
     """In which arguments the weights' model differs from this one, in a clause; None where they show no difference."""
     theirs, own = architecture(found), architecture(params)
+    if not theirs["depths"]:  # a head alone, or other parts without blocks
+        return None
     names = [name for name in own if name in theirs and theirs[name] != own[name]]
     if not names:
         return None

@@ -57,14 +57,16 @@ class LoadReport:
 
     def __str__(self) -> str:
         left = [*self.missing, *self.misshapen]
-        return report_text(self, MOST_LISTED) + (f"\nas they were in the model: {listed(left)}" if left else "")
+        return report_text(self, MOST_LISTED, "loaded") + (
+            f"\nas they were in the model: {listed(left)}" if left else ""
+        )
 
 
-def report_text(report: LoadReport, at_most: int) -> str:
-    """A report's text with at most so many tensors of each kind."""
+def report_text(report: LoadReport, at_most: int, word: str = "fitting") -> str:
+    """A report's text: at most so many tensors of each kind, and a word for those that are, or would be, loaded."""
     lines = [f"layout: {report.layout}"]
     lines += [f"prefix: {report.prefix!r}"] if report.prefix else []
-    lines += [f"{'loaded' if report.complete else 'fitting'}: {len(report.loaded)} tensors"]
+    lines.append(f"{word}: {len(report.loaded)} tensor{'s' * (len(report.loaded) != 1)}")
     for title, shapes in (("resized", report.resized), ("misshapen", report.misshapen)):
         pairs = [f"{title}: {name} is {found}, the model has {wanted}" for name, (found, wanted) in shapes.items()]
         lines += pairs and [listed(pairs, "\n", at_most)]

@@ -85,7 +85,7 @@ def test_golden_of_several_sizes_and_batches(tmp_path, capsys):
     image.fromarray(pixels).save(tmp_path / "cat.png")
     sizes = ["--size", "10", "14", "--size", "13", "9", "--batch", "3", "1", "--only", "norm", "layers.2.blocks.0"]
     assert main(["golden", str(tmp_path / "key"), *sizes, "--images", str(tmp_path / "cat.png")]) == 0
-    assert "key/1x13x9: 130 tensors of 1 images of 13×9, loss" in capsys.readouterr().out
+    assert "key/1x13x9: 130 tensors of 1 image of 13×9, loss" in capsys.readouterr().out
     key, other = AnswerKey(tmp_path / "key"), AnswerKey(tmp_path / "key" / "1x13x9")
     assert key.cases == ("1x13x9",)
     assert key.shapes["pixels"] == (3, 3, 10, 14)
@@ -119,6 +119,15 @@ def test_labels_and_batch_are_those_of_both_miniatures(tmp_path):
         key = AnswerKey(tmp_path / "key" / case)
         assert key["labels"].tolist() == [4, 0, 3]
         assert key.shapes["pixels"][0] == 3
+
+
+def test_golden_over_an_older_key_tells_which_cases_are_left_from_it(tmp_path, capsys):
+    mine = tmp_path / "mine.json"
+    mine.write_text(json.dumps({"img_size": 8, "patch_size": 4, "depths": [1], "num_heads": [1], "embed_dim": 4}))
+    assert main(["golden", str(tmp_path / "key")]) == 0
+    assert "from before" not in capsys.readouterr().out
+    assert main(["golden", str(tmp_path / "key"), "--config", str(mine), "--size", "8", "8"]) == 0
+    assert f"{tmp_path / 'key' / 'even'}: a key from before, no case of this one" in capsys.readouterr().out
 
 
 def test_golden_with_stress_has_other_weights(key, tmp_path):
@@ -345,6 +354,15 @@ def test_a_dump_of_another_key_and_arguments_in_the_wrong_order(key, tmp_path, c
     assert "compare the dump with the key that it was made from" in capsys.readouterr().out
     assert main(["compare", str(tmp_path), str(key)]) == 2
     assert "is the answer key: expected the key first, then the dump" in capsys.readouterr().err
+
+
+def test_a_file_of_the_key_in_place_of_its_folder(key, tmp_path, capsys):
+    port = str(write_port(key, tmp_path / "port.safetensors"))
+    for command in ("compare", "diagnose"):
+        for name in ("key.safetensors", "manifest.json"):
+            assert main([command, str(key / name), port]) == 2
+            assert f"{name}: a file of an answer key, expected the key's folder, {key}" in capsys.readouterr().err
+    assert main(["compare", str(key / "key.safetensors"), str(key / "key.safetensors")]) == 0  # as two dumps
 
 
 def test_a_key_can_be_made_of_another_keys_weights(key, tmp_path):

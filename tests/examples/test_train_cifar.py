@@ -181,12 +181,25 @@ def test_train_cifar_refuses_an_unknown_preset(monkeypatch, capsys):
     assert "invalid choice: 'swin_enormous'" in stderr
 
 
+def test_train_cifar_with_weights_for_other_classes_needs_a_new_head(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(npswin.training.trainer, "draw_curves", lambda *_: None)
+    monkeypatch.setattr(npswin.training, "draw_predictions", lambda *_: None)
+    monkeypatch.setattr(npswin.training, "draw_attention", lambda *_: None)
+    model, weights = npswin.create_model(SMALL[1], num_classes=3, seed=7), tmp_path / "weights"
+    npswin.weights.save_tensors(weights, model.params, {"mean": "[0.1, 0.2, 0.3]", "std": "[0.4, 0.5, 0.6]"})
+    arguments = (*SMALL, "--data", "shapes", "--weights", weights, "--out", tmp_path / "run")
+    status, _, stderr = _run_here(monkeypatch, capsys, *arguments)
+    assert (status, "--new-head" in stderr) == (2, True), stderr
+    status, stdout, stderr = _run_here(monkeypatch, capsys, *arguments, "--new-head")
+    assert (status, "head: drawn anew" in stdout) == (0, True), (stdout, stderr)
+
+
 def test_train_cifar_help_lists_every_option(monkeypatch, capsys):
     status, stdout, _ = _run_here(monkeypatch, capsys, "--help")
     assert status == 0
     for option in (
         *("--preset", "--epochs", "--batch-size", "--lr", "--seed", "--threads", "--out", "--resume", "--weights"),
-        *("--backend", "--dtype", "--data", "--data-dir"),
+        *("--new-head", "--backend", "--dtype", "--data", "--data-dir"),
     ):
         assert f"  {option}" in stdout
 

@@ -5,30 +5,15 @@ import pytest
 
 from npswin.layers import LayerNorm, Linear, Mlp, PatchMerging, SwinTransformerBlock, WindowAttention
 from npswin.verify import gradcheck
+from tests.layers.doubled import Doubled
 
 
-class DoubledAttention(WindowAttention):
-    def __call__(self, x):
-        return 2 * super().__call__(x)
-
-    def forward(self, x, rng=None):
-        y, cache = super().forward(x, rng)
-        return 2 * y, cache
-
-    def backward(self, dy, cache):
-        return super().backward(2 * dy, cache)
+class DoubledAttention(Doubled, WindowAttention):
+    pass
 
 
-class DoubledMlp(Mlp):
-    def __call__(self, x):
-        return 2 * super().__call__(x)
-
-    def forward(self, x, rng=None):
-        y, cache = super().forward(x, rng)
-        return 2 * y, cache
-
-    def backward(self, dy, cache):
-        return super().backward(2 * dy, cache)
+class DoubledMlp(Doubled, Mlp):
+    pass
 
 
 def block(seed=0, **arguments):

@@ -7,14 +7,10 @@ import npswin
 from npswin.layers import WindowAttention
 from npswin.models.block_maps import input_of, to_pixels, token_side
 from npswin.ops.windows import window_tokens
-from tests.models.tiny import tiny
+from tests.models.tiny import images, model_of_four_blocks
 
 # Map and window: windows that fit; padding in one direction, in the other, in both; a map smaller than a window.
 SIZES = [(24, 12), (12, 16), (22, 18), (14, 26), (4, 10)]
-
-
-def images(size, batch=2, channels=3):
-    return np.random.default_rng(1).standard_normal((batch, channels, *size))
 
 
 def normed_input(model, x, block):
@@ -49,10 +45,6 @@ def plain_maps(attn, x):
 
 
 BLOCKS = ["layers.0.blocks.0", "layers.0.blocks.1", "layers.1.blocks.0", "layers.1.blocks.1"]
-
-
-def model_of_four_blocks(**more):
-    return tiny(depths=(2, 2), num_heads=(2, 4), img_size=None, **more)
 
 
 @pytest.mark.parametrize("block", BLOCKS)

@@ -7,18 +7,11 @@ import npswin
 from npswin.layers import Linear
 from npswin.models.block_maps import input_of, to_pixels
 from npswin.models.grad_cam import derivative_by_map
-from tests.models.tiny import tiny
+from tests.layers.doubled import Doubled
+from tests.models.tiny import images, model_of_four_blocks
 
 SIZES = [(24, 12), (22, 18), (4, 10)]
 DROPPED = {"drop_rate": 0.3, "attn_drop_rate": 0.2, "drop_path_rate": 0.4}
-
-
-def images(size, batch=2, channels=3):
-    return np.random.default_rng(1).standard_normal((batch, channels, *size))
-
-
-def model_of_four_blocks(**more):
-    return tiny(depths=(2, 2), num_heads=(2, 4), img_size=None, **more)
 
 
 def places_of_blocks(model):
@@ -138,20 +131,12 @@ class TestWithoutDropout:
         assert set(rates.values()) == {0.0}
 
     def test_a_layer_that_was_replaced_or_patched_is_copied_with_the_model(self):
-        class Twice(Linear):
-            def __call__(self, x):
-                return 2 * super().__call__(x)
-
-            def forward(self, x, rng=None):
-                y, cache = super().forward(x, rng)
-                return 2 * y, cache
-
-            def backward(self, dy, cache):
-                return super().backward(2 * dy, cache)
+        class DoubledLinear(Doubled, Linear):
+            pass
 
         model, x = model_of_four_blocks(), images((10, 6))
         block = model.trunk[-1][1]
-        block.mlp = Twice(8, 8, np.random.default_rng(0), dtype="float64")
+        block.mlp = DoubledLinear(8, 8, np.random.default_rng(0), dtype="float64")
         block.norm2.forward = block.norm2.forward  # bound to the original
         place = places_of_blocks(model)[2]
         output, derivative = derivative_by_map(model, x, 1, place)

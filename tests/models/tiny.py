@@ -1,4 +1,4 @@
-"""A model small enough to check every derivative of."""
+"""Models small enough to check every derivative of, and images for them."""
 
 import numpy as np
 
@@ -22,3 +22,13 @@ def tiny(**more):
     for name, value in model.params.items():
         value[...] = rng.standard_normal(value.shape) * 0.5 + ("norm" in name and name.endswith("weight"))
     return model
+
+
+def model_of_four_blocks(**more):
+    """Two stages of two blocks, for images of any size."""
+    return tiny(depths=(2, 2), num_heads=(2, 4), img_size=None, **more)
+
+
+def images(size, batch=2, channels=3):
+    """Drawn images, (batch, channels, *size)."""
+    return np.random.default_rng(1).standard_normal((batch, channels, *size))

@@ -4,7 +4,7 @@
     python -m tests.tools.fuzz_files dump-npz key --seconds 600   these doors, ten minutes each
     python -m tests.tools.fuzz_files --count 200000 --seed 1      other files than with seed 0
 
-A door is a function that reads files of one kind; `tests/tools/fuzzing/doors.py` has them. Whatever is in a file, the
+A door is a function that reads files of one kind; `tests/tools/fuzzing/doors/` has them. Whatever is in a file, the
 function has to raise its documented class, with a message of fewer than 2,000 characters that names the file, or to
 return what is right, within 5 seconds, and with at most 230 MiB of memory above what the process had before. Anything
 else is a finding: it is printed, with a folder that holds the file, and the exit status is 1.
@@ -28,7 +28,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from tests.tools.fuzzing.doors import LONGEST_MESSAGE, Door, Sample, Wrong, doors, normalized
+from tests.tools.fuzzing.doors import doors
+from tests.tools.fuzzing.doors.door import LONGEST_MESSAGE, Door, Sample, Wrong, normalized
 from tests.tools.fuzzing.mutations import mutate
 from tests.tools.fuzzing.workspace import Files, Workspace, digest, keep, kept
 

@@ -165,6 +165,9 @@ def test_shards(tmp_path, golden):
         index.write_text(json.dumps({"weight_map": {"a": name}}))
         with pytest.raises(WeightFileError, match="are not beside it"):
             convert_file(index, tmp_path / "w.safetensors")
+    index.write_text(json.dumps({"weight_map": {"a": index.name}}))
+    with pytest.raises(WeightFileError, match="is an index, named by an index; expected a file of tensors"):
+        convert_file(index, tmp_path / "w.safetensors")
 
 
 def test_the_key_chooses(tmp_path, torch, state):
@@ -323,6 +326,17 @@ def test_the_command_tells_of_another_model(tmp_path, capsys):
     np.savez(tmp_path / "w.npz", **{"layers.0.blocks.0.attn.logit_scale": np.ones(2)})
     assert npswin_command(["convert", str(tmp_path / "w.npz"), str(tmp_path / "w.safetensors")]) == 0
     assert "npswin cannot load them, this is Swin V2" in capsys.readouterr().out
+
+
+def test_names_of_other_parts_do_not_make_another_model_of_swin(tmp_path, golden):
+    """As when the file is loaded: only the names of the model are looked at, if it has blocks of Swin."""
+    state = {f"backbone.{name}": tensor for name, tensor in golden.state.items()}
+    np.savez(
+        tmp_path / "w.npz", **state, **{"decoder.attention.logit_scale": np.ones(2), "head2.experts.w": np.ones(2)}
+    )
+    done = convert_file(tmp_path / "w.npz", tmp_path / "w.safetensors")
+    assert (done.layout, done.other_model) == ("official", None)
+    assert load_weights(golden.model(), tmp_path / "w.safetensors").complete
 
 
 def test_progress_counts_to_the_end(tmp_path, torch, state):

@@ -109,7 +109,7 @@ class TestMismatch:
             left = name in ("norm.bias", "head.weight", "head.bias")
             assert (name in report.loaded) == (not left)
             np.testing.assert_array_equal(param, old[name] if left else other.params[name])
-        assert str(report).splitlines()[:2] == ["layout: official", f"fitting: {len(model.params) - 3} tensors"]
+        assert str(report).splitlines()[:2] == ["layout: official", f"loaded: {len(model.params) - 3} tensors"]
         assert "misshapen: head.bias is (7,), the model has (5,)" in str(report)
         assert "as they were in the model: norm.bias, head.weight, head.bias" in str(report)
 

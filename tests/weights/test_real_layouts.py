@@ -232,3 +232,10 @@ def test_a_model_of_another_size_is_told_by_its_arguments():
         message = str(caught.value)
         assert "embed_dim 16, depths (1, 2), num_heads (2, 2); the model has embed_dim 8, depths (2, 1)" in message
         assert "\n" not in message
+
+
+def test_a_head_alone_is_not_told_to_be_a_model_without_stages():
+    head = {name: param for name, param in model().params.items() if name.startswith(("norm.", "head."))}
+    with pytest.raises(WeightMismatchError, match="not this model's; only 4 of the model's"):
+        load_weights(model(), head, strict=False)
+    assert str(load_weights(model(), head, strict=False, min_share=0)).splitlines()[1] == "loaded: 4 tensors"

@@ -116,7 +116,8 @@ class Comparison:
 
     def __str__(self) -> str:
         own = f"{comparison_table(self)}\n\n{comparison_summary(self)}"
-        return "\n\n".join([own, *(f"case {one.case}\n\n{one}" for one in self.cases)])
+        cases = [f"case {one.case}\n\n{one}" for one in self.cases]
+        return "\n\n".join([own, *cases, *([cases_line(self)] if cases else [])])
 
     def rows_of_pass(self, backward: bool) -> list[Row]:
         """The rows of the forward or of the backward pass."""
@@ -212,8 +213,11 @@ def comparison_summary(comparison: Comparison) -> str:
     if comparison.not_dumped:
         lines.append(f"not dumped: {comparison.not_dumped} of the key's tensors")
     if comparison.cases_not_dumped:
-        cases = join_names([case or "in the key's own folder" for case in comparison.cases_not_dumped])
-        lines.append(f"nothing dumped of the case {cases}: dump its tensors as CASE/NAME, or compare KEY/CASE alone")
+        if named := [case for case in comparison.cases_not_dumped if case]:
+            advice = "dump its tensors as CASE/NAME, or compare KEY/CASE alone"
+            lines.append(f"nothing dumped of the case {join_names(named)}: {advice}")
+        if "" in comparison.cases_not_dumped:
+            lines.append("nothing dumped of the key itself, beside its cases: dump its tensors as NAME")
     if not comparison.computed:
         lines.append("nothing that the port computed was compared: weights, labels and pixels come from the key")
     if comparison.key_lacks_gradients:
@@ -222,6 +226,15 @@ def comparison_summary(comparison: Comparison) -> str:
         names = [f"{name} ({similar}?)" if similar else name for name, similar in comparison.unknown.items()]
         lines.append(f"NOT COMPARED, since the key has no such names: {join_names(names)}")
     return "\n".join(lines)
+
+
+def cases_line(comparison: Comparison) -> str:
+    """How many tensors agree in each case, in a line."""
+    counts = []
+    for one in (comparison, *comparison.cases):
+        which = f"case {one.case}" if one.case else "the key itself"
+        counts.append(f"{which} {sum(row.ok for row in one.rows)} of {len(one.rows)}")
+    return f"tensors that agree: {', '.join(counts)}"
 
 
 def other_precisions_text(comparison: Comparison) -> list[str]:

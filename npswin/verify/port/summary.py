@@ -14,7 +14,7 @@ from npswin.verify.port.text import join_names
 from npswin.verify.port.two_dumps import EQUAL, ROUNDING, DumpComparison, DumpRow
 
 LONGEST_LINE = 200
-CAUSES = 2  # that are shown; each takes two lines
+MOST_LINES = 10
 
 
 def versions() -> str:
@@ -37,7 +37,7 @@ def comparison_report(comparer: Comparer, comparison: Comparison, diagnosis: Dia
     if wrong := [row.name for row in comparison.local_errors()]:
         lines.append(f"wrong by themselves: {join_names(wrong, 4)}")
     if diagnosis is not None:
-        lines += _causes(diagnosis)
+        lines += _causes(diagnosis, MOST_LINES - len(lines))
     elif not comparison.case_ok:
         lines.append("cause: not searched (npswin diagnose)")
     return _short(lines)
@@ -109,16 +109,22 @@ def _size(row: Row) -> str:
     return f", relative error {found.relative:.2e}, {tolerance.relative:.2e} is allowed"
 
 
-def _causes(diagnosis: Diagnosis) -> list[str]:
+def _causes(diagnosis: Diagnosis, room: int) -> list[str]:
+    """Two lines for each cause, as many as there is room for, and one for the others and what has no cause."""
     lines: list[str] = []
-    for cause in diagnosis.causes[:CAUSES]:
+    shown = len(diagnosis.causes)
+    if 2 * shown + bool(diagnosis.unexplained) > room:
+        shown = (room - 1) // 2
+    for cause in diagnosis.causes[:shown]:
         lines += [f"cause: {cause.hypothesis}, at {join_names(cause.places, 2)}", f"  evidence: {_evidence(cause)}"]
-    if len(diagnosis.causes) > CAUSES:
-        lines.append(f"and {len(diagnosis.causes) - CAUSES} more causes")
+    others = len(diagnosis.causes) - shown
+    rest = [f"and {others} more cause{'s' * (others > 1)}"] if others else []
     if diagnosis.unexplained:
-        lines.append(f"no cause found for {join_names(list(diagnosis.unexplained), 2)}")
+        rest.append(f"no cause found for {join_names(list(diagnosis.unexplained), 2)}")
     elif not diagnosis.causes and not diagnosis.comparison.case_ok:
-        lines.append("cause: none found")
+        rest.append("cause: none found")
+    if rest:
+        lines.append("; ".join(rest))
     return lines
 
 

@@ -60,3 +60,24 @@ def decoded(data: bytes) -> dict[str, np.ndarray]:
         shape = entry["shape"] if len(entry["shape"]) <= MOST_AXES else (array.size,)
         tensors[name] = (array.astype(np.float32) if entry["dtype"] == "F16" else array).reshape(shape)
     return tensors
+
+
+def has_checksum(content: bytes | str | None) -> bool:
+    """Whether a file has the checksum that npswin writes."""
+    try:
+        return isinstance(content, bytes) and "npswin_sha256" in split_safetensors(content)[0]["__metadata__"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def without_checksum(content: bytes | str) -> bytes:
+    """A file of npswin, as another program would write it."""
+    assert isinstance(content, bytes)
+    header, body = split_safetensors(content)
+    metadata = {name: text for name, text in header["__metadata__"].items() if name != "npswin_sha256"}
+    tensors = {
+        name: (entry["dtype"], entry["shape"], body[slice(*entry["data_offsets"])])
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
+    return join_safetensors(tensors, metadata)

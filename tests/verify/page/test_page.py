@@ -5,8 +5,6 @@ browser.
 import html
 import json
 import re
-import shutil
-import subprocess
 from itertools import pairwise
 
 import numpy as np
@@ -26,8 +24,8 @@ from npswin.verify.page.views import tensor_view
 from npswin.verify.port.candidate import Candidate, CandidateError, DumpedTensor
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.search import search_mistakes
+from tests.verify.page.browser import BROWSER, open_page
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SHIFTED = "layers.0.blocks.1.attn.shifted"
 PROBABILITIES = "layers.0.blocks.1.attn.probabilities"
 HOSTILE = "</script><script>document.body.dataset.hostile = 1</script><!--<img onerror='x'>&amp;\ud800"
@@ -267,14 +265,7 @@ needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrom
 def browse(tmp_path, text, *options, tensor=""):
     file = tmp_path / "page.html"
     file.write_text(text, encoding="utf-8")
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    command += [
-        "--window-size=1400,1000",
-        "--virtual-time-budget=4000",
-        *options,
-        f"{file.as_uri()}{tensor and '#' + tensor}",
-    ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    return open_page(file, tmp_path / "profile", *options, tensor=tensor)
 
 
 def body(dom):

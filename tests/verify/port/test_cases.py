@@ -35,6 +35,8 @@ def test_all_cases_of_a_right_port_agree(folder):
     assert not comparison.cases_not_dumped
     assert comparison.cases[0].computed == len(even_tensors())
     assert "case even" in str(comparison)
+    own, even = len(right("float32")), len(even_tensors())
+    assert str(comparison).endswith(f"tensors that agree: the key itself {own} of {own}, case even {even} of {even}")
 
 
 def test_a_mistake_in_one_case_is_found_in_that_case(folder):
@@ -62,7 +64,7 @@ def test_a_case_that_was_not_dumped_is_reported(folder):
     assert "nothing dumped of the case even" in str(comparison)
     comparison = compare(folder, even_tensors())
     assert (comparison.ok, comparison.case, comparison.cases_not_dumped) == (True, "even", [""])
-    assert "of the case in the key's own folder" in str(comparison)
+    assert "nothing dumped of the key itself, beside its cases: dump its tensors as NAME" in str(comparison)
 
 
 def test_a_case_is_a_key_by_itself(folder):

@@ -13,6 +13,7 @@ from npswin.verify.port.two_dumps import compare_two_dumps
 from tests.verify.keys import candidate_of, computed, miniature_trace, mistake_named, right
 
 ACT = "layers.1.blocks.0.mlp.act"
+SHIFTED = "layers.0.blocks.1.attn.shifted"
 
 
 def report(tensors, searched=True):
@@ -63,6 +64,21 @@ def test_what_is_not_explained_and_many_causes_fit_into_ten_lines():
     text = report(tensors)
     assert len(text.splitlines()) <= 10
     assert "no cause found for " in text
+
+
+def test_causes_and_what_has_none_in_both_passes_fit_into_ten_lines():
+    key, graph = miniature_trace(), miniature_trace().graph
+    for mistake, place in (("gelu-tanh", ACT), ("gelu-tanh", "layers.1.blocks.1.mlp.act"), ("roll-direction", SHIFTED)):
+        graph = graph.replaced(next(iter(mistake_named(mistake).plant(graph, place)))[1])
+    tensors = computed(graph, key.sources, "float32", seed=0)
+    noise = np.random.default_rng(0).standard_normal(tensors["avgpool"].shape)
+    tensors["avgpool"] = tensors["avgpool"] + noise.astype(np.float32)
+    lines = report(tensors).splitlines()
+    assert len(lines) <= 10
+    assert lines[5].startswith("wrong by themselves: ")
+    assert lines[6].startswith("cause: ")
+    assert "more cause" in lines[-1]
+    assert "; no cause found for avgpool" in lines[-1]
 
 
 def test_of_two_dumps():
