@@ -112,14 +112,14 @@ def _read_image(path: str | PathLike[str], size: tuple[int, int]) -> Array:
         )
     if deep:
         raise DataFileError(
-            f"{shown_path(path)}: has more than 8 bits a channel, expected 8, since pixels are from 0 to 255; convert it "
-            "first, so that the port and the key read the same"
+            f"{shown_path(path)}: has more than 8 bits a channel, expected 8, since pixels are from 0 to 255; convert "
+            "it first, so that the port and the key read the same"
         )
     raise DataFileError(f"{shown_path(path)}: has {width}×{height} pixels, expected at most {MOST_PIXELS}")
 
 
 def _has_longer_numbers(image: Any) -> bool:
-    """Whether an image of Pillow's has more than 8 bits a channel in its file; of several channels Pillow cuts them off.
+    """Whether an image of Pillow's has more than 8 bits a channel in its file; Pillow would cut them off.
 
     Pillow's mode does not tell. The arguments of its decoder do: the layout in the file, such as RGB;16B, and of a PPM
     file the largest number. BGR;16 is BMP's 16 bits for all three channels.

@@ -148,8 +148,8 @@ def _check_pixels(images: Array) -> None:
     """Raise a ValueError for pixels of more than 8 bits; resampled ones, which are floats, may lie a little outside."""
     if largest_pixel(images.dtype) > WHITE:
         raise ValueError(
-            f"x: got dtype {dtype_name(images.dtype)}, whose white is {largest_pixel(images.dtype)}, expected pixels from "
-            f"0 to {WHITE}; trace(model, npswin.data.normalize(x, mean, std, model.dtype), labels) takes 16 bits"
+            f"x: got dtype {dtype_name(images.dtype)}, whose white is {largest_pixel(images.dtype)}, expected pixels "
+            f"from 0 to {WHITE}; trace(model, npswin.data.normalize(x, mean, std, model.dtype), labels) takes 16 bits"
         )
     if images.dtype.kind in "iu" and not (images.min() >= 0 and images.max() <= WHITE):
         raise ValueError(f"x: got numbers from {images.min()} to {images.max()}, expected pixels from 0 to {WHITE}")
