@@ -15,7 +15,9 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.port.module_names import WITHOUT_PARAMETERS
-from npswin.verify.port.recording import NOTHING_CALLED, NameOf, Naming, Recording, name_function
+from npswin.verify.port.recording import NOTHING_CALLED, RANDOM, NameOf, Naming, Recording, name_function
+from npswin.verify.port.text import join_names
+from npswin.verify.port.watch_torch_functions import Functions
 from npswin.weights import to_official
 from npswin.weights.layout_renames import official_name
 from npswin.weights.layouts import find_layout, official_names
@@ -25,6 +27,8 @@ _OFFICIAL = re.compile(
     r"patch_embed\.(proj|norm)|pos_drop|norm|avgpool|head|layers\.\d+\.(downsample\.(norm|reduction)|blocks\.\d+"
     r"(\.(norm1|norm2|attn\.(qkv|q|k|v|proj|probabilities)|mlp\.(fc1|act|fc2)))?)"
 )
+_BLOCK = r"layers\.\d+\.blocks\.\d+"
+_DROPOUT, _DROP_PATH = ("dropout",), ("droppath", "drop_path", "stochasticdepth")  # parts of modules' types
 # In transformers, attention also returns the probabilities, if it computes them.
 _ATTENTION_OF_TRANSFORMERS = (r"(?:swin\.)?encoder\.(layers\.\d+\.blocks\.\d+)\.attention", r"\1.attn.probabilities")
 
@@ -36,6 +40,9 @@ def watch_torch(module: Any, names: Naming) -> Iterator[Recording]:
     recording, calls, hooks = Recording(), Counter[str](), []
     gradients: dict[str, Array] = {}
     outputs: dict[str, tuple[Any, int]] = {}  # by name the recorded tensor, and how often it was changed in place
+    blocks: list[str] = [""]  # the block that is computed, last; "" outside of blocks
+    branches = Counter[str]()  # by block how many of its branches have ended with drop path
+    random: dict[str, list[str]] = {}  # by what is left on its places
 
     def record(name: str, tensor: Any) -> None:
         calls[name] += 1
@@ -53,15 +60,39 @@ def watch_torch(module: Any, names: Naming) -> Iterator[Recording]:
 
         return hook
 
-    def dropout_hook(own_name: str | None) -> Callable[..., None]:
-        def hook(_module: Any, inputs: Any, output: Any) -> None:
-            before = next((name for name, (tensor, _) in outputs.items() if _is_read(tensor(), inputs)), None)
-            if before is None and own_name:
-                record(own_name, output)
-            elif before and (output is not inputs[0] or output._version > outputs[before][1]):
-                record(before, output)  # takes the place of the tensor before the dropout
+    def dropped(x: Any, output: Any, own_name: str | None = None) -> None:
+        before = next((name for name, (tensor, _) in outputs.items() if _is_read(tensor(), x)), None)
+        if before is None and own_name:
+            record(own_name, output)
+        elif before and (output is not x or output._version > outputs[before][1]):
+            record(before, output)  # takes the place of the tensor before the dropout
 
-        return hook
+    def dropout_hook(own_name: str | None) -> Callable[..., None]:
+        return lambda _module, inputs, output: dropped(inputs[0], output, own_name)
+
+    def drop_path_hook(module: Any, inputs: Any, output: Any) -> None:
+        branches[blocks[-1]] += 1
+        own_name = f"{blocks[-1]}.drop_path{min(branches[blocks[-1]], 2)}" if blocks[-1] else None
+        dropped(inputs[0], output, own_name)
+        rate = getattr(module, "drop_prob", getattr(module, "p", None))
+        if module.training and rate:
+            left_on("drop path", rate)
+
+    def block_hooks(part: Any, name: str) -> None:
+        def begins(_module: Any, _inputs: Any) -> None:
+            blocks.append(name)
+            branches[name] = 0
+
+        hooks.append(part.register_forward_pre_hook(begins))
+        hooks.append(part.register_forward_hook(lambda *_: blocks.pop() and None, always_call=True))
+
+    def record_in_block(name: str, tensor: Any) -> None:
+        if blocks[-1]:
+            record(f"{blocks[-1]}.{name}", tensor)
+
+    def left_on(kind: str, rate: float) -> None:
+        places = random.setdefault(f"{kind} of rate {rate:.3g}", [])
+        places += [blocks[-1] or "the model"] * ((blocks[-1] or "the model") not in places)
 
     def gradient_hook(name: str, call: int) -> Callable[[Any], None]:
         def hook(gradient: Any) -> None:
@@ -73,7 +104,11 @@ def watch_torch(module: Any, names: Naming) -> Iterator[Recording]:
     try:
         for path, part in module.named_modules():
             name = name_of(path) if path else None
-            if "dropout" in type(part).__name__.lower() and (names is None or not name):
+            if names is None and name and re.fullmatch(_BLOCK, name):
+                block_hooks(part, name)
+            if _is_a(part, _DROP_PATH):
+                hooks.append(part.register_forward_hook(drop_path_hook))
+            elif _is_a(part, _DROPOUT) and (names is None or not name):
                 hooks.append(part.register_forward_hook(dropout_hook(name)))
             elif name:
                 hooks.append(part.register_forward_hook(output_hook(name)))
@@ -83,12 +118,16 @@ def watch_torch(module: Any, names: Naming) -> Iterator[Recording]:
         for path, parameter in module.named_parameters():
             if parameter.requires_grad:
                 hooks.append(parameter.register_hook(partial(_add, gradients, path)))
-        yield recording
+        with Functions(record_in_block, dropped, left_on).watched():
+            yield recording
     finally:
         for hook in hooks:
             hook.remove()
     if not calls:
         warnings.warn(NOTHING_CALLED, stacklevel=4)
+    if random:
+        where = "; ".join(f"{what} in {join_names(places)}" for what, places in random.items())
+        warnings.warn(f"{RANDOM}: {where}", stacklevel=4)
     _join_qkv(recording.tensors)
     for name in ("patch_embed.proj", GRADIENT_PREFIX + "patch_embed.proj"):
         if not user_names and name in recording.tensors and recording.tensors[name].ndim == 4:
@@ -151,9 +190,14 @@ def _tensor_of(output: Any, place: int = 0) -> Any:
     return tensor if hasattr(tensor, "requires_grad") else None
 
 
-def _is_read(tensor: Any, inputs: Any) -> bool:
-    """Whether a module's input is this tensor, or the map of patches that the patch embedding has made of it."""
-    return tensor is not None and bool(inputs) and (inputs[0] is tensor or _is_flattened(inputs[0], tensor))
+def _is_a(module: Any, types: tuple[str, ...]) -> bool:
+    """Whether the name of a module's type has one of these parts."""
+    return any(part in type(module).__name__.lower() for part in types)
+
+
+def _is_read(tensor: Any, x: Any) -> bool:
+    """Whether an input is this tensor, or the map of patches that the patch embedding has made of it."""
+    return tensor is not None and (x is tensor or _is_flattened(x, tensor))
 
 
 def _is_flattened(x: Any, tensor: Any) -> bool:
