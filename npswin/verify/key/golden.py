@@ -32,8 +32,8 @@ MINIATURE: dict[str, Any] = {
     "mlp_ratio": 1.25,
     "drop_path_rate": 0.0,
 }
-# Even windows: maps of 5×3 and 3×2 tokens; the image's height is no multiple of the patch, two blocks of the first stage
-# are shifted, and the second stage is as wide as a window but higher.
+# Even windows: maps of 5×3 and 3×2 tokens; the image's height is no multiple of the patch, two blocks of the first
+# stage are shifted, and the second stage is as wide as a window but higher.
 EVEN_MINIATURE: dict[str, Any] = {
     **MINIATURE,
     "img_size": (9, 6),

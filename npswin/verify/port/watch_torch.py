@@ -68,12 +68,12 @@ def watch_torch(module: Any, names: Naming) -> Iterator[Recording]:
             record(before, output)  # takes the place of the tensor before the dropout
 
     def dropout_hook(own_name: str | None) -> Callable[..., None]:
-        return lambda _module, inputs, output: dropped(inputs[0], output, own_name)
+        return lambda _module, inputs, output: dropped(inputs[0] if inputs else None, output, own_name)
 
     def drop_path_hook(module: Any, inputs: Any, output: Any) -> None:
         branches[blocks[-1]] += 1
         own_name = f"{blocks[-1]}.drop_path{min(branches[blocks[-1]], 2)}" if blocks[-1] else None
-        dropped(inputs[0], output, own_name)
+        dropped(inputs[0] if inputs else None, output, own_name)
         rate = getattr(module, "drop_prob", getattr(module, "p", None))
         if module.training and rate:
             left_on("drop path", rate)
@@ -197,7 +197,7 @@ def _is_a(module: Any, types: tuple[str, ...]) -> bool:
 
 def _is_read(tensor: Any, x: Any) -> bool:
     """Whether an input is this tensor, or the map of patches that the patch embedding has made of it."""
-    return tensor is not None and (x is tensor or _is_flattened(x, tensor))
+    return tensor is not None and x is not None and (x is tensor or _is_flattened(x, tensor))
 
 
 def _is_flattened(x: Any, tensor: Any) -> bool:

@@ -44,10 +44,8 @@ class Functions:
             self.record("attn.context", result)
         elif name == "softmax":
             self.record("attn.probabilities", result)
-        elif (
-            name == "dropout" and _argument(args, kwargs, 2, "training", True) and _argument(args, kwargs, 1, "p", 0.5)
-        ):
-            self.left_on("dropout", float(_argument(args, kwargs, 1, "p", 0.5)))
+        elif name == "dropout" and (rate := _rate_of_dropout(args, kwargs)):
+            self.left_on("dropout", rate)
             self.dropped(_argument(args, kwargs, 0, "input", None), result)
         return result
 
@@ -75,6 +73,11 @@ class Functions:
         allowed = ROUNDING.get(str(value.dtype), ROUNDING_OF_16_BITS) * float(context.norm())
         if float((probabilities @ value - context).norm()) <= allowed:
             self.record("attn.probabilities", probabilities)
+
+
+def _rate_of_dropout(args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
+    """The rate of a call of dropout, 0 where it is switched off."""
+    return float(_argument(args, kwargs, 1, "p", 0.5)) if _argument(args, kwargs, 2, "training", True) else 0.0
 
 
 def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: str, default: Any) -> Any:
