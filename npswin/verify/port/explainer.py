@@ -1,10 +1,12 @@
 """Looks for the explanations of one symptom: the catalogue first, then fewer bits, fits, and general families."""
 
+from itertools import takewhile
+
 import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX
-from npswin.verify.port.diagnosis import Hypothesis
+from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.distance import finite_rms
 from npswin.verify.port.gradient_errors import compelling, joint_hypotheses, partial_hypotheses
 from npswin.verify.port.gradient_factors import factor_of_the_loss
@@ -94,7 +96,8 @@ class Explainer:
         """Mistakes with fitted numbers, and what relates the symptom to the right tensor."""
         error, expected = now.local_errors.error(symptom, found), now.local_errors.expected(symptom)
         largest = 0.0 if error is None or expected is None else error.tolerance.peak * finite_rms(expected)
-        return list(generator.fitted(symptom, found, now.local_errors.exact, largest))
+        fitted = generator.fitted(symptom, found, now.local_errors.exact, largest)
+        return list(takewhile(lambda _: not self.trials.is_late(), fitted))
 
     def in_fewer_bits(self, symptom: str, found: Array, now: State) -> list[Hypothesis]:
         """An operation in fewer bits that explains the symptom, if there is one.
@@ -102,7 +105,7 @@ class Explainer:
         Where a number is half-way between two, either may be the port's, so that single numbers may differ from the
         emulated ones: it is accepted by the share of the error that is left, and the symptom is settled.
         """
-        explanation = precision_explanation(now.local_errors, symptom, found)
+        explanation = precision_explanation(now.local_errors, symptom, found, is_late=self.trials.is_late)
         if explanation is None:
             return []
         fix = f"compute it in {self.comparer.precision}"

@@ -11,7 +11,7 @@ from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_table_r
 from npswin.verify.mistakes.fitted_tensors import fit_output
 from npswin.verify.mistakes.mistake import with_backward_of
 from npswin.verify.mistakes.not_applicable import NotApplicable
-from npswin.verify.port.diagnosis import Hypothesis
+from npswin.verify.port.cause import Hypothesis
 
 MOST_PLACES, MOST_BACKWARD_PLACES = 40, 6  # in which general families are tried, for an activation and a gradient
 
@@ -131,8 +131,9 @@ class HypothesisGenerator:
                 for detail, changes in fits:
                     first = next(iter(changes), place)
                     yield Hypothesis(
-                        mistake.name, mistake.description, mistake.fix, detail, first, changes, fitted=True
-                    )
+                        mistake.name, mistake.description, mistake.fix, detail, first, changes, fitted=True,
+                        varies=mistake.varies,
+                    )  # fmt: skip
 
         yield from self._read_off(symptom, found, run, tolerance)
 

@@ -5,7 +5,7 @@ another operation. Rounding to nearest has the same errors wherever it is done: 
 inputs and the tensor is computed in few bits, and the result is compared with the port's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,7 +51,11 @@ class PrecisionExplanation:
 
 @np.errstate(all="ignore")
 def precision_explanation(
-    local_errors: LocalErrors, name: str, found: Array, most_places: int = MOST_PLACES
+    local_errors: LocalErrors,
+    name: str,
+    found: Array,
+    most_places: int = MOST_PLACES,
+    is_late: Callable[[], bool] = lambda: False,
 ) -> PrecisionExplanation | None:
     """The operation in fewer bits that makes a tensor what it is in the port, or None.
 
@@ -60,6 +64,7 @@ def precision_explanation(
         name: of a tensor or gradient with a local error.
         found: the port's.
         most_places: how many operations are looked at: the tensor's own, and those back to the port's own inputs.
+        is_late: whether no further operation is looked at.
     """
     try:
         expected = local_errors.expected(name)
@@ -70,6 +75,8 @@ def precision_explanation(
     allowed = LEFT_OF_MANY if found.size >= MANY else LEFT_OF_FEW
     best: PrecisionExplanation | None = None
     for changes, rounded in _candidates(local_errors, name, most_places):
+        if is_late():
+            break
         try:
             with shape_errors_as_not_applicable(name):
                 emulated = local_errors.exact.replaced(changes).compute(name)

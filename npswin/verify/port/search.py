@@ -11,10 +11,11 @@ explanations of all wrong gradients together are tried first (`gradient_errors`)
 import time
 
 from npswin.verify.key.trace import Progress
+from npswin.verify.port.cause import Cause, Hypothesis
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.conventions import NAME as CONVENTION
 from npswin.verify.port.conventions import changes_by_the_image, description
-from npswin.verify.port.diagnosis import Cause, Diagnosis, Hypothesis
+from npswin.verify.port.diagnosis import Diagnosis
 from npswin.verify.port.dump_errors import CorrectedDump, DumpError, find_dump_error
 from npswin.verify.port.explainer import Explainer
 from npswin.verify.port.symptoms import State, Symptoms
@@ -130,10 +131,8 @@ class _Search:
     def add(self, cause: Cause) -> None:
         """Add a cause, or the places of one that was found before at other places."""
         for known in self.causes:
-            same = (known.hypothesis.name, known.hypothesis.detail) == (cause.hypothesis.name, cause.hypothesis.detail)
-            if same and not cause.hypothesis.fitted:
-                known.places += [place for place in cause.places if place not in known.places]
-                known.explained += cause.explained
+            if known.hypothesis.is_same_mistake(cause.hypothesis):
+                known.add_places(cause)
                 return
         self.causes.append(cause)
 

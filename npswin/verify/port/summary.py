@@ -7,9 +7,10 @@ import numpy as np
 
 from npswin.files import shortened
 from npswin.verify.graph import GRADIENT_PREFIX
+from npswin.verify.port.cause import Cause
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.comparison import UNREADABLE, Comparison, Row
-from npswin.verify.port.diagnosis import Cause, Diagnosis
+from npswin.verify.port.diagnosis import Diagnosis
 from npswin.verify.port.text import join_names
 from npswin.verify.port.two_dumps import EQUAL, ROUNDING, DumpComparison, DumpRow
 
@@ -112,7 +113,7 @@ def _size(row: Row) -> str:
 def _causes(diagnosis: Diagnosis) -> list[str]:
     lines: list[str] = []
     for cause in diagnosis.causes[:CAUSES]:
-        lines += [f"cause: {cause.hypothesis}, at {join_names(cause.places, 2)}", f"  evidence: {_evidence(cause)}"]
+        lines += [f"cause: {cause}, at {join_names(cause.places, 2)}", f"  evidence: {_evidence(cause)}"]
     if len(diagnosis.causes) > CAUSES:
         lines.append(f"and {len(diagnosis.causes) - CAUSES} more causes")
     if diagnosis.unexplained:
