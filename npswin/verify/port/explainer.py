@@ -12,6 +12,7 @@ from npswin.verify.port.gradient_errors import compelling, joint_hypotheses, par
 from npswin.verify.port.gradient_factors import factor_of_the_loss
 from npswin.verify.port.hypotheses import HypothesisGenerator
 from npswin.verify.port.operation_precision import precision_explanation
+from npswin.verify.port.quantization import quantization_text
 from npswin.verify.port.symptoms import State, Symptoms
 from npswin.verify.port.trials import Trials
 
@@ -110,7 +111,8 @@ class Explainer:
             return []
         fix = f"compute it in {self.comparer.precision}"
         place, changes = explanation.places[0], explanation.changes
-        one = Hypothesis("precision", explanation.text, fix, "", place, changes, fitted=True)
+        steps = quantization_text(found)
+        one = Hypothesis("precision", explanation.text, fix, steps, place, changes, fitted=True, varies=True)
         one.tolerance_ratio = self.trials.ratio(symptom, found, now, changes)
         self.symptoms.settled.add(symptom)
         one.symptoms_left = len(self.trials.symptoms_of(one, now))

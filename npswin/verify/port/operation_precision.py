@@ -16,7 +16,9 @@ from npswin.verify.mistakes import Changes
 from npswin.verify.mistakes.not_applicable import NotApplicable, shape_errors_as_not_applicable
 from npswin.verify.port.dumped_inputs import DumpedInputs
 from npswin.verify.port.local_error import LocalErrors
-from npswin.verify.port.rounded_operations import RoundedOperation, rounded_operations
+from npswin.verify.port.operation_steps import Rounding
+from npswin.verify.port.quantization import rounding_to_the_grid_of
+from npswin.verify.port.rounded_operations import RoundedOperation, rounded_operations, to_integers
 from npswin.verify.port.text import join_names
 
 MOST_PLACES = 40  # operations that are looked at, the tensor's own first
@@ -24,6 +26,7 @@ MOST_PLACES = 40  # operations that are looked at, the tensor's own first
 # rounding error explains nothing, and of few numbers something by chance.
 LEFT_OF_MANY, LEFT_OF_FEW = 0.35, 0.1
 MANY, FEWEST = 32, 6  # numbers of a tensor
+FEWEST_OF_GRID = 64  # numbers of a tensor that show the step of which they are multiples
 SAME_PLACES = 0.99  # share of the infinite numbers and NaN that have to be at the same places
 LARGEST_FLOAT16 = 65504.0
 
@@ -74,7 +77,10 @@ def precision_explanation(
         return None
     allowed = LEFT_OF_MANY if found.size >= MANY else LEFT_OF_FEW
     best: PrecisionExplanation | None = None
-    for changes, rounded in _candidates(local_errors, name, most_places):
+    grid = None if name.startswith(GRADIENT_PREFIX) else rounding_to_the_grid_of(found)
+    if grid is None and found.size < FEWEST_OF_GRID:
+        grid = to_integers(127)  # with the usual step
+    for changes, rounded in _candidates(local_errors, name, most_places, grid):
         if is_late():
             break
         try:
@@ -88,10 +94,12 @@ def precision_explanation(
     return best
 
 
-def _candidates(local_errors: LocalErrors, name: str, most: int) -> Iterator[tuple[Changes, RoundedOperation]]:
+def _candidates(
+    local_errors: LocalErrors, name: str, most: int, grid: Rounding | None
+) -> Iterator[tuple[Changes, RoundedOperation]]:
     """Each operation in each way; then all of one kind, all products, and all operations in the same way."""
     nodes = [local_errors.graph.nodes[place] for place in _places(local_errors, name)[:most]]
-    ways = {node.name: list(rounded_operations(node)) for node in nodes}
+    ways = {node.name: list(rounded_operations(node, grid if node.name == name else None)) for node in nodes}
     for node in nodes:
         for way in ways[node.name]:
             yield {node.name: replace(node, operation=way.operation)}, way
