@@ -30,11 +30,13 @@ class RoundedOperation:
         precision: "float16", "bfloat16", "tf32" or "int8".
         description: what is rounded, such as "its inputs and its result are rounded to float16".
         operation: the operation, forward and backward.
+        on_grid: whether the result is rounded to the grid that was read from the port's.
     """
 
     precision: str
     description: str
     operation: Operation
+    on_grid: bool = False
 
 
 def rounded_operations(node: Node, grid: Rounding | None = None) -> Iterator[RoundedOperation]:
@@ -132,14 +134,15 @@ def _with_quantized_result(operation: Operation, grid: Rounding) -> Iterator[Rou
     """A linear map with a result on a grid, without and with inputs and weights that are multiples of a step."""
     to_grid = (lambda y: (grid(y), None)), (lambda dy, _: dy)
     result = transform_output(operation, to_grid)
-    yield RoundedOperation("int8", "its result is rounded to int8", result)
+    yield RoundedOperation("int8", "its result is rounded to int8", result, on_grid=True)
     for what, rounding in _INPUTS.items():
         inputs = _with_rounded_inputs(result, rounding, (0,))
-        yield RoundedOperation("int8", f"its inputs ({what}) and its result are rounded to int8", inputs)
+        text = f"its inputs ({what}) and its result are rounded to int8"
+        yield RoundedOperation("int8", text, inputs, on_grid=True)
         for scales, axis in _SCALES.items():
             both = _with_rounded_inputs(inputs, to_integers(127, axis), (1,))
             text = f"its inputs ({what}), its weights ({scales}) and its result are rounded to int8"
-            yield RoundedOperation("int8", text, both)
+            yield RoundedOperation("int8", text, both, on_grid=True)
 
 
 def _with_rounded_inputs(operation: Operation, rounding: Rounding, which: tuple[int, ...] | None = None) -> Operation:

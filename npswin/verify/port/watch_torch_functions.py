@@ -71,7 +71,7 @@ class Functions:
 
         probabilities, context = attention(identity), attention(value)
         allowed = ROUNDING.get(str(value.dtype), ROUNDING_OF_16_BITS) * float(context.norm())
-        if float((probabilities @ value - context).norm()) <= allowed:
+        if float((probabilities @ value.detach() - context).norm()) <= allowed:
             self.record("attn.probabilities", probabilities)
 
 

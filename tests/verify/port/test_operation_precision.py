@@ -227,15 +227,15 @@ def quantized(x, share=1.0):
 
 
 @pytest.mark.parametrize(
-    ("inputs", "share", "words"),
+    ("inputs", "share", "parts", "words"),
     [
-        (True, 1.0, "its inputs (one scale for the tensor) and its result are rounded to int8"),
-        (False, 0.9, "its result is rounded to int8"),
+        (True, 1.0, (FC1, "head"), "its inputs (one scale for the tensor) and its result are rounded to int8"),
+        (False, 0.9, (f"{BLOCK}.attn.proj", FC1), "its result is rounded to int8"),
     ],
 )
-def test_int8_activations_are_one_cause_with_their_places(inputs, share, words):
+def test_int8_activations_are_one_cause_with_their_places(inputs, share, parts, words):
     """Also where the step was chosen from other images, so that large numbers are cut off."""
-    places = [f"{BLOCK}.{part}" for part in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")] + ["head"]
+    places = [f"{BLOCK}.attn.qkv", *parts]
 
     def compute(x, weight, bias):
         return quantized((quantized(x) if inputs else x) @ weight.T + bias, share)

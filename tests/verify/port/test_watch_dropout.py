@@ -101,19 +101,20 @@ def test_watching_leaves_the_random_numbers_alone():
 
 
 def test_drop_path_left_on_is_one_cause():
-    """It is drawn anew for each branch; the second block keeps both images in one branch and drops them in another."""
+    """It is drawn anew for each branch; with this seed, each drops one of the two images."""
     module, key, images = module_and_key(drop_path=0.5)
     for block in module.layers[0].blocks:
         block.drop_path.train()
-    torch.manual_seed(0)
+    torch.manual_seed(25)
     with pytest.warns(UserWarning, match="drop path of rate 0.5 in layers.0.blocks.0, layers.0.blocks.1"):
         tensors = recorded(module, images)
-    ends = [f"layers.0.blocks.{block}.{part}" for block in (0, 1) for part in ("attn", "mlp.fc2")]
-    wrong = wrong_activations(key, tensors)
-    assert [name.rsplit(".", 1)[0] for name in wrong] == [end.removesuffix(".fc2") for end in ends]
     diagnosis = diagnose(key, {name: array for name, array in tensors.items() if not name.startswith("grad/")})
     assert not diagnosis.unexplained, str(diagnosis)
-    assert all("drop path" in str(cause) for cause in diagnosis.causes), str(diagnosis)
+    assert [str(cause) for cause in diagnosis.causes] == ["drop path is left on"]
+    places = [f"layers.0.blocks.{end}" for end in ("0.attn.joined", "0.mlp.fc2", "1.attn.unshifted", "1.mlp.fc2")]
+    assert diagnosis.causes[0].places == places
+    factor = "the branch is multiplied by 2, a rate of 0.5"
+    assert f"{places[0]} (image 1 of the batch skips the branch; {factor})" in str(diagnosis)
 
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
