@@ -18,7 +18,7 @@ from npswin.verify.port.tolerance import Tolerance
 
 LOOSEST = 0.5  # a relative tolerance above which rounding would explain anything
 FAR = 1e4  # times the tolerance without a mistake: no mistake raises the tolerance that much
-PAIRED = 4  # nearest hypotheses that are tried together with each other one
+PAIRED = 2  # nearest hypotheses that are tried together with each other one
 CHANCE = 0.01  # probability with which one of the nearest hypotheses is that near by chance
 MOST_EXPLAINING_PAIRS = 5
 
