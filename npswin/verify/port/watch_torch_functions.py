@@ -28,7 +28,7 @@ class Functions:
         """A context in which every function of PyTorch's that is called passes through here."""
         torch, call = sys.modules["torch"], self._call
 
-        class Mode(torch.overrides.TorchFunctionMode):  # type: ignore[misc, name-defined]
+        class Mode(torch.overrides.TorchFunctionMode):  # type: ignore[name-defined]
             def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
                 return call(function, args, kwargs or {})
 
