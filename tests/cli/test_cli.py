@@ -42,7 +42,7 @@ def test_golden_prints_what_it_wrote(tmp_path, capsys):
     assert main(["golden", str(tmp_path / "key")]) == 0
     out = capsys.readouterr().out
     assert "key: 130 tensors of 2 images of 10×14, loss" in out
-    assert "key/even: 156 tensors of 2 images of 10×6, loss" in out
+    assert "key/even: 156 tensors of 2 images of 9×6, loss" in out
     assert "--backward adds it" in out
     assert not [name for name in AnswerKey(tmp_path / "key").shapes if name.startswith("grad/")]
 

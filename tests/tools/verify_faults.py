@@ -152,12 +152,12 @@ VERIFY_FAULTS = [
     ),
     *faults(
         "verify/port/trials.py",
-        DIAGNOSIS,
-        ("no pairs", "MOST_PAIRS = 4000", "MOST_PAIRS = 0"),
+        (*DIAGNOSIS, "tests/verify/port/test_advice.py"),
+        ("no pairs", "PAIRED = 2", "PAIRED = 0"),
         (
             "a search without end",
-            'self.timed_out = True\n                break\n            self.progress(f"trying mistakes',
-            'self.timed_out = True\n            self.progress(f"trying mistakes',
+            'if self.is_late():\n                break\n            self.progress(f"trying mistakes',
+            'self.progress(f"trying mistakes',
         ),
     ),
     *faults(

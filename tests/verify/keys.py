@@ -34,7 +34,7 @@ def miniature_trace() -> Trace:
 def even_trace() -> Trace:
     """The trace of the second case of that key, with even windows."""
     model = random_model(**EVEN_MINIATURE)
-    return trace(model, draw_pixels(0, 2, (10, 6)), draw_labels(0, 2, 5), normalization=SCALE)
+    return trace(model, draw_pixels(0, 2, EVEN_MINIATURE["img_size"]), draw_labels(0, 2, 5), normalization=SCALE)
 
 
 def default_key(folder) -> Path:

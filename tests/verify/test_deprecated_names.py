@@ -4,8 +4,8 @@ import pytest
 
 from npswin.verify import compare, diagnose, port
 from npswin.verify.gradcheck.report import Element
+from npswin.verify.port.cause import Cause, Hypothesis
 from npswin.verify.port.comparison import Row
-from npswin.verify.port.diagnosis import Cause, Hypothesis
 from tests.verify.keys import miniature_trace, right
 
 HYPOTHESIS = Hypothesis("name", "description", "fix", "", "head", {}, tolerance_ratio=2.0, symptoms_left=3)

@@ -24,6 +24,7 @@ MOST_LOOPS = 12
 MOST_MOVED = 2**18  # numbers of an array that may be moved along two axes
 FARTHEST = 3  # entries by which a map is moved
 PROJECTIONS = 4  # numbers by which slices are compared
+MOST_COMPARED = 2**18  # numbers of slices that are compared at a time
 
 
 @dataclass(frozen=True)
@@ -150,14 +151,20 @@ def _matching_slices(found: Array, right: Array, axis: int, sort: bool, toleranc
     if sort:
         one, other = np.sort(one, axis=1), np.sort(other, axis=1)
     weights = np.random.default_rng(0).standard_normal((one.shape[1], PROJECTIONS))
-    distances = np.abs((one @ weights)[:, None] - (other @ weights)[None]).max(axis=2)
-    nearest, limit = distances.argmin(axis=1), 8 * tolerance * math.sqrt(one.shape[1])
+    projected, candidates = one @ weights, other @ weights
+    limit = 8 * tolerance * math.sqrt(one.shape[1])
     is_zero = np.abs(one).max(axis=1) <= tolerance
-    unknown = (distances.min(axis=1) > limit) & ~is_zero
-    if unknown.any() or (is_zero.any() and (sort or is_zero.all())):
+    if is_zero.any() and (sort or is_zero.all()):
         return None
+    nearest = np.zeros(len(one), np.int64)
+    rows = max(1, MOST_COMPARED // candidates.size)  # at a time: an axis may have many slices, and few are enough
+    for part in (slice(start, start + rows) for start in range(0, len(one), rows)):
+        distances = np.abs(projected[part, None] - candidates[None]).max(axis=2)
+        nearest[part] = distances.argmin(axis=1)
+        if ((distances.min(axis=1) > limit) & ~is_zero[part]).any():
+            return None
     # where a slice equals its own place as well, it has not moved
-    stays = distances.diagonal() <= limit
+    stays = np.abs(projected - candidates).max(axis=1) <= limit
     return np.where(stays, np.arange(len(nearest)), np.where(is_zero, -1, nearest))
 
 

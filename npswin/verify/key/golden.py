@@ -32,11 +32,11 @@ MINIATURE: dict[str, Any] = {
     "mlp_ratio": 1.25,
     "drop_path_rate": 0.0,
 }
-# Even windows: maps of 5×3 and 3×2 tokens; two blocks of the first stage are shifted, and the second stage is as wide
-# as a window but higher.
+# Even windows: maps of 5×3 and 3×2 tokens; the image's height is no multiple of the patch, two blocks of the first
+# stage are shifted, and the second stage is as wide as a window but higher.
 EVEN_MINIATURE: dict[str, Any] = {
     **MINIATURE,
-    "img_size": (10, 6),
+    "img_size": (9, 6),
     "embed_dim": 6,
     "depths": (4, 2),
     "num_heads": (2, 3),
@@ -96,8 +96,8 @@ def _read_image(path: str | PathLike[str], size: tuple[int, int]) -> Array:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of metadata, which is not used; the number of pixels is checked below
             with Image.open(BytesIO(content), formats=IMAGE_FORMATS) as image:
-                width, height, mode = *image.size, image.mode
-                if width * height <= MOST_PIXELS and mode in IMAGE_MODES:
+                width, height, mode, deep = *image.size, image.mode, _has_longer_numbers(image)
+                if width * height <= MOST_PIXELS and mode in IMAGE_MODES and not deep:
                     image.verify()  # compares checksums, which decoding does not
                     with Image.open(BytesIO(content), formats=IMAGE_FORMATS) as again:
                         resized = again.convert("RGB").resize((size[1], size[0]), Image.Resampling.BICUBIC)
@@ -110,4 +110,24 @@ def _read_image(path: str | PathLike[str], size: tuple[int, int]) -> Array:
         raise DataFileError(
             f"{shown_path(path)}: has Pillow's mode {mode}, expected 8 bits a channel: {', '.join(IMAGE_MODES)}"
         )
+    if deep:
+        raise DataFileError(
+            f"{shown_path(path)}: has more than 8 bits a channel, expected 8, since pixels are from 0 to 255; convert "
+            "it first, so that the port and the key read the same"
+        )
     raise DataFileError(f"{shown_path(path)}: has {width}×{height} pixels, expected at most {MOST_PIXELS}")
+
+
+def _has_longer_numbers(image: Any) -> bool:
+    """Whether an image of Pillow's has more than 8 bits a channel in its file; Pillow would cut them off.
+
+    Pillow's mode does not tell. The arguments of its decoder do: the layout in the file, such as RGB;16B, and of a PPM
+    file the largest number. BGR;16 is BMP's 16 bits for all three channels.
+    """
+    for codec, _, _, arguments in image.tile:
+        layout, *more = arguments if isinstance(arguments, tuple) else (arguments,)
+        if codec == "ppm" and int(more[0]) > 255:
+            return True
+        if ";16" in str(layout) and layout != "BGR;16":
+            return True
+    return False

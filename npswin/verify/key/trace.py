@@ -14,7 +14,7 @@ from npswin.checks import (
     dtype_name,
     shown,
 )
-from npswin.data.dataset import check_normalization
+from npswin.data.dataset import check_normalization, largest_pixel
 from npswin.devices import to_host
 from npswin.models import SwinTransformer
 from npswin.models.checks import check_finite, check_image_shape, check_images
@@ -22,6 +22,7 @@ from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Arithmetic, Graph, Run, swin_graph
 
 Normalization = tuple[Sequence[float], Sequence[float]]
+WHITE = 255
 Progress = Callable[[str, int, int], None]  # name of the work, steps done, number of steps
 
 
@@ -93,7 +94,7 @@ def trace(
 
     Args:
         model: any `SwinTransformer` with a head.
-        x: (B, c, H, W) of the model's dtype; with `normalization`, pixels from 0 to 255.
+        x: (B, c, H, W) of the model's dtype; with `normalization`, pixels from 0 to 255, not those of 16 bits.
         labels: (B,) classes.
         backward: whether gradients are computed too.
         normalization: mean and deviation of each channel, on the scale where white is 1.
@@ -119,8 +120,9 @@ def trace(
         normalization = _checked_normalization(normalization, model.in_chans, model.dtype)
         check_image_shape(images, model.in_chans, "x")
         if images.dtype.kind not in "iuf":
-            raise ValueError(f"x: got dtype {dtype_name(images.dtype)}, expected pixels from 0 to 255")
+            raise ValueError(f"x: got dtype {dtype_name(images.dtype)}, expected pixels from 0 to {WHITE}")
         check_finite(images, "x")
+        _check_pixels(images)
     classes = _checked_labels(labels, len(images), model.num_classes)
     height, width = images.shape[2:]
     graph = swin_graph(model, (height, width), normalization)
@@ -140,6 +142,17 @@ def trace(
 def named(trace: Trace) -> dict[str, Array]:
     """All tensors of a trace by name, gradients as "grad/" + name."""
     return trace.tensors | {GRADIENT_PREFIX + name: gradient for name, gradient in trace.grads.items()}
+
+
+def _check_pixels(images: Array) -> None:
+    """Raise a ValueError for pixels of more than 8 bits; resampled ones, which are floats, may lie a little outside."""
+    if largest_pixel(images.dtype) > WHITE:
+        raise ValueError(
+            f"x: got dtype {dtype_name(images.dtype)}, whose white is {largest_pixel(images.dtype)}, expected pixels "
+            f"from 0 to {WHITE}; trace(model, npswin.data.normalize(x, mean, std, model.dtype), labels) takes 16 bits"
+        )
+    if images.dtype.kind in "iu" and not (images.min() >= 0 and images.max() <= WHITE):
+        raise ValueError(f"x: got numbers from {images.min()} to {images.max()}, expected pixels from 0 to {WHITE}")
 
 
 def _checked_normalization(normalization: Any, channels: int, dtype: Any) -> Normalization:

@@ -13,7 +13,7 @@ from npswin.ops.residual import residual_backward, residual_forward
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Operation, Run
 from npswin.verify.mistakes.fitted import Fit, FittedMistake
-from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of
+from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of, transform_output
 
 NEWTON_STEPS = 5
 NEAR = 1e-2  # largest distance of a fitted factor from 0, 1 or the common one
@@ -56,13 +56,35 @@ def _both_branches(run: Run, symptom: str, found: Array, place: str) -> Iterator
 def _scale_of_branch(run: Run, symptom: str, found: Array, place: str) -> Array | None:
     """The factor of each image, if these are 0 and one other number, and not all 1."""
     node = run.graph.nodes[place]
-    if not is_output_of(node, "residual") or symptom.startswith(GRADIENT_PREFIX):
+    ends_branch = place == symptom and _ends_branch(run.graph, place)
+    if not (ends_branch or is_output_of(node, "residual")) or symptom.startswith(GRADIENT_PREFIX):
         return None
-    batch = len(run.value(node.inputs[0]))
-    if found.shape[:1] != (batch,):
-        return None
-    scale = _common(_factors(run, symptom, found, [place], batch)[0])
+    if ends_branch:
+        right = run.compute(symptom)
+        if found.shape != right.shape:
+            return None
+        scale = _common(_own_factors(right, found))
+    else:
+        batch = len(run.value(node.inputs[0]))
+        if found.shape[:1] != (batch,):
+            return None
+        scale = _common(_factors(run, symptom, found, [place], batch)[0])
     return None if scale is None or np.abs(scale - 1).max() <= 1e-5 else scale
+
+
+def _ends_branch(graph: Graph, name: str) -> bool:
+    """Whether a tensor is what a block adds to its input: the port dumped it after drop path."""
+    return any(
+        is_output_of(graph.nodes[user], "residual") and graph.nodes[user].inputs[1] == name
+        for user in graph.consumers[name]
+    )
+
+
+def _own_factors(right: Array, found: Array) -> Array:
+    """The factor (B,) of each image of a tensor, by least squares."""
+    rows, wanted = right.reshape(len(right), -1), found.reshape(len(right), -1)
+    squares = np.square(rows).sum(axis=1)
+    return (rows * wanted).sum(axis=1) / np.where(squares == 0, 1, squares)
 
 
 def _common(factors: Array) -> Array | None:
@@ -112,13 +134,21 @@ def _with_factors(graph: Graph, place: str, factors: Array) -> Changes:
     def forward(x: Array, y: Array) -> tuple[Array, object]:
         return residual_forward(x, y, factors.astype(x.dtype))
 
-    return change_node(graph.nodes[place], Operation("residual", forward, residual_backward))
+    node = graph.nodes[place]
+    if is_output_of(node, "residual"):
+        return change_node(node, Operation("residual", forward, residual_backward))
+    assert node.operation is not None
+
+    def scaled(x: Array) -> Array:
+        return x * factors.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
+
+    return change_node(node, transform_output(node.operation, (lambda x: (scaled(x), None), lambda dy, _: scaled(dy))))
 
 
 LEFT_ON = "drop path is left on"
 FIX = "in inference no branch is dropped, and none is scaled"
 DROP_PATH = (
-    FittedMistake("drop-path", LEFT_ON, FIX, _drop_path),
+    FittedMistake("drop-path", LEFT_ON, FIX, _drop_path, varies=True),
     FittedMistake("branch-factor", "the branch is multiplied", "x + branch(norm(x)), as it is", _branch_factor),
-    FittedMistake("drop-path-twice", f"{LEFT_ON} in both branches", FIX, _both_branches),
+    FittedMistake("drop-path-twice", f"{LEFT_ON} in both branches", FIX, _both_branches, varies=True),
 )

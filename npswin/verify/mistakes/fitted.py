@@ -33,12 +33,14 @@ class FittedMistake:
         name, description, fix: as in `Mistake`.
         fit: (run of the graph on the port's tensors, the symptom, the port's tensor of this name, the tensor whose
             operation may be wrong) -> details and changes; none where nothing fits.
+        varies: whether it is the same mistake with other numbers, as dropout is, whose zeros are drawn for each tensor.
     """
 
     name: str
     description: str
     fix: str
     fit: Callable[[Run, str, Array, str], Iterator[Fit]]
+    varies: bool = False
 
 
 def _dropout(run: Run, name: str, found: Array, place: str) -> Iterator[Fit]:
@@ -60,7 +62,8 @@ def _dropout(run: Run, name: str, found: Array, place: str) -> Iterator[Fit]:
     if factor < 1 + SMALLEST_CHANGE:  # dropout scales up the other numbers
         return
     scale = np.where(dropped, 0.0, factor)
-    detail = f"{share:.0%} of the numbers are 0, the others are multiplied by {factor:.4g}"
+    rate = f"of attention, a rate of {1 - 1 / factor:.3g}: " if is_output_of(node, "softmax") else ""
+    detail = f"{rate}{share:.0%} of the numbers are 0, the others are multiplied by {factor:.4g}"
     pair = (lambda y: (y * scale.astype(y.dtype), None)), (lambda dy, _: dy * scale.astype(dy.dtype))
     yield detail, change_node(node, transform_output(node.operation, pair))
 
@@ -108,6 +111,6 @@ def _zero_gradient(graph: Graph, name: str) -> Changes:
 
 FITTED = (
     FittedMistake("never-written", "all of it is 0: it was never written", "write the tensor", _never_written),
-    FittedMistake("dropout", "dropout is left on", "in inference nothing is dropped", _dropout),
+    FittedMistake("dropout", "dropout is left on", "in inference nothing is dropped", _dropout, varies=True),
     FittedMistake("factor", "all of it is multiplied", "leave out the factor", _factor),
 )

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable
 
+from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.port.comparison import SHAPE, Comparison
 
 PIXELS = "feed the key's pixels to the port (`pixels` in key.safetensors, (B, channels, H, W) from 0 to 255)"
+PRODUCTS = (".qkv", ".proj", ".fc1", ".fc2", ".reduction", "head", ".scores", ".context")  # ends of names
+LARGEST_ERROR_OF_INT8 = 0.05  # relative, of a product with int8 factors
 BEFORE_BLOCKS = ("pixels", "input", "patch_embed", "pos_drop")
 
 
@@ -26,6 +29,18 @@ def advice_on_thin_dump(comparison: Comparison) -> str:
     )
 
 
+def _advice_on_int8(comparison: Comparison, symptom: str) -> str:
+    """How a product is judged whose factors may be int8, by scales that the dump does not tell; or ""."""
+    far = next((row.local_distance for row in comparison.rows if row.name == symptom), None)
+    is_product = symptom.endswith(PRODUCTS) and not symptom.startswith(GRADIENT_PREFIX)
+    if comparison.precision != "float32" or not is_product or far is None or not far.relative < LARGEST_ERROR_OF_INT8:
+        return ""
+    return (
+        "if the port quantizes the inputs of its products to int8, dump them as they are after it, or allow for int8 "
+        "with --precision int8"
+    )
+
+
 def advice_on_unexplained(comparison: Comparison, symptom: str) -> str:
     """What to do about a tensor that no mistake explains; "" where there is nothing to say.
 
@@ -36,7 +51,7 @@ def advice_on_unexplained(comparison: Comparison, symptom: str) -> str:
     rows = comparison.rows_of_pass(backward=False)
     names = [row.name for row in rows if row.name not in ("labels", "pixels")]
     if not names or symptom != names[0]:
-        return ""
+        return _advice_on_int8(comparison, symptom)
     if symptom == "input" and rows[0].verdict != SHAPE:
         return (
             "it is the key's pixels neither normalized in another way nor at other places: the pixels themselves "

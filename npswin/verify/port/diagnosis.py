@@ -6,95 +6,13 @@ from typing import Any
 
 from npswin.deprecation import renamed_attribute
 from npswin.verify.graph import GRADIENT_PREFIX
-from npswin.verify.mistakes import Changes
 from npswin.verify.port.advice import advice_on_thin_dump, advice_on_unexplained
+from npswin.verify.port.cause import Cause, Hypothesis
 from npswin.verify.port.comparison import Comparison, Row, comparison_json, other_precisions_text
 from npswin.verify.port.text import join_names, json_value
 
-LARGEST_FITTED_RATIO = 0.5  # of the distance to the tolerance: fitted numbers can make many things agree
-COMPELLING = 4.0  # times nearer, at least, a mistake has to bring the port's tensor
 MOST_TO_DUMP = 5  # tensors that are named to be dumped next
 SHOWN = 3  # unexplained symptoms, and unreadable tensors, that have lines of their own
-
-
-@dataclass
-class Hypothesis:
-    """A mistake at a place in the graph.
-
-    Attributes:
-        name, description, fix, detail: as in the catalogue; those of two mistakes are joined.
-        place: the tensor whose operation is changed.
-        changes: the changed nodes of the graph.
-        backward: whether only the backward pass is wrong.
-        tolerance_ratio: the distance of the port's tensor from the changed graph's, divided by the tolerance; up to 1
-            they agree.
-        symptoms_left: how many symptoms are left when the graph is changed.
-        fitted: whether it was fitted to the port's tensor.
-        fitted_numbers: how many numbers were fitted.
-        rank: its place among fitted ones, the simplest first.
-        everywhere: whether the mistake is made at every place from which the symptom may come.
-    """
-
-    name: str
-    description: str
-    fix: str
-    detail: str
-    place: str
-    changes: Changes
-    backward: bool = False
-    tolerance_ratio: float = math.inf
-    symptoms_left: int = 0
-    fitted: bool = False
-    fitted_numbers: int = 0
-    rank: int = 0
-    everywhere: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.description}{f' ({self.detail})' if self.detail else ''}"
-
-    @property
-    def explains_symptom(self) -> bool:
-        """Whether the changed graph's tensor agrees with the port's; a fit has to agree better."""
-        return self.tolerance_ratio <= (LARGEST_FITTED_RATIO if self.fitted else 1)
-
-    def is_compelling(self, ratio_without: float) -> bool:
-        """Whether it explains much of a symptom.
-
-        Args:
-            ratio_without: the symptom's distance without a mistake, divided by the tolerance.
-        """
-        return self.explains_symptom and ratio_without >= COMPELLING * self.tolerance_ratio
-
-    says = renamed_attribute("says", "description")
-    mend = renamed_attribute("mend", "fix")
-    excess = renamed_attribute("excess", "tolerance_ratio")
-    left = renamed_attribute("left", "symptoms_left")
-
-
-@dataclass
-class Cause:
-    """A mistake that was found.
-
-    Attributes:
-        hypothesis: the mistake.
-        symptom: the wrong tensor from which it was found.
-        ratio_without: the distance of the symptom without the mistake, divided by the tolerance.
-        explained: the symptoms that are gone when the mistake is made in the graph.
-        places: the tensors whose operations are changed; the first is the hypothesis'.
-        others: further hypotheses, the nearest first. One that explains the symptom as well is
-            an alternative to the hypothesis.
-        with_other_numbers: the same mistake at other places, with other numbers fitted.
-    """
-
-    hypothesis: Hypothesis
-    symptom: str
-    ratio_without: float
-    explained: list[str]
-    places: list[str]
-    others: list[Hypothesis] = field(default_factory=list)
-    with_other_numbers: list[Hypothesis] = field(default_factory=list)
-
-    without = renamed_attribute("without", "ratio_without")
 
 
 @dataclass
@@ -139,7 +57,7 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
         return "the image has another size than the key's: compare the dump with the key that it was made from"
     lines = [f"{row.name} could not be read: {row.note}" for row in diagnosis.comparison.unreadable[:SHOWN]]
     for number, cause in enumerate(diagnosis.causes, 1):
-        lines += [f"{number}. {cause.hypothesis}", *(f"   {line}" for line in _evidence(cause))]
+        lines += [f"{number}. {cause}", *(f"   {line}" for line in _evidence(cause))]
     rows = {row.name: row for row in diagnosis.comparison.rows}
     for symptom, nearest in list(diagnosis.unexplained.items())[:SHOWN]:
         lines.append(f"nothing explains {symptom}{_shape_note(rows[symptom])}")
@@ -184,8 +102,8 @@ def _shape_note(row: Row) -> str:
 def _evidence(cause: Cause) -> list[str]:
     hypothesis = cause.hypothesis
     more = len(cause.places) - 1
-    rest = f", and at {more} other place{'s' * (more > 1)}: {join_names(cause.places[1:])}" if more else ""
-    lines = [f"at {cause.places[0]}{rest}"]
+    rest = f", and at {more} other place{'s' * (more > 1)}: {join_names(cause.shown_places[1:])}" if more else ""
+    lines = [f"at {cause.shown_places[0]}{rest}"]
     lines += [f"likewise, at {one.place}: {one}" for one in cause.with_other_numbers[:SHOWN]]
     if hypothesis.changes:
         found = f"with this mistake the graph computes the port's {cause.symptom} ({_distance_text(hypothesis)})"
@@ -225,6 +143,7 @@ def diagnosis_json(diagnosis: Diagnosis) -> dict[str, Any]:
                     "times_tolerance_without": cause.ratio_without,
                     "explained": cause.explained,
                     "places": cause.places,
+                    "details": cause.details,
                     "others": [_hypothesis_json(other) for other in cause.others],
                 }
                 for cause in diagnosis.causes

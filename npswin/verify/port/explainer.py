@@ -1,15 +1,18 @@
 """Looks for the explanations of one symptom: the catalogue first, then fewer bits, fits, and general families."""
 
+from itertools import takewhile
+
 import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX
-from npswin.verify.port.diagnosis import Hypothesis
+from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.distance import finite_rms
 from npswin.verify.port.gradient_errors import compelling, joint_hypotheses, partial_hypotheses
 from npswin.verify.port.gradient_factors import factor_of_the_loss
 from npswin.verify.port.hypotheses import HypothesisGenerator
 from npswin.verify.port.operation_precision import precision_explanation
+from npswin.verify.port.quantization import quantization_text
 from npswin.verify.port.symptoms import State, Symptoms
 from npswin.verify.port.trials import Trials
 
@@ -94,7 +97,8 @@ class Explainer:
         """Mistakes with fitted numbers, and what relates the symptom to the right tensor."""
         error, expected = now.local_errors.error(symptom, found), now.local_errors.expected(symptom)
         largest = 0.0 if error is None or expected is None else error.tolerance.peak * finite_rms(expected)
-        return list(generator.fitted(symptom, found, now.local_errors.exact, largest))
+        fitted = generator.fitted(symptom, found, now.local_errors.exact, largest)
+        return list(takewhile(lambda _: not self.trials.is_late(), fitted))
 
     def in_fewer_bits(self, symptom: str, found: Array, now: State) -> list[Hypothesis]:
         """An operation in fewer bits that explains the symptom, if there is one.
@@ -102,14 +106,14 @@ class Explainer:
         Where a number is half-way between two, either may be the port's, so that single numbers may differ from the
         emulated ones: it is accepted by the share of the error that is left, and the symptom is settled.
         """
-        explanation = precision_explanation(now.local_errors, symptom, found)
+        explanation = precision_explanation(now.local_errors, symptom, found, is_late=self.trials.is_late)
         if explanation is None:
             return []
         fix = f"compute it in {self.comparer.precision}"
         self.symptoms.settled.add(symptom)
-        ways = []
+        steps, ways = quantization_text(found), []
         for way in (explanation, *explanation.as_near):
-            one = Hypothesis("precision", way.text, fix, "", way.places[0], way.changes, fitted=True)
+            one = Hypothesis("precision", way.text, fix, steps, way.places[0], way.changes, fitted=True, varies=True)
             one.tolerance_ratio = self.trials.ratio(symptom, found, now, way.changes)
             one.symptoms_left = len(self.symptoms.state(now.local_errors.replaced(way.changes), now.dump).symptoms)
             ways.append(one)

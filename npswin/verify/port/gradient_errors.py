@@ -11,7 +11,7 @@ from collections.abc import Collection
 import numpy as np
 
 from npswin.verify.graph import GRADIENT_PREFIX
-from npswin.verify.port.diagnosis import Hypothesis
+from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.dump_errors import CorrectedDump
 from npswin.verify.port.gradient_factors import factor_hypotheses
 from npswin.verify.port.gradient_images import image_hypotheses

@@ -9,7 +9,7 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Run
 from npswin.verify.mistakes import Changes
-from npswin.verify.port.diagnosis import Hypothesis
+from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.gradient_symptoms import SMALLEST_NEARNESS, GradientSymptoms, Rule, scaled_from, with_gradients
 from npswin.verify.port.local_error import LocalErrors
 

@@ -10,7 +10,7 @@ from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.mistakes import Changes
 from npswin.verify.mistakes.mistake import change_node, with_backward
-from npswin.verify.port.diagnosis import Hypothesis
+from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.gradient_symptoms import GradientSymptoms
 
 MOST_IMAGES = 16  # of a batch whose weights are fitted

@@ -19,7 +19,7 @@ from npswin.verify.mistakes.loss import (
     with_temperature,
 )
 from npswin.verify.mistakes.mistake import multiply_by, transform_output, with_backward_of
-from npswin.verify.port.diagnosis import Hypothesis
+from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.gradient_factors import SIGMAS, CommonFactor, Reading, common_factor, known_factors
 from npswin.verify.port.gradient_symptoms import GradientSymptoms, WrongGradient
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node
 from npswin.verify.mistakes.axis_parts import split_names
 from npswin.verify.mistakes.mistake import is_output_of
-from npswin.verify.port.diagnosis import Hypothesis
+from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.gradient_factors import CommonFactor, Reading, common_factor, known_factors, multiplied_by
 from npswin.verify.port.gradient_symptoms import GradientSymptoms, is_seen, with_gradients
 from npswin.verify.port.text import join_names

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.port.diagnosis import Hypothesis
+from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.gradient_factors import RATES, SIGMAS
 from npswin.verify.port.gradient_symptoms import (
     GradientSymptoms,

@@ -16,7 +16,7 @@ from npswin.verify.mistakes.mistake import with_backward_of
 from npswin.verify.mistakes.norm_layouts import fit_norm_layout
 from npswin.verify.mistakes.norm_statistics import fit_norm
 from npswin.verify.mistakes.not_applicable import NotApplicable
-from npswin.verify.port.diagnosis import Hypothesis
+from npswin.verify.port.cause import Hypothesis
 
 MOST_PLACES, MOST_BACKWARD_PLACES = 40, 6  # in which general families are tried, for an activation and a gradient
 
@@ -137,8 +137,9 @@ class HypothesisGenerator:
                 for detail, changes in fits:
                     first = next(iter(changes), place)
                     yield Hypothesis(
-                        mistake.name, mistake.description, mistake.fix, detail, first, changes, fitted=True
-                    )
+                        mistake.name, mistake.description, mistake.fix, detail, first, changes, fitted=True,
+                        varies=mistake.varies,
+                    )  # fmt: skip
 
         yield from self._read_off(symptom, found, run, tolerance)
 

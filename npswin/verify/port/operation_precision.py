@@ -5,7 +5,7 @@ another operation. Rounding to nearest has the same errors wherever it is done: 
 inputs and the tensor is computed in few bits, and the result is compared with the port's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,9 @@ from npswin.verify.mistakes import Changes
 from npswin.verify.mistakes.not_applicable import NotApplicable, shape_errors_as_not_applicable
 from npswin.verify.port.dumped_inputs import DumpedInputs
 from npswin.verify.port.local_error import LocalErrors
-from npswin.verify.port.rounded_operations import RoundedOperation, rounded_operations
+from npswin.verify.port.operation_steps import Rounding
+from npswin.verify.port.quantization import rounding_to_the_grid_of
+from npswin.verify.port.rounded_operations import RoundedOperation, rounded_operations, to_integers
 from npswin.verify.port.text import join_names
 
 MOST_PLACES = 40  # operations that are looked at, the tensor's own first
@@ -24,6 +26,8 @@ MOST_PLACES = 40  # operations that are looked at, the tensor's own first
 # rounding error explains nothing, and of few numbers something by chance.
 LEFT_OF_MANY, LEFT_OF_FEW = 0.35, 0.1
 MANY, FEWEST = 32, 6  # numbers of a tensor
+FEWEST_OF_GRID = 64  # numbers of a tensor that show the step of which they are multiples
+SAME_STEP, SAME_STEPS = 1e-3, 0.98  # of the largest number, less than a step; share of the numbers
 SAME_PLACES = 0.99  # share of the infinite numbers and NaN that have to be at the same places
 LARGEST_FLOAT16 = 65504.0
 
@@ -53,7 +57,11 @@ class PrecisionExplanation:
 
 @np.errstate(all="ignore")
 def precision_explanation(
-    local_errors: LocalErrors, name: str, found: Array, most_places: int = MOST_PLACES
+    local_errors: LocalErrors,
+    name: str,
+    found: Array,
+    most_places: int = MOST_PLACES,
+    is_late: Callable[[], bool] = lambda: False,
 ) -> PrecisionExplanation | None:
     """The operation in fewer bits that makes a tensor what it is in the port, or None.
 
@@ -62,6 +70,7 @@ def precision_explanation(
         name: of a tensor or gradient with a local error.
         found: the port's.
         most_places: how many operations are looked at: the tensor's own, and those back to the port's own inputs.
+        is_late: whether no further operation is looked at.
     """
     try:
         expected = local_errors.expected(name)
@@ -71,11 +80,18 @@ def precision_explanation(
         return None
     allowed = LEFT_OF_MANY if found.size >= MANY else LEFT_OF_FEW
     best: PrecisionExplanation | None = None
-    for changes, rounded in _candidates(local_errors, name, most_places):
+    grid = None if name.startswith(GRADIENT_PREFIX) else rounding_to_the_grid_of(found)
+    if grid is None and found.size < FEWEST_OF_GRID:
+        grid = to_integers(127)  # with the usual step
+    for changes, rounded in _candidates(local_errors, name, most_places, grid):
+        if is_late():
+            break
         try:
             with shape_errors_as_not_applicable(name):
                 emulated = local_errors.exact.replaced(changes).compute(name)
         except NotApplicable:
+            continue
+        if rounded.on_grid and not _same_steps(found, emulated):
             continue
         left = _left(found, expected, emulated)
         if left > allowed or (best is not None and left > best.left):
@@ -88,10 +104,12 @@ def precision_explanation(
     return best
 
 
-def _candidates(local_errors: LocalErrors, name: str, most: int) -> Iterator[tuple[Changes, RoundedOperation]]:
+def _candidates(
+    local_errors: LocalErrors, name: str, most: int, grid: Rounding | None
+) -> Iterator[tuple[Changes, RoundedOperation]]:
     """Each operation in each way; then all of one kind, all products, and all operations in the same way."""
     nodes = [local_errors.graph.nodes[place] for place in _places(local_errors, name)[:most]]
-    ways = {node.name: list(rounded_operations(node)) for node in nodes}
+    ways = {node.name: list(rounded_operations(node, grid if node.name == name else None)) for node in nodes}
     for node in nodes:
         for way in ways[node.name]:
             yield {node.name: replace(node, operation=way.operation)}, way
@@ -141,6 +159,17 @@ def _left(found: Array, expected: Array, emulated: Array) -> float:
     if error == 0:
         return 0.0 if either and rest == 0 else np.inf
     return rest / error
+
+
+def _same_steps(found: Array, emulated: Array) -> bool:
+    """Whether two tensors on a grid of 8 bits are equal, but for numbers half-way between two steps.
+
+    The port's own grid makes any numbers agree with it in part, and more so if they are limited.
+    """
+    if found.shape != emulated.shape:
+        return False
+    largest = float(np.abs(found).max(initial=0))
+    return bool(np.mean(np.abs(found - emulated) <= SAME_STEP * largest) >= SAME_STEPS)
 
 
 def _rms(x: Array) -> float:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from npswin.types import Array
+from npswin.verify.port.operation_steps import Rounding
 
 MOST_LEVELS = 256
 FEWEST_NUMBERS = 16  # different ones, of the tensor or of a channel
@@ -24,6 +25,21 @@ def quantization_text(array: Array) -> str:
             least, most = min(steps)[0], max(steps)[0]
             return f"its numbers are multiples of a step for each index of the {what} axis, {least:.4g} to {most:.4g}"
     return ""
+
+
+def rounding_to_the_grid_of(array: Array) -> Rounding | None:
+    """Rounding to the grid on which a quantized tensor's numbers lie, limited by the least and the largest; or None.
+
+    A step that was chosen beforehand, from other images, shows in the tensor alone.
+    """
+    if array.size > LARGEST or not np.isfinite(array).all():
+        return None
+    step, _ = _step(array.reshape(-1))
+    if not step:
+        return None
+    least, most = float(array.min()), float(array.max())
+    offset = least - step * np.rint(least / step)
+    return lambda x: np.clip(np.rint((x - offset) / step) * step + offset, least, most).astype(x.dtype)
 
 
 def _step(numbers: Array) -> tuple[float, int]:

@@ -11,6 +11,7 @@ Naming = Mapping[str, str] | Callable[[str], str | None] | None
 NameOf = Callable[[str], str | None]  # from a submodule's path to the key's name, or None
 
 NOTHING_CALLED = "watch: no module to be recorded was called; call them inside the with block, uncompiled"
+LEFT_ON = "watch: left on, though a key has nothing random (in PyTorch module.eval() switches it off)"
 
 
 class Recording:

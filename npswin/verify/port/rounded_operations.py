@@ -13,6 +13,7 @@ from npswin.types import Array
 from npswin.verify.graph import Arithmetic, Node, Operation
 from npswin.verify.graph.operations import LAYER_NORM, ROW_TERMS, SOFTMAX
 from npswin.verify.graph.precision import rounded
+from npswin.verify.mistakes.mistake import transform_output
 from npswin.verify.port.operation_steps import STEPS, Rounding
 
 SIXTEEN_BITS = ("float16", "bfloat16")
@@ -29,15 +30,22 @@ class RoundedOperation:
         precision: "float16", "bfloat16", "tf32" or "int8".
         description: what is rounded, such as "its inputs and its result are rounded to float16".
         operation: the operation, forward and backward.
+        on_grid: whether the result is rounded to the grid that was read from the port's.
     """
 
     precision: str
     description: str
     operation: Operation
+    on_grid: bool = False
 
 
-def rounded_operations(node: Node) -> Iterator[RoundedOperation]:
-    """The ways in which a node's operation can be computed in few bits, the simplest first."""
+def rounded_operations(node: Node, grid: Rounding | None = None) -> Iterator[RoundedOperation]:
+    """The ways in which a node's operation can be computed in few bits, the simplest first.
+
+    Args:
+        node: the operation's.
+        grid: rounding to the grid on which the port's result lies, if it lies on one.
+    """
     operation = node.operation
     assert operation is not None
     if operation.multiplies:
@@ -64,6 +72,7 @@ def rounded_operations(node: Node) -> Iterator[RoundedOperation]:
     yield RoundedOperation("float16", "numbers below float16's smallest normal number become 0", flushed)
     if operation.name in ("linear", "patch_embed"):
         yield from _quantized(operation)
+        yield from _with_quantized_result(operation, grid) if grid else ()
 
 
 def to_precision(precision: str) -> Rounding:
@@ -113,7 +122,7 @@ def to_integers(levels: float, axis: int | None = None, zero_point: bool = False
 def _quantized(operation: Operation) -> Iterator[RoundedOperation]:
     """A linear map with weights, or also inputs, that are multiples of a step."""
     for name, levels in (("int8", 127.0), ("int8", 127.5), ("int8", 128.0), ("int4", 7.0)):
-        for scales, axis in (("one scale for the tensor", None), ("one scale for each row", 0)):
+        for scales, axis in _SCALES.items():
             weights = _with_rounded_inputs(operation, to_integers(levels, axis), (1,))
             yield RoundedOperation(name, f"its weights are {name}, {scales}", weights)
             for what, rounding in _INPUTS.items() if name == "int8" else ():
@@ -123,6 +132,21 @@ def _quantized(operation: Operation) -> Iterator[RoundedOperation]:
     yield RoundedOperation("int8", "its weights are int8 with a zero point, one scale for the tensor", zero_point)
     for what, rounding in _INPUTS.items():
         yield RoundedOperation("int8", f"its inputs are int8 ({what})", _with_rounded_inputs(operation, rounding, (0,)))
+
+
+def _with_quantized_result(operation: Operation, grid: Rounding) -> Iterator[RoundedOperation]:
+    """A linear map with a result on a grid, without and with inputs and weights that are multiples of a step."""
+    to_grid = (lambda y: (grid(y), None)), (lambda dy, _: dy)
+    result = transform_output(operation, to_grid)
+    yield RoundedOperation("int8", "its result is rounded to int8", result, on_grid=True)
+    for what, rounding in _INPUTS.items():
+        inputs = _with_rounded_inputs(result, rounding, (0,))
+        text = f"its inputs ({what}) and its result are rounded to int8"
+        yield RoundedOperation("int8", text, inputs, on_grid=True)
+        for scales, axis in _SCALES.items():
+            both = _with_rounded_inputs(inputs, to_integers(127, axis), (1,))
+            text = f"its inputs ({what}), its weights ({scales}) and its result are rounded to int8"
+            yield RoundedOperation("int8", text, both, on_grid=True)
 
 
 def _with_rounded_inputs(operation: Operation, rounding: Rounding, which: tuple[int, ...] | None = None) -> Operation:
@@ -194,6 +218,7 @@ def _in_steps(
     return forward
 
 
+_SCALES = {"one scale for the tensor": None, "one scale for each row": 0}  # of a weight, as its axis
 # How the inputs of a linear map are quantized.
 _INPUTS: dict[str, Rounding] = {
     "one scale for the tensor": to_integers(127),

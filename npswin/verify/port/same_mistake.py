@@ -2,7 +2,7 @@
 
 import re
 
-from npswin.verify.port.diagnosis import Cause, Hypothesis
+from npswin.verify.port.cause import Cause, Hypothesis
 
 BLOCK = re.compile(r"\blayers\.(\d+)\.blocks\.(\d+)\b")
 STAGE = re.compile(r"\blayers\.\d+\b")
@@ -13,12 +13,14 @@ def add_cause(causes: list[Cause], cause: Cause) -> None:
     """Add a cause to a list, or its places to the cause that is the same mistake."""
     for known in causes:
         one, other = known.hypothesis, cause.hypothesis
-        if one.name != other.name or relative_text(one) != relative_text(other):
-            if one.name != other.name or not one.fitted or without_numbers(one) != without_numbers(other):
+        if one.name != other.name:
+            continue
+        varies = one.varies and other.varies and one.description == other.description
+        if not varies and relative_text(one) != relative_text(other):
+            if not one.fitted or without_numbers(one) != without_numbers(other):
                 continue
             known.with_other_numbers.append(other)
-        known.places += [place for place in cause.places if place not in known.places]
-        known.explained += [name for name in cause.explained if name not in known.explained]
+        known.add_places(cause)
         return
     causes.append(cause)
 

@@ -11,10 +11,11 @@ explanations of all wrong gradients together are tried first (`gradient_errors`)
 import time
 
 from npswin.verify.key.trace import Progress
+from npswin.verify.port.cause import Cause, Hypothesis
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.conventions import NAME as CONVENTION
 from npswin.verify.port.conventions import changes_by_the_image, description
-from npswin.verify.port.diagnosis import Cause, Diagnosis, Hypothesis
+from npswin.verify.port.diagnosis import Diagnosis
 from npswin.verify.port.dump_errors import CorrectedDump, DumpError, find_dump_error
 from npswin.verify.port.explainer import Explainer
 from npswin.verify.port.same_mistake import add_cause

@@ -7,9 +7,10 @@ import numpy as np
 
 from npswin.files import shortened
 from npswin.verify.graph import GRADIENT_PREFIX
+from npswin.verify.port.cause import Cause
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.comparison import UNREADABLE, Comparison, Row
-from npswin.verify.port.diagnosis import Cause, Diagnosis
+from npswin.verify.port.diagnosis import Diagnosis
 from npswin.verify.port.text import join_names
 from npswin.verify.port.two_dumps import EQUAL, ROUNDING, DumpComparison, DumpRow
 
@@ -116,7 +117,7 @@ def _causes(diagnosis: Diagnosis, room: int) -> list[str]:
     if 2 * shown + bool(diagnosis.unexplained) > room:
         shown = (room - 1) // 2
     for cause in diagnosis.causes[:shown]:
-        lines += [f"cause: {cause.hypothesis}, at {join_names(cause.places, 2)}", f"  evidence: {_evidence(cause)}"]
+        lines += [f"cause: {cause}, at {join_names(cause.places, 2)}", f"  evidence: {_evidence(cause)}"]
     others = len(diagnosis.causes) - shown
     rest = [f"and {others} more cause{'s' * (others > 1)}"] if others else []
     if diagnosis.unexplained:

@@ -8,9 +8,9 @@ from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph
 from npswin.verify.key.trace import Progress
 from npswin.verify.mistakes.not_applicable import NotApplicable
+from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.comparison import Comparison
-from npswin.verify.port.diagnosis import Hypothesis
 from npswin.verify.port.dump_errors import CorrectedDump, DumpError
 from npswin.verify.port.hypotheses import HypothesisGenerator
 from npswin.verify.port.local_error import LocalErrors

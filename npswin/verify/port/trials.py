@@ -10,7 +10,7 @@ from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.key.trace import Progress
 from npswin.verify.mistakes import Changes
 from npswin.verify.mistakes.not_applicable import NotApplicable
-from npswin.verify.port.diagnosis import Cause, Hypothesis
+from npswin.verify.port.cause import Cause, Hypothesis
 from npswin.verify.port.distance import distance
 from npswin.verify.port.loaded import as_loaded
 from npswin.verify.port.symptoms import State, Symptoms
@@ -19,8 +19,8 @@ from npswin.verify.port.tolerance import Tolerance
 OF_RESULTS = ("related-numbers", "dropout", "never-written")  # fits that do not concern parameters
 LOOSEST = 0.5  # a relative tolerance above which rounding would explain anything
 FAR = 1e4  # times the tolerance without a mistake: no mistake raises the tolerance that much
-PAIRED = 20  # nearest hypotheses that are tried together with each other one
-MOST_PAIRS = 4000  # for a symptom
+PAIRED = 2  # nearest hypotheses that are tried together with each other one
+CHANCE = 0.01  # probability with which one of the nearest hypotheses is that near by chance
 MOST_EXPLAINING_PAIRS = 5
 
 
@@ -43,11 +43,15 @@ class Trials:
         self.comparer = symptoms.comparer
         self.tried, self.timed_out = 0, False
 
+    def is_late(self) -> bool:
+        """Whether the time is over."""
+        self.timed_out = self.timed_out or time.monotonic() > self.end
+        return self.timed_out
+
     def try_each(self, hypotheses: list[Hypothesis], symptom: str, found: Array, now: State) -> list[Hypothesis]:
         """Set each hypothesis' ratio of distance to tolerance; return those that explain the symptom, best first."""
         for done, hypothesis in enumerate(hypotheses, 1):
-            if time.monotonic() > self.end:
-                self.timed_out = True
+            if self.is_late():
                 break
             self.progress(f"trying mistakes for {symptom}", done, len(hypotheses))
             hypothesis.tolerance_ratio = self.ratio(symptom, found, now, hypothesis.changes)
@@ -124,18 +128,22 @@ class Trials:
         return error.tolerance_ratio if error is not None and error.tolerance.relative <= LOOSEST else np.inf
 
     def pairs(self, symptom: str, found: Array, now: State, hypotheses: list[Hypothesis]) -> list[Hypothesis]:
-        """Pairs of mistakes that give the symptom: one of the nearest hypotheses and any other."""
+        """Pairs of mistakes that give the symptom: one of the nearest hypotheses and any other.
+
+        One of two mistakes mostly makes the larger part of the difference, so that the port's tensor is near once it is
+        made. Where no single hypothesis brings it nearer than chance does, no pair is tried.
+        """
         single = [one for one in hypotheses if not one.everywhere]
+        largest = now.symptoms[symptom] * share_left_by_chance(found.size, len(single))
         pairs = [
             (one, other)
             for index, one in enumerate(single[:PAIRED])
             for other in single[index + 1 :]
-            if not set(one.changes) & set(other.changes)
-        ][:MOST_PAIRS]
+            if one.tolerance_ratio <= largest and not set(one.changes) & set(other.changes)
+        ]
         explaining: list[Hypothesis] = []
         for done, (one, other) in enumerate(pairs, 1):
-            if time.monotonic() > self.end:
-                self.timed_out = True
+            if self.is_late():
                 break
             self.progress(f"trying pairs for {symptom}", done, len(pairs))
             changes = one.changes | other.changes
@@ -148,3 +156,16 @@ class Trials:
                 if len(explaining) == MOST_EXPLAINING_PAIRS:
                     break
         return explaining
+
+
+def share_left_by_chance(numbers: int, hypotheses: int) -> float:
+    """The share of a distance that the best of some hypotheses leaves by chance, with a probability of CHANCE.
+
+    A change in a random direction, of the best size, leaves less than a share r of the distance between two tensors of
+    n numbers with a probability of at most r^(n - 1): by so much is the cone around the difference smaller than all.
+
+    Args:
+        numbers: of the tensor.
+        hypotheses: how many were tried.
+    """
+    return float((CHANCE / max(hypotheses, 1)) ** (1 / max(numbers - 1, 1)))

@@ -3,19 +3,20 @@
 import contextlib
 import re
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
-from weakref import ref
 
 import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.port.module_names import WITHOUT_PARAMETERS
-from npswin.verify.port.recording import NOTHING_CALLED, NameOf, Naming, Recording, name_function
+from npswin.verify.port.recording import LEFT_ON, NOTHING_CALLED, NameOf, Naming, Recording, name_function
+from npswin.verify.port.text import join_names
+from npswin.verify.port.torch_recorder import TorchRecorder, add, numbers
+from npswin.verify.port.watch_torch_functions import Functions
 from npswin.weights import to_official
 from npswin.weights.layout_renames import official_name
 from npswin.weights.layouts import find_layout, official_names
@@ -25,6 +26,8 @@ _OFFICIAL = re.compile(
     r"patch_embed\.(proj|norm)|pos_drop|norm|avgpool|head|layers\.\d+\.(downsample\.(norm|reduction)|blocks\.\d+"
     r"(\.(norm1|norm2|attn\.(qkv|q|k|v|proj|probabilities)|mlp\.(fc1|act|fc2)))?)"
 )
+_BLOCK = r"layers\.\d+\.blocks\.\d+"
+_DROP_PATH = ("droppath", "stochasticdepth")  # parts of the names of modules' types, in small letters
 # In transformers, attention also returns the probabilities, if it computes them.
 _ATTENTION_OF_TRANSFORMERS = (r"(?:swin\.)?encoder\.(layers\.\d+\.blocks\.\d+)\.attention", r"\1.attn.probabilities")
 
@@ -33,62 +36,25 @@ _ATTENTION_OF_TRANSFORMERS = (r"(?:swin\.)?encoder\.(layers\.\d+\.blocks\.\d+)\.
 def watch_torch(module: Any, names: Naming) -> Iterator[Recording]:
     """Record a PyTorch module; arguments as for `watch`."""
     name_of, user_names = _name_function(module, names), names is not None
-    recording, calls, hooks = Recording(), Counter[str](), []
-    gradients: dict[str, Array] = {}
-    outputs: dict[str, tuple[Any, int]] = {}  # by name the recorded tensor, and how often it was changed in place
-
-    def record(name: str, tensor: Any) -> None:
-        calls[name] += 1
-        outputs[name] = ref(tensor), tensor._version
-        recording.tensors[name] = _numbers(tensor)
-        recording.tensors.pop(GRADIENT_PREFIX + name, None)
-        if tensor.requires_grad:
-            hooks.append(tensor.register_hook(gradient_hook(name, calls[name])))
-
-    def output_hook(name: str, place: int = 0) -> Callable[..., None]:
-        def hook(_module: Any, _inputs: Any, output: Any) -> None:
-            tensor = _tensor_of(output, place)
-            if tensor is not None:
-                record(name, tensor)
-
-        return hook
-
-    def dropout_hook(own_name: str | None) -> Callable[..., None]:
-        def hook(_module: Any, inputs: Any, output: Any) -> None:
-            before = next((name for name, (tensor, _) in outputs.items() if _is_read(tensor(), inputs)), None)
-            if before is None and own_name:
-                record(own_name, output)
-            elif before and (output is not inputs[0] or output._version > outputs[before][1]):
-                record(before, output)  # takes the place of the tensor before the dropout
-
-        return hook
-
-    def gradient_hook(name: str, call: int) -> Callable[[Any], None]:
-        def hook(gradient: Any) -> None:
-            if calls[name] == call:  # the recorded output is the last call's, so its gradient is needed
-                _add(recording.tensors, GRADIENT_PREFIX + name, gradient)
-
-        return hook
-
+    recording, gradients = Recording(), dict[str, Array]()
+    recorder = TorchRecorder(recording.tensors)
+    functions = Functions(recorder.record_in_block, recorder.record_dropped, recorder.is_on)
     try:
         for path, part in module.named_modules():
-            name = name_of(path) if path else None
-            if "dropout" in type(part).__name__.lower() and (names is None or not name):
-                hooks.append(part.register_forward_hook(dropout_hook(name)))
-            elif name:
-                hooks.append(part.register_forward_hook(output_hook(name)))
-            if names is None and (match := re.fullmatch(_ATTENTION_OF_TRANSFORMERS[0], path)):
-                probabilities = match.expand(_ATTENTION_OF_TRANSFORMERS[1])
-                hooks.append(part.register_forward_hook(output_hook(probabilities, place=1)))
+            _watch_module(recorder, path, part, name_of(path) if path else None, user_names)
         for path, parameter in module.named_parameters():
             if parameter.requires_grad:
-                hooks.append(parameter.register_hook(partial(_add, gradients, path)))
-        yield recording
+                recorder.hooks.append(parameter.register_hook(partial(add, gradients, path)))
+        with functions.watched():
+            yield recording
     finally:
-        for hook in hooks:
+        for hook in recorder.hooks:
             hook.remove()
-    if not calls:
+    if not recorder.calls:
         warnings.warn(NOTHING_CALLED, stacklevel=4)
+    if recorder.left_on:
+        where = "; ".join(f"{what} in {join_names(places)}" for what, places in recorder.left_on.items())
+        warnings.warn(f"{LEFT_ON}: {where}", stacklevel=4)
     _join_qkv(recording.tensors)
     for name in ("patch_embed.proj", GRADIENT_PREFIX + "patch_embed.proj"):
         if not user_names and name in recording.tensors and recording.tensors[name].ndim == 4:
@@ -98,6 +64,22 @@ def watch_torch(module: Any, names: Naming) -> Iterator[Recording]:
         GRADIENT_PREFIX + name: array
         for name, array in _named_gradients(module, gradients, name_of, user_names).items()
     }
+
+
+def _watch_module(recorder: TorchRecorder, path: str, part: Any, name: str | None, user_names: bool) -> None:
+    if not user_names and name and re.fullmatch(_BLOCK, name):
+        recorder.watch_block(part, name)
+    kind = type(part).__name__.lower()
+    if user_names and name:
+        recorder.watch_output(part, name)
+    elif any(one in kind for one in _DROP_PATH):
+        recorder.watch_drop_path(part)
+    elif "dropout" in kind:
+        recorder.watch_dropout(part, name)
+    elif name:
+        recorder.watch_output(part, name)
+    if not user_names and (match := re.fullmatch(_ATTENTION_OF_TRANSFORMERS[0], path)):
+        recorder.watch_output(part, match.expand(_ATTENTION_OF_TRANSFORMERS[1]), place=1)
 
 
 def _name_function(module: Any, names: Naming) -> NameOf:
@@ -118,15 +100,10 @@ def _name_function(module: Any, names: Naming) -> NameOf:
     return official.get
 
 
-def _add(arrays: dict[str, Array], name: str, gradient: Any) -> None:
-    """Add a gradient to the one of earlier backward passes."""
-    arrays[name] = _numbers(gradient) if name not in arrays else arrays[name] + _numbers(gradient)
-
-
 def _named_gradients(module: Any, gradients: dict[str, Array], name_of: NameOf, user_names: bool) -> dict[str, Array]:
     if not user_names and gradients:
         with contextlib.suppress(ValueError):
-            state = {name: _numbers(value) for name, value in module.state_dict().items()}
+            state = {name: numbers(value) for name, value in module.state_dict().items()}
             return to_official(gradients, like=state)[1]
     found = {}
     for name, gradient in gradients.items():
@@ -142,26 +119,3 @@ def _join_qkv(tensors: dict[str, Array]) -> None:
         parts = [f"{q[:-1]}{letter}" for letter in "qkv"]
         if all(part in tensors for part in parts):
             tensors[f"{q}kv"] = np.concatenate([tensors.pop(part) for part in parts], axis=-1)
-
-
-def _tensor_of(output: Any, place: int = 0) -> Any:
-    """The tensor among a module's results at this place; None if there is none."""
-    results = output if isinstance(output, tuple | list) else (output,)
-    tensor = results[place] if place < len(results) else None
-    return tensor if hasattr(tensor, "requires_grad") else None
-
-
-def _is_read(tensor: Any, inputs: Any) -> bool:
-    """Whether a module's input is this tensor, or the map of patches that the patch embedding has made of it."""
-    return tensor is not None and bool(inputs) and (inputs[0] is tensor or _is_flattened(inputs[0], tensor))
-
-
-def _is_flattened(x: Any, tensor: Any) -> bool:
-    """Whether x (B, H·W, C) is a view of a convolution's result (B, C, H, W)."""
-    return x._base is tensor and tensor.ndim == 4 and x.shape == (len(tensor), tensor[0, 0].numel(), tensor.shape[1])
-
-
-def _numbers(tensor: Any) -> Array:
-    """A copy as a NumPy array, since the tensor may be changed in place later."""
-    tensor = tensor.detach().cpu()
-    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy().copy()

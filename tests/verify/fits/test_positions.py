@@ -1,5 +1,7 @@
 """Where a port's numbers come from: axes moved, memory read in another order, and what only looks like it."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -95,3 +97,16 @@ def shuffled(x):
 def test_what_is_no_move(change):
     right = numbers("map")
     assert find_placement(change(right), right, MAP, 1e-9) is None
+
+
+def test_many_slices_are_compared_in_little_memory():
+    """Columns and channels as one list are 2,400 slices: all pairs of them would take 180 MB."""
+    axes = [[Axis("B", 1)], [Axis("row", 20)], [Axis("column", 40)], [Axis("C", 60)]]
+    found, right = np.random.default_rng(0).standard_normal((2, 1, 20, 40, 60))
+    tracemalloc.start()
+    try:
+        assert find_placement(found, right, axes, 1e-9) is None
+        assert find_placement(np.roll(right.reshape(1, 20, -1), 5, 2).reshape(right.shape), right, axes, 1e-9)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()

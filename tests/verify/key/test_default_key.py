@@ -48,6 +48,13 @@ def test_the_two_have_odd_and_even_windows_three_stages_and_a_deep_stage():
     assert max(EVEN_MINIATURE["depths"]) > 3  # two blocks of a stage are shifted
 
 
+def test_the_even_one_has_an_image_that_is_no_multiple_of_the_patch(folder):
+    key = AnswerKey(folder / "even")
+    sides, patch = key.shapes["pixels"][2:], key.config["patch_size"]
+    assert [bool(side % patch) for side in sides] == [True, False]
+    assert key.shapes["patch_embed.proj"][1:3] == tuple(-(-side // patch) for side in sides)
+
+
 def test_every_rule_for_the_shift_shows_in_one_of_them():
     cases = [case_of(name) for name in key_table.MODELS]
     assert not any(case.shows_rule(key_table.right_shift) for case in cases)

@@ -63,6 +63,48 @@ def _png_with_other_pixels():
     return data[: place - 4] + len(packed).to_bytes(4, "big") + b"IDAT" + packed + data[end:]
 
 
+def _png_of_16_bits(colour_type, channels):
+    """A picture of random numbers of 16 bits, which Pillow cannot write with several channels."""
+    rows = np.random.default_rng(0).integers(0, 65536, (8, 6 * channels)).astype(">u2")
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", 6, 8, 16, colour_type, 0, 0, 0)
+    packed = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+def _tiff_of_16_bits():
+    """A picture (8, 6, 3) without compression."""
+    data = np.random.default_rng(0).integers(0, 65536, (8, 6, 3)).astype("<u2").tobytes()
+    tags = {256: 6, 257: 8, 258: 8 + len(data), 259: 1, 262: 2, 273: 8, 277: 3, 278: 8, 279: len(data)}
+    entries = [struct.pack("<HHII", tag, 4 - (tag == 258), 1 + 2 * (tag == 258), value) for tag, value in tags.items()]
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + struct.pack("<I", 0)
+    return b"II*\0" + struct.pack("<I", 14 + len(data)) + data + struct.pack("<HHH", 16, 16, 16) + directory
+
+
+PPM_OF_16_BITS = b"P6 6 8 65535\n" + bytes(range(256)) + bytes(32)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [_png_of_16_bits(2, 3), _png_of_16_bits(4, 2), _png_of_16_bits(6, 4), _tiff_of_16_bits(), PPM_OF_16_BITS],
+    ids=["RGB", "LA", "RGBA", "TIFF", "PPM"],
+)
+def test_longer_numbers_are_not_cut_off(tmp_path, data):
+    with pytest.raises(DataFileError, match="has more than 8 bits a channel, expected 8"):
+        read_images([write(tmp_path / "image", data)], (8, 6))
+
+
+def test_five_bits_a_channel_are_read(tmp_path):
+    """BMP's 16 bits hold all three channels."""
+    header = b"BM" + struct.pack("<IHHI", 54 + 96, 0, 0, 54)
+    header += struct.pack("<IiiHHIIiiII", 40, 6, 8, 1, 16, 0, 96, 2835, 2835, 0, 0)
+    found = read_images([write(tmp_path / "image.bmp", header + bytes(range(96)))], (8, 6))
+    assert found.shape == (1, 3, 8, 6)
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

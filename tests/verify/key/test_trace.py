@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import npswin
+from npswin.verify.key.golden import draw_pixels
 from tests.verify.keys import random_model
 
 
@@ -61,12 +62,29 @@ def test_forward_alone():
             r"^normalization\[0\], normalization\[1\]: got .* infinite",
         ),
         ({"normalization": ([0.5] * 3, [0.5] * 3), "x": images() + np.nan}, "^x: got nan at"),
+        (
+            {"normalization": ([0.5] * 3, [0.5] * 3), "x": np.zeros((2, 3, 8, 8), np.uint16)},
+            r"^x: got dtype uint16, whose white is 65535, expected pixels from 0 to 255; .*normalize\(x, mean, std",
+        ),
+        (
+            {"normalization": ([0.5] * 3, [0.5] * 3), "x": np.full((2, 3, 8, 8), 300)},
+            "^x: got numbers from 300 to 300, expected pixels from 0 to 255",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(change, message):
     arguments = {"model": random_model(), "x": images(), "labels": [0, 1], **change}
     with pytest.raises(ValueError, match=message):
         npswin.trace(**arguments)
+
+
+def test_pixels_of_16_bits_are_normalized_first():
+    """As the message advises: 257 times as large a number of 16 bits is the same shade."""
+    model, pixels, scale = random_model(), draw_pixels(0, 2, (8, 8)), ([0.5, 0.4, 0.3], [0.25] * 3)
+    deep = npswin.data.normalize(pixels.astype(np.uint16) * 257, *scale, model.dtype)
+    traced = npswin.trace(model, deep, [0, 1], backward=False)
+    right = npswin.trace(model, pixels, [0, 1], normalization=scale, backward=False)
+    np.testing.assert_allclose(traced.tensors["head"], right.tensors["head"], rtol=1e-9, atol=1e-12)
 
 
 def test_a_trace_does_not_change_with_the_model_and_the_images():

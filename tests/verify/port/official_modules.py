@@ -2,8 +2,23 @@
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 ARGUMENTS = {"img_size": 16, "patch_size": 2, "embed_dim": 8, "depths": (2, 1), "num_heads": (2, 4), "window_size": 4}
+
+
+class DropPath(nn.Module):
+    """As timm has it, which the official code imports."""
+
+    def __init__(self, drop_prob):
+        super().__init__()
+        self.drop_prob = drop_prob
+
+    def forward(self, x):
+        if not self.drop_prob or not self.training:
+            return x
+        kept = 1 - self.drop_prob
+        return x * x.new_empty(len(x), *[1] * (x.ndim - 1)).bernoulli_(kept).div_(kept)
 
 
 class PatchEmbed(nn.Module):
@@ -18,9 +33,9 @@ class PatchEmbed(nn.Module):
 
 
 class Attention(nn.Module):
-    def __init__(self, channels, heads, side, drop):
+    def __init__(self, channels, heads, side, drop, kind):
         super().__init__()
-        self.heads, self.side = heads, side
+        self.heads, self.side, self.kind = heads, side, kind
         self.qkv, self.proj = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
         self.relative_position_bias_table = nn.Parameter(torch.randn((2 * side - 1) ** 2, heads) * 0.2)
         self.attn_drop, self.proj_drop = nn.Dropout(drop), nn.Dropout(drop)
@@ -35,10 +50,18 @@ class Attention(nn.Module):
     def forward(self, x, mask):
         rows, tokens, channels = x.shape
         q, k, v = self.qkv(x).reshape(rows, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        rate = self.attn_drop.p if self.training else 0.0
+        if self.kind == "fused":
+            bias = self.bias() if mask is None else self.bias() + mask.repeat(rows // len(mask), 1, 1)[:, None]
+            y = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=rate)
+            return self.proj_drop(self.proj(y.transpose(1, 2).reshape(rows, tokens, channels)))
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1) + self.bias()
         if mask is not None:
             scores = (scores.view(-1, len(mask), *scores.shape[1:]) + mask[:, None]).view_as(scores)
-        attention = self.attn_drop(self.softmax(scores))
+        if self.kind == "modules":
+            attention = self.attn_drop(self.softmax(scores))
+        else:
+            attention = functional.dropout(scores.softmax(-1), rate, self.training)
         return self.proj_drop(self.proj((attention @ v).transpose(1, 2).reshape(rows, tokens, channels)))
 
 
@@ -53,11 +76,11 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, channels, heads, side, map_side, shift, drop, inplace):
+    def __init__(self, channels, heads, side, map_side, shift, drop, inplace, drop_path, kind):
         super().__init__()
         self.side, self.map_side, self.shift = side, map_side, shift
-        self.norm1, self.attn = nn.LayerNorm(channels), Attention(channels, heads, side, drop)
-        self.drop_path = nn.Identity()
+        self.norm1, self.attn = nn.LayerNorm(channels), Attention(channels, heads, side, drop, kind)
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
         self.norm2, self.mlp = nn.LayerNorm(channels), Mlp(channels, drop, inplace)
 
     def windows(self, x):
@@ -108,15 +131,19 @@ class Stage(nn.Module):
 
 
 class Swin(nn.Module):
-    """The model of ARGUMENTS with 5 classes and an MLP of twice the width."""
+    """The model of ARGUMENTS with 5 classes and an MLP of twice the width.
 
-    def __init__(self, drop=0.0, ape=False, patch_norm=True, inplace=False):
+    Args:
+        kind: how attention is computed: by "modules", by "functions", or in one "fused" call.
+    """
+
+    def __init__(self, drop=0.0, ape=False, patch_norm=True, inplace=False, drop_path=0.0, kind="modules"):
         super().__init__()
         self.patch_embed, self.pos_drop = PatchEmbed(8, patch_norm), nn.Dropout(drop)
         self.absolute_pos_embed = nn.Parameter(torch.randn(1, 64, 8)) if ape else None
-        first = [Block(8, 2, 4, 8, shift, drop, inplace) for shift in (0, 2)]
+        first = [Block(8, 2, 4, 8, shift, drop, inplace, drop_path, kind) for shift in (0, 2)]
         self.layers = nn.ModuleList(
-            [Stage(first, PatchMerging(8, 8)), Stage([Block(16, 4, 4, 4, 0, drop, inplace)], None)]
+            [Stage(first, PatchMerging(8, 8)), Stage([Block(16, 4, 4, 4, 0, drop, inplace, drop_path, kind)], None)]
         )
         self.norm, self.avgpool, self.head = nn.LayerNorm(16), nn.AdaptiveAvgPool1d(1), nn.Linear(16, 5)
 

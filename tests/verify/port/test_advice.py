@@ -1,16 +1,23 @@
 """What a diagnosis advises where no mistake explains a tensor."""
 
+from functools import lru_cache
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from npswin.verify import diagnose
 from npswin.verify.graph import Arithmetic, Run
+from npswin.verify.key.golden import draw_labels, draw_pixels
+from npswin.verify.key.trace import trace
 from npswin.verify.mistakes.mistake import change_node
 from npswin.verify.port.advice import advice_on_thin_dump
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.diagnosis import diagnosis_json
 from npswin.verify.port.search import search_mistakes
-from tests.verify.keys import candidate_of, miniature_trace, mistake_named, right
+from npswin.verify.port.trials import share_left_by_chance
+from tests.verify.keys import SCALE, candidate_of, miniature_trace, mistake_named, random_model, right
 
 
 def to_half_and_back(images, axis):
@@ -59,6 +66,42 @@ def test_logits_alone_are_too_few():
     assert not diagnosis.causes
     assert "nothing before head was dumped, so that the search is long" in str(diagnosis)
     assert "dump input, patch_embed.proj and the output of each block" in str(diagnosis)
+
+
+@lru_cache
+def small_trace():
+    model = random_model(img_size=(6, 6), depths=(1, 1), num_heads=(1, 2))
+    return trace(model, draw_pixels(0, 2, (6, 6)), draw_labels(0, 2, 5), normalization=SCALE)
+
+
+def test_a_hopeless_search_ends():
+    """Each mistake is tried at every place, and no pair of mistakes, since none alone brings the logits nearer."""
+    logits = small_trace()["head"]
+    found = logits + np.random.default_rng(0).standard_normal(logits.shape)
+    diagnosis = diagnose(small_trace(), {"head": found})
+    assert not diagnosis.causes
+    assert not diagnosis.timed_out
+    assert 100 < diagnosis.tried < 500
+    assert "nothing explains head" in str(diagnosis)
+    assert "dump input, patch_embed.proj and the output of each block" in str(diagnosis)
+
+
+def test_a_pair_of_mistakes_is_tried_where_one_brings_the_logits_nearer():
+    key = small_trace()
+    first = next(iter(mistake_named("gelu-tanh").plant(key.graph, "layers.0.blocks.0.mlp.act")))[1]
+    second = next(iter(mistake_named("residual-missing").plant(key.graph, "layers.1.blocks.0")))[1]
+    logits = Run(key.graph.replaced(first | second), key.sources, Arithmetic("float32", 0)).value("head")
+    found = diagnose(key, {"head": logits}).causes[0]
+    assert set(found.hypothesis.name.split(" + ")) == {"gelu-tanh", "residual-missing"}
+
+
+@given(st.integers(2, 60), st.integers(1, 500), st.integers(0, 99))
+def test_the_share_that_chance_leaves(numbers, tried, seed):
+    """Random directions, each of the best size, are seldom nearer."""
+    directions = np.random.default_rng(seed).standard_normal((tried, numbers))
+    wanted = np.random.default_rng(seed + 1000).standard_normal(numbers)
+    cosines = directions @ wanted / np.linalg.norm(directions, axis=1) / np.linalg.norm(wanted)
+    assert np.sqrt(1 - cosines**2).min() >= 0.5 * share_left_by_chance(numbers, tried)
 
 
 def test_no_advice_where_a_cause_is_found_or_all_agrees():

@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from npswin.verify import compare
+from npswin.verify import compare, diagnose
 from npswin.verify.port.local_error import LocalErrors
 from npswin.verify.port.operation_precision import precision_explanation
 from npswin.verify.port.quantization import quantization_text
@@ -218,3 +218,40 @@ def test_the_row_of_a_quantized_weight_says_so():
     step = np.abs(weight).max() / 127
     comparison = compare(key, port({}) | {name: (np.rint(weight / step) * step).astype(np.float32)})
     assert "its numbers are multiples of" in {row.name: row.note for row in comparison.rows}[name]
+
+
+def quantized(x, share=1.0):
+    """Multiples of a step, of which 127 reach a share of the largest number."""
+    step = np.abs(x).max() * share / 127
+    return (np.clip(np.rint(x / step), -127, 127) * step).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "share", "parts", "words"),
+    [
+        (True, 1.0, (FC1, "head"), "its inputs (one scale for the tensor) and its result are rounded to int8"),
+        (False, 0.9, (f"{BLOCK}.attn.proj", FC1), "its result is rounded to int8"),
+    ],
+)
+def test_int8_activations_are_one_cause_with_their_places(inputs, share, parts, words):
+    """Also where the step was chosen from other images, so that large numbers are cut off."""
+    places = [f"{BLOCK}.attn.qkv", *parts]
+
+    def compute(x, weight, bias):
+        return quantized((quantized(x) if inputs else x) @ weight.T + bias, share)
+
+    found = diagnose(miniature_trace(), port(dict.fromkeys(places, compute)))
+    assert not found.unexplained, str(found)
+    assert [(str(cause), cause.places) for cause in found.causes] == [(f"computed in int8: {words}", places)]
+    assert f"{BLOCK}.attn.qkv (its numbers are multiples of" in str(found)
+
+
+def test_another_mistake_on_a_grid_is_not_int8():
+    found = diagnose(miniature_trace(), port({FC1: lambda *x: quantized(np.tanh(linear(*x)))}))
+    assert not any("int8" in str(cause) for cause in found.causes), str(found)
+
+
+def test_int8_inputs_of_another_scale_are_advised_on():
+    found = diagnose(miniature_trace(), port({FC1: lambda x, *rest: linear(quantized(x, 0.9), *rest)}))
+    assert list(found.unexplained) == [FC1]
+    assert "allow for int8 with --precision int8" in str(found)

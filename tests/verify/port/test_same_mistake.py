@@ -2,7 +2,7 @@
 
 import pytest
 
-from npswin.verify.port.diagnosis import Cause, Hypothesis
+from npswin.verify.port.cause import Cause, Hypothesis
 from npswin.verify.port.same_mistake import add_cause, relative_text
 
 

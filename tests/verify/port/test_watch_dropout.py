@@ -1,12 +1,13 @@
 """watch on modules of the official code, with dropout off and on."""
 
 import contextlib
+import warnings
 
 import numpy as np
 import pytest
 
 import npswin
-from npswin.verify import compare, trace, watch
+from npswin.verify import compare, diagnose, trace, watch
 from npswin.weights import load_weights
 
 torch = pytest.importorskip("torch")
@@ -15,6 +16,7 @@ from tests.verify.port.official_modules import ARGUMENTS, Swin  # noqa: E402
 from tests.verify.port.test_watch import recording_of, swin_in_transformers  # noqa: E402
 
 LABELS = np.array([3, 0])
+LEFT_ON = pytest.mark.filterwarnings("ignore:watch. left on")
 
 
 def module_and_key(dtype="float32", **arguments):
@@ -59,6 +61,62 @@ def test_the_official_modules_agree(dtype, arguments):
     assert {f"{block}.attn.probabilities", f"grad/{block}.mlp.act", "grad/patch_embed.proj", "avgpool"} <= set(tensors)
 
 
+@pytest.mark.parametrize(("kind", "tensor"), [("functions", "probabilities"), ("fused", "context")])
+def test_attention_by_functions_and_drop_path_that_is_off_agree(kind, tensor):
+    module, key, images = module_and_key(drop_path=0.5, drop=0.5, kind=kind)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tensors = recorded(module, images)
+    assert compare(key, tensors).ok, str(compare(key, tensors))
+    block = "layers.0.blocks.1"
+    assert {f"{block}.attn.{tensor}", f"grad/{block}.attn.{tensor}", f"{block}.drop_path1"} <= set(tensors)
+
+
+@pytest.mark.parametrize("kind", ["modules", "functions", "fused"])
+def test_attention_dropout_left_on_is_a_cause(kind):
+    module, key, images = module_and_key(drop=0.25, kind=kind)
+    module.layers[0].blocks[1].attn.train()
+    module.layers[0].blocks[1].attn.proj_drop.eval()
+    with pytest.warns(UserWarning, match="left on.*dropout of rate 0.25 in layers.0.blocks.1"):
+        tensors = recorded(module, images)
+    wrong = "layers.0.blocks.1.attn.probabilities"
+    assert wrong_activations(key, tensors) == [wrong]
+    forward = {name: array for name, array in tensors.items() if not name.startswith("grad/")}
+    found = diagnose(key, forward).causes[0]
+    assert str(found).startswith("dropout is left on (of attention, a rate of 0.25: ")
+    assert found.places == [wrong]
+
+
+def test_watching_leaves_the_random_numbers_alone():
+    module, _, images = module_and_key(drop=0.25, kind="fused")
+    module.layers[0].blocks[1].attn.train()
+    results = []
+    for watched in (watch(module), contextlib.nullcontext()):
+        torch.manual_seed(0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with watched:
+                results.append(module(torch.tensor(images)))
+    assert torch.equal(*results)
+
+
+def test_drop_path_left_on_is_one_cause():
+    """It is drawn anew for each branch; with this seed, each drops one of the two images."""
+    module, key, images = module_and_key(drop_path=0.5)
+    for block in module.layers[0].blocks:
+        block.drop_path.train()
+    torch.manual_seed(25)
+    with pytest.warns(UserWarning, match="drop path of rate 0.5 in layers.0.blocks.0, layers.0.blocks.1"):
+        tensors = recorded(module, images)
+    diagnosis = diagnose(key, {name: array for name, array in tensors.items() if not name.startswith("grad/")})
+    assert not diagnosis.unexplained, str(diagnosis)
+    assert [str(cause) for cause in diagnosis.causes] == ["drop path is left on"]
+    places = [f"layers.0.blocks.{end}" for end in ("0.attn.joined", "0.mlp.fc2", "1.attn.unshifted", "1.mlp.fc2")]
+    assert diagnosis.causes[0].places == places
+    factor = "the branch is multiplied by 2, a rate of 0.5"
+    assert f"{places[0]} (image 1 of the batch skips the branch; {factor})" in str(diagnosis)
+
+
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
 def test_a_module_under_autocast_agrees(precision):
     module, key, images = module_and_key()
@@ -68,6 +126,7 @@ def test_a_module_under_autocast_agrees(precision):
     assert "tensors hold float32 numbers: layers.0.blocks.0.attn.probabilities" in str(comparison)
 
 
+@LEFT_ON
 @pytest.mark.parametrize(
     ("path", "wrong"),
     [
@@ -85,6 +144,7 @@ def test_dropout_left_on_is_seen_where_it_acts(path, wrong, inplace):
     assert wrong_activations(key, recorded(module, images)) == [wrong]
 
 
+@LEFT_ON
 def test_dropout_in_the_mlp_acts_twice():
     module, key, images = module_and_key()
     drop = module.layers[0].blocks[1].mlp.drop
@@ -95,6 +155,7 @@ def test_dropout_in_the_mlp_acts_twice():
     assert 0.2 < np.mean(tensors["layers.0.blocks.1.mlp.fc2"] == 0) < 0.8
 
 
+@LEFT_ON
 def test_dropout_after_the_position_embedding_and_without_a_norm():
     for arguments, wrong in (({"ape": True}, "pos_drop"), ({"patch_norm": False}, "patch_embed.proj")):
         module, key, images = module_and_key(**arguments)
@@ -103,6 +164,7 @@ def test_dropout_after_the_position_embedding_and_without_a_norm():
         assert wrong_activations(key, recorded(module, images)) == [wrong]
 
 
+@LEFT_ON
 @pytest.mark.parametrize("part", ["attention", "hidden"])
 def test_dropout_of_transformers(part):
     """Attention returns its probabilities after the dropout; the other dropouts are modules."""
