@@ -11,6 +11,7 @@ from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_table_r
 from npswin.verify.mistakes.fitted_tensors import fit_output
 from npswin.verify.mistakes.mistake import with_backward_of
 from npswin.verify.mistakes.not_applicable import NotApplicable
+from npswin.verify.mistakes.other_terms import fit_other_terms
 from npswin.verify.port.diagnosis import Hypothesis
 
 MOST_PLACES, MOST_BACKWARD_PLACES = 40, 6  # in which general families are tried, for an activation and a gradient
@@ -134,7 +135,17 @@ class HypothesisGenerator:
                         mistake.name, mistake.description, mistake.fix, detail, first, changes, fitted=True
                     )
 
+        yield from self._of_other_terms(symptom, found, run, tolerance)
         yield from self._read_off(symptom, found, run, tolerance)
+
+    def _of_other_terms(self, symptom: str, found: Array, run: Run, tolerance: float) -> Iterator[Hypothesis]:
+        """The derivative of an operation that reads the tensor as another sum of terms."""
+        with np.errstate(all="ignore"):
+            for fit in fit_other_terms(run, symptom, found, tolerance):
+                text = "other-terms", fit.description, fit.fix, fit.detail
+                one = Hypothesis(*text, fit.place, fit.changes, True, fitted=fit.fitted > 0, everywhere=fit.everywhere)
+                one.fitted_numbers = fit.fitted
+                yield one
 
     def _read_off(self, symptom: str, found: Array, run: Run, tolerance: float) -> Iterator[Hypothesis]:
         """What the tensor itself tells, where the inputs of its operation are known."""
