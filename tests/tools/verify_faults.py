@@ -144,12 +144,16 @@ VERIFY_FAULTS = [
         "verify/port/search.py",
         DIAGNOSIS,
         ("one cause, and no further search", "MOST_ROUNDS = 100", "MOST_ROUNDS = 1"),
-        ("no pairs", "MOST_PAIRS = 4000", "MOST_PAIRS = 0"),
         (
             "a mistake that was found is not made in the graph",
-            "then = self.state(now.local_errors.replaced(best.changes), now.dump)",
-            "then = self.state(now.local_errors.replaced({}), now.dump)",
+            "then = self.symptoms.state(now.local_errors.replaced(best.changes), now.dump)",
+            "then = self.symptoms.state(now.local_errors.replaced({}), now.dump)",
         ),
+    ),
+    *faults(
+        "verify/port/trials.py",
+        DIAGNOSIS,
+        ("no pairs", "MOST_PAIRS = 4000", "MOST_PAIRS = 0"),
         (
             "a search without end",
             'self.timed_out = True\n                break\n            self.progress(f"trying mistakes',

@@ -1,0 +1,114 @@
+"""Looks for the explanations of one symptom: the catalogue first, then fewer bits, fits, and general families."""
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify.graph import GRADIENT_PREFIX
+from npswin.verify.port.diagnosis import Hypothesis
+from npswin.verify.port.distance import finite_rms
+from npswin.verify.port.gradient_errors import compelling, joint_hypotheses, partial_hypotheses
+from npswin.verify.port.gradient_factors import factor_of_the_loss
+from npswin.verify.port.hypotheses import HypothesisGenerator
+from npswin.verify.port.operation_precision import precision_explanation
+from npswin.verify.port.symptoms import State, Symptoms
+from npswin.verify.port.trials import Trials
+
+Explanations = tuple[list[Hypothesis], list[Hypothesis]]  # those that explain, best first; the others, nearest first
+
+
+class Explainer:
+    """Finds what explains a symptom.
+
+    Args:
+        symptoms: finds what is left under assumptions.
+        trials: tries hypotheses.
+    """
+
+    def __init__(self, symptoms: Symptoms, trials: Trials) -> None:
+        self.symptoms, self.trials, self.comparer = symptoms, trials, symptoms.comparer
+
+    def explain(self, symptom: str, now: State, with_general: bool) -> Explanations:
+        """The hypotheses that explain the symptom, best first, and the others, nearest first.
+
+        Args:
+            symptom: a tensor's name.
+            now: the mistakes found so far.
+            with_general: whether general families are tried where the catalogue has no explanation.
+        """
+        found = now.dump.tensor(symptom)
+        assert found is not None
+        if self.is_gradient_of_loss(symptom, found, now):
+            self.symptoms.settled.add(symptom)
+            loss_is_right = symptom.removeprefix(GRADIENT_PREFIX) not in now.symptoms
+            return [factor_of_the_loss(found, now.local_errors, loss_is_right)], []
+        joint = joint_hypotheses(symptom, now.symptoms, now.dump, now.local_errors)
+        explaining = self.trials.try_each(joint, symptom, found, now)
+        explaining = compelling(joint, explaining, symptom, now.symptoms, self.symptoms.unexplained)
+        if explaining:
+            return explaining, []
+        generator = self.symptoms.generator(now.graph, now.dump)
+        right_shape = found.shape == self.comparer.shapes[symptom]
+        hypotheses = generator.hypotheses(symptom)
+        explaining = self.by_catalogue(hypotheses, symptom, found, now)
+        if not explaining and not self.trials.timed_out and right_shape:
+            explaining = self.in_fewer_bits(symptom, found, now)
+            if explaining:
+                return explaining, hypotheses
+        if not explaining and not self.trials.timed_out and right_shape:
+            fitted = self.fits(generator, symptom, found, now)
+            explaining = self.trials.try_each(fitted, symptom, found, now)
+            hypotheses += fitted
+        named = list(hypotheses)
+        if not (explaining and not explaining[0].fitted_numbers) and with_general and not self.trials.timed_out:
+            general = generator.general(symptom)
+            explaining += self.trials.try_each(general, symptom, found, now)
+            explaining = self.trials.sort_explaining(symptom, explaining, now)
+            hypotheses += general
+        hypotheses.sort(key=lambda one: one.tolerance_ratio)
+        named.sort(key=lambda one: one.tolerance_ratio)
+        several_nodes = len(generator.nodes_between(symptom)) > 1
+        if not explaining and right_shape and several_nodes and not self.symptoms.unexplained:
+            explaining = self.trials.sort_explaining(symptom, self.trials.pairs(symptom, found, now, named), now)
+        explaining = self.compelling(explaining, symptom, now)
+        return explaining, [one for one in hypotheses if one not in explaining and one.tolerance_ratio < np.inf]
+
+    def is_gradient_of_loss(self, symptom: str, found: Array, now: State) -> bool:
+        """Whether the symptom is the gradient from which all others are computed: a single number."""
+        is_last = symptom == GRADIENT_PREFIX + next(reversed(now.graph.nodes))
+        return is_last and found.size == 1 and bool(np.isfinite(found).all())
+
+    def compelling(self, explaining: list[Hypothesis], symptom: str, now: State) -> list[Hypothesis]:
+        """Those that explain much of the symptom."""
+        return [one for one in explaining if one.is_compelling(now.symptoms[symptom])]
+
+    def by_catalogue(self, hypotheses: list[Hypothesis], symptom: str, found: Array, now: State) -> list[Hypothesis]:
+        """The mistakes of the catalogue that explain the symptom; for a gradient, also those of several gradients."""
+        explaining = self.trials.try_each(hypotheses, symptom, found, now)
+        if symptom.startswith(GRADIENT_PREFIX) and (not explaining or explaining[0].symptoms_left):
+            partial = partial_hypotheses(symptom, now.symptoms, now.dump, now.local_errors)
+            explaining += self.trials.try_each(partial, symptom, found, now)
+            explaining.sort(key=lambda one: one.symptoms_left)
+        return self.compelling(explaining, symptom, now)
+
+    def fits(self, generator: HypothesisGenerator, symptom: str, found: Array, now: State) -> list[Hypothesis]:
+        """Mistakes with fitted numbers, and what relates the symptom to the right tensor."""
+        error, expected = now.local_errors.error(symptom, found), now.local_errors.expected(symptom)
+        largest = 0.0 if error is None or expected is None else error.tolerance.peak * finite_rms(expected)
+        return list(generator.fitted(symptom, found, now.local_errors.exact, largest))
+
+    def in_fewer_bits(self, symptom: str, found: Array, now: State) -> list[Hypothesis]:
+        """An operation in fewer bits that explains the symptom, if there is one.
+
+        Where a number is half-way between two, either may be the port's, so that single numbers may differ from the
+        emulated ones: it is accepted by the share of the error that is left, and the symptom is settled.
+        """
+        explanation = precision_explanation(now.local_errors, symptom, found)
+        if explanation is None:
+            return []
+        fix = f"compute it in {self.comparer.precision}"
+        place, changes = explanation.places[0], explanation.changes
+        one = Hypothesis("precision", explanation.text, fix, "", place, changes, fitted=True)
+        one.tolerance_ratio = self.trials.ratio(symptom, found, now, changes)
+        self.symptoms.settled.add(symptom)
+        one.symptoms_left = len(self.trials.symptoms_of(one, now))
+        return [one]

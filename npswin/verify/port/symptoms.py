@@ -1,0 +1,115 @@
+"""The symptoms of a port: the tensors that differ from their operation's result on the port's own inputs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify.graph import GRADIENT_PREFIX, Graph
+from npswin.verify.key.trace import Progress
+from npswin.verify.mistakes.not_applicable import NotApplicable
+from npswin.verify.port.comparer import Comparer
+from npswin.verify.port.comparison import Comparison
+from npswin.verify.port.diagnosis import Hypothesis
+from npswin.verify.port.dump_errors import CorrectedDump, DumpError
+from npswin.verify.port.hypotheses import HypothesisGenerator
+from npswin.verify.port.local_error import LocalErrors
+
+MOST_UNEXPLAINED_OF_A_KIND = 2  # after so many unexplained outputs of one operation, its others are not searched
+
+
+@dataclass(frozen=True)
+class State:
+    """The assumptions about the port, and the symptoms that are left under them.
+
+    Attributes:
+        dump: the port's tensors, with the errors of the dump found so far corrected.
+        local_errors: of the graph with the mistakes found so far, on the port's own inputs.
+        symptoms: by name the tensors with a significant local error, and its ratio to the tolerance.
+    """
+
+    dump: CorrectedDump
+    local_errors: LocalErrors
+    symptoms: dict[str, float]
+
+    @property
+    def graph(self) -> Graph:
+        """The graph with the mistakes found so far."""
+        return self.local_errors.graph
+
+
+class Symptoms:
+    """Finds the symptoms that are left under assumptions about a port.
+
+    Attributes:
+        unexplained: by name the symptoms that nothing explains, with the nearest hypotheses.
+        settled: tensors with a cause that agrees up to single roundings: no symptoms any more.
+    """
+
+    def __init__(self, comparer: Comparer, comparison: Comparison, progress: Progress) -> None:
+        self.comparer, self.progress = comparer, progress
+        self.copied_from_key = {row.name for row in comparison.rows if row.copied_from_key}
+        self.unexplained: dict[str, list[Hypothesis]] = {}
+        self.settled: set[str] = set()
+
+    def state(self, local_errors: LocalErrors, dump: CorrectedDump) -> State:
+        """The symptoms that are left for a graph and a dump."""
+        generator = self.generator(local_errors.graph, dump)
+        symptoms: dict[str, float] = {}
+        for done, name in enumerate(self.comparer.order, 1):
+            self.progress("looking for symptoms", done, len(self.comparer.order))
+            array = dump.tensor(name)
+            if array is None or not dump.is_readable(name):
+                continue
+            try:
+                error = local_errors.error(name, array)
+            except NotApplicable:
+                symptoms[name] = np.inf
+                continue
+            if not self.has_expected_shape(name, array, local_errors):
+                symptoms[name] = np.inf
+                continue
+            if error is None or not error.is_significant or name in self.copied_from_key | self.settled:
+                continue
+            # A gradient that was computed through an unexplained tensor has no expected value.
+            if not self.unexplained.keys() & set(generator.backward_nodes(name)):
+                symptoms[name] = error.tolerance_ratio
+        return State(dump, local_errors, symptoms)
+
+    def has_expected_shape(self, name: str, array: Array, local_errors: LocalErrors) -> bool:
+        """Whether a tensor has the key's shape, or the one that a mistake found so far leads to."""
+        if array.shape == self.comparer.shapes[name]:
+            return True
+        expected = local_errors.expected(name)
+        return expected is not None and expected.shape == array.shape
+
+    def corrected(self, dump_error: DumpError, now: State) -> State | None:
+        """The state with an error of the dump corrected; None unless that leaves fewer symptoms and adds none.
+
+        If the port had computed with the numbers that it dumped, the tensors computed from them would be wrong then.
+        """
+        corrected = dump_error.corrected
+        then = self.state(self.comparer.local_errors_of(now.graph, corrected.given), corrected)
+        return then if set(then.symptoms) < set(now.symptoms) else None
+
+    def to_explain(self, now: State) -> list[str]:
+        """The symptoms that are neither given up nor follow from one that is."""
+        return [name for name in now.symptoms if name not in self.unexplained and not self.is_unjudged(name)]
+
+    def is_unjudged(self, name: str) -> bool:
+        """Whether a tensor was computed from one whose other size is not explained."""
+        other_size = self.unexplained.keys() & set(self.comparer.of_another_size)
+        return bool(other_size) and self.comparer.follows_from_another_size(name)
+
+    def is_like_unexplained(self, symptom: str) -> bool:
+        """Whether several results of the symptom's operation, such as norms' outputs, are unexplained."""
+
+        def kind(name: str) -> tuple[bool, str]:
+            node = self.comparer.key.graph.nodes[name.removeprefix(GRADIENT_PREFIX)]
+            last = node.name.rpartition(".")[2]
+            return name.startswith(GRADIENT_PREFIX), last if node.operation is None else node.operation.name
+
+        return sum(kind(name) == kind(symptom) for name in self.unexplained) >= MOST_UNEXPLAINED_OF_A_KIND
+
+    def generator(self, graph: Graph, dump: CorrectedDump) -> HypothesisGenerator:
+        return HypothesisGenerator(graph, dump.given, self.comparer.key.graph)
