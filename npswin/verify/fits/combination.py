@@ -118,9 +118,7 @@ def _sums(
             continue
         spread = np.sqrt(np.diag(np.linalg.pinv(gram[np.ix_(chosen, chosen)])))
         error = float(np.sqrt(np.mean(rest**2)) * (spread / np.maximum(np.abs(exact), 1e-300)).max()) * 4
-        sums.append(
-            ({names[at]: float(value / lengths[at]) for at, value in zip(chosen, exact, strict=True)}, error)
-        )
+        sums.append(({names[at]: float(value / lengths[at]) for at, value in zip(chosen, exact, strict=True)}, error))
     return sums
 
 

@@ -1,4 +1,4 @@
-"""Gradients that are another sum of terms than they should be: a term is missing, doubled, or made of another tensor."""
+"""Gradients that are another sum than they should be: a term is missing, doubled, or made of another tensor."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -126,12 +126,10 @@ def _with_words(factor: float, numbers: Mapping[str, float]) -> tuple[float, str
     return factor, ""
 
 
-def _at_places(
-    graph: Graph, node: Node, index: int, other: _Sum, words: str, fitted: int
-) -> Iterator[OtherTerms]:
+def _at_places(graph: Graph, node: Node, index: int, other: _Sum, words: str, fitted: int) -> Iterator[OtherTerms]:
     """The derivative changed in this place, in those of the same name, and in all of the same operation."""
     assert node.operation is not None
-    description = f"the derivative of {_kind(node)} is made of other terms"
+    description = f"the backward pass of {_kind(node)} is another one"
     alike = [
         name
         for name in reversed(graph.nodes)
@@ -171,6 +169,7 @@ def _kind(node: Node) -> str:
         "position_bias": "the look-up in the bias table",
         "mean_pool": "the pool",
         "residual": "a residual sum",
+        "cross_entropy": "the loss",
     }[node.operation.name]
 
 

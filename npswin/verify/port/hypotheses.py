@@ -12,8 +12,10 @@ from npswin.verify.mistakes.fitted_tensors import fit_output
 from npswin.verify.mistakes.mistake import with_backward_of
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.mistakes.other_terms import fit_other_terms
+from npswin.verify.mistakes.summed_parts import fit_summed_parts
 from npswin.verify.port.diagnosis import Hypothesis
 
+RIGHT_BACKWARD = "right-backward"  # the name of the cause
 MOST_PLACES, MOST_BACKWARD_PLACES = 40, 6  # in which general families are tried, for an activation and a gradient
 
 
@@ -135,17 +137,21 @@ class HypothesisGenerator:
                         mistake.name, mistake.description, mistake.fix, detail, first, changes, fitted=True
                     )
 
-        yield from self._of_other_terms(symptom, found, run, tolerance)
         yield from self._read_off(symptom, found, run, tolerance)
 
-    def _of_other_terms(self, symptom: str, found: Array, run: Run, tolerance: float) -> Iterator[Hypothesis]:
-        """The derivative of an operation that reads the tensor as another sum of terms."""
+    def other_derivatives(self, symptom: str, found: Array, run: Run, tolerance: float) -> Iterator[Hypothesis]:
+        """The derivative of an operation that reads the tensor as another sum: of other terms, or over a part.
+
+        Args:
+            symptom, found, run, tolerance: as for `fitted`.
+        """
         with np.errstate(all="ignore"):
-            for fit in fit_other_terms(run, symptom, found, tolerance):
-                text = "other-terms", fit.description, fit.fix, fit.detail
-                one = Hypothesis(*text, fit.place, fit.changes, True, fitted=fit.fitted > 0, everywhere=fit.everywhere)
-                one.fitted_numbers = fit.fitted
-                yield one
+            for name, fits in (("other-terms", fit_other_terms), ("summed-part", fit_summed_parts)):
+                for fit in fits(run, symptom, found, tolerance):
+                    text = name, fit.description, fit.fix, fit.detail
+                    one = Hypothesis(*text, fit.place, fit.changes, True, fitted=fit.fitted > 0)
+                    one.fitted_numbers, one.everywhere = fit.fitted, fit.everywhere
+                    yield one
 
     def _read_off(self, symptom: str, found: Array, run: Run, tolerance: float) -> Iterator[Hypothesis]:
         """What the tensor itself tells, where the inputs of its operation are known."""
@@ -186,4 +192,4 @@ class HypothesisGenerator:
                 description = "the backward pass is the right one, though the forward pass makes a mistake"
                 fix = "correct the forward pass: this backward pass belongs to it"
                 changes = {name: with_backward_of(planted, right)}
-                yield Hypothesis("right-backward", description, fix, "", name, changes, backward=True)
+                yield Hypothesis(RIGHT_BACKWARD, description, fix, "", name, changes, backward=True)

@@ -10,6 +10,7 @@ explanations of all wrong gradients together are tried first (`gradient_errors`)
 
 import time
 
+from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.key.trace import Progress
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.conventions import NAME as CONVENTION
@@ -131,11 +132,25 @@ class _Search:
         """Add a cause, or the places of one that was found before at other places."""
         for known in self.causes:
             same = (known.hypothesis.name, known.hypothesis.detail) == (cause.hypothesis.name, cause.hypothesis.detail)
-            if same and not cause.hypothesis.fitted:
+            if (same and not cause.hypothesis.fitted) or _says_the_same(known, cause):
                 known.places += [place for place in cause.places if place not in known.places]
                 known.explained += cause.explained
                 return
         self.causes.append(cause)
+
+
+def _says_the_same(one: Cause, other: Cause) -> bool:
+    """Whether two gradients are wrong in the same way, in modules of the same kind, with no number fitted."""
+    hypotheses = one.hypothesis, other.hypothesis
+    if any(each.fitted_numbers for each in hypotheses) or hypotheses[0].name != hypotheses[1].name:
+        return False
+    return all(cause.symptom.startswith(GRADIENT_PREFIX) for cause in (one, other)) and _words(one) == _words(other)
+
+
+def _words(cause: Cause) -> str:
+    """What a cause says, without the name of the tensor or of its module."""
+    module, _, last = cause.symptom.removeprefix(GRADIENT_PREFIX).rpartition(".")
+    return str(cause.hypothesis).replace(f"{module}.", "").replace(last, "")
 
 
 def _dump_error_cause(dump_error: DumpError, symptoms: dict[str, float]) -> Cause:

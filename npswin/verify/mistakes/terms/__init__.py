@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from npswin.verify.mistakes.terms.derivative import Derivative
 from npswin.verify.mistakes.terms.functions import GELU, SOFTMAX
+from npswin.verify.mistakes.terms.loss import CROSS_ENTROPY
 from npswin.verify.mistakes.terms.norm import NORM
 from npswin.verify.mistakes.terms.products import LINEAR, MIX, SCORES
 from npswin.verify.mistakes.terms.sums import ADD_BIAS, ADD_MASK, POOL, POSITION_BIAS, RESIDUAL
@@ -25,6 +26,7 @@ DERIVATIVES: Mapping[str, Mapping[int, Derivative]] = {
     "position_bias": POSITION_BIAS,
     "mean_pool": POOL,
     "residual": RESIDUAL,
+    "cross_entropy": CROSS_ENTROPY,
 }
 
 __all__ = ["DERIVATIVES", "Derivative"]

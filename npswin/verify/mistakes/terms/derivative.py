@@ -1,7 +1,7 @@
 """A derivative as a sum of terms: those that it has, and others that a backward pass written by hand may have."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from npswin.types import Array
@@ -36,12 +36,19 @@ class Derivative:
         right: by term the factor in the right derivative.
         terms: by name all terms, functions of what is known, with a result of the input's size.
         numbers: the factors that a term may have by mistake, by what they are, such as "C" for the channels.
+        known: other sums that have a name, in words.
     """
 
     formula: str
     right: Mapping[str, float]
     terms: Mapping[str, Term]
     numbers: Callable[[Known], Mapping[str, float]] = lambda _: {}
+    known: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def symbol(self) -> str:
+        """Of the derivative, such as "dx"."""
+        return self.formula.partition(" = ")[0].rpartition(": ")[2]
 
 
 def described(derivative: Derivative, factors: Mapping[str, float], numbers: Mapping[str, float]) -> str:
@@ -49,18 +56,32 @@ def described(derivative: Derivative, factors: Mapping[str, float], numbers: Map
     right = derivative.right
     ordered = [*(name for name in right if name in factors), *(name for name in factors if name not in right)]
     text = " ".join(_signed(name, factors[name], numbers, index == 0) for index, name in enumerate(ordered))
+    named = next((f": {words}" for words, other in derivative.known.items() if _same(factors, other)), "")
+    return f"{derivative.symbol} = {text}{named or _difference(right, factors, ordered, numbers)}"
+
+
+def _same(factors: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    near = all(abs(factors.get(name, 0.0) - factor) <= 1e-6 * abs(factor) for name, factor in other.items())
+    return near and factors.keys() == other.keys()
+
+
+def _difference(
+    right: Mapping[str, float], factors: Mapping[str, float], ordered: Sequence[str], numbers: Mapping[str, float]
+) -> str:
+    """How a sum differs from the right one, where it has a part of it."""
     missing = [name for name in right if name not in factors]
     added = [name for name in ordered if name not in right]
+    kept = [name for name in right if name in factors]
+    if not kept or len(right) == 1:
+        return ""
     changes = [
-        f"{name} {_changed(factors[name] / right[name], numbers)}"
-        for name in right
-        if name in factors and factors[name] != right[name]
+        f"{name} {_changed(factors[name] / right[name], numbers)}" for name in kept if factors[name] != right[name]
     ]
-    if len(missing) == len(added) == 1 and len(right) > 1:
+    if len(missing) == len(added) == 1:
         changes.append(f"{added[0]} in place of {missing[0]}")
-    elif len(right) > 1 or (missing and not added):
+    else:
         changes += [f"{name} is missing" for name in missing] + [f"{name} is added" for name in added]
-    return f"it is {text}{': ' if changes else ''}{', '.join(changes)}"
+    return f": {', '.join(changes)}"
 
 
 def _signed(name: str, factor: float, numbers: Mapping[str, float], first: bool) -> str:

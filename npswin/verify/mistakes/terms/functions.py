@@ -53,6 +53,14 @@ SOFTMAX = {
             **products({"p": _LEFT["p"]}, _OVER_OTHERS),
         },
         _keys,
+        {
+            "the diagonal of the Jacobian alone, p (1 - p) dp": {"p dp": 1.0, "p² dp": -1.0},
+            "the sum is missing": {"p dp": 1.0},
+            "not multiplied by p": {"dp": 1.0, "Σ p dp": -1.0},
+            "that of log-softmax": {"dp": 1.0, "p Σ dp": -1.0},
+            "that of exp, without the division": {"exp(scores) dp": 1.0},
+            "that of the identity": {"dp": 1.0},
+        },
     )
 }
 
@@ -87,7 +95,8 @@ SLOPES: dict[str, Callable[[Array], Array]] = {
     "erf(x)": erf,
     "x exp(-x²)": lambda x: x * np.exp(-x * x),
     "1 for x > 0": lambda x: (x > 0) * 1.0,
-    "(1 + t)/2, t = tanh(√(2/π) (x + 0.044715 x³))": lambda x: (1 + _tanh(x)) / 2,
+    "x, x > 0": lambda x: np.maximum(x, 0),
+    "(1 + t)/2": lambda x: (1 + _tanh(x)) / 2,
     "x (1 - t²)": lambda x: x * (1 - _tanh(x) ** 2),
     "x³ (1 - t²)": lambda x: x**3 * (1 - _tanh(x) ** 2),
     "t": _tanh,
@@ -114,9 +123,26 @@ def _slope(function: Callable[[Array], Array]) -> Term:
 
 GELU = {
     0: Derivative(
-        "dx = dy (Φ(x) + x φ(x)), with Φ and φ of the normal distribution",
+        "dx = dy (Φ(x) + x φ(x)), with Φ and φ of the normal distribution, not t = tanh(√(2/π) (x + 0.044715 x³))",
         {"dy Φ(x)": 1.0, "dy x φ(x)": 1.0},
         {f"dy {name}": _slope(function) for name, function in SLOPES.items()},
         lambda _: _CONSTANTS,
+        {
+            "that of ReLU": {"dy 1 for x > 0": 1.0},
+            "that of the identity": {"dy 1": 1.0},
+            "that of SiLU": {"dy σ(x)": 1.0, "dy x σ(x) (1 - σ(x))": 1.0},
+            "that of the sigmoid approximation": {
+                "dy σ(1.702 x)": 1.0,
+                "dy x σ(1.702 x) (1 - σ(1.702 x))": 1.702,
+            },
+            "that of the tanh approximation": {
+                "dy (1 + t)/2": 1.0,
+                "dy x (1 - t²)": _CONSTANTS["1/√(2π)"],
+                "dy x³ (1 - t²)": _CONSTANTS["3 · 0.044715 /√(2π)"],
+            },
+            "at GELU's result, y": {"dy Φ(y)": 1.0, "dy y φ(y)": 1.0},
+            "GELU itself": {"dy GELU(x)": 1.0},
+            "the sign of x φ(x) is the other one": {"dy Φ(x)": 1.0, "dy x φ(x)": -1.0},
+        },
     )
 }

@@ -5,7 +5,7 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.mistakes.terms.derivative import Derivative, Known, Term, products
 
-LETTERS = "g = dy · weight, x̂ the input less its mean over its deviation σ, ⟨·⟩ the mean over the channels"
+LETTERS = "g = dy · weight, x̂ the input less its mean over its deviation σ, ⟨·⟩ the mean over the C channels"
 
 
 def _deviation(known: Known) -> Array:
@@ -120,8 +120,7 @@ _FACTORS: dict[str, Term] = {
     "/ σ": lambda known: 1 / _deviation(known),
 }
 _SUMS = {
-    f"Σ {name}": _summed(_spread(term))
-    for name, term in products({**_some("dy", "g"), "dx": _dx}, _FACTORS).items()
+    f"Σ {name}": _summed(_spread(term)) for name, term in products({**_some("dy", "g"), "dx": _dx}, _FACTORS).items()
 }
 NORM = {
     0: _INPUT,

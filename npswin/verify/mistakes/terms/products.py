@@ -92,7 +92,7 @@ _LINEAR_BIAS: dict[str, Term] = {
     "b": lambda known: known.inputs[2],
     "Σ |dy|": lambda known: np.abs(_rows(known.dy)).sum(axis=0),
     "Σ y": lambda known: _rows(known.y).sum(axis=0),
-    "Σ dy², ": lambda known: (_rows(known.dy) ** 2).sum(axis=0),
+    "Σ dy²": lambda known: (_rows(known.dy) ** 2).sum(axis=0),
     "mean of Σ dy over the channels": lambda known: np.full(known.dy.shape[-1], _rows(known.dy).sum(axis=0).mean()),
     "Σ dy (mean of x)": lambda known: (_rows(known.dy) * _rows(_x(known)).mean(axis=1, keepdims=True)).sum(axis=0),
     "W Σ x": lambda known: known.inputs[1] @ _rows(_x(known)).sum(axis=0),
@@ -126,7 +126,7 @@ _OF_SCORES: dict[str, Term] = {
     "k": lambda known: known.inputs[1],
 }
 SCORES = {
-    0: Derivative("S = q kᵀ: dq = dS k, with the scaled q", {"dS k": 1.0}, _OF_SCORES, _root),
+    0: Derivative("S = q kᵀ: dq = dS k", {"dS k": 1.0}, _OF_SCORES, _root),
     1: Derivative("S = q kᵀ: dk = dSᵀ q, with the scaled q", {"dSᵀ q": 1.0}, _OF_SCORES, _root),
 }
 _OF_VALUES: dict[str, Term] = {

@@ -36,14 +36,14 @@ def _of_heads(known: Known) -> Array:
 
 
 ADD_BIAS = {
-    0: Derivative("the derivative by the scores is dy", {"dy": 1.0}, {"dy": _dy, "scores": lambda k: k.inputs[0]}),
+    0: Derivative("dscores = dy", {"dy": 1.0}, {"dy": _dy, "scores": lambda k: k.inputs[0]}),
     1: Derivative(
-        "the bias' derivative is Σ dy over windows and images",
+        "dbias = Σ dy over windows and images",
         {"Σ dy": 1.0},
         {
             "Σ dy": _sum_of_windows,
-            "Σ dyᵀ, query and key exchanged,": lambda known: _sum_of_windows(known).swapaxes(-1, -2),
-            "Σ dy over the heads, too,": _of_heads,
+            "Σ dyᵀ, query and key exchanged": lambda known: _sum_of_windows(known).swapaxes(-1, -2),
+            "Σ dy over the heads, too": _of_heads,
             "Σ |dy|": lambda known: np.abs(known.dy).sum(axis=(0, 1)),
             "Σ (scores + bias)": lambda known: known.y.sum(axis=(0, 1)),
             "the bias": lambda known: known.inputs[1],
@@ -59,7 +59,7 @@ def _masked(known: Known, hidden: bool) -> Array:
 
 ADD_MASK = {
     0: Derivative(
-        "the derivative by the scores is dy",
+        "dscores = dy",
         {"dy": 1.0},
         {
             "dy": _dy,
@@ -99,11 +99,11 @@ def _averaged(known: Known) -> Array:
 
 POSITION_BIAS = {
     0: Derivative(
-        "a row of the table gets the sum over the pairs that read it",
+        "drow = Σ of its pairs, over all pairs that read this row of the table",
         {"Σ of its pairs": 1.0},
         {
             "Σ of its pairs": _collected(lambda dy: dy),
-            "Σ of its pairs, query and key exchanged,": _collected(lambda dy: dy.swapaxes(-1, -2)),
+            "Σ of its pairs, query and key exchanged": _collected(lambda dy: dy.swapaxes(-1, -2)),
             "the mean of its pairs": _averaged,
             "Σ of its pairs with the query before the key": _collected(lambda dy: _on_diagonal(dy, -1)),
             "Σ of its pairs with the query at the key": _collected(lambda dy: _on_diagonal(dy, 0)),
@@ -111,7 +111,7 @@ POSITION_BIAS = {
             "Σ of its pairs and of all heads": _collected(
                 lambda dy: np.broadcast_to(dy.sum(axis=0, keepdims=True), dy.shape)
             ),
-            "Σ of its pairs, the memory of (head, query, key) read as (query, key, head),": _collected(
+            "Σ of its pairs, the memory of (head, query, key) read as (query, key, head)": _collected(
                 lambda dy: dy.reshape(-1, len(dy)).T.reshape(dy.shape)
             ),
             "Σ of the pairs of the row of the opposite offset": lambda known: _collected(lambda dy: dy)(known)[::-1],
@@ -143,7 +143,7 @@ def _at_token(row: int, column: int) -> Term:
 
 POOL = {
     0: Derivative(
-        "each token gets dy / (H W)",
+        "dx = dy / (H W) for each token",
         {"dy / (H W)": 1.0},
         {
             "dy / (H W)": _spread,
@@ -163,6 +163,6 @@ POOL = {
     )
 }
 RESIDUAL = {
-    0: Derivative("both terms of the sum get dy", {"dy": 1.0}, {"dy": _dy, "x": lambda known: known.inputs[0]}),
-    1: Derivative("both terms of the sum get dy", {"dy": 1.0}, {"dy": _dy, "x": lambda known: known.inputs[0]}),
+    0: Derivative("dx = dy for both terms of the sum", {"dy": 1.0}, {"dy": _dy, "x": lambda known: known.inputs[0]}),
+    1: Derivative("dx = dy for both terms of the sum", {"dy": 1.0}, {"dy": _dy, "x": lambda known: known.inputs[0]}),
 }
