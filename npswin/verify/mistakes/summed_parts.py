@@ -153,7 +153,7 @@ def _at_places(graph: Graph, node: Node, index: int, part: _Part, weights: Array
     entries = ", ".join(map(str, np.flatnonzero(kept)[:8])) + (", ..." if kept.sum() > 8 else "")
     text = words.format(name) if words else f"the {part.plural} {entries}"
     mean = weight != 1
-    detail = f"it is {'the mean' if mean else 'the sum'} over {text}{', times their whole number' if mean else ''}"
+    detail = f"it is the sum over {text}{f', times {weight:.4g}' if mean else ''}"
     places = [node.name]
     alike = [
         name

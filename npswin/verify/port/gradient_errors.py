@@ -13,6 +13,7 @@ import numpy as np
 from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.port.diagnosis import Hypothesis
 from npswin.verify.port.dump_errors import CorrectedDump
+from npswin.verify.port.gradient_batches import batch_hypotheses
 from npswin.verify.port.gradient_factors import factor_hypotheses
 from npswin.verify.port.gradient_images import image_hypotheses
 from npswin.verify.port.gradient_loss_sums import (
@@ -22,6 +23,7 @@ from npswin.verify.port.gradient_loss_sums import (
     value_hypotheses,
 )
 from npswin.verify.port.gradient_losses import loss_hypotheses, scaled_loss
+from npswin.verify.port.gradient_places import place_hypotheses
 from npswin.verify.port.gradient_sets import set_hypotheses, zero_hypotheses
 from npswin.verify.port.gradient_symptoms import gradient_symptoms
 from npswin.verify.port.gradient_updates import update_hypotheses
@@ -55,7 +57,8 @@ def joint_hypotheses(
         of_loss = [*loss_hypotheses(wrong), *sum_hypotheses(wrong), *image_hypotheses(wrong)]
         if wrong.loss_was_dumped and not wrong.loss_is_right:  # no other loss has given the port's
             of_loss = [one for one in of_loss if not one.fitted]
-        return [*zero_hypotheses(wrong), *factor_hypotheses(wrong), *of_loss, *update_hypotheses(wrong)]
+        of_parameters = [*place_hypotheses(wrong), *batch_hypotheses(wrong), *update_hypotheses(wrong)]
+        return [*zero_hypotheses(wrong), *factor_hypotheses(wrong), *of_loss, *of_parameters]
 
 
 def _of_wrong_loss(

@@ -61,7 +61,7 @@ def image_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     labels = wrong.run.value(wrong.loss.inputs[1])
     weighting = _left_out(weights) or _by_class(weights, labels) or _by_image(weights)
     only_backward = wrong.loss_is_right or not wrong.loss_was_dumped
-    changes = _weighted(wrong, weighting.weights) if only_backward else with_loss(wrong.loss, _loss(weighting.weights))
+    changes = weighted(wrong, weighting.weights) if only_backward else with_loss(wrong.loss, _loss(weighting.weights))
     text = weighting.name, weighting.description, "each image of the batch has the weight 1/B", weighting.detail
     one = Hypothesis(*text, wrong.loss.name, changes, backward=only_backward, fitted=weighting.fitted)
     one.fitted_numbers = batch if weighting.fitted else 0
@@ -74,11 +74,12 @@ def _loss(weights: Array) -> Loss:
 
 
 def _column(wrong: GradientSymptoms, chosen: list[str], weights: Array) -> Array:
-    run = wrong.run.replaced(_weighted(wrong, weights))
+    run = wrong.run.replaced(weighted(wrong, weights))
     return np.concatenate([run.compute(GRADIENT_PREFIX + name).reshape(-1) for name in chosen])
 
 
-def _weighted(wrong: GradientSymptoms, weights: Array) -> Changes:
+def weighted(wrong: GradientSymptoms, weights: Array) -> Changes:
+    """The loss with weights of the images in its derivative."""
     operation = wrong.loss.operation
     assert operation is not None
 
