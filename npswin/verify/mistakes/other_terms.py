@@ -168,6 +168,8 @@ def _kind(node: Node) -> str:
         "add_mask": "scores + mask",
         "position_bias": "the look-up in the bias table",
         "mean_pool": "the pool",
+        "pad": "the padding",
+        "patch_embed": "the patch embedding",
         "residual": "a residual sum",
         "cross_entropy": "the loss",
     }[node.operation.name]

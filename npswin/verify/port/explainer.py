@@ -99,7 +99,7 @@ class Explainer:
                 largest = self.largest_rounding(symptom, found, now)
                 partial += generator.other_derivatives(symptom, found, now.local_errors.exact, largest)
             explaining += self.trials.try_each(partial, symptom, found, now)
-            explaining.sort(key=lambda one: one.symptoms_left)
+            explaining.sort(key=lambda one: (one.symptoms_left, one.fitted))
         return self.compelling(explaining, symptom, now)
 
     def fits(self, generator: HypothesisGenerator, symptom: str, found: Array, now: State) -> list[Hypothesis]:

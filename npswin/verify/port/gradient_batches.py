@@ -16,12 +16,13 @@ from npswin.verify.port.gradient_symptoms import GradientSymptoms
 
 ROUNDING = 5e-3  # by which a weight may differ from 0, or from another one
 MOST_NUMBERS = 2**20  # of gradients that are used for the fit
+FEWEST_PARAMETERS = 4  # that are wrong together
 MOST_PARAMETERS = 8  # with which the weights are fitted
 
 
 def batch_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     """The weights of the images in the parameters' gradients, some of them 0."""
-    parameters = wrong_parameters(wrong)
+    parameters = wrong_parameters(wrong, FEWEST_PARAMETERS)
     batch = len(wrong.run.value(wrong.loss.inputs[1]))
     if parameters is None or not 2 <= batch <= MOST_IMAGES:
         return
@@ -34,7 +35,7 @@ def batch_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     weights = np.linalg.lstsq(np.stack(columns, axis=1), found, rcond=None)[0]
     largest = float(np.abs(weights).max())
     kept = np.abs(weights) > ROUNDING * largest
-    if not np.isfinite(weights).all() or kept.all() or np.ptp(weights[kept]) > ROUNDING * largest:
+    if not np.isfinite(weights).all() or kept.all() or not kept.any() or np.ptp(weights[kept]) > ROUNDING * largest:
         return
     exact = next((one for one in (1.0, batch / kept.sum()) if abs(weights[kept].mean() / one - 1) <= ROUNDING), None)
     if exact is not None:
@@ -45,7 +46,7 @@ def batch_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
 def _of_images(
     wrong: GradientSymptoms, parameters: Parameters, kept: Array, weight: float, gradients: Mapping[str, Array]
 ) -> Iterator[Hypothesis]:
-    rules = {name: replaced_by(gradient) for name, gradient in gradients.items()}
+    rules = {name: replaced_by(gradient, parameters.wrong[name]) for name, gradient in gradients.items()}
     if not parameters.given_by(rules):
         return
     images = ", ".join(map(str, np.flatnonzero(kept)))

@@ -63,9 +63,10 @@ def image_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     only_backward = wrong.loss_is_right or not wrong.loss_was_dumped
     changes = weighted(wrong, weighting.weights) if only_backward else with_loss(wrong.loss, _loss(weighting.weights))
     text = weighting.name, weighting.description, "each image of the batch has the weight 1/B", weighting.detail
-    one = Hypothesis(*text, wrong.loss.name, changes, backward=only_backward, fitted=weighting.fitted)
-    one.fitted_numbers = batch if weighting.fitted else 0
-    yield one
+    fitted = weighting.fitted
+    hypothesis = Hypothesis(*text, wrong.loss.name, changes, backward=only_backward, fitted=fitted)
+    hypothesis.fitted_numbers = batch if fitted else 0
+    yield hypothesis
 
 
 def _loss(weights: Array) -> Loss:

@@ -7,6 +7,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.fits.combination import Combination, find_combination
+from npswin.verify.fits.explanation import plus
 from npswin.verify.fits.numbers import chosen
 from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.mistakes.loss import LOSS, with_loss
@@ -14,7 +15,7 @@ from npswin.verify.mistakes.loss_terms import CROSS_ENTROPY, LOSS_TERMS
 from npswin.verify.mistakes.mistake import change_node, transform_output, with_backward_of
 from npswin.verify.port.diagnosis import Hypothesis
 from npswin.verify.port.gradient_losses import first_gradient
-from npswin.verify.port.gradient_symptoms import GradientSymptoms, with_gradients
+from npswin.verify.port.gradient_symptoms import GradientSymptoms, Rule, with_gradients
 from npswin.verify.port.local_error import LocalErrors
 
 MOST_FITTED = 1  # factors that are no known numbers
@@ -90,7 +91,7 @@ def value_hypotheses(found: float, local_errors: LocalErrors) -> Iterator[Hypoth
     if abs(found - right) > SMALLEST * abs(right) and node.operation is not None:
         number = chosen(found - right)
         text = f"{number:.6g} is added to the loss; its gradient is the right one: a number, or a detached term"
-        changed = change_node(node, transform_output(node.operation, (lambda y: (y + number, None), lambda dy, _: dy)))
+        changed = change_node(node, transform_output(node.operation, plus(number)))
         yield Hypothesis("loss-constant", text, FIX, "", node.name, changed, fitted=True, fitted_numbers=1)
 
 
@@ -114,12 +115,15 @@ def penalty_hypotheses(wrong: GradientSymptoms, loss: float) -> Iterator[Hypothe
             continue
         decay = chosen(2 * added / total)
         number = decay / 2 * total
-        pair = (lambda y, number=number: (y + number, None)), (lambda dy, _: dy)
-        changes = with_gradients(wrong.graph, dict.fromkeys(tensors, lambda g, theta, decay=decay: g + decay * theta))
-        changes[wrong.loss.name] = replace(wrong.loss, operation=transform_output(wrong.loss.operation, pair))
+        changes = with_gradients(wrong.graph, dict.fromkeys(tensors, _decayed(decay)))
+        changes[wrong.loss.name] = replace(wrong.loss, operation=transform_output(wrong.loss.operation, plus(number)))
         text = f"a penalty is part of the loss: {decay / 2:.5g} Σ θ², θ the numbers of {what}"
         fix = "decay that acts in the optimizer (AdamW) is no part of the loss"
         yield Hypothesis("loss-penalty", text, fix, "", wrong.loss.name, changes, fitted=True, fitted_numbers=1)
+
+
+def _decayed(decay: float) -> Rule:
+    return lambda gradient, theta: gradient + decay * theta
 
 
 def is_seen_in_gradients(local_errors: LocalErrors) -> bool:

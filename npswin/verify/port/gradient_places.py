@@ -18,7 +18,7 @@ SMALLEST = 4  # numbers of a gradient that is recognized by them
 
 def place_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     """The numbers of other parameters' gradients in place of the parameters' own, or added to them."""
-    parameters = wrong_parameters(wrong)
+    parameters = wrong_parameters(wrong, FEWEST)
     if parameters is None:
         return
     right = {name: np.asarray(wrong.run.compute(GRADIENT_PREFIX + name), np.float64) for name in wrong.parameters}
@@ -48,7 +48,10 @@ def _under_other_names(parameters: Parameters, right: Mapping[str, Array]) -> Up
                 break
     if len(sources) < max(FEWEST, SHARE * len(parameters.wrong)):
         return None
-    rules = {name: replaced_by(right[other].reshape(right[name].shape)) for name, other in sources.items()}
+    rules = {
+        name: replaced_by(right[other].reshape(right[name].shape), parameters.wrong[name])
+        for name, other in sources.items()
+    }
     listed = ", ".join(f"{name} has that of {other}" for name, other in list(sources.items())[:LISTED])
     more = ", ..." if len(sources) > LISTED else ""
     description = f"gradients are under other parameters' names: {listed}{more}"
@@ -96,7 +99,8 @@ def _shifted(parameters: Parameters, right: Mapping[str, Array]) -> Update | Non
         return None
     rules = {
         name: replaced_by(
-            whole[(starts[name] + shift + np.arange(right[name].size)) % whole.size].reshape(right[name].shape)
+            whole[(starts[name] + shift + np.arange(right[name].size)) % whole.size].reshape(right[name].shape),
+            parameters.wrong[name],
         )
         for name in names
     }

@@ -11,6 +11,8 @@ from npswin.verify.port.gradient_symptoms import GradientSymptoms, Rule, WrongGr
 
 FEWEST_NUMBERS = 32  # of all wrong gradients together
 SAME = 1e-3  # relative distance within which two fitted numbers are the same, unless the precision is coarser
+ROUNDINGS = 2  # of a gradient that is computed in another way
+SMALLEST_ROUNDING = 1e-6  # relative to a gradient's largest number
 SHARE = 2 / 3  # of the wrong gradients that a rule has to give
 
 
@@ -65,11 +67,16 @@ class Update:
     rules: Mapping[str, Rule] | None = None
 
 
-def wrong_parameters(wrong: GradientSymptoms) -> Parameters | None:
-    """The wrong gradients of parameters; None if the first wrong one is another's, or if they have too few numbers."""
+def wrong_parameters(wrong: GradientSymptoms, fewest: int = 1) -> Parameters | None:
+    """The wrong gradients of parameters; None if the first wrong one is another's, or if they have too few numbers.
+
+    Args:
+        wrong: all wrong gradients.
+        fewest: parameters.
+    """
     of_parameters = wrong.wrong_parameters
     numbers = sum(one.found.size for one in of_parameters.values())
-    if wrong.first not in of_parameters or numbers < FEWEST_NUMBERS:
+    if wrong.first not in of_parameters or numbers < FEWEST_NUMBERS or len(of_parameters) < fewest:
         return None
     values = {name: np.asarray(wrong.run.value(name), np.float64) for name in of_parameters}
     return Parameters(of_parameters, values, max(SAME, wrong.nearness))
@@ -85,6 +92,8 @@ def hypothesis_of(wrong: GradientSymptoms, update: Update) -> Hypothesis:
     return Hypothesis(*text, detail, place, changes, backward=True, fitted=update.fitted)
 
 
-def replaced_by(array: Array) -> Rule:
-    """The rule that puts constant numbers in place of a gradient."""
-    return lambda gradient, _: array.astype(gradient.dtype)
+def replaced_by(array: Array, wrong: WrongGradient) -> Rule:
+    """The rule that puts constant numbers in place of a gradient; up to rounding errors, they are the port's."""
+    limit = ROUNDINGS * wrong.rounding + SMALLEST_ROUNDING * float(np.abs(wrong.found).max())
+    made = np.where(np.abs(array - wrong.found) <= limit, wrong.found, array)
+    return lambda gradient, _: made.astype(gradient.dtype)

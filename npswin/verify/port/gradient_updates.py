@@ -27,7 +27,8 @@ def update_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     if parameters is None:
         return
     own = (_added_term, _clipped_by_value, _clipped_by_tensor, _signs, _powers, _centred, _flushed, _on_a_grid)
-    for fit in (*own, *FUNCTIONS, *NORMS):
+    of_several = (*FUNCTIONS, *NORMS) if len(parameters.wrong) > 1 else ()
+    for fit in (*own, *of_several):
         for update in fit(parameters):
             yield hypothesis_of(wrong, update)
 

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
+
+import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import Graph, Node, Operation
@@ -13,8 +16,10 @@ from npswin.verify.mistakes.mistake import (
     Changes,
     Mistake,
     Variants,
+    at_outputs_of,
     change_node,
     transform_derivative,
+    with_backward,
 )
 
 STEP = 1e-6
@@ -75,6 +80,25 @@ def _two_caches(operation: Operation, forward: Callable[..., tuple[Array, Any]],
     return replace(operation, name=name, forward=forward, backward=backward, terms=terms)
 
 
+def _concat(_: Graph, node: Node) -> Variants:
+    """The four neighbours get each other's parts of the derivative."""
+    operation = node.operation
+    assert operation is not None
+    for order in permutations(range(4)):
+        if order != (0, 1, 2, 3):
+            yield f"the parts in the order {', '.join(map(str, order))}", change_node(node, _parts(operation, order))
+    for part in range(4):
+        yield f"part {part} for all four", change_node(node, _parts(operation, (part,) * 4))
+
+
+def _parts(operation: Operation, order: tuple[int, ...]) -> Operation:
+    def backward(dy: Array, cache: Any) -> tuple[Array | None, ...]:
+        parts = np.split(dy, 4, axis=-1)
+        return operation.backward(np.concatenate([parts[part] for part in order], axis=-1), cache)
+
+    return with_backward(operation, backward)
+
+
 def _scaled_or_moved(graph: Graph, name: str) -> Variants:
     """The derivative by one input is multiplied, or its entries are in other places."""
     node = graph.nodes[name]
@@ -99,5 +123,8 @@ def _times(factor: float) -> Callable[[Array], Array]:
 RIGHT = "the derivative of the forward pass"
 BACKWARD = (
     Mistake("backward-tensor", "derivatives are computed with another tensor", RIGHT, _other_tensor, backward=True),
+    Mistake("backward-concat", "the neighbours get other parts of the derivative when patches are merged",
+            "the parts of dy, each C channels, back to the neighbours that they came from",
+            at_outputs_of("patch_concat", _concat), backward=True),
     Mistake("backward-changed", "a derivative is changed", RIGHT, _scaled_or_moved, backward=True),
 )  # fmt: skip

@@ -11,8 +11,8 @@ from npswin.verify.mistakes.terms.derivative import Derivative
 from npswin.verify.mistakes.terms.functions import GELU, SOFTMAX
 from npswin.verify.mistakes.terms.loss import CROSS_ENTROPY
 from npswin.verify.mistakes.terms.norm import NORM
-from npswin.verify.mistakes.terms.products import LINEAR, MIX, SCORES
-from npswin.verify.mistakes.terms.sums import ADD_BIAS, ADD_MASK, POOL, POSITION_BIAS, RESIDUAL
+from npswin.verify.mistakes.terms.products import LINEAR, MIX, PATCH_EMBED, SCORES
+from npswin.verify.mistakes.terms.sums import ADD_BIAS, ADD_MASK, PAD, POOL, POSITION_BIAS, RESIDUAL
 
 DERIVATIVES: Mapping[str, Mapping[int, Derivative]] = {
     "layer_norm": NORM,
@@ -25,6 +25,8 @@ DERIVATIVES: Mapping[str, Mapping[int, Derivative]] = {
     "add_mask": ADD_MASK,
     "position_bias": POSITION_BIAS,
     "mean_pool": POOL,
+    "pad": PAD,
+    "patch_embed": PATCH_EMBED,
     "residual": RESIDUAL,
     "cross_entropy": CROSS_ENTROPY,
 }

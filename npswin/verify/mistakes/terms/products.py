@@ -1,5 +1,7 @@
 """The derivatives of linear layers and of attention's products, and the terms that they may be made of by mistake."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from npswin.types import Array
@@ -101,6 +103,50 @@ LINEAR = {
     0: Derivative("dx = dy W", {"dy W": 1.0}, _LINEAR_INPUT, _sizes),
     1: Derivative("dW = dyᵀ x, summed over all rows", {"dyᵀ x": 1.0}, _LINEAR_WEIGHT, _sizes),
     2: Derivative("db = Σ dy over all rows", {"Σ dy": 1.0}, _LINEAR_BIAS, _sizes),
+}
+
+
+def _patches(known: Known, change: Callable[[Array], Array] = lambda x: x) -> Array:
+    """dyᵀ times the patches of a change of the images, in the weight's memory order."""
+    weight = known.inputs[1]
+    side = weight.shape[-1]
+    x = change(known.inputs[0])
+    x = np.pad(x, [(0, 0), (0, 0), *((0, -size % side) for size in x.shape[2:])])
+    batch, colours, height, width = x.shape
+    rows = x.reshape(batch, colours, height // side, side, width // side, side).transpose(0, 2, 4, 1, 3, 5)
+    return _rows(known.dy).T @ rows.reshape(-1, colours * side * side)
+
+
+def _of_colour(colour: int) -> Callable[[Array], Array]:
+    """1 in one colour's plane, 0 in the others."""
+
+    def constant(x: Array) -> Array:
+        if x.shape[1] != 3:
+            raise NotApplicable("no images of three colours")
+        plane = np.zeros_like(x)
+        plane[:, colour] = 1
+        return plane
+
+    return constant
+
+
+PATCH_EMBED = {
+    1: Derivative(
+        "dW = dyᵀ x, summed over all patches",
+        {"dyᵀ x": 1.0},
+        {
+            "dyᵀ x": _patches,
+            "dyᵀ 1": lambda known: _patches(known, np.ones_like),
+            **{
+                f"dyᵀ 1 of the {name} plane": lambda known, colour=colour: _patches(known, _of_colour(colour))
+                for colour, name in enumerate(("first", "second", "third"))
+            },
+            "dyᵀ ReLU(x)": lambda known: _patches(known, lambda x: np.maximum(x, 0)),
+            "W": lambda known: known.inputs[1],
+        },
+        _sizes,
+    ),
+    2: Derivative("db = Σ dy over all patches", {"Σ dy": 1.0}, {"Σ dy": _LINEAR_BIAS["Σ dy"], "b": _LINEAR_BIAS["b"]}),
 }
 
 

@@ -127,6 +127,30 @@ def _spread(known: Known) -> Array:
     return np.broadcast_to(known.dy[:, None, None] / (x.shape[1] * x.shape[2]), x.shape)
 
 
+def _folded(known: Known) -> Array:
+    """The padding's derivative, added to the last row and column of the map."""
+    height, width = known.inputs[0].shape[1:3]
+    rows = np.minimum(np.arange(known.dy.shape[1]), height - 1)
+    columns = np.minimum(np.arange(known.dy.shape[2]), width - 1)
+    dx = np.zeros(known.inputs[0].shape, known.dy.dtype)
+    np.add.at(dx, (slice(None), rows[:, None], columns), known.dy)
+    return dx
+
+
+def _cropped(known: Known) -> Array:
+    height, width = known.inputs[0].shape[1:3]
+    return known.dy[:, :height, :width]
+
+
+PAD = {
+    0: Derivative(
+        "dx = dy without the padding",
+        {"dy without the padding": 1.0},
+        {"dy without the padding": _cropped, "dy with that of the padding added to the edge": _folded},
+    )
+}
+
+
 def _at_largest(known: Known) -> Array:
     x = known.inputs[0]
     return known.dy[:, None, None] * (x == x.max(axis=(1, 2), keepdims=True))
