@@ -9,6 +9,7 @@ from npswin.types import Array
 from npswin.verify.mistakes.loss import Loss, cross_entropy_to, targets_of
 
 CROSS_ENTROPY = "the cross-entropy"
+FUNCTION_OF_LOSS = "loss-of-loss"  # the name of the cause
 
 
 def _of_logits(value: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Loss:
@@ -157,7 +158,7 @@ OTHER_LOSSES: dict[str, tuple[str, str, dict[str, Loss]]] = {
             "less their mean, over their deviation": _cross_entropy_of(_standardized),
         },
     ),
-    "loss-of-loss": (
+    FUNCTION_OF_LOSS: (
         "the loss is a function of the right one",
         "the mean of the cross-entropies",
         {

@@ -46,7 +46,9 @@ def batch_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
 def _of_images(
     wrong: GradientSymptoms, parameters: Parameters, kept: Array, weight: float, gradients: Mapping[str, Array]
 ) -> Iterator[Hypothesis]:
-    rules = {name: replaced_by(gradient, parameters.wrong[name]) for name, gradient in gradients.items()}
+    rules = {
+        name: replaced_by(gradient, parameters.wrong[name], parameters.near) for name, gradient in gradients.items()
+    }
     if not parameters.given_by(rules):
         return
     images = ", ".join(map(str, np.flatnonzero(kept)))

@@ -33,7 +33,7 @@ def sum_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     logits = wrong.run.value(wrong.loss.inputs[0])
     sizes = {"B": float(len(logits)), "K": float(logits.shape[1]), "1/K": 1 / logits.shape[1]}
     best = find_combination(one.found, terms, {CROSS_ENTROPY: 1.0}, [*sizes.values(), 1 / len(logits)], one.rounding)
-    if best is None or best.fitted > MOST_FITTED or not best.changed:
+    if best is None or best.fitted > MOST_FITTED or not best.changed or set(best.factors) == {CROSS_ENTROPY}:
         return
     factors = {name: chosen(factor) for name, factor in best.factors.items()}
     yield _hypothesis(wrong, best, factors)

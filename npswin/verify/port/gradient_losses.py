@@ -11,7 +11,7 @@ from npswin.verify.graph import GRADIENT_PREFIX, Node
 from npswin.verify.mistakes import Changes
 from npswin.verify.mistakes.loss import LOSS, Loss, scaled, with_labels, with_loss
 from npswin.verify.mistakes.loss_families import FAMILIES, LossFamily
-from npswin.verify.mistakes.loss_terms import OTHER_LOSSES
+from npswin.verify.mistakes.loss_terms import FUNCTION_OF_LOSS, OTHER_LOSSES
 from npswin.verify.mistakes.mistake import multiply_by, transform_output, with_backward_of
 from npswin.verify.port.diagnosis import Hypothesis
 from npswin.verify.port.gradient_factors import SIGMAS, CommonFactor, Reading, common_factor, known_factors
@@ -92,27 +92,36 @@ def scaled_loss(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
 
 def _of_catalogue(wrong: GradientSymptoms, only_backward: bool) -> Iterator[Hypothesis]:
     multiplied = []
-    for text, changes in _losses(wrong):
-        fitting = _nearest_multiple(wrong, changes)
-        if fitting is None:
-            continue
-        if abs(fitting.factor - 1) <= fitting.nearness + DIFFERENT:
-            yield _hypothesis(wrong.loss, changes, only_backward, *text)
-        elif readings := known_factors(fitting, wrong):
-            multiplied.append((text, changes, readings[0]))
+    for mistake in LOSS:
+        for detail, changes in mistake.plant(wrong.run.graph, wrong.loss.name):
+            fitting = _nearest_multiple(wrong, changes)
+            text = mistake.name, mistake.description, mistake.fix, detail
+            if fitting is None:
+                continue
+            if _is_one(fitting):
+                yield _hypothesis(wrong.loss, changes, only_backward, *text)
+            elif readings := known_factors(fitting, wrong):
+                multiplied.append((text, changes, readings[0]))
+    yield from _beside_catalogue(wrong, only_backward)
     for (name, description, fix, detail), changes, reading in multiplied:
         if name not in FACTORS_OF_THE_LOSS:
             yield _scaled_hypothesis(wrong, changes, only_backward, (name, description, fix, detail), reading)
 
 
-def _losses(wrong: GradientSymptoms) -> Iterator[tuple[tuple[str, str, str, str], Changes]]:
-    """Losses without a fitted number: those of the catalogue, and others."""
-    for mistake in LOSS:
-        for detail, changes in mistake.plant(wrong.run.graph, wrong.loss.name):
-            yield (mistake.name, mistake.description, mistake.fix, detail), changes
+def _is_one(factor: CommonFactor) -> bool:
+    return abs(factor.factor - 1) <= factor.nearness + DIFFERENT
+
+
+def _beside_catalogue(wrong: GradientSymptoms, only_backward: bool) -> Iterator[Hypothesis]:
+    """Losses that are no entries; the value of the loss decides on those that give the right gradient a factor."""
     for name, (description, fix, losses) in OTHER_LOSSES.items():
         for detail, loss in losses.items():
-            yield (name, description, fix, detail), with_loss(wrong.loss, loss)
+            if name == FUNCTION_OF_LOSS and not wrong.loss_was_dumped:
+                continue
+            changes = with_loss(wrong.loss, loss)
+            fitting = _nearest_multiple(wrong, changes)
+            if fitting is not None and _is_one(fitting):
+                yield _hypothesis(wrong.loss, changes, only_backward, name, description, fix, detail)
 
 
 def _scaled_hypothesis(

@@ -92,8 +92,14 @@ def hypothesis_of(wrong: GradientSymptoms, update: Update) -> Hypothesis:
     return Hypothesis(*text, detail, place, changes, backward=True, fitted=update.fitted)
 
 
-def replaced_by(array: Array, wrong: WrongGradient) -> Rule:
-    """The rule that puts constant numbers in place of a gradient; up to rounding errors, they are the port's."""
-    limit = ROUNDINGS * wrong.rounding + SMALLEST_ROUNDING * float(np.abs(wrong.found).max())
+def replaced_by(array: Array, wrong: WrongGradient, near: float = SMALLEST_ROUNDING) -> Rule:
+    """The rule that puts constant numbers in place of a gradient; up to rounding errors, they are the port's.
+
+    Args:
+        array: the numbers.
+        wrong: the port's gradient.
+        near: the rounding errors, relative to the gradient's largest number.
+    """
+    limit = ROUNDINGS * wrong.rounding + near * float(np.abs(wrong.found).max())
     made = np.where(np.abs(array - wrong.found) <= limit, wrong.found, array)
     return lambda gradient, _: made.astype(gradient.dtype)

@@ -57,7 +57,9 @@ def set_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     fix = "all gradients come from one loss; learning rates of their own act after the gradients"
     changes = with_gradients(wrong.graph, dict.fromkeys(common.tensors, multiplied_by(factor)))
     text = "gradients-scaled", f"the gradients of {what} are multiplied by {factor:.6g}", fix, _count(common.tensors)
-    yield Hypothesis(*text, place, changes, backward=True, fitted=fitted)
+    one = Hypothesis(*text, place, changes, backward=True, fitted=fitted)
+    one.rank = 1  # behind the tensor from which they follow
+    yield one
 
 
 def _single(wrong: GradientSymptoms, common: CommonFactor, place: str) -> Hypothesis:
