@@ -128,3 +128,39 @@ class GeluBackwardOfOutput(_GeluBackward):
     def derivative(self, x: Tensor) -> Tensor:
         y = F.gelu(x)
         return self.distribution(y) + y * self.density(y)
+
+
+class SoftmaxBackwardOfScores(_SoftmaxBackward):
+    """The scores are cached in place of the probabilities."""
+
+    cause = r"scores dp|scores in place"
+
+    def softmax(self, scores: Tensor, at: str) -> Tensor:
+        return handwritten(lambda x: x.softmax(-1), lambda dy, x: self.derivative(dy, x), scores)
+
+
+class SoftmaxBackwardSumTwice(_SoftmaxBackward):
+    """The sum is subtracted twice."""
+
+    cause = r"Σ p dp.* multiplied by 2"
+
+    def derivative(self, dy: Tensor, p: Tensor) -> Tensor:
+        return p * (dy - 2 * (dy * p).sum(-1, keepdim=True))
+
+
+class GeluBackwardExponent(_GeluBackward):
+    """The exponent of the density is -x² in place of -x²/2."""
+
+    cause = r"exp\(-x²\)"
+
+    def derivative(self, x: Tensor) -> Tensor:
+        return self.distribution(x) + x * torch.exp(-x * x) / math.sqrt(2 * math.pi)
+
+
+class GeluBackwardErrorFunction(_GeluBackward):
+    """The argument of erf is not divided by √2."""
+
+    cause = r"erf\(x\)"
+
+    def derivative(self, x: Tensor) -> Tensor:
+        return 0.5 * (1 + torch.erf(x)) + x * self.density(x)

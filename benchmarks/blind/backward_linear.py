@@ -131,3 +131,28 @@ class InputGradientMissing(_LinearBackward):
 
     def linear(self, x: Tensor, name: str) -> Tensor:
         return super().linear(x.detach() + 0 * x if name == f"{LAST}.attn.qkv" else x, name)
+
+
+class WeightGradientCentred(_LinearBackward):
+    """The weight's gradient of fc1 has its input less the mean over tokens."""
+
+    born = f"grad/{LAST}.mlp.fc1.weight"
+    cause = r"mean of x"
+    only = ("fc1",)
+
+    def derivative(self, dy: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> Any:
+        dx, _, dbias = super().derivative(dy, x, weight, bias)
+        centred = x.flatten(0, -2) - x.flatten(0, -2).mean(0)
+        return dx, dy.flatten(0, -2).T @ centred, dbias
+
+
+class InputGradientWithoutQueries(_LinearBackward):
+    """The input's gradient of qkv lacks the part of the queries."""
+
+    born = f"grad/{LAST}.attn.windows"
+    cause = r"part of q"
+    only = ("attn.qkv",)
+
+    def derivative(self, dy: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> Any:
+        third = len(weight) // 3
+        return dy[..., third:] @ weight[third:], *super().derivative(dy, x, weight, bias)[1:]

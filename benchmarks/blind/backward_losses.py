@@ -72,3 +72,12 @@ class LossBackwardDividedTwice(_LossBackward):
 
     def derivative(self, p: Tensor, y: Tensor) -> Tensor:
         return (p - y) / len(p) ** 2
+
+
+class LossBackwardOfLogarithms(_LossBackward):
+    """(log p - y) / B: the cache holds the logarithms."""
+
+    cause = r"log p"
+
+    def derivative(self, p: Tensor, y: Tensor) -> Tensor:
+        return (p.log() - y) / len(p)

@@ -128,3 +128,46 @@ class NormParametersOfLastImage(_NormBackward):
     def derivative(self, dy: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> Any:
         dx = super().derivative(dy, x, weight, bias)[0]
         return dx, *super().derivative(dy[-1:], x[-1:], weight, bias)[1:]
+
+
+class NormBackwardMeanTwice(_NormBackward):
+    """The derivative through the mean is subtracted twice."""
+
+    born = f"grad/{LAST}"
+    cause = r"⟨g⟩.* multiplied by 2"
+
+    def dx(self, dnormal: Tensor, normal: Tensor, deviation: Tensor) -> Tensor:
+        return super().dx(dnormal, normal, deviation) - dnormal.mean(-1, keepdim=True) / deviation
+
+
+class NormBackwardSumForMean(_NormBackward):
+    """The derivative through the variance has a sum over channels in place of the mean."""
+
+    born = f"grad/{LAST}"
+    cause = r"multiplied by C\b|\bsum\b"
+
+    def dx(self, dnormal: Tensor, normal: Tensor, deviation: Tensor) -> Tensor:
+        through_variance = normal * (dnormal * normal).sum(-1, keepdim=True)
+        return (dnormal - dnormal.mean(-1, keepdim=True) - through_variance) / deviation
+
+
+class NormBackwardGainLate(_NormBackward):
+    """The gain multiplies the result in place of dy."""
+
+    born = f"grad/{LAST}"
+    cause = r"weight ⟨dy⟩|gain.*(late|last|after)"
+
+    def derivative(self, dy: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> Any:
+        plain, dweight, dbias = super().derivative(dy, x, torch.ones_like(weight), bias)
+        return plain * weight, dweight, dbias
+
+
+class BiasGradientWithGain(_NormBackward):
+    """The bias' gradient is that of dy times the gain."""
+
+    born = "grad/norm.bias"
+    cause = r"Σ g|gain|weight"
+
+    def derivative(self, dy: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> Any:
+        dx, dweight, dbias = super().derivative(dy, x, weight, bias)
+        return dx, dweight, dbias * weight

@@ -235,3 +235,46 @@ class BiasesWithoutScale(_Everything):
         for tensor in [*self.with_gradient.values(), *self.params.values()]:
             if tensor.grad is not None and tensor.ndim == 2:
                 tensor.grad = tensor.grad / 128
+
+
+class LayerwiseNorms(_Parameters):
+    """LARS: each gradient is multiplied by the ratio of the parameter's norm and its own."""
+
+    cause = r"LARS|ratio of (the )?norms|‖θ‖"
+
+    def changed(self, name: str, param: Tensor, gradient: Tensor) -> Tensor:
+        return gradient * param.norm() / gradient.norm()
+
+
+class NormsExchanged(_Parameters):
+    """The gradients of norm1 and norm2 are stored under each other's names."""
+
+    born = "grad/layers.1.blocks.1.norm2.weight"
+    cause = r"other.* names|exchang|holds the numbers of"
+
+    def after_backward(self) -> None:
+        gradients = {name: param.grad for name, param in self.params.items()}
+        for name, param in self.params.items():
+            other = {"norm1": "norm2", "norm2": "norm1"}.get(name.split(".")[-2], "")
+            param.grad = gradients[name.replace(name.split(".")[-2], other)] if other else gradients[name]
+
+
+class BufferOffByOne(_Parameters):
+    """All gradients are in one flat buffer, which is read one number too early."""
+
+    cause = r"buffer|too (early|late)|offset by one"
+
+    def after_backward(self) -> None:
+        grads = [param.grad for param in self.params.values() if param.grad is not None]
+        parts = torch.cat([grad.flatten() for grad in grads]).roll(1).split([grad.numel() for grad in grads])
+        for param, part in zip(self.params.values(), parts, strict=True):
+            param.grad = part.view(param.shape).clone()
+
+
+class RowsNormalized(_Parameters):
+    """Each row of a matrix' gradient is divided by its norm."""
+
+    cause = r"row.*norm"
+
+    def changed(self, name: str, param: Tensor, gradient: Tensor) -> Tensor:
+        return gradient / gradient.norm(dim=-1, keepdim=True) if gradient.ndim > 1 else gradient

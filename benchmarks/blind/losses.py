@@ -190,3 +190,58 @@ class EpsInLogarithm(_Loss):
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return F.nll_loss((logits.softmax(-1) + 1e-3).log(), labels)
+
+
+class EntropyPenalty(_Loss):
+    """0.1 times the entropy of the probabilities is subtracted."""
+
+    cause = r"0\.1 .*entropy of the prob"
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        entropy = -(logits.softmax(-1) * logits.log_softmax(-1)).sum(-1).mean()
+        return super().loss(logits, labels) - 0.1 * entropy
+
+
+class LogitPenalty(_Loss):
+    """0.01 times the logits' squares are added."""
+
+    cause = r"0\.01 .*logits²"
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return super().loss(logits, labels) + 0.01 * logits.square().sum(-1).mean()
+
+
+class LogitsNormalized(_Loss):
+    """The logits are divided by their norm before the loss."""
+
+    cause = r"divided by their norm|normaliz"
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return super().loss(F.normalize(logits, dim=-1), labels)
+
+
+class TemperatureOfDistillation(_Loss):
+    """The temperature 3, and the loss times its square."""
+
+    cause = r"τ = 3\b.*(9|τ²)"
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return 9 * super().loss(logits / 3, labels)
+
+
+class PerplexityForLoss(_Loss):
+    """The exponential of the loss."""
+
+    cause = r"exponential|perplexity|exp\("
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return super().loss(logits, labels).exp()
+
+
+class ConstantAdded(_Loss):
+    """A detached term of 0.5 is added to the loss."""
+
+    cause = r"0\.5 is added"
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return super().loss(logits, labels) + 0.5

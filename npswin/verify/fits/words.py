@@ -95,6 +95,8 @@ def words_along(part: Axis, source: Array) -> str:
 
 
 def _listed(part: Axis, entries: Array) -> str:
+    if part.name == "q|k|v":
+        return " and ".join("qkv"[entry] for entry in entries)
     listed = ", ".join(map(str, entries[:MOST_LISTED])) + (", ..." if len(entries) > MOST_LISTED else "")
     if len(entries) > 1:
         return f"{part.plural} {listed}"

@@ -47,6 +47,12 @@ class Run:
         }
         return run
 
+    def with_given(self, given: Mapping[str, Array]) -> "Run":
+        """The run with further gradients given. It reuses all values but those of gradients."""
+        run = Run(self.graph, {**self.given, **given}, self.arithmetic, self.stored)
+        run._values = {name: value for name, value in self._values.items() if not name.startswith(GRADIENT_PREFIX)}
+        return run
+
     def replaced(self, changes: Mapping[str, Node]) -> "Run":
         """The run of the graph with some nodes replaced."""
         graph = self.graph.replaced(changes)

@@ -102,7 +102,8 @@ def smoothed(epsilon: float) -> Loss:
     return _with_targets(lambda t, _: (1 - epsilon) * t + epsilon / t.shape[1])
 
 
-def _smoothed_among_others(epsilon: float) -> Loss:
+def smoothed_among_others(epsilon: float) -> Loss:
+    """The targets (1 - ε) t + ε / (K - 1) (1 - t)."""
     return _with_targets(lambda t, _: (1 - epsilon) * t + epsilon / (t.shape[1] - 1) * (1 - t))
 
 
@@ -168,7 +169,7 @@ OTHER_FUNCTIONS: dict[str, tuple[str, str, dict[str, Loss]]] = {
         "the targets are 1 for the label and 0 for other classes: label smoothing is off",
         {
             **{f"ε = {epsilon:g}, over all classes": smoothed(epsilon) for epsilon in SMOOTHINGS},
-            **{f"ε = {epsilon:g}, over the other classes": _smoothed_among_others(epsilon) for epsilon in SMOOTHINGS},
+            **{f"ε = {epsilon:g}, over the other classes": smoothed_among_others(epsilon) for epsilon in SMOOTHINGS},
         },
     ),
     "loss-temperature": (

@@ -10,7 +10,7 @@ from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.distance import finite_rms
 from npswin.verify.port.gradient_errors import compelling, joint_hypotheses, partial_hypotheses
 from npswin.verify.port.gradient_factors import factor_of_the_loss
-from npswin.verify.port.hypotheses import HypothesisGenerator
+from npswin.verify.port.hypotheses import RIGHT_BACKWARD, HypothesisGenerator
 from npswin.verify.port.operation_precision import precision_explanation
 from npswin.verify.port.quantization import quantization_text
 from npswin.verify.port.symptoms import State, Symptoms
@@ -51,8 +51,8 @@ class Explainer:
             return explaining, []
         generator = self.symptoms.generator(now.graph, now.dump)
         right_shape = found.shape == self.comparer.shapes[symptom]
-        hypotheses = generator.hypotheses(symptom)
-        explaining = self.by_catalogue(hypotheses, symptom, found, now)
+        hypotheses = [one for one in generator.hypotheses(symptom) if self.belongs_to_forward(one)]
+        explaining = self.by_catalogue(generator, hypotheses, symptom, found, now)
         if not explaining and not self.trials.timed_out and right_shape:
             explaining = self.in_fewer_bits(symptom, found, now)
             if explaining:
@@ -75,6 +75,13 @@ class Explainer:
         explaining = self.compelling(explaining, symptom, now)
         return explaining, [one for one in hypotheses if one not in explaining and one.tolerance_ratio < np.inf]
 
+    def belongs_to_forward(self, hypothesis: Hypothesis) -> bool:
+        """Whether a hypothesis that a backward pass is right belongs to a mistake of its forward pass."""
+        if hypothesis.name != RIGHT_BACKWARD:
+            return True
+        forward = [cause for cause in self.trials.known if not cause.hypothesis.backward]
+        return any(hypothesis.place in (*cause.hypothesis.changes, *cause.places) for cause in forward)
+
     def is_gradient_of_loss(self, symptom: str, found: Array, now: State) -> bool:
         """Whether the symptom is the gradient from which all others are computed: a single number."""
         is_last = symptom == GRADIENT_PREFIX + next(reversed(now.graph.nodes))
@@ -84,21 +91,30 @@ class Explainer:
         """Those that explain much of the symptom."""
         return [one for one in explaining if one.is_compelling(now.symptoms[symptom])]
 
-    def by_catalogue(self, hypotheses: list[Hypothesis], symptom: str, found: Array, now: State) -> list[Hypothesis]:
+    def by_catalogue(
+        self, generator: HypothesisGenerator, hypotheses: list[Hypothesis], symptom: str, found: Array, now: State
+    ) -> list[Hypothesis]:
         """The mistakes of the catalogue that explain the symptom; for a gradient, also those of several gradients."""
         explaining = self.trials.try_each(hypotheses, symptom, found, now)
         if symptom.startswith(GRADIENT_PREFIX) and (not explaining or explaining[0].symptoms_left):
             partial = partial_hypotheses(symptom, now.symptoms, now.dump, now.local_errors)
+            if found.shape == self.comparer.shapes[symptom]:
+                largest = self.largest_rounding(symptom, found, now)
+                partial += generator.other_derivatives(symptom, found, now.local_errors.exact, largest)
             explaining += self.trials.try_each(partial, symptom, found, now)
-            explaining.sort(key=lambda one: one.symptoms_left)
+            explaining.sort(key=lambda one: (one.symptoms_left, one.fitted))
         return self.compelling(explaining, symptom, now)
 
     def fits(self, generator: HypothesisGenerator, symptom: str, found: Array, now: State) -> list[Hypothesis]:
         """Mistakes with fitted numbers, and what relates the symptom to the right tensor."""
-        error, expected = now.local_errors.error(symptom, found), now.local_errors.expected(symptom)
-        largest = 0.0 if error is None or expected is None else error.tolerance.peak * finite_rms(expected)
+        largest = self.largest_rounding(symptom, found, now)
         fitted = generator.fitted(symptom, found, now.local_errors.exact, largest)
         return list(takewhile(lambda _: not self.trials.is_late(), fitted))
+
+    def largest_rounding(self, symptom: str, found: Array, now: State) -> float:
+        """The largest difference of the symptom's numbers that rounding makes."""
+        error, expected = now.local_errors.error(symptom, found), now.local_errors.expected(symptom)
+        return 0.0 if error is None or expected is None else error.tolerance.peak * finite_rms(expected)
 
     def in_fewer_bits(self, symptom: str, found: Array, now: State) -> list[Hypothesis]:
         """An operation in fewer bits that explains the symptom, if there is one.

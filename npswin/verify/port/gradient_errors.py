@@ -13,9 +13,17 @@ import numpy as np
 from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.dump_errors import CorrectedDump
+from npswin.verify.port.gradient_batches import batch_hypotheses
 from npswin.verify.port.gradient_factors import factor_hypotheses
 from npswin.verify.port.gradient_images import image_hypotheses
+from npswin.verify.port.gradient_loss_sums import (
+    is_seen_in_gradients,
+    penalty_hypotheses,
+    sum_hypotheses,
+    value_hypotheses,
+)
 from npswin.verify.port.gradient_losses import loss_hypotheses, scaled_loss
+from npswin.verify.port.gradient_places import place_hypotheses
 from npswin.verify.port.gradient_sets import set_hypotheses, zero_hypotheses
 from npswin.verify.port.gradient_symptoms import gradient_symptoms
 from npswin.verify.port.gradient_updates import update_hypotheses
@@ -39,20 +47,39 @@ def joint_hypotheses(
         local_errors: each operation on the port's own inputs.
     """
     first = next((name for name in symptoms if name.startswith(GRADIENT_PREFIX)), symptom)
-    is_loss = symptom == next(reversed(local_errors.graph.nodes))
-    wrong = gradient_symptoms(first if is_loss else symptom, symptoms, dump, local_errors)
+    if symptom == next(reversed(local_errors.graph.nodes)):
+        with np.errstate(all="ignore"):
+            return _of_wrong_loss(symptom, first, symptoms, dump, local_errors)
+    wrong = gradient_symptoms(symptom, symptoms, dump, local_errors)
     if wrong is None:
         return []
     with np.errstate(all="ignore"):
-        if is_loss:
-            return [*loss_hypotheses(wrong), *scaled_loss(wrong)]
-        return [
-            *zero_hypotheses(wrong),
-            *factor_hypotheses(wrong),
-            *loss_hypotheses(wrong),
-            *image_hypotheses(wrong),
-            *update_hypotheses(wrong),
-        ]
+        of_loss = [*loss_hypotheses(wrong), *sum_hypotheses(wrong), *image_hypotheses(wrong)]
+        if wrong.loss_was_dumped and not wrong.loss_is_right:  # no other loss has given the port's
+            of_loss = [one for one in of_loss if not one.fitted]
+        of_parameters = [*place_hypotheses(wrong), *batch_hypotheses(wrong), *update_hypotheses(wrong)]
+        return [*zero_hypotheses(wrong), *factor_hypotheses(wrong), *of_loss, *of_parameters]
+
+
+def _of_wrong_loss(
+    loss: str, first: str, symptoms: Collection[str], dump: CorrectedDump, local_errors: LocalErrors
+) -> list[Hypothesis]:
+    """Explanations of a wrong loss, by the gradients that are computed from it."""
+    found = dump.tensor(loss)
+    if found is None or found.size != 1 or not np.isfinite(found).all():
+        return []
+    if first == loss:
+        return list(value_hypotheses(float(found), local_errors)) if is_seen_in_gradients(local_errors) else []
+    wrong = gradient_symptoms(first, symptoms, dump, local_errors)
+    if wrong is None:
+        return []
+    return [
+        *loss_hypotheses(wrong),
+        *scaled_loss(wrong),
+        *sum_hypotheses(wrong),
+        *image_hypotheses(wrong),
+        *penalty_hypotheses(wrong, float(found)),
+    ]
 
 
 def partial_hypotheses(

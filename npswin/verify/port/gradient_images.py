@@ -9,6 +9,7 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.mistakes import Changes
+from npswin.verify.mistakes.loss import Loss, cross_entropy_to, targets_of, with_loss
 from npswin.verify.mistakes.mistake import change_node, with_backward
 from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.gradient_symptoms import GradientSymptoms
@@ -59,17 +60,27 @@ def image_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
         return
     labels = wrong.run.value(wrong.loss.inputs[1])
     weighting = _left_out(weights) or _by_class(weights, labels) or _by_image(weights)
-    changes = _weighted(wrong, weighting.weights)
+    only_backward = wrong.loss_is_right or not wrong.loss_was_dumped
+    changes = weighted(wrong, weighting.weights) if only_backward else with_loss(wrong.loss, _loss(weighting.weights))
     text = weighting.name, weighting.description, "each image of the batch has the weight 1/B", weighting.detail
-    yield Hypothesis(*text, wrong.loss.name, changes, backward=True, fitted=weighting.fitted)
+    fitted = weighting.fitted
+    hypothesis = Hypothesis(*text, wrong.loss.name, changes, backward=only_backward, fitted=fitted)
+    hypothesis.fitted_numbers = batch if fitted else 0
+    yield hypothesis
+
+
+def _loss(weights: Array) -> Loss:
+    """The cross-entropy with weights of the images."""
+    return lambda logits, labels: cross_entropy_to(logits, targets_of(logits, labels) * weights[:, None])
 
 
 def _column(wrong: GradientSymptoms, chosen: list[str], weights: Array) -> Array:
-    run = wrong.run.replaced(_weighted(wrong, weights))
+    run = wrong.run.replaced(weighted(wrong, weights))
     return np.concatenate([run.compute(GRADIENT_PREFIX + name).reshape(-1) for name in chosen])
 
 
-def _weighted(wrong: GradientSymptoms, weights: Array) -> Changes:
+def weighted(wrong: GradientSymptoms, weights: Array) -> Changes:
+    """The loss with weights of the images in its derivative."""
     operation = wrong.loss.operation
     assert operation is not None
 

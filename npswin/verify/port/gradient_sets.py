@@ -11,6 +11,7 @@ from npswin.verify.port.gradient_factors import CommonFactor, Reading, common_fa
 from npswin.verify.port.gradient_symptoms import GradientSymptoms, is_seen, with_gradients
 from npswin.verify.port.text import join_names
 
+MOST_MODULES = 3  # in words
 UNDIVIDED = "the gradient is the sum over all tokens, windows and images that use the tensor, not their mean"
 
 
@@ -56,12 +57,15 @@ def set_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     fix = "all gradients come from one loss; learning rates of their own act after the gradients"
     changes = with_gradients(wrong.graph, dict.fromkeys(common.tensors, multiplied_by(factor)))
     text = "gradients-scaled", f"the gradients of {what} are multiplied by {factor:.6g}", fix, _count(common.tensors)
-    yield Hypothesis(*text, place, changes, backward=True, fitted=fitted)
+    one = Hypothesis(*text, place, changes, backward=True, fitted=fitted)
+    one.rank = 1  # behind the tensor from which they follow
+    yield one
 
 
 def _single(wrong: GradientSymptoms, common: CommonFactor, place: str) -> Hypothesis:
     """One gradient is multiplied."""
-    readings = [*_means(wrong.graph.nodes[place], wrong, common), *known_factors(common, wrong)]
+    of_loop = known_factors(common, wrong) if wrong.first in wrong.wrong_parameters else []
+    readings = [*_means(wrong.graph.nodes[place], wrong, common), *of_loop]
     factor = readings[0].factor if readings else common.factor
     detail = f"by {factor:.6g}{': ' if readings else ''}{readings[0].text if readings else ''}"
     fix = readings[0].fix if readings else f"look at the derivative of {place}: its other results are right"
@@ -121,24 +125,44 @@ def _those(wrong: GradientSymptoms, tensors: list[str]) -> str:
     others, parameters = dumped - set(tensors), set(wrong.parameters)
     if not others:
         return "all tensors"
+    what = "tensors"
     if set(tensors) <= parameters:
-        others &= parameters
+        others, what = others & parameters, "parameters"
         if not others:
             return "all parameters"
-        endings = {name.rpartition(".")[2] for name in tensors}
-        if len(endings) == 1 and not any(name.endswith("." + next(iter(endings))) for name in others):
-            return f"all parameters named {next(iter(endings))}"
-        if all("norm" in name.split(".")[-2:][0] for name in tensors) and not any(
-            "norm" in name.split(".")[-2:][0] for name in others
-        ):
+        for last in (1, 2):  # components of the name
+            endings = {".".join(name.split(".")[-last:]) for name in tensors}
+            if len(endings) == 1 and not any(f".{name}".endswith(f".{next(iter(endings))}") for name in others):
+                return f"all parameters named {next(iter(endings))}"
+        if all(_is_of_norm(name) for name in tensors) and not any(_is_of_norm(name) for name in others):
             return "all norms"
-    parts = tensors[0].split(".")
-    for length in range(1, len(parts)):
-        prefix = ".".join(parts[:length])
-        within = [name for name in tensors if name == prefix or name.startswith(prefix + ".")]
-        if len(within) == len(tensors) and not any(name.startswith(prefix + ".") for name in others):
-            return f"all of {prefix}"
-    return join_names(tensors)
+    prefixes = _prefixes(tensors, others)
+    if prefixes:
+        return f"all of {join_names(prefixes)}"
+    for part in ("attn", "mlp", "downsample", *{name.partition(".blocks.")[2].partition(".")[0] for name in tensors}):
+        within = f".blocks.{part}." if part.isdigit() else f".{part}."
+        if part and all(within in name for name in tensors) and not any(within in name for name in others):
+            return f"all {what} in {within.strip('.')}"
+    excepted = _prefixes(sorted(others), set(tensors))
+    return f"all {what} but those of {join_names(excepted)}" if excepted else join_names(tensors)
+
+
+def _is_of_norm(name: str) -> bool:
+    return "norm" in name.split(".")[-2:][0]
+
+
+def _prefixes(tensors: list[str], others: set[str]) -> list[str]:
+    """The modules that have exactly these tensors; none if there are too many of them."""
+    found: list[str] = []
+    for name in sorted(tensors):
+        parts = name.split(".")
+        if any(name == prefix or name.startswith(prefix + ".") for prefix in found):
+            continue
+        prefixes = (".".join(parts[:length]) for length in range(1, len(parts) + 1))
+        found.append(
+            next(one for one in prefixes if not any(other == one or other.startswith(one + ".") for other in others))
+        )
+    return found if len(found) <= min(MOST_MODULES, len(tensors) - 1) else []
 
 
 def _count(tensors: list[str]) -> str:

@@ -62,6 +62,7 @@ class GradientSymptoms:
         wrong: by tensor, without "grad/", in the order of the dump.
         nearness: the relative distance within which the port's precision cannot tell two numbers apart.
         loss_is_right: whether the port dumped the loss, and it is right.
+        loss_was_dumped: whether it dumped the loss.
     """
 
     run: Run
@@ -69,6 +70,7 @@ class GradientSymptoms:
     wrong: dict[str, WrongGradient]
     nearness: float
     loss_is_right: bool
+    loss_was_dumped: bool = False
 
     @property
     def graph(self) -> Graph:
@@ -166,8 +168,8 @@ def gradient_symptoms(
     precision = estimator.stored.get(symptom, estimator.precision)
     nearness = max(ROUNDINGS * storage_roundoff(precision), SMALLEST_NEARNESS)
     loss = next(reversed(local_errors.graph.nodes))
-    loss_is_right = dump.is_readable(loss) and loss not in symptoms
-    return GradientSymptoms(local_errors.exact, first, wrong, nearness, loss_is_right)
+    was_dumped = dump.is_readable(loss)
+    return GradientSymptoms(local_errors.exact, first, wrong, nearness, was_dumped and loss not in symptoms, was_dumped)
 
 
 def scaled_from(node: Node, factor: float) -> Changes:

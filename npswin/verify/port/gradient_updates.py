@@ -1,22 +1,17 @@
 """What an optimizer makes of each parameter's gradient g, dumped in its place: decayed, clipped, rounded."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from npswin.types import Array
 from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.gradient_factors import RATES, SIGMAS
-from npswin.verify.port.gradient_symptoms import (
-    GradientSymptoms,
-    Rule,
-    WrongGradient,
-    with_gradients,
-)
+from npswin.verify.port.gradient_functions import FUNCTIONS
+from npswin.verify.port.gradient_norms import NORMS
+from npswin.verify.port.gradient_rules import SAME, Parameters, Update, hypothesis_of, wrong_parameters
+from npswin.verify.port.gradient_symptoms import GradientSymptoms, Rule, WrongGradient
 
-FEWEST_NUMBERS = 32  # of all wrong gradients together
-SAME = 1e-3  # relative distance within which two fitted numbers are the same, unless the precision is coarser
 ROUNDING = 2e-7  # of a limit in float32
 SMALLEST_TERM = 1e-2  # of an added term, as a share of what is wrong
 DECAYS = tuple(digit * 10.0**power for power in range(-1, -7, -1) for digit in (1, 5, 2, 3))
@@ -26,61 +21,16 @@ FEWEST_AT_LIMIT = 8  # numbers that are as large as the largest one, if these ar
 STEPS_OF_BITS = {8: 127, 4: 7}  # of a symmetric grid
 
 
-@dataclass(frozen=True)
-class _Parameters:
-    """The wrong gradients of parameters, and the parameters."""
-
-    wrong: Mapping[str, WrongGradient]
-    values: Mapping[str, Array]
-    near: float
-
-    def largest_found(self) -> float:
-        return max(float(np.abs(one.found).max()) for one in self.wrong.values())
-
-    def joined(self, pick: Callable[[str, WrongGradient], Array]) -> Array:
-        """One vector of all tensors' numbers, each divided by the root mean square of its right gradient."""
-        parts = []
-        for name, one in self.wrong.items():
-            rms = float(np.sqrt(np.mean(one.right**2)))
-            parts.append(pick(name, one).reshape(-1) / rms)
-        return np.concatenate(parts)
-
-
-@dataclass(frozen=True)
-class _Update:
-    """Something that is made of each gradient.
-
-    Attributes:
-        name, description, fix: of the cause.
-        rule: what is made of a gradient and its parameter.
-        fitted: whether it has a fitted number.
-        rules: by parameter, where they differ.
-    """
-
-    name: str
-    description: str
-    fix: str
-    rule: Rule | None = None
-    fitted: bool = True
-    rules: Mapping[str, Rule] | None = None
-
-
 def update_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     """What may have been made of the gradients of parameters; none if the first wrong one is another's."""
-    of_parameters = wrong.wrong_parameters
-    numbers = sum(one.found.size for one in of_parameters.values())
-    if wrong.first not in of_parameters or numbers < FEWEST_NUMBERS:
+    parameters = wrong_parameters(wrong)
+    if parameters is None:
         return
-    values = {name: np.asarray(wrong.run.value(name), np.float64) for name in of_parameters}
-    parameters = _Parameters(of_parameters, values, max(SAME, wrong.nearness))
-    for fit in (_added_term, _clipped_by_value, _clipped_by_tensor, _signs, _powers, _centred, _flushed, _on_a_grid):
+    own = (_added_term, _clipped_by_value, _clipped_by_tensor, _signs, _powers, _centred, _flushed, _on_a_grid)
+    of_several = (*FUNCTIONS, *NORMS) if len(parameters.wrong) > 1 else ()
+    for fit in (*own, *of_several):
         for update in fit(parameters):
-            rules = update.rules or dict.fromkeys(of_parameters, update.rule)
-            changes = with_gradients(wrong.graph, rules)  # type: ignore[arg-type]
-            detail = f"in {len(of_parameters)} parameters"
-            place = wrong.graph.consumers[wrong.first][0]
-            text = update.name, update.description, update.fix
-            yield Hypothesis(*text, detail, place, changes, backward=True, fitted=update.fitted)
+            yield hypothesis_of(wrong, update)
 
 
 def _rounded_to(number: float, known: tuple[float, ...], near: float) -> float | None:
@@ -88,7 +38,7 @@ def _rounded_to(number: float, known: tuple[float, ...], near: float) -> float |
     return next((one for one in known if abs(number / one - 1) <= near), None)
 
 
-def _added_term(parameters: _Parameters) -> Iterator[_Update]:
+def _added_term(parameters: Parameters) -> Iterator[Update]:
     """a g + λ θ: weight decay, or the parameter after the step; a g + λ sign(θ)."""
     found, right = parameters.joined(lambda _, one: one.found), parameters.joined(lambda _, one: one.right)
     terms: dict[str, Callable[[Array], Array]] = {"the parameter": lambda theta: theta, "its sign": np.sign}
@@ -102,7 +52,7 @@ def _added_term(parameters: _Parameters) -> Iterator[_Update]:
             rate = _rounded_to(-factor, RATES, parameters.near) or -float(factor)
             description = f"the parameter after the step is dumped: θ - {rate:.4g} g"
             rule = _linear(-rate, 1.0, term)
-            yield _Update("update-for-gradient", description, "dump the gradient itself", rule)
+            yield Update("update-for-gradient", description, "dump the gradient itself", rule)
             continue
         exact = _rounded_to(abs(decay), DECAYS, parameters.near)
         number = float(np.sign(decay) * exact) if exact else float(decay)
@@ -112,14 +62,14 @@ def _added_term(parameters: _Parameters) -> Iterator[_Update]:
             description += f", and the gradient is multiplied by {multiple:.5g}"
         fix = "dump the gradients before the decay is added; decoupled decay (AdamW) does not touch them"
         fitted = exact is None or multiple != 1
-        yield _Update("decay-added", description, fix, _linear(multiple, number, term), fitted)
+        yield Update("decay-added", description, fix, _linear(multiple, number, term), fitted)
 
 
 def _linear(factor: float, decay: float, term: Callable[[Array], Array]) -> Rule:
     return lambda gradient, theta: factor * gradient + decay * term(theta)
 
 
-def _clipped_by_value(parameters: _Parameters) -> Iterator[_Update]:
+def _clipped_by_value(parameters: Parameters) -> Iterator[Update]:
     largest = parameters.largest_found()
     cut = sum(int((np.abs(one.right) > largest * (1 + parameters.near)).sum()) for one in parameters.wrong.values())
     at_limit = sum(int((np.abs(one.found) >= largest * (1 - ROUNDING)).sum()) for one in parameters.wrong.values())
@@ -129,7 +79,7 @@ def _clipped_by_value(parameters: _Parameters) -> Iterator[_Update]:
         fix = "compare the gradients before they are clipped"
         fitted = limit == largest and at_limit < FEWEST_AT_LIMIT
         rules = {name: _clipped_to(limit, one) for name, one in parameters.wrong.items()}
-        yield _Update("gradients-clipped", description, fix, fitted=fitted, rules=rules)
+        yield Update("gradients-clipped", description, fix, fitted=fitted, rules=rules)
 
 
 def _clipped_to(limit: float, wrong: WrongGradient) -> Rule:
@@ -142,7 +92,7 @@ def _clipped_to(limit: float, wrong: WrongGradient) -> Rule:
     return rule
 
 
-def _clipped_by_tensor(parameters: _Parameters) -> Iterator[_Update]:
+def _clipped_by_tensor(parameters: Parameters) -> Iterator[Update]:
     """Each tensor has the same norm: clipped to it, or divided by its own."""
     norms = [float(np.linalg.norm(one.found)) for one in parameters.wrong.values()]
     if len(norms) < 2 or not norms[0] or np.ptp(norms) > parameters.near * norms[0]:
@@ -154,14 +104,14 @@ def _clipped_by_tensor(parameters: _Parameters) -> Iterator[_Update]:
         ("gradients-normalized", f"each parameter's gradient is divided by its own norm (times {limit:.4g})", np.inf),
     ):
         rule = _to_norm(limit, most)
-        yield _Update(name, description, fix, rule, limit == norms[0])
+        yield Update(name, description, fix, rule, limit == norms[0])
 
 
 def _to_norm(limit: float, most: float) -> Rule:
     return lambda g, _: g * min(most, limit / max(float(np.linalg.norm(g)), 1e-300))
 
 
-def _signs(parameters: _Parameters) -> Iterator[_Update]:
+def _signs(parameters: Parameters) -> Iterator[Update]:
     """c sign(g), and c g / (|g| + 1e-8), the first step of Adam."""
     largest = parameters.largest_found()
     if not largest:
@@ -180,7 +130,7 @@ def _signs(parameters: _Parameters) -> Iterator[_Update]:
     ):
         slack = parameters.near * abs(rate)
         rules = {name: _up_to_rounding(rule, one, slack) for name, one in parameters.wrong.items()}
-        yield _Update("update-for-gradient", description, fix, fitted=abs(rate) == largest, rules=rules)
+        yield Update("update-for-gradient", description, fix, fitted=abs(rate) == largest, rules=rules)
 
 
 def _up_to_rounding(monotone: Callable[[Array], Array], wrong: WrongGradient, slack: float) -> Rule:
@@ -194,7 +144,7 @@ def _up_to_rounding(monotone: Callable[[Array], Array], wrong: WrongGradient, sl
     return rule
 
 
-def _powers(parameters: _Parameters) -> Iterator[_Update]:
+def _powers(parameters: Parameters) -> Iterator[Update]:
     """c g² (Adam's second moment), c |g|."""
     found = parameters.joined(lambda _, one: one.found)
     powers: dict[str, Callable[[Array], Array]] = {"the square": np.square, "the absolute value": np.abs}
@@ -208,14 +158,14 @@ def _powers(parameters: _Parameters) -> Iterator[_Update]:
             if what == "the square":
                 description += ": Adam's second moment, whose first value is (1 - β2) g²" if number != 1 else ""
             rule = _power_rule(power, number)
-            yield _Update("update-for-gradient", description, "dump the gradient itself", rule, exact is None)
+            yield Update("update-for-gradient", description, "dump the gradient itself", rule, exact is None)
 
 
 def _power_rule(power: Callable[[Array], Array], factor: float) -> Rule:
     return lambda g, _: factor * power(g)
 
 
-def _centred(parameters: _Parameters) -> Iterator[_Update]:
+def _centred(parameters: Parameters) -> Iterator[Update]:
     """g minus its mean over all axes but the first (gradient centralization)."""
 
     def centred(g: Array, _: Array) -> Array:
@@ -228,10 +178,10 @@ def _centred(parameters: _Parameters) -> Iterator[_Update]:
         < parameters.near * np.abs(first.found).max()
     ):
         description = "each row of the weights' gradients has its mean subtracted (gradient centralization)"
-        yield _Update("gradients-centred", description, "dump the gradient itself", centred, False)
+        yield Update("gradients-centred", description, "dump the gradient itself", centred, False)
 
 
-def _flushed(parameters: _Parameters) -> Iterator[_Update]:
+def _flushed(parameters: Parameters) -> Iterator[Update]:
     """Small numbers are 0, as in float16 without a loss scale."""
     zeros = [np.abs(one.right[(one.found == 0) & (one.right != 0)]) for one in parameters.wrong.values()]
     others = [np.abs(one.found[one.found != 0]) for one in parameters.wrong.values()]
@@ -243,10 +193,10 @@ def _flushed(parameters: _Parameters) -> Iterator[_Update]:
         limit = next((number for number in rounded if largest_zero < number <= smallest), middle)
         description = f"gradients of less than about {limit:.3g} are 0"
         fix = "compute gradients in float32 or bfloat16, or scale the loss: float16 has no numbers below 6e-8"
-        yield _Update("gradients-flushed", description, fix, lambda g, _: np.where(np.abs(g) < limit, 0, g), False)
+        yield Update("gradients-flushed", description, fix, lambda g, _: np.where(np.abs(g) < limit, 0, g), False)
 
 
-def _on_a_grid(parameters: _Parameters) -> Iterator[_Update]:
+def _on_a_grid(parameters: Parameters) -> Iterator[Update]:
     """Each tensor is rounded to multiples of one step, its largest number to the last of them."""
     for bits, steps in STEPS_OF_BITS.items():
         rules: dict[str, Rule] = {}
@@ -259,7 +209,7 @@ def _on_a_grid(parameters: _Parameters) -> Iterator[_Update]:
         else:
             description = f"the gradients are rounded to {bits} bits, with one scale a tensor"
             fix = "dump the gradients before they are quantized"
-            yield _Update("gradients-rounded", description, fix, rules=rules, fitted=False)
+            yield Update("gradients-rounded", description, fix, rules=rules, fitted=False)
 
 
 def _nearest_of_grid(step: float, found: Array) -> Rule:

@@ -16,8 +16,11 @@ from npswin.verify.mistakes.mistake import with_backward_of
 from npswin.verify.mistakes.norm_layouts import fit_norm_layout
 from npswin.verify.mistakes.norm_statistics import fit_norm
 from npswin.verify.mistakes.not_applicable import NotApplicable
+from npswin.verify.mistakes.other_terms import fit_other_terms
+from npswin.verify.mistakes.summed_parts import fit_summed_parts
 from npswin.verify.port.cause import Hypothesis
 
+RIGHT_BACKWARD = "right-backward"  # the name of the cause
 MOST_PLACES, MOST_BACKWARD_PLACES = 40, 6  # in which general families are tried, for an activation and a gradient
 
 
@@ -143,6 +146,20 @@ class HypothesisGenerator:
 
         yield from self._read_off(symptom, found, run, tolerance)
 
+    def other_derivatives(self, symptom: str, found: Array, run: Run, tolerance: float) -> Iterator[Hypothesis]:
+        """The derivative of an operation that reads the tensor as another sum: of other terms, or over a part.
+
+        Args:
+            symptom, found, run, tolerance: as for `fitted`.
+        """
+        with np.errstate(all="ignore"):
+            for name, fits in (("other-terms", fit_other_terms), ("summed-part", fit_summed_parts)):
+                for fit in fits(run, symptom, found, tolerance):
+                    text = name, fit.description, fit.fix, fit.detail
+                    one = Hypothesis(*text, fit.place, fit.changes, True, fitted=fit.fitted > 0)
+                    one.fitted_numbers, one.everywhere = fit.fitted, fit.everywhere
+                    yield one
+
     def _read_off(self, symptom: str, found: Array, run: Run, tolerance: float) -> Iterator[Hypothesis]:
         """What the tensor itself tells, where the inputs of its operation are known."""
         inner = symptom.removeprefix(GRADIENT_PREFIX)
@@ -188,4 +205,4 @@ class HypothesisGenerator:
                 description = "the backward pass is the right one, though the forward pass makes a mistake"
                 fix = "correct the forward pass: this backward pass belongs to it"
                 changes = {name: with_backward_of(planted, right)}
-                yield Hypothesis("right-backward", description, fix, "", name, changes, backward=True)
+                yield Hypothesis(RIGHT_BACKWARD, description, fix, "", name, changes, backward=True)
