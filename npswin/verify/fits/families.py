@@ -15,7 +15,7 @@ from npswin.verify.fits.explanation import (
     replaced_by,
     times,
 )
-from npswin.verify.fits.functions import curve, scalar_function
+from npswin.verify.fits.functions import curve, scalar_function, two_slopes
 from npswin.verify.fits.mixing import mixed_entries
 from npswin.verify.fits.parts import a_part_differs
 from npswin.verify.fits.positions import find_placement
@@ -259,5 +259,6 @@ FAMILIES: tuple[Family, ...] = (
     mixed_entries,
     _per_entry,
     _same_along_axis,
+    two_slopes,
     curve,
 )

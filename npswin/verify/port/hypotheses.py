@@ -10,11 +10,14 @@ from npswin.verify.mistakes import CATALOGUE, FITTED, GENERAL, Changes, Mistake
 from npswin.verify.mistakes.combined_inputs import fit_inputs
 from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_table_rows
 from npswin.verify.mistakes.fitted_tensors import fit_output
+from npswin.verify.mistakes.gated import fit_gate
 from npswin.verify.mistakes.merged_tokens import fit_merging
 from npswin.verify.mistakes.mistake import with_backward_of
 from npswin.verify.mistakes.norm_layouts import fit_norm_layout
 from npswin.verify.mistakes.norm_statistics import fit_norm
 from npswin.verify.mistakes.not_applicable import NotApplicable
+from npswin.verify.mistakes.sampled_patches import fit_patches
+from npswin.verify.mistakes.weighted_pool import fit_pool
 from npswin.verify.port.diagnosis import Hypothesis
 
 MOST_PLACES, MOST_BACKWARD_PLACES = 40, 6  # in which general families are tried, for an activation and a gradient
@@ -151,6 +154,9 @@ class HypothesisGenerator:
                 ("recovered-parameters", "other parameters", fit_parameters),
                 ("recovered-rows", f"{inner}: another index into the table", fit_table_rows),
                 ("related-numbers", symptom, fit_output),
+                ("gated-halves", inner, fit_gate),
+                ("sampled-patches", f"{inner} has other pixels in its patches", fit_patches),
+                ("weighted-pool", f"{inner} is another pool", fit_pool),
                 ("merged-tokens", f"{inner} has other tokens", fit_merging),
                 ("norm-statistics", f"{inner} has other statistics", fit_norm),
                 ("norm-layout", f"{inner} has the mean and deviation of other numbers", fit_norm_layout),

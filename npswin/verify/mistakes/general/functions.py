@@ -7,7 +7,7 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.fits.explanation import mapped, times
 from npswin.verify.fits.functions import FUNCTIONS
-from npswin.verify.graph import Graph, Node
+from npswin.verify.graph import Graph, Node, Operation
 from npswin.verify.mistakes.mistake import (
     Mistake,
     Pair,
@@ -38,6 +38,17 @@ def after_row(function: Callable[[Array], Array]) -> Pair:
         return dx
 
     return forward, backward
+
+
+def _along_images(function: Callable[[Array], Array]) -> Pair:
+    """A function of each row, applied to the images of each channel, (B, C)."""
+    forward, backward = after_row(function)
+
+    def transposed(x: Array) -> tuple[Array, Array]:
+        y, cache = forward(x.T)
+        return y.T, cache
+
+    return transposed, lambda dy, cache: backward(dy.T, cache).T
 
 
 def unit_rows(x: Array) -> Array:
@@ -79,15 +90,24 @@ def _after(graph: Graph, name: str) -> Variants:
 def _before(graph: Graph, name: str) -> Variants:
     """A function of one input, before the operation."""
     node = graph.nodes[name]
-    if node.operation is None or name == "loss" or is_output_of(node, "residual", "gelu", "softmax"):
+    if node.operation is None or name == "loss" or is_output_of(node, "residual"):
         return
+    alone = is_output_of(node, "gelu", "softmax")  # functions of each number are found from the result
     for index, read in enumerate(node.inputs):
         if graph.nodes[read].axes == "parameter":
             continue
-        for words, function in FUNCTIONS.items():
+        for words, function in FUNCTIONS.items() if not alone else ():
             yield f"{read}: {words}", change_node(node, transform_input(node.operation, index, mapped(function)))
         for words, row_function in ROWS.items():
             yield f"{read}: {words}", change_node(node, transform_input(node.operation, index, after_row(row_function)))
+            if graph.nodes[read].axes == "B, C":
+                pair = _along_images(row_function)
+                changed = change_node(node, transform_input(node.operation, index, pair))
+                yield f"{read}: of each channel over the images, {words}", changed
+            if is_output_of(node, "gelu"):
+                forward, backward = after_row(row_function)
+                instead = Operation("gelu", forward, lambda dy, x, backward=backward: (backward(dy, x),))
+                yield f"{read}: {words}, in place of GELU", change_node(node, instead)
     if is_output_of(node, "linear"):
         both = transform_input(transform_input(node.operation, 0, after_row(unit_rows)), 1, after_row(unit_rows))
         yield "the rows of input and weight are divided by their lengths", change_node(node, both)
