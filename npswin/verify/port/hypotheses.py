@@ -16,6 +16,7 @@ from npswin.verify.mistakes.mistake import with_backward_of
 from npswin.verify.mistakes.norm_layouts import fit_norm_layout
 from npswin.verify.mistakes.norm_statistics import fit_norm
 from npswin.verify.mistakes.not_applicable import NotApplicable
+from npswin.verify.mistakes.resampled_images import fit_resampling
 from npswin.verify.mistakes.sampled_patches import fit_patches
 from npswin.verify.mistakes.weighted_pool import fit_pool
 from npswin.verify.port.diagnosis import Hypothesis
@@ -154,6 +155,7 @@ class HypothesisGenerator:
                 ("recovered-parameters", "other parameters", fit_parameters),
                 ("recovered-rows", f"{inner}: another index into the table", fit_table_rows),
                 ("related-numbers", symptom, fit_output),
+                ("resampled-images", f"{inner}: the image is resampled", fit_resampling),
                 ("gated-halves", inner, fit_gate),
                 ("sampled-patches", f"{inner} has other pixels in its patches", fit_patches),
                 ("weighted-pool", f"{inner} is another pool", fit_pool),
