@@ -21,7 +21,7 @@ def resamplings(size: int) -> Iterator[tuple[str, Array]]:
     lengths = sorted({(first, size - rest) for first, rest in _kept(cuts)} - {(0, size)})
     for first, length in lengths:
         for kind in KINDS if length >= 2 else ():
-            words = f"entries {first} to {first + length - 1} are enlarged to {size} ({kind})"
+            words = f"it is cropped to entries {first} to {first + length - 1} and resized to {size} ({kind})"
             yield words, interpolation(size, length, kind) @ np.eye(size)[first : first + length]
     for length in sorted({size // 2, size // 4, *(round(share * size) for share in SHARES)}):
         for kind in KINDS if 2 <= length < size else ():

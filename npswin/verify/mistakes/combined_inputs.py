@@ -169,14 +169,14 @@ def _normalized_sums(operand: _Operand, tolerance: float) -> Iterator[Fit]:
                 found.append(((pp - pq * pq / qq) / sizes[first], names[first], names[second], -pq / qq))
     found.sort(key=lambda one: (one[0] > DEPENDENT, one[1] != operand.read, one[0]))
     sums = [
-        (u, v, scale, scale * b) for _, u, v, b in found[: 2 * LISTED] for scale in (1.0, -1.0, 1 / (1 + b) if b > 0 else 0.5)
+        (u, v, scale, scale * b)
+        for _, u, v, b in found[: 2 * LISTED]
+        for scale in (1.0, -1.0, 1 / (1 + b) if b > 0 else 0.5)
     ]
     yield from islice(_described(operand, sums, tolerance), LISTED)
 
 
-def _described(
-    operand: _Operand, sums: list[tuple[str, str, float, float]], tolerance: float
-) -> Iterator[Fit]:
+def _described(operand: _Operand, sums: list[tuple[str, str, float, float]], tolerance: float) -> Iterator[Fit]:
     """The sums that give the port's tensor."""
     for u, v, a, b in sums:
         a, b = rounded_factor(a), rounded_factor(b)

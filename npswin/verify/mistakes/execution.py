@@ -6,7 +6,17 @@ from dataclasses import replace
 from npswin.verify.graph import Graph
 from npswin.verify.mistakes.mistake import Changes, Mistake, Variants, change_node
 from npswin.verify.mistakes.not_applicable import NotApplicable
-from npswin.verify.mistakes.stream import Part, block_of, blocks, copy_of, first_of, halves, in_a_row, in_one_or_all, reading
+from npswin.verify.mistakes.stream import (
+    Part,
+    block_of,
+    blocks,
+    copy_of,
+    first_of,
+    halves,
+    in_a_row,
+    in_one_or_all,
+    reading,
+)
 
 LONGEST = 6  # blocks in a row that may be left out or executed twice
 GROUPS = {"": "norm1", ".attn": "attn.qkv", ".mlp": "mlp.fc1"}  # parts of a block, and the first of their layers
@@ -122,14 +132,39 @@ def _with_weights_of(graph: Graph, own: str, theirs: str) -> Changes:
 
 
 EXECUTION = (
-    Mistake("block-skipped", "a part of a stage is not executed", "each block once, in order", _skipped),
-    Mistake("block-twice", "a part of a stage is executed twice", "each block once, in order", _twice),
-    Mistake("block-order", "blocks are executed in another order", "in the order of their numbers", _order),
-    Mistake("mlp-before-attention", "the MLP comes before attention", "attention, then the MLP", _mlp_first),
+    Mistake(
+        "block-skipped",
+        "a part of a stage is not executed",
+        "each block once, in order",
+        _skipped,
+        shows_forward=True,
+    ),
+    Mistake(
+        "block-twice",
+        "a part of a stage is executed twice",
+        "each block once, in order",
+        _twice,
+        shows_forward=True,
+    ),
+    Mistake(
+        "block-order",
+        "blocks are executed in another order",
+        "in the order of their numbers",
+        _order,
+        shows_forward=True,
+    ),
+    Mistake(
+        "mlp-before-attention",
+        "the MLP comes before attention",
+        "attention, then the MLP",
+        _mlp_first,
+        shows_forward=True,
+    ),
     Mistake(
         "block-weights",
         "the weights of a block, or of its attention or MLP, are those of another one",
         "each block has its own weights, under its own name",
         _other_weights,
+        shows_forward=True,
     ),
 )

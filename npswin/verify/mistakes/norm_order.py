@@ -67,5 +67,6 @@ NORM_ORDER = (
         "the norms follow attention and MLP",
         "x + attention(norm1(x)), then x + mlp(norm2(x))",
         _post_norm,
+        shows_forward=True,
     ),
 )

@@ -1,4 +1,4 @@
-"""A patch embedding of other pixels: patches that overlap, are moved, dilated, or taken from memory in another order."""
+"""A patch embedding of other pixels: patches that overlap, are moved, dilated, or read from other memory."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -90,7 +90,8 @@ def _samplings(length: int, side: int) -> list[_Sampling]:
             begin = f", the first begins {-offset} earlier" * (offset < 0)
             words = f"patches are {stride} apart, not {side} (stride {stride}){begin}"
             found.append(_Sampling(words, patch * stride + pixel + offset))
-    found.append(_Sampling("the pixels of a patch are H/p apart: the axis is split as (p, H/p), not (H/p, p)", pixel * count + patch))
+    words = "the pixels of a patch are H/p apart: the axis is split as (p, H/p), not (H/p, p)"
+    found.append(_Sampling(words, pixel * count + patch))
     found.append(_Sampling("the pixels of each patch are in reversed order", patch * side + side - 1 - pixel))
     return found
 

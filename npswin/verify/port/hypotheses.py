@@ -87,7 +87,9 @@ class HypothesisGenerator:
 
         Those made in all places at once come first: most mistakes of a port are in code that every block shares.
         """
-        return [*self._each(CATALOGUE, symptom), *self._correct_backward(symptom)]
+        is_gradient = symptom.startswith(GRADIENT_PREFIX)
+        mistakes = [mistake for mistake in CATALOGUE if not (is_gradient and mistake.shows_forward)]
+        return [*self._each(mistakes, symptom), *self._correct_backward(symptom)]
 
     def general(self, symptom: str) -> list[Hypothesis]:
         """Every mistake of the general families that can be made where the symptom may come from, likewise.
