@@ -33,14 +33,14 @@ class _Operand(NamedTuple):
 
     graph: Graph
     node: Node
-    index: int
+    place: int
     values: Mapping[str, Array]
     others: list[Array | None]
     found: Array
 
     @property
     def read(self) -> str:
-        return self.node.inputs[self.index]
+        return self.node.inputs[self.place]
 
     def result(self, x: Array) -> Array:
         """The operation's result with an array in the input's place."""
@@ -201,12 +201,12 @@ def _fits(operand: _Operand, u: str, v: str, combination: Combination) -> Iterat
 def _fit(operand: _Operand, u: str, v: str, combination: Combination) -> Fit:
     words = combination.words.format(x=u, v=v)
     if u != v:
-        changes = combine_input(operand.graph, operand.node, operand.index, u, v, combination)
+        changes = combine_input(operand.graph, operand.node, operand.place, u, v, combination)
     else:
         assert operand.node.operation is not None
         factor = float(combination.forward(np.ones(1), np.zeros(1))[0])
-        inputs = (*operand.node.inputs[: operand.index], u, *operand.node.inputs[operand.index + 1 :])
-        operation = transform_input(operand.node.operation, operand.index, multiply_by(factor))
+        inputs = (*operand.node.inputs[: operand.place], u, *operand.node.inputs[operand.place + 1 :])
+        operation = transform_input(operand.node.operation, operand.place, multiply_by(factor))
         changes = change_node(operand.node, operation, inputs=inputs)
     return Fit(f"in place of {operand.read}: {words}", changes, combination.fitted)
 

@@ -9,6 +9,7 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.fits.functions import gelu, sigmoid
 from npswin.verify.graph import GRADIENT_PREFIX, Node, Operation, Run
+from npswin.verify.graph.operations import one_input
 from npswin.verify.mistakes.fitted_tensors import Fit
 from npswin.verify.mistakes.mistake import Pair, change_node, is_output_of, transform_input
 
@@ -47,15 +48,19 @@ def _gates() -> dict[str, Gate]:
         "a + b": lambda a, b: a + b,
     }
     for name, function in FUNCTIONS.items():
-        gates |= {
-            f"{name}(a)": lambda a, b, f=function: f(a),
-            f"{name}(b)": lambda a, b, f=function: f(b),
-            f"{name}(-a)": lambda a, b, f=function: f(-a),
-            f"{name}(-b)": lambda a, b, f=function: f(-b),
-            f"a {name}(b)": lambda a, b, f=function: a * f(b),
-            f"{name}(a) b": lambda a, b, f=function: f(a) * b,
-        }
+        gates |= _with(name, function)
     return gates
+
+
+def _with(name: str, f: Callable[[Array], Array]) -> dict[str, Gate]:
+    return {
+        f"{name}(a)": lambda a, b: f(a),
+        f"{name}(b)": lambda a, b: f(b),
+        f"{name}(-a)": lambda a, b: f(-a),
+        f"{name}(-b)": lambda a, b: f(-b),
+        f"a {name}(b)": lambda a, b: a * f(b),
+        f"{name}(a) b": lambda a, b: f(a) * b,
+    }
 
 
 GATES = _gates()
@@ -103,7 +108,7 @@ def _activations(node: Node, words: str, x: Array, found: Array, tolerance: floa
     ]
     for first, second in product(*known):
         pair = _gated(split, join, GATES[first], GATES[second])
-        operation = Operation("gelu", pair[0], lambda dy, cache, pair=pair: (pair[1](dy, cache),))
+        operation = Operation("gelu", pair[0], one_input(pair[1]))
         yield Fit(_words(words, first, second), change_node(node, operation), 0)
 
 

@@ -69,8 +69,12 @@ def _operations(graph: Graph, name: str, right: Operation, shape: Sequence[int])
         yield "of each of the four tokens by itself, with the first quarter of weight and bias for all", operation
     for words, moved, back in MEMORIES:
         yield f"of {words}", transform_input(right, 0, gather(moved))
-        both = transform_output(transform_input(right, 0, gather(moved)), gather(lambda y, back=back: back(y, y.shape)))
+        both = transform_output(transform_input(right, 0, gather(moved)), gather(_in_own_shape(back)))
         yield f"of {words}, and put back, with weight and bias in that order", both
+
+
+def _in_own_shape(back: Callable[[Array, Sequence[int]], Array]) -> Move:
+    return lambda y: back(y, y.shape)
 
 
 def _over(view: _View) -> Operation:

@@ -8,6 +8,7 @@ from npswin.types import Array
 from npswin.verify.fits.explanation import mapped, times
 from npswin.verify.fits.functions import FUNCTIONS
 from npswin.verify.graph import Graph, Node, Operation
+from npswin.verify.graph.operations import one_input
 from npswin.verify.mistakes.mistake import (
     Mistake,
     Pair,
@@ -106,7 +107,7 @@ def _before(graph: Graph, name: str) -> Variants:
                 yield f"{read}: of each channel over the images, {words}", changed
             if is_output_of(node, "gelu"):
                 forward, backward = after_row(row_function)
-                instead = Operation("gelu", forward, lambda dy, x, backward=backward: (backward(dy, x),))
+                instead = Operation("gelu", forward, one_input(backward))
                 yield f"{read}: {words}, in place of GELU", change_node(node, instead)
     if is_output_of(node, "linear"):
         both = transform_input(transform_input(node.operation, 0, after_row(unit_rows)), 1, after_row(unit_rows))
