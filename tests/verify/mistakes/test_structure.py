@@ -86,8 +86,12 @@ def patches(images, weight, bias):
     return x.reshape(len(images), rows, columns, -1) @ weight.reshape(len(weight), -1).T + bias
 
 
-def overlapping(images, weight, bias):
-    return patches(np.pad(images, ((0, 0), (0, 0), (1, 0), (1, 0))), weight, bias)
+def dilated(images, weight, bias):
+    side = weight.shape[-1]
+    padded = np.pad(images, ((0, 0), (0, 0), (0, 4 * side), (0, 4 * side)))
+    counts = [-(-length // side) for length in images.shape[2:]]
+    rows, columns = ((np.arange(n)[:, None] * side + 2 * np.arange(side)).reshape(-1) for n in counts)
+    return patches(padded[:, :, rows][..., columns], weight, bias)
 
 
 def gated(x):
@@ -149,7 +153,7 @@ CASES = {
     "of mean and deviation, image 0 in place of all images": (NORM2, (SECOND,), of_first_image),
     "each channel has a mean and a deviation of its own": (NORM2, (SECOND,), running),
     "its median is subtracted": (NORM2, (SECOND,), of_median),
-    "patches begin 1 pixel earlier, as with padding; zeros come in": ("patch_embed.proj", ("input",), overlapping),
+    "a patch has every 2nd pixel (dilation 2); zeros come in": ("patch_embed.proj", ("input",), dilated),
     "the mean of the tokens at row 0 and columns 0, 1": ("avgpool", ("norm",), lambda x: x[:, 0, :2].mean(1)),
     "both halves are a GELU(b)": (f"{NEXT}.mlp.act", (f"{NEXT}.mlp.fc1",), gated),
     "negative numbers are multiplied by 0.1, ": (f"{NEXT}.mlp.act", (f"{NEXT}.mlp.fc1",), two_slopes),
