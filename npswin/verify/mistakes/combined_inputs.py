@@ -21,7 +21,7 @@ from npswin.verify.mistakes.mistake import change_node, is_output_of, multiply_b
 
 LINEAR = ("linear", "scores", "mix", "mean_pool", "patch_concat", "pad", "cut_windows", "join_windows", "cyclic_shift")
 MOST_CANDIDATES = 48
-MOST_ROWS = 256  # of an operation that treats each row by itself
+MOST_ROWS, MOST_OUTPUTS = 256, 64  # of an operation that treats each row by itself
 BY_ROWS = ("linear", "layer_norm", "gelu")
 DEPENDENT = 1e-6  # share of a tensor's result that another one's must not explain
 MARGIN = 4.0  # times the tolerance
@@ -85,6 +85,9 @@ def _operand(run: Run, node: Node, index: int, found: Array) -> _Operand:
         rows = np.unique(np.linspace(0, count - 1, min(count, MOST_ROWS)).astype(int))
         values = {other: value.reshape(count, -1)[rows] for other, value in values.items()}
         found = found.reshape(count, -1)[rows]
+    if is_output_of(node, "linear"):
+        others = [None if other is None else other[:MOST_OUTPUTS] for other in others]
+        found = found[:, :MOST_OUTPUTS]
     return _Operand(run.graph, node, index, values, others, found)
 
 

@@ -14,7 +14,7 @@ from npswin.verify.mistakes.fitted_tensors import Fit
 from npswin.verify.mistakes.mistake import Pair, change_node, is_output_of, transform_input
 
 MARGIN = 4.0  # times the tolerance
-MOST_ROWS = 256  # on which a gate is tried first
+MOST_ROWS, MOST_OUTPUTS = 64, 64  # on which a gate is tried
 STEP = 1e-30  # of the complex step, which gives the derivative to the last digit
 Gate = Callable[[Array, Array], Array]  # of the two halves
 
@@ -84,6 +84,10 @@ def fit_gate(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fi
         return
     rows = slice(None, None, max(1, x.size // x.shape[-1] // MOST_ROWS))
     some, wanted = (array.reshape(-1, array.shape[-1])[rows] for array in (x, found))
+    parameters, wanted = (
+        [one[:MOST_OUTPUTS] for one in parameters],
+        wanted if not parameters else wanted[:, :MOST_OUTPUTS],
+    )
     for words, (split, join) in SPLITS.items():
         if is_output_of(node, "gelu"):
             yield from _activations(node, words, some, wanted, tolerance)

@@ -13,6 +13,7 @@ from npswin.verify.mistakes.stream import block_of
 
 GROUPS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 EPS = (1e-5, 1e-6, 1e-3)
+FAR = 0.2  # of the largest number: another eps does not bring it nearer
 MARGIN = 4.0  # times the tolerance
 Move = Callable[[Array], Array]
 
@@ -52,10 +53,11 @@ def fit_norm_layout(run: Run, name: str, found: Array, tolerance: float) -> Iter
         return
     for words, operation in _operations(run.graph, name, node.operation, found.shape):
         for eps in dict.fromkeys((node.settings["eps"], *EPS)):
-            y = operation.forward(*inputs, eps=eps)[0]
-            if y.shape == found.shape and np.abs(y - found).max() <= MARGIN * tolerance:
+            distance = np.abs(operation.forward(*inputs, eps=eps)[0] - found).max()
+            if distance <= MARGIN * tolerance:
                 other = "" if eps == node.settings["eps"] else f", with eps = {eps:g}"
                 yield Fit(f"{words}{other}", change_node(node, operation, settings={"eps": eps}), 0)
+            if distance <= MARGIN * tolerance or distance > FAR * np.abs(found).max():
                 break
 
 

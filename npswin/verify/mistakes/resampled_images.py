@@ -16,6 +16,7 @@ from npswin.verify.graph.operations import constant
 from npswin.verify.mistakes.fitted_tensors import Fit
 from npswin.verify.mistakes.mistake import change_node, is_output_of
 
+FEW, NEAR = 8, 1e-2  # columns that are tried first, and how near they have to be
 MARGIN = 8.0  # times the tolerance
 ROWS_PER_COLUMN = 1.5  # equations for each unknown number of a row of the other matrix
 SAME = 1e-4  # of two matrices' numbers
@@ -67,10 +68,21 @@ def _other_matrix(x: Array, found: Array, tolerance: float) -> Array | None:
     if len(rows) < ROWS_PER_COLUMN * width:
         return None
     some = slice(None, None, max(1, len(rows) // (MOST_ROWS * width)))
-    solution, _, rank, _ = np.linalg.lstsq(rows[some], wanted[some], rcond=None)
-    if rank < width or np.abs(rows[some] @ solution - wanted[some]).max() > MARGIN * tolerance:
+    rows, wanted = rows[some], wanted[some]
+    if not _is_near(rows, wanted[:, :FEW]):
+        return None
+    solution, _, rank, _ = np.linalg.lstsq(rows, wanted, rcond=None)
+    if rank < width or np.abs(rows @ solution - wanted).max() > MARGIN * tolerance:
         return None
     return solution.T
+
+
+def _is_near(rows: Array, wanted: Array) -> bool:
+    """Whether some columns are nearly sums of the rows' numbers, by the normal equations, which are fast."""
+    products = rows.T @ rows
+    products += NEAR**2 * np.eye(len(products)) * np.trace(products) / len(products)
+    left = rows @ np.linalg.solve(products, rows.T @ wanted) - wanted
+    return bool(np.abs(left).max() <= NEAR * np.abs(wanted).max())
 
 
 def _known(matrix: Array, known: list[tuple[str, Array]]) -> str | None:

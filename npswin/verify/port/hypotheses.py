@@ -156,12 +156,12 @@ class HypothesisGenerator:
             for name, where, fits in (
                 ("recovered-parameters", "other parameters", fit_parameters),
                 ("recovered-rows", f"{inner}: another index into the table", fit_table_rows),
+                ("merged-tokens", f"{inner} has other tokens", fit_merging),
                 ("related-numbers", symptom, fit_output),
                 ("resampled-images", f"{inner}: the image is resampled", fit_resampling),
                 ("gated-halves", inner, fit_gate),
                 ("sampled-patches", f"{inner} has other pixels in its patches", fit_patches),
                 ("weighted-pool", f"{inner} is another pool", fit_pool),
-                ("merged-tokens", f"{inner} has other tokens", fit_merging),
                 ("norm-statistics", f"{inner} has other statistics", fit_norm),
                 ("norm-layout", f"{inner} has the mean and deviation of other numbers", fit_norm_layout),
                 ("combined-inputs", f"{inner} reads other numbers", fit_inputs),
