@@ -130,17 +130,19 @@ NORM2, SECOND = f"{NEXT}.norm2", f"{NEXT}.residual"
 
 # By expected words: the tensor that is wrong, what it is computed from besides its parameters, and how.
 CASES = {
-    f"in place of {LAST}: {MERGED} is added to {LAST}":
+    f"({MERGED} is added to {LAST})":
         ("norm", (LAST, MERGED), lambda x, v, *rest: norm(x + v, *rest)),
-    f"in place of {LAST}: the mean of {LAST} and {MERGED}":
+    f"(the mean of {LAST} and {MERGED})":
         ("norm", (LAST, MERGED), lambda x, v, *rest: norm((x + v) / 2, *rest)),
     f"in place of {NORM2}: {NEXT}.norm1 is subtracted from {NORM2}":
         (f"{NEXT}.mlp.fc1", (NORM2, f"{NEXT}.norm1"), lambda x, v, *rest: linear(x - v, *rest)),
+    f"in place of {LAST}: layers.2.blocks.0.norm1 is added to {LAST}":
+        ("norm", (LAST, "layers.2.blocks.0.norm1"), lambda x, v, *rest: norm(x + v, *rest)),
     f"in place of {NORM2}: {NORM2} is multiplied by {NEXT}.norm1":
         (f"{NEXT}.mlp.fc1", (NORM2, f"{NEXT}.norm1"), lambda x, v, *rest: linear(x * v, *rest)),
     f"in place of {NORM2}: 0.3 {NORM2} + 0.7 {NEXT}.norm1":
         (f"{NEXT}.mlp.fc1", (NORM2, f"{NEXT}.norm1"), lambda x, v, *rest: linear(0.3 * x + 0.7 * v, *rest)),
-    f"in place of {NEXT}: {FIRST} is added to {NEXT}": (CONCAT, (NEXT, FIRST), lambda x, v: four(x + v)),
+    f"({FIRST} is added to {NEXT})": (CONCAT, (NEXT, FIRST), lambda x, v: four(x + v)),
     f"{SECOND} reads other numbers: it is 0.7 {FIRST} + 0.3 {NEXT}.attn.":
         (SECOND, GRAPH.nodes[SECOND].inputs, lambda x, branch: 0.7 * x + 0.3 * branch),
     "the quarters of the map": (CONCAT, (NEXT,), quarters),
