@@ -208,7 +208,7 @@ class MergedByMax(_Concat):
         return torch.stack(super().concat(x).chunk(4, -1)).amax(0).repeat(1, 1, 1, 4)
 
 
-class MergedInARow(_Concat):
+class MergedConsecutively(_Concat):
     """Four tokens that follow each other in the list are joined."""
 
     cause = r"in a row|consecutive"
