@@ -211,3 +211,21 @@ class TemperatureLeftIn(_Head):
 
     def head(self, x: Tensor) -> Tensor:
         return super().head(x) / 4
+
+
+class LargestRowMean(_Pool):
+    """The rows are averaged, and the largest mean is taken."""
+
+    cause = r"largest of the rows' means"
+
+    def pool(self, x: Tensor) -> Tensor:
+        return x.mean(2).amax(1)
+
+
+class MeanOfFirstTokens(_Pool):
+    """The mean of the first two rows and columns, as a window of 2 × 2 pools them."""
+
+    cause = r"mean of the tokens at rows 0, 1 and columns 0, 1"
+
+    def pool(self, x: Tensor) -> Tensor:
+        return x[:, :2, :2].mean((1, 2))

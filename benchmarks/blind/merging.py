@@ -197,3 +197,21 @@ class ReductionBlocksExchanged(Port):
     def load(self, params: dict[str, Tensor]) -> dict[str, Tensor]:
         a, b, c, d = params[f"{AT}.reduction.weight"].chunk(4, 1)
         return params | {f"{AT}.reduction.weight": torch.cat([a, c, b, d], 1)}
+
+
+class MergedByMax(_Concat):
+    """The largest of the four tokens, four times."""
+
+    cause = r"largest|maxim"
+
+    def concat(self, x: Tensor) -> Tensor:
+        return torch.stack(super().concat(x).chunk(4, -1)).amax(0).repeat(1, 1, 1, 4)
+
+
+class MergedConsecutively(_Concat):
+    """Four tokens that follow each other in the list are joined."""
+
+    cause = r"in a row|consecutive"
+
+    def concat(self, x: Tensor) -> Tensor:
+        return x.reshape(x.shape[0], x.shape[1] // 2, x.shape[2] // 2, -1)

@@ -82,3 +82,42 @@ class NormOfHeads(Port):
             return super().norm(x, name)
         normal = F.layer_norm(x.unflatten(-1, (2, -1)), (x.shape[-1] // 2,), None, None, self.eps)
         return normal.flatten(-2) * self.params[f"{name}.weight"] + self.params[f"{name}.bias"]
+
+
+class NormAfterSum(Port):
+    """The norms come after the sums, as in the first Transformer."""
+
+    born = f"{FIRST}.norm1"
+    cause = r"norms? follow.*after the sum"
+
+    def block(self, x: Tensor, at: str) -> Tensor:
+        x = self.record(f"{at}.residual", x + self.windows(x, at))
+        x = self.record(f"{at}.norm1", self.norm(x, f"{at}.norm1"))
+        return self.record(at, self.norm(x + self.mlp(x, at), f"{at}.norm2"))
+
+
+class GroupNormOfMap(Port):
+    """The last norm is a group norm of two groups, over the map."""
+
+    born = "norm"
+    cause = r"group norm|groups of channels"
+
+    def norm(self, x: Tensor, name: str) -> Tensor:
+        if name != "norm":
+            return super().norm(x, name)
+        weight, bias = self.params["norm.weight"], self.params["norm.bias"]
+        return F.group_norm(x.permute(0, 3, 1, 2), 2, weight, bias, self.eps).permute(0, 2, 3, 1)
+
+
+class StatisticsOfFirstImage(Port):
+    """All images are normalized with the mean and the deviation of the first one."""
+
+    born = f"{SHIFTED}.norm2"
+    cause = r"image 0 in place of all"
+
+    def norm(self, x: Tensor, name: str) -> Tensor:
+        if name != self.born:
+            return super().norm(x, name)
+        deviation = (x[:1].var(-1, unbiased=False, keepdim=True) + self.eps).sqrt()
+        normal = (x - x[:1].mean(-1, keepdim=True)) / deviation
+        return normal * self.params[f"{name}.weight"] + self.params[f"{name}.bias"]

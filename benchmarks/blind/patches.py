@@ -186,3 +186,13 @@ class PatchesScaled(Port):
     def patch_embed(self, x: Tensor) -> Tensor:
         x = super().patch_embed(x)
         return self.record("patch_embed.norm", x * x.shape[-1] ** 0.5)
+
+
+class DilatedPatches(_Patches):
+    """The convolution is dilated: a patch has every second pixel."""
+
+    cause = r"dilat|every 2nd pixel"
+
+    def patches(self, x: Tensor, p: int) -> Tensor:
+        x = F.pad(x, (0, p - 1, 0, p - 1))
+        return F.conv2d(x, self.weight, self.bias, stride=p, dilation=2).permute(0, 2, 3, 1)

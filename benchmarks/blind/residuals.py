@@ -200,3 +200,37 @@ class BranchTransposed(Port):
 
     def add(self, x: Tensor, branch: Tensor, name: str) -> Tensor:
         return x + (branch.transpose(1, 2) if name == f"{SINGLE}.residual" else branch)
+
+
+class BlocksExchanged(Port):
+    """The blocks of the first stage run in reversed order."""
+
+    born = f"{FIRST}.norm1"
+    cause = r"another order|blocks.*(order|exchang)"
+
+    def block(self, x: Tensor, at: str) -> Tensor:
+        return super().block(x, {FIRST: SHIFTED, SHIFTED: FIRST}.get(at, at))
+
+
+class StageTwice(Port):
+    """The second stage is executed twice."""
+
+    born = f"{SINGLE}.norm1"
+    cause = r"executed twice.*layers\.1\.blocks\.0 to layers\.1\.blocks\.1"
+
+    def block(self, x: Tensor, at: str) -> Tensor:
+        x = super().block(x, at)
+        return super().block(super().block(x, SINGLE), LAST) if at == LAST else x
+
+
+class MlpFirst(Port):
+    """The MLP comes before attention."""
+
+    born = f"{FIRST}.norm1"
+    cause = r"MLP.*before attention"
+
+    def block(self, x: Tensor, at: str) -> Tensor:
+        branch = self.record(f"{at}.norm2", self.norm(x, f"{at}.norm2"))
+        x = self.record(at, x + self.mlp(branch, at))
+        branch = self.record(f"{at}.norm1", self.norm(x, f"{at}.norm1"))
+        return self.record(f"{at}.residual", x + self.windows(branch, at))

@@ -16,7 +16,7 @@ from npswin.verify.fits.explanation import (
     times,
 )
 from npswin.verify.fits.factors import decimal, factor_words, simple_factor
-from npswin.verify.fits.functions import curve, scalar_function
+from npswin.verify.fits.functions import curve, scalar_function, two_slopes
 from npswin.verify.fits.mixing import mixed_entries
 from npswin.verify.fits.parts import a_part_differs
 from npswin.verify.fits.positions import find_placement
@@ -261,5 +261,6 @@ FAMILIES: tuple[Family, ...] = (
     mixed_entries,
     _per_entry,
     _same_along_axis,
+    two_slopes,
     curve,
 )

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import erf
 
 from npswin.types import Array
-from npswin.verify.fits.explanation import Evidence, Explanation, mapped
+from npswin.verify.fits.explanation import Evidence, Explanation, Pair, mapped
 from npswin.verify.fits.factors import decimal
 
 FEWEST_OF_A_CURVE = 64  # numbers from which an unknown curve is recognized
@@ -125,3 +125,31 @@ def curve(evidence: Evidence) -> Iterator[Explanation]:
     points = [x[0], *np.quantile(x, (0.25, 0.5, 0.75)), x[-1]]
     listed = ", ".join(f"f({point:.3g}) = {float(np.interp(point, x, y)):.4g}" for point in points)
     yield Explanation(f"a function of each number: {listed}", mapped(lambda z: np.interp(z, x, y)), len(x))
+
+
+def two_slopes(evidence: Evidence) -> Iterator[Explanation]:
+    """A factor for negative numbers and one for positive ones, for all or for each entry of the last axis."""
+    found, right = evidence.found, evidence.right
+    for axes, where in ((None, ""), (tuple(range(right.ndim - 1)), f", for each {evidence.axes[-1][-1].name}")):
+        if axes == () or found.size < FEWEST_OF_A_CURVE:
+            continue
+        slopes = []
+        for side in (right < 0, right > 0):
+            squares = np.where(side, right * right, 0).sum(axes, keepdims=True)
+            products = np.where(side, found * right, 0).sum(axes, keepdims=True)
+            slopes.append(products / np.where(squares, squares, 1))
+        low, high = slopes
+        if not evidence.agrees(np.where(right < 0, low, high) * right, max(1.0, float(np.abs(low).max()))):
+            continue
+        listed = [", ".join(f"{one:.5g}" for one in slope.reshape(-1)[:3]) for slope in slopes]
+        words = f"negative numbers are multiplied by {listed[0]}, positive ones by {listed[1]}{where}"
+        pair = _by_sign(low, high)
+        yield Explanation(words, pair, 2 * low.size)
+        return
+
+
+def _by_sign(low: Array, high: Array) -> Pair:
+    def factor(x: Array) -> Array:
+        return np.where(x < 0, low, high).astype(x.dtype)
+
+    return (lambda x: (factor(x) * x, x)), (lambda dy, x: factor(x) * dy)

@@ -21,7 +21,7 @@ from npswin.verify.mistakes.mistake import change_node, is_output_of, multiply_b
 
 LINEAR = ("linear", "scores", "mix", "mean_pool", "patch_concat", "pad", "cut_windows", "join_windows", "cyclic_shift")
 MOST_CANDIDATES = 48
-MOST_ROWS = 256  # of an operation that treats each row by itself
+MOST_ROWS, MOST_OUTPUTS = 256, 64  # of an operation that treats each row by itself
 BY_ROWS = ("linear", "layer_norm", "gelu")
 DEPENDENT = 1e-6  # share of a tensor's result that another one's must not explain
 MARGIN = 4.0  # times the tolerance
@@ -33,14 +33,14 @@ class _Operand(NamedTuple):
 
     graph: Graph
     node: Node
-    index: int
+    place: int
     values: Mapping[str, Array]
     others: list[Array | None]
     found: Array
 
     @property
     def read(self) -> str:
-        return self.node.inputs[self.index]
+        return self.node.inputs[self.place]
 
     def result(self, x: Array) -> Array:
         """The operation's result with an array in the input's place."""
@@ -85,6 +85,9 @@ def _operand(run: Run, node: Node, index: int, found: Array) -> _Operand:
         rows = np.unique(np.linspace(0, count - 1, min(count, MOST_ROWS)).astype(int))
         values = {other: value.reshape(count, -1)[rows] for other, value in values.items()}
         found = found.reshape(count, -1)[rows]
+    if is_output_of(node, "linear"):
+        others = [None if other is None else other[:MOST_OUTPUTS] for other in others]
+        found = found[:, :MOST_OUTPUTS]
     return _Operand(run.graph, node, index, values, others, found)
 
 
@@ -201,12 +204,12 @@ def _fits(operand: _Operand, u: str, v: str, combination: Combination) -> Iterat
 def _fit(operand: _Operand, u: str, v: str, combination: Combination) -> Fit:
     words = combination.words.format(x=u, v=v)
     if u != v:
-        changes = combine_input(operand.graph, operand.node, operand.index, u, v, combination)
+        changes = combine_input(operand.graph, operand.node, operand.place, u, v, combination)
     else:
         assert operand.node.operation is not None
         factor = float(combination.forward(np.ones(1), np.zeros(1))[0])
-        inputs = (*operand.node.inputs[: operand.index], u, *operand.node.inputs[operand.index + 1 :])
-        operation = transform_input(operand.node.operation, operand.index, multiply_by(factor))
+        inputs = (*operand.node.inputs[: operand.place], u, *operand.node.inputs[operand.place + 1 :])
+        operation = transform_input(operand.node.operation, operand.place, multiply_by(factor))
         changes = change_node(operand.node, operation, inputs=inputs)
     return Fit(f"in place of {operand.read}: {words}", changes, combination.fitted)
 

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from npswin.verify.fits.combinations import MEAN, SUM
 from npswin.verify.graph import Graph
+from npswin.verify.mistakes.combined import combine_for_all
 from npswin.verify.mistakes.mistake import Changes, Mistake, Variants, change_node
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.mistakes.stream import (
@@ -105,6 +107,19 @@ def _in_order(graph: Graph, parts: list[Part], order: list[Part]) -> Changes:
     return reading(graph, changes, later, {parts[-1].end: start}) if start != parts[-1].end else changes
 
 
+def _earlier_added(graph: Graph, name: str) -> Variants:
+    """What a block or a merging reads has an earlier tensor of the stage's stream in it."""
+    for stage in sorted({_stage(read) for read in graph.nodes[name].inputs if block_of(read)}):
+        stream = [part.start for part in blocks(graph, stage)] + [part.end for part in blocks(graph, stage)[-1:]]
+        for x in stream[1:]:
+            outside = x in graph.nodes[name].inputs and block_of(name) != x
+            for v in stream[: stream.index(x)] if outside else ():
+                for combination in (SUM, MEAN):
+                    changes = combine_for_all(graph, x, v, combination, name)
+                    if changes is not None:
+                        yield combination.words.format(x=x, v=v), changes
+
+
 def _other_weights(graph: Graph, name: str) -> Variants:
     """All weights of a block, of its attention or of its MLP are those of another block of the stage."""
     block = block_of(name)
@@ -132,14 +147,46 @@ def _with_weights_of(graph: Graph, own: str, theirs: str) -> Changes:
 
 
 EXECUTION = (
-    Mistake("block-skipped", "a part of a stage is not executed", "each block once, in order", _skipped),
-    Mistake("block-twice", "a part of a stage is executed twice", "each block once, in order", _twice),
-    Mistake("block-order", "blocks are executed in another order", "in the order of their numbers", _order),
-    Mistake("mlp-before-attention", "the MLP comes before attention", "attention, then the MLP", _mlp_first),
+    Mistake(
+        "block-skipped",
+        "a part of a stage is not executed",
+        "each block once, in order",
+        _skipped,
+        shows_forward=True,
+    ),
+    Mistake(
+        "block-twice",
+        "a part of a stage is executed twice",
+        "each block once, in order",
+        _twice,
+        shows_forward=True,
+    ),
+    Mistake(
+        "block-order",
+        "blocks are executed in another order",
+        "in the order of their numbers",
+        _order,
+        shows_forward=True,
+    ),
+    Mistake(
+        "earlier-added",
+        "an earlier tensor of the stage is added to what the next layer reads",
+        "each block reads the result of the one before",
+        _earlier_added,
+        shows_forward=True,
+    ),
+    Mistake(
+        "mlp-before-attention",
+        "the MLP comes before attention",
+        "attention, then the MLP",
+        _mlp_first,
+        shows_forward=True,
+    ),
     Mistake(
         "block-weights",
         "the weights of a block, or of its attention or MLP, are those of another one",
         "each block has its own weights, under its own name",
         _other_weights,
+        shows_forward=True,
     ),
 )

@@ -36,7 +36,10 @@ def fit_merging(run: Run, name: str, found: Array, tolerance: float) -> Iterator
     yield from _pooled(node, padded, found, tolerance)
     positions = _positions(padded, found.reshape(*found.shape[:3], 4, channels), tolerance)
     if positions is not None:
-        yield Fit(_words(positions, x.shape[1:3]), gather_node(node, "patch_concat", _joining(positions)), 0)
+        known = _known_words(positions, x.shape[1:3])
+        words = known or "; ".join(_of_part(positions[..., part], padded.shape[2]) for part in range(4))
+        changes = gather_node(node, "patch_concat", _joining(positions))
+        yield Fit(f"it joins {words}", changes, int(not known))
 
 
 def _padded(x: Array) -> Array:
@@ -123,8 +126,8 @@ GRIDS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def _words(positions: Array, size: Sequence[int]) -> str:
-    """What is joined: a known choice of tokens, or the rows and columns of each part.
+def _known_words(positions: Array, size: Sequence[int]) -> str:
+    """What is joined, if it is a known choice of tokens; else "".
 
     Args:
         positions: as `_positions` returns them.
@@ -140,9 +143,8 @@ def _words(positions: Array, size: Sequence[int]) -> str:
                 order = _order(found, parts)
                 if order is not None:
                     listed = "" if order == [0, 1, 2, 3] else f", in the order {', '.join(map(str, order))}"
-                    return f"it joins {words}{of_grid}{listed}"
-    rows = [_of_part(positions[..., part], width) for part in range(4)]
-    return f"it joins {'; '.join(rows)}"
+                    return f"{words}{of_grid}{listed}"
+    return ""
 
 
 def _with_edge(grid: Array) -> Array:

@@ -33,6 +33,7 @@ class Mistake:
         plant: (graph, name of a node) -> the variants of the mistake at this node; none where it cannot be made. Raises
             NotApplicable where another mistake has already changed the node.
         backward: whether only the backward pass is wrong.
+        shows_forward: whether it always changes an activation, so that it is not tried for a gradient.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Mistake:
     fix: str
     plant: Callable[[Graph, str], Variants]
     backward: bool = False
+    shows_forward: bool = False
 
 
 def gather(rearrangement: Rearrangement) -> Pair:

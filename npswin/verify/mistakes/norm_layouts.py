@@ -13,6 +13,7 @@ from npswin.verify.mistakes.stream import block_of
 
 GROUPS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 EPS = (1e-5, 1e-6, 1e-3)
+FAR = 0.2  # of the largest number: another eps does not bring it nearer
 MARGIN = 4.0  # times the tolerance
 Move = Callable[[Array], Array]
 
@@ -52,10 +53,11 @@ def fit_norm_layout(run: Run, name: str, found: Array, tolerance: float) -> Iter
         return
     for words, operation in _operations(run.graph, name, node.operation, found.shape):
         for eps in dict.fromkeys((node.settings["eps"], *EPS)):
-            y = operation.forward(*inputs, eps=eps)[0]
-            if y.shape == found.shape and np.abs(y - found).max() <= MARGIN * tolerance:
+            distance = np.abs(operation.forward(*inputs, eps=eps)[0] - found).max()
+            if distance <= MARGIN * tolerance:
                 other = "" if eps == node.settings["eps"] else f", with eps = {eps:g}"
                 yield Fit(f"{words}{other}", change_node(node, operation, settings={"eps": eps}), 0)
+            if distance <= MARGIN * tolerance or distance > FAR * np.abs(found).max():
                 break
 
 
@@ -69,8 +71,12 @@ def _operations(graph: Graph, name: str, right: Operation, shape: Sequence[int])
         yield "of each of the four tokens by itself, with the first quarter of weight and bias for all", operation
     for words, moved, back in MEMORIES:
         yield f"of {words}", transform_input(right, 0, gather(moved))
-        both = transform_output(transform_input(right, 0, gather(moved)), gather(lambda y, back=back: back(y, y.shape)))
+        both = transform_output(transform_input(right, 0, gather(moved)), gather(_in_own_shape(back)))
         yield f"of {words}, and put back, with weight and bias in that order", both
+
+
+def _in_own_shape(back: Callable[[Array, Sequence[int]], Array]) -> Move:
+    return lambda y: back(y, y.shape)
 
 
 def _over(view: _View) -> Operation:

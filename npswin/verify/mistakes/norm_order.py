@@ -53,7 +53,7 @@ def _after_the_sum(graph: Graph, block: Part, sums_are_normalized: tuple[bool, b
 def _post_norm(graph: Graph, name: str) -> Variants:
     for detail, changes in in_one_or_all(graph, name, _before_the_sum):
         yield f"before their results are added, as in Swin V2, {detail}", changes
-    for normalized in product((True, False), repeat=2):
+    for normalized in product((True, False), (True, False)):
         change = partial(_after_the_sum, sums_are_normalized=normalized)
         for detail, changes in in_one_or_all(graph, name, change):
             named = [words for words, one in zip(("residual", "the block's output"), normalized, strict=True) if one]
@@ -67,5 +67,6 @@ NORM_ORDER = (
         "the norms follow attention and MLP",
         "x + attention(norm1(x)), then x + mlp(norm2(x))",
         _post_norm,
+        shows_forward=True,
     ),
 )

@@ -11,13 +11,17 @@ from npswin.verify.mistakes.blended_modules import fit_blends, fit_multiples
 from npswin.verify.mistakes.combined_inputs import fit_inputs
 from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_table_rows
 from npswin.verify.mistakes.fitted_tensors import fit_output
+from npswin.verify.mistakes.gated import fit_gate
 from npswin.verify.mistakes.merged_tokens import fit_merging
 from npswin.verify.mistakes.mistake import with_backward_of
 from npswin.verify.mistakes.norm_layouts import fit_norm_layout
 from npswin.verify.mistakes.norm_statistics import fit_norm
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.mistakes.other_terms import fit_other_terms
+from npswin.verify.mistakes.resampled_images import fit_resampling
+from npswin.verify.mistakes.sampled_patches import fit_patches
 from npswin.verify.mistakes.summed_parts import fit_summed_parts
+from npswin.verify.mistakes.weighted_pool import fit_pool
 from npswin.verify.port.cause import Hypothesis
 
 RIGHT_BACKWARD = "right-backward"  # the name of the cause
@@ -87,7 +91,9 @@ class HypothesisGenerator:
 
         Those made in all places at once come first: most mistakes of a port are in code that every block shares.
         """
-        return [*self._each(CATALOGUE, symptom), *self._correct_backward(symptom)]
+        is_gradient = symptom.startswith(GRADIENT_PREFIX)
+        mistakes = [mistake for mistake in CATALOGUE if not (is_gradient and mistake.shows_forward)]
+        return [*self._each(mistakes, symptom), *self._correct_backward(symptom)]
 
     def general(self, symptom: str) -> list[Hypothesis]:
         """Every mistake of the general families that can be made where the symptom may come from, likewise.
@@ -171,8 +177,12 @@ class HypothesisGenerator:
                 ("blended-parameters", "other parameters", fit_blends),
                 ("recovered-parameters", "other parameters", fit_parameters),
                 ("recovered-rows", f"{inner}: another index into the table", fit_table_rows),
-                ("related-numbers", symptom, fit_output),
                 ("merged-tokens", f"{inner} has other tokens", fit_merging),
+                ("related-numbers", symptom, fit_output),
+                ("resampled-images", f"{inner}: the image is resampled", fit_resampling),
+                ("gated-halves", inner, fit_gate),
+                ("sampled-patches", f"{inner} has other pixels in its patches", fit_patches),
+                ("weighted-pool", f"{inner} is another pool", fit_pool),
                 ("norm-statistics", f"{inner} has other statistics", fit_norm),
                 ("norm-layout", f"{inner} has the mean and deviation of other numbers", fit_norm_layout),
                 ("combined-inputs", f"{inner} reads other numbers", fit_inputs),

@@ -21,6 +21,7 @@ NAMES = [mistake.name for mistake in CATALOGUE]
 SAMPLE = {
     *("bgr", "norm-unbiased", "gelu-tanh", "roll-back-direction", "pad-value", "join-columns-first", "scale-missing"),
     *("bias-xy", "mask-missing", "mask-use", "merge-pad", "residual-after-norm", "other-parameters", "softmax-sum"),
+    *("block-skipped", "norm-after-branch"),
     "bias-overwritten",
     *("label-smoothing", "gradient-detached"),
 }

@@ -14,6 +14,8 @@ MOVES: dict[str, Callable[[Array, int], Array]] = {
     "in reversed order": lambda x, axis: np.flip(x, axis),
     "each in the place of the next": lambda x, axis: np.roll(x, 1, axis),
     "each in the place of the one before": lambda x, axis: np.roll(x, -1, axis),
+    "each in the place of the next, zeros come in": lambda x, axis: _without(np.roll(x, 1, axis), axis, 0),
+    "each in the place of the one before, zeros come in": lambda x, axis: _without(np.roll(x, -1, axis), axis, -1),
     "the first in place of all": lambda x, axis: np.repeat(x.take([0], axis), x.shape[axis], axis),
     "the last in place of all": lambda x, axis: np.repeat(x.take([-1], axis), x.shape[axis], axis),
     "the first left out, as 0": lambda x, axis: _without(x, axis, 0),

@@ -27,6 +27,17 @@ POOLS: dict[str, Callable[[Array], Array]] = {
     "the mean, also over the batch": lambda x: np.broadcast_to(x.mean((0, 1, 2)), (len(x), x.shape[-1])),
     "the root mean square": lambda x: np.sqrt((x * x).mean((1, 2))),
     "the cube root of the mean cube (GeM, p = 3)": lambda x: np.cbrt((np.maximum(x, 1e-6) ** 3).mean((1, 2))),
+    "the largest of the rows' means": lambda x: x.mean(2).max(1),
+    "the largest of the columns' means": lambda x: x.mean(1).max(1),
+    "the mean of the rows' largest": lambda x: x.max(2).mean(1),
+    "the mean of the columns' largest": lambda x: x.max(1).mean(1),
+    "the middle between smallest and largest": lambda x: (x.max((1, 2)) + x.min((1, 2))) / 2,
+    "the deviation": lambda x: x.std((1, 2)),
+    "the deviation, over one less": lambda x: x.reshape(len(x), -1, x.shape[-1]).std(1, ddof=1),
+    "the logarithm of the sum of exponentials": lambda x: np.log(np.exp(x).sum((1, 2))),
+    "the logarithm of the mean of exponentials": lambda x: np.log(np.exp(x).mean((1, 2))),
+    "a mean with a softmax over the tokens as weights": lambda x: (x * np.exp(x)).sum((1, 2)) / np.exp(x).sum((1, 2)),
+    "the root of the sum of squares": lambda x: np.sqrt((x * x).sum((1, 2))),
     "the sum over one less": lambda x: x.sum((1, 2)) / max(1, x.shape[1] * x.shape[2] - 1),
 }
 
