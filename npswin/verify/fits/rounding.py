@@ -60,8 +60,9 @@ def _in_fewer_bits(numbers: Array) -> Iterator[tuple[str, Array]]:
         yield name, _with_digits(numbers, digits, least, most)
         if largest:
             scale = largest / most
-            yield f"{name}, scaled so that the largest is {most:g}", scale * _with_digits(
-                numbers / scale, digits, least, most
+            yield (
+                f"{name}, scaled so that the largest is {most:g}",
+                scale * _with_digits(numbers / scale, digits, least, most),
             )
         yield f"{name}'s digits, with any exponent", _with_digits(numbers, digits, -np.inf, np.inf)
 

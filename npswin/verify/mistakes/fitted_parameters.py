@@ -125,7 +125,9 @@ def _difference_words(array: Array, right: Array) -> str:
     where = tuple(int(i) for i in np.unravel_index(int(np.abs(difference).argmax()), right.shape))
     largest = f"at {where} it is {array[where]:.5g}, not {right[where]:.5g}"
     norms = float(np.sqrt((array**2).sum() * (right**2).sum())) or 1.0
-    alike = f"a relative difference of {share:.2g} and a cosine of {float((array * right).sum()) / norms:.2f}; {largest}"
+    alike = (
+        f"a relative difference of {share:.2g} and a cosine of {float((array * right).sum()) / norms:.2f}; {largest}"
+    )
     return f"other numbers than the key's, in no simple relation to them, with {alike}"
 
 

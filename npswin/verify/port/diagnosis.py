@@ -1,7 +1,7 @@
 """The result of a diagnosis: hypotheses and causes, as Python objects, text and JSON."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from npswin.deprecation import renamed_attribute
@@ -13,6 +13,7 @@ from npswin.verify.port.text import join_names, json_value
 
 LARGEST_FITTED_RATIO = 0.5  # of the distance to the tolerance: fitted numbers can make many things agree
 COMPELLING = 4.0  # times nearer, at least, a mistake has to bring the port's tensor
+AS_LOADED = "as it was loaded: the gradient is that of what was loaded"
 MOST_TO_DUMP = 5  # tensors that are named to be dumped next
 SHOWN = 3  # unexplained symptoms, and unreadable tensors, that have lines of their own
 
@@ -53,6 +54,12 @@ class Hypothesis:
         return f"{self.description}{f' ({self.detail})' if self.detail else ''}"
 
     @property
+    def without_loading(self) -> str:
+        """In words, without the remark that a parameter was loaded so."""
+        details = [part for part in self.detail.split("; ") if part and part != AS_LOADED]
+        return str(replace(self, detail="; ".join(details)))
+
+    @property
     def explains_symptom(self) -> bool:
         """Whether the changed graph's tensor agrees with the port's; a fit has to agree better."""
         return self.tolerance_ratio <= (LARGEST_FITTED_RATIO if self.fitted else 1)
@@ -83,6 +90,7 @@ class Cause:
         places: the tensors whose operations are changed; the first is the hypothesis'.
         others: further hypotheses, the nearest first. One that explains the symptom as well is
             an alternative to the hypothesis.
+        not_used_by: the tensors that follow and agree with the key nevertheless.
     """
 
     hypothesis: Hypothesis
@@ -91,6 +99,7 @@ class Cause:
     explained: list[str]
     places: list[str]
     others: list[Hypothesis] = field(default_factory=list)
+    not_used_by: list[str] = field(default_factory=list)
 
     without = renamed_attribute("without", "ratio_without")
 
@@ -189,15 +198,25 @@ def _evidence(cause: Cause) -> list[str]:
         lines.append(f"{found}; without it, the distance is {_ratio_text(cause.ratio_without)}")
     if len(cause.explained) > 1:
         lines.append(f"explains {len(cause.explained)} symptoms: {join_names(cause.explained)}")
+    if cause.not_used_by:
+        agrees = "agrees" if len(cause.not_used_by) == 1 else "agree"
+        lines.append(
+            f"{join_names(cause.not_used_by)} {agrees} with the key nevertheless: the port did not compute with these "
+            "numbers, so that they may be wrong in the dump alone"
+        )
     lines.append(f"correct: {hypothesis.fix}")
-    alike = {
-        str(one): None
+    alike = [
+        one
         for one in cause.others
         if one.explains_symptom
         and one.symptoms_left == hypothesis.symptoms_left
         and one.fitted_numbers <= hypothesis.fitted_numbers
-    }
-    lines += [f"cannot be distinguished from: {one}" for one in alike if one != str(hypothesis)]
+        and str(one) != str(hypothesis)
+    ]
+    if any(one.without_loading == hypothesis.without_loading for one in alike):
+        lines.append("whether it is so since the parameter was loaded, or only where it is used here, nothing tells")
+    others = [str(one) for one in alike if one.without_loading != hypothesis.without_loading]
+    lines += [f"cannot be distinguished from: {one}" for one in dict.fromkeys(others)]
     return lines
 
 
