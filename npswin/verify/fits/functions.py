@@ -70,8 +70,8 @@ FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "the sign is taken": np.sign,
     "log(1 + x) is taken": np.log1p,
 }
-# Abramowitz and Stegun 1964, equations 7.1.25 to 7.1.28: erf of |x| by p and coefficients of powers of 1/(1 + p x), times
-# exp(-x²), or by coefficients of powers of x, and the power of the reciprocal.
+# Abramowitz and Stegun 1964, equations 7.1.25 to 7.1.28: erf of |x| by p and coefficients of powers of 1/(1 + p x),
+# times exp(-x²), or by coefficients of powers of x, and the power of the reciprocal.
 ERF_BY_EXPONENTIAL = {
     "7.1.25": (0.47047, (0.3480242, -0.0958798, 0.7478556)),
     "7.1.26": (0.3275911, (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)),
