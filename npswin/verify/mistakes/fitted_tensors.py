@@ -54,7 +54,10 @@ def fit_output(run: Run, name: str, found: Array, tolerance: float) -> Iterator[
     only_moves = not name.startswith(GRADIENT_PREFIX) and is_output_of(run.graph.nodes[name], *MOVING)
     moved = list(_moved_inputs(run, name, found, tolerance)) if only_moves else []
     related = _related(run, name, found, right, tolerance)
-    yield from sorted([*moved, *related], key=lambda fit: len(fit.detail)) if moved else related
+    if moved:  # in the input's own axes, unless the result's order tells it in fewer words
+        elsewhere = tuple(f"it is {read}, and " for read in run.graph.nodes[name].inputs)
+        related = iter(sorted([*moved, *related], key=lambda fit: (fit.detail.startswith(elsewhere), len(fit.detail))))
+    yield from related
     if name.startswith(GRADIENT_PREFIX):
         yield from _moved_derivative(run, name, found, tolerance)
     else:
