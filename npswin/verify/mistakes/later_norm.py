@@ -37,7 +37,9 @@ def _reads_norm(node: Node, read: str, norm: Node) -> Changes:
 
     def backward(dy: Array, caches: Any) -> tuple[Array | None, ...]:
         derivatives = list(operation.backward(dy, caches[1]))
-        derivatives[index], *of_parameters = layer_norm.backward(derivatives[index], caches[0])
+        of_norm = derivatives[index]
+        assert of_norm is not None
+        derivatives[index], *of_parameters = layer_norm.backward(of_norm, caches[0])
         return (*derivatives, *of_parameters)
 
     def terms(y: tuple[int, ...], *shapes: tuple[int, ...]) -> tuple[int, ...]:

@@ -95,8 +95,10 @@ class _Search:
                 self.failed_searches += 1
                 continue
             best = explaining[0]
+            then = self.symptoms.state(now.local_errors.replaced(best.changes), now.dump)
             unused = self.symptoms.without_use(symptom, now)
-            then = unused[0] if unused else self.symptoms.state(now.local_errors.replaced(best.changes), now.dump)
+            if unused is not None:
+                then = unused[0]
             if symptom in then.symptoms:  # on the edge of the tolerance: agreed above, and does not agree here
                 self.symptoms.settled.add(symptom)
                 then = self.symptoms.state(then.local_errors, now.dump)
