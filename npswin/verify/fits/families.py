@@ -42,8 +42,14 @@ def explanations(evidence: Evidence) -> Iterator[Explanation]:
 
 
 def first_explanation(evidence: Evidence) -> Explanation | None:
-    """The simplest explanation, or None."""
-    return next(explanations(evidence), None)
+    """The explanation with the fewest fitted numbers, of several the simplest; None if there is none."""
+    best: Explanation | None = None
+    for explanation in explanations(evidence):
+        if best is None or explanation.fitted < best.fitted:
+            best = explanation
+        if not best.fitted:
+            break
+    return best
 
 
 def _constant(evidence: Evidence) -> Iterator[Explanation]:

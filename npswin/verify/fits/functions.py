@@ -12,6 +12,8 @@ from npswin.verify.fits.factors import decimal
 
 FEWEST_OF_A_CURVE = 64  # numbers from which an unknown curve is recognized
 SHARE_OF_DIFFERENCE = 0.05  # that may be left of the difference between the found numbers and the right ones
+SMOOTHER = 2.0  # times nearer a smooth curve is to a line between neighbours than between the next ones
+LARGEST_SHARE_OF_LEVELS = 0.75  # of the numbers that are different values of a curve in steps
 CURVE_ERROR = 0.02  # of a number from the line between its neighbours on the curve, over the deviation of all
 
 
@@ -68,6 +70,39 @@ FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "the sign is taken": np.sign,
     "log(1 + x) is taken": np.log1p,
 }
+# Abramowitz and Stegun 1964, equations 7.1.25 to 7.1.28: erf of |x| by p and coefficients of powers of 1/(1 + p x),
+# times exp(-x²), or by coefficients of powers of x, and the power of the reciprocal.
+ERF_BY_EXPONENTIAL = {
+    "7.1.25": (0.47047, (0.3480242, -0.0958798, 0.7478556)),
+    "7.1.26": (0.3275911, (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)),
+}
+ERF_BY_RECIPROCAL = {
+    "7.1.27": (4, (0.278393, 0.230389, 0.000972, 0.078108)),
+    "7.1.28": (16, (0.0705230784, 0.0422820123, 0.0092705272, 0.0001520143, 0.0002765672, 0.0000430638)),
+}
+
+
+def _gelu_by_exponential(p: float, coefficients: tuple[float, ...]) -> Callable[[Array], Array]:
+    def function(x: Array) -> Array:
+        z = np.abs(x) / math.sqrt(2)
+        powers = sum(each * (1 / (1 + p * z)) ** (place + 1) for place, each in enumerate(coefficients))
+        return 0.5 * x * (1 + np.sign(x) * (1 - powers * np.exp(-z * z)))
+
+    return function
+
+
+def _gelu_by_reciprocal(power: int, coefficients: tuple[float, ...]) -> Callable[[Array], Array]:
+    def function(x: Array) -> Array:
+        z = np.abs(x) / math.sqrt(2)
+        powers = sum(each * z ** (place + 1) for place, each in enumerate(coefficients))
+        return 0.5 * x * (1 + np.sign(x) * (1 - (1 + powers) ** -power))
+
+    return function
+
+
+_ERF = "GELU is applied, its erf approximated by Abramowitz and Stegun's {}"
+FUNCTIONS |= {_ERF.format(name): _gelu_by_exponential(*given) for name, given in ERF_BY_EXPONENTIAL.items()}
+FUNCTIONS |= {_ERF.format(name): _gelu_by_reciprocal(*given) for name, given in ERF_BY_RECIPROCAL.items()}
 CAPS = (2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 50.0, 100.0)
 
 
@@ -110,21 +145,33 @@ def _steepness(function: Callable[[Array], Array], x: Array) -> float:
     return max(1.0, float(np.where(np.isfinite(slope), slope, 0).max(initial=0)))
 
 
+def _line_error(x: Array, y: Array, apart: int) -> float:
+    """The root mean square distance of points from the lines through their neighbours."""
+    before, after = slice(None, -2 * apart), slice(2 * apart, None)
+    middle = slice(apart, -apart)
+    line = y[before] + (y[after] - y[before]) * (x[middle] - x[before]) / (x[after] - x[before])
+    return float(np.sqrt(np.mean((line - y[middle]) ** 2)))
+
+
 def curve(evidence: Evidence) -> Iterator[Explanation]:
     """found = f(right) for a curve f without jumps, which is told by some of its points."""
     x, order = np.unique(evidence.right.reshape(-1), return_index=True)
     y = evidence.found.reshape(-1)[order]
     if len(x) < FEWEST_OF_A_CURVE or np.std(y) <= 4 * evidence.tolerance:
         return
-    between = y[:-2] + (y[2:] - y[:-2]) * (x[1:-1] - x[:-2]) / (x[2:] - x[:-2])
-    error, difference = np.sqrt(np.mean((between - y[1:-1]) ** 2)), np.sqrt(np.mean((y - x) ** 2))
+    error, difference = _line_error(x, y, 1), np.sqrt(np.mean((y - x) ** 2))
     if error > min(CURVE_ERROR * np.std(y), SHARE_OF_DIFFERENCE * difference):
         return
     if np.abs(np.interp(evidence.right, x, y) - evidence.found).max() > 4 * evidence.tolerance:  # repeated numbers
         return
+    levels = int((np.abs(np.diff(y)) > evidence.tolerance).sum()) + 1
+    in_steps = levels < LARGEST_SHARE_OF_LEVELS * len(x)
+    if not in_steps and error > 4 * evidence.tolerance and _line_error(x, y, 2) < SMOOTHER * error:
+        return  # noise around a curve, as of roundings
     points = [x[0], *np.quantile(x, (0.25, 0.5, 0.75)), x[-1]]
     listed = ", ".join(f"f({point:.3g}) = {float(np.interp(point, x, y)):.4g}" for point in points)
-    yield Explanation(f"a function of each number: {listed}", mapped(lambda z: np.interp(z, x, y)), len(x))
+    steps = f", in {levels} steps of about {float(np.ptp(x)) / levels:.2g}, as from a table" if in_steps else ""
+    yield Explanation(f"a function of each number: {listed}{steps}", mapped(lambda z: np.interp(z, x, y)), len(x))
 
 
 def two_slopes(evidence: Evidence) -> Iterator[Explanation]:

@@ -30,7 +30,9 @@ def mixed_entries(evidence: Evidence) -> Iterator[Explanation]:
             for array in (evidence.found, evidence.right)
         )
         weights = _weights(found, right, evidence.tolerance)
-        if weights is not None and not np.array_equal(weights, np.diag(np.diag(weights))):
+        if weights is None or ((weights != 0).sum(axis=1) == 1).all():  # entries in other places, or factors
+            continue
+        if not np.array_equal(weights, np.diag(np.diag(weights))):
             part = parts[first] if last == first + 1 else join(parts[first:last])
             pair = _mixture(weights, (before, size, after))
             yield Explanation(_words(part, weights), pair, _different(weights))

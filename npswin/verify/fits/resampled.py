@@ -101,7 +101,7 @@ def resampled(evidence: Evidence) -> Iterator[Explanation]:
         for sizes, as_list in _views(rows, columns):
             own = (rows.size * columns.size, 1) if as_list else (rows.size, columns.size)
             shape = (before, *own, after)
-            grids = _Grids(*(_as_grids(array, shape) for array in (evidence.found, evidence.right)), sizes)
+            grids = _Grids(_as_grids(evidence.found, shape), _as_grids(evidence.right, shape), sizes)
             for way in (_there_and_back, _in_another_way, _from_a_smaller_grid):
                 explanation = way(grids, shape, evidence.tolerance)
                 if explanation is not None:

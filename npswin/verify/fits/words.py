@@ -9,7 +9,6 @@ import numpy as np
 from npswin.types import Array
 
 MOST_LISTED = 6  # entries that moved, in words
-ORDINALS = {2: "nd", 3: "rd"}
 ANY_ENTRIES = "entries of"  # in words for a choice of entries without a rule
 ANY_ORDER = "the order"  # in words for an order without a rule
 
@@ -178,13 +177,28 @@ def words_of_loops(loops: Sequence[tuple[int, int]], parts: Sequence[Axis]) -> s
     """The order of the right array's axes in the found one's memory, the outermost first."""
     sizes = [part.size for part in parts]
     strides = [math.prod(sizes[place + 1 :]) for place in range(len(parts))]
+    names: list[str] = []
     if any(stride == 0 for _, stride in loops):
-        return "a part of the numbers in place of all of them"
-    names = []
+        return _words_of_repeated(loops, parts)
     for count, stride in reversed(loops):
         names += _names_of_loop(count, stride, parts, strides)
     usual = ", ".join(part.name for part in parts if part.size > 1)
     return f"the memory of ({', '.join(names)}) is read as ({usual})"
+
+
+def _words_of_repeated(loops: Sequence[tuple[int, int]], parts: Sequence[Axis]) -> str:
+    """Where the same numbers are there several times, in the order of the loops over them."""
+    count, stride = loops[-1]
+    inside, first = loops[:-1], parts[0]
+    reach = sum((count - 1) * abs(stride) for count, stride in inside)
+    if stride or count != first.size or any(not stride for _, stride in inside):
+        return "a part of the numbers in place of all of them"
+    if reach >= math.prod(part.size for part in parts[1:]):
+        return f"a part of the numbers in place of all of them, the same in all {first.plural}"
+    same = f"{_entry(first, 0)} in place of all {first.plural}"
+    order = words_of_loops(inside, parts[1:])
+    usual = [part.name for part in parts[1:] if part.size > 1]
+    return same if order.startswith(f"the memory of ({', '.join(usual)}) is") else f"{same}; {order}"
 
 
 def _names_of_loop(count: int, stride: int, parts: Sequence[Axis], strides: Sequence[int]) -> list[str]:
@@ -197,8 +211,8 @@ def _names_of_loop(count: int, stride: int, parts: Sequence[Axis], strides: Sequ
             inside = stride // own
             here = min(left, -(-part.size // inside))
             whole = inside == 1 and here == part.size
-            step = f"each {inside}{ORDINALS.get(inside, 'th')} of " if inside > 1 else ""
-            names.insert(0, part.name if whole else f"{step}{here} {part.plural}")
+            apart = f" {inside} apart" if inside > 1 else ""
+            names.insert(0, part.name if whole else f"{here} {part.plural}{apart}")
             left //= here
             stride = own * part.size
     names = names or [str(count)]

@@ -10,6 +10,7 @@ from npswin.verify.mistakes.fitted import FittedMistake
 from npswin.verify.mistakes.general import GENERAL
 from npswin.verify.mistakes.gradients import GRADIENTS
 from npswin.verify.mistakes.images import IMAGES
+from npswin.verify.mistakes.later_norm import LATER_NORM
 from npswin.verify.mistakes.loss import LOSS
 from npswin.verify.mistakes.mask import MASK
 from npswin.verify.mistakes.mask_fit import MASK_FIT
@@ -28,6 +29,7 @@ from npswin.verify.mistakes.windows import WINDOWS
 CATALOGUE: tuple[Mistake, ...] = (
     *IMAGES,
     *NORMS,
+    *LATER_NORM,
     *SHIFT,
     *PADDING,
     *SIZES,

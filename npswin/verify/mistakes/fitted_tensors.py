@@ -52,23 +52,35 @@ def fit_output(run: Run, name: str, found: Array, tolerance: float) -> Iterator[
     right = run.compute(name)
     if right.shape != found.shape:
         return
-    parts = axis_parts(run.graph, name.removeprefix(GRADIENT_PREFIX), right.shape)
     only_moves = not name.startswith(GRADIENT_PREFIX) and is_output_of(run.graph.nodes[name], *MOVING)
-    if only_moves:
-        yield from _moved_inputs(run, name, found, tolerance)
-    others, conditions = _others(run, name, found.size), _conditions(run, name, found.shape)
-    if name in run.graph.nodes and is_output_of(run.graph.nodes[name], *SUMS):  # its terms: see `_addends`
-        others = {other: array for other, array in others.items() if other not in run.graph.nodes[name].inputs}
-    for explanation in explanations(Evidence(found, right, parts, tolerance, others, conditions)):
-        changes = _changes(run.graph, name, explanation, found.shape)
-        if changes is not None:
-            yield Fit(explanation.words, changes, explanation.fitted)
+    moved = list(_moved_inputs(run, name, found, tolerance)) if only_moves else []
+    related = _related(run, name, found, right, tolerance)
+    if moved:  # in the input's own axes, unless the result's order tells it in fewer words
+        elsewhere = tuple(f"it is {read}, and " for read in run.graph.nodes[name].inputs)
+        related = iter(sorted([*moved, *related], key=lambda fit: (fit.detail.startswith(elsewhere), len(fit.detail))))
+    yield from related
     if name.startswith(GRADIENT_PREFIX):
         yield from _moved_derivative(run, name, found, tolerance)
     else:
         if not only_moves:
             yield from _moved_inputs(run, name, found, tolerance)
         yield from _addends(run, name, found, tolerance)
+
+
+def _related(run: Run, name: str, found: Array, right: Array, tolerance: float) -> Iterator[Fit]:
+    """Relations to the result that the operation should have."""
+    parts = axis_parts(run.graph, name.removeprefix(GRADIENT_PREFIX), right.shape)
+    others, conditions = _others(run, name, found.size), _conditions(run, name, found.shape)
+    if name in run.graph.nodes and is_output_of(run.graph.nodes[name], *SUMS):  # its terms: see `_addends`
+        others = {other: array for other, array in others.items() if other not in run.graph.nodes[name].inputs}
+    for explanation in explanations(Evidence(found, right, parts, tolerance, others, conditions)):
+        changes = _changes(run.graph, name, explanation, found.shape)
+        if changes is not None:
+            words = explanation.words
+            nodes = run.graph.nodes
+            if explanation.source in nodes and name in nodes and nodes[explanation.source].axes != nodes[name].axes:
+                words += f", its memory read as ({nodes[name].axes})"
+            yield Fit(words, changes, explanation.fitted)
 
 
 def _moved_inputs(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
@@ -82,7 +94,13 @@ def _moved_inputs(run: Run, name: str, found: Array, tolerance: float) -> Iterat
         for explanation in explanations(Evidence(found.reshape(value.shape), value, split, tolerance, {})):
             if not explanation.fitted or is_output_of(node, "gelu"):
                 operation = _rearranged_input(node, index, explanation.pair, found.shape)
-                yield Fit(f"it is {read}, but {explanation.words}", change_node(node, operation), explanation.fitted)
+                near = (
+                    f" (up to {np.abs(found - run.compute(name)).max():.2g} from GELU)"
+                    if explanation.fitted > 2
+                    else ""
+                )
+                words = f"it is {read}, but {explanation.words}{near}"
+                yield Fit(words, change_node(node, operation), explanation.fitted)
                 break
 
 

@@ -1,12 +1,13 @@
 """A mistake at a place of the graph: supposed, as a hypothesis, or found, as a cause."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from npswin.deprecation import renamed_attribute
 from npswin.verify.mistakes import Changes
 
 LARGEST_FITTED_RATIO = 0.5  # of the distance to the tolerance: fitted numbers can make many things agree
+AS_LOADED = "as it was loaded: the gradient is that of what was loaded"
 COMPELLING = 4.0  # times nearer, at least, a mistake has to bring the port's tensor
 
 
@@ -48,6 +49,12 @@ class Hypothesis:
         return f"{self.description}{f' ({self.detail})' if self.detail else ''}"
 
     @property
+    def without_loading(self) -> str:
+        """In words, without the remark that a parameter was loaded so."""
+        details = [part for part in self.detail.split("; ") if part and part != AS_LOADED]
+        return str(replace(self, detail="; ".join(details)))
+
+    @property
     def explains_symptom(self) -> bool:
         """Whether the changed graph's tensor agrees with the port's; a fit has to agree better."""
         return self.tolerance_ratio <= (LARGEST_FITTED_RATIO if self.fitted else 1)
@@ -78,6 +85,7 @@ class Cause:
         places: the tensors whose operations are changed; the first is the hypothesis'.
         others: further hypotheses, the nearest first. One that explains the symptom as well is
             an alternative to the hypothesis.
+        not_used_by: the tensors that follow and agree with the key nevertheless.
         details: by place the numbers there, where a mistake has other numbers at each place.
         with_other_numbers: the same mistake at other places, with other numbers in its description.
     """
@@ -88,6 +96,7 @@ class Cause:
     explained: list[str]
     places: list[str]
     others: list[Hypothesis] = field(default_factory=list)
+    not_used_by: list[str] = field(default_factory=list)
     details: dict[str, str] = field(default_factory=dict)
     with_other_numbers: list[Hypothesis] = field(default_factory=list)
 

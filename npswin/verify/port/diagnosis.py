@@ -110,15 +110,25 @@ def _evidence(cause: Cause) -> list[str]:
         lines.append(f"{found}; without it, the distance is {_ratio_text(cause.ratio_without)}")
     if len(cause.explained) > 1:
         lines.append(f"explains {len(cause.explained)} symptoms: {join_names(cause.explained)}")
+    if cause.not_used_by:
+        agrees = "agrees" if len(cause.not_used_by) == 1 else "agree"
+        lines.append(
+            f"{join_names(cause.not_used_by)} {agrees} with the key nevertheless: the port did not compute with these "
+            "numbers, so that they may be wrong in the dump alone"
+        )
     lines.append(f"correct: {hypothesis.fix}")
-    alike = {
-        str(one): None
+    alike = [
+        one
         for one in cause.others
         if one.explains_symptom
         and one.symptoms_left == hypothesis.symptoms_left
         and one.fitted_numbers <= hypothesis.fitted_numbers
-    }
-    lines += [f"cannot be distinguished from: {one}" for one in alike if one != str(hypothesis)]
+        and str(one) != str(hypothesis)
+    ]
+    if any(one.without_loading == hypothesis.without_loading for one in alike):
+        lines.append("whether it is so since the parameter was loaded, or only where it is used here, nothing tells")
+    others = [str(one) for one in alike if one.without_loading != hypothesis.without_loading]
+    lines += [f"cannot be distinguished from: {one}" for one in dict.fromkeys(others)]
     return lines
 
 

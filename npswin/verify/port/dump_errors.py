@@ -117,11 +117,27 @@ def find_dump_error(
             return DumpError("layout", description, list(right), dump.with_corrected(right))
     if (own_order := _own_order(symptom, symptoms, dump, comparer, local_errors)) is not None:
         return own_order
-    if found.size < FEWEST_NUMBERS or comparer.agrees_with_key(symptom, found):
+    return _mislabelled(symptom, symptoms, dump, comparer)
+
+
+def _mislabelled(symptom: str, symptoms: Iterable[str], dump: CorrectedDump, comparer: Comparer) -> DumpError | None:
+    """Another tensor of the key under the symptom's name, and the symptom's under that one's."""
+    if (other := _holds(symptom, dump, comparer)) is None:
+        return None
+    if other in set(symptoms) and _holds(other, dump, comparer) == symptom:
+        words = f"{symptom} and {other} are under each other's names"
+        return DumpError("mislabelled", words, [symptom, other], dump.without(symptom).without(other))
+    return DumpError("mislabelled", f"it holds the numbers of {other}", [symptom], dump.without(symptom))
+
+
+def _holds(name: str, dump: CorrectedDump, comparer: Comparer) -> str | None:
+    """The tensor of the key whose numbers are dumped under another one's name."""
+    found = dump.tensor(name)
+    if found is None or found.size < FEWEST_NUMBERS or comparer.agrees_with_key(name, found):
         return None
     for other, shape in comparer.shapes.items():
-        if shape == found.shape and same_pass(symptom, other) and comparer.agrees_with_key(other, found):
-            return DumpError("mislabelled", f"it holds the numbers of {other}", [symptom], dump.without(symptom))
+        if shape == found.shape and same_pass(name, other) and comparer.agrees_with_key(other, found):
+            return other
     return None
 
 

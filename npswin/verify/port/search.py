@@ -95,12 +95,17 @@ class _Search:
                 continue
             best = explaining[0]
             then = self.symptoms.state(now.local_errors.replaced(best.changes), now.dump)
+            unused = self.symptoms.without_use(symptom, now)
+            if unused is not None:
+                then = unused[0]
             if symptom in then.symptoms:  # on the edge of the tolerance: agreed above, and does not agree here
                 self.symptoms.settled.add(symptom)
                 then = self.symptoms.state(then.local_errors, now.dump)
             gone = [symptom, *(name for name in now.symptoms if name not in then.symptoms and name != symptom)]
             others = (explaining[1:] + rest)[:LISTED]
-            add_cause(self.causes, Cause(best, symptom, now.symptoms[symptom], gone, [best.place], others))
+            following = unused[1] if unused else []
+            cause = Cause(best, symptom, now.symptoms[symptom], gone, [best.place], others, following)
+            add_cause(self.causes, cause)
             now = then
         generator = self.symptoms.generator(now.graph, now.dump)
         between = {name: generator.not_dumped_before(name) for name in self.symptoms.unexplained}

@@ -10,7 +10,7 @@ from npswin.verify.key.trace import Progress
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.comparer import Comparer
-from npswin.verify.port.comparison import Comparison
+from npswin.verify.port.comparison import AGREES, Comparison
 from npswin.verify.port.dump_errors import CorrectedDump, DumpError
 from npswin.verify.port.hypotheses import HypothesisGenerator
 from npswin.verify.port.local_error import LocalErrors
@@ -49,6 +49,7 @@ class Symptoms:
     def __init__(self, comparer: Comparer, comparison: Comparison, progress: Progress) -> None:
         self.comparer, self.progress = comparer, progress
         self.copied_from_key = {row.name for row in comparison.rows if row.copied_from_key}
+        self.agreeing = {row.name for row in comparison.rows if row.verdict == AGREES}
         self.unexplained: dict[str, list[Hypothesis]] = {}
         self.settled: set[str] = set()
 
@@ -91,6 +92,26 @@ class Symptoms:
         corrected = dump_error.corrected
         then = self.state(self.comparer.local_errors_of(now.graph, corrected.given), corrected)
         return then if set(then.symptoms) < set(now.symptoms) else None
+
+    def without_use(self, symptom: str, now: State) -> tuple[State, list[str]] | None:
+        """The state with the right numbers in place of a tensor's, if nothing that follows was computed with its own.
+
+        All that was dumped of what follows agrees with the key then, though it does not follow from the tensor: the
+        dump is wrong, or the port was given the key's numbers there.
+
+        Returns:
+            The state and the tensors that do not follow from it; None if something does, or nothing tells.
+        """
+        following = [name for name in self.comparer.order if symptom in self.comparer.inputs.dumped(name)]
+        without = [name for name in following if name in self.copied_from_key]
+        if not without or not set(following) <= self.agreeing:
+            return None
+        expected = now.local_errors.expected(symptom)
+        if expected is None or expected.shape != self.comparer.shapes[symptom]:
+            return None
+        dump = now.dump.with_corrected({symptom: expected})
+        then = self.state(self.comparer.local_errors_of(now.graph, dump.given), dump)
+        return (then, without) if set(then.symptoms) < set(now.symptoms) else None
 
     def to_explain(self, now: State) -> list[str]:
         """The symptoms that are neither given up nor follow from one that is."""

@@ -10,7 +10,7 @@ from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.key.trace import Progress
 from npswin.verify.mistakes import Changes
 from npswin.verify.mistakes.not_applicable import NotApplicable
-from npswin.verify.port.cause import Cause, Hypothesis
+from npswin.verify.port.cause import AS_LOADED, Cause, Hypothesis
 from npswin.verify.port.distance import distance
 from npswin.verify.port.loaded import as_loaded
 from npswin.verify.port.symptoms import State, Symptoms
@@ -64,10 +64,11 @@ class Trials:
         A hypothesis must not leave more symptoms than there are now, and must not make a correct activation wrong. A
         hypothesis of the forward pass for a gradient must leave fewer symptoms, since no activation shows it.
         """
+        unused = self.symptoms.without_use(symptom, now)
         known = {(cause.hypothesis.name, cause.hypothesis.detail) for cause in self.known}
         explaining = []
         for hypothesis in hypotheses:
-            symptoms = self.symptoms_of(hypothesis, now)
+            symptoms = self.symptoms_of(hypothesis, now) if unused is None else unused[0].symptoms
             hypothesis.symptoms_left = len(symptoms)
             unlikely = symptom.startswith(GRADIENT_PREFIX) and not hypothesis.backward and not hypothesis.fitted
             breaks = any(name not in now.symptoms and not name.startswith(GRADIENT_PREFIX) for name in symptoms)
@@ -95,8 +96,7 @@ class Trials:
         then = self.symptoms.state(now.local_errors.replaced(loaded), now.dump).symptoms
         if len(then) >= len(symptoms):
             return symptoms
-        detail = "as it was loaded: the gradient is that of what was loaded"
-        hypothesis.changes, hypothesis.detail = loaded, "; ".join(filter(None, (hypothesis.detail, detail)))
+        hypothesis.changes, hypothesis.detail = loaded, "; ".join(filter(None, (hypothesis.detail, AS_LOADED)))
         return then
 
     def usual_tolerance(self, symptom: str, found: Array, now: State) -> Tolerance:

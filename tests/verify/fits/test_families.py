@@ -1,5 +1,6 @@
 """Each family of explanations explains what it is for, by its own words, and gives the numbers and the derivative."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -31,6 +32,12 @@ def largest_kept(x):
 def of_head_1(x, y):
     z = x.copy()
     z[:, 1] = y
+    return z
+
+
+def last_of_image_1(x, factor):
+    z = x.copy()
+    z[1, :, 5:] *= factor
     return z
 
 
@@ -71,6 +78,12 @@ CASES = {
     "the last image is multiplied by 1.25": X * np.array([1, 1.25]).reshape(2, 1, 1, 1),
     "a number for each head is added": X + PER_HEAD,
     "each head has a factor and an offset": X * PER_HEAD + PER_HEAD**2,
+    "the last image of queries 5, 6, 7 are 0": last_of_image_1(X, 0),
+    "the last image of queries 5, 6, 7 are multiplied by 0.57735 = 1/√3": last_of_image_1(X, 3**-0.5),
+    "it is divided by its length over the keys": X / np.linalg.norm(X, axis=-1, keepdims=True),
+    "a log-softmax over the keys is applied": X - np.log(np.exp(X).sum(-1, keepdims=True)),
+    "rounded to float8 (e4m3)": X.astype(ml_dtypes.float8_e4m3fn).astype(float),
+    "unsigned integers of 8 bits times": np.rint((X - X.min()) * 255 / np.ptp(X)) * np.ptp(X) / 255,
     "are added to all images": X + OTHER[:1] ** 2,
 }  # fmt: skip
 
@@ -98,6 +111,36 @@ def test_the_derivative_is_that_of_the_numbers(words):
         pytest.skip("a curve through the numbers, with an edge at each")
     slope = np.vdot(dy, pair[0](X + step * direction)[0] - pair[0](X - step * direction)[0]) / (2 * step)
     assert np.vdot(pair[1](dy, cache), direction) == pytest.approx(slope, rel=1e-4)
+
+
+def test_places_are_told_by_the_sign_of_another_array():
+    mask = np.where(OTHER > 0.5, -100.0, 0.0)
+    found = np.where(mask != 0, -7.0, X)
+    fit = Evidence(found, X, AXES, 1e-9, {}, {"the.mask": mask})
+    assert first_explanation(fit).words.endswith("of the numbers are -7: those where the.mask is not 0")
+
+
+def test_places_without_a_rule_count_as_fitted_numbers():
+    places = RNG.random(SHAPE) < 0.3
+    explanation = first_explanation(evidence(np.where(places, 0, X)))
+    assert explanation.words.endswith("of the numbers are 0")
+    assert explanation.fitted == places.sum()
+
+
+def test_a_single_number_has_no_factor_but_by_chance():
+    found = X.copy()
+    found[1, 2, 3, 4] *= 1.7
+    assert not list(explanations(evidence(found)))
+
+
+def test_noise_around_a_curve_is_no_curve():
+    noisy = np.sin(X) + 0.02 * RNG.uniform(-1, 1, SHAPE)
+    assert not list(explanations(evidence(noisy)))
+
+
+def test_a_function_read_from_a_table_has_steps():
+    explanation = first_explanation(evidence(np.sin(np.rint(X / 0.05) * 0.05)))
+    assert "steps of about 0.0" in explanation.words
 
 
 def test_what_is_right_or_has_no_relation_is_not_explained():

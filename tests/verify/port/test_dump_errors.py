@@ -59,6 +59,24 @@ def test_a_tensor_under_anothers_name():
     assert not diagnosis.unexplained
 
 
+def test_two_tensors_under_each_others_names():
+    """Not an order of q, k and v: what follows is computed with the right ones."""
+    tensors, k, v = right("float32"), "layers.0.blocks.0.attn.k", "layers.0.blocks.0.attn.v"
+    diagnosis = diagnose(miniature_trace(), tensors | {k: tensors[v], v: tensors[k]})
+    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["mislabelled"], str(diagnosis)
+    assert f"{k} and {v} are under each other's names" in str(diagnosis)
+    assert not diagnosis.unexplained
+
+
+def test_numbers_that_nothing_follows_from_may_be_wrong_in_the_dump_alone():
+    tensors, name = right("float32"), "layers.1.blocks.0.mlp.fc2"
+    half = tensors[name] * np.array([1, 0], np.float32).reshape(2, 1, 1, 1)
+    diagnosis = diagnose(miniature_trace(), tensors | {name: half})
+    assert [cause.hypothesis.description for cause in diagnosis.causes] == [f"{name}: the last image is 0"]
+    assert "layers.1.blocks.0 agrees with the key nevertheless" in str(diagnosis)
+    assert not diagnosis.unexplained
+
+
 def test_a_mistake_behind_a_tensor_under_anothers_name():
     key = miniature_trace()
     planted = mistake_named("pad-before-norm")

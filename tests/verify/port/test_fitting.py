@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
+from npswin.ops.resize import bicubic_matrix
 from npswin.verify import diagnose
 from npswin.verify.fits.explanation import mapped, plus, times
 from npswin.verify.key.golden import draw_labels, draw_pixels
 from npswin.verify.key.trace import trace
 from npswin.verify.mistakes.mistake import change_node, gather, gather_node, transform_input, transform_output
 from npswin.verify.port.conventions import changes_by_the_image
+from npswin.verify.port.rounded_operations import rounded_operations
 from tests.verify.keys import SCALE, computed, miniature_trace, random_model
 
 GRAPH = miniature_trace().graph
@@ -66,6 +68,38 @@ def mean_of_two_weights():
     return (SOURCES[f"{BLOCK}.mlp.fc1.weight"] + SOURCES[f"{NEXT}.mlp.fc1.weight"]) / 2
 
 
+def mean_of_two_modules():
+    """Weight and bias of fc1, behind a norm, are the means of two blocks'."""
+    operation = GRAPH.nodes[f"{BLOCK}.mlp.fc1"].operation
+    for index, kind in ((1, "weight"), (2, "bias")):
+        mean = (SOURCES[f"{BLOCK}.mlp.fc1.{kind}"] + SOURCES[f"{NEXT}.mlp.fc1.{kind}"]) / 2
+        operation = transform_input(operation, index, in_place_of(mean))
+    return change_node(GRAPH.nodes[f"{BLOCK}.mlp.fc1"], operation)
+
+
+def average_over_weights():
+    """As an exponential average of which three quarters are the weights of another block."""
+    operation = GRAPH.nodes[f"{BLOCK}.norm2"].operation
+    for index, kind in ((1, "weight"), (2, "bias")):
+        mixed = SOURCES[f"{BLOCK}.norm2.{kind}"] / 4 + SOURCES[f"{NEXT}.norm2.{kind}"] * 3 / 4
+        operation = transform_input(operation, index, in_place_of(mixed))
+    return change_node(GRAPH.nodes[f"{BLOCK}.norm2"], operation)
+
+
+def with_a_wrong_sign(weight):
+    signs = np.ones_like(weight)
+    signs[2, 3] = -1
+    return weight * signs, None
+
+
+def resized_table():
+    """The table brought to a smaller window and back, bicubically."""
+    table = SOURCES[f"{BLOCK}.attn.relative_position_bias_table"]
+    side = int(len(table) ** 0.5)
+    both = bicubic_matrix(side, side + 2) @ bicubic_matrix(side + 2, side)
+    return np.einsum("oh,hwc,pw->opc", both, table.reshape(side, side, -1), both).reshape(table.shape)
+
+
 def zero_bias_of_keys():
     parts = np.ones((3, len(SOURCES[f"{BLOCK}.attn.qkv.bias"]) // 3))
     parts[1] = 0
@@ -102,6 +136,18 @@ CASES = {
         after(f"{BLOCK}.attn.context", times(np.array([1, 1.5]).reshape(1, 1, 2, 1, 1))),
     "harmless, since the softmax cancels a bias of the keys":
         before(f"{BLOCK}.attn.qkv", 2, times(zero_bias_of_keys())),
+    "and layers.1.blocks.0.mlp.fc1.bias: they are the means of their own and those of layers.1.blocks.1.mlp.fc1":
+        mean_of_two_modules(),
+    "they are 0.25 of their own and 0.75 of those of layers.1.blocks.1.norm2": average_over_weights(),
+    f"{BLOCK}.mlp.fc1.weight: it is multiplied by 0.707107 = 1/√2": before(f"{BLOCK}.mlp.fc1", 1, times(0.5**0.5)),
+    f"{BLOCK}.mlp.fc1.weight: 1 of its": before(f"{BLOCK}.mlp.fc1", 1, (with_a_wrong_sign, lambda dy, _: dy)),
+    "relative_position_bias_table: it is resized to":
+        before(f"{BLOCK}.attn.relative_position_bias", 0, in_place_of(resized_table())),
+    f"{BLOCK}: {BLOCK}.mlp.fc2: all numbers are multiplied by 0.0001": before(BLOCK, 1, times(1e-4)),
+    "its factors are rounded to tf32": change_node(
+        GRAPH.nodes[f"{BLOCK}.mlp.fc1"],
+        next(way.operation for way in rounded_operations(GRAPH.nodes[f"{BLOCK}.mlp.fc1"]) if way.precision == "tf32"),
+    ),
     "a function of each number: f(":
         after(f"{BLOCK}.mlp.act", mapped(lambda x: x + 0.1 * np.sin(5 * x))),
 }  # fmt: skip

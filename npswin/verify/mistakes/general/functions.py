@@ -25,7 +25,7 @@ def _along_images(function: Callable[[Array], Array]) -> Pair:
     """A function of each row, applied to the images of each channel, (B, C)."""
     forward, backward = after_row(function)
 
-    def transposed(x: Array) -> tuple[Array, Array]:
+    def transposed(x: Array) -> tuple[Array, object]:
         y, cache = forward(x.T)
         return y.T, cache
 
