@@ -42,6 +42,14 @@ def first_explanation(evidence: Evidence) -> Explanation | None:
     return next(explanations(evidence), None)
 
 
+def linear_explanations(evidence: Evidence) -> Iterator[Explanation]:
+    """Those by which sums stay sums: factors, mixtures, and numbers in other places."""
+    if evidence.agrees(evidence.right):
+        return
+    for family in (_factor, _placement, mixed_entries, _per_entry):
+        yield from family(evidence)
+
+
 def _constant(evidence: Evidence) -> Iterator[Explanation]:
     if np.ptp(evidence.found) <= evidence.tolerance and evidence.found.size > 1:
         number = float(evidence.found.mean())
@@ -148,7 +156,7 @@ def _per_entry(evidence: Evidence) -> Iterator[Explanation]:
         squares = (right * right).sum(rest, keepdims=True)
         factor = (found * right).sum(rest, keepdims=True) / np.where(squares, squares, 1)
         if evidence.agrees((factor * right).reshape(evidence.found.shape), max(1.0, float(np.abs(factor).max()))):
-            yield Explanation(_factors_words(where, parts, axes, factor), _in_parts(times(factor), shape), count)
+            yield Explanation(factors_words(where, axes, factor), _in_parts(times(factor), shape), count)
             return
         offset = (found - right).mean(rest, keepdims=True)
         if evidence.agrees((right + offset).reshape(evidence.found.shape), 2):
@@ -174,7 +182,8 @@ def _per_entry(evidence: Evidence) -> Iterator[Explanation]:
             return
 
 
-def _factors_words(where: str, parts: list[Axis], axes: tuple[int, ...], factor: Array) -> str:
+def factors_words(where: str, axes: tuple[int, ...], factor: Array) -> str:
+    """The factors of the entries along an axis, or the first ones of those along two."""
     flat = factor.reshape(-1)
     if len(axes) == 1:
         zero, one = np.flatnonzero(np.abs(flat) < NEAR_ONE), np.flatnonzero(np.abs(flat - 1) < NEAR_ONE)

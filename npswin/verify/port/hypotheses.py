@@ -8,7 +8,9 @@ from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Run
 from npswin.verify.mistakes import CATALOGUE, FITTED, GENERAL, Changes, Mistake
 from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_table_rows
+from npswin.verify.mistakes.fitted_softmax import fit_softmax
 from npswin.verify.mistakes.fitted_tensors import fit_output
+from npswin.verify.mistakes.fitted_terms import fit_terms
 from npswin.verify.mistakes.mistake import with_backward_of
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.port.diagnosis import Hypothesis
@@ -145,6 +147,8 @@ class HypothesisGenerator:
             for name, where, fits in (
                 ("recovered-parameters", "other parameters", fit_parameters),
                 ("recovered-rows", f"{inner}: another index into the table", fit_table_rows),
+                ("recovered-terms", inner, fit_terms),
+                ("recovered-softmax", f"{inner}: another function of the scores", fit_softmax),
                 ("related-numbers", symptom, fit_output),
             ):
                 for words, changes, count in fits(run, symptom, found, tolerance):
