@@ -14,10 +14,13 @@ from npswin.verify.fits.explanation import (
     replaced_by,
     times,
 )
+from npswin.verify.fits.codebook import few_values
 from npswin.verify.fits.functions import curve, scalar_function
 from npswin.verify.fits.mixing import mixed_entries
 from npswin.verify.fits.parts import a_part_differs
 from npswin.verify.fits.positions import find_placement
+from npswin.verify.fits.pruned import smallest_are_zero
+from npswin.verify.fits.rank import low_rank
 from npswin.verify.fits.rounding import rounded_numbers
 from npswin.verify.fits.sparse import constant_in_places
 from npswin.verify.fits.words import Axis
@@ -253,6 +256,7 @@ FAMILIES: tuple[Family, ...] = (
     _constant,
     _factor,
     _another,
+    smallest_are_zero,
     _placement,
     rounded_numbers,
     a_part_differs,
@@ -262,6 +266,8 @@ FAMILIES: tuple[Family, ...] = (
     _another_elsewhere,
     _affine,
     _blend,
+    few_values,
+    low_rank,
     mixed_entries,
     _per_entry,
     _same_along_axis,

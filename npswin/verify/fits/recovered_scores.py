@@ -12,6 +12,8 @@ from npswin.verify.fits.words import Axis
 
 FAINT = 300.0  # times the tolerance: a smaller probability's logarithm is not known well
 MOST_UNKNOWN = 0.7  # share of the pairs whose scores are not known
+SHARE_OF_RIGHT = 4  # of a query's scores so many are right at least, where others are not
+CAPS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 50.0)
 Recovered = tuple[str, Pair, int]  # words, the function of the scores with its derivative, how many numbers were fitted
 
 
@@ -38,12 +40,23 @@ def other_scores(
         value = function(np.where(known, scores, 0))
         if np.isfinite(value).all() and np.abs(_centred(value, known) - recovered).max() <= 2 * error:
             yield f"of other scores: {words}", mapped(function), 0
-    # Where most scores of a query are right, the number by which log p differs from them is the median.
-    shift = np.nanmedian(np.where(known, logarithms - scores, np.nan), axis=-1, keepdims=True)
-    shifted = np.where(known, logarithms - shift, scores)
+    for cap in CAPS:
+        value = cap * np.tanh(np.where(known, scores, 0) / cap)
+        if np.abs(_centred(value, known) - recovered).max() <= 2 * error:
+            yield f"of other scores: capped, {cap:g} tanh(x / {cap:g})", mapped(lambda x, c=cap: c * np.tanh(x / c)), 0
+    shifted = np.where(known, logarithms - _offset(np.where(known, logarithms - scores, np.inf)), scores)
     one_more = first_explanation(Evidence(shifted, scores, axes, 2 * error, {}))
     if one_more is not None:
         yield f"of other scores: {one_more.words}", one_more.pair, one_more.fitted
+
+
+def _offset(differences: Array) -> Array:
+    """The number by which log p differs from the scores of a query, if some of them are right: the most frequent."""
+    ordered = np.sort(differences, axis=-1)
+    some = max(1, differences.shape[-1] // SHARE_OF_RIGHT)
+    spread = ordered[..., some:] - ordered[..., :-some]
+    start = np.where(np.isfinite(spread), spread, np.inf).argmin(axis=-1)[..., None]
+    return np.take_along_axis(ordered, start + some // 2, -1)
 
 
 def _centred(array: Array, known: Array) -> Array:

@@ -1,23 +1,30 @@
 """Rounded numbers: to 16 bits, or to a grid, as quantization does."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from npswin.types import Array
 from npswin.verify.fits.explanation import Evidence, Explanation, Pair
+from npswin.verify.fits.number_formats import SCALED, UNSCALED
 from npswin.verify.graph.precision import rounded
 
+Rows = Callable[[Array], Array]
+
 MOST_LEVELS = 257  # of a grid that is recognized: 8 bits
-GROUPS = (4, 8, 16, 32, 64, 128)  # numbers that share a grid
+MOST_GROUPS = 12  # sizes of groups that are tried
 SHORTER = {"float8 (e4m3)": 3, "float8 (e5m2)": 2, "float4 (e2m1)": 1}  # binary digits after the first one
 FEWEST_LEVELS = 3
+SAMPLE = 32  # rows, and numbers of a row, that are looked at first
+SAMPLE_OF_ROWS = 2048  # numbers of whole rows, likewise
+STEP_TO_TOLERANCE = 4.0  # a grid is no finer
+ROUNDED_SHARE = 0.2  # of the numbers, at least, is changed by a rounding to few levels
 LARGEST_SHARE = 0.5  # of the numbers that may be different, on a grid that is recognized from them alone
 
 
 def rounded_numbers(evidence: Evidence) -> Iterator[Explanation]:
-    """16 bits, then a grid for all numbers, then one for each entry along an axis."""
+    """16 bits, then few bits or a grid for all numbers, then with a scale or grid for each entry along an axis."""
     found, right = evidence.found, evidence.right
     for precision in ("float16", "bfloat16", *SHORTER):
         if precision in SHORTER:
@@ -27,28 +34,50 @@ def rounded_numbers(evidence: Evidence) -> Iterator[Explanation]:
         if evidence.agrees(value):
             yield Explanation(f"the numbers are rounded to {precision}", _rounding(value - right))
             return
-    if grid := _grid(found.reshape(1, -1), right.reshape(1, -1), evidence.tolerance):
-        words = f"the numbers are rounded to a grid of {_grid_words(grid)}"
-        yield Explanation(words, _rounding(grid.value.reshape(found.shape) - right), 1)
+    if (np.abs(found - right) > evidence.tolerance).mean() < ROUNDED_SHARE:
+        return
+    for words, rounding in UNSCALED.items():
+        if evidence.agrees(value := rounding(right)):
+            yield Explanation(f"the numbers are {words}", _rounding(value - right))
+            return
+    for which, count, to_rows, back in _groupings(evidence):
+        rows = to_rows(found), to_rows(right)
+        few = [array[:: max(1, array.size // SAMPLE_OF_ROWS)] for array in rows]
+        for words, rounding in SCALED.items():
+            if _agree(few[0], rounding(few[1]), evidence.tolerance) and evidence.agrees(value := back(rounding(rows[1]))):
+                yield Explanation(f"the numbers are {words}{which}", _rounding(value - right), 0)
+                return
+        if grid := _grid(*rows, evidence.tolerance):
+            own = "a grid of" if not which else f"a grid of its own{which},"
+            words = f"the numbers are rounded to {own} {_grid_words(grid)}"
+            yield Explanation(words, _rounding(back(grid.value) - right), count)
+            return
+
+
+def _groupings(evidence: Evidence) -> Iterator[tuple[str, int, Rows, Rows]]:
+    """The whole array, the entries along each axis, and groups of neighbours: words, how many, to rows and back."""
+    shape = evidence.found.shape
+    yield "", 1, lambda x: x.reshape(1, -1), lambda rows: rows.reshape(shape)
+    if len(shape) < 2:
         return
     for place, axis in enumerate(evidence.axes):
-        if found.ndim < 2 or found.shape[place] == 1:
-            continue
-        rows = [np.moveaxis(array, place, 0).reshape(array.shape[place], -1) for array in (found, right)]
-        if grid := _grid(rows[0], rows[1], evidence.tolerance):
+        if shape[place] > 1:
             name = {"B": "image", "C": "channel"}.get(axis[-1].name, axis[-1].name)
-            words = f"the numbers are rounded, each {name} to a grid of its own, {_grid_words(grid)}"
-            value = np.moveaxis(grid.value.reshape(np.moveaxis(right, place, 0).shape), 0, place)
-            yield Explanation(words, _rounding(value - right), found.shape[place])
-            return
-    for group in GROUPS if found.ndim > 1 else ():
-        if found.shape[-1] % group == 0 and group < found.shape[-1]:
-            grouped = _grid(found.reshape(-1, group), right.reshape(-1, group), evidence.tolerance)
-            if grouped:
-                words = f"the numbers are rounded, each {group} of a row to a grid of their own, {_grid_words(grouped)}"
-                value = grouped.value.reshape(found.shape)
-                yield Explanation(words, _rounding(value - right), found.size // group)
-                return
+            moved = (shape[place], *shape[:place], *shape[place + 1 :])
+            yield (
+                f" for each {name}",
+                shape[place],
+                lambda x, place=place, first=shape[place]: np.moveaxis(x, place, 0).reshape(first, -1),
+                lambda rows, place=place, moved=moved: np.moveaxis(rows.reshape(moved), 0, place),
+            )
+    groups = [group for group in range(2, shape[-1]) if shape[-1] % group == 0]
+    for group in groups[:MOST_GROUPS]:
+        yield (
+            f" for each {group} of a row",
+            evidence.found.size // group,
+            lambda x, group=group: x.reshape(-1, group),
+            lambda rows: rows.reshape(shape),
+        )
 
 
 def _with_digits(numbers: Array, digits: int) -> Array:
@@ -81,22 +110,35 @@ def _grid(found: Array, right: Array, tolerance: float) -> _Grid | None:
         found, right: (rows, numbers).
         tolerance: the largest difference of equal numbers.
     """
-    largest = np.abs(right).max(axis=1, keepdims=True)
-    span = np.maximum(right.max(axis=1, keepdims=True), 0) - np.minimum(right.min(axis=1, keepdims=True), 0)
-    if not largest.all():
-        return None
-    for bits in (8, 4, 6, 5, 7, 3, 2):
-        half = 2 ** (bits - 1)
-        for step in (largest / (half - 1), largest / half, largest / (half - 0.5), span / (2 * half - 1)):
-            for rounding in (np.rint, np.trunc, np.floor):
-                value = rounding(right / step) * step
-                limited = np.clip(value, -half * step, (half - 1) * step)
-                for each in (value, limited):
-                    if _agree(found, each, tolerance):
-                        return _Grid(each, float(step[0, 0]), round(float(np.abs(each[0]).max() / step[0, 0])))
+    limits = (np.abs(array).max(axis=1, keepdims=True) for array in (right, found))
+    for largest in limits:
+        if (grid := _grid_up_to(found, right, tolerance, largest)) is not None:
+            return grid
     step = _step(found[0], tolerance) if len(found) == 1 else None
     if step is not None and np.abs(found - right).max() <= 0.51 * step + tolerance:
         return _Grid(np.rint(found / step) * step, step, round(float(np.abs(found).max() / step)))
+    return None
+
+
+def _grid_up_to(found: Array, right: Array, tolerance: float, largest: Array) -> _Grid | None:
+    """The grid of the usual steps for these largest numbers of rows; numbers above are limited."""
+    span = np.maximum(right.max(axis=1, keepdims=True), 0) - np.minimum(right.min(axis=1, keepdims=True), 0)
+    if not largest.all():
+        return None
+    few = found[:: max(1, len(found) // SAMPLE), :: max(1, found.shape[1] // SAMPLE)]
+    for bits in (8, 4, 6, 5, 7, 3, 2):
+        half = 2 ** (bits - 1)
+        for step in (largest / (half - 1), largest / half, largest / (half - 0.5), span / (2 * half - 1)):
+            in_steps = few / step[:: max(1, len(found) // SAMPLE)]
+            off = np.abs(in_steps - np.rint(in_steps)) * step[:: max(1, len(found) // SAMPLE)]
+            if step.min() < STEP_TO_TOLERANCE * tolerance or off.max() > tolerance:
+                continue
+            for rounding in (np.rint, np.trunc, np.floor, np.ceil):
+                value = rounding(right / step) * step
+                for low in (-half, -(half - 1)):
+                    for each in (value, np.clip(value, low * step, (half - 1) * step)):
+                        if _agree(found, each, tolerance):
+                            return _Grid(each, float(step[0, 0]), round(float(np.abs(each[0]).max() / step[0, 0])))
     return None
 
 

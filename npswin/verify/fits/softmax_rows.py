@@ -103,7 +103,7 @@ def _some_left_out(given: Probabilities) -> Iterator[RowExplanation]:
         ),
     }
     for way, rows in ways.items():
-        yield RowExplanation(f"{words} are left out, {way}", rows, fitted)
+        yield RowExplanation(f"left out: {words}; {way}", rows, fitted)
 
 
 def _other_sum(given: Probabilities) -> Iterator[RowExplanation]:
@@ -181,6 +181,24 @@ def _with_term(scores: Array, as_they_are: bool, constant: float) -> Array:
     return powers / (powers.sum(axis=-1, keepdims=True) + constant)
 
 
+SUMS = {"queries": (-2,), "heads": (-3,), "windows": (-4,), "images": (0,), "windows of all images": (0, 1)}
+
+
+def _sum_along_other_axes(_: Probabilities) -> Iterator[RowExplanation]:
+    for words, axes in SUMS.items():
+        subtracted = "the largest score of each query is subtracted, and the sum runs over the"
+        yield RowExplanation(f"{subtracted} {words}", _over(axes, (-1,)))
+        yield RowExplanation(f"the sum runs over the {words}", _over(axes, axes))
+
+
+def _over(axes: tuple[int, ...], of_largest: tuple[int, ...]) -> Rows:
+    def rows(scores: Array) -> Array:
+        powers = np.exp(scores - scores.max(axis=of_largest, keepdims=True))
+        return powers / powers.sum(axis=axes, keepdims=True)
+
+    return rows
+
+
 def _term_for_each(given: Probabilities) -> Iterator[RowExplanation]:
     """(e + c) / Σ (e + c): c follows from p Σ e - e = c (1 - N p)."""
     powers = exponentials(given.scores)
@@ -207,7 +225,7 @@ def _other_function(given: Probabilities) -> Iterator[RowExplanation]:
             continue
         yield RowExplanation(f"{words} in place of exp, divided by the sum", _shares_of(function, False))
     first = np.take_along_axis(given.found, given.scores.argmax(axis=-1)[..., None], -1)
-    for words, read in tables(np.exp, given.scores - largest, given.found / first, _relative(given, first), False):
+    for words, read in () if first.min() <= 0 else tables(np.exp, given.scores - largest, given.found / first, _relative(given, first), False):
         yield RowExplanation(f"exp is read {words}", _shares_of(read, True))
 
 
@@ -255,6 +273,7 @@ def _in_tiles(given: Probabilities) -> Iterator[RowExplanation]:
 
 FAMILIES: tuple[Callable[[Probabilities], Iterator[RowExplanation]], ...] = (
     _some_left_out,
+    _sum_along_other_axes,
     _term_for_each,
     _other_function,
     _least_largest,
