@@ -66,7 +66,8 @@ def _factor(evidence: Evidence) -> Iterator[Explanation]:
     if found.size < FEWEST_PER_NUMBER or not factor or abs(factor - 1) < NEAR_ONE:
         return
     if evidence.agrees(factor * right, max(1.0, abs(factor))):
-        yield Explanation(f"all numbers are multiplied by {_known(factor)}", times(factor), int(factor not in (-1, 2)))
+        words = _known(factor)
+        yield Explanation(f"all numbers are multiplied by {words}", times(factor), int(words not in ("-1", "2")))
 
 
 def _known(factor: float) -> str:

@@ -12,6 +12,7 @@ from npswin.verify.fits.words import Axis
 
 FAINT = 300.0  # times the tolerance: a smaller probability's logarithm is not known well
 MOST_UNKNOWN = 0.7  # share of the pairs whose scores are not known
+OF_NO_EFFECT = ("1 is added", "1 is subtracted", "1 - x is taken")  # a constant has none, and -x is a factor
 SHARE_OF_RIGHT = 4  # of a query's scores so many are right at least, where others are not
 CAPS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 50.0)
 Recovered = tuple[str, Pair, int]  # words, the function of the scores with its derivative, how many numbers were fitted
@@ -37,6 +38,8 @@ def other_scores(
     for one in linear_explanations(Evidence(recovered, right, axes, error, {})):
         yield f"of other scores: {one.words}", one.pair, one.fitted
     for words, function in FUNCTIONS.items():
+        if words in OF_NO_EFFECT:
+            continue
         value = function(np.where(known, scores, 0))
         if np.isfinite(value).all() and np.abs(_centred(value, known) - recovered).max() <= 2 * error:
             yield f"of other scores: {words}", mapped(function), 0

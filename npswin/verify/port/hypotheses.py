@@ -8,6 +8,7 @@ from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Run
 from npswin.verify.mistakes import CATALOGUE, FITTED, GENERAL, Changes, Mistake
 from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_table_rows
+from npswin.verify.mistakes.fitted_norm import fit_norm
 from npswin.verify.mistakes.fitted_softmax import fit_softmax
 from npswin.verify.mistakes.fitted_tensors import fit_output
 from npswin.verify.mistakes.fitted_terms import fit_terms
@@ -148,6 +149,7 @@ class HypothesisGenerator:
                 ("recovered-parameters", "other parameters", fit_parameters),
                 ("recovered-rows", f"{inner}: another index into the table", fit_table_rows),
                 ("recovered-terms", inner, fit_terms),
+                ("recovered-statistics", f"{inner}: other statistics", fit_norm),
                 ("recovered-softmax", f"{inner}: another function of the scores", fit_softmax),
                 ("related-numbers", symptom, fit_output),
             ):

@@ -77,6 +77,117 @@ def _product(r: Rounding, a: Array, b: Array) -> Array:
     return total
 
 
+def _sum_in_tiles(size: int) -> Callable[..., Array]:
+    """a b with the sum kept in few bits: it is rounded after each tile of so many terms."""
+
+    def product(r: Rounding, a: Array, b: Array) -> Array:
+        total = np.zeros((), a.dtype)
+        for start in range(0, a.shape[-1], size):
+            total = r(total + a[..., start : start + size] @ b[..., start : start + size, :])
+        return total
+
+    return product
+
+
+def _linear_in_tiles(size: int) -> Callable[..., Array]:
+    product = _sum_in_tiles(size)
+
+    def linear(r: Rounding, x: Array, weight: Array, *bias: Array) -> Array:
+        y = product(r, x, weight.T)
+        return y + bias[0] if bias else y
+
+    return linear
+
+
+def _scores_in_tiles(size: int) -> Callable[..., Array]:
+    product = _sum_in_tiles(size)
+    return lambda r, q, k: product(r, q, k.swapaxes(-1, -2))
+
+
+def _normalized(mean: Array, variance: Array, x: Array, weight: Array, bias: Array, eps: float) -> Array:
+    return (x - mean) / np.sqrt(variance + eps) * weight + bias
+
+
+def _moments(x: Array) -> tuple[Array, Array]:
+    mean = x.mean(axis=-1, keepdims=True)
+    return mean, ((x - mean) ** 2).mean(axis=-1, keepdims=True)
+
+
+def _rounded_moments(r: Rounding, x: Array, weight: Array, bias: Array, eps: float) -> Array:
+    mean, variance = _moments(x)
+    return _normalized(r(mean), r(variance), x, weight, bias, eps)
+
+
+def _rounded_mean(r: Rounding, x: Array, weight: Array, bias: Array, eps: float) -> Array:
+    mean, variance = _moments(x)
+    return _normalized(r(mean), variance, x, weight, bias, eps)
+
+
+def _rounded_squares(r: Rounding, x: Array, weight: Array, bias: Array, eps: float) -> Array:
+    mean, _ = _moments(x)
+    variance = r(x * x).mean(axis=-1, keepdims=True) - mean * mean
+    return _normalized(mean, variance, x, weight, bias, eps)
+
+
+def _rounded_mean_of_squares(r: Rounding, x: Array, weight: Array, bias: Array, eps: float) -> Array:
+    mean, _ = _moments(x)
+    variance = r(r(x * x).mean(axis=-1, keepdims=True)) - mean * mean
+    return _normalized(mean, variance, x, weight, bias, eps)
+
+
+def _rounded_reciprocal(r: Rounding, x: Array, weight: Array, bias: Array, eps: float) -> Array:
+    mean, variance = _moments(x)
+    return (x - mean) * r(1 / np.sqrt(variance + eps)) * weight + bias
+
+
+def _rounded_normalized(r: Rounding, x: Array, weight: Array, bias: Array, eps: float) -> Array:
+    mean, variance = _moments(x)
+    return r((x - mean) / np.sqrt(variance + eps)) * weight + bias
+
+
+def _powers(x: Array) -> Array:
+    return np.exp(x - x.max(axis=-1, keepdims=True))
+
+
+def _rounded_sum(r: Rounding, x: Array) -> Array:
+    powers = _powers(x)
+    return powers / r(powers.sum(axis=-1, keepdims=True))
+
+
+def _rounded_reciprocal_sum(r: Rounding, x: Array) -> Array:
+    powers = _powers(x)
+    return powers * r(1 / powers.sum(axis=-1, keepdims=True))
+
+
+def _rounded_powers(r: Rounding, x: Array) -> Array:
+    powers = r(_powers(x))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def _rounded_erf(r: Rounding, x: Array) -> Array:
+    return 0.5 * x * (1 + r(erf(r(x / np.sqrt(2)))))
+
+
+TILES = (1, 2, 4, 8, 16, 32)
+PARTIAL_STEPS: dict[str, dict[str, Callable[..., Array]]] = {
+    "layer_norm": {
+        "mean and variance are": _rounded_moments,
+        "the mean is": _rounded_mean,
+        "1 / the deviation is": _rounded_reciprocal,
+        "the normalized numbers are": _rounded_normalized,
+        "the variance is E[x²] - E[x]², with squares": _rounded_squares,
+        "the variance is E[x²] - E[x]², with squares and their mean": _rounded_mean_of_squares,
+    },
+    "softmax": {
+        "the sum of exponentials is": _rounded_sum,
+        "the reciprocal of the sum is": _rounded_reciprocal_sum,
+        "the exponentials are": _rounded_powers,
+    },
+    "gelu": {"erf is": _rounded_erf},
+    "linear": {f"the sum is, after each {size} terms,": _linear_in_tiles(size) for size in TILES},
+    "scores": {f"the sum is, after each {size} terms,": _scores_in_tiles(size) for size in TILES},
+    "mix": {f"the sum is, after each {size} terms,": _sum_in_tiles(size) for size in TILES},
+}
 STEPS: dict[str, tuple[Callable[..., Array], ...]] = {
     "layer_norm": (_norm, _norm_by_squares, _norm_by_sum, _norm_by_division),
     "softmax": (_softmax, _softmax_without_shift),

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from npswin.types import Array
+from npswin.verify.fits.number_formats import FLOATS, scaled
 from npswin.verify.graph import Arithmetic, Node, Operation
 from npswin.verify.graph.operations import LAYER_NORM, ROW_TERMS, SOFTMAX
 from npswin.verify.graph.precision import rounded
-from npswin.verify.port.operation_steps import STEPS, Rounding
+from npswin.verify.port.operation_steps import PARTIAL_STEPS, STEPS, Rounding
 
 SIXTEEN_BITS = ("float16", "bfloat16")
 SMALLEST_NORMAL = 2.0**-14  # of float16
@@ -40,6 +41,10 @@ def rounded_operations(node: Node) -> Iterator[RoundedOperation]:
     """The ways in which a node's operation can be computed in few bits, the simplest first."""
     operation = node.operation
     assert operation is not None
+    if operation.multiplies:
+        for words, to_bits in {"rounded to tf32": to_tf32, "cut off after tf32's digits": cut_to_tf32}.items():
+            factors = _with_rounded_inputs(operation, to_bits, (0, 1))
+            yield RoundedOperation("tf32", f"its factors are {words}", with_rounded_gradient(factors, to_bits))
     for precision in SIXTEEN_BITS:
         to_bits = to_precision(precision)
         result, inputs = _with_rounded_result(operation, to_bits), _with_rounded_inputs(operation, to_bits)
@@ -51,13 +56,19 @@ def rounded_operations(node: Node) -> Iterator[RoundedOperation]:
         yield RoundedOperation(precision, f"its inputs are rounded to {precision}", inputs)
         both = _with_rounded_cache(_with_rounded_result(inputs, to_bits), operation, precision)
         yield RoundedOperation(precision, f"its inputs and its result are rounded to {precision}", both)
+        if len(node.inputs) > 1 and not operation.multiplies:
+            first = _with_rounded_inputs(operation, to_bits, (0,))
+            yield RoundedOperation(precision, f"its first input is rounded to {precision}", first)
+        for words, partial in PARTIAL_STEPS.get(operation.name, {}).items():
+            one = replace(operation, forward=_in_partial_steps(operation, partial, to_bits))
+            yield RoundedOperation(precision, f"{words} rounded to {precision}", one)
         for steps in STEPS.get(operation.name, ()):
             each = replace(operation, forward=_in_steps(operation, steps, to_bits))
             yield RoundedOperation(precision, f"each of its steps is rounded to {precision}", each)
     flushed = _with_rounded_result(_with_rounded_inputs(operation, to_precision("float16")), without_subnormals)
     yield RoundedOperation("float16", "numbers below float16's smallest normal number become 0", flushed)
     if operation.multiplies:
-        yield RoundedOperation("tf32", "its factors are rounded to tf32", _with_rounded_inputs(operation, to_tf32))
+        yield from _in_few_bits(operation)
     if operation.name in ("linear", "patch_embed"):
         yield from _quantized(operation)
 
@@ -85,6 +96,13 @@ def to_tf32(x: Array) -> Array:
     return np.where(np.isfinite(x), nearest, x).astype(x.dtype)
 
 
+def cut_to_tf32(x: Array) -> Array:
+    """The number with tf32's digits next to 0, as tensor cores have it that ignore the other digits."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    nearer = (bits >> np.uint32(TF32_BITS) << np.uint32(TF32_BITS)).view(np.float32)
+    return np.where(np.isfinite(x), nearer, x).astype(x.dtype)
+
+
 def to_integers(levels: float, axis: int | None = None, zero_point: bool = False) -> Rounding:
     """Rounding to multiples of a step, as quantization does.
 
@@ -102,6 +120,48 @@ def to_integers(levels: float, axis: int | None = None, zero_point: bool = False
         step = np.where(step == 0, 1, step)
         zero = np.rint(-least / step) if zero_point else 0
         return np.asarray((np.rint(x / step + zero) - zero) * step, x.dtype)
+
+    return quantize
+
+
+def _in_few_bits(operation: Operation) -> Iterator[RoundedOperation]:
+    """A product with factors of 8 bits; their scale, where they have one, is that of the tensor or of each row."""
+    second = "weights" if operation.name in ("linear", "patch_embed") else "second factor"
+    for name, (rounding, largest) in FLOATS.items():
+        scales = {
+            "": (lambda x, r=rounding: r(x), 0),
+            ", scaled for the tensor": (scaled(rounding, largest), 1),
+            ", scaled for each row": (scaled(rounding, largest), 2),
+        }
+        for words, (to_bits, rows) in scales.items():
+            each = in_rows(to_bits, rows)
+            for what, which in ((f"its {second}", (1,)), ("its input", (0,)), ("its factors", (0, 1))):
+                one = _with_rounded_inputs(operation, each, which)
+                yield RoundedOperation(name, f"{what} rounded to {name}{words}", one)
+    if operation.name in ("scores", "mix"):
+        for words, axis in {"one scale for the tensor": None, "one scale for each row": -2}.items():
+            factors = _with_rounded_inputs(operation, _in_rows_to_integers(127, axis), (0, 1))
+            yield RoundedOperation("int8", f"its factors are int8, {words}", factors)
+
+
+def in_rows(rounding: Rounding, rows: int) -> Rounding:
+    """A rounding of (rows, numbers) for any array: with one row (0 or 1), or with the rows along the last axis (2)."""
+
+    def to_bits(x: Array) -> Array:
+        flat = x.reshape(1, -1) if rows < 2 else x.reshape(-1, x.shape[-1])
+        return np.asarray(rounding(flat).reshape(x.shape), x.dtype)
+
+    return to_bits
+
+
+def _in_rows_to_integers(levels: float, axis: int | None) -> Rounding:
+    if axis is None:
+        return to_integers(levels)
+
+    def quantize(x: Array) -> Array:
+        step = np.abs(x).max(axis=-1, keepdims=True) / levels
+        step = np.where(step == 0, 1, step)
+        return np.asarray(np.rint(x / step) * step, x.dtype)
 
     return quantize
 
@@ -175,6 +235,22 @@ def _with_rounded_cache(rounded_operation: Operation, operation: Operation, prec
     return replace(operation, forward=forward, backward=backward)
 
 
+def _in_partial_steps(
+    operation: Operation, steps: Callable[..., Array], rounding: Rounding
+) -> Callable[..., tuple[Array, Any]]:
+    """As `_in_steps`, on the inputs as they are."""
+
+    def forward(*inputs: Array, **settings: Any) -> tuple[Array, Any]:
+        return steps(rounding, *inputs, **settings), operation.forward(*inputs, **settings)[1]
+
+    return forward
+
+
+def with_rounded_gradient(operation: Operation, rounding: Rounding) -> Operation:
+    """The operation with the incoming gradient rounded, too."""
+    return replace(operation, backward=lambda dy, cache: operation.backward(rounding(dy), cache))
+
+
 def _in_steps(
     operation: Operation, steps: Callable[..., Array], rounding: Rounding
 ) -> Callable[..., tuple[Array, Any]]:
@@ -191,4 +267,7 @@ _INPUTS: dict[str, Rounding] = {
     "one scale for each token": to_integers(127, axis=-2),
     "with a zero point": to_integers(255, zero_point=True),
     "7 bits with a zero point": to_integers(127, zero_point=True),
+    "one scale for each channel": to_integers(127, axis=-1),
+    "4 bits, one scale for each token": to_integers(7, axis=-2),
+    "4 bits, one scale for the tensor": to_integers(7),
 }
