@@ -33,9 +33,12 @@ def explanations(evidence: Evidence) -> Iterator[Explanation]:
     """Each explanation of the found array, the simplest first; none where it is right or nothing fits."""
     if evidence.found.shape != evidence.right.shape or evidence.agrees(evidence.right):
         return
-    if not (np.isfinite(evidence.found).all() and np.isfinite(evidence.right).all()):
+    if not np.isfinite(evidence.right).all():
         return
     with np.errstate(all="ignore"):
+        if not np.isfinite(evidence.found).all():
+            yield from a_part_differs(evidence)
+            return
         for family in FAMILIES:
             yield from family(evidence)
 

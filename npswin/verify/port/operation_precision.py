@@ -23,6 +23,7 @@ MOST_PLACES = 40  # operations that are looked at, the tensor's own first
 # How much of the error may be left. A rounding error is as good as random: of an error with another cause, an emulated
 # rounding error explains nothing, and of few numbers something by chance.
 LEFT_OF_MANY, LEFT_OF_FEW = 0.35, 0.1
+ALIKE = 1.02  # times the error that is left with one way, and another one gives the same numbers
 MANY, FEWEST = 32, 6  # numbers of a tensor
 SAME_PLACES = 0.99  # share of the infinite numbers and NaN that have to be at the same places
 LARGEST_FLOAT16 = 65504.0
@@ -69,6 +70,7 @@ def precision_explanation(
         return None
     allowed = LEFT_OF_MANY if found.size >= MANY else LEFT_OF_FEW
     best: PrecisionExplanation | None = None
+    alike = ""  # another precision that gives the same numbers
     for changes, rounded in _candidates(local_errors, name, most_places):
         try:
             with shape_errors_as_not_applicable(name):
@@ -77,8 +79,10 @@ def precision_explanation(
             continue
         left = _left(found, expected, emulated)
         if left <= allowed and (best is None or left < 0.9 * best.left):
-            best = _explanation(name, rounded, changes, left, (found, expected, emulated))
-    return best
+            best, alike = _explanation(name, rounded, changes, left, (found, expected, emulated)), ""
+        elif best and left <= ALIKE * best.left and rounded.precision != best.precision and set(changes) == set(best.changes):
+            alike = alike or f", or in {rounded.precision}, which gives the same numbers: {rounded.description}"
+    return replace(best, text=best.text + alike) if best else None
 
 
 def _candidates(local_errors: LocalErrors, name: str, most: int) -> Iterator[tuple[Changes, RoundedOperation]]:

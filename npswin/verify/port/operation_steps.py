@@ -104,45 +104,56 @@ def _scores_in_tiles(size: int) -> Callable[..., Array]:
     return lambda r, q, k: product(r, q, k.swapaxes(-1, -2))
 
 
-def _normalized(mean: Array, variance: Array, x: Array, weight: Array, bias: Array, eps: float) -> Array:
-    return (x - mean) / np.sqrt(variance + eps) * weight + bias
-
-
 def _moments(x: Array) -> tuple[Array, Array]:
     mean = x.mean(axis=-1, keepdims=True)
     return mean, ((x - mean) ** 2).mean(axis=-1, keepdims=True)
 
 
-def _rounded_moments(r: Rounding, x: Array, weight: Array, bias: Array, eps: float) -> Array:
+def _factor(variance: Array, eps: float) -> Array:
+    return 1 / np.sqrt(variance + eps)
+
+
+def _rounded_moments(r: Rounding, x: Array, eps: float) -> tuple[Array, Array]:
     mean, variance = _moments(x)
-    return _normalized(r(mean), r(variance), x, weight, bias, eps)
+    factor = _factor(r(variance), eps)
+    return (x - r(mean)) * factor, factor
 
 
-def _rounded_mean(r: Rounding, x: Array, weight: Array, bias: Array, eps: float) -> Array:
+def _rounded_mean(r: Rounding, x: Array, eps: float) -> tuple[Array, Array]:
     mean, variance = _moments(x)
-    return _normalized(r(mean), variance, x, weight, bias, eps)
+    factor = _factor(variance, eps)
+    return (x - r(mean)) * factor, factor
 
 
-def _rounded_squares(r: Rounding, x: Array, weight: Array, bias: Array, eps: float) -> Array:
+def _rounded_squares(r: Rounding, x: Array, eps: float) -> tuple[Array, Array]:
     mean, _ = _moments(x)
-    variance = r(x * x).mean(axis=-1, keepdims=True) - mean * mean
-    return _normalized(mean, variance, x, weight, bias, eps)
+    factor = _factor(r(x * x).mean(axis=-1, keepdims=True) - mean * mean, eps)
+    return (x - mean) * factor, factor
 
 
-def _rounded_mean_of_squares(r: Rounding, x: Array, weight: Array, bias: Array, eps: float) -> Array:
+def _rounded_mean_of_squares(r: Rounding, x: Array, eps: float) -> tuple[Array, Array]:
     mean, _ = _moments(x)
-    variance = r(r(x * x).mean(axis=-1, keepdims=True)) - mean * mean
-    return _normalized(mean, variance, x, weight, bias, eps)
+    factor = _factor(r(r(x * x).mean(axis=-1, keepdims=True)) - mean * mean, eps)
+    return (x - mean) * factor, factor
 
 
-def _rounded_reciprocal(r: Rounding, x: Array, weight: Array, bias: Array, eps: float) -> Array:
+def _rounded_variance_by_squares(r: Rounding, x: Array, eps: float) -> tuple[Array, Array]:
+    mean, few = x.mean(axis=-1, keepdims=True), r(x)
+    squares, of_mean = r(r(few * few).mean(axis=-1, keepdims=True)), r(few.mean(axis=-1, keepdims=True))
+    factor = _factor(r(squares - r(of_mean * of_mean)), eps)
+    return (x - mean) * factor, factor
+
+
+def _rounded_factor(r: Rounding, x: Array, eps: float) -> tuple[Array, Array]:
     mean, variance = _moments(x)
-    return (x - mean) * r(1 / np.sqrt(variance + eps)) * weight + bias
+    factor = r(_factor(variance, eps))
+    return (x - mean) * factor, factor
 
 
-def _rounded_normalized(r: Rounding, x: Array, weight: Array, bias: Array, eps: float) -> Array:
+def _rounded_normalized(r: Rounding, x: Array, eps: float) -> tuple[Array, Array]:
     mean, variance = _moments(x)
-    return r((x - mean) / np.sqrt(variance + eps)) * weight + bias
+    factor = _factor(variance, eps)
+    return r((x - mean) * factor), factor
 
 
 def _powers(x: Array) -> Array:
@@ -169,15 +180,18 @@ def _rounded_erf(r: Rounding, x: Array) -> Array:
 
 
 TILES = (1, 2, 4, 8, 16, 32)
+# By what is rounded: (rounding, x, eps) -> the normalized numbers and the factor 1/deviation.
+PARTIAL_NORMS: dict[str, Callable[[Rounding, Array, float], tuple[Array, Array]]] = {
+    "mean and variance are": _rounded_moments,
+    "the mean is": _rounded_mean,
+    "1 / the deviation is": _rounded_factor,
+    "the normalized numbers are": _rounded_normalized,
+    "the variance is E[x²] - E[x]², with squares": _rounded_squares,
+    "the variance is E[x²] - E[x]², with squares and their mean": _rounded_mean_of_squares,
+    "the variance is E[x²] - E[x]², with each step": _rounded_variance_by_squares,
+}
+# By what is rounded: (rounding, inputs) -> the result.
 PARTIAL_STEPS: dict[str, dict[str, Callable[..., Array]]] = {
-    "layer_norm": {
-        "mean and variance are": _rounded_moments,
-        "the mean is": _rounded_mean,
-        "1 / the deviation is": _rounded_reciprocal,
-        "the normalized numbers are": _rounded_normalized,
-        "the variance is E[x²] - E[x]², with squares": _rounded_squares,
-        "the variance is E[x²] - E[x]², with squares and their mean": _rounded_mean_of_squares,
-    },
     "softmax": {
         "the sum of exponentials is": _rounded_sum,
         "the reciprocal of the sum is": _rounded_reciprocal_sum,

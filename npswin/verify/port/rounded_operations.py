@@ -14,7 +14,7 @@ from npswin.verify.fits.number_formats import FLOATS, scaled
 from npswin.verify.graph import Arithmetic, Node, Operation
 from npswin.verify.graph.operations import LAYER_NORM, ROW_TERMS, SOFTMAX
 from npswin.verify.graph.precision import rounded
-from npswin.verify.port.operation_steps import PARTIAL_STEPS, STEPS, Rounding
+from npswin.verify.port.operation_steps import PARTIAL_NORMS, PARTIAL_STEPS, STEPS, Rounding
 
 SIXTEEN_BITS = ("float16", "bfloat16")
 SMALLEST_NORMAL = 2.0**-14  # of float16
@@ -61,6 +61,9 @@ def rounded_operations(node: Node) -> Iterator[RoundedOperation]:
             yield RoundedOperation(precision, f"its first input is rounded to {precision}", first)
         for words, partial in PARTIAL_STEPS.get(operation.name, {}).items():
             one = replace(operation, forward=_in_partial_steps(operation, partial, to_bits))
+            yield RoundedOperation(precision, f"{words} rounded to {precision}", one)
+        for words, statistics in PARTIAL_NORMS.items() if operation.name == "layer_norm" else ():
+            one = replace(operation, forward=_norm_in_partial_steps(statistics, to_bits))
             yield RoundedOperation(precision, f"{words} rounded to {precision}", one)
         for steps in STEPS.get(operation.name, ()):
             each = replace(operation, forward=_in_steps(operation, steps, to_bits))
@@ -128,19 +131,20 @@ def _in_few_bits(operation: Operation) -> Iterator[RoundedOperation]:
     """A product with factors of 8 bits; their scale, where they have one, is that of the tensor or of each row."""
     second = "weights" if operation.name in ("linear", "patch_embed") else "second factor"
     for name, (rounding, largest) in FLOATS.items():
-        scales = {
+        fitting = {
             "": (lambda x, r=rounding: r(x), 0),
             ", scaled for the tensor": (scaled(rounding, largest), 1),
             ", scaled for each row": (scaled(rounding, largest), 2),
         }
-        for words, (to_bits, rows) in scales.items():
+        for words, (to_bits, rows) in fitting.items():
             each = in_rows(to_bits, rows)
             for what, which in ((f"its {second}", (1,)), ("its input", (0,)), ("its factors", (0, 1))):
                 one = _with_rounded_inputs(operation, each, which)
-                yield RoundedOperation(name, f"{what} rounded to {name}{words}", one)
+                yield RoundedOperation(name, f"{what} {'are' if what.endswith('s') else 'is'} rounded to {name}{words}", one)
     if operation.name in ("scores", "mix"):
-        for words, axis in {"one scale for the tensor": None, "one scale for each row": -2}.items():
-            factors = _with_rounded_inputs(operation, _in_rows_to_integers(127, axis), (0, 1))
+        scales = {"one scale for the tensor": to_integers(127), "one scale for each row": in_rows_of_integers(127)}
+        for words, to_steps in scales.items():
+            factors = _with_rounded_inputs(operation, to_steps, (0, 1))
             yield RoundedOperation("int8", f"its factors are int8, {words}", factors)
 
 
@@ -154,9 +158,12 @@ def in_rows(rounding: Rounding, rows: int) -> Rounding:
     return to_bits
 
 
-def _in_rows_to_integers(levels: float, axis: int | None) -> Rounding:
-    if axis is None:
-        return to_integers(levels)
+def in_rows_of_integers(levels: float) -> Rounding:
+    """Rounding to multiples of a step of its own for each row along the last axis, as of each token.
+
+    Args:
+        levels: the largest number in steps.
+    """
 
     def quantize(x: Array) -> Array:
         step = np.abs(x).max(axis=-1, keepdims=True) / levels
@@ -246,6 +253,18 @@ def _in_partial_steps(
     return forward
 
 
+def _norm_in_partial_steps(
+    statistics: Callable[[Rounding, Array, float], tuple[Array, Array]], rounding: Rounding
+) -> Callable[..., tuple[Array, Any]]:
+    """A norm with rounded statistics, which it keeps for its backward pass as they are."""
+
+    def forward(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Any]:
+        xhat, factor = statistics(rounding, x, eps)
+        return xhat * weight + bias, (xhat, factor, weight)
+
+    return forward
+
+
 def with_rounded_gradient(operation: Operation, rounding: Rounding) -> Operation:
     """The operation with the incoming gradient rounded, too."""
     return replace(operation, backward=lambda dy, cache: operation.backward(rounding(dy), cache))
@@ -264,10 +283,10 @@ def _in_steps(
 # How the inputs of a linear map are quantized.
 _INPUTS: dict[str, Rounding] = {
     "one scale for the tensor": to_integers(127),
-    "one scale for each token": to_integers(127, axis=-2),
+    "one scale for each token": in_rows_of_integers(127),
     "with a zero point": to_integers(255, zero_point=True),
     "7 bits with a zero point": to_integers(127, zero_point=True),
     "one scale for each channel": to_integers(127, axis=-1),
-    "4 bits, one scale for each token": to_integers(7, axis=-2),
+    "4 bits, one scale for each token": in_rows_of_integers(7),
     "4 bits, one scale for the tensor": to_integers(7),
 }
