@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from npswin.types import Array
+from npswin.verify.fits.codebook import few_values
 from npswin.verify.fits.explanation import (
     Evidence,
     Explanation,
@@ -14,7 +15,6 @@ from npswin.verify.fits.explanation import (
     replaced_by,
     times,
 )
-from npswin.verify.fits.codebook import few_values
 from npswin.verify.fits.functions import curve, scalar_function
 from npswin.verify.fits.mixing import mixed_entries
 from npswin.verify.fits.parts import a_part_differs

@@ -66,9 +66,7 @@ def _fewest_entries(wrong: Array, most: float) -> tuple[int, Array] | None:
     best: tuple[int, Array] | None = None
     for place, size in enumerate(wrong.shape):
         entries = np.flatnonzero(wrong.any(axis=tuple(axis for axis in range(wrong.ndim) if axis != place)))
-        if len(entries) <= most * size and (
-            best is None or len(entries) / size < len(best[1]) / wrong.shape[best[0]]
-        ):
+        if len(entries) <= most * size and (best is None or len(entries) / size < len(best[1]) / wrong.shape[best[0]]):
             best = place, entries
     return best
 

@@ -32,7 +32,8 @@ def _words(zero: Array, size: Array) -> str:
             grouped, sizes = zero.reshape(-1, group), size.reshape(-1, group)
             kept = (~grouped).sum(axis=1)
             if kept[0] and (kept == kept[0]).all() and _are_smallest(grouped, sizes):
-                return f"of each {group} numbers of a row the {kept[0]} largest are kept, the others are 0 ({kept[0]}:{group})"
+                which = f"of each {group} numbers of a row the {kept[0]} largest are kept, the others are 0"
+                return f"{which} ({kept[0]}:{group})"
     rows = zero.reshape(-1, size.shape[-1]), size.reshape(-1, size.shape[-1])
     kept = (~rows[0]).sum(axis=1)
     if np.ptp(kept) <= 1 and kept.min() and _are_smallest(*rows):

@@ -21,11 +21,13 @@ def low_rank(evidence: Evidence) -> Iterator[Explanation]:
     if 0 < rank < len(singular):
         approximation = (left[:, :rank] * singular[:rank]) @ rows[:rank]
         if evidence.agrees(approximation, 2.0):
-            words = f"it is approximated by a matrix of rank {rank} (the {rank} largest singular values of {len(singular)})"
+            words = (
+                f"it is approximated by a matrix of rank {rank} (the {rank} largest singular values of {len(singular)})"
+            )
             yield Explanation(words, plus(found - right))  # the port's own decomposition is rounded, too
             return
     added = _rank(found - right, evidence.tolerance)
-    if 0 < added and added * sum(found.shape) <= LARGEST_SHARE * found.size:
+    if added > 0 and added * sum(found.shape) <= LARGEST_SHARE * found.size:
         words = f"a matrix of rank {added} is added, as a low-rank adapter (LoRA) is merged into a weight"
         yield Explanation(words, plus(found - right), added * sum(found.shape))
 
@@ -34,4 +36,3 @@ def _rank(matrix: Array, tolerance: float) -> int:
     """How many singular values are larger than errors of this size make them."""
     singular = np.linalg.svd(matrix, compute_uv=False)
     return int((singular > tolerance * np.sqrt(max(matrix.shape))).sum())
-

@@ -18,9 +18,7 @@ CAPS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0
 Recovered = tuple[str, Pair, int]  # words, the function of the scores with its derivative, how many numbers were fitted
 
 
-def other_scores(
-    found: Array, scores: Array, axes: Sequence[Sequence[Axis]], tolerance: float
-) -> Iterator[Recovered]:
+def other_scores(found: Array, scores: Array, axes: Sequence[Sequence[Axis]], tolerance: float) -> Iterator[Recovered]:
     """How the scores differ, of which the probabilities are the softmax.
 
     Args:

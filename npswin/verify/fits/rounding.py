@@ -44,7 +44,9 @@ def rounded_numbers(evidence: Evidence) -> Iterator[Explanation]:
         rows = to_rows(found), to_rows(right)
         few = [array[:: max(1, array.size // SAMPLE_OF_ROWS)] for array in rows]
         for words, rounding in SCALED.items():
-            if _agree(few[0], rounding(few[1]), evidence.tolerance) and evidence.agrees(value := back(rounding(rows[1]))):
+            if _agree(few[0], rounding(few[1]), evidence.tolerance) and evidence.agrees(
+                value := back(rounding(rows[1]))
+            ):
                 yield Explanation(f"the numbers are {words}{which}", _rounding(value - right), 0)
                 return
         if grid := _grid(*rows, evidence.tolerance):

@@ -5,74 +5,30 @@ a query. Where it is, D is known for each query, and is compared with the sum; w
 exponential are others.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from npswin.types import Array
 from npswin.verify.fits.exponentials import EXPONENTIALS, SCHRAUDOLPH_OFFSETS, from_bits
 from npswin.verify.fits.functions import FUNCTIONS
-from npswin.verify.fits.left_out import keys_words, left_out_words
+from npswin.verify.fits.left_out import left_out_words
+from npswin.verify.fits.probabilities import (
+    MARGIN,
+    SMALLEST,
+    Probabilities,
+    RowExplanation,
+    Rows,
+    exponentials,
+    shares,
+)
 from npswin.verify.fits.recovered_scores import other_scores
+from npswin.verify.fits.softmax_sums import other_sum
 from npswin.verify.fits.tables import tables
 from npswin.verify.fits.tiles import tile_by_tile
-from npswin.verify.fits.words import Axis
 
-Rows = Callable[[Array], Array]  # from scores to probabilities, row by row
-
-SMALLEST = 1e-30  # a probability that is 0
 SUMS_TO_ONE = 1e-4
-NEAR = 1e-3  # of a weight from 0 or 1
-MARGIN = 3.0  # times the tolerance, for numbers that follow from fitted ones
-ROWS_PER_NUMBER = 2
 NAMED_ELSEWHERE = ("2ˣ is taken", "a sigmoid is applied", "a ReLU is applied", "the exponential is taken")
-
-
-@dataclass(frozen=True)
-class RowExplanation:
-    """Another function in place of the softmax.
-
-    Attributes:
-        words: of it.
-        rows: the function.
-        fitted: how many numbers of it were fitted.
-    """
-
-    words: str
-    rows: Rows
-    fitted: int = 0
-
-
-@dataclass(frozen=True)
-class Probabilities:
-    """A port's probabilities and what they should be computed from.
-
-    Attributes:
-        found: the port's, (B, nW, heads, query, key).
-        scores: of the same shape.
-        axes: for each axis its parts.
-        tolerance: the largest difference of equal probabilities.
-    """
-
-    found: Array
-    scores: Array
-    axes: Sequence[Sequence[Axis]]
-    tolerance: float
-
-    def agrees(self, array: Array) -> bool:
-        """Whether probabilities are the found ones."""
-        return bool(np.abs(array - self.found).max() <= MARGIN * self.tolerance)
-
-
-def shares(weights: Array) -> Array:
-    """Weights over their sum for each query."""
-    return weights / weights.sum(axis=-1, keepdims=True)
-
-
-def exponentials(scores: Array) -> Array:
-    """exp(scores - their largest)."""
-    return np.exp(scores - scores.max(axis=-1, keepdims=True))
 
 
 def row_explanations(given: Probabilities) -> Iterator[RowExplanation]:
@@ -104,81 +60,6 @@ def _some_left_out(given: Probabilities) -> Iterator[RowExplanation]:
     }
     for way, rows in ways.items():
         yield RowExplanation(f"left out: {words}; {way}", rows, fitted)
-
-
-def _other_sum(given: Probabilities) -> Iterator[RowExplanation]:
-    """Each query's probabilities are in the right proportions, and are divided by a sum of other terms."""
-    powers = exponentials(given.scores)
-    seen = powers > NEAR
-    totals = np.where(seen, powers / np.maximum(given.found, SMALLEST), np.nan)
-    total = np.nanmedian(totals, axis=-1)
-    if not given.agrees(powers / total[..., None]) or given.agrees(shares(powers)):
-        return
-    weights = _weights_of_terms(powers, given.scores, total)
-    if weights is not None:
-        yield weights
-    lengths = np.sqrt((powers * powers).sum(axis=-1))
-    if np.allclose(lengths, total, rtol=NEAR):
-        yield RowExplanation("they are divided by the root of the sum of squares", _by_length)
-    for axis, name in ((-2, "the query"), (-3, "the head"), (-4, "the window"), (0, "the image")):
-        own = powers.sum(axis=-1)
-        common = own.mean(axis=axis + 1 if axis < 0 else 0, keepdims=True)
-        if own.shape[axis + 1 if axis < 0 else 0] > 1 and np.allclose(
-            np.broadcast_to(common, total.shape), total, rtol=NEAR
-        ):
-            yield RowExplanation(f"they are divided by the mean sum, whichever {name}", _by_mean_sum(axis))
-    sums = given.found.sum(axis=-1)
-    words = (
-        f"the probabilities of a query sum up to {sums.min():.4g} to {sums.max():.4g}, and not to 1, in the right "
-        "proportions: they are divided by another sum"
-    )
-    factor = (powers.sum(axis=-1) / total)[..., None]
-    yield RowExplanation(words, lambda s: shares(exponentials(s)) * factor, total.size)
-
-
-def _by_length(scores: Array) -> Array:
-    powers = exponentials(scores)
-    return powers / np.sqrt((powers * powers).sum(axis=-1, keepdims=True))
-
-
-def _by_mean_sum(axis: int) -> Rows:
-    def rows(scores: Array) -> Array:
-        powers = exponentials(scores)
-        return powers / powers.sum(axis=-1, keepdims=True).mean(axis=axis, keepdims=True)
-
-    return rows
-
-
-def _weights_of_terms(powers: Array, scores: Array, total: Array) -> RowExplanation | None:
-    """The sum with a weight for each key and a further term, if these explain it."""
-    keys = powers.shape[-1]
-    ways = {"": powers, "the largest score is not subtracted, and ": np.exp(scores)}
-    for words, terms in ways.items():
-        reached = total * np.exp(scores.max(axis=-1)) if words else total
-        rest = (reached - terms.sum(axis=-1)).reshape(-1)
-        if np.ptp(rest) <= NEAR * max(1e-3, float(np.abs(rest).max())):
-            constant = float(rest.mean())
-            added = lambda s, w=words, c=constant: _with_term(s, bool(w), c)  # noqa: E731
-            return RowExplanation(f"{words}{constant:.4g} is added to the sum that they are divided by", added, 1)
-    rows = powers.reshape(-1, keys)
-    if len(rows) < ROWS_PER_NUMBER * (keys + 1):
-        return None
-    system = np.concatenate([rows, np.ones((len(rows), 1))], axis=1)
-    solution, _, rank, _ = np.linalg.lstsq(system, total.reshape(-1), rcond=1e-10)
-    if rank < keys + 1 or np.abs(system @ solution - total.reshape(-1)).max() > NEAR * total.max():
-        return None
-    weights, constant = np.where(np.abs(solution[:-1]) < NEAR, 0, solution[:-1]), float(solution[-1])
-    weights = np.where(np.abs(weights - 1) < NEAR, 1, weights)
-    missing = np.flatnonzero(weights == 0)
-    if abs(constant) > NEAR or not missing.size or not (weights[weights != 0] == 1).all():
-        return None
-    words = f"{keys_words(missing, keys)} {'is' if missing.size == 1 else 'are'} not in the sum that they are divided by"
-    return RowExplanation(words, lambda s: exponentials(s) / (exponentials(s) @ weights)[..., None])
-
-
-def _with_term(scores: Array, as_they_are: bool, constant: float) -> Array:
-    powers = np.exp(scores) if as_they_are else exponentials(scores)
-    return powers / (powers.sum(axis=-1, keepdims=True) + constant)
 
 
 SUMS = {"queries": (-2,), "heads": (-3,), "windows": (-4,), "images": (0,), "windows of all images": (0, 1)}
@@ -225,7 +106,11 @@ def _other_function(given: Probabilities) -> Iterator[RowExplanation]:
             continue
         yield RowExplanation(f"{words} in place of exp, divided by the sum", _shares_of(function, False))
     first = np.take_along_axis(given.found, given.scores.argmax(axis=-1)[..., None], -1)
-    for words, read in () if first.min() <= 0 else tables(np.exp, given.scores - largest, given.found / first, _relative(given, first), False):
+    for words, read in (
+        ()
+        if first.min() <= 0
+        else tables(np.exp, given.scores - largest, given.found / first, _relative(given, first), False)
+    ):
         yield RowExplanation(f"exp is read {words}", _shares_of(read, True))
 
 
@@ -241,7 +126,9 @@ def _shares_of(function: Rows, shift: bool) -> Rows:
 def _least_largest(given: Probabilities) -> Iterator[RowExplanation]:
     """The range of the scores is mapped to 0 ... 1."""
     lowest = lambda s: s - s.min(axis=-1, keepdims=True)  # noqa: E731
-    yield RowExplanation("the scores minus the least one, over their range", lambda s: lowest(s) / np.ptp(s, -1)[..., None])
+    yield RowExplanation(
+        "the scores minus the least one, over their range", lambda s: lowest(s) / np.ptp(s, -1)[..., None]
+    )
     yield RowExplanation("the scores minus the least one, divided by the sum", lambda s: shares(lowest(s)))
     yield RowExplanation(
         "the scores are divided by their deviation first", lambda s: shares(np.exp(s / s.std(-1, keepdims=True)))
@@ -279,5 +166,5 @@ FAMILIES: tuple[Callable[[Probabilities], Iterator[RowExplanation]], ...] = (
     _least_largest,
     _of_other_scores,
     _in_tiles,
-    _other_sum,
+    other_sum,
 )

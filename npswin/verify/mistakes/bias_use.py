@@ -56,7 +56,9 @@ def _transposed(operation: Operation) -> Operation:
 
 def _after_softmax(graph: Graph, node: Node) -> Variants:
     """The bias on the probabilities, with scores, and with masked scores, that lack it or have it too."""
-    biased = next((graph.nodes[read] for read in _before(graph, node) if is_output_of(graph.nodes[read], "add_bias")), None)
+    biased = next(
+        (graph.nodes[read] for read in _before(graph, node) if is_output_of(graph.nodes[read], "add_bias")), None
+    )
     if biased is None:
         return
     bias = biased.inputs[1]

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.fits.softmax_rows import Probabilities, Rows, row_explanations
+from npswin.verify.fits.probabilities import Probabilities, Rows
+from npswin.verify.fits.softmax_rows import row_explanations
 from npswin.verify.graph import Operation, Run
 from npswin.verify.mistakes.axis_parts import axis_parts
 from npswin.verify.mistakes.fitted_tensors import Fit

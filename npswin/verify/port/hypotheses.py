@@ -7,8 +7,10 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Run
 from npswin.verify.mistakes import CATALOGUE, FITTED, GENERAL, Changes, Mistake
-from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_table_rows
+from npswin.verify.mistakes.fitted_gelu import fit_gelu
+from npswin.verify.mistakes.fitted_inputs import fit_input
 from npswin.verify.mistakes.fitted_norm import fit_norm
+from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_table_rows
 from npswin.verify.mistakes.fitted_softmax import fit_softmax
 from npswin.verify.mistakes.fitted_tensors import fit_output
 from npswin.verify.mistakes.fitted_terms import fit_terms
@@ -150,6 +152,8 @@ class HypothesisGenerator:
                 ("recovered-rows", f"{inner}: another index into the table", fit_table_rows),
                 ("recovered-terms", inner, fit_terms),
                 ("recovered-statistics", f"{inner}: other statistics", fit_norm),
+                ("recovered-activation", f"{inner}: another function in place of GELU", fit_gelu),
+                ("recovered-input", f"{inner}: it reads another input", fit_input),
                 ("recovered-softmax", f"{inner}: another function of the scores", fit_softmax),
                 ("related-numbers", symptom, fit_output),
             ):

@@ -80,9 +80,19 @@ def precision_explanation(
         left = _left(found, expected, emulated)
         if left <= allowed and (best is None or left < 0.9 * best.left):
             best, alike = _explanation(name, rounded, changes, left, (found, expected, emulated)), ""
-        elif best and left <= ALIKE * best.left and rounded.precision != best.precision and set(changes) == set(best.changes):
+        elif (
+            best
+            and left <= ALIKE * best.left
+            and rounded.precision != best.precision
+            and set(changes) == set(best.changes)
+        ):
             alike = alike or f", or in {rounded.precision}, which gives the same numbers: {rounded.description}"
     return replace(best, text=best.text + alike) if best else None
+
+
+def _differs_in_precision(rounded: RoundedOperation, changes: Changes, best: PrecisionExplanation) -> bool:
+    """Whether it is the same operations in another precision."""
+    return rounded.precision != best.precision and changes.keys() == best.changes.keys()
 
 
 def _candidates(local_errors: LocalErrors, name: str, most: int) -> Iterator[tuple[Changes, RoundedOperation]]:

@@ -7,8 +7,8 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.graph import Graph
 from npswin.verify.graph.precision import rounded
-from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.mistakes.mistake import Mistake, Pair, Variants, change_node, transform_input
+from npswin.verify.mistakes.not_applicable import NotApplicable
 
 
 def _to_grid(bits: int, per_row: bool) -> Callable[[Array], Array]:
@@ -64,7 +64,9 @@ CHANGES: dict[str, Callable[[Array], Array]] = {
     "rounded to int4, one step for the whole tensor": _to_grid(4, False),
     "rounded to int4, a step for each row": _to_grid(4, True),
     **{
-        f"of each {group} numbers of a row the {kept} largest kept, the others 0 ({kept}:{group})": _largest_of_groups(kept, group)
+        f"of each {group} numbers of a row the {kept} largest kept, the others 0 ({kept}:{group})": _largest_of_groups(
+            kept, group
+        )
         for kept, group in ((2, 4), (1, 2), (1, 4), (4, 8))
     },
     **{
