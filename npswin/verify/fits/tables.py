@@ -38,7 +38,8 @@ def tables(function: Function, x: Array, found: Array, tolerance: float, symmetr
             for way in WAYS:
                 read = _reading(entries, low, high, way)
                 if np.abs(read(few_x) - few).max() <= tolerance and np.abs(read(x) - found).max() <= tolerance:
-                    yield f"from a table of {count} steps from {low:g} to {high:g}, {way}", read
+                    reach_words = f" from {low:g} to {high:g}" if (np.abs(x) > reach).any() else ""
+                    yield f"from a table with steps of {(high - low) / count:.4g}{reach_words}, {way}", read
                     return
 
 
