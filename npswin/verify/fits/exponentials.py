@@ -10,11 +10,7 @@ from npswin.types import Array
 LN2 = math.log(2)
 SCHRAUDOLPH = 2.0**23 / LN2  # of Schraudolph 1999, for the bits of a float32
 EXPONENT_BIAS = 127 * 2.0**23
-SCHRAUDOLPH_OFFSETS = {
-    "exact at powers of 2": 0.0,
-    "of the least mean error": 488_411.0,
-    "of the least squares": 366_393.0,
-}
+LARGEST_OFFSET = 700_000.0  # that is subtracted from the bits for a smaller error: 366393, 486411 and others
 
 
 def from_bits(offset: float) -> Callable[[Array], Array]:

@@ -32,11 +32,12 @@ def a_part_differs(evidence: Evidence) -> Iterator[Explanation]:
         return
     best = _fewest_entries(wrong.reshape(shape), most)
     candidates = [] if best is None else [(parts, *best)]
-    for split, place in _lists(evidence.axes, parts):
+    for split, place, any_entries in _lists(evidence.axes, parts):
         sizes = [part.size for part in split]
         others_than = tuple(axis for axis in range(len(split)) if axis != place)
         entries = np.flatnonzero(wrong.reshape(sizes).any(axis=others_than))
-        if len(entries) <= most * sizes[place]:
+        is_run = int(entries[-1] - entries[0]) + 1 == len(entries)
+        if len(entries) <= most * sizes[place] and (any_entries or is_run):
             candidates.append((split, place, entries))
     others = {name: other for name, other in evidence.others.items() if other.size == found.size}
     for split, place, entries in candidates:
@@ -51,14 +52,18 @@ def a_part_differs(evidence: Evidence) -> Iterator[Explanation]:
             return
 
 
-def _lists(axes: Sequence[Sequence[Axis]], parts: Sequence[Axis]) -> Iterator[tuple[list[Axis], int]]:
-    """Splits of the axes in which one entry is several parts as one list: an axis of parts, then the leading parts."""
+def _lists(axes: Sequence[Sequence[Axis]], parts: Sequence[Axis]) -> Iterator[tuple[list[Axis], int, bool]]:
+    """Splits of the axes in which one entry is several parts as one list: an axis of parts, then the leading parts.
+
+    Yields:
+        The axes, the place of the list, and whether any of its entries may be wrong, or only a run of them.
+    """
     whole = [join(axis) for axis in axes]
     for place, axis in enumerate(axes):
         if len(axis) > 1:
-            yield whole, place
+            yield whole, place, True
     for count in range(2, len(parts) + 1):
-        yield [join(parts[:count]), *parts[count:]], 0
+        yield [join(parts[:count]), *parts[count:]], 0, False
 
 
 def _fewest_entries(wrong: Array, most: float) -> tuple[int, Array] | None:

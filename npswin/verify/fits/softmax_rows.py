@@ -8,9 +8,10 @@ exponential are others.
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 from npswin.types import Array
-from npswin.verify.fits.exponentials import EXPONENTIALS, SCHRAUDOLPH_OFFSETS, from_bits
+from npswin.verify.fits.exponentials import EXPONENTIALS, LARGEST_OFFSET, from_bits
 from npswin.verify.fits.functions import FUNCTIONS
 from npswin.verify.fits.left_out import left_out_words
 from npswin.verify.fits.probabilities import (
@@ -37,6 +38,8 @@ def row_explanations(given: Probabilities) -> Iterator[RowExplanation]:
     if not finite or given.found.shape != given.scores.shape or given.found.ndim != 5:
         return
     with np.errstate(all="ignore"):
+        if given.agrees(shares(exponentials(given.scores))):
+            return
         for family in FAMILIES:
             for one in family(given):
                 if given.agrees(one.rows(given.scores)):
@@ -98,9 +101,7 @@ def _other_function(given: Probabilities) -> Iterator[RowExplanation]:
     for words, function in EXPONENTIALS.items():
         for of, shift in (("the scores minus their largest", True), ("the scores", False)):
             yield RowExplanation(f"{words} in place of exp, of {of}", _shares_of(function, shift))
-    for words, offset in SCHRAUDOLPH_OFFSETS.items():
-        text = f"Schraudolph's exponential, which writes the bits of a float32, {words}"
-        yield RowExplanation(text, _shares_of(from_bits(offset), True))
+    yield _by_bits(given)
     for words, function in FUNCTIONS.items():
         if words in NAMED_ELSEWHERE:
             continue
@@ -112,6 +113,17 @@ def _other_function(given: Probabilities) -> Iterator[RowExplanation]:
         else tables(np.exp, given.scores - largest, given.found / first, _relative(given, first), False)
     ):
         yield RowExplanation(f"exp is read {words}", _shares_of(read, True))
+
+
+def _by_bits(given: Probabilities) -> RowExplanation:
+    """Schraudolph's exponential with the offset of the bits that is nearest."""
+
+    def error(offset: float) -> float:
+        return float(np.square(_shares_of(from_bits(offset), True)(given.scores) - given.found).sum())
+
+    offset = float(minimize_scalar(error, bounds=(0, LARGEST_OFFSET), method="bounded", options={"xatol": 0.5}).x)
+    words = f"Schraudolph's exponential, which writes the bits of a float32, {offset:.6g} subtracted from the bits"
+    return RowExplanation(words, _shares_of(from_bits(offset), True), 1)
 
 
 def _relative(given: Probabilities, largest: Array) -> float:

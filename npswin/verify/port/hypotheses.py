@@ -1,6 +1,7 @@
 """The hypotheses for a symptom: every mistake of the catalogue, at every place from which the symptom may come."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,6 +20,14 @@ from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.port.diagnosis import Hypothesis
 
 MOST_PLACES, MOST_BACKWARD_PLACES = 40, 6  # in which general families are tried, for an activation and a gradient
+
+
+# Fits of a function of the operation's input, the same wherever the operation is: name, description, fit.
+FUNCTION_FITS = (
+    ("recovered-statistics", "layer normalization takes other statistics", fit_norm),
+    ("recovered-activation", "GELU is another function", fit_gelu),
+    ("recovered-softmax", "the probabilities are another function of the scores", fit_softmax),
+)
 
 
 class HypothesisGenerator:
@@ -147,22 +156,35 @@ class HypothesisGenerator:
         fix = f"{inner} is {self.right.nodes[inner].formula or 'as in the key'}"
         rank = 0
         with np.errstate(all="ignore"):
+            for name, description, fits in FUNCTION_FITS:
+                for words, changes, count in fits(run, symptom, found, tolerance):
+                    rank += 1
+                    yield _fitted(Hypothesis(name, description, fix, words, inner, changes), count, rank)
+                    if not count:
+                        yield from self._everywhere(Hypothesis(name, description, fix, words, inner, changes), rank)
             for name, where, fits in (
                 ("recovered-parameters", "other parameters", fit_parameters),
                 ("recovered-rows", f"{inner}: another index into the table", fit_table_rows),
                 ("recovered-terms", inner, fit_terms),
-                ("recovered-statistics", f"{inner}: other statistics", fit_norm),
-                ("recovered-activation", f"{inner}: another function in place of GELU", fit_gelu),
                 ("recovered-input", f"{inner}: it reads another input", fit_input),
-                ("recovered-softmax", f"{inner}: another function of the scores", fit_softmax),
                 ("related-numbers", symptom, fit_output),
             ):
                 for words, changes, count in fits(run, symptom, found, tolerance):
                     rank += 1
                     place = next(iter(changes), inner)
-                    one = Hypothesis(name, f"{where}: {words}", fix, "", place, changes, fitted=True)
-                    one.fitted_numbers, one.rank = count, rank
-                    yield one
+                    yield _fitted(Hypothesis(name, f"{where}: {words}", fix, "", place, changes), count, rank)
+
+    def _everywhere(self, one: Hypothesis, rank: int) -> Iterator[Hypothesis]:
+        """The same function in place of all results of this operation that are computed after the symptom."""
+        (changed,) = one.changes.values()
+        operation, right = changed.operation, self.right.nodes[changed.name].operation
+        assert operation is not None
+        alike = [node for node in self.graph.nodes.values() if node.operation is right]
+        if len(alike) > 1:
+            changes = {node.name: replace(node, operation=operation) for node in alike}
+            detail = f"{one.detail}; in all of {len(alike)} places"
+            everywhere = Hypothesis(one.name, one.description, one.fix, detail, one.place, changes, everywhere=True)
+            yield _fitted(everywhere, 0, rank)
 
     def _variants(self, mistake: Mistake, name: str) -> list[tuple[str, Changes]]:
         """Each variant of a mistake at a node; none where the mistake does not apply to the changed graph."""
@@ -186,3 +208,9 @@ class HypothesisGenerator:
                 fix = "correct the forward pass: this backward pass belongs to it"
                 changes = {name: with_backward_of(planted, right)}
                 yield Hypothesis("right-backward", description, fix, "", name, changes, backward=True)
+
+
+def _fitted(one: Hypothesis, numbers: int, rank: int) -> Hypothesis:
+    """A hypothesis with so many numbers that were fitted to the port's tensor."""
+    one.fitted, one.fitted_numbers, one.rank = True, numbers, rank
+    return one

@@ -130,12 +130,17 @@ class _Search:
     def add(self, cause: Cause) -> None:
         """Add a cause, or the places of one that was found before at other places."""
         for known in self.causes:
-            same = (known.hypothesis.name, known.hypothesis.detail) == (cause.hypothesis.name, cause.hypothesis.detail)
-            if same and not cause.hypothesis.fitted:
+            same = _identity(known.hypothesis) == _identity(cause.hypothesis)
+            if same and not cause.hypothesis.fitted_numbers:
                 known.places += [place for place in cause.places if place not in known.places]
                 known.explained += cause.explained
                 return
         self.causes.append(cause)
+
+
+def _identity(hypothesis: Hypothesis) -> tuple[str, str, str]:
+    """What two hypotheses at different places have in common if they are the same mistake."""
+    return hypothesis.name, hypothesis.description, hypothesis.detail
 
 
 def _dump_error_cause(dump_error: DumpError, symptoms: dict[str, float]) -> Cause:
