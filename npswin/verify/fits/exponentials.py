@@ -10,19 +10,20 @@ from npswin.types import Array
 LN2 = math.log(2)
 SCHRAUDOLPH = 2.0**23 / LN2  # of Schraudolph 1999, for the bits of a float32
 EXPONENT_BIAS = 127 * 2.0**23
+OFFSET_STEP = 64.0  # the distance of float32 numbers as large as the bits
 LARGEST_OFFSET = 700_000.0  # that is subtracted from the bits for a smaller error: 366393, 486411 and others
 
 
 def from_bits(offset: float) -> Callable[[Array], Array]:
-    """exp(x) as the number whose bits are linear in x (Schraudolph 1999).
+    """exp(x) as the number whose bits are linear in x, computed in float32 (Schraudolph 1999).
 
     Args:
         offset: subtracted from the bits.
     """
 
     def exponential(x: Array) -> Array:
-        bits = np.clip(x, -80, 80) * SCHRAUDOLPH + EXPONENT_BIAS - offset
-        return bits.astype(np.int32).view(np.float32).astype(np.float64)
+        scaled = np.clip(x, -80, 80).astype(np.float32) * np.float32(SCHRAUDOLPH)
+        return (scaled + np.float32(EXPONENT_BIAS - offset)).astype(np.int32).view(np.float32).astype(np.float64)
 
     return exponential
 

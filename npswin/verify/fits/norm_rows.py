@@ -31,11 +31,14 @@ class NormExplanation:
         words: of it.
         statistics: the function.
         fitted: how many numbers of it were fitted.
+        by_channels: whether other channels are summed, which changes the derivative's formula, too; otherwise it is
+            that of the right norm with this mean and factor, as a kernel has it that keeps them.
     """
 
     words: str
     statistics: Statistics
     fitted: int = 0
+    by_channels: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,15 +95,17 @@ def _of_some_channels(given: NormedTokens, _: Array, factor: Array) -> Iterator[
     for left_out in range(1, channels - 1):
         for part, which in ((slice(0, channels - left_out), "last"), (slice(left_out, None), "first")):
             words = f"leaves out the {which} {f'{left_out} channels' if left_out > 1 else 'channel'}"
-            yield NormExplanation(f"the mean {words}", _with_mean_of(part, False))
-            yield NormExplanation(f"the variance {words}", _with_variance_of(part))
-            yield NormExplanation(f"mean and variance {words.replace('leaves', 'leave')}", _with_mean_of(part, True))
+            yield NormExplanation(f"the mean {words}", _with_mean_of(part, False), 0, True)
+            yield NormExplanation(f"the variance {words}", _with_variance_of(part), 0, True)
+            yield NormExplanation(
+                f"mean and variance {words.replace('leaves', 'leave')}", _with_mean_of(part, True), 0, True
+            )
     for count in range(1, 2 * channels + 1):
         if count != channels:
             words = f"divided by {count} rather than by {channels}"
-            yield NormExplanation(f"the sum for the mean is {words}", _divided(count, True, False))
-            yield NormExplanation(f"the sum for the variance is {words}", _divided(count, False, True))
-            yield NormExplanation(f"the sums for mean and variance are {words}", _divided(count, True, True))
+            yield NormExplanation(f"the sum for the mean is {words}", _divided(count, True, False), 0, True)
+            yield NormExplanation(f"the sum for the variance is {words}", _divided(count, False, True), 0, True)
+            yield NormExplanation(f"the sums for mean and variance are {words}", _divided(count, True, True), 0, True)
 
 
 def _with_mean_of(part: slice, variance_too: bool) -> Statistics:
@@ -168,9 +173,11 @@ def _by_another_root(given: NormedTokens, mean: Array, factor: Array) -> Iterato
     low, high = float(factor.min()), float(factor.max())
     right = 1 / np.sqrt(v)
     for edge, which, clip in ((high, "above", np.minimum), (low, "below", np.maximum)):
-        if (np.abs(factor - edge) <= NEAR * edge).sum() > 1 and np.abs(right - edge).max() > NEAR * edge:
-            words = f"1 / the deviation is limited {which} at {edge:.5g}, so the variance at {1 / edge**2:.5g}"
-            yield NormExplanation(words, _with_root(lambda v, e=edge, c=clip: c(1 / np.sqrt(v), e)), 1)
+        at_edge = np.abs(factor - edge) <= NEAR * edge
+        if at_edge.sum() > 1 and np.abs(right - edge)[at_edge].max() > NEAR * edge:
+            limit = float(np.median(factor[at_edge]))
+            words = f"1 / the deviation is limited {which} at {limit:.5g}, so the variance at {1 / limit**2:.5g}"
+            yield NormExplanation(words, _with_root(lambda v, e=limit, c=clip: c(1 / np.sqrt(v), e)), 1)
     tolerance = NEAR * float(right.min())
     for words, table in tables(lambda x: 1 / np.sqrt(np.maximum(x, 1e-12)), v, factor, tolerance, True):
         yield NormExplanation(f"1 / the deviation is read {words}", _with_root(table))

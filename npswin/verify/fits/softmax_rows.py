@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from npswin.types import Array
-from npswin.verify.fits.exponentials import EXPONENTIALS, LARGEST_OFFSET, from_bits
+from npswin.verify.fits.exponentials import EXPONENTIALS, LARGEST_OFFSET, OFFSET_STEP, from_bits
 from npswin.verify.fits.functions import FUNCTIONS
 from npswin.verify.fits.left_out import left_out_words
 from npswin.verify.fits.probabilities import (
@@ -121,7 +121,8 @@ def _by_bits(given: Probabilities) -> RowExplanation:
     def error(offset: float) -> float:
         return float(np.square(_shares_of(from_bits(offset), True)(given.scores) - given.found).sum())
 
-    offset = float(minimize_scalar(error, bounds=(0, LARGEST_OFFSET), method="bounded", options={"xatol": 0.5}).x)
+    near = minimize_scalar(error, bounds=(0, LARGEST_OFFSET), method="bounded", options={"xatol": OFFSET_STEP}).x
+    offset = min((np.rint(near / OFFSET_STEP) + np.arange(-4, 5)) * OFFSET_STEP, key=error)
     words = f"Schraudolph's exponential, which writes the bits of a float32, {offset:.6g} subtracted from the bits"
     return RowExplanation(words, _shares_of(from_bits(offset), True), 1)
 
