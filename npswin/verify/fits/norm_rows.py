@@ -7,6 +7,7 @@ variance.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -153,15 +154,14 @@ def _newton(start: Callable[[Array], Array], steps: int) -> Callable[[Array], Ar
     return root
 
 
+STARTS: dict[str, Callable[[Array], Array]] = {"1": np.ones_like, "1/v": np.reciprocal}
 ROOTS: dict[str, Callable[[Array], Array]] = {
-    f"the fast inverse square root by a float's bits, with {steps} of Newton's steps": (
-        lambda v, n=steps: from_bits(v, n)
-    )
+    f"the fast inverse square root by a float's bits, with {steps} of Newton's steps": partial(from_bits, steps=steps)
     for steps in range(4)
 }
 ROOTS |= {
     f"Newton's iteration for 1/√v from {words}, after {steps} step{'s' if steps > 1 else ''}": _newton(start, steps)
-    for words, start in {"1": np.ones_like, "1/v": lambda v: 1 / v}.items()
+    for words, start in STARTS.items()
     for steps in range(1, 9)
 }
 

@@ -93,9 +93,13 @@ def _powers_of_two(x: Array) -> Array:
     return np.sign(x) * np.exp2(np.rint(np.log2(np.maximum(np.abs(x), 1e-30))))
 
 
+def _to_decimals(digits: int) -> Rounding:
+    return lambda x: np.asarray(np.round(x, digits))
+
+
 UNSCALED: dict[str, Rounding] = {f"rounded to {name}": rounding for name, (rounding, _) in FLOATS.items()}
 UNSCALED |= {"rounded to powers of 2": _powers_of_two}
-UNSCALED |= {f"rounded to {digits} decimals": (lambda x, n=digits: np.round(x, n)) for digits in range(1, 7)}
+UNSCALED |= {f"rounded to {digits} decimals": _to_decimals(digits) for digits in range(1, 7)}
 
 SCALED: dict[str, Rounding] = {
     f"rounded to {name}, scaled to its largest number": scaled(rounding, largest)

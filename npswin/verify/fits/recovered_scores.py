@@ -1,6 +1,7 @@
 """The scores of which found probabilities are the softmax: log p, up to a number for each query."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -42,13 +43,17 @@ def other_scores(found: Array, scores: Array, axes: Sequence[Sequence[Axis]], to
         if np.isfinite(value).all() and np.abs(_centred(value, known) - recovered).max() <= 2 * error:
             yield f"of other scores: {words}", mapped(function), 0
     for cap in CAPS:
-        value = cap * np.tanh(np.where(known, scores, 0) / cap)
+        value = _capped(np.where(known, scores, 0), cap)
         if np.abs(_centred(value, known) - recovered).max() <= 2 * error:
-            yield f"of other scores: capped, {cap:g} tanh(x / {cap:g})", mapped(lambda x, c=cap: c * np.tanh(x / c)), 0
+            yield f"of other scores: capped, {cap:g} tanh(x / {cap:g})", mapped(partial(_capped, cap=cap)), 0
     shifted = np.where(known, logarithms - _offset(np.where(known, logarithms - scores, np.inf)), scores)
     one_more = first_explanation(Evidence(shifted, scores, axes, 2 * error, {}))
     if one_more is not None:
         yield f"of other scores: {one_more.words}", one_more.pair, one_more.fitted
+
+
+def _capped(x: Array, cap: float) -> Array:
+    return cap * np.tanh(x / cap)
 
 
 def _offset(differences: Array) -> Array:

@@ -1,6 +1,7 @@
 """Rounded numbers: to 16 bits, or to a grid, as quantization does."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -59,27 +60,33 @@ def rounded_numbers(evidence: Evidence) -> Iterator[Explanation]:
 def _groupings(evidence: Evidence) -> Iterator[tuple[str, int, Rows, Rows]]:
     """The whole array, the entries along each axis, and groups of neighbours: words, how many, to rows and back."""
     shape = evidence.found.shape
-    yield "", 1, lambda x: x.reshape(1, -1), lambda rows: rows.reshape(shape)
+
+    def whole(rows: Array) -> Array:
+        return rows.reshape(shape)
+
+    yield "", 1, partial(_in_groups, size=evidence.found.size), whole
     if len(shape) < 2:
         return
     for place, axis in enumerate(evidence.axes):
         if shape[place] > 1:
             name = {"B": "image", "C": "channel"}.get(axis[-1].name, axis[-1].name)
-            moved = (shape[place], *shape[:place], *shape[place + 1 :])
-            yield (
-                f" for each {name}",
-                shape[place],
-                lambda x, place=place, first=shape[place]: np.moveaxis(x, place, 0).reshape(first, -1),
-                lambda rows, place=place, moved=moved: np.moveaxis(rows.reshape(moved), 0, place),
-            )
+            back = partial(_from_entries, place=place, shape=shape)
+            yield f" for each {name}", shape[place], partial(_entries, place=place), back
     groups = [group for group in range(2, shape[-1]) if shape[-1] % group == 0]
     for group in groups[:MOST_GROUPS]:
-        yield (
-            f" for each {group} of a row",
-            evidence.found.size // group,
-            lambda x, group=group: x.reshape(-1, group),
-            lambda rows: rows.reshape(shape),
-        )
+        yield f" for each {group} of a row", evidence.found.size // group, partial(_in_groups, size=group), whole
+
+
+def _in_groups(x: Array, size: int) -> Array:
+    return x.reshape(-1, size)
+
+
+def _entries(x: Array, place: int) -> Array:
+    return np.moveaxis(x, place, 0).reshape(x.shape[place], -1)
+
+
+def _from_entries(rows: Array, place: int, shape: tuple[int, ...]) -> Array:
+    return np.moveaxis(rows.reshape(shape[place], *shape[:place], *shape[place + 1 :]), 0, place)
 
 
 def _with_digits(numbers: Array, digits: int) -> Array:

@@ -163,7 +163,11 @@ def _of_other_scores(given: Probabilities) -> Iterator[RowExplanation]:
     if np.abs(given.found.sum(axis=-1) - 1).max() > SUMS_TO_ONE:
         return
     for words, (forward, _), fitted in other_scores(given.found, given.scores, given.axes, given.tolerance):
-        yield RowExplanation(words, lambda s, f=forward: shares(exponentials(f(s)[0])), fitted)
+        yield RowExplanation(words, _softmax_of(forward), fitted)
+
+
+def _softmax_of(forward: Callable[[Array], tuple[Array, object]]) -> Rows:
+    return lambda s: shares(exponentials(forward(s)[0]))
 
 
 def _in_tiles(given: Probabilities) -> Iterator[RowExplanation]:

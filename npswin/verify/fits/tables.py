@@ -9,13 +9,13 @@ from npswin.types import Array
 REACHES = (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0)
 COUNTS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 SAMPLE = 2048  # numbers for which each table is tried first
-WAYS = {
+Function = Callable[[Array], Array]
+WAYS: dict[str, Function] = {
     "linear between its entries": lambda place: place,
     "the nearest entry": np.rint,
     "the entry below": np.floor,
 }
 
-Function = Callable[[Array], Array]
 Table = tuple[str, Function]  # words, and the function that the table gives
 
 

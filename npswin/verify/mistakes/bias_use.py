@@ -96,6 +96,7 @@ def _then(node: Node, use: Use) -> Operation:
     def backward(dy: Array, caches: Any) -> tuple[Array | None, ...]:
         cache, after = caches
         dprobabilities, dbias = backward_after(dy, after)
+        assert dprobabilities is not None
         return *operation.backward(dprobabilities, cache), dbias
 
     return Operation("softmax", forward, backward)

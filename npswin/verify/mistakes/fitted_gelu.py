@@ -8,6 +8,7 @@ from npswin.types import Array
 from npswin.verify.fits.explanation import mapped
 from npswin.verify.fits.gates import gelu_curves
 from npswin.verify.graph import Operation, Run
+from npswin.verify.graph.operations import one_input
 from npswin.verify.mistakes.fitted_tensors import Fit
 from npswin.verify.mistakes.mistake import change_node, is_output_of
 
@@ -23,5 +24,4 @@ def fit_gelu(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fi
     for words, function, fitted in gelu_curves(x, found, tolerance):
         if np.abs(function(x) - found).max() <= 2 * tolerance:
             forward, backward = mapped(function)
-            operation = Operation("gelu", forward, lambda dy, cache, of=backward: (of(dy, cache),))
-            yield Fit(words, change_node(node, operation), fitted)
+            yield Fit(words, change_node(node, Operation("gelu", forward, one_input(backward))), fitted)

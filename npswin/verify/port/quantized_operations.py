@@ -73,17 +73,15 @@ def _in_few_bits(operation: Operation) -> Iterator[RoundedOperation]:
     )
     for name, (rounding, largest) in FLOATS.items():
         fitting = {
-            "": (lambda x, r=rounding: r(x), 0),
+            "": (rounding, 0),
             ", scaled for the tensor": (scaled(rounding, largest), 1),
             ", scaled for each row": (scaled(rounding, largest), 2),
         }
         for words, (to_bits, rows) in fitting.items():
             each = in_rows(to_bits, rows)
-            for what, which in ((f"its {second}", (1,)), ("its input", (0,)), ("its factors", (0, 1))):
+            for what, which in ((second, (1,)), ("its input is", (0,)), ("its factors are", (0, 1))):
                 one = with_rounded_inputs(operation, each, which)
-                yield RoundedOperation(
-                    name, f"{what} {'are' if what.endswith('s') else 'is'} rounded to {name}{words}", one
-                )
+                yield RoundedOperation(name, f"{what} rounded to {name}{words}", one)
     if operation.name in ("scores", "mix"):
         scales = {"one scale for the tensor": to_integers(127), "one scale for each row": in_rows_of_integers(127)}
         for words, to_steps in scales.items():

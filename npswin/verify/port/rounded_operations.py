@@ -29,9 +29,9 @@ def rounded_operations(node: Node) -> Iterator[RoundedOperation]:
     operation = node.operation
     assert operation is not None
     if operation.multiplies:
-        for words, to_bits in {"rounded to tf32": to_tf32, "cut off after tf32's digits": cut_to_tf32}.items():
-            factors = with_rounded_inputs(operation, to_bits, (0, 1))
-            yield RoundedOperation("tf32", f"its factors are {words}", with_rounded_gradient(factors, to_bits))
+        for words, to_digits in {"rounded to tf32": to_tf32, "cut off after tf32's digits": cut_to_tf32}.items():
+            factors = with_rounded_inputs(operation, to_digits, (0, 1))
+            yield RoundedOperation("tf32", f"its factors are {words}", with_rounded_gradient(factors, to_digits))
     for precision in SIXTEEN_BITS:
         to_bits = to_precision(precision)
         result, inputs = with_rounded_result(operation, to_bits), with_rounded_inputs(operation, to_bits)
