@@ -22,6 +22,8 @@ from npswin.verify.port.diagnosis import Hypothesis
 MOST_PLACES, MOST_BACKWARD_PLACES = 40, 6  # in which general families are tried, for an activation and a gradient
 
 
+MOST_NUMBERS_EVERYWHERE = 2  # that were fitted at one place, for a function to be tried at all places
+
 # Fits of a function of the operation's input, the same wherever the operation is: name, description, fit.
 FUNCTION_FITS = (
     ("recovered-statistics", "layer normalization takes other statistics", fit_norm),
@@ -160,8 +162,10 @@ class HypothesisGenerator:
                 for words, changes, count in fits(run, symptom, found, tolerance):
                     rank += 1
                     yield _fitted(Hypothesis(name, description, fix, words, inner, changes), count, rank)
-                    if not count:
-                        yield from self._everywhere(Hypothesis(name, description, fix, words, inner, changes), rank)
+                    if count <= MOST_NUMBERS_EVERYWHERE:
+                        yield from self._everywhere(
+                            Hypothesis(name, description, fix, words, inner, changes), count, rank
+                        )
             for name, where, fits in (
                 ("recovered-parameters", "other parameters", fit_parameters),
                 ("recovered-rows", f"{inner}: another index into the table", fit_table_rows),
@@ -174,8 +178,8 @@ class HypothesisGenerator:
                     place = next(iter(changes), inner)
                     yield _fitted(Hypothesis(name, f"{where}: {words}", fix, "", place, changes), count, rank)
 
-    def _everywhere(self, one: Hypothesis, rank: int) -> Iterator[Hypothesis]:
-        """The same function in place of all results of this operation that are computed after the symptom."""
+    def _everywhere(self, one: Hypothesis) -> Iterator[Hypothesis]:
+        """The same function wherever this operation is."""
         (changed,) = one.changes.values()
         operation, right = changed.operation, self.right.nodes[changed.name].operation
         assert operation is not None
@@ -184,7 +188,7 @@ class HypothesisGenerator:
             changes = {node.name: replace(node, operation=operation) for node in alike}
             detail = f"{one.detail}; in all of {len(alike)} places"
             everywhere = Hypothesis(one.name, one.description, one.fix, detail, one.place, changes, everywhere=True)
-            yield _fitted(everywhere, 0, rank)
+            yield _fitted(everywhere, one.fitted_numbers, one.rank)
 
     def _variants(self, mistake: Mistake, name: str) -> list[tuple[str, Changes]]:
         """Each variant of a mistake at a node; none where the mistake does not apply to the changed graph."""

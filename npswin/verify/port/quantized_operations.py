@@ -68,9 +68,7 @@ def in_rows(rounding: Rounding, rows: int) -> Rounding:
 
 def _in_few_bits(operation: Operation) -> Iterator[RoundedOperation]:
     """A product with factors of 8 bits; their scale, where they have one, is that of the tensor or of each row."""
-    second = (
-        "its weights are rounded" if operation.name in ("linear", "patch_embed") else "its second factor is rounded"
-    )
+    second = "its weights are" if operation.name in ("linear", "patch_embed") else "its second factor is"
     for name, (rounding, largest) in FLOATS.items():
         fitting = {
             "": (rounding, 0),
