@@ -161,11 +161,10 @@ class HypothesisGenerator:
             for name, description, fits in FUNCTION_FITS:
                 for words, changes, count in fits(run, symptom, found, tolerance):
                     rank += 1
-                    yield _fitted(Hypothesis(name, description, fix, words, inner, changes), count, rank)
+                    one = _fitted(Hypothesis(name, description, fix, words, inner, changes), count, rank)
+                    yield one
                     if count <= MOST_NUMBERS_EVERYWHERE:
-                        yield from self._everywhere(
-                            Hypothesis(name, description, fix, words, inner, changes), count, rank
-                        )
+                        yield from self._everywhere(one)
             for name, where, fits in (
                 ("recovered-parameters", "other parameters", fit_parameters),
                 ("recovered-rows", f"{inner}: another index into the table", fit_table_rows),
