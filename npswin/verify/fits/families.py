@@ -20,7 +20,7 @@ from npswin.verify.fits.mixing import mixed_entries
 from npswin.verify.fits.parts import a_part_differs
 from npswin.verify.fits.positions import find_placement
 from npswin.verify.fits.pruned import smallest_are_zero
-from npswin.verify.fits.rank import low_rank
+from npswin.verify.fits.rank import low_rank, low_rank_added
 from npswin.verify.fits.rounding import rounded_numbers
 from npswin.verify.fits.sparse import constant_in_places
 from npswin.verify.fits.words import Axis
@@ -275,5 +275,6 @@ FAMILIES: tuple[Family, ...] = (
     mixed_entries,
     _per_entry,
     _same_along_axis,
+    low_rank_added,
     curve,
 )

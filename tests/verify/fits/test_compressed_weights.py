@@ -91,6 +91,12 @@ def test_other_weights_are_not_explained():
     assert not list(explanations(Evidence(other, W, AXES, 1e-9, {})))
 
 
+def test_a_wrong_row_is_no_matrix_that_is_added():
+    other = W.copy()
+    other[3] = np.random.default_rng(1).standard_normal(12)
+    assert not [one for one in explanations(Evidence(other, W, AXES, 1e-9, {})) if "rank" in one.words]
+
+
 X = np.random.default_rng(2).standard_normal(2000)
 GELUS = {
     "x σ(1.65 x) is taken": X * sigmoid(1.65 * X),
