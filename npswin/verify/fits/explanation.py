@@ -80,12 +80,13 @@ def replaced_by(array: Array) -> Pair:
 
 
 def replaced_where(places: Array, array: Array) -> Pair:
-    """Constant numbers in some places, which then have no derivative."""
+    """Constant numbers in some places, which then have no derivative; what is NaN passes on the NaN that it gets."""
+    constant = places & ~np.isnan(array)
 
     def forward(x: Array) -> tuple[Array, object]:
         return np.where(places, array.astype(x.dtype), x), None
 
-    return forward, lambda dy, _: np.where(places, 0, dy)
+    return forward, lambda dy, _: np.where(constant, 0, dy)
 
 
 def gathered(positions: Array) -> Pair:

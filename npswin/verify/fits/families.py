@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from npswin.types import Array
+from npswin.verify.fits.codebook import few_values
 from npswin.verify.fits.combinations import DIFFERENCE, MEAN, PRODUCT, QUOTIENT, SUM, weighted_sum
 from npswin.verify.fits.explanation import (
     Evidence,
@@ -20,6 +21,8 @@ from npswin.verify.fits.functions import curve, scalar_function, two_slopes
 from npswin.verify.fits.mixing import mixed_entries
 from npswin.verify.fits.parts import a_part_differs
 from npswin.verify.fits.positions import find_placement
+from npswin.verify.fits.pruned import smallest_are_zero
+from npswin.verify.fits.rank import low_rank, low_rank_added
 from npswin.verify.fits.resampled import resampled
 from npswin.verify.fits.rounding import rounded_numbers
 from npswin.verify.fits.rows import function_of_rows
@@ -34,9 +37,12 @@ def explanations(evidence: Evidence) -> Iterator[Explanation]:
     """Each explanation of the found array, the simplest first; none where it is right or nothing fits."""
     if evidence.found.shape != evidence.right.shape or evidence.agrees(evidence.right):
         return
-    if not (np.isfinite(evidence.found).all() and np.isfinite(evidence.right).all()):
+    if not np.isfinite(evidence.right).all():
         return
     with np.errstate(all="ignore"):
+        if not np.isfinite(evidence.found).all():
+            yield from a_part_differs(evidence)
+            return
         for family in FAMILIES:
             yield from family(evidence)
 
@@ -50,6 +56,14 @@ def first_explanation(evidence: Evidence) -> Explanation | None:
         if not best.fitted:
             break
     return best
+
+
+def linear_explanations(evidence: Evidence) -> Iterator[Explanation]:
+    """Those by which sums stay sums: factors, mixtures, and numbers in other places."""
+    if evidence.agrees(evidence.right):
+        return
+    for family in (_factor, _placement, mixed_entries, _per_entry):
+        yield from family(evidence)
 
 
 def _constant(evidence: Evidence) -> Iterator[Explanation]:
@@ -157,7 +171,7 @@ def _per_entry(evidence: Evidence) -> Iterator[Explanation]:
         squares = (right * right).sum(rest, keepdims=True)
         factor = (found * right).sum(rest, keepdims=True) / np.where(squares, squares, 1)
         if evidence.agrees((factor * right).reshape(evidence.found.shape), max(1.0, float(np.abs(factor).max()))):
-            yield Explanation(_factors_words(where, parts, axes, factor), _in_parts(times(factor), shape), count)
+            yield Explanation(factors_words(where, axes, factor), _in_parts(times(factor), shape), count)
             return
         offset = (found - right).mean(rest, keepdims=True)
         if evidence.agrees((right + offset).reshape(evidence.found.shape), 2):
@@ -183,7 +197,8 @@ def _per_entry(evidence: Evidence) -> Iterator[Explanation]:
             return
 
 
-def _factors_words(where: str, parts: list[Axis], axes: tuple[int, ...], factor: Array) -> str:
+def factors_words(where: str, axes: tuple[int, ...], factor: Array) -> str:
+    """The factors of the entries along an axis, or the first ones of those along two."""
     flat = factor.reshape(-1)
     if len(axes) == 1:
         zero, one = np.flatnonzero(np.abs(flat) < NEAR_ONE), np.flatnonzero(np.abs(flat - 1) < NEAR_ONE)
@@ -253,6 +268,7 @@ FAMILIES: tuple[Family, ...] = (
     _constant,
     _factor,
     _another,
+    smallest_are_zero,
     _placement,
     rounded_numbers,
     a_part_differs,
@@ -264,9 +280,12 @@ FAMILIES: tuple[Family, ...] = (
     _affine,
     _blend,
     resampled,
+    few_values,
+    low_rank,
     mixed_entries,
     _per_entry,
     _same_along_axis,
+    low_rank_added,
     two_slopes,
     curve,
 )

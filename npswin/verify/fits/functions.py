@@ -122,7 +122,8 @@ def scalar_function(evidence: Evidence) -> Iterator[Explanation]:
     found, right = evidence.found, evidence.right
     for words, function in FUNCTIONS.items():
         value = function(right)
-        if evidence.agrees(value, _steepness(function, right)) and np.ptp(found) > 4 * evidence.tolerance:
+        agrees = evidence.agrees(value, _steepness(function, right)) and _is_near(value, found, right)
+        if agrees and np.ptp(found) > 4 * evidence.tolerance:
             yield Explanation(words, mapped(function))
             return
     low, high = float(found.min()), float(found.max())
@@ -136,6 +137,12 @@ def scalar_function(evidence: Evidence) -> Iterator[Explanation]:
         least, most = low if below else -np.inf, high if above else np.inf
         words = f"it is limited {' and '.join(ends)}"
         yield Explanation(words, mapped(lambda x: np.clip(x, least, most)), len(ends))
+
+
+def _is_near(value: Array, found: Array, right: Array) -> bool:
+    """Whether little is left of the difference: where a function is steep, its margin alone allows any numbers."""
+    left, difference = (np.sqrt(np.mean((found - one) ** 2)) for one in (value, right))
+    return bool(left <= SHARE_OF_DIFFERENCE * difference)
 
 
 def _steepness(function: Callable[[Array], Array], x: Array) -> float:

@@ -34,8 +34,8 @@ def mixed_entries(evidence: Evidence) -> Iterator[Explanation]:
             continue
         if not np.array_equal(weights, np.diag(np.diag(weights))):
             part = parts[first] if last == first + 1 else join(parts[first:last])
-            pair = _mixture(weights, (before, size, after))
-            yield Explanation(_words(part, weights), pair, _different(weights))
+            pair = mixture(weights, (before, size, after))
+            yield Explanation(mixture_words(part, weights), pair, different_weights(weights))
             return
 
 
@@ -44,18 +44,20 @@ def _weights(found: Array, right: Array, tolerance: float) -> Array | None:
     if rank < len(right) or singular.min() < 1e-5 * singular.max():
         return None
     weights = solution.T
-    weights = np.where(np.abs(weights) < ROUND, 0.0, weights)
+    weights = np.where(np.abs(weights) < ROUND, 0.0, np.where(np.abs(weights - 1) < ROUND, 1.0, weights))
     reach = max(1.0, float(np.abs(weights).sum(axis=1).max()))
     return weights if np.abs(weights @ right - found).max() <= 2 * reach * tolerance else None
 
 
-def _different(weights: Array) -> int:
+def different_weights(weights: Array) -> int:
     """How many different weights there are, besides 0 and 1."""
     values = np.unique(np.round(weights[(weights != 0) & (np.abs(weights - 1) > ROUND)], 4))
     return len(values)
 
 
-def _mixture(weights: Array, shape: tuple[int, int, int]) -> Pair:
+def mixture(weights: Array, shape: tuple[int, int, int]) -> Pair:
+    """Entries along the middle axis of (before, entries, after) that are sums of entries, with these weights."""
+
     def forward(x: Array) -> tuple[Array, object]:
         return np.einsum("ij,bja->bia", weights.astype(x.dtype), x.reshape(shape)).reshape(x.shape), None
 
@@ -65,7 +67,7 @@ def _mixture(weights: Array, shape: tuple[int, int, int]) -> Pair:
     return forward, backward
 
 
-def _words(part: Axis, weights: Array) -> str:
+def mixture_words(part: Axis, weights: Array) -> str:
     size = len(weights)
     name = {"B": "image", "C": "channel"}.get(part.name, part.name)
     if np.abs(weights - 1 / size).max() < ROUND:
@@ -76,11 +78,18 @@ def _words(part: Axis, weights: Array) -> str:
         return f"the mean over the {part.plural} is subtracted"
     if np.ptp(weights, axis=0).max() < ROUND:
         return f"each {name} is {_sum(weights[0], name)}"
+    chosen = weights.argmax(axis=1)
+    if np.array_equal(np.eye(size)[chosen], weights) and np.ptp(chosen) == 0:
+        return f"all {part.plural} are {name} {chosen[0]}"
     rows = [row for row in range(size) if np.abs(weights[row] - np.eye(size)[row]).max() > ROUND]
     listed = "; ".join(f"{name} {row} is {_sum(weights[row], name)}" for row in rows[:MOST_LISTED])
     return listed + ("; ..." if len(rows) > MOST_LISTED else "")
 
 
 def _sum(weights: Array, name: str) -> str:
-    terms = [f"{weight:.4g} of {name} {place}" for place, weight in enumerate(weights) if weight]
+    terms = [
+        f"{name} {place}" if weight == 1 else f"{weight:.4g} of {name} {place}"
+        for place, weight in enumerate(weights)
+        if weight
+    ]
     return " + ".join(terms[: 2 * MOST_LISTED]) or "0"

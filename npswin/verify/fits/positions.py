@@ -34,16 +34,13 @@ class Placement:
     Attributes:
         positions: flat indices in the right array, of the found array's shape.
         words: how the found array follows from the right one.
+        arbitrary: how many entries have places without a rule.
         is_permutation: whether every number is there once, so that it can be undone.
     """
 
     positions: Array
     words: str
-
-    @property
-    def arbitrary(self) -> int:
-        """How many entries have places without a rule."""
-        return len(np.unique(self.positions)) if ANY_ORDER in self.words or ANY_ENTRIES in self.words else 0
+    arbitrary: int = 0
 
     @property
     def is_permutation(self) -> bool:
@@ -165,7 +162,10 @@ def _matching_slices(found: Array, right: Array, axis: int, sort: bool, toleranc
             return None
     # where a slice equals its own place as well, it has not moved
     stays = np.abs(projected - candidates).max(axis=1) <= limit
-    return np.where(stays, np.arange(len(nearest)), np.where(is_zero, -1, nearest))
+    moved = np.where(stays, np.arange(len(nearest)), nearest)
+    if np.array_equal(np.sort(moved), np.arange(len(nearest))):  # what is 0 may be so in the right array, elsewhere
+        return moved
+    return np.where(stays, moved, np.where(is_zero, -1, nearest))
 
 
 def _taken(array: Array, source: Array, axis: int) -> Array:
@@ -177,12 +177,13 @@ def _taken(array: Array, source: Array, axis: int) -> Array:
 def _placement(sources: dict[int, Array], parts: Sequence[Axis], shape: tuple[int, ...]) -> Placement:
     split = [part.size for part in parts]
     positions = np.arange(math.prod(split)).reshape(split)
-    words = []
+    words, arbitrary = [], 0
     for axis, source in sources.items():
         kept = (source >= 0).reshape([-1 if place == axis else 1 for place in range(positions.ndim)])
         positions = np.where(kept, positions.take(np.maximum(source, 0), axis), -1)
         words.append(words_along(parts[axis], source))
-    return Placement(positions.reshape(shape), "; ".join(words))
+        arbitrary += len(source) if ANY_ORDER in words[-1] or ANY_ENTRIES in words[-1] else 0
+    return Placement(positions.reshape(shape), "; ".join(words), arbitrary)
 
 
 def _in_loops(found: Array, right: Array, parts: Sequence[Axis], tolerance: float) -> Placement | None:

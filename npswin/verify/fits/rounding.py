@@ -1,77 +1,102 @@
 """Rounded numbers: to 16 bits, or to a grid, as quantization does."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from npswin.types import Array
 from npswin.verify.fits.explanation import Evidence, Explanation, Pair
+from npswin.verify.fits.number_formats import SCALED, UNSCALED
 from npswin.verify.graph.precision import rounded
 
+Rows = Callable[[Array], Array]
+
 MOST_LEVELS = 257  # of a grid that is recognized: 8 bits
-GROUPS = (4, 8, 16, 32, 64, 128)  # numbers that share a grid
-# Binary digits after the first one, the logarithm of the smallest number, and the largest number.
-SHORTER = {"float8 (e4m3)": (3, -9, 448.0), "float8 (e5m2)": (2, -16, 57344.0), "float4 (e2m1)": (1, -1, 6.0)}
+MOST_GROUPS = 12  # sizes of groups that are tried
+# Binary digits after the first one of floats with a scale that is not known.
+DIGITS = {"float8 (e4m3)": 3, "float8 (e5m2)": 2, "float4 (e2m1)": 1}
 FEWEST_LEVELS = 3
+SAMPLE = 32  # rows, and numbers of a row, that are looked at first
+SAMPLE_OF_ROWS = 2048  # numbers of whole rows, likewise
+STEP_TO_TOLERANCE = 4.0  # a grid is no finer
+ROUNDED_SHARE = 0.2  # of the numbers, at least, is changed by a rounding to few levels
 LARGEST_SHARE = 0.5  # of the numbers that may be different, on a grid that is recognized from them alone
 
 
 def rounded_numbers(evidence: Evidence) -> Iterator[Explanation]:
-    """16 bits, then a grid for all numbers, then one for each entry along an axis."""
+    """16 bits, then few bits or a grid for all numbers, then with a scale or grid for each entry along an axis."""
     found, right = evidence.found, evidence.right
     for words, value in _in_fewer_bits(right):
         if evidence.agrees(value):
             yield Explanation(f"the numbers are rounded to {words}", _rounding(value - right))
             return
+    if (np.abs(found - right) > evidence.tolerance).mean() < ROUNDED_SHARE:
+        return
+    for words, rounding in UNSCALED.items():
+        if evidence.agrees(value := rounding(right)):
+            yield Explanation(f"the numbers are {words}", _rounding(value - right))
+            return
     if without := _without_zero_point(right, evidence):
         yield without
         return
-    if grid := _grid(found.reshape(1, -1), right.reshape(1, -1), evidence.tolerance):
-        words = f"the numbers are rounded to a grid of {_grid_words(grid)}"
-        yield Explanation(words, _rounding(grid.value.reshape(found.shape) - right), 1)
+    for which, count, to_rows, back in _groupings(evidence):
+        rows = to_rows(found), to_rows(right)
+        few = [array[:: max(1, array.size // SAMPLE_OF_ROWS)] for array in rows]
+        for words, rounding in SCALED.items():
+            if _agree(few[0], rounding(few[1]), evidence.tolerance) and evidence.agrees(
+                value := back(rounding(rows[1]))
+            ):
+                yield Explanation(f"the numbers are {words}{which}", _rounding(value - right), 0)
+                return
+        if grid := _grid(*rows, evidence.tolerance):
+            own = "a grid of" if not which else f"a grid of its own{which},"
+            words = f"the numbers are rounded to {own} {_grid_words(grid)}"
+            yield Explanation(words, _rounding(back(grid.value) - right), count)
+            return
+
+
+def _groupings(evidence: Evidence) -> Iterator[tuple[str, int, Rows, Rows]]:
+    """The whole array, the entries along each axis, and groups of neighbours: words, how many, to rows and back."""
+    shape = evidence.found.shape
+
+    def whole(rows: Array) -> Array:
+        return rows.reshape(shape)
+
+    yield "", 1, partial(_in_groups, size=evidence.found.size), whole
+    if len(shape) < 2:
         return
     for place, axis in enumerate(evidence.axes):
-        if found.ndim < 2 or found.shape[place] == 1:
-            continue
-        rows = [np.moveaxis(array, place, 0).reshape(array.shape[place], -1) for array in (found, right)]
-        if grid := _grid(rows[0], rows[1], evidence.tolerance):
+        if shape[place] > 1:
             name = {"B": "image", "C": "channel"}.get(axis[-1].name, axis[-1].name)
-            words = f"the numbers are rounded, each {name} to a grid of its own, {_grid_words(grid)}"
-            value = np.moveaxis(grid.value.reshape(np.moveaxis(right, place, 0).shape), 0, place)
-            yield Explanation(words, _rounding(value - right), found.shape[place])
-            return
-    for group in GROUPS if found.ndim > 1 else ():
-        if found.shape[-1] % group == 0 and group < found.shape[-1]:
-            grouped = _grid(found.reshape(-1, group), right.reshape(-1, group), evidence.tolerance)
-            if grouped:
-                words = f"the numbers are rounded, each {group} of a row to a grid of their own, {_grid_words(grouped)}"
-                value = grouped.value.reshape(found.shape)
-                yield Explanation(words, _rounding(value - right), found.size // group)
-                return
+            back = partial(_from_entries, place=place, shape=shape)
+            yield f" for each {name}", shape[place], partial(_entries, place=place), back
+    groups = [group for group in range(2, shape[-1]) if shape[-1] % group == 0]
+    for group in groups[:MOST_GROUPS]:
+        yield f" for each {group} of a row", evidence.found.size // group, partial(_in_groups, size=group), whole
+
+
+def _in_groups(x: Array, size: int) -> Array:
+    return x.reshape(-1, size)
+
+
+def _entries(x: Array, place: int) -> Array:
+    return np.moveaxis(x, place, 0).reshape(x.shape[place], -1)
+
+
+def _from_entries(rows: Array, place: int, shape: tuple[int, ...]) -> Array:
+    return np.moveaxis(rows.reshape(shape[place], *shape[:place], *shape[place + 1 :]), 0, place)
 
 
 def _in_fewer_bits(numbers: Array) -> Iterator[tuple[str, Array]]:
-    """The numbers rounded to short floating-point numbers."""
+    """The numbers rounded to 16 bits, or to the digits of shorter floats."""
     for precision in ("float16", "bfloat16"):
         yield precision, rounded(numbers.astype(np.float32), precision).astype(np.float64)
-    largest = float(np.abs(numbers).max(initial=0))
-    for name, (digits, least, most) in SHORTER.items():
-        yield name, _with_digits(numbers, digits, least, most)
-        if largest:
-            scale = largest / most
-            yield (
-                f"{name}, scaled so that the largest is {most:g}",
-                scale * _with_digits(numbers / scale, digits, least, most),
-            )
-        yield f"{name}'s digits, with any exponent", _with_digits(numbers, digits, -np.inf, np.inf)
-
-
-def _with_digits(numbers: Array, digits: int, least: float, most: float) -> Array:
-    """The numbers rounded to so many binary digits after the first one, but not to less than 2 to the power `least`."""
-    _, exponent = np.frexp(numbers)
-    step = np.exp2(np.maximum(exponent - 1.0 - digits, least))
-    return np.clip(np.rint(numbers / step) * step, -most, most)
+    for name, digits in DIGITS.items():
+        _, exponent = np.frexp(numbers)
+        step = np.ldexp(1.0, exponent - 1 - digits)
+        yield f"{name}'s digits, with any exponent", np.rint(numbers / step) * step
 
 
 def _without_zero_point(right: Array, evidence: Evidence) -> Explanation | None:
@@ -119,19 +144,10 @@ def _grid(found: Array, right: Array, tolerance: float) -> _Grid | None:
         found, right: (rows, numbers).
         tolerance: the largest difference of equal numbers.
     """
-    largest = np.abs(right).max(axis=1, keepdims=True)
-    span = np.maximum(right.max(axis=1, keepdims=True), 0) - np.minimum(right.min(axis=1, keepdims=True), 0)
-    if not largest.all():
-        return None
-    for bits in (8, 4, 6, 5, 7, 3, 2):
-        half = 2 ** (bits - 1)
-        for step in (largest / (half - 1), largest / half, largest / (half - 0.5), span / (2 * half - 1)):
-            for rounding in (np.rint, np.trunc, np.floor):
-                value = rounding(right / step) * step
-                limited = np.clip(value, -half * step, (half - 1) * step)
-                for each in (value, limited):
-                    if _agree(found, each, tolerance):
-                        return _new_grid(each, float(step[0, 0]))
+    limits = (np.abs(array).max(axis=1, keepdims=True) for array in (right, found))
+    for largest in limits:
+        if (grid := _grid_up_to(found, right, tolerance, largest)) is not None:
+            return grid
     step = _step(found[0], tolerance) if len(found) == 1 else None
     if step is not None and np.abs(found - right).max() <= 0.51 * step + tolerance:
         return _new_grid(np.rint(found / step) * step, step)
@@ -140,6 +156,28 @@ def _grid(found: Array, right: Array, tolerance: float) -> _Grid | None:
 
 def _new_grid(value: Array, step: float) -> _Grid:
     return _Grid(value, step, round(float(np.abs(value[0]).max() / step)), bool((value < 0).any()))
+
+
+def _grid_up_to(found: Array, right: Array, tolerance: float, largest: Array) -> _Grid | None:
+    """The grid of the usual steps for these largest numbers of rows; numbers above are limited."""
+    span = np.maximum(right.max(axis=1, keepdims=True), 0) - np.minimum(right.min(axis=1, keepdims=True), 0)
+    if not largest.all():
+        return None
+    few = found[:: max(1, len(found) // SAMPLE), :: max(1, found.shape[1] // SAMPLE)]
+    for bits in (8, 4, 6, 5, 7, 3, 2):
+        half = 2 ** (bits - 1)
+        for step in (largest / (half - 1), largest / half, largest / (half - 0.5), span / (2 * half - 1)):
+            in_steps = few / step[:: max(1, len(found) // SAMPLE)]
+            off = np.abs(in_steps - np.rint(in_steps)) * step[:: max(1, len(found) // SAMPLE)]
+            if step.min() < STEP_TO_TOLERANCE * tolerance or off.max() > tolerance:
+                continue
+            for rounding in (np.rint, np.trunc, np.floor, np.ceil):
+                value = rounding(right / step) * step
+                for low in (-half, -(half - 1)):
+                    for each in (value, np.clip(value, low * step, (half - 1) * step)):
+                        if _agree(found, each, tolerance):
+                            return _new_grid(each, float(step[0, 0]))
+    return None
 
 
 def _agree(found: Array, value: Array, tolerance: float) -> bool:

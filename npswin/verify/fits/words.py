@@ -113,21 +113,24 @@ def _words_along_parts(axis: JoinedAxis, source: Array) -> str:
     if by and np.array_equal(source, (np.arange(len(source)) + by) % len(source)):
         by = by if by <= len(source) // 2 else by - len(source)
         return f"({', '.join(rows)}) are rolled as one list, by {-by}"
+    moved = np.flatnonzero(source != np.arange(len(source)))
+    if len(moved) == 2 and source[moved[0]] == moved[1] and source[moved[1]] == moved[0]:
+        return f"{_names_of(axis.parts, int(moved[0]))} and {_names_of(axis.parts, int(moved[1]))} are exchanged"
     run = axis.parts[-1].size
     starts, outer = source[::run], axis.parts[:-1]
     if (
         np.array_equal(source, np.repeat(starts, run) + np.tile(np.arange(run), len(starts)))
         and not (starts % run).any()
     ):
-        moved = starts // run
-        names = [_names_of(outer, index) for index in range(len(moved))]
-        changes = [(to, int(at)) for to, at in enumerate(moved) if to != at]
-        pairs = [(to, at) for to, at in changes if to < at and moved[at] == to]
+        runs = starts // run
+        names = [_names_of(outer, index) for index in range(len(runs))]
+        changes = [(to, int(at)) for to, at in enumerate(runs) if to != at]
+        pairs = [(to, at) for to, at in changes if to < at and runs[at] == to]
         if 2 * len(pairs) == len(changes) <= 2 * MOST_LISTED:
             return ", ".join(f"{names[to]} and {names[at]} are exchanged" for to, at in pairs)
         if len(changes) <= MOST_LISTED:
             return ", ".join(f"{names[at]} in place of {names[to]}" for to, at in changes)
-        return f"({', '.join(part.name for part in outer)}) are in {ANY_ORDER} {', '.join(map(str, moved[:12]))}, ..."
+        return f"({', '.join(part.name for part in outer)}) are in {ANY_ORDER} {', '.join(map(str, runs[:12]))}, ..."
     if maps := _maps_of_parts(axis, source):
         return "; ".join(words_along(part, own) for part, own in maps)
     return f"the {ANY_ENTRIES} {axis.name} are in {ANY_ORDER} {', '.join(map(str, source[:12]))}, ..."

@@ -1,6 +1,7 @@
 """The catalogue of mistakes that ports make, each as a change of the graph, and general families beside it."""
 
 from npswin.verify.mistakes.attention import ATTENTION
+from npswin.verify.mistakes.bias_use import BIAS_USE
 from npswin.verify.mistakes.blocks import BLOCKS
 from npswin.verify.mistakes.detached import DETACHED
 from npswin.verify.mistakes.drop_path import DROP_PATH
@@ -15,6 +16,7 @@ from npswin.verify.mistakes.loss import LOSS
 from npswin.verify.mistakes.mask import MASK
 from npswin.verify.mistakes.mask_fit import MASK_FIT
 from npswin.verify.mistakes.mask_use import MASK_USE
+from npswin.verify.mistakes.mask_values import MASK_VALUES
 from npswin.verify.mistakes.mistake import Changes, Mistake
 from npswin.verify.mistakes.norm_order import NORM_ORDER
 from npswin.verify.mistakes.norms import NORMS
@@ -36,6 +38,7 @@ CATALOGUE: tuple[Mistake, ...] = (
     *WINDOWS,
     *ATTENTION,
     *POSITION,
+    *BIAS_USE,
     *MASK,
     *MASK_USE,
     *BLOCKS,
@@ -47,6 +50,6 @@ CATALOGUE: tuple[Mistake, ...] = (
     *DETACHED,
 )
 
-FITTED: tuple[FittedMistake, ...] = (*PREPROCESSING, *MASK_FIT, *DROP_PATH, *FITTED_NUMBERS)
+FITTED: tuple[FittedMistake, ...] = (*PREPROCESSING, *MASK_FIT, *MASK_VALUES, *DROP_PATH, *FITTED_NUMBERS)
 
 __all__ = ["CATALOGUE", "FITTED", "GENERAL", "Changes", "Mistake"]

@@ -58,7 +58,8 @@ def _mask_of_other_window(_: Graph, node: Node) -> Variants:
         "the first image alone is masked": _first_image,
         "the first head alone is masked": _first_head,
     }.items():
-        yield detail, change_node(node, replace(node.operation, forward=_adding(chosen)))
+        operation = replace(node.operation, forward=_adding(chosen), backward=lambda dy, _: (dy, None))
+        yield detail, change_node(node, operation)
 
 
 def _adding(chosen: Callable[[Array, tuple[int, ...]], Array]) -> Callable[[Array, Array], tuple[Array, Any]]:

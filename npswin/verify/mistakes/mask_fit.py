@@ -130,7 +130,7 @@ def _adding(node: Node, added: Array) -> Changes:
     def forward(scores: Array, _: Array) -> tuple[Array, Any]:
         return scores + added.astype(scores.dtype), None
 
-    return change_node(node, replace(node.operation, forward=forward))
+    return change_node(node, replace(node.operation, forward=forward, backward=lambda dy, _: (dy, None)))
 
 
 MASK_FIT = (

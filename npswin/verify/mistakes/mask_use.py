@@ -19,6 +19,10 @@ def _times_mask(x: Array, mask: Array) -> tuple[Array, Any]:
     return x * mask, mask
 
 
+def _times_one_more(x: Array, mask: Array) -> tuple[Array, Any]:
+    return x * (1 + mask), 1 + mask
+
+
 def _kept(x: Array, mask: Array) -> tuple[Array, Any]:
     factor = (mask == 0).astype(x.dtype)
     return x * factor, factor
@@ -40,6 +44,7 @@ def _on_scores(_: Graph, node: Node) -> Variants:
     assert node.operation is not None
     for detail, use in {
         "the scores are multiplied by it": _times_mask,
+        "the scores are multiplied by 1 + mask": _times_one_more,
         "the scores are multiplied by 0 where masked, by 1 elsewhere": _kept,
         "masked scores are set to its value, which is not added: the softmax is the same": _replaced,
         "it is subtracted": _subtracted,

@@ -41,7 +41,7 @@ class _Tokens(NamedTuple):
     scale: Array
 
 
-def fit_norm(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
+def fit_norm_statistics(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
     """Other means and deviations that explain a norm's result.
 
     Args:

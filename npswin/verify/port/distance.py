@@ -39,8 +39,8 @@ class Distance:
 def distance(found: Array, right: Array, scale: float = 0.0) -> Distance:
     """The distance of `found` from `right`.
 
-    An infinite number in both arrays at the same index is no difference. NaN, and an infinite number in only one of
-    them, make every measure infinite.
+    An infinite number, or NaN, in both arrays at the same index is no difference. One in only one of them makes every
+    measure infinite.
 
     Args:
         found: the tensor to check.
@@ -75,11 +75,12 @@ def finite_rms(array: Array) -> float:
 
 
 def _difference(found: Array, right: Array) -> Array:
-    """|found - right|, infinite where only one of the two is finite or one is NaN."""
+    """|found - right|, infinite where only one of the two is finite or one is NaN; 0 where both are NaN."""
     with np.errstate(invalid="ignore", over="ignore"):
         difference = np.abs(np.subtract(found, right, dtype=np.float64))
     if not _all_finite(difference):
-        difference = np.where(found == right, 0.0, np.where(np.isfinite(difference), difference, np.inf))
+        same = (found == right) | (np.isnan(found) & np.isnan(right))
+        difference = np.where(same, 0.0, np.where(np.isfinite(difference), difference, np.inf))
     return difference
 
 

@@ -1,6 +1,7 @@
 """The hypotheses for a symptom: every mistake of the catalogue, at every place from which the symptom may come."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,13 +10,18 @@ from npswin.verify.graph import GRADIENT_PREFIX, Graph, Run
 from npswin.verify.mistakes import CATALOGUE, FITTED, GENERAL, Changes, Mistake
 from npswin.verify.mistakes.blended_modules import fit_blends, fit_multiples
 from npswin.verify.mistakes.combined_inputs import fit_inputs
+from npswin.verify.mistakes.fitted_gelu import fit_gelu
+from npswin.verify.mistakes.fitted_inputs import fit_input
+from npswin.verify.mistakes.fitted_norm import fit_norm
 from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_table_rows
+from npswin.verify.mistakes.fitted_softmax import fit_softmax
 from npswin.verify.mistakes.fitted_tensors import fit_output
+from npswin.verify.mistakes.fitted_terms import fit_terms
 from npswin.verify.mistakes.gated import fit_gate
 from npswin.verify.mistakes.merged_tokens import fit_merging
 from npswin.verify.mistakes.mistake import with_backward_of
 from npswin.verify.mistakes.norm_layouts import fit_norm_layout
-from npswin.verify.mistakes.norm_statistics import fit_norm
+from npswin.verify.mistakes.norm_statistics import fit_norm_statistics
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.mistakes.other_terms import fit_other_terms
 from npswin.verify.mistakes.resampled_images import fit_resampling
@@ -26,6 +32,14 @@ from npswin.verify.port.cause import Hypothesis
 
 RIGHT_BACKWARD = "right-backward"  # the name of the cause
 MOST_PLACES, MOST_BACKWARD_PLACES = 40, 6  # in which general families are tried, for an activation and a gradient
+MOST_NUMBERS_EVERYWHERE = 2  # that were fitted at one place, for a function to be tried at all places
+
+# Fits of a function of the operation's input, the same wherever the operation is: name, description, fit.
+FUNCTION_FITS = (
+    ("recovered-statistics", "layer normalization takes other statistics", fit_norm),
+    ("recovered-activation", "GELU is another function", fit_gelu),
+    ("recovered-softmax", "the probabilities are another function of the scores", fit_softmax),
+)
 
 
 class HypothesisGenerator:
@@ -172,27 +186,46 @@ class HypothesisGenerator:
         fix = f"{inner} is {self.right.nodes[inner].formula or 'as in the key'}"
         rank = 0
         with np.errstate(all="ignore"):
+            for name, description, fits in FUNCTION_FITS:
+                for words, changes, count in fits(run, symptom, found, tolerance):
+                    rank += 1
+                    one = _fitted(Hypothesis(name, description, fix, words, inner, changes), count, rank)
+                    yield one
+                    if count <= MOST_NUMBERS_EVERYWHERE:
+                        yield from self._everywhere(one)
             for name, where, fits in (
                 ("multiplied-parameters", "other parameters", fit_multiples),
                 ("blended-parameters", "other parameters", fit_blends),
                 ("recovered-parameters", "other parameters", fit_parameters),
                 ("recovered-rows", f"{inner}: another index into the table", fit_table_rows),
                 ("merged-tokens", f"{inner} has other tokens", fit_merging),
+                ("recovered-terms", inner, fit_terms),
+                ("recovered-input", f"{inner}: it reads another input", fit_input),
                 ("related-numbers", symptom, fit_output),
                 ("resampled-images", f"{inner}: the image is resampled", fit_resampling),
                 ("gated-halves", inner, fit_gate),
                 ("sampled-patches", f"{inner} has other pixels in its patches", fit_patches),
                 ("weighted-pool", f"{inner} is another pool", fit_pool),
-                ("norm-statistics", f"{inner} has other statistics", fit_norm),
+                ("norm-statistics", f"{inner} has other statistics", fit_norm_statistics),
                 ("norm-layout", f"{inner} has the mean and deviation of other numbers", fit_norm_layout),
                 ("combined-inputs", f"{inner} reads other numbers", fit_inputs),
             ):
                 for words, changes, count in fits(run, symptom, found, tolerance):
                     rank += 1
                     place = next(iter(changes), inner)
-                    one = Hypothesis(name, f"{where}: {words}", fix, "", place, changes, fitted=True)
-                    one.fitted_numbers, one.rank = count, rank
-                    yield one
+                    yield _fitted(Hypothesis(name, f"{where}: {words}", fix, "", place, changes), count, rank)
+
+    def _everywhere(self, one: Hypothesis) -> Iterator[Hypothesis]:
+        """The same function wherever this operation is."""
+        (changed,) = one.changes.values()
+        operation, right = changed.operation, self.right.nodes[changed.name].operation
+        assert operation is not None
+        alike = [node for node in self.graph.nodes.values() if node.operation is right]
+        if len(alike) > 1:
+            changes = {node.name: replace(node, operation=operation) for node in alike}
+            detail = f"{one.detail}; in all of {len(alike)} places"
+            everywhere = Hypothesis(one.name, one.description, one.fix, detail, one.place, changes, everywhere=True)
+            yield _fitted(everywhere, one.fitted_numbers, one.rank)
 
     def _variants(self, mistake: Mistake, name: str) -> list[tuple[str, Changes]]:
         """Each variant of a mistake at a node; none where the mistake does not apply to the changed graph."""
@@ -216,3 +249,9 @@ class HypothesisGenerator:
                 fix = "correct the forward pass: this backward pass belongs to it"
                 changes = {name: with_backward_of(planted, right)}
                 yield Hypothesis(RIGHT_BACKWARD, description, fix, "", name, changes, backward=True)
+
+
+def _fitted(one: Hypothesis, numbers: int, rank: int) -> Hypothesis:
+    """A hypothesis with so many numbers that were fitted to the port's tensor."""
+    one.fitted, one.fitted_numbers, one.rank = True, numbers, rank
+    return one

@@ -18,13 +18,16 @@ from npswin.verify.port.dumped_inputs import DumpedInputs
 from npswin.verify.port.local_error import LocalErrors
 from npswin.verify.port.operation_steps import Rounding
 from npswin.verify.port.quantization import rounding_to_the_grid_of
-from npswin.verify.port.rounded_operations import RoundedOperation, rounded_operations, to_integers
+from npswin.verify.port.quantized_operations import to_integers
+from npswin.verify.port.rounded_operation import RoundedOperation
+from npswin.verify.port.rounded_operations import rounded_operations
 from npswin.verify.port.text import join_names
 
 MOST_PLACES = 40  # operations that are looked at, the tensor's own first
 # How much of the error may be left. A rounding error is as good as random: of an error with another cause, an emulated
 # rounding error explains nothing, and of few numbers something by chance.
 LEFT_OF_MANY, LEFT_OF_FEW = 0.35, 0.1
+ALIKE = 1.02  # times the error that is left with one way, and another one gives the same numbers
 MANY, FEWEST = 32, 6  # numbers of a tensor
 FEWEST_OF_GRID = 64  # numbers of a tensor that show the step of which they are multiples
 SAME_STEP, SAME_STEPS = 1e-3, 0.98  # of the largest number, less than a step; share of the numbers
@@ -83,6 +86,7 @@ def precision_explanation(
     grid = None if name.startswith(GRADIENT_PREFIX) else rounding_to_the_grid_of(found)
     if grid is None and found.size < FEWEST_OF_GRID:
         grid = to_integers(127)  # with the usual step
+    alike = ""  # another precision that gives the same numbers
     for changes, rounded in _candidates(local_errors, name, most_places, grid):
         if is_late():
             break
@@ -94,14 +98,22 @@ def precision_explanation(
         if rounded.on_grid and not _same_steps(found, emulated):
             continue
         left = _left(found, expected, emulated)
-        if left > allowed or (best is not None and left > best.left):
+        if left > allowed:
             continue
-        one = _explanation(name, rounded, changes, left, (found, expected, emulated))
         if best is None or left < 0.9 * best.left:
-            best = one
-        elif left == best.left and (one.places, one.precision) == (best.places, best.precision):
-            best = replace(best, as_near=(*best.as_near, one))
-    return best
+            best, alike = _explanation(name, rounded, changes, left, (found, expected, emulated)), ""
+        elif _is_in_another_precision(rounded, changes, best) and left <= ALIKE * best.left:
+            alike = alike or f", or in {rounded.precision}, which gives the same numbers: {rounded.description}"
+        elif left == best.left:
+            one = _explanation(name, rounded, changes, left, (found, expected, emulated))
+            if (one.places, one.precision) == (best.places, best.precision):
+                best = replace(best, as_near=(*best.as_near, one))
+    return replace(best, text=best.text + alike) if best else None
+
+
+def _is_in_another_precision(rounded: RoundedOperation, changes: Changes, best: PrecisionExplanation) -> bool:
+    """Whether it is the same operations as an explanation's in another precision."""
+    return rounded.precision != best.precision and changes.keys() == best.changes.keys()
 
 
 def _candidates(

@@ -4,7 +4,7 @@ Roundings to nearest are not random: an operation that is computed in the same s
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,30 +13,15 @@ from npswin.types import Array
 from npswin.verify.graph import Arithmetic, Node, Operation
 from npswin.verify.graph.operations import LAYER_NORM, ROW_TERMS, SOFTMAX
 from npswin.verify.graph.precision import rounded
-from npswin.verify.mistakes.mistake import transform_output
 from npswin.verify.port.operation_steps import STEPS, Rounding
+from npswin.verify.port.partial_steps import PARTIAL_NORMS, PARTIAL_STEPS
+from npswin.verify.port.quantized_operations import quantized_operations
+from npswin.verify.port.rounded_operation import RoundedOperation, with_rounded_inputs, with_rounded_result
 
 SIXTEEN_BITS = ("float16", "bfloat16")
 SMALLEST_NORMAL = 2.0**-14  # of float16
 TF32_BITS = 13  # of float32's mantissa that tf32 lacks
 PARAMETERS = ("weight", "bias", "table", "absolute_pos_embed")  # ends of parameters' names
-
-
-@dataclass(frozen=True)
-class RoundedOperation:
-    """An operation in few bits.
-
-    Attributes:
-        precision: "float16", "bfloat16", "tf32" or "int8".
-        description: what is rounded, such as "its inputs and its result are rounded to float16".
-        operation: the operation, forward and backward.
-        on_grid: whether the result is rounded to the grid that was read from the port's.
-    """
-
-    precision: str
-    description: str
-    operation: Operation
-    on_grid: bool = False
 
 
 def rounded_operations(node: Node, grid: Rounding | None = None) -> Iterator[RoundedOperation]:
@@ -50,29 +35,37 @@ def rounded_operations(node: Node, grid: Rounding | None = None) -> Iterator[Rou
     assert operation is not None
     if operation.multiplies:
         factors = tuple(i for i, read in enumerate(node.inputs) if not read.endswith("bias"))
-        rounded_too = _with_rounded_gradient(_with_rounded_inputs(operation, to_tf32, factors), to_tf32)
-        yield RoundedOperation("tf32", "its factors are rounded to tf32", rounded_too)
-        forward_alone = _with_rounded_inputs(operation, to_tf32, factors)
-        yield RoundedOperation("tf32", "its factors are rounded to tf32, not the incoming gradient", forward_alone)
+        for words, to_digits in {"rounded to tf32": to_tf32, "cut off after tf32's digits": cut_to_tf32}.items():
+            one = with_rounded_inputs(operation, to_digits, factors)
+            yield RoundedOperation("tf32", f"its factors are {words}", with_rounded_gradient(one, to_digits))
+            yield RoundedOperation("tf32", f"its factors are {words}, not the incoming gradient", one)
     for precision in SIXTEEN_BITS:
         to_bits = to_precision(precision)
-        result, inputs = _with_rounded_result(operation, to_bits), _with_rounded_inputs(operation, to_bits)
+        result, inputs = with_rounded_result(operation, to_bits), with_rounded_inputs(operation, to_bits)
         yield RoundedOperation(precision, f"its result is rounded to {precision}", result)
         parameters = tuple(i for i, read in enumerate(node.inputs) if read.endswith(PARAMETERS))
         if parameters:
-            weights = _with_rounded_inputs(operation, to_bits, parameters)
+            weights = with_rounded_inputs(operation, to_bits, parameters)
             yield RoundedOperation(precision, f"its weights are rounded to {precision}", weights)
         yield RoundedOperation(precision, f"its inputs are rounded to {precision}", inputs)
-        both = _with_rounded_cache(_with_rounded_result(inputs, to_bits), operation, precision)
+        both = _with_rounded_cache(with_rounded_result(inputs, to_bits), operation, precision)
         yield RoundedOperation(precision, f"its inputs and its result are rounded to {precision}", both)
+        if len(node.inputs) > 1 and not operation.multiplies:
+            first = with_rounded_inputs(operation, to_bits, (0,))
+            yield RoundedOperation(precision, f"its first input is rounded to {precision}", first)
+        for words, partial in PARTIAL_STEPS.get(operation.name, {}).items():
+            one = replace(operation, forward=_in_partial_steps(operation, partial, to_bits))
+            yield RoundedOperation(precision, f"{words} rounded to {precision}", one)
+        for words, statistics in PARTIAL_NORMS.items() if operation.name == "layer_norm" else ():
+            one = replace(operation, forward=_norm_in_partial_steps(statistics, to_bits))
+            yield RoundedOperation(precision, f"{words} rounded to {precision}", one)
         for steps in STEPS.get(operation.name, ()):
             each = replace(operation, forward=_in_steps(operation, steps, to_bits))
             yield RoundedOperation(precision, f"each of its steps is rounded to {precision}", each)
-    flushed = _with_rounded_result(_with_rounded_inputs(operation, to_precision("float16")), without_subnormals)
+    flushed = with_rounded_result(with_rounded_inputs(operation, to_precision("float16")), without_subnormals)
     yield RoundedOperation("float16", "numbers below float16's smallest normal number become 0", flushed)
-    if operation.name in ("linear", "patch_embed"):
-        yield from _quantized(operation)
-        yield from _with_quantized_result(operation, grid) if grid else ()
+    if operation.multiplies:
+        yield from quantized_operations(operation, grid)
 
 
 def to_precision(precision: str) -> Rounding:
@@ -98,86 +91,11 @@ def to_tf32(x: Array) -> Array:
     return np.where(np.isfinite(x), nearest, x).astype(x.dtype)
 
 
-def to_integers(levels: float, axis: int | None = None, zero_point: bool = False) -> Rounding:
-    """Rounding to multiples of a step, as quantization does.
-
-    Args:
-        levels: the largest number in steps; with a zero point, the steps from the least number to the largest.
-        axis: of which each index has a step of its own; None for a single step.
-        zero_point: whether the multiples lie between the least and the largest number, and not around 0.
-    """
-
-    def quantize(x: Array) -> Array:
-        others = tuple(one for one in range(x.ndim) if axis is None or one != axis % x.ndim)
-        least = np.minimum(x.min(axis=others, keepdims=True), 0)
-        most = np.maximum(x.max(axis=others, keepdims=True), 0)
-        step = (most - least) / levels if zero_point else np.maximum(-least, most) / levels
-        step = np.where(step == 0, 1, step)
-        zero = np.rint(-least / step) if zero_point else 0
-        return np.asarray((np.rint(x / step + zero) - zero) * step, x.dtype)
-
-    return quantize
-
-
-def _quantized(operation: Operation) -> Iterator[RoundedOperation]:
-    """A linear map with weights, or also inputs, that are multiples of a step."""
-    for name, levels in (("int8", 127.0), ("int8", 127.5), ("int8", 128.0), ("int4", 7.0)):
-        for scales, axis in _SCALES.items():
-            weights = _with_rounded_inputs(operation, to_integers(levels, axis), (1,))
-            yield RoundedOperation(name, f"its weights are {name}, {scales}", weights)
-            for what, rounding in _INPUTS.items() if name == "int8" else ():
-                both = _with_rounded_inputs(weights, rounding, (0,))
-                yield RoundedOperation(name, f"its inputs ({what}) and its weights are {name}, {scales}", both)
-    zero_point = _with_rounded_inputs(operation, to_integers(255, zero_point=True), (1,))
-    yield RoundedOperation("int8", "its weights are int8 with a zero point, one scale for the tensor", zero_point)
-    for what, rounding in _INPUTS.items():
-        yield RoundedOperation("int8", f"its inputs are int8 ({what})", _with_rounded_inputs(operation, rounding, (0,)))
-
-
-def _with_quantized_result(operation: Operation, grid: Rounding) -> Iterator[RoundedOperation]:
-    """A linear map with a result on a grid, without and with inputs and weights that are multiples of a step."""
-    to_grid = (lambda y: (grid(y), None)), (lambda dy, _: dy)
-    result = transform_output(operation, to_grid)
-    yield RoundedOperation("int8", "its result is rounded to int8", result, on_grid=True)
-    for what, rounding in _INPUTS.items():
-        inputs = _with_rounded_inputs(result, rounding, (0,))
-        text = f"its inputs ({what}) and its result are rounded to int8"
-        yield RoundedOperation("int8", text, inputs, on_grid=True)
-        for scales, axis in _SCALES.items():
-            both = _with_rounded_inputs(inputs, to_integers(127, axis), (1,))
-            text = f"its inputs ({what}), its weights ({scales}) and its result are rounded to int8"
-            yield RoundedOperation("int8", text, both, on_grid=True)
-
-
-def _with_rounded_inputs(operation: Operation, rounding: Rounding, which: tuple[int, ...] | None = None) -> Operation:
-    """The operation on rounded inputs; without `which`, all of them, and the incoming gradient as well."""
-
-    def forward(*inputs: Array, **settings: Any) -> tuple[Array, Any]:
-        use = (
-            rounding(x) if x.dtype.kind == "f" and (which is None or i in which) else x for i, x in enumerate(inputs)
-        )
-        return operation.forward(*use, **settings)
-
-    def backward(dy: Array, cache: Any) -> tuple[Array | None, ...]:
-        return operation.backward(rounding(dy) if which is None else dy, cache)
-
-    return replace(operation, forward=forward, backward=backward)
-
-
-def _with_rounded_gradient(operation: Operation, rounding: Rounding) -> Operation:
-    """The operation with the incoming gradient rounded."""
-    return replace(operation, backward=lambda dy, cache: operation.backward(rounding(dy), cache))
-
-
-def _with_rounded_result(operation: Operation, rounding: Rounding) -> Operation:
-    def forward(*inputs: Array, **settings: Any) -> tuple[Array, Any]:
-        y, cache = operation.forward(*inputs, **settings)
-        return rounding(y), cache
-
-    def backward(dy: Array, cache: Any) -> tuple[Array | None, ...]:
-        return tuple(None if one is None else rounding(one) for one in operation.backward(dy, cache))
-
-    return replace(operation, forward=forward, backward=backward)
+def cut_to_tf32(x: Array) -> Array:
+    """The number with tf32's digits next to 0, as tensor cores have it that ignore the other digits."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    nearer = (bits >> np.uint32(TF32_BITS) << np.uint32(TF32_BITS)).view(np.float32)
+    return np.where(np.isfinite(x), nearer, x).astype(x.dtype)
 
 
 def _with_rounded_cache(rounded_operation: Operation, operation: Operation, precision: str) -> Operation:
@@ -208,6 +126,34 @@ def _with_rounded_cache(rounded_operation: Operation, operation: Operation, prec
     return replace(operation, forward=forward, backward=backward)
 
 
+def _in_partial_steps(
+    operation: Operation, steps: Callable[..., Array], rounding: Rounding
+) -> Callable[..., tuple[Array, Any]]:
+    """As `_in_steps`, on the inputs as they are."""
+
+    def forward(*inputs: Array, **settings: Any) -> tuple[Array, Any]:
+        return steps(rounding, *inputs, **settings), operation.forward(*inputs, **settings)[1]
+
+    return forward
+
+
+def _norm_in_partial_steps(
+    statistics: Callable[[Rounding, Array, float], tuple[Array, Array]], rounding: Rounding
+) -> Callable[..., tuple[Array, Any]]:
+    """A norm with rounded statistics, which it keeps for its backward pass as they are."""
+
+    def forward(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Any]:
+        xhat, factor = statistics(rounding, x, eps)
+        return xhat * weight + bias, (xhat, factor, weight)
+
+    return forward
+
+
+def with_rounded_gradient(operation: Operation, rounding: Rounding) -> Operation:
+    """The operation with the incoming gradient rounded, too."""
+    return replace(operation, backward=lambda dy, cache: operation.backward(rounding(dy), cache))
+
+
 def _in_steps(
     operation: Operation, steps: Callable[..., Array], rounding: Rounding
 ) -> Callable[..., tuple[Array, Any]]:
@@ -216,13 +162,3 @@ def _in_steps(
         return y, operation.forward(*inputs, **settings)[1]
 
     return forward
-
-
-_SCALES = {"one scale for the tensor": None, "one scale for each row": 0}  # of a weight, as its axis
-# How the inputs of a linear map are quantized.
-_INPUTS: dict[str, Rounding] = {
-    "one scale for the tensor": to_integers(127),
-    "one scale for each token": to_integers(127, axis=-2),
-    "with a zero point": to_integers(255, zero_point=True),
-    "7 bits with a zero point": to_integers(127, zero_point=True),
-}

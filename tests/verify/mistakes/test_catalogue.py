@@ -22,7 +22,7 @@ SAMPLE = {
     *("bgr", "norm-unbiased", "gelu-tanh", "roll-back-direction", "pad-value", "join-columns-first", "scale-missing"),
     *("bias-xy", "mask-missing", "mask-use", "merge-pad", "residual-after-norm", "other-parameters", "softmax-sum"),
     *("block-skipped", "norm-after-branch"),
-    "bias-overwritten",
+    *("bias-overwritten", "bias-use", "bias-after-softmax"),
     *("label-smoothing", "gradient-detached"),
 }
 SAMPLE_DETAILS = 2  # of each mistake

@@ -10,7 +10,7 @@ from npswin.verify.mistakes.combined_inputs import fit_inputs
 from npswin.verify.mistakes.gated import fit_gate
 from npswin.verify.mistakes.merged_tokens import fit_merging
 from npswin.verify.mistakes.norm_layouts import fit_norm_layout
-from npswin.verify.mistakes.norm_statistics import fit_norm
+from npswin.verify.mistakes.norm_statistics import fit_norm_statistics
 from npswin.verify.mistakes.resampled_images import fit_resampling
 from npswin.verify.mistakes.sampled_patches import fit_patches
 from npswin.verify.mistakes.weighted_pool import fit_pool
@@ -202,7 +202,7 @@ def check_derivative(graph, name):
 
 
 FITS = {
-    "norm": (fit_norm, fit_norm_layout, fit_inputs),
+    "norm": (fit_norm_statistics, fit_norm_layout, fit_inputs),
     CONCAT: (fit_merging, fit_inputs),
     "avgpool": (fit_pool, fit_inputs),
     "patch_embed.proj": (fit_patches,),

@@ -1,0 +1,45 @@
+"""Probabilities that are no softmax of the scores: which function of them they are."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify.fits.probabilities import Probabilities, Rows
+from npswin.verify.fits.softmax_rows import row_explanations
+from npswin.verify.graph import Operation, Run
+from npswin.verify.mistakes.axis_parts import axis_parts
+from npswin.verify.mistakes.fitted_tensors import Fit
+from npswin.verify.mistakes.mistake import change_node, is_output_of
+
+STEP = 1e-6
+MOST_NUMBERS = 2**22  # of an array of probabilities that is explained
+
+
+def fit_softmax(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
+    """Explanations of probabilities by the scores, as `fit_output` gives them for any tensor."""
+    node = run.graph.nodes.get(name)
+    if node is None or not is_output_of(node, "softmax") or len(node.inputs) != 1 or found.size > MOST_NUMBERS:
+        return
+    scores = run.value(node.inputs[0])
+    parts = axis_parts(run.graph, name, found.shape)
+    for one in row_explanations(Probabilities(found, scores, parts, tolerance)):
+        yield Fit(one.words, change_node(node, _operation(one.rows)), one.fitted)
+
+
+def _operation(rows: Rows) -> Operation:
+    """A function of scores in place of the softmax. Its derivative is that of each query's row, by differences."""
+
+    def forward(scores: Array) -> tuple[Array, Array]:
+        return rows(scores.astype(np.float64)).astype(scores.dtype), scores
+
+    return Operation("softmax", forward, lambda dy, scores: (_derivative(rows, dy, scores),))
+
+
+def _derivative(rows: Callable[[Array], Array], dy: Array, scores: Array) -> Array:
+    wide, dx = scores.astype(np.float64), np.zeros_like(dy)
+    for key in range(scores.shape[-1]):
+        step = np.zeros(scores.shape[-1])
+        step[key] = STEP
+        dx[..., key] = (dy * (rows(wide + step) - rows(wide - step))).sum(-1) / (2 * STEP)
+    return dx

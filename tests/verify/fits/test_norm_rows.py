@@ -1,0 +1,59 @@
+"""Norms with other statistics are told by their words, and the statistics give the numbers."""
+
+import numpy as np
+import pytest
+
+from npswin.verify.fits.norm_rows import NormedTokens, norm_explanations, variance_of
+
+CHANNELS, EPS = 12, 1e-5
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((60, CHANNELS)) * RNG.uniform(0.5, 1.2, (60, 1)) + RNG.standard_normal((60, 1))
+MEAN = X.mean(-1, keepdims=True)
+VARIANCE = ((X - MEAN) ** 2).mean(-1, keepdims=True)
+TOLERANCE = np.full(CHANNELS, 2e-6)
+
+
+def normed(mean, variance):
+    return (X - mean) / np.sqrt(variance + EPS)
+
+
+def bits(v, steps):
+    y = (0x5F3759DF - (v.astype(np.float32).view(np.int32) >> 1)).astype(np.int32).view(np.float32).astype(np.float64)
+    for _ in range(steps):
+        y = y * (1.5 - 0.5 * v * y * y)
+    return y
+
+
+def newton(v, steps):
+    y = np.ones_like(v)
+    for _ in range(steps):
+        y = y * (1.5 - 0.5 * v * y * y)
+    return y
+
+
+CASES = {
+    "the mean leaves out the last channel": normed(X[:, :-1].mean(-1, keepdims=True), VARIANCE),
+    "the variance leaves out the first 3 channels": normed(MEAN, ((X - MEAN)[:, 3:] ** 2).mean(-1, keepdims=True)),
+    "mean and variance leave out the last 4 channels": normed(X[:, :8].mean(-1, keepdims=True), variance_of(X[:, :8])),
+    "the sum for the variance is divided by 16 rather than by 12": normed(MEAN, VARIANCE * 12 / 16),
+    "the fast inverse square root by a float's bits, with 1 of": (X - MEAN) * bits(VARIANCE + EPS, 1),
+    "Newton's iteration for 1/√v from 1, after 2 steps": (X - MEAN) * newton(VARIANCE + EPS, 2),
+    "so the variance at 0.6": (X - MEAN) / np.sqrt(np.maximum(VARIANCE + EPS, 0.6)),
+    "multiplied by a function of the variance": normed(MEAN, VARIANCE) * (1 + 0.02 * VARIANCE),
+}
+
+
+@pytest.mark.parametrize("words", CASES)
+def test_words_and_numbers(words):
+    found = CASES[words].astype(np.float32).astype(np.float64)
+    first = next(norm_explanations(NormedTokens(found, X, EPS, TOLERANCE)))
+    assert words in first.words
+    mean, factor = first.statistics(X, EPS)
+    np.testing.assert_allclose((X - mean) * factor, CASES[words], atol=1e-5)
+
+
+def test_noise_is_not_explained():
+    noisy = normed(MEAN, VARIANCE) + 0.01 * RNG.standard_normal(X.shape)
+    assert not list(norm_explanations(NormedTokens(noisy, X, EPS, TOLERANCE)))
+    of_each = normed(MEAN, VARIANCE * RNG.uniform(0.9, 1.1, (60, 1)))
+    assert not list(norm_explanations(NormedTokens(of_each, X, EPS, TOLERANCE)))
