@@ -77,9 +77,9 @@ def _related(run: Run, name: str, found: Array, right: Array, tolerance: float) 
         changes = _changes(run.graph, name, explanation, found.shape)
         if changes is not None:
             words = explanation.words
-            nodes = run.graph.nodes
-            if explanation.source in nodes and name in nodes and nodes[explanation.source].axes != nodes[name].axes:
-                words += f", its memory read as ({nodes[name].axes})"
+            source = explanation.source
+            if source and name in run.graph.nodes and run.value(source).shape != found.shape:
+                words += f", its memory read as ({run.graph.nodes[name].axes})"
             yield Fit(words, changes, explanation.fitted)
 
 
