@@ -246,7 +246,7 @@ class LayerwiseNorms(_Parameters):
         return gradient * param.norm() / gradient.norm()
 
 
-class NormsExchanged(_Parameters):
+class NormGradientsExchanged(_Parameters):
     """The gradients of norm1 and norm2 are stored under each other's names."""
 
     born = "grad/layers.1.blocks.1.norm2.weight"

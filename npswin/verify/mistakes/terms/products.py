@@ -130,6 +130,10 @@ def _of_colour(colour: int) -> Callable[[Array], Array]:
     return constant
 
 
+def _patches_of(colour: int) -> Term:
+    return lambda known: _patches(known, _of_colour(colour))
+
+
 PATCH_EMBED = {
     1: Derivative(
         "dW = dyᵀ x, summed over all patches",
@@ -137,10 +141,9 @@ PATCH_EMBED = {
         {
             "dyᵀ x": _patches,
             "dyᵀ 1": lambda known: _patches(known, np.ones_like),
-            **{
-                f"dyᵀ 1 of the {name} plane": lambda known, colour=colour: _patches(known, _of_colour(colour))
-                for colour, name in enumerate(("first", "second", "third"))
-            },
+            "dyᵀ 1 of the first plane": _patches_of(0),
+            "dyᵀ 1 of the second plane": _patches_of(1),
+            "dyᵀ 1 of the third plane": _patches_of(2),
             "dyᵀ ReLU(x)": lambda known: _patches(known, lambda x: np.maximum(x, 0)),
             "W": lambda known: known.inputs[1],
         },

@@ -130,10 +130,10 @@ def _spread(known: Known) -> Array:
 def _folded(known: Known) -> Array:
     """The padding's derivative, added to the last row and column of the map."""
     height, width = known.inputs[0].shape[1:3]
-    rows = np.minimum(np.arange(known.dy.shape[1]), height - 1)
-    columns = np.minimum(np.arange(known.dy.shape[2]), width - 1)
-    dx = np.zeros(known.inputs[0].shape, known.dy.dtype)
-    np.add.at(dx, (slice(None), rows[:, None], columns), known.dy)
+    dx = known.dy[:, :height, :width].copy()
+    dx[:, -1] += known.dy[:, height:, :width].sum(axis=1)
+    dx[:, :, -1] += known.dy[:, :height, width:].sum(axis=2)
+    dx[:, -1, -1] += known.dy[:, height:, width:].sum(axis=(1, 2))
     return dx
 
 
