@@ -9,6 +9,7 @@ DIAGNOSIS = ("tests/verify/port/test_diagnosis.py", "tests/verify/port/test_dump
 DUMP_ERRORS = ("tests/verify/port/test_dump_errors.py",)
 HYPOTHESES = ("tests/verify/port/test_hypotheses.py",)
 CATALOGUE = ("tests/verify/mistakes", "-k", "derivative or transpose or twice")
+STRUCTURE = ("tests/verify/mistakes/test_structure.py",)
 FILES = ("tests/verify/port/test_candidate.py", "tests/verify/key")
 
 VERIFY_FAULTS = [
@@ -194,6 +195,29 @@ VERIFY_FAULTS = [
             "sums = np.zeros(int(np.prod(shape)) + 1)\n        sums[positions.reshape(-1)] = dy.reshape(-1)",
         ),
         ("zeros from nowhere are the first number", "np.arange(1, x.size + 1)", "np.arange(x.size)"),
+    ),
+    *faults(
+        "verify/fits/combinations.py",
+        STRUCTURE,
+        (
+            "a product's derivative is the factor's own",
+            "lambda dy, x, v: (dy * v, dy * x)",
+            "lambda dy, x, v: (dy * x, dy * v)",
+        ),
+    ),
+    *faults(
+        "verify/mistakes/norm_statistics.py",
+        STRUCTURE,
+        (
+            "the deviation has no derivative",
+            "dx = g + (of_mean + of_deviation * own) / channels",
+            "dx = g + of_mean / channels",
+        ),
+    ),
+    *faults(
+        "verify/mistakes/merged_tokens.py",
+        STRUCTURE,
+        ("any token is in place of another", "MARGIN = 4.0", "MARGIN = 1e9"),
     ),
     *faults(
         "verify/port/candidate.py",

@@ -135,7 +135,7 @@ def _other_weights(graph: Graph, name: str) -> Variants:
             changes = _with_weights_of(graph, own, theirs)
             yield f"{own[:-1]} has those of {theirs[:-1]}", first_of(name, changes)
             exchanged = changes | _with_weights_of(graph, theirs, own)
-            yield f"{own[:-1]} and {theirs[:-1]} are exchanged", first_of(name, exchanged)
+            yield f"{' and '.join(sorted((own[:-1], theirs[:-1])))} are exchanged", first_of(name, exchanged)
 
 
 def _with_weights_of(graph: Graph, own: str, theirs: str) -> Changes:
