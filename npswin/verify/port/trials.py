@@ -61,8 +61,9 @@ class Trials:
     def sort_explaining(self, symptom: str, hypotheses: list[Hypothesis], now: State) -> list[Hypothesis]:
         """Of hypotheses that give the symptom, those that explain it, the fewest symptoms left first.
 
-        A hypothesis must not leave more symptoms than there are now, and must not make a correct activation wrong. A
-        hypothesis of the forward pass for a gradient must leave fewer symptoms, since no activation shows it.
+        A hypothesis must not leave more symptoms than there are now, and must not make a correct activation wrong, nor
+        be impossible for a tensor, as where it is for arrays of another shape. A hypothesis of the forward pass for a
+        gradient must leave fewer symptoms, since no activation shows it.
         """
         unused = self.symptoms.without_use(symptom, now)
         known = {(cause.hypothesis.name, cause.hypothesis.detail) for cause in self.known}
@@ -71,7 +72,9 @@ class Trials:
             symptoms = self.symptoms_of(hypothesis, now) if unused is None else unused[0].symptoms
             hypothesis.symptoms_left = len(symptoms)
             unlikely = symptom.startswith(GRADIENT_PREFIX) and not hypothesis.backward and not hypothesis.fitted
-            breaks = any(name not in now.symptoms and not name.startswith(GRADIENT_PREFIX) for name in symptoms)
+            breaks = any(name not in now.symptoms and not name.startswith(GRADIENT_PREFIX) for name in symptoms) or any(
+                np.isinf(ratio) and np.isfinite(now.symptoms.get(name, np.inf)) for name, ratio in symptoms.items()
+            )
             if not breaks and hypothesis.symptoms_left <= len(now.symptoms) - unlikely:
                 explaining.append(hypothesis)
         explaining.sort(
