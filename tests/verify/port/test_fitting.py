@@ -163,6 +163,15 @@ def test_a_cause_is_told_in_the_ports_terms(words):
     assert not diagnosis.unexplained
 
 
+def test_the_same_cause_in_several_blocks_is_told_once():
+    changes = {}
+    for block in (BLOCK, NEXT):
+        changes |= after(f"{block}.mlp.act", mapped(lambda x: np.maximum(x, 0)))
+    tensors = computed(GRAPH.replaced(changes), SOURCES, "float32", seed=0)
+    diagnosis = diagnose(miniature_trace(), {name: x for name, x in tensors.items() if not name.startswith("grad/")})
+    assert [cause.places for cause in diagnosis.causes] == [[f"{BLOCK}.mlp.act", f"{NEXT}.mlp.act"]], str(diagnosis)
+
+
 def with_converted_weights():
     """A correct port whose merging has an order of its own, and whose norm and reduction have it, too."""
     width = GRAPH.nodes[f"{MERGING}.concat"].axes and len(SOURCES[f"{MERGING}.norm.weight"])
