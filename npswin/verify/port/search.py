@@ -8,6 +8,7 @@ fewest symptoms. The mistake stays in the graph, and the search goes on with the
 explanations of all wrong gradients together are tried first (`gradient_errors`).
 """
 
+import re
 import time
 
 from npswin.verify.graph import GRADIENT_PREFIX
@@ -21,6 +22,7 @@ from npswin.verify.port.explainer import Explainer
 from npswin.verify.port.symptoms import State, Symptoms
 from npswin.verify.port.trials import Trials
 
+BLOCK = re.compile(r"layers\.\d+\.(blocks\.\d+\.)?")  # in names
 MOST_ROUNDS = 100  # of the search; each explains one symptom or gives it up
 TIME_LIMIT_SECONDS = 600.0  # the default time limit
 MOST_GENERAL_SEARCHES = 5  # after so many symptoms without a cause, general families are not tried
@@ -148,9 +150,9 @@ def _says_the_same(one: Cause, other: Cause) -> bool:
 
 
 def _words(cause: Cause) -> str:
-    """What a cause says, without the name of the tensor or of its module."""
-    module, _, last = cause.symptom.removeprefix(GRADIENT_PREFIX).rpartition(".")
-    return str(cause.hypothesis).replace(f"{module}.", "").replace(last, "")
+    """What a cause says, without the names of blocks and of the tensor."""
+    last = cause.symptom.removeprefix(GRADIENT_PREFIX).rpartition(".")[2]
+    return BLOCK.sub("", str(cause.hypothesis)).replace(last, "")
 
 
 def _dump_error_cause(dump_error: DumpError, symptoms: dict[str, float]) -> Cause:

@@ -72,7 +72,7 @@ def _difference(
     missing = [name for name in right if name not in factors]
     added = [name for name in ordered if name not in right]
     kept = [name for name in right if name in factors]
-    if not kept or len(right) == 1:
+    if not kept or (len(right) == 1 and added):
         return ""
     changes = [
         f"{name} {_changed(factors[name] / right[name], numbers)}" for name in kept if factors[name] != right[name]
