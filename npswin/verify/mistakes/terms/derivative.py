@@ -48,7 +48,7 @@ class Derivative:
     @property
     def symbol(self) -> str:
         """Of the derivative, such as "dx"."""
-        return self.formula.partition(" = ")[0].rpartition(": ")[2]
+        return self.formula.rpartition(": ")[2].partition(" = ")[0]
 
 
 def described(derivative: Derivative, factors: Mapping[str, float], numbers: Mapping[str, float]) -> str:
