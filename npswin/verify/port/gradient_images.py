@@ -106,7 +106,8 @@ def _left_out(weights: Array) -> _Weighting | None:
             weight, detail, fitted = exact, text, False
     images = ", ".join(map(str, np.flatnonzero(without)))
     subject = f"image {images} of the batch is" if without.sum() == 1 else f"images {images} of the batch are"
-    description = f"{subject} left out in the gradients: a micro-batch is lost, or ignored"
+    alone = f", image {int(np.flatnonzero(~without)[0])} alone counts" if len(kept) == 1 else ""
+    description = f"{subject} left out in the gradients{alone}: a micro-batch is lost, or ignored"
     return _Weighting("images-left-out", description, detail, np.where(without, 0.0, weight), fitted)
 
 

@@ -159,9 +159,10 @@ def _prefixes(tensors: list[str], others: set[str]) -> list[str]:
         if any(name == prefix or name.startswith(prefix + ".") for prefix in found):
             continue
         prefixes = (".".join(parts[:length]) for length in range(1, len(parts) + 1))
-        found.append(
-            next(one for one in prefixes if not any(other == one or other.startswith(one + ".") for other in others))
-        )
+        own = [one for one in prefixes if not any(other == one or other.startswith(one + ".") for other in others)]
+        if not own:  # a block's output, whose name begins those of the block's other tensors
+            return []
+        found.append(own[0])
     return found if len(found) <= min(MOST_MODULES, len(tensors) - 1) else []
 
 

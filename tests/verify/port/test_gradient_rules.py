@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from npswin.verify import diagnose
 from npswin.verify.graph import GRADIENT_PREFIX, Run
 from npswin.verify.port.gradient_images import weighted
 from tests.thorough import some
@@ -81,6 +82,14 @@ def test_the_gradients_of_the_last_micro_batch():
     gradients = {f"grad/{name}": array.astype(np.float32) for name, array in of_image(1).items()}
     cause = only_cause(diagnosis_of({}, others=right("float32") | gradients), most_tried=100)
     assert "those of image 1 of the batch alone, averaged over these" in str(cause)
+
+
+def test_a_block_whose_other_tensors_are_right_is_called_by_its_name():
+    """The name of a block's output begins those of its other tensors."""
+    tensors = right("float32")
+    names = ["grad/layers.0.blocks.0", "grad/layers.0.blocks.1"]
+    diagnosis = diagnose(KEY, tensors | {name: tensors[name] * np.float32(0.7) for name in names})
+    assert "0.7" in str(diagnosis.causes[0].hypothesis)
 
 
 def test_noise_is_no_rule():

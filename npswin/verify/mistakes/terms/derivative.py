@@ -48,7 +48,7 @@ class Derivative:
     @property
     def symbol(self) -> str:
         """Of the derivative, such as "dx"."""
-        return self.formula.partition(" = ")[0].rpartition(": ")[2]
+        return self.formula.rpartition(": ")[2].partition(" = ")[0]
 
 
 def described(derivative: Derivative, factors: Mapping[str, float], numbers: Mapping[str, float]) -> str:
@@ -72,7 +72,7 @@ def _difference(
     missing = [name for name in right if name not in factors]
     added = [name for name in ordered if name not in right]
     kept = [name for name in right if name in factors]
-    if not kept or len(right) == 1:
+    if not kept or (len(right) == 1 and added):
         return ""
     changes = [
         f"{name} {_changed(factors[name] / right[name], numbers)}" for name in kept if factors[name] != right[name]

@@ -56,6 +56,7 @@ SOFTMAX = {
         {
             "the diagonal of the Jacobian alone, p (1 - p) dp": {"p dp": 1.0, "p² dp": -1.0},
             "the sum is missing": {"p dp": 1.0},
+            "the sum is not weighted by p, p (dp - Σ dp)": {"p dp": 1.0, "p Σ dp": -1.0},
             "not multiplied by p": {"dp": 1.0, "Σ p dp": -1.0},
             "that of log-softmax": {"dp": 1.0, "p Σ dp": -1.0},
             "that of exp, without the division": {"exp(scores) dp": 1.0},

@@ -92,6 +92,19 @@ _INPUT = Derivative(
     {"g / σ": 1.0, "⟨g⟩ / σ": -1.0, "x̂ ⟨g x̂⟩ / σ": -1.0},
     {name: _spread(term) for name, term in products({**_some("g", "dy"), **_MEANS}, SCALES).items()},
     lambda known: _channels(known.dy.shape[-1]),
+    {
+        "the derivative through the mean is missing": {"g / σ": 1.0, "x̂ ⟨g x̂⟩ / σ": -1.0},
+        "the derivative through the variance is missing": {"g / σ": 1.0, "⟨g⟩ / σ": -1.0},
+        "mean and variance are taken as constants": {"g / σ": 1.0},
+        "not divided by the deviation σ": {"g": 1.0, "⟨g⟩": -1.0, "x̂ ⟨g x̂⟩": -1.0},
+        "divided by the deviation σ twice": {"g / σ²": 1.0, "⟨g⟩ / σ²": -1.0, "x̂ ⟨g x̂⟩ / σ²": -1.0},
+        "dy is not multiplied by the gain": {"dy / σ": 1.0, "⟨dy⟩ / σ": -1.0, "x̂ ⟨dy x̂⟩ / σ": -1.0},
+        "the gain multiplies the result in place of dy": {
+            "g / σ": 1.0,
+            "weight ⟨dy⟩ / σ": -1.0,
+            "weight x̂ ⟨dy x̂⟩ / σ": -1.0,
+        },
+    },
 )
 
 

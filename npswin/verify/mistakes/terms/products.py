@@ -100,7 +100,7 @@ _LINEAR_BIAS: dict[str, Term] = {
     "W Σ x": lambda known: known.inputs[1] @ _rows(_x(known)).sum(axis=0),
 }
 LINEAR = {
-    0: Derivative("dx = dy W", {"dy W": 1.0}, _LINEAR_INPUT, _sizes),
+    0: Derivative("dx = dy W", {"dy W": 1.0}, _LINEAR_INPUT, _sizes, {"the weight is transposed": {"dy Wᵀ": 1.0}}),
     1: Derivative("dW = dyᵀ x, summed over all rows", {"dyᵀ x": 1.0}, _LINEAR_WEIGHT, _sizes),
     2: Derivative("db = Σ dy over all rows", {"Σ dy": 1.0}, _LINEAR_BIAS, _sizes),
 }
@@ -175,8 +175,20 @@ _OF_SCORES: dict[str, Term] = {
     "k": lambda known: known.inputs[1],
 }
 SCORES = {
-    0: Derivative("S = q kᵀ: dq = dS k", {"dS k": 1.0}, _OF_SCORES, _root),
-    1: Derivative("S = q kᵀ: dk = dSᵀ q, with the scaled q", {"dSᵀ q": 1.0}, _OF_SCORES, _root),
+    0: Derivative(
+        "S = q kᵀ: dq = dS k",
+        {"dS k": 1.0},
+        _OF_SCORES,
+        _root,
+        {"q in place of k": {"dS q": 1.0}, "the scores' derivative is transposed": {"dSᵀ k": 1.0}},
+    ),
+    1: Derivative(
+        "S = q kᵀ: dk = dSᵀ q, with the scaled q",
+        {"dSᵀ q": 1.0},
+        _OF_SCORES,
+        _root,
+        {"k in place of q": {"dSᵀ k": 1.0}, "the scores' derivative is not transposed": {"dS q": 1.0}},
+    ),
 }
 _OF_VALUES: dict[str, Term] = {
     "Pᵀ do": lambda known: _transposed(known.inputs[0]) @ known.dy,
@@ -196,5 +208,11 @@ _OF_PROBABILITIES: dict[str, Term] = {
 }
 MIX = {
     0: Derivative("o = P v: dP = do vᵀ", {"do vᵀ": 1.0}, _OF_PROBABILITIES, _root),
-    1: Derivative("o = P v: dv = Pᵀ do", {"Pᵀ do": 1.0}, _OF_VALUES, _root),
+    1: Derivative(
+        "o = P v: dv = Pᵀ do",
+        {"Pᵀ do": 1.0},
+        _OF_VALUES,
+        _root,
+        {"the probabilities are not transposed": {"P do": 1.0}},
+    ),
 }
