@@ -22,8 +22,6 @@ from npswin.verify.port.diagnosis import Hypothesis
 MOST_PLACES, MOST_BACKWARD_PLACES = 40, 6  # in which general families are tried, for an activation and a gradient
 
 
-MOST_NUMBERS_EVERYWHERE = 2  # that were fitted at one place, for a function to be tried at all places
-
 # Fits of a function of the operation's input, the same wherever the operation is: name, description, fit.
 FUNCTION_FITS = (
     ("recovered-statistics", "layer normalization takes other statistics", fit_norm),
@@ -163,7 +161,7 @@ class HypothesisGenerator:
                     rank += 1
                     one = _fitted(Hypothesis(name, description, fix, words, inner, changes), count, rank)
                     yield one
-                    if count <= MOST_NUMBERS_EVERYWHERE:
+                    if not count:
                         yield from self._everywhere(one)
             for name, where, fits in (
                 ("recovered-parameters", "other parameters", fit_parameters),

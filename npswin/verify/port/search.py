@@ -131,7 +131,7 @@ class _Search:
         """Add a cause, or the places of one that was found before at other places."""
         for known in self.causes:
             same = _identity(known.hypothesis) == _identity(cause.hypothesis)
-            if same and not cause.hypothesis.fitted_numbers:
+            if same and (cause.hypothesis.detail or not cause.hypothesis.fitted_numbers):
                 known.places += [place for place in cause.places if place not in known.places]
                 known.explained += cause.explained
                 return
