@@ -88,7 +88,8 @@ def _words(term: str, weights: Array) -> str:
 
 
 def _fitted(weights: Array) -> int:
-    return len(np.unique(np.round(weights[(weights != 0) & (weights != 1)], 4)))
+    """How many numbers were fitted: one at least, so that a general family that says the same goes first."""
+    return max(1, len(np.unique(np.round(weights[(weights != 0) & (weights != 1)], 4))))
 
 
 def _changes(node: Node, pair: Pair, index: int = 0) -> Changes:
@@ -123,7 +124,7 @@ def _other_heads(run: Run, node: Node, found: Array, tolerance: float) -> Iterat
             shape = inputs[index].shape
             mixed = mixture(weights, (shape[0] * shape[1], heads, int(np.prod(shape[3:]))))
             words = f"{read}: {mixture_words(Axis('head', heads), weights)}"
-            yield Fit(words, _changes(node, mixed, index), different_weights(weights))
+            yield Fit(words, _changes(node, mixed, index), max(1, different_weights(weights)))
 
 
 def _of_context(run: Run, node: Node) -> Product:

@@ -32,7 +32,6 @@ from npswin.verify.port.cause import Hypothesis
 
 RIGHT_BACKWARD = "right-backward"  # the name of the cause
 MOST_PLACES, MOST_BACKWARD_PLACES = 40, 6  # in which general families are tried, for an activation and a gradient
-MOST_NUMBERS_EVERYWHERE = 2  # that were fitted at one place, for a function to be tried at all places
 
 # Fits of a function of the operation's input, the same wherever the operation is: name, description, fit.
 FUNCTION_FITS = (
@@ -191,7 +190,7 @@ class HypothesisGenerator:
                     rank += 1
                     one = _fitted(Hypothesis(name, description, fix, words, inner, changes), count, rank)
                     yield one
-                    if count <= MOST_NUMBERS_EVERYWHERE:
+                    if not count:
                         yield from self._everywhere(one)
             for name, where, fits in (
                 ("multiplied-parameters", "other parameters", fit_multiples),
