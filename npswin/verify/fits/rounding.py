@@ -18,6 +18,8 @@ MOST_GROUPS = 12  # sizes of groups that are tried
 # Binary digits after the first one of floats with a scale that is not known.
 DIGITS = {"float8 (e4m3)": 3, "float8 (e5m2)": 2, "float4 (e2m1)": 1}
 FEWEST_LEVELS = 3
+FEWEST_ROUNDED = 8  # numbers of an array that few bits explain
+FEWEST_LIMITED = 16  # numbers of a row whose limit is that of the found ones
 SAMPLE = 32  # rows, and numbers of a row, that are looked at first
 SAMPLE_OF_ROWS = 2048  # numbers of whole rows, likewise
 STEP_TO_TOLERANCE = 4.0  # a grid is no finer
@@ -32,7 +34,7 @@ def rounded_numbers(evidence: Evidence) -> Iterator[Explanation]:
         if evidence.agrees(value):
             yield Explanation(f"the numbers are rounded to {words}", _rounding(value - right))
             return
-    if (np.abs(found - right) > evidence.tolerance).mean() < ROUNDED_SHARE:
+    if found.size < FEWEST_ROUNDED or (np.abs(found - right) > evidence.tolerance).mean() < ROUNDED_SHARE:
         return
     for words, rounding in UNSCALED.items():
         if evidence.agrees(value := rounding(right)):
@@ -144,8 +146,8 @@ def _grid(found: Array, right: Array, tolerance: float) -> _Grid | None:
         found, right: (rows, numbers).
         tolerance: the largest difference of equal numbers.
     """
-    limits = (np.abs(array).max(axis=1, keepdims=True) for array in (right, found))
-    for largest in limits:
+    known = (right, found) if found.shape[1] >= FEWEST_LIMITED else (right,)  # the limit itself is fitted to the found
+    for largest in (np.abs(array).max(axis=1, keepdims=True) for array in known):
         if (grid := _grid_up_to(found, right, tolerance, largest)) is not None:
             return grid
     step = _step(found[0], tolerance) if len(found) == 1 else None
