@@ -68,9 +68,9 @@ LOSS_TERMS: dict[str, Loss] = {
     ),
     "Σ logits": _of_logits(lambda x: x, np.ones_like),
     "Σ log(1 + exp(logits))": _of_logits(lambda x: np.logaddexp(0, x), lambda x: 0.5 + 0.5 * np.tanh(x / 2)),
-    "-logits[label]": lambda x, labels: (
-        -(targets_of(x, labels) * x).sum() / len(x),
-        -targets_of(x, labels) / len(x),
+    "logits[label]": lambda x, labels: (
+        (targets_of(x, labels) * x).sum() / len(x),
+        targets_of(x, labels) / len(x),
     ),
     "the binary cross-entropy of the labels' classes": lambda x, labels: (
         (targets_of(x, labels) * np.logaddexp(0, -x)).sum() / len(x),

@@ -89,7 +89,7 @@ def _shifted(parameters: Parameters, right: Mapping[str, Array]) -> Update | Non
     starts = dict(zip(right, np.cumsum([0, *(array.size for array in right.values())]), strict=False))
     first = max(names, key=lambda name: right[name].size)
     found, limit = parameters.wrong[first].found.reshape(-1), _limit(parameters, first)
-    for shift in range(-LONGEST_SHIFT, LONGEST_SHIFT + 1):
+    for shift in sorted(range(-LONGEST_SHIFT, LONGEST_SHIFT + 1), key=abs):
         at = (starts[first] + shift) % whole.size
         if shift and abs(whole[at] - found[0]) <= limit:
             places = (at + np.arange(found.size)) % whole.size
