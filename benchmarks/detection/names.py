@@ -11,7 +11,7 @@ NAMES = {
     "mask-unpadded": "mask-wrong",
     "mask-bands": "mask-wrong",
     "softmax-over-queries": "softmax-axis",
-    "merge-bias": "related-numbers",
+    "merge-bias": "fitted-output",
     **dict.fromkeys(MASKS, "mask-wrong"),
     "mask-multiplied": "mask-use",
     "mask-subtracted": "mask-use",

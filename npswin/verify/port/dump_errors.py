@@ -64,7 +64,7 @@ class DumpError:
     """An error of the dump.
 
     Attributes:
-        name: "layout", "mislabelled" or "own-order".
+        name: "layout", "mislabelled" or "port-order".
         description: how the tensors were dumped, as a sentence.
         tensors: the names of the tensors that were dumped so.
         corrected: the dump with these tensors corrected.
@@ -78,14 +78,14 @@ class DumpError:
     @property
     def verdict(self) -> str:
         """What it means."""
-        if self.name == "own-order":
+        if self.name == "port-order":
             return "it is right, in an order of the port's own: what follows has its weights in this order"
         return "it is computed correctly and dumped wrongly"
 
     @property
     def fix(self) -> str:
         """What to do."""
-        if self.name == "own-order":
+        if self.name == "port-order":
             return "nothing has to be changed; dump it in the key's order, and its weights as well, to compare it"
         return "dump each tensor under its name, in the key's layout, little-endian (docs/answer_key.md)"
 
@@ -167,7 +167,7 @@ def _own_order(
             if _explains(layout, array, name, comparer.shapes[name], now):
                 corrected = corrected.with_corrected({name: layout(array)})
                 names.append(name)
-    return DumpError("own-order", placement.words, names, corrected) if names else None
+    return DumpError("port-order", placement.words, names, corrected) if names else None
 
 
 def _expected(local_errors: LocalErrors, name: str) -> Array | None:

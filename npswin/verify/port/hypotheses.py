@@ -35,9 +35,9 @@ MOST_PLACES, MOST_BACKWARD_PLACES = 40, 6  # in which general families are tried
 
 # Fits of a function of the operation's input, the same wherever the operation is: name, description, fit.
 FUNCTION_FITS = (
-    ("recovered-statistics", "layer normalization takes other statistics", fit_norm),
-    ("recovered-activation", "GELU is another function", fit_gelu),
-    ("recovered-softmax", "the probabilities are another function of the scores", fit_softmax),
+    ("fitted-norm", "layer normalization takes other statistics", fit_norm),
+    ("fitted-activation", "GELU is another function", fit_gelu),
+    ("fitted-softmax", "the probabilities are another function of the scores", fit_softmax),
 )
 
 
@@ -195,12 +195,12 @@ class HypothesisGenerator:
             for name, where, fits in (
                 ("multiplied-parameters", "other parameters", fit_multiples),
                 ("blended-parameters", "other parameters", fit_blends),
-                ("recovered-parameters", "other parameters", fit_parameters),
-                ("recovered-rows", f"{inner}: another index into the table", fit_table_rows),
+                ("fitted-parameters", "other parameters", fit_parameters),
+                ("fitted-rows", f"{inner}: another index into the table", fit_table_rows),
                 ("merged-tokens", f"{inner} has other tokens", fit_merging),
-                ("recovered-terms", inner, fit_terms),
-                ("recovered-input", f"{inner}: it reads another input", fit_input),
-                ("related-numbers", symptom, fit_output),
+                ("fitted-terms", inner, fit_terms),
+                ("fitted-input", f"{inner}: it reads another input", fit_input),
+                ("fitted-output", symptom, fit_output),
                 ("resampled-images", f"{inner}: the image is resampled", fit_resampling),
                 ("gated-halves", inner, fit_gate),
                 ("sampled-patches", f"{inner} has other pixels in its patches", fit_patches),

@@ -16,7 +16,7 @@ from npswin.verify.port.loaded import as_loaded
 from npswin.verify.port.symptoms import State, Symptoms
 from npswin.verify.port.tolerance import Tolerance
 
-OF_RESULTS = ("related-numbers", "dropout", "never-written")  # fits that do not concern parameters
+OF_RESULTS = ("fitted-output", "dropout", "never-written")  # fits that do not concern parameters
 LOOSEST = 0.5  # a relative tolerance above which rounding would explain anything
 FAR = 1e4  # times the tolerance without a mistake: no mistake raises the tolerance that much
 PAIRED = 2  # nearest hypotheses that are tried together with each other one

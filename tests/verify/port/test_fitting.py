@@ -189,7 +189,7 @@ def with_converted_weights():
 def test_an_order_of_the_ports_own_is_no_mistake():
     tensors = computed(GRAPH.replaced(with_converted_weights()), SOURCES, "float32", seed=0)
     diagnosis = diagnose(miniature_trace(), tensors)
-    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["own-order"], str(diagnosis)
+    assert [cause.hypothesis.name for cause in diagnosis.causes] == ["port-order"], str(diagnosis)
     assert "nothing has to be changed" in str(diagnosis)
     assert not diagnosis.unexplained
 
