@@ -43,6 +43,7 @@ class Symptoms:
 
     Attributes:
         unexplained: by name the symptoms that nothing explains, with the nearest hypotheses.
+        without_derivative: tensors whose function was read off as a curve of many numbers: its derivative is not known.
         settled: tensors with a cause that agrees up to single roundings: no symptoms any more.
     """
 
@@ -52,6 +53,7 @@ class Symptoms:
         self.agreeing = {row.name for row in comparison.rows if row.verdict == AGREES}
         self.unexplained: dict[str, list[Hypothesis]] = {}
         self.settled: set[str] = set()
+        self.without_derivative: set[str] = set()
 
     def state(self, local_errors: LocalErrors, dump: CorrectedDump) -> State:
         """The symptoms that are left for a graph and a dump."""
@@ -73,7 +75,7 @@ class Symptoms:
             if error is None or not error.is_significant or name in self.copied_from_key | self.settled:
                 continue
             # A gradient that was computed through an unexplained tensor has no expected value.
-            if not self.unexplained.keys() & set(generator.backward_nodes(name)):
+            if not (self.unexplained.keys() | self.without_derivative) & set(generator.backward_nodes(name)):
                 symptoms[name] = error.tolerance_ratio
         return State(dump, local_errors, symptoms)
 
