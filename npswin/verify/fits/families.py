@@ -70,7 +70,7 @@ def _factor(evidence: Evidence) -> Iterator[Explanation]:
         return
     if evidence.agrees(factor * right, max(1.0, abs(factor))):
         words = _known(factor)
-        yield Explanation(f"all numbers are multiplied by {words}", times(factor), int(words not in ("-1", "2")))
+        yield Explanation(f"all numbers are multiplied by {words}", times(factor), 1)
 
 
 def _known(factor: float) -> str:
