@@ -82,7 +82,7 @@ def _factor(evidence: Evidence) -> Iterator[Explanation]:
         return
     if evidence.agrees(factor * right, max(1.0, abs(factor))):
         factor, words = simple_factor(factor, evidence.tolerance / float(np.abs(right).max()))
-        yield Explanation(f"all numbers are multiplied by {words}", times(factor), int(factor not in (-1, 2)))
+        yield Explanation(f"all numbers are multiplied by {words}", times(factor), 1)
 
 
 def _placement(evidence: Evidence) -> Iterator[Explanation]:
