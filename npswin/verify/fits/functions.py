@@ -184,6 +184,8 @@ def curve(evidence: Evidence) -> Iterator[Explanation]:
 def two_slopes(evidence: Evidence) -> Iterator[Explanation]:
     """A factor for negative numbers and one for positive ones, for all or for each entry of the last axis."""
     found, right = evidence.found, evidence.right
+    if not evidence.axes:
+        return
     for axes, where in ((None, ""), (tuple(range(right.ndim - 1)), f", for each {evidence.axes[-1][-1].name}")):
         if axes == () or found.size < FEWEST_OF_A_CURVE:
             continue

@@ -170,22 +170,10 @@ def _by_another_root(given: NormedTokens, mean: Array, factor: Array) -> Iterato
     for words, root in ROOTS.items():
         yield NormExplanation(f"1 / the deviation is {words}", _with_root(root))
     v = variance_of(given.x) + given.eps
-    low, high = float(factor.min()), float(factor.max())
     right = 1 / np.sqrt(v)
-    for edge, which, clip in ((high, "above", np.minimum), (low, "below", np.maximum)):
-        at_edge = np.abs(factor - edge) <= NEAR * edge
-        if at_edge.sum() > 1 and np.abs(right - edge)[at_edge].max() > NEAR * edge:
-            limit = float(np.median(factor[at_edge]))
-            words = f"1 / the deviation is limited {which} at {limit:.5g}, so the variance at {1 / limit**2:.5g}"
-            yield NormExplanation(words, _limited(clip, limit, True), 1)
-            yield NormExplanation(f"{words}, and eps is not added", _limited(clip, limit, False), 1)
     tolerance = NEAR * float(right.min())
     for words, table in tables(lambda x: 1 / np.sqrt(np.maximum(x, 1e-12)), v, factor, tolerance, True):
         yield NormExplanation(f"1 / the deviation is read {words}", _with_root(table))
-
-
-def _limited(clip: Callable[[Array, float], Array], limit: float, adds_eps: bool) -> Statistics:
-    return lambda x, eps: (mean_of(x), clip(1 / np.sqrt(variance_of(x) + eps * adds_eps), limit))
 
 
 def _with_root(root: Callable[[Array], Array]) -> Statistics:

@@ -40,7 +40,8 @@ def test_a_table_that_was_resized_and_brought_back(seed, size, method):
     if np.abs(found - right).max() < 1e-9:  # by nearest neighbours a larger grid leads back to the same numbers
         assert explanation is None
         return
-    assert f"resized to {size} × {size} and back" in explanation.words
+    if "nearest" not in method:  # which puts rows and columns in place of others
+        assert f"resized to {size} × {size} and back" in explanation.words
     np.testing.assert_allclose(explanation.pair[0](right)[0], found, atol=1e-9)
 
 

@@ -67,7 +67,7 @@ def rounded_input(x, weight, bias):
 
 CASES = {
     "the last key is not read": keys_read(TOKENS - 1),
-    f"keys {TOKENS - 3} to {TOKENS - 1} are not read": keys_read(TOKENS - 3),
+    f"keys {TOKENS - 2} to {TOKENS - 1} are not read": keys_read(TOKENS - 2),
     f"{HEADS}.probabilities: all heads are their mean": without_derivative(f"{HEADS}.context", mixed_heads),
     "of other scores: all numbers are multiplied by 0.6": without_derivative(
         f"{ATTN}.probabilities", lambda s: softmax(0.6 * s)

@@ -251,7 +251,9 @@ def test_another_mistake_on_a_grid_is_not_int8():
     assert not any("int8" in str(cause) for cause in found.causes), str(found)
 
 
-def test_int8_inputs_of_another_scale_are_advised_on():
+def test_int8_inputs_of_another_scale_are_read_off_the_result():
     found = diagnose(miniature_trace(), port({FC1: lambda x, *rest: linear(quantized(x, 0.9), *rest)}))
-    assert list(found.unexplained) == [FC1]
-    assert "allow for int8 with --precision int8" in str(found)
+    (cause,) = found.causes
+    assert cause.places == [FC1]
+    assert "norm2: the numbers are rounded to a grid of step" in str(cause)
+    assert "as int8 has them" in str(cause)
