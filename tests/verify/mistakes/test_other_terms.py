@@ -31,6 +31,9 @@ PLANTED = {
     "softmax over queries": (
         "softmax", 0, {"p dp": 1.0, "p Σ p dp over the queries": -1.0}, "over the queries in place of p Σ p dp"
     ),
+    "softmax's sum over the heads, too": (
+        "softmax", 0, {"p dp": 1.0, "p Σ p dp over the keys and heads": -1.0}, "over the keys and heads in place of"
+    ),
     "softmax of scores": ("softmax", 0, {"scores dp": 1.0, "scores Σ scores dp": -1.0}, "scores dp - scores Σ scores"),
     "gelu of SiLU": ("gelu", 0, {"dy σ(x)": 1.0, "dy x σ(x) (1 - σ(x))": 1.0}, "that of SiLU"),
     "gelu's density doubled": ("gelu", 0, {"dy Φ(x)": 1.0, "dy x φ(x)": 2.0}, "dy x φ(x) is multiplied by 2"),
