@@ -58,7 +58,8 @@ def _shares(known: Known, operation: str, index: int, columns: Array) -> Array |
 def words_and_choice(kept: Array) -> tuple[str, Choice]:
     """The first or last entries of an axis in words, and the same choice among another number of entries.
 
-    Where the others are the rest of tiles of a size that is a power of two, this size is what other places share.
+    Where they are those of whole tiles, or of the last tile, of a size that is a power of two, other places share this
+    size; the largest one where several are possible.
 
     Args:
         kept: (entries,), True for the first ones or for the last ones.
@@ -70,9 +71,7 @@ def words_and_choice(kept: Array) -> tuple[str, Choice]:
     text = f"the {side} {count} of {size} {{}}"
     if not tiles:
         return text, lambda other: kept if other == size else np.ones(other, bool)
-    tile = tiles[-1]
-    whole = f"those of the last tile of {tile}" if last else f"those of whole tiles of {tile}"
-    return f"{text}, {whole}", _tiles(tile, last)
+    return f"{text}, as in tiles of {' or '.join(map(str, tiles))}", _tiles(tiles[-1], last)
 
 
 def _tiles(tile: int, last: bool) -> Choice:

@@ -21,7 +21,7 @@ PLANTED = {
         "layer_norm", 0, {"g / σ": 1.0, "⟨g⟩ / σ": -2.0, "x̂ ⟨g x̂⟩ / σ": -1.0}, "⟨g⟩ / σ is multiplied by 2"
     ),
     "norm's sum for mean": (
-        "layer_norm", 0, {"g / σ": 1.0, "⟨g⟩ / σ": -1.0, "x̂ ⟨g x̂⟩ / σ": "C"}, "x̂ ⟨g x̂⟩ / σ is multiplied by -C"
+        "layer_norm", 0, {"g / σ": 1.0, "⟨g⟩ / σ": -1.0, "x̂ ⟨g x̂⟩ / σ": "C"}, "x̂ ⟨g x̂⟩ / σ is multiplied by C"
     ),
     "gain applied late": (
         "layer_norm", 0, {"g / σ": 1.0, "weight ⟨dy⟩ / σ": -1.0, "weight x̂ ⟨dy x̂⟩ / σ": -1.0}, "weight ⟨dy⟩ / σ"

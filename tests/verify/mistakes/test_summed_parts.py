@@ -61,9 +61,15 @@ def last_tile(tile):
 
 # By name: nodes, the index of the parameter, the axes that are summed as one, which of them, and words of the cause.
 TILES = {
-    "weight": ("mlp.fc2", 1, slice(0, -1), first_tiles(32), "the first 64 of 70 tokens, those of whole tiles of 32"),
+    "weight": (
+        "mlp.fc2",
+        1,
+        slice(0, -1),
+        first_tiles(32),
+        "the first 64 of 70 tokens, as in tiles of 8 or",
+    ),
     "bias": ("mlp.fc1", 2, slice(0, -1), first_tiles(16), "the first 64 of 70 tokens"),
-    "gain": ("norm2", 1, slice(0, -1), last_tile(16), "the last 6 of 70 tokens, those of the last tile of 16"),
+    "gain": ("norm2", 1, slice(0, -1), last_tile(16), "the last 6 of 70 tokens, as in tiles of 8 or"),
     "values": ("attn.context", 1, slice(3, 4), last_tile(2), "over the last"),
 }
 
