@@ -72,7 +72,7 @@ def fit_other_terms(run: Run, symptom: str, found: Array, tolerance: float) -> I
     if tensor == symptom or not np.isfinite(found).all() or not found.any():
         return
     users = [user for user in run.graph.consumers[tensor] if user in run.graph.differentiable]
-    parts = {user: _derivative(run, user, tensor) for user in users}
+    parts = {user: derivative_by(run, user, tensor) for user in users}
     for user in users:
         node = run.graph.nodes[user]
         derivative = _derivatives(node).get(node.inputs.index(tensor))
@@ -88,11 +88,13 @@ def _derivatives(node: Node) -> Mapping[int, Derivative]:
     return {} if node.operation is None else DERIVATIVES.get(node.operation.name, {})
 
 
-def _derivative(run: Run, user: str, tensor: str) -> Array:
+def derivative_by(run: Run, user: str, tensor: str, changed: Operation | None = None) -> Array:
+    """The share of one node, `user`, in a tensor's derivative, by its operation or by another one."""
     node = run.graph.nodes[user]
-    assert node.operation is not None
-    _, cache = node.operation.forward(*(run.value(read) for read in node.inputs), **node.settings)
-    derivatives = node.operation.backward(run.gradient(user), cache)
+    operation = changed or node.operation
+    assert operation is not None
+    _, cache = operation.forward(*(run.value(read) for read in node.inputs), **node.settings)
+    derivatives = operation.backward(run.gradient(user), cache)
     own = [one for read, one in zip(node.inputs, derivatives, strict=True) if read == tensor and one is not None]
     return np.asarray(sum(own[1:], own[0]) if own else np.zeros_like(run.value(tensor)))
 

@@ -1,6 +1,7 @@
 """Gradients that are sums over a part of the images, windows or tokens, in place of all of them."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,15 +13,18 @@ from npswin.verify.mistakes.axis_parts import axis_parts
 from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of, with_backward
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.mistakes.other_terms import OtherTerms
+from npswin.verify.mistakes.summed_rows import Choice, summed_rows, words_and_choice
+from npswin.verify.mistakes.terms.derivative import Known
 
 MOST_ENTRIES = 64  # along a part of an axis, over which a sum is tried
 MOST_NUMBERS = 2**26  # of derivatives, for one part
 NUMBERS_PER_ENTRY = 2  # of a gradient, at least
 ROUNDING = 1e-3  # by which a fitted weight may differ from 0 or from another one
-CHANNELS = {"linear": 1, "layer_norm": 1, "patch_embed": 1}  # trailing axes of the result that are no sums
-LEADING = {"position_bias": 1}  # leading axes of the result that are no sums
+CHANNELS = {"linear": 1, "layer_norm": 1, "patch_embed": 1, "mix": 1}  # trailing axes of the result that are no sums
+LEADING = {"position_bias": 1, "mix": 3}  # leading axes of the result that are no sums
+ROWS = ("linear", "layer_norm", "patch_embed")  # operations that do the same to each token
+ALL_TOKENS = "token of the batch"
 
-Choice = Callable[[int], Array]  # how many entries there are -> which of them are summed
 CHOICES: dict[str, Choice] = {
     "the first {} alone": lambda size: np.arange(size) == 0,
     "the last {} alone": lambda size: np.arange(size) == size - 1,
@@ -61,13 +65,24 @@ def fit_summed_parts(run: Run, symptom: str, found: Array, tolerance: float) -> 
     if tensor == symptom or len(users) != 1 or not np.isfinite(found).all() or not found.any():
         return
     node = run.graph.nodes[users[0]]
-    if run.graph.nodes[tensor].axes != "parameter" and not (is_output_of(node, "add_bias") and found.ndim == 3):
+    of_bias = is_output_of(node, "add_bias") and found.ndim == 3
+    of_values = is_output_of(node, "mix") and node.inputs[-1] == tensor
+    if run.graph.nodes[tensor].axes != "parameter" and not of_bias and not of_values:
         return
     if node.operation is None or node.inputs.count(tensor) != 1 or node.name == next(reversed(run.graph.nodes)):
         return
     index, dy = node.inputs.index(tensor), run.gradient(node.name)
-    _, cache = node.operation.forward(*(run.value(read) for read in node.inputs), **node.settings)
+    inputs = tuple(run.value(read) for read in node.inputs)
+    _, cache = node.operation.forward(*inputs, **node.settings)
     for part in _parts(run.graph, node, dy.shape):
+        if part.name == ALL_TOKENS:
+            known = Known(dy, inputs, run.value(node.name), node.settings)
+            kept = summed_rows(known, node.operation.name, index, found, tolerance)
+            if kept is not None:
+                rest = _share(node.operation, index, dy, cache, part, kept).reshape(found.shape) - found
+                if np.abs(rest).max() <= 2 * tolerance:
+                    yield from _at_places(run.graph, node, index, part, kept * 1.0)
+            continue
         size = part.sizes[part.axis]
         if not 2 <= size <= MOST_ENTRIES or found.size <= NUMBERS_PER_ENTRY * size or dy.size * size > MOST_NUMBERS:
             continue
@@ -102,6 +117,8 @@ def _parts(graph: Graph, node: Node, shape: tuple[int, ...]) -> list[_Part]:
         part = join(flat[begin:end])
         name, plural = _words(flat[begin:end], part)
         found.append(_Part(name, plural, (*before, *sizes[0], part.size, *sizes[1], *after), len(before) + begin))
+    if node.operation.name in ROWS:
+        found.append(_Part(ALL_TOKENS, "tokens", (math.prod(shape[:-1]), shape[-1]), 0))
     return found
 
 
@@ -149,6 +166,8 @@ def _at_places(graph: Graph, node: Node, index: int, part: _Part, weights: Array
     weight = float(weights.max())
     words = next((words for words, choice in CHOICES.items() if np.array_equal(choice(size), kept)), "")
     choice = CHOICES.get(words)
+    if choice is None and np.count_nonzero(np.diff(kept)) == 1:
+        words, choice = words_and_choice(kept)
     name = part.name if words.endswith("alone") else part.plural
     entries = ", ".join(map(str, np.flatnonzero(kept)[:8])) + (", ..." if kept.sum() > 8 else "")
     text = words.format(name) if words else f"the {part.plural} {entries}"

@@ -24,6 +24,7 @@ from npswin.verify.mistakes.norm_layouts import fit_norm_layout
 from npswin.verify.mistakes.norm_statistics import fit_norm_statistics
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.mistakes.other_terms import fit_other_terms
+from npswin.verify.mistakes.overwritten import fit_overwritten
 from npswin.verify.mistakes.resampled_images import fit_resampling
 from npswin.verify.mistakes.sampled_patches import fit_patches
 from npswin.verify.mistakes.summed_parts import fit_summed_parts
@@ -166,13 +167,17 @@ class HypothesisGenerator:
         yield from self._read_off(symptom, found, run, tolerance)
 
     def other_derivatives(self, symptom: str, found: Array, run: Run, tolerance: float) -> Iterator[Hypothesis]:
-        """The derivative of an operation that reads the tensor as another sum: of other terms, or over a part.
+        """The derivative of an operation that reads the tensor as another sum, or of overwritten numbers.
 
         Args:
             symptom, found, run, tolerance: as for `fitted`.
         """
         with np.errstate(all="ignore"):
-            for name, fits in (("other-terms", fit_other_terms), ("summed-part", fit_summed_parts)):
+            for name, fits in (
+                ("other-terms", fit_other_terms),
+                ("summed-part", fit_summed_parts),
+                ("overwritten", fit_overwritten),
+            ):
                 for fit in fits(run, symptom, found, tolerance):
                     text = name, fit.description, fit.fix, fit.detail
                     one = Hypothesis(*text, fit.place, fit.changes, True, fitted=fit.fitted > 0)

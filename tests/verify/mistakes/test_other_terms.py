@@ -21,7 +21,7 @@ PLANTED = {
         "layer_norm", 0, {"g / σ": 1.0, "⟨g⟩ / σ": -2.0, "x̂ ⟨g x̂⟩ / σ": -1.0}, "⟨g⟩ / σ is multiplied by 2"
     ),
     "norm's sum for mean": (
-        "layer_norm", 0, {"g / σ": 1.0, "⟨g⟩ / σ": -1.0, "x̂ ⟨g x̂⟩ / σ": "C"}, "x̂ ⟨g x̂⟩ / σ is multiplied by -C"
+        "layer_norm", 0, {"g / σ": 1.0, "⟨g⟩ / σ": -1.0, "x̂ ⟨g x̂⟩ / σ": "C"}, "x̂ ⟨g x̂⟩ / σ is multiplied by C"
     ),
     "gain applied late": (
         "layer_norm", 0, {"g / σ": 1.0, "weight ⟨dy⟩ / σ": -1.0, "weight x̂ ⟨dy x̂⟩ / σ": -1.0}, "weight ⟨dy⟩ / σ"
@@ -30,6 +30,9 @@ PLANTED = {
     "bias' gradient of g": ("layer_norm", 2, {"Σ g": 1.0}, "dbias = Σ g"),
     "softmax over queries": (
         "softmax", 0, {"p dp": 1.0, "p Σ p dp over the queries": -1.0}, "over the queries in place of p Σ p dp"
+    ),
+    "softmax's sum over the heads, too": (
+        "softmax", 0, {"p dp": 1.0, "p Σ p dp over the keys and heads": -1.0}, "over the keys and heads in place of"
     ),
     "softmax of scores": ("softmax", 0, {"scores dp": 1.0, "scores Σ scores dp": -1.0}, "scores dp - scores Σ scores"),
     "gelu of SiLU": ("gelu", 0, {"dy σ(x)": 1.0, "dy x σ(x) (1 - σ(x))": 1.0}, "that of SiLU"),

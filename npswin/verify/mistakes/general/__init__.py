@@ -12,6 +12,7 @@ from npswin.verify.mistakes.general.norms import NORMS
 from npswin.verify.mistakes.general.parameters import PARAMETERS
 from npswin.verify.mistakes.general.places import PLACES
 from npswin.verify.mistakes.general.pool import POOL
+from npswin.verify.mistakes.general.recomputed import RECOMPUTED
 from npswin.verify.mistakes.general.scores import SCORES
 from npswin.verify.mistakes.general.softmax import SOFTMAX
 from npswin.verify.mistakes.mistake import Mistake
@@ -26,6 +27,7 @@ GENERAL: tuple[Mistake, ...] = (
     *FUNCTIONS_AFTER,
     *PLACES,
     *BACKWARD,
+    *RECOMPUTED,
 )
 
 __all__ = ["GENERAL"]

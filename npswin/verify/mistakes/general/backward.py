@@ -18,6 +18,7 @@ from npswin.verify.mistakes.mistake import (
     Variants,
     at_outputs_of,
     change_node,
+    in_same_module,
     transform_derivative,
     with_backward,
 )
@@ -91,6 +92,25 @@ def _concat(_: Graph, node: Node) -> Variants:
         yield f"part {part} for all four", change_node(node, _parts(operation, (part,) * 4))
 
 
+def _packed(graph: Graph, node: Node) -> Variants:
+    """The derivatives of q, k and v are stacked in another order."""
+    names = [in_same_module(node.name, letter) for letter in "qkv"]
+    for order in permutations(range(3)):
+        changes: Changes = {}
+        for part, (name, place) in enumerate(zip(names, order, strict=True)):
+            operation = graph.nodes[name].operation
+            if operation is not None and place != part:
+                changes |= change_node(graph.nodes[name], transform_derivative(operation, 0, _moved(place - part)))
+        if changes:
+            words = ", ".join("d" + "qkv"[order.index(place)] for place in range(3))
+            yield f"as {words}", changes
+
+
+def _moved(parts: int) -> Callable[[Array], Array]:
+    """The columns moved on by so many of the three parts."""
+    return lambda dx: np.roll(dx, parts * (dx.shape[-1] // 3), axis=-1)
+
+
 def _parts(operation: Operation, order: tuple[int, ...]) -> Operation:
     def backward(dy: Array, cache: Any) -> tuple[Array | None, ...]:
         parts = np.split(dy, 4, axis=-1)
@@ -126,5 +146,8 @@ BACKWARD = (
     Mistake("backward-concat", "the neighbours get other parts of the derivative when patches are merged",
             "the parts of dy, each C channels, back to the neighbours that they came from",
             at_outputs_of("patch_concat", _concat), backward=True),
+    Mistake("backward-packed", "the gradients of q, k and v are stacked in another order in that of qkv",
+            "the columns of qkv's gradient are ordered (dq|dk|dv, head, d)", at_outputs_of("split_heads", _packed),
+            backward=True),
     Mistake("backward-changed", "a derivative is changed", RIGHT, _scaled_or_moved, backward=True),
 )  # fmt: skip

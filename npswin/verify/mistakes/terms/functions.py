@@ -33,6 +33,7 @@ _OVER_KEYS = {f"Σ {name} dp".replace("  ", " "): _summed(_weighted(name), -1) f
 _OVER_OTHERS = {
     "Σ p dp over the queries": _summed(_weighted("p"), -2),
     "Σ p dp over the heads": _summed(_weighted("p"), -3),
+    "Σ p dp over the keys and heads": _summed(_weighted("p"), -1, -3),
     "Σ p dp over all pairs of the window": _summed(_weighted("p"), -1, -2),
     "max dp": lambda known: np.broadcast_to(known.dy.max(axis=-1, keepdims=True), known.y.shape),
 }

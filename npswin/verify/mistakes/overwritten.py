@@ -1,0 +1,82 @@
+"""Backward passes that read a buffer after another place has written its own numbers there."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Operation, Run
+from npswin.verify.mistakes.mistake import is_output_of
+from npswin.verify.mistakes.not_applicable import NotApplicable
+from npswin.verify.mistakes.other_terms import OtherTerms, derivative_by
+
+MOST_TENSORS = 16  # that may be in the buffer
+DESCRIPTION = "the backward pass reads a buffer in which there are the numbers of a later place"
+
+
+def fit_overwritten(run: Run, symptom: str, found: Array, tolerance: float) -> Iterator[OtherTerms]:
+    """Explanations of a gradient by a norm's statistics, or a linear layer's input, of a later place.
+
+    Args:
+        run: the graph on the port's own inputs.
+        symptom: the gradient's name.
+        found: the port's gradient.
+        tolerance: the largest difference of equal numbers.
+    """
+    tensor = symptom.removeprefix(GRADIENT_PREFIX)
+    if tensor == symptom or not np.isfinite(found).all() or found.size < 2:
+        return
+    users = [user for user in run.graph.consumers[tensor] if user in run.graph.differentiable]
+    for user in users:
+        node = run.graph.nodes[user]
+        if node.inputs.count(tensor) != 1 or not _reads_a_buffer(node, node.inputs.index(tensor)):
+            continue
+        others = sum((derivative_by(run, one, tensor) for one in users if one != user), np.zeros(found.shape))
+        for other in _later(run.graph, node):
+            if run.value(other).shape != run.value(node.inputs[0]).shape:
+                continue
+            operation = _with_buffer(node, run.value(other))
+            made = derivative_by(run, user, tensor, operation)
+            if np.abs(others + made - found).max() <= 2 * tolerance:
+                what = "the mean and deviation of " if is_output_of(node, "layer_norm") else ""
+                detail = f"{what}{other} in place of {node.inputs[0]}"
+                fix = "keep what the backward pass reads until it has read it"
+                changes = {user: replace(node, operation=operation)}
+                yield OtherTerms(DESCRIPTION, detail, fix, user, changes, 0, False)
+
+
+def _reads_a_buffer(node: Node, index: int) -> bool:
+    """Whether the derivative by an input needs what the forward pass read."""
+    return (is_output_of(node, "linear") and index == 1) or (is_output_of(node, "layer_norm") and index < 2)
+
+
+def _later(graph: Graph, node: Node) -> list[str]:
+    """Tensors with the axes of what the node reads that are computed after it, those of the same name first."""
+    names = list(graph.nodes)
+    read = graph.nodes[node.inputs[0]]
+    later = [name for name in names[names.index(node.name) + 1 :] if graph.nodes[name].operation is not None]
+    alike = [name for name in later if graph.nodes[name].axes == read.axes]
+    alike.sort(key=lambda name: name.rpartition(".")[2] != read.name.rpartition(".")[2])
+    return alike[:MOST_TENSORS]
+
+
+def _with_buffer(node: Node, other: Array) -> Operation:
+    """The operation with the numbers of another tensor in its cache."""
+    operation = node.operation
+    assert operation is not None
+    normalizes = operation.name == "layer_norm"
+
+    def forward(x: Array, *parameters: Array, **settings: Any) -> tuple[Array, Any]:
+        y, _ = operation.forward(x, *parameters, **settings)
+        if other.shape != x.shape:
+            raise NotApplicable(f"{node.name}: reads another shape by another mistake")
+        stale = other.astype(x.dtype)
+        _, cache = operation.forward(stale, *parameters, **settings)
+        if normalizes:
+            _, rstd, weight = cache
+            cache = (x - stale.mean(axis=-1, keepdims=True)) * rstd, rstd, weight
+        return y, cache
+
+    return replace(operation, forward=forward)
