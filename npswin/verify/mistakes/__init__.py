@@ -20,6 +20,7 @@ from npswin.verify.mistakes.mask_values import MASK_VALUES
 from npswin.verify.mistakes.mistake import Changes, Mistake
 from npswin.verify.mistakes.norm_order import NORM_ORDER
 from npswin.verify.mistakes.norms import NORMS
+from npswin.verify.mistakes.padded_keys import PADDED_KEYS
 from npswin.verify.mistakes.padding import PADDING
 from npswin.verify.mistakes.parameters import PARAMETERS
 from npswin.verify.mistakes.position import POSITION
@@ -34,6 +35,7 @@ CATALOGUE: tuple[Mistake, ...] = (
     *LATER_NORM,
     *SHIFT,
     *PADDING,
+    *PADDED_KEYS,
     *SIZES,
     *WINDOWS,
     *ATTENTION,

@@ -49,6 +49,7 @@ def _padding_after_shift(graph: Graph, name: str) -> Variants:
         back |= change_node(graph.nodes[user], inputs=reads)
     yield "there and back", there | back
     yield "on the way there", there
+    yield "on the way back: the map is cropped, then rolled back", back
 
 
 def _pad_other_side(graph: Graph, node: Node) -> Variants:

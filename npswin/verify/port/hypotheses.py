@@ -8,6 +8,7 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Run
 from npswin.verify.mistakes import CATALOGUE, FITTED, GENERAL, Changes, Mistake
+from npswin.verify.mistakes.added_for_all import fit_added_for_all
 from npswin.verify.mistakes.blended_modules import fit_blends, fit_multiples
 from npswin.verify.mistakes.combined_inputs import fit_inputs
 from npswin.verify.mistakes.fitted_gelu import fit_gelu
@@ -207,6 +208,7 @@ class HypothesisGenerator:
                 ("weighted-pool", f"{inner} is another pool", fit_pool),
                 ("norm-statistics", f"{inner} has other statistics", fit_norm_statistics),
                 ("norm-layout", f"{inner} has the mean and deviation of other numbers", fit_norm_layout),
+                ("added-for-all", f"{inner} reads other numbers", fit_added_for_all),
                 ("combined-inputs", f"{inner} reads other numbers", fit_inputs),
             ):
                 for words, changes, count in fits(run, symptom, found, tolerance):

@@ -21,7 +21,7 @@ NAMES = [mistake.name for mistake in CATALOGUE]
 SAMPLE = {
     *("bgr", "norm-unbiased", "gelu-tanh", "roll-back-direction", "pad-value", "join-columns-first", "scale-missing"),
     *("bias-xy", "mask-missing", "mask-use", "merge-pad", "residual-after-norm", "other-parameters", "softmax-sum"),
-    *("block-skipped", "norm-after-branch", "norm-after-pool"),
+    *("block-skipped", "norm-after-branch", "norm-after-pool", "padded-keys-masked"),
     *("bias-overwritten", "bias-use", "bias-after-softmax"),
     *("label-smoothing", "gradient-detached"),
 }

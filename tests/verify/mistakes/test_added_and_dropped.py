@@ -1,0 +1,74 @@
+"""Numbers that are added for all images, tokens that skip a branch, windows that take the one before's values."""
+
+import numpy as np
+import pytest
+
+from npswin.verify import diagnose
+from npswin.verify.fits.explanation import plus, times
+from npswin.verify.graph import Arithmetic, Run
+from npswin.verify.mistakes.mistake import change_node, gather, transform_input
+from tests.verify.keys import odd_trace
+
+KEY = odd_trace()
+GRAPH = KEY.graph
+FIRST = "layers.0.blocks.0"
+SUM = f"{FIRST}.residual"
+CONTEXT, VALUES = f"{FIRST}.attn.context", f"{FIRST}.attn.v"
+RNG = np.random.default_rng(0)
+
+
+def port(changes):
+    """The activations of a port, in float32, with some nodes of the key's graph changed."""
+    run = Run(GRAPH.replaced(changes), KEY.sources, Arithmetic("float32", 1000))
+    return {name: run.value(name) for name in GRAPH.computed}
+
+
+def with_input(name, read, pair):
+    node = GRAPH.nodes[name]
+    return change_node(node, transform_input(node.operation, node.inputs.index(read), pair))
+
+
+def numbers_like(name, *shape):
+    return RNG.standard_normal((*shape, *Run(GRAPH, KEY.sources).value(name).shape[len(shape) :]))
+
+
+def added(numbers):
+    read = GRAPH.nodes[SUM].inputs[0]
+    return {k: v for user in GRAPH.consumers[read] for k, v in with_input(user, read, plus(numbers)).items()}
+
+
+def only_cause(changes):
+    diagnosis = diagnose(KEY, port(changes))
+    assert not diagnosis.unexplained, str(diagnosis)
+    (cause,) = diagnosis.causes
+    return str(cause.hypothesis)
+
+
+def test_numbers_that_all_readers_of_a_tensor_get_are_told():
+    read = GRAPH.nodes[SUM].inputs[0]
+    said = only_cause(added(numbers_like(read, 1)))
+    assert f"in place of {read}, as all that read it do: {read} plus the same numbers for all images" in said
+
+
+def test_numbers_that_differ_by_image_are_not_told_as_the_same():
+    changes = added(numbers_like(GRAPH.nodes[SUM].inputs[0]))
+    assert "the same numbers" not in str(diagnose(KEY, port(changes)))
+
+
+def test_tokens_that_skip_a_branch_are_told():
+    branch = GRAPH.nodes[SUM].inputs[1]
+    kept = RNG.random((*Run(GRAPH, KEY.sources).value(branch).shape[:3], 1)) >= 0.3
+    said = only_cause(with_input(SUM, branch, times(kept / 0.7)))
+    assert "drop path is left on (for each token by itself: " in said
+    assert "of the tokens skip the branch; the others' is multiplied by 1.429" in said
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_windows_that_take_the_values_of_the_one_before_are_told(first):
+    def moved(x):
+        windows = x.reshape(-1, *x.shape[2:])
+        return (np.concatenate([windows[:1], windows[:-1]]) if first else np.roll(windows, 1, 0)).reshape(x.shape)
+
+    said = only_cause(with_input(CONTEXT, VALUES, gather(moved)))
+    assert f"{VALUES}: windows of the whole batch each in the place of the next" in said
+    assert ("the first stays" in said) == first
