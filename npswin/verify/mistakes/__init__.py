@@ -5,6 +5,7 @@ from npswin.verify.mistakes.bias_use import BIAS_USE
 from npswin.verify.mistakes.blocks import BLOCKS
 from npswin.verify.mistakes.detached import DETACHED
 from npswin.verify.mistakes.drop_path import DROP_PATH
+from npswin.verify.mistakes.dropped_input import DROPPED_INPUT
 from npswin.verify.mistakes.execution import EXECUTION
 from npswin.verify.mistakes.fitted import FITTED as FITTED_NUMBERS
 from npswin.verify.mistakes.fitted import FittedMistake
@@ -52,6 +53,13 @@ CATALOGUE: tuple[Mistake, ...] = (
     *DETACHED,
 )
 
-FITTED: tuple[FittedMistake, ...] = (*PREPROCESSING, *MASK_FIT, *MASK_VALUES, *DROP_PATH, *FITTED_NUMBERS)
+FITTED: tuple[FittedMistake, ...] = (
+    *PREPROCESSING,
+    *MASK_FIT,
+    *MASK_VALUES,
+    *DROP_PATH,
+    *DROPPED_INPUT,
+    *FITTED_NUMBERS,
+)
 
 __all__ = ["CATALOGUE", "FITTED", "GENERAL", "Changes", "Mistake"]

@@ -36,7 +36,14 @@ def _norm_of_pool(pool: Node, norm: Node) -> Operation:
     mean_pool, layer_norm = pool.operation, norm.operation
     assert mean_pool is not None
     assert layer_norm is not None
-    return transform_input(layer_norm, 0, (mean_pool.forward, lambda dy, cache: mean_pool.backward(dy, cache)[0]))
+    backward = mean_pool.backward
+
+    def of_tokens(dy: Array, cache: Any) -> Array:
+        dx = backward(dy, cache)[0]
+        assert dx is not None
+        return dx
+
+    return transform_input(layer_norm, 0, (mean_pool.forward, of_tokens))
 
 
 def _as_it_is(x: Array, *_: Array, **__: Any) -> tuple[Array, None]:

@@ -24,6 +24,7 @@ from npswin.verify.mistakes.mistake import with_backward_of
 from npswin.verify.mistakes.norm_layouts import fit_norm_layout
 from npswin.verify.mistakes.norm_statistics import fit_norm_statistics
 from npswin.verify.mistakes.not_applicable import NotApplicable
+from npswin.verify.mistakes.not_loaded import fit_not_loaded
 from npswin.verify.mistakes.other_terms import fit_other_terms
 from npswin.verify.mistakes.resampled_images import fit_resampling
 from npswin.verify.mistakes.sampled_patches import fit_patches
@@ -197,6 +198,7 @@ class HypothesisGenerator:
                 ("multiplied-parameters", "other parameters", fit_multiples),
                 ("blended-parameters", "other parameters", fit_blends),
                 ("fitted-parameters", "other parameters", fit_parameters),
+                ("not-loaded", f"{inner} has another weight", fit_not_loaded),
                 ("fitted-rows", f"{inner}: another index into the table", fit_table_rows),
                 ("merged-tokens", f"{inner} has other tokens", fit_merging),
                 ("fitted-terms", inner, fit_terms),

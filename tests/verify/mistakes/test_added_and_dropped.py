@@ -4,23 +4,26 @@ import numpy as np
 import pytest
 
 from npswin.verify import diagnose
-from npswin.verify.fits.explanation import plus, times
+from npswin.verify.fits.explanation import plus, replaced_by, times
 from npswin.verify.graph import Arithmetic, Run
 from npswin.verify.mistakes.mistake import change_node, gather, transform_input
 from tests.verify.keys import odd_trace
 
 KEY = odd_trace()
 GRAPH = KEY.graph
+HEAD = GRAPH.nodes["head"]
+BACKWARD = ("head", "avgpool", "head.weight", "head.bias")
 FIRST = "layers.0.blocks.0"
 SUM = f"{FIRST}.residual"
 CONTEXT, VALUES = f"{FIRST}.attn.context", f"{FIRST}.attn.v"
-RNG = np.random.default_rng(0)
 
 
-def port(changes):
-    """The activations of a port, in float32, with some nodes of the key's graph changed."""
+def port(changes, backward=()):
+    """The activations of a port, in float32, with some nodes of the key's graph changed, and some gradients."""
     run = Run(GRAPH.replaced(changes), KEY.sources, Arithmetic("float32", 1000))
-    return {name: run.value(name) for name in GRAPH.computed}
+    return {name: run.value(name) for name in GRAPH.computed} | {
+        f"grad/{name}": run.gradient(name) for name in backward
+    }
 
 
 def with_input(name, read, pair):
@@ -29,7 +32,7 @@ def with_input(name, read, pair):
 
 
 def numbers_like(name, *shape):
-    return RNG.standard_normal((*shape, *Run(GRAPH, KEY.sources).value(name).shape[len(shape) :]))
+    return np.random.default_rng(0).standard_normal((*shape, *Run(GRAPH, KEY.sources).value(name).shape[len(shape) :]))
 
 
 def added(numbers):
@@ -37,8 +40,8 @@ def added(numbers):
     return {k: v for user in GRAPH.consumers[read] for k, v in with_input(user, read, plus(numbers)).items()}
 
 
-def only_cause(changes):
-    diagnosis = diagnose(KEY, port(changes))
+def only_cause(changes, backward=()):
+    diagnosis = diagnose(KEY, port(changes, backward))
     assert not diagnosis.unexplained, str(diagnosis)
     (cause,) = diagnosis.causes
     return str(cause.hypothesis)
@@ -57,7 +60,7 @@ def test_numbers_that_differ_by_image_are_not_told_as_the_same():
 
 def test_tokens_that_skip_a_branch_are_told():
     branch = GRAPH.nodes[SUM].inputs[1]
-    kept = RNG.random((*Run(GRAPH, KEY.sources).value(branch).shape[:3], 1)) >= 0.3
+    kept = np.random.default_rng(0).random((*Run(GRAPH, KEY.sources).value(branch).shape[:3], 1)) >= 0.3
     said = only_cause(with_input(SUM, branch, times(kept / 0.7)))
     assert "drop path is left on (for each token by itself: " in said
     assert "of the tokens skip the branch; the others' is multiplied by 1.429" in said
@@ -72,3 +75,32 @@ def test_windows_that_take_the_values_of_the_one_before_are_told(first):
     said = only_cause(with_input(CONTEXT, VALUES, gather(moved)))
     assert f"{VALUES}: windows of the whole batch each in the place of the next" in said
     assert ("the first stays" in said) == first
+
+
+def of_head(weight, bias):
+    operation = transform_input(HEAD.operation, 1, replaced_by(weight))
+    return change_node(HEAD, transform_input(operation, 2, replaced_by(bias)))
+
+
+def test_a_head_that_was_not_loaded_is_told():
+    weight = 0.02 * np.random.default_rng(0).standard_normal(KEY.sources["head.weight"].shape)
+    said = only_cause(of_head(weight, np.zeros(len(weight))), BACKWARD)
+    assert "in no relation to the key's, and a bias of zero, as weights that were not loaded" in said
+
+
+def test_a_head_of_other_numbers_and_another_bias_is_not_told_as_not_loaded():
+    weight = 0.02 * np.random.default_rng(0).standard_normal(KEY.sources["head.weight"].shape)
+    diagnosis = diagnose(KEY, port(of_head(weight, np.random.default_rng(0).standard_normal(len(weight))), BACKWARD))
+    assert "not loaded" not in str(diagnosis)
+
+
+def test_dropout_before_the_head_is_told():
+    scale = 2.0 * (np.random.default_rng(0).random(Run(GRAPH, KEY.sources).value("avgpool").shape) >= 0.5)
+    said = only_cause(with_input("head", "avgpool", times(scale)), BACKWARD)
+    assert "dropout is left on before the layer (avgpool: " in said
+    assert "the others are multiplied by 2, a rate of 0.5" in said
+
+
+def test_pixels_with_a_sign_are_told():
+    said = only_cause(with_input("input", "pixels", (lambda x: (np.where(x > 127, x - 256.0, x), None), None)))
+    assert said == "pixels are numbers of 8 bits with a sign (those above 127 become negative)"
