@@ -25,7 +25,7 @@ def weights_of_sum(found: Array, right: Array, tolerance: float) -> Array | None
     weights, _, rank, singular = np.linalg.lstsq(right, found, rcond=None)
     if rank < right.shape[1] or singular.min() < INDEPENDENT * singular.max():
         return None
-    weights = _as_fractions(np.where(np.abs(weights) < ROUND * np.abs(weights).max(), 0.0, weights))
+    weights = as_fractions(np.where(np.abs(weights) < ROUND * np.abs(weights).max(), 0.0, weights))
     enough = right.shape[0] >= NUMBERS_PER_WEIGHT * right.shape[1]
     if not enough and len(np.unique(np.round(weights[weights != 0], 6))) != 1:
         return None
@@ -33,7 +33,7 @@ def weights_of_sum(found: Array, right: Array, tolerance: float) -> Array | None
     return weights if np.abs(right @ weights - found).max() <= 2 * reach * tolerance else None
 
 
-def _as_fractions(weights: Array) -> Array:
+def as_fractions(weights: Array) -> Array:
     """The weights as fractions of one denominator, if they are near to such ones."""
     for denominator in range(1, MOST_PARTS * len(weights) + 1):
         parts = np.rint(weights * denominator)

@@ -7,6 +7,7 @@ from npswin.verify import diagnose
 from npswin.verify.fits.explanation import plus, replaced_by, times
 from npswin.verify.graph import Arithmetic, Run
 from npswin.verify.mistakes.mistake import change_node, gather, transform_input
+from npswin.verify.mistakes.weighted_pool import fit_pool
 from tests.verify.keys import odd_trace
 
 KEY = odd_trace()
@@ -104,3 +105,17 @@ def test_dropout_before_the_head_is_told():
 def test_pixels_with_a_sign_are_told():
     said = only_cause(with_input("input", "pixels", (lambda x: (np.where(x > 127, x - 256.0, x), None), None)))
     assert said == "pixels are numbers of 8 bits with a sign (those above 127 become negative)"
+
+
+def test_a_pool_that_loses_tokens_is_told_by_its_gradient():
+    """Of one image, whose channels are fewer than the tokens would need, the sum tells no weights."""
+    pool, x = GRAPH.nodes["avgpool"], Run(GRAPH, KEY.sources).value("norm")
+    count = x.shape[1] * x.shape[2]
+    weights = np.where(np.random.default_rng(0).random((*x.shape[1:3], 1)) < 0.7, 1.0, 0.0)
+    changes = change_node(pool, transform_input(pool.operation, 0, times(weights)))
+    tensors = port(changes, ("avgpool", "norm"))
+    run = Run(GRAPH, {**KEY.sources, **tensors})
+    ((words, found, fitted),) = fit_pool(run, "avgpool", tensors["avgpool"], 1e-6)
+    assert words.startswith(f"the sum, times {1 / count:.5g}, of the tokens at ")
+    assert fitted == 0
+    assert np.allclose(run.replaced(found).compute("avgpool"), tensors["avgpool"], atol=1e-5)
