@@ -5,6 +5,7 @@ import numpy as np
 from npswin.types import Array
 
 NUMBERS_PER_WEIGHT = 2
+NUMBERS_MORE = 12  # than weights, at least, where all weights that are not 0 are one fraction
 MOST_PARTS = 4  # times the number of weights: the largest denominator of weights that are fractions
 ROUND = 1e-4  # of a weight, as a share of the largest
 EXACT = 1e-6  # of a weight that is a fraction
@@ -19,17 +20,20 @@ def weights_of_sum(found: Array, right: Array, tolerance: float) -> Array | None
         right: (numbers, n).
         tolerance: the largest difference of equal numbers.
     """
-    if right.shape[0] < NUMBERS_PER_WEIGHT * right.shape[1]:
+    if right.shape[0] < right.shape[1] + NUMBERS_MORE:
         return None
     weights, _, rank, singular = np.linalg.lstsq(right, found, rcond=None)
     if rank < right.shape[1] or singular.min() < INDEPENDENT * singular.max():
         return None
-    weights = _as_fractions(np.where(np.abs(weights) < ROUND * np.abs(weights).max(), 0.0, weights))
+    weights = as_fractions(np.where(np.abs(weights) < ROUND * np.abs(weights).max(), 0.0, weights))
+    enough = right.shape[0] >= NUMBERS_PER_WEIGHT * right.shape[1]
+    if not enough and len(np.unique(np.round(weights[weights != 0], 6))) != 1:
+        return None
     reach = max(1.0, float(np.abs(weights).sum()))
     return weights if np.abs(right @ weights - found).max() <= 2 * reach * tolerance else None
 
 
-def _as_fractions(weights: Array) -> Array:
+def as_fractions(weights: Array) -> Array:
     """The weights as fractions of one denominator, if they are near to such ones."""
     for denominator in range(1, MOST_PARTS * len(weights) + 1):
         parts = np.rint(weights * denominator)

@@ -5,6 +5,7 @@ from npswin.verify.mistakes.bias_use import BIAS_USE
 from npswin.verify.mistakes.blocks import BLOCKS
 from npswin.verify.mistakes.detached import DETACHED
 from npswin.verify.mistakes.drop_path import DROP_PATH
+from npswin.verify.mistakes.dropped_input import DROPPED_INPUT
 from npswin.verify.mistakes.execution import EXECUTION
 from npswin.verify.mistakes.fitted import FITTED as FITTED_NUMBERS
 from npswin.verify.mistakes.fitted import FittedMistake
@@ -20,6 +21,7 @@ from npswin.verify.mistakes.mask_values import MASK_VALUES
 from npswin.verify.mistakes.mistake import Changes, Mistake
 from npswin.verify.mistakes.norm_order import NORM_ORDER
 from npswin.verify.mistakes.norms import NORMS
+from npswin.verify.mistakes.padded_keys import PADDED_KEYS
 from npswin.verify.mistakes.padding import PADDING
 from npswin.verify.mistakes.parameters import PARAMETERS
 from npswin.verify.mistakes.position import POSITION
@@ -34,6 +36,7 @@ CATALOGUE: tuple[Mistake, ...] = (
     *LATER_NORM,
     *SHIFT,
     *PADDING,
+    *PADDED_KEYS,
     *SIZES,
     *WINDOWS,
     *ATTENTION,
@@ -50,6 +53,13 @@ CATALOGUE: tuple[Mistake, ...] = (
     *DETACHED,
 )
 
-FITTED: tuple[FittedMistake, ...] = (*PREPROCESSING, *MASK_FIT, *MASK_VALUES, *DROP_PATH, *FITTED_NUMBERS)
+FITTED: tuple[FittedMistake, ...] = (
+    *PREPROCESSING,
+    *MASK_FIT,
+    *MASK_VALUES,
+    *DROP_PATH,
+    *DROPPED_INPUT,
+    *FITTED_NUMBERS,
+)
 
 __all__ = ["CATALOGUE", "FITTED", "GENERAL", "Changes", "Mistake"]

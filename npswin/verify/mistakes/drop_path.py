@@ -11,9 +11,10 @@ import numpy as np
 
 from npswin.ops.residual import residual_backward, residual_forward
 from npswin.types import Array
+from npswin.verify.fits.explanation import times
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Operation, Run
 from npswin.verify.mistakes.fitted import Fit, FittedMistake
-from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of, transform_output
+from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of, transform_input, transform_output
 
 NEWTON_STEPS = 5
 NEAR = 1e-2  # largest distance of a fitted factor from 0, 1 or the common one
@@ -51,6 +52,25 @@ def _both_branches(run: Run, symptom: str, found: Array, place: str) -> Iterator
             attention, mlp = (scale for scale in scales if scale is not None)
             changes = _with_factors(run.graph, first, attention) | _with_factors(run.graph, place, mlp)
             yield f"the attention branch: {_words(attention)}; the MLP branch: {_words(mlp)}", changes
+
+
+def _drop_tokens(run: Run, symptom: str, found: Array, place: str) -> Iterator[Fit]:
+    """Some tokens skip the branch, drawn for each token and not for each image."""
+    node = run.graph.nodes[place]
+    if place != symptom or not is_output_of(node, "residual"):
+        return
+    x, branch = (run.value(read) for read in node.inputs)
+    if found.shape != x.shape or x.ndim != 4:
+        return
+    rows = branch.reshape(-1, branch.shape[-1])
+    scale = _common(_own_factors(rows, (found - x).reshape(rows.shape)))
+    if scale is None or scale.all() or not scale.any():
+        return
+    factors = scale.reshape(x.shape[:3])
+    skipping = f"{np.mean(scale == 0):.0%} of the tokens skip the branch"
+    words = f"for each token by itself: {skipping}; the others' is multiplied by {scale.max():.4g}"
+    assert node.operation is not None
+    yield words, change_node(node, transform_input(node.operation, 1, times(factors[..., None])))
 
 
 def _scale_of_branch(run: Run, symptom: str, found: Array, place: str) -> Array | None:
@@ -151,6 +171,7 @@ LEFT_ON = "drop path is left on"
 FIX = "in inference no branch is dropped, and none is scaled"
 DROP_PATH = (
     FittedMistake("drop-path", LEFT_ON, FIX, _drop_path, varies=True),
+    FittedMistake("drop-path-of-tokens", LEFT_ON, FIX, _drop_tokens, varies=True),
     FittedMistake("branch-factor", "the branch is multiplied", "x + branch(norm(x)), as it is", _branch_factor),
     FittedMistake("drop-path-twice", f"{LEFT_ON} in both branches", FIX, _both_branches, varies=True),
 )

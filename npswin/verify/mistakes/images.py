@@ -1,5 +1,6 @@
 """Mistakes in the image's normalization and layout, and in the patch embedding."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -9,6 +10,7 @@ from npswin.verify.graph import Graph, Node
 from npswin.verify.graph.operations import constant
 from npswin.verify.mistakes.mistake import (
     Mistake,
+    Pair,
     Variants,
     at_outputs_of,
     change_node,
@@ -26,6 +28,8 @@ from npswin.verify.mistakes.normalization import (
     weights_in_words,
 )
 from npswin.verify.mistakes.own_statistics import OWN, standardizing
+
+LARGEST = 127  # number of 8 bits with a sign
 
 
 def _other_normalization(_: Graph, node: Node) -> Variants:
@@ -68,6 +72,19 @@ def _turned(x: Array) -> Array:
     return x.swapaxes(-1, -2).reshape(x.shape)
 
 
+def _of_pixels(function: Callable[[Array], Array]) -> Pair:
+    """A function of the pixels, by which nothing is derived."""
+    return lambda pixels: (function(pixels), None), lambda dy, _: dy
+
+
+def _signed(pixels: Array) -> Array:
+    return np.where(pixels > LARGEST, pixels - 256.0, pixels)
+
+
+def _limited(pixels: Array) -> Array:
+    return np.minimum(pixels, LARGEST)
+
+
 IMAGES = (
     Mistake(
         "bgr",
@@ -98,6 +115,18 @@ IMAGES = (
                 "rows and columns exchanged": lambda op: transform_input(op, 0, gather(_turned)),
                 "mirrored, left to right": lambda op: transform_input(op, 0, gather(lambda x: x[..., ::-1])),
                 "upside down": lambda op: transform_input(op, 0, gather(lambda x: x[:, :, ::-1])),
+            },
+        ),
+    ),
+    Mistake(
+        "pixels-overflow",
+        "pixels are numbers of 8 bits with a sign",
+        "pixels go from 0 to 255",
+        with_variants(
+            "normalize",
+            {
+                "those above 127 become negative": lambda op: transform_input(op, 0, _of_pixels(_signed)),
+                "those above 127 become 127": lambda op: transform_input(op, 0, _of_pixels(_limited)),
             },
         ),
     ),

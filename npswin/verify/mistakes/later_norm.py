@@ -5,7 +5,15 @@ from typing import Any
 
 from npswin.types import Array
 from npswin.verify.graph import Graph, Node, Operation
-from npswin.verify.mistakes.mistake import Changes, Mistake, Variants, at_outputs_of, change_node, is_output_of
+from npswin.verify.mistakes.mistake import (
+    Changes,
+    Mistake,
+    Variants,
+    at_outputs_of,
+    change_node,
+    is_output_of,
+    transform_input,
+)
 
 
 def _after_pool(graph: Graph, norm: Node) -> Variants:
@@ -17,6 +25,25 @@ def _after_pool(graph: Graph, norm: Node) -> Variants:
     for user in graph.consumers[pools[0]]:
         changes |= _reads_norm(graph.nodes[user], pools[0], norm)
     yield "", changes
+    yield (
+        "the norm's result is a vector for each image",
+        change_node(norm, _norm_of_pool(graph.nodes[pools[0]], norm))
+        | (change_node(graph.nodes[pools[0]], Operation("mean_pool", _as_it_is, lambda dy, _: (dy,)))),
+    )
+
+
+def _norm_of_pool(pool: Node, norm: Node) -> Operation:
+    mean_pool, layer_norm = pool.operation, norm.operation
+    assert mean_pool is not None
+    assert layer_norm is not None
+    backward = mean_pool.backward
+
+    def of_tokens(dy: Array, cache: Any) -> Array:
+        dx = backward(dy, cache)[0]
+        assert dx is not None
+        return dx
+
+    return transform_input(layer_norm, 0, (mean_pool.forward, of_tokens))
 
 
 def _as_it_is(x: Array, *_: Array, **__: Any) -> tuple[Array, None]:

@@ -8,7 +8,14 @@ import numpy as np
 from npswin.ops.windows import crop_padding, pad_to_windows, padded_size
 from npswin.types import Array
 from npswin.verify.graph import Graph, Node, Operation
-from npswin.verify.mistakes.map_size import PADDINGS, first_of_windows, map_of_block, padding, with_more_windows
+from npswin.verify.mistakes.map_size import (
+    PADDINGS,
+    cropping,
+    first_of_windows,
+    map_of_block,
+    padding,
+    with_more_windows,
+)
 from npswin.verify.mistakes.mistake import (
     Mistake,
     Variants,
@@ -49,6 +56,15 @@ def _padding_after_shift(graph: Graph, name: str) -> Variants:
         back |= change_node(graph.nodes[user], inputs=reads)
     yield "there and back", there | back
     yield "on the way there", there
+
+
+def _cropped_first(graph: Graph, node: Node) -> Variants:
+    """joined -> cropped -> unshifted; the port may crop the map once more, which changes nothing."""
+    crop = graph.nodes.get(in_same_module(node.name, "cropped"))
+    if crop is None or crop.inputs != (node.name,) or node.operation is None:
+        return
+    cut = gather(cropping(1, crop.settings["size"]))
+    yield "", change_node(node, transform_input(node.operation, 0, cut))
 
 
 def _pad_other_side(graph: Graph, node: Node) -> Variants:
@@ -189,6 +205,12 @@ PADDING = (
         "the map is padded after the shift rather than before",
         "pad, then roll, then cut; and join, roll back, then crop",
         _padding_after_shift,
+    ),
+    Mistake(
+        "crop-before-roll-back",
+        "the padding is cropped before the map is rolled back",
+        "join the windows, roll back, then crop",
+        at_outputs_of("cyclic_shift", _cropped_first),
     ),
     Mistake(
         "pad-before-norm",

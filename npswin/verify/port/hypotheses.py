@@ -8,6 +8,7 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Run
 from npswin.verify.mistakes import CATALOGUE, FITTED, GENERAL, Changes, Mistake
+from npswin.verify.mistakes.added_for_all import fit_added_for_all
 from npswin.verify.mistakes.blended_modules import fit_blends, fit_multiples
 from npswin.verify.mistakes.combined_inputs import fit_inputs
 from npswin.verify.mistakes.fitted_gelu import fit_gelu
@@ -23,6 +24,7 @@ from npswin.verify.mistakes.mistake import with_backward_of
 from npswin.verify.mistakes.norm_layouts import fit_norm_layout
 from npswin.verify.mistakes.norm_statistics import fit_norm_statistics
 from npswin.verify.mistakes.not_applicable import NotApplicable
+from npswin.verify.mistakes.not_loaded import fit_not_loaded
 from npswin.verify.mistakes.other_terms import fit_other_terms
 from npswin.verify.mistakes.overwritten import fit_overwritten
 from npswin.verify.mistakes.resampled_images import fit_resampling
@@ -201,6 +203,7 @@ class HypothesisGenerator:
                 ("multiplied-parameters", "other parameters", fit_multiples),
                 ("blended-parameters", "other parameters", fit_blends),
                 ("fitted-parameters", "other parameters", fit_parameters),
+                ("not-loaded", f"{inner} has another weight", fit_not_loaded),
                 ("fitted-rows", f"{inner}: another index into the table", fit_table_rows),
                 ("merged-tokens", f"{inner} has other tokens", fit_merging),
                 ("fitted-terms", inner, fit_terms),
@@ -212,6 +215,7 @@ class HypothesisGenerator:
                 ("weighted-pool", f"{inner} is another pool", fit_pool),
                 ("norm-statistics", f"{inner} has other statistics", fit_norm_statistics),
                 ("norm-layout", f"{inner} has the mean and deviation of other numbers", fit_norm_layout),
+                ("added-for-all", f"{inner} reads other numbers", fit_added_for_all),
                 ("combined-inputs", f"{inner} reads other numbers", fit_inputs),
             ):
                 for words, changes, count in fits(run, symptom, found, tolerance):

@@ -19,9 +19,18 @@ from tests.verify.keys import candidate_of, computed, miniature_trace, odd_trace
 NAMES = [mistake.name for mistake in CATALOGUE]
 # From every module of the catalogue; with --thorough every mistake is planted.
 SAMPLE = {
-    *("bgr", "norm-unbiased", "gelu-tanh", "roll-back-direction", "pad-value", "join-columns-first", "scale-missing"),
+    *(
+        "bgr",
+        "pixels-overflow",
+        "norm-unbiased",
+        "gelu-tanh",
+        "roll-back-direction",
+        "pad-value",
+        "join-columns-first",
+        "scale-missing",
+    ),
     *("bias-xy", "mask-missing", "mask-use", "merge-pad", "residual-after-norm", "other-parameters", "softmax-sum"),
-    *("block-skipped", "norm-after-branch", "norm-after-pool"),
+    *("block-skipped", "norm-after-branch", "norm-after-pool", "padded-keys-masked"),
     *("bias-overwritten", "bias-use", "bias-after-softmax"),
     *("label-smoothing", "gradient-detached"),
 }

@@ -6,6 +6,7 @@ from scipy.special import erf
 
 from npswin.verify import diagnose
 from npswin.verify.graph import Arithmetic, Node, Operation, Run
+from npswin.verify.mistakes.added_for_all import fit_added_for_all
 from npswin.verify.mistakes.combined_inputs import fit_inputs
 from npswin.verify.mistakes.gated import fit_gate
 from npswin.verify.mistakes.merged_tokens import fit_merging
@@ -210,6 +211,7 @@ FITS = {
     f"{NEXT}.mlp.act": (fit_gate, fit_inputs),
     f"{NEXT}.mlp.fc1": (fit_gate, fit_inputs),
     SECOND: (fit_inputs,),
+    f"{FIRST}.norm1": (fit_added_for_all,),
 }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import Graph
-from npswin.verify.mistakes.axis_parts import axis_parts, part_names
+from npswin.verify.mistakes.axis_parts import axis_parts, part_names, split_names
 from npswin.verify.mistakes.mistake import Mistake, Variants, change_node, gather, transform_input
 from npswin.verify.mistakes.not_applicable import NotApplicable
 
@@ -20,6 +20,12 @@ MOVES: dict[str, Callable[[Array, int], Array]] = {
     "the last in place of all": lambda x, axis: np.repeat(x.take([-1], axis), x.shape[axis], axis),
     "the first left out, as 0": lambda x, axis: _without(x, axis, 0),
     "the last left out, as 0": lambda x, axis: _without(x, axis, -1),
+}
+OF_ALL_WINDOWS: dict[str, Callable[[Array], Array]] = {
+    "each in the place of the next": lambda x: np.roll(x, 1, 0),
+    "each in the place of the next, the first stays": lambda x: np.concatenate([x[:1], x[:-1]]),
+    "each in the place of the one before": lambda x: np.roll(x, -1, 0),
+    "each in the place of the one before, the last stays": lambda x: np.concatenate([x[1:], x[-1:]]),
 }
 NAMES = {"B": "images", "C": "channels", "q|k|v": "q, k and v"}
 
@@ -40,6 +46,15 @@ def _moved_input(graph: Graph, name: str) -> Variants:
                 rearrange = along(graph, read, place, move)
                 changed = change_node(node, transform_input(node.operation, index, gather(rearrange)))
                 yield f"{read}: {NAMES.get(part, part + 's')} {words}", changed
+        if split_names(graph.nodes[read].axes)[:2] == ["B", "nW"]:
+            for words, of_all in OF_ALL_WINDOWS.items():
+                changed = change_node(node, transform_input(node.operation, index, gather(_of_windows(of_all))))
+                yield f"{read}: windows of the whole batch {words}", changed
+
+
+def _of_windows(move: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """A move of the windows of all images, one after another."""
+    return lambda x: move(x.reshape(-1, *x.shape[2:])).reshape(x.shape)
 
 
 def along(graph: Graph, read: str, place: int, move: Callable[[Array, int], Array]) -> Callable[[Array], Array]:
