@@ -15,9 +15,10 @@ from npswin.ops.layer_norm import layer_norm_forward
 from npswin.types import Array
 from npswin.verify.fits.explanation import Evidence, Explanation, replaced_by, replaced_where, times
 from npswin.verify.fits.families import first_explanation
-from npswin.verify.graph import Run
+from npswin.verify.graph import Node, Run
 from npswin.verify.mistakes.axis_parts import axis_parts
 from npswin.verify.mistakes.fitted_tensors import Fit
+from npswin.verify.mistakes.fitted_together import as_the_weight, factors_of_both, row_sums, same_factors
 from npswin.verify.mistakes.mistake import change_node, gather_node, transform_input, with_sums
 
 ROWS_PER_NUMBER = 1.5  # rows for each number of a weight's row that least squares determine
@@ -50,14 +51,14 @@ def fit_parameters(run: Run, name: str, found: Array, tolerance: float) -> Itera
         return
     loaded, computed, words, fitted = node.operation, node.operation, [], 0
     used: dict[int, str] = {}  # by an input's place the parameter that is used in its place
-    for one in RECOVERIES[node.operation.name](run, name, found, tolerance):
+    recovered = RECOVERIES[node.operation.name](run, name, found, tolerance)
+    explained = _explained(run, node, recovered)
+    for one in recovered:
         parameter = node.inputs[one.index]
         right = run.value(parameter)
         if np.abs(one.array - right).max(initial=0) <= one.tolerance:
             continue
-        explanation = _explain(run, parameter, right, one)
-        if explanation is None:
-            explanation = _other_numbers(one, right)
+        explanation = explained.get(one.index) or _other_numbers(one, right)
         words.append(f"{parameter}: {explanation.words}{_initial(one)}{_harmless(parameter, one, right)}")
         fitted += explanation.fitted
         forward, _ = explanation.pair
@@ -73,6 +74,30 @@ def fit_parameters(run: Run, name: str, found: Array, tolerance: float) -> Itera
     if len(used) == len(words):
         inputs = tuple(used.get(index, read) for index, read in enumerate(node.inputs))
         yield Fit(text, change_node(node, inputs=inputs), fitted)
+
+
+def _explained(run: Run, node: Node, recovered: list[Recovered]) -> dict[int, Explanation]:
+    """The explanations of parameters by the place of the input; of those without one, by what the others are."""
+    right = {one.index: run.value(node.inputs[one.index]) for one in recovered}
+    wrong = [one for one in recovered if np.abs(one.array - right[one.index]).max(initial=0) > one.tolerance]
+    explained = {}
+    for one in wrong:
+        explanation = _explain(run, node.inputs[one.index], right[one.index], one)
+        if explanation is not None:
+            explained[one.index] = explanation
+    tolerance = max((one.tolerance for one in wrong), default=0.0)
+    unknown = {one.index: one.array for one in wrong if one.index not in explained}
+    if len(unknown) == 2 and (factors := same_factors(unknown, right, tolerance)) is not None:
+        names = [node.inputs[index].rpartition(".")[2] for index in unknown]
+        return dict.fromkeys(unknown, factors_of_both(factors, names))
+    if 2 in unknown and node.operation is not None and node.operation.name in ("linear", "patch_embed"):
+        weight = run.value(node.inputs[1])
+        bias = row_sums(unknown[2], right[2], weight, tolerance) if 1 not in unknown else None
+        if 1 in explained:
+            bias = as_the_weight(unknown[2], right[2], explained[1], weight.shape, tolerance) or bias
+        if bias is not None:
+            explained[2] = bias
+    return explained
 
 
 def _initial(one: Recovered) -> str:
