@@ -13,12 +13,19 @@ import numpy as np
 
 from npswin.ops.layer_norm import layer_norm_forward
 from npswin.types import Array
-from npswin.verify.fits.explanation import Evidence, Explanation, replaced_by, replaced_where, times
+from npswin.verify.fits.explanation import Evidence, Explanation, plus, replaced_by, replaced_where, times
+from npswin.verify.fits.factors import decimal
 from npswin.verify.fits.families import first_explanation
 from npswin.verify.graph import Node, Run
 from npswin.verify.mistakes.axis_parts import axis_parts
 from npswin.verify.mistakes.fitted_tensors import Fit
-from npswin.verify.mistakes.fitted_together import as_the_weight, factors_of_both, row_sums, same_factors
+from npswin.verify.mistakes.fitted_together import (
+    as_the_weight,
+    constant_added_to_input,
+    constant_in_bias,
+    factors_of_both,
+    same_factors,
+)
 from npswin.verify.mistakes.mistake import change_node, gather_node, transform_input, with_sums
 
 ROWS_PER_NUMBER = 1.5  # rows for each number of a weight's row that least squares determine
@@ -89,15 +96,34 @@ def _explained(run: Run, node: Node, recovered: list[Recovered]) -> dict[int, Ex
     unknown = {one.index: one.array for one in wrong if one.index not in explained}
     if len(unknown) == 2 and (factors := same_factors(unknown, right, tolerance)) is not None:
         names = [node.inputs[index].rpartition(".")[2] for index in unknown]
-        return dict.fromkeys(unknown, factors_of_both(factors, names))
+        return dict(zip(unknown, factors_of_both(factors, names), strict=True))
     if 2 in unknown and node.operation is not None and node.operation.name in ("linear", "patch_embed"):
         weight = run.value(node.inputs[1])
-        bias = row_sums(unknown[2], right[2], weight, tolerance) if 1 not in unknown else None
         if 1 in explained:
-            bias = as_the_weight(unknown[2], right[2], explained[1], weight.shape, tolerance) or bias
-        if bias is not None:
-            explained[2] = bias
+            bias = as_the_weight(unknown[2], right[2], explained[1], weight.shape, tolerance)
+            explained |= {} if bias is None else {2: bias}
+        elif len(unknown) == 1:
+            constant = constant_added_to_input(unknown[2], right[2], weight, tolerance)
+            sums = weight.reshape(len(weight), -1).sum(axis=1)
+            explained |= {} if constant is None else {2: constant_in_bias(constant, sums, tolerance)}
     return explained
+
+
+def fit_shifted_input(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
+    """A constant that a linear layer adds to its input, and by whose products its bias seems to differ."""
+    node = run.graph.nodes.get(name)
+    if node is None or node.operation is None or node.operation.name not in ("linear", "patch_embed"):
+        return
+    recovered = RECOVERIES[node.operation.name](run, name, found, tolerance)
+    if [one.index for one in recovered] != [2]:
+        return
+    (bias,) = recovered
+    weight, right = (run.value(node.inputs[index]) for index in (1, 2))
+    constant = constant_added_to_input(bias.array, right, weight, bias.tolerance)
+    if constant is not None:
+        number = decimal(constant, tolerance / float(np.abs(weight.reshape(len(weight), -1).sum(axis=1)).max()))
+        words = f"{number} is added to each number (such as a zero point that is not subtracted)"
+        yield Fit(words, change_node(node, transform_input(node.operation, 0, plus(constant))), 1)
 
 
 def _initial(one: Recovered) -> str:

@@ -4,7 +4,7 @@ A bias is short, and a factor of its own for each entry explains any numbers: th
 parameter has the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from npswin.verify.fits.factors import decimal
 
 FEWEST = 4  # entries that have the same factors
 LISTED = 4
+LARGE = 8  # times the tolerance: a change that has a form
 
 
 def same_factors(found: Mapping[int, Array], right: Mapping[int, Array], tolerance: float) -> Array | None:
@@ -31,43 +32,43 @@ def same_factors(found: Mapping[int, Array], right: Mapping[int, Array], toleran
     factors = (pairs[:, 0] * pairs[:, 1]).sum(0) / np.where(squares, squares, 1)
     left = np.abs(pairs[:, 0] - factors * pairs[:, 1])
     changed = np.abs(pairs[:, 0] - pairs[:, 1])
-    if (left > 2 * tolerance).any() or (changed.max(axis=1) <= 8 * tolerance).any() or not squares.all():
+    if (left > 2 * tolerance).any() or (changed.max(axis=1) <= LARGE * tolerance).any() or not squares.all():
         return None
     return np.asarray(factors)
 
 
-def factors_of_both(factors: Array, names: list[str]) -> Explanation:
-    """The explanation of `same_factors`."""
-    listed = ", ".join(f"{factor:.4g}" for factor in factors[:LISTED])
-    more = ", ..." if len(factors) > LISTED else ""
-    words = (
-        f"each channel is multiplied by a factor, the same in {' and '.join(names)}: {listed}{more} "
+def factors_of_both(factors: Array, names: Sequence[str]) -> list[Explanation]:
+    """The explanations of both parameters by `same_factors`."""
+    listed = ", ".join(f"{factor:.4g}" for factor in factors[:LISTED]) + ", ..." * (len(factors) > LISTED)
+    first = (
+        f"each channel is multiplied by a factor, the same as in {names[1]}: {listed} "
         "(such as scales moved into the next layer, whose weight does not have them)"
     )
-    return Explanation(words, times(factors), len(factors))
+    pair = times(factors)
+    return [Explanation(first, pair, len(factors)), Explanation(f"the same factors as in {names[0]}", pair)]
 
 
-def row_sums(found: Array, right: Array, weight: Array, tolerance: float) -> Explanation | None:
-    """A constant times the sums of the weight's rows, added to the bias: the constant was added to the input.
+def constant_added_to_input(found: Array, right: Array, weight: Array, tolerance: float) -> float | None:
+    """The constant by which the bias changes if it is added to each number of the input: c times the rows' sums.
 
     Args:
         found, right: the bias (out).
         weight: (out, ...).
         tolerance: for the found numbers.
     """
-    sums = weight.reshape(len(weight), -1).sum(axis=1)
-    difference = found - right
+    sums, difference = weight.reshape(len(weight), -1).sum(axis=1), found - right
     squares = float((sums * sums).sum())
     if len(sums) < FEWEST or not squares:
         return None
     constant = float((difference * sums).sum()) / squares
-    if np.abs(difference - constant * sums).max() > 2 * tolerance or np.abs(difference).max() <= 8 * tolerance:
-        return None
+    explained = np.abs(difference - constant * sums).max() <= 2 * tolerance
+    return constant if explained and np.abs(difference).max() > LARGE * tolerance else None
+
+
+def constant_in_bias(constant: float, sums: Array, tolerance: float) -> Explanation:
+    """The explanation of a bias by `constant_added_to_input`."""
     number = decimal(constant, tolerance / float(np.abs(sums).max()))
-    words = (
-        f"{number} times the sums of the weight's rows is added to it, as if {number} were added to each number of "
-        "the input (a zero point that was not subtracted, for example)"
-    )
+    words = f"{number} times the sums of the weight's rows is added, as if {number} were added to the input"
     return Explanation(words, plus(constant * sums), 1)
 
 
