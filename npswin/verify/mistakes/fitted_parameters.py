@@ -33,6 +33,9 @@ NEAR_ONE = 1e-5  # a factor nearer to 1 is 1
 MOST_LISTED = 3  # numbers that differ, in words
 MUCH_LARGER = 2.0  # a recovered weight of so many times the right one's size is no weight that a port has
 LARGEST_SHARE = 0.25  # of the numbers that may have the wrong sign
+INITIAL_DEVIATION = 0.02  # of weights and bias tables before training
+FEWEST_INITIAL = 16  # numbers whose distribution is told
+ALLOWED = 4.0  # deviations of a mean of numbers drawn by chance
 DEVIATIONS = 8  # of the rounding error of a recovered number
 
 
@@ -179,7 +182,20 @@ def _difference_words(array: Array, right: Array) -> str:
     alike = (
         f"a relative difference of {share:.2g} and a cosine of {float((array * right).sum()) / norms:.2f}; {largest}"
     )
-    return f"other numbers than the key's, in no simple relation to them, with {alike}"
+    note = " (of the size of initial ones, deviation 0.02, as where it was not loaded)" if _like_initial(array, right) else ""
+    return f"other numbers than the key's, in no simple relation to them{note}, with {alike}"
+
+
+def _like_initial(array: Array, right: Array) -> bool:
+    """Whether numbers are as a truncated normal distribution of deviation 0.02 gives, and unlike the right ones."""
+    if array.size < FEWEST_INITIAL:
+        return False
+    sizes = [float(np.sqrt(np.mean(each**2))) for each in (array, right)]
+    chance = ALLOWED / math.sqrt(array.size)
+    related = abs(float(np.mean(array * right))) > chance * sizes[0] * sizes[1]
+    is_centred = abs(float(array.mean())) <= chance * INITIAL_DEVIATION
+    deviates = abs(sizes[0] / INITIAL_DEVIATION - 1) > chance
+    return is_centred and not deviates and not related and np.abs(array).max() <= 6 * INITIAL_DEVIATION
 
 
 def _least_squares(x: Array, y: Array, tolerance: float) -> tuple[Array, float] | None:
