@@ -182,7 +182,11 @@ def _difference_words(array: Array, right: Array) -> str:
     alike = (
         f"a relative difference of {share:.2g} and a cosine of {float((array * right).sum()) / norms:.2f}; {largest}"
     )
-    note = " (of the size of initial ones, deviation 0.02, as where it was not loaded)" if _like_initial(array, right) else ""
+    note = (
+        " (of the size of initial ones, deviation 0.02, as where it was not loaded)"
+        if _like_initial(array, right)
+        else ""
+    )
     return f"other numbers than the key's, in no simple relation to them{note}, with {alike}"
 
 
