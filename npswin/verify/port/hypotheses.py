@@ -13,7 +13,7 @@ from npswin.verify.mistakes.combined_inputs import fit_inputs
 from npswin.verify.mistakes.fitted_gelu import fit_gelu
 from npswin.verify.mistakes.fitted_inputs import fit_input
 from npswin.verify.mistakes.fitted_norm import fit_norm
-from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_shifted_input, fit_table_rows
+from npswin.verify.mistakes.fitted_parameters import fit_bare_norm, fit_parameters, fit_shifted_input, fit_table_rows
 from npswin.verify.mistakes.fitted_softmax import fit_softmax
 from npswin.verify.mistakes.fitted_tensors import fit_output
 from npswin.verify.mistakes.fitted_terms import fit_terms
@@ -196,6 +196,7 @@ class HypothesisGenerator:
                 ("multiplied-parameters", "other parameters", fit_multiples),
                 ("blended-parameters", "other parameters", fit_blends),
                 ("fitted-parameters", "other parameters", fit_parameters),
+                ("bare-norm", inner, fit_bare_norm),
                 ("shifted-input", f"{inner}: it reads another input", fit_shifted_input),
                 ("fitted-rows", f"{inner}: another index into the table", fit_table_rows),
                 ("merged-tokens", f"{inner} has other tokens", fit_merging),

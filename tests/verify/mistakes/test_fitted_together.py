@@ -5,8 +5,8 @@ import pytest
 
 from npswin.ops.resize import bicubic_matrix
 from npswin.verify import diagnose
-from npswin.verify.fits.explanation import plus
-from npswin.verify.mistakes.mistake import change_node, transform_input
+from npswin.verify.fits.explanation import plus, times
+from npswin.verify.mistakes.mistake import change_node, transform_input, transform_output
 from tests.verify.keys import computed, miniature_trace
 
 KEY = miniature_trace()
@@ -82,3 +82,22 @@ def test_a_table_that_was_not_loaded(deviation):
     text = told(**{TABLE: deviation * RNG.standard_normal(source(TABLE).shape)})
     assert "in no simple relation" in text
     assert ("of the size of initial ones" in text) == (deviation == 0.02)
+
+
+def test_a_kernel_that_is_halved_is_no_image_that_is():
+    name = "patch_embed.proj.weight"
+    text = told(**{name: source(name) / 2})
+    assert f"{name} by 1/2" in text
+    assert "input by 1/2" not in text
+
+
+def test_a_norm_whose_gain_is_folded_into_the_next_layer_without_its_bias():
+    norm, linear = f"{BLOCK}.norm2", f"{BLOCK}.mlp.fc1"
+    gain, bias = source(f"{norm}.weight"), source(f"{norm}.bias")
+    bare = (lambda y: (((y - bias) / gain).astype(y.dtype), None)), (lambda dy, _: (dy / gain).astype(dy.dtype))
+    nodes = KEY.graph.nodes
+    changes = change_node(nodes[norm], transform_output(nodes[norm].operation, bare))
+    changes |= change_node(nodes[linear], transform_input(nodes[linear].operation, 0, times(gain)))
+    text = told(KEY.graph.replaced(changes))
+    assert "its affine part is missing" in text
+    assert f"the numbers of {norm}.weight" in text
