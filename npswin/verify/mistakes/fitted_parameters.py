@@ -13,8 +13,7 @@ import numpy as np
 
 from npswin.ops.layer_norm import layer_norm_forward
 from npswin.types import Array
-from npswin.verify.fits.explanation import Evidence, Explanation, plus, replaced_by, replaced_where, times
-from npswin.verify.fits.factors import decimal
+from npswin.verify.fits.explanation import Evidence, Explanation, replaced_by, replaced_where, times
 from npswin.verify.fits.families import first_explanation
 from npswin.verify.graph import Node, Run
 from npswin.verify.mistakes.axis_parts import axis_parts
@@ -26,7 +25,7 @@ from npswin.verify.mistakes.fitted_together import (
     factors_of_both,
     same_factors,
 )
-from npswin.verify.mistakes.mistake import change_node, gather_node, transform_input, transform_output, with_sums
+from npswin.verify.mistakes.mistake import change_node, gather_node, transform_input, with_sums
 
 ROWS_PER_NUMBER = 1.5  # rows for each number of a weight's row that least squares determine
 NEAR_ONE = 1e-5  # a factor nearer to 1 is 1
@@ -110,42 +109,6 @@ def _explained(run: Run, node: Node, recovered: list[Recovered]) -> dict[int, Ex
             sums = weight.reshape(len(weight), -1).sum(axis=1)
             explained |= {} if constant is None else {2: constant_in_bias(constant, sums, tolerance)}
     return explained
-
-
-def fit_shifted_input(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
-    """A constant that a linear layer adds to its input, and by whose products its bias seems to differ."""
-    node = run.graph.nodes.get(name)
-    if node is None or node.operation is None or node.operation.name not in ("linear", "patch_embed"):
-        return
-    recovered = RECOVERIES[node.operation.name](run, name, found, tolerance)
-    if [one.index for one in recovered] != [2]:
-        return
-    (bias,) = recovered
-    weight, right = (run.value(node.inputs[index]) for index in (1, 2))
-    constant = constant_added_to_input(bias.array, right, weight, bias.tolerance)
-    if constant is not None:
-        number = decimal(constant, tolerance / float(np.abs(weight.reshape(len(weight), -1).sum(axis=1)).max()))
-        words = f"{number} is added to each number (such as a zero point that is not subtracted)"
-        yield Fit(words, change_node(node, transform_input(node.operation, 0, plus(constant))), 1)
-
-
-def fit_bare_norm(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
-    """A norm without its affine part, which another operation has in its own parameters, with the gradients of both."""
-    node = run.graph.nodes.get(name)
-    if node is None or node.operation is None or node.operation.name != "layer_norm" or len(node.inputs) < 3:
-        return
-    gain, bias = (run.value(read) for read in node.inputs[1:3])
-    recovered = _layer_norm(run, name, found, tolerance)
-    if not recovered or not gain.all():
-        return
-    if any(np.abs(one.array - (2 - one.index)).max() > max(one.tolerance, tolerance) for one in recovered):
-        return
-    words = (
-        f"its affine part is missing: it is given with weight 1 and bias 0. Where {node.inputs[1]} and "
-        f"{node.inputs[2]} are folded into the next layer, its weight has to have the one, its bias W·(the other)"
-    )
-    pair = (lambda y: (((y - bias) / gain).astype(y.dtype), None)), (lambda dy, _: (dy / gain).astype(dy.dtype))
-    yield Fit(words, change_node(node, transform_output(node.operation, pair)), 0)
 
 
 def _initial(one: Recovered) -> str:

@@ -13,10 +13,11 @@ from npswin.verify.mistakes.combined_inputs import fit_inputs
 from npswin.verify.mistakes.fitted_gelu import fit_gelu
 from npswin.verify.mistakes.fitted_inputs import fit_input
 from npswin.verify.mistakes.fitted_norm import fit_norm
-from npswin.verify.mistakes.fitted_parameters import fit_bare_norm, fit_parameters, fit_shifted_input, fit_table_rows
+from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_table_rows
 from npswin.verify.mistakes.fitted_softmax import fit_softmax
 from npswin.verify.mistakes.fitted_tensors import fit_output
 from npswin.verify.mistakes.fitted_terms import fit_terms
+from npswin.verify.mistakes.folded_parameters import fit_bare_norm, fit_shifted_input
 from npswin.verify.mistakes.gated import fit_gate
 from npswin.verify.mistakes.merged_tokens import fit_merging
 from npswin.verify.mistakes.mistake import with_backward_of
