@@ -26,6 +26,7 @@ from npswin.verify.fits.rank import low_rank, low_rank_added
 from npswin.verify.fits.resampled import resampled
 from npswin.verify.fits.rounding import rounded_numbers
 from npswin.verify.fits.rows import function_of_rows
+from npswin.verify.fits.scales import factors_of_rows_and_columns, scales_along_the_other_axis
 from npswin.verify.fits.sparse import constant_in_places
 from npswin.verify.fits.words import Axis
 
@@ -271,6 +272,7 @@ FAMILIES: tuple[Family, ...] = (
     smallest_are_zero,
     _placement,
     rounded_numbers,
+    scales_along_the_other_axis,
     a_part_differs,
     scalar_function,
     constant_in_places,
@@ -284,6 +286,7 @@ FAMILIES: tuple[Family, ...] = (
     low_rank,
     mixed_entries,
     _per_entry,
+    factors_of_rows_and_columns,
     _same_along_axis,
     low_rank_added,
     two_slopes,

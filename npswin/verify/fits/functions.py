@@ -58,9 +58,9 @@ FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "SELU is applied": lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x)),
     "Φ(x) is taken, not multiplied by x": lambda x: 0.5 * (1 + erf(x / math.sqrt(2))),
     "GELU without the √2: x (1 + erf(x)) / 2": lambda x: 0.5 * x * (1 + erf(x)),
-    "GELU's tanh approximation is applied": lambda x: _tanh_gelu(x, 0.044715),
-    "GELU's tanh approximation with 0.44715 for 0.044715": lambda x: _tanh_gelu(x, 0.44715),
-    "GELU's tanh approximation without the cubic term": lambda x: _tanh_gelu(x, 0.0),
+    "GELU's tanh approximation is applied": lambda x: tanh_gelu(x, 0.044715),
+    "GELU's tanh approximation with 0.44715 for 0.044715": lambda x: tanh_gelu(x, 0.44715),
+    "GELU's tanh approximation without the cubic term": lambda x: tanh_gelu(x, 0.0),
     "x σ(1.702 x) is taken": lambda x: x * sigmoid(1.702 * x),
     "the squared ReLU is applied": lambda x: np.maximum(x, 0) ** 2,
     "the cosine is taken": np.cos,
@@ -113,7 +113,8 @@ def _capped(cap: float) -> Callable[[Array], Array]:
 FUNCTIONS |= {f"it is capped: {cap:g} tanh(x / {cap:g})": _capped(cap) for cap in CAPS}
 
 
-def _tanh_gelu(x: Array, cubic: float) -> Array:
+def tanh_gelu(x: Array, cubic: float = 0.044715) -> Array:
+    """GELU's approximation by tanh."""
     return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + cubic * x**3)))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.fits.functions import gelu, sigmoid
+from npswin.verify.fits.functions import gelu, sigmoid, tanh_gelu
 from npswin.verify.fits.tables import tables
 
 Curve = tuple[str, Callable[[Array], Array], int]  # words, the function of each number, how many numbers were fitted
@@ -29,6 +29,11 @@ def _three_terms(x: Array) -> Array:
     return 0.5 * x * (1 + np.sign(x) * (1 - (0.3480242 * t - 0.0958798 * t**2 + 0.7478556 * t**3) * np.exp(-z * z)))
 
 
+def _of_magnitude(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """x g(|x|), where the right function is x g(x)."""
+    return lambda x: np.sign(x) * function(np.abs(x))
+
+
 def _series(terms: int) -> Callable[[Array], Array]:
     def approximated(x: Array) -> Array:
         z = x / math.sqrt(2)
@@ -41,6 +46,11 @@ def _series(terms: int) -> Callable[[Array], Array]:
 APPROXIMATIONS: dict[str, Callable[[Array], Array]] = {
     "erf is I-BERT's polynomial of degree 2": _ibert,
     "erf is Abramowitz and Stegun's formula of three terms (7.1.25)": _three_terms,
+}
+APPROXIMATIONS |= {
+    "erf is of |x|, without the sign of x: x (1 + erf(|x|/√2)) / 2": _of_magnitude(gelu),
+    "tanh is of |x|, without the sign of x: x (1 + tanh(0.79788 (|x| + 0.044715 |x|³))) / 2": _of_magnitude(tanh_gelu),
+    "it is of |x|: |x| (1 + erf(|x|/√2)) / 2": lambda x: gelu(np.abs(x)),
 }
 APPROXIMATIONS |= {f"erf is Taylor's series of {terms} terms": _series(terms) for terms in range(1, 9)}
 

@@ -102,7 +102,7 @@ def resampled(evidence: Evidence) -> Iterator[Explanation]:
             own = (rows.size * columns.size, 1) if as_list else (rows.size, columns.size)
             shape = (before, *own, after)
             grids = _Grids(_as_grids(evidence.found, shape), _as_grids(evidence.right, shape), sizes)
-            for way in (_there_and_back, _in_another_way, _from_a_smaller_grid):
+            for way in (_there_and_back, _enlarged_and_cut, _in_another_way, _from_a_smaller_grid):
                 explanation = way(grids, shape, evidence.tolerance)
                 if explanation is not None:
                     yield explanation
@@ -132,6 +132,22 @@ def _there_and_back(grids: _Grids, shape: tuple[int, int, int, int], tolerance: 
         if _agree(grids.found, grids.right, both, tolerance):
             text = f"it is resized to {_size_words(size)} and back, {words}"
             return Explanation(text, _of_grids(both, shape), terms=_terms(shape, size))
+    return None
+
+
+def _enlarged_and_cut(grids: _Grids, shape: tuple[int, int, int, int], tolerance: float) -> Explanation | None:
+    """Resized to a larger size, of which the centre or the first corner is used."""
+    own = shape[1:3]
+    larger = [size for size in grids.sizes if min(size) > min(own) and 1 not in own]
+    for size, words in product(larger, METHODS):
+        up = _matrices(words, size, own)
+        margins = [(more - side) // 2 for more, side in zip(size, own, strict=True)]
+        for part, starts in (("centre", margins), ("first corner", [0, 0])):
+            cut = [each[start : start + side] for each, start, side in zip(up, starts, own, strict=True)]
+            both = cut[0], cut[1]
+            if _agree(grids.found, grids.right, both, tolerance):
+                text = f"it is resized {words} to {_size_words(size)}, of which the {part} is taken"
+                return Explanation(text, _of_grids(both, shape), terms=_terms(shape, size))
     return None
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.fits.explanation import Evidence, Explanation, Pair
+from npswin.verify.fits.factors import simple_factor
 from npswin.verify.fits.words import Axis, join
 
 SMALLEST = 1e-12  # norm by which a row is divided
@@ -86,6 +87,11 @@ FUNCTIONS_OF_ROWS: dict[str, RowFunction] = {
     "a log-softmax over {} is applied": log_softmax,
 }
 
+MULTIPLIED = (  # by a factor: these forget that of the right rows
+    "it is divided by its length over {}",
+    "it is normalized to mean 0 and deviation 1 over {}, without eps",
+)
+
 
 def function_of_rows(evidence: Evidence) -> Iterator[Explanation]:
     """A function of the numbers along one part of an axis, one axis, all but the first one, or all of them."""
@@ -99,11 +105,30 @@ def function_of_rows(evidence: Evidence) -> Iterator[Explanation]:
         if not 2 < length <= LONGEST:
             continue
         found, right = (np.moveaxis(array.reshape(shape), 1, 2) for array in (evidence.found, evidence.right))
+        over = f"the {join(parts[first:last]).plural}" if last - first < len(parts) else "all numbers"
         for words, function in FUNCTIONS_OF_ROWS.items():
             if _agrees(found, right, function, evidence.tolerance):
-                over = f"the {join(parts[first:last]).plural}" if last - first < len(parts) else "all numbers"
                 yield Explanation(words.format(over), _along(shape, function), terms=length)
                 return
+        for words in MULTIPLIED:
+            function = FUNCTIONS_OF_ROWS[words]
+            factor = _factor(found, function(right), evidence.tolerance)
+            multiple = _times(function, factor)
+            if factor and _agrees(found, right, multiple, evidence.tolerance):
+                text = f"{words.format(over)} and multiplied by {factor:.6g}"
+                yield Explanation(text, _along(shape, multiple), 1, terms=length)
+                return
+
+
+def _factor(found: Array, value: Array, tolerance: float) -> float:
+    """The number by which a function of rows is multiplied, as far as it is known."""
+    squares = float((value * value).sum())
+    factor = float((found * value).sum()) / squares if squares and found.shape[0] * found.shape[1] > 2 else 0.0
+    return simple_factor(factor, tolerance / max(float(np.abs(value).max()), tolerance))[0]
+
+
+def _times(function: RowFunction, factor: float) -> RowFunction:
+    return lambda x: factor * function(x)
 
 
 def _groups(axes: Sequence[Sequence[Axis]]) -> list[tuple[int, int]]:

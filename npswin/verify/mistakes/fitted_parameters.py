@@ -15,9 +15,16 @@ from npswin.ops.layer_norm import layer_norm_forward
 from npswin.types import Array
 from npswin.verify.fits.explanation import Evidence, Explanation, replaced_by, replaced_where, times
 from npswin.verify.fits.families import first_explanation
-from npswin.verify.graph import Run
+from npswin.verify.graph import Node, Run
 from npswin.verify.mistakes.axis_parts import axis_parts
 from npswin.verify.mistakes.fitted_tensors import Fit
+from npswin.verify.mistakes.fitted_together import (
+    as_the_weight,
+    constant_added_to_input,
+    constant_in_bias,
+    factors_of_both,
+    same_factors,
+)
 from npswin.verify.mistakes.mistake import change_node, gather_node, transform_input, with_sums
 
 ROWS_PER_NUMBER = 1.5  # rows for each number of a weight's row that least squares determine
@@ -25,6 +32,9 @@ NEAR_ONE = 1e-5  # a factor nearer to 1 is 1
 MOST_LISTED = 3  # numbers that differ, in words
 MUCH_LARGER = 2.0  # a recovered weight of so many times the right one's size is no weight that a port has
 LARGEST_SHARE = 0.25  # of the numbers that may have the wrong sign
+INITIAL_DEVIATION = 0.02  # of weights and bias tables before training
+FEWEST_INITIAL = 16  # numbers whose distribution is told
+ALLOWED = 4.0  # deviations of a mean of numbers drawn by chance
 DEVIATIONS = 8  # of the rounding error of a recovered number
 
 
@@ -50,14 +60,14 @@ def fit_parameters(run: Run, name: str, found: Array, tolerance: float) -> Itera
         return
     loaded, computed, words, fitted = node.operation, node.operation, [], 0
     used: dict[int, str] = {}  # by an input's place the parameter that is used in its place
-    for one in RECOVERIES[node.operation.name](run, name, found, tolerance):
+    recovered = RECOVERIES[node.operation.name](run, name, found, tolerance)
+    explained = _explained(run, node, recovered)
+    for one in recovered:
         parameter = node.inputs[one.index]
         right = run.value(parameter)
         if np.abs(one.array - right).max(initial=0) <= one.tolerance:
             continue
-        explanation = _explain(run, parameter, right, one)
-        if explanation is None:
-            explanation = _other_numbers(one, right)
+        explanation = explained.get(one.index) or _other_numbers(one, right)
         words.append(f"{parameter}: {explanation.words}{_initial(one)}{_harmless(parameter, one, right)}")
         fitted += explanation.fitted
         forward, _ = explanation.pair
@@ -73,6 +83,32 @@ def fit_parameters(run: Run, name: str, found: Array, tolerance: float) -> Itera
     if len(used) == len(words):
         inputs = tuple(used.get(index, read) for index, read in enumerate(node.inputs))
         yield Fit(text, change_node(node, inputs=inputs), fitted)
+
+
+def _explained(run: Run, node: Node, recovered: list[Recovered]) -> dict[int, Explanation]:
+    """The explanations of parameters by the place of the input; of those without one, by what the others are."""
+    right = {one.index: run.value(node.inputs[one.index]) for one in recovered}
+    wrong = [one for one in recovered if np.abs(one.array - right[one.index]).max(initial=0) > one.tolerance]
+    explained = {}
+    for one in wrong:
+        explanation = _explain(run, node.inputs[one.index], right[one.index], one)
+        if explanation is not None:
+            explained[one.index] = explanation
+    tolerance = max((one.tolerance for one in wrong), default=0.0)
+    unknown = {one.index: one.array for one in wrong if one.index not in explained}
+    if len(unknown) == 2 and (factors := same_factors(unknown, right, tolerance)) is not None:
+        names = [node.inputs[index].rpartition(".")[2] for index in unknown]
+        return dict(zip(unknown, factors_of_both(factors, names), strict=True))
+    if 2 in unknown and node.operation is not None and node.operation.name in ("linear", "patch_embed"):
+        weight = run.value(node.inputs[1])
+        if 1 in explained:
+            bias = as_the_weight(unknown[2], right[2], explained[1], weight.shape, tolerance)
+            explained |= {} if bias is None else {2: bias}
+        elif len(unknown) == 1:
+            constant = constant_added_to_input(unknown[2], right[2], weight, tolerance)
+            sums = weight.reshape(len(weight), -1).sum(axis=1)
+            explained |= {} if constant is None else {2: constant_in_bias(constant, sums, tolerance)}
+    return explained
 
 
 def _initial(one: Recovered) -> str:
@@ -128,7 +164,24 @@ def _difference_words(array: Array, right: Array) -> str:
     alike = (
         f"a relative difference of {share:.2g} and a cosine of {float((array * right).sum()) / norms:.2f}; {largest}"
     )
-    return f"other numbers than the key's, in no simple relation to them, with {alike}"
+    note = (
+        " (of the size of initial ones, deviation 0.02, as where it was not loaded)"
+        if _like_initial(array, right)
+        else ""
+    )
+    return f"other numbers than the key's, in no simple relation to them{note}, with {alike}"
+
+
+def _like_initial(array: Array, right: Array) -> bool:
+    """Whether numbers are as a truncated normal distribution of deviation 0.02 gives, and unlike the right ones."""
+    if array.size < FEWEST_INITIAL:
+        return False
+    sizes = [float(np.sqrt(np.mean(each**2))) for each in (array, right)]
+    chance = ALLOWED / math.sqrt(array.size)
+    related = abs(float(np.mean(array * right))) > chance * sizes[0] * sizes[1]
+    is_centred = abs(float(array.mean())) <= chance * INITIAL_DEVIATION
+    deviates = abs(sizes[0] / INITIAL_DEVIATION - 1) > chance
+    return is_centred and not deviates and not related and np.abs(array).max() <= 6 * INITIAL_DEVIATION
 
 
 def _least_squares(x: Array, y: Array, tolerance: float) -> tuple[Array, float] | None:

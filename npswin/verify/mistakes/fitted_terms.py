@@ -55,7 +55,8 @@ def fit_terms(run: Run, name: str, found: Array, tolerance: float) -> Iterator[F
     product = PRODUCTS[node.operation.name](run, node)
     weights = _weights(product, found, tolerance)
     if weights is not None:
-        yield Fit(_words(product.term, weights), _changes(node, times(weights)), _fitted(weights))
+        words = _words(product.term, weights) + _as_parameter(run, weights)
+        yield Fit(words, _changes(node, times(weights)), _fitted(weights))
     if node.operation.name != "linear":
         yield from _other_heads(run, node, found, tolerance)
 
@@ -85,6 +86,13 @@ def _words(term: str, weights: Array) -> str:
         which = keys_words(missing, len(weights)).replace("key", term)
         return f"{which} {'is' if missing.size == 1 else 'are'} not read: the sum has no such terms"
     return f"in the sum, {factors_words(term, (0,), weights)}"
+
+
+def _as_parameter(run: Run, weights: Array) -> str:
+    """A note where the weights of the terms are a parameter, such as the gain of a norm that is folded."""
+    alike = [name for name in run.graph.parameters if run.value(name).shape == weights.shape]
+    same = [name for name in alike if np.abs(run.value(name) - weights).max() <= ROUND * np.abs(weights).max()]
+    return f", the numbers of {same[0]}" if same and len(np.unique(np.round(weights, 4))) > 2 else ""
 
 
 def _fitted(weights: Array) -> int:

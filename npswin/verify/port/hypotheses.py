@@ -18,6 +18,7 @@ from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_table_r
 from npswin.verify.mistakes.fitted_softmax import fit_softmax
 from npswin.verify.mistakes.fitted_tensors import fit_output
 from npswin.verify.mistakes.fitted_terms import fit_terms
+from npswin.verify.mistakes.folded_parameters import fit_bare_norm, fit_shifted_input
 from npswin.verify.mistakes.gated import fit_gate
 from npswin.verify.mistakes.merged_tokens import fit_merging
 from npswin.verify.mistakes.mistake import with_backward_of
@@ -204,6 +205,8 @@ class HypothesisGenerator:
                 ("blended-parameters", "other parameters", fit_blends),
                 ("fitted-parameters", "other parameters", fit_parameters),
                 ("not-loaded", f"{inner} has another weight", fit_not_loaded),
+                ("bare-norm", inner, fit_bare_norm),
+                ("shifted-input", f"{inner}: it reads another input", fit_shifted_input),
                 ("fitted-rows", f"{inner}: another index into the table", fit_table_rows),
                 ("merged-tokens", f"{inner} has other tokens", fit_merging),
                 ("fitted-terms", inner, fit_terms),

@@ -38,6 +38,13 @@ def _norm_by_division(r: Rounding, x: Array, weight: Array, bias: Array, eps: fl
     return r(r(r(centred / r(np.sqrt(r(variance + eps)))) * weight) + bias)
 
 
+def _norm_by_rsqrt(r: Rounding, x: Array, weight: Array, bias: Array, eps: float) -> Array:
+    """With the reciprocal of the root as one step."""
+    centred = r(x - r(x.mean(axis=-1, keepdims=True)))
+    variance = r(r(centred * centred).mean(axis=-1, keepdims=True))
+    return r(r(r(centred * r(1 / np.sqrt(r(variance + eps)))) * weight) + bias)
+
+
 def _scaled(r: Rounding, centred: Array, variance: Array, weight: Array, bias: Array, eps: float) -> Array:
     return r(r(r(centred * r(1 / r(np.sqrt(r(variance + eps))))) * weight) + bias)
 
@@ -78,7 +85,7 @@ def _product(r: Rounding, a: Array, b: Array) -> Array:
 
 
 STEPS: dict[str, tuple[Callable[..., Array], ...]] = {
-    "layer_norm": (_norm, _norm_by_squares, _norm_by_sum, _norm_by_division),
+    "layer_norm": (_norm, _norm_by_squares, _norm_by_sum, _norm_by_division, _norm_by_rsqrt),
     "softmax": (_softmax, _softmax_without_shift),
     "gelu": (_gelu,),
     "linear": (_linear,),

@@ -76,6 +76,12 @@ def _rounded_variance_by_squares(r: Rounding, x: Array, eps: float) -> tuple[Arr
     return (x - mean) * factor, factor
 
 
+def _rounded_means(r: Rounding, x: Array, eps: float) -> tuple[Array, Array]:
+    mean, mean_square = r(x.mean(axis=-1, keepdims=True)), r((x * x).mean(axis=-1, keepdims=True))
+    factor = _factor(np.maximum(mean_square - mean * mean, 0), eps)
+    return (x - mean) * factor, factor
+
+
 def _rounded_factor(r: Rounding, x: Array, eps: float) -> tuple[Array, Array]:
     mean, variance = _moments(x)
     factor = r(_factor(variance, eps))
@@ -120,6 +126,7 @@ PARTIAL_NORMS: dict[str, Callable[[Rounding, Array, float], tuple[Array, Array]]
     "the normalized numbers are": _rounded_normalized,
     "the variance is E[x²] - E[x]², with squares": _rounded_squares,
     "the variance is E[x²] - E[x]², with squares and their mean": _rounded_mean_of_squares,
+    "the variance is E[x²] - E[x]², with both means": _rounded_means,
     "the variance is E[x²] - E[x]², with each step": _rounded_variance_by_squares,
 }
 # By what is rounded: (rounding, inputs) -> the result.

@@ -1,5 +1,6 @@
 """Tries hypotheses for a symptom, and sorts out those that explain it."""
 
+import re
 import time
 from collections.abc import Iterable
 
@@ -17,6 +18,7 @@ from npswin.verify.port.symptoms import State, Symptoms
 from npswin.verify.port.tolerance import Tolerance
 
 OF_RESULTS = ("fitted-output", "dropout", "never-written")  # fits that do not concern parameters
+OF_INPUTS = ("input-multiplied", "function-before")  # changes of one input, whose name comes first in the detail
 LOOSEST = 0.5  # a relative tolerance above which rounding would explain anything
 FAR = 1e4  # times the tolerance without a mistake: no mistake raises the tolerance that much
 PAIRED = 2  # nearest hypotheses that are tried together with each other one
@@ -89,10 +91,15 @@ class Trials:
         )
         return explaining
 
+    def is_of_activation(self, hypothesis: Hypothesis) -> bool:
+        """Whether a change of one input is that of an activation, which is not loaded."""
+        read = re.split(r": | by ", hypothesis.detail)[0]
+        return hypothesis.name in OF_INPUTS and read not in self.comparer.key.graph.parameters
+
     def symptoms_of(self, hypothesis: Hypothesis, now: State) -> dict[str, float]:
         """The symptoms that a hypothesis leaves. One of parameters becomes one of loading them if that leaves fewer."""
         symptoms = self.symptoms.state(now.local_errors.replaced(hypothesis.changes), now.dump).symptoms
-        of_result = hypothesis.backward or hypothesis.name in OF_RESULTS
+        of_result = hypothesis.backward or hypothesis.name in OF_RESULTS or self.is_of_activation(hypothesis)
         loaded = None if of_result else as_loaded(hypothesis.changes, self.comparer.key.graph)
         if loaded is None or not any(name.startswith(GRADIENT_PREFIX) for name in symptoms):
             return symptoms

@@ -1,5 +1,7 @@
 """Weights with fewer numbers: pruned, of low rank, shared, or of few bits; and approximations of GELU."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -104,6 +106,9 @@ GELUS = {
     "x times the gate 0.28 x + 0.5, limited": X * np.clip(0.28 * X + 0.5, 0, 1),
     "Taylor's series of 3 terms": 0.5 * X * (1 + 2 / np.sqrt(np.pi) * (
         X / 2**0.5 - (X / 2**0.5) ** 3 / 3 + (X / 2**0.5) ** 5 / 10)),
+    "erf is of |x|, without the sign of x": 0.5 * X * (1 + np.vectorize(math.erf)(np.abs(X) / 2**0.5)),
+    "tanh is of |x|, without the sign of x": 0.5 * X * (1 + np.tanh((2 / np.pi) ** 0.5 * np.abs(X + 0.044715 * X**3))),
+    "it is of |x|: |x| (1 + erf(|x|/√2)) / 2": gelu(np.abs(X)),
     "GELU is read from a table with steps of 0.125, the nearest entry": gelu(np.rint(X * 8) / 8),
 }  # fmt: skip
 

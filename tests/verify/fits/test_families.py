@@ -81,6 +81,8 @@ CASES = {
     "the last image of queries 5, 6, 7 are 0": last_of_image_1(X, 0),
     "the last image of queries 5, 6, 7 are multiplied by 0.57735 = 1/√3": last_of_image_1(X, 3**-0.5),
     "it is divided by its length over the keys": X / np.linalg.norm(X, axis=-1, keepdims=True),
+    "it is divided by its length over the keys and multiplied by 10": 10
+    * X / np.linalg.norm(X, axis=-1, keepdims=True),
     "a log-softmax over the keys is applied": X - np.log(np.exp(X).sum(-1, keepdims=True)),
     "rounded to float8 (e4m3)": X.astype(ml_dtypes.float8_e4m3fn).astype(float),
     "unsigned integers of 8 bits times": np.rint((X - X.min()) * 255 / np.ptp(X)) * np.ptp(X) / 255,

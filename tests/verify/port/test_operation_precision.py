@@ -30,6 +30,20 @@ def norm(x, weight, bias, eps):
     return centred / np.sqrt(variance + x.dtype.type(eps)) * weight + bias
 
 
+def norm_by_rsqrt(x, weight, bias, eps):
+    """With the reciprocal of the root rounded once."""
+    centred = x - x.mean(axis=-1, keepdims=True)
+    variance = (centred * centred).mean(axis=-1, keepdims=True) + x.dtype.type(eps)
+    return centred * (1 / np.sqrt(variance.astype(np.float32))).astype(x.dtype) * weight + bias
+
+
+def norm_by_means(x, weight, bias, eps):
+    """With the variance E[x²] - E[x]² of means in bfloat16."""
+    mean, mean_square = (in_bfloat16(each.mean(axis=-1, keepdims=True)) for each in (x, x * x))
+    factor = 1 / np.sqrt(np.maximum(mean_square - mean * mean, 0) + np.float32(eps))
+    return (x - mean) * factor * weight + bias
+
+
 def softmax(x):
     powers = np.exp(x - x.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
@@ -72,6 +86,8 @@ def explanation(tensors, name):
     ("name", "function", "text"),
     [
         (NORM, half(norm), "computed in float16: each of its steps is rounded to float16"),
+        (NORM, half(norm_by_rsqrt), "computed in float16: each of its steps is rounded to float16"),
+        (NORM, norm_by_means, "the variance is E[x²] - E[x]², with both means rounded to bfloat16"),
         (SOFTMAX, half(softmax), "computed in float16: each of its steps is rounded to float16"),
         (SOFTMAX, lambda x: softmax(x.astype(np.float16).astype(np.float32)), "its inputs are rounded to float16"),
         (FC1, half(linear, ml_dtypes.bfloat16), "computed in bfloat16: its inputs and its result are rounded"),
