@@ -8,6 +8,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Operation, Run
+from npswin.verify.graph.operations import LAYER_NORM, LINEAR
 from npswin.verify.mistakes.mistake import is_output_of
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.mistakes.other_terms import OtherTerms, derivative_by
@@ -49,7 +50,7 @@ def fit_overwritten(run: Run, symptom: str, found: Array, tolerance: float) -> I
 
 def _reads_a_buffer(node: Node, index: int) -> bool:
     """Whether the derivative by an input needs what the forward pass read."""
-    return (is_output_of(node, "linear") and index == 1) or (is_output_of(node, "layer_norm") and index < 2)
+    return (node.operation is LINEAR and index == 1) or (node.operation is LAYER_NORM and index < 2)
 
 
 def _later(graph: Graph, node: Node) -> list[str]:

@@ -8,41 +8,13 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Run
 from npswin.verify.mistakes import CATALOGUE, FITTED, GENERAL, Changes, Mistake
-from npswin.verify.mistakes.added_for_all import fit_added_for_all
-from npswin.verify.mistakes.blended_modules import fit_blends, fit_multiples
-from npswin.verify.mistakes.combined_inputs import fit_inputs
-from npswin.verify.mistakes.fitted_gelu import fit_gelu
-from npswin.verify.mistakes.fitted_inputs import fit_input
-from npswin.verify.mistakes.fitted_norm import fit_norm
-from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_table_rows
-from npswin.verify.mistakes.fitted_softmax import fit_softmax
-from npswin.verify.mistakes.fitted_tensors import fit_output
-from npswin.verify.mistakes.fitted_terms import fit_terms
-from npswin.verify.mistakes.folded_parameters import fit_bare_norm, fit_shifted_input
-from npswin.verify.mistakes.gated import fit_gate
-from npswin.verify.mistakes.merged_tokens import fit_merging
 from npswin.verify.mistakes.mistake import with_backward_of
-from npswin.verify.mistakes.norm_layouts import fit_norm_layout
-from npswin.verify.mistakes.norm_statistics import fit_norm_statistics
 from npswin.verify.mistakes.not_applicable import NotApplicable
-from npswin.verify.mistakes.not_loaded import fit_not_loaded
-from npswin.verify.mistakes.other_terms import fit_other_terms
-from npswin.verify.mistakes.overwritten import fit_overwritten
-from npswin.verify.mistakes.resampled_images import fit_resampling
-from npswin.verify.mistakes.sampled_patches import fit_patches
-from npswin.verify.mistakes.summed_parts import fit_summed_parts
-from npswin.verify.mistakes.weighted_pool import fit_pool
+from npswin.verify.mistakes.read_off import DERIVATIVE_FITS, FUNCTION_FITS, TENSOR_FITS
 from npswin.verify.port.cause import Hypothesis
 
 RIGHT_BACKWARD = "right-backward"  # the name of the cause
 MOST_PLACES, MOST_BACKWARD_PLACES = 40, 6  # in which general families are tried, for an activation and a gradient
-
-# Fits of a function of the operation's input, the same wherever the operation is: name, description, fit.
-FUNCTION_FITS = (
-    ("fitted-norm", "layer normalization takes other statistics", fit_norm),
-    ("fitted-activation", "GELU is another function", fit_gelu),
-    ("fitted-softmax", "the probabilities are another function of the scores", fit_softmax),
-)
 
 
 class HypothesisGenerator:
@@ -176,11 +148,7 @@ class HypothesisGenerator:
             symptom, found, run, tolerance: as for `fitted`.
         """
         with np.errstate(all="ignore"):
-            for name, fits in (
-                ("other-terms", fit_other_terms),
-                ("summed-part", fit_summed_parts),
-                ("overwritten", fit_overwritten),
-            ):
+            for name, fits in DERIVATIVE_FITS:
                 for fit in fits(run, symptom, found, tolerance):
                     text = name, fit.description, fit.fix, fit.detail
                     one = Hypothesis(*text, fit.place, fit.changes, True, fitted=fit.fitted > 0)
@@ -191,7 +159,7 @@ class HypothesisGenerator:
         """What the tensor itself tells, where the inputs of its operation are known."""
         inner = symptom.removeprefix(GRADIENT_PREFIX)
         fix = f"{inner} is {self.right.nodes[inner].formula or 'as in the key'}"
-        rank = 0
+        names, rank = {"tensor": inner, "symptom": symptom}, 0
         with np.errstate(all="ignore"):
             for name, description, fits in FUNCTION_FITS:
                 for words, changes, count in fits(run, symptom, found, tolerance):
@@ -200,31 +168,13 @@ class HypothesisGenerator:
                     yield one
                     if not count:
                         yield from self._everywhere(one)
-            for name, where, fits in (
-                ("multiplied-parameters", "other parameters", fit_multiples),
-                ("blended-parameters", "other parameters", fit_blends),
-                ("fitted-parameters", "other parameters", fit_parameters),
-                ("not-loaded", f"{inner} has another weight", fit_not_loaded),
-                ("bare-norm", inner, fit_bare_norm),
-                ("shifted-input", f"{inner}: it reads another input", fit_shifted_input),
-                ("fitted-rows", f"{inner}: another index into the table", fit_table_rows),
-                ("merged-tokens", f"{inner} has other tokens", fit_merging),
-                ("fitted-terms", inner, fit_terms),
-                ("fitted-input", f"{inner}: it reads another input", fit_input),
-                ("fitted-output", symptom, fit_output),
-                ("resampled-images", f"{inner}: the image is resampled", fit_resampling),
-                ("gated-halves", inner, fit_gate),
-                ("sampled-patches", f"{inner} has other pixels in its patches", fit_patches),
-                ("weighted-pool", f"{inner} is another pool", fit_pool),
-                ("norm-statistics", f"{inner} has other statistics", fit_norm_statistics),
-                ("norm-layout", f"{inner} has the mean and deviation of other numbers", fit_norm_layout),
-                ("added-for-all", f"{inner} reads other numbers", fit_added_for_all),
-                ("combined-inputs", f"{inner} reads other numbers", fit_inputs),
-            ):
+            for name, at, fits in TENSOR_FITS:
                 for words, changes, count in fits(run, symptom, found, tolerance):
                     rank += 1
                     place = next(iter(changes), inner)
-                    yield _fitted(Hypothesis(name, f"{where}: {words}", fix, "", place, changes), count, rank)
+                    yield _fitted(
+                        Hypothesis(name, f"{at.format(**names)}: {words}", fix, "", place, changes), count, rank
+                    )
 
     def _everywhere(self, one: Hypothesis) -> Iterator[Hypothesis]:
         """The same function wherever this operation is."""

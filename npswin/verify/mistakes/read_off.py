@@ -1,0 +1,61 @@
+"""The mistakes that are read off a tensor of the port, where the inputs of its operation are known."""
+
+from npswin.verify.mistakes.added_for_all import fit_added_for_all
+from npswin.verify.mistakes.blended_modules import fit_blends, fit_multiples
+from npswin.verify.mistakes.combined_inputs import fit_inputs
+from npswin.verify.mistakes.fitted_gelu import fit_gelu
+from npswin.verify.mistakes.fitted_inputs import fit_input
+from npswin.verify.mistakes.fitted_norm import fit_norm
+from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_table_rows
+from npswin.verify.mistakes.fitted_softmax import fit_softmax
+from npswin.verify.mistakes.fitted_tensors import fit_output
+from npswin.verify.mistakes.fitted_terms import fit_terms
+from npswin.verify.mistakes.folded_parameters import fit_bare_norm, fit_shifted_input
+from npswin.verify.mistakes.gated import fit_gate
+from npswin.verify.mistakes.merged_tokens import fit_merging
+from npswin.verify.mistakes.norm_layouts import fit_norm_layout
+from npswin.verify.mistakes.norm_statistics import fit_norm_statistics
+from npswin.verify.mistakes.not_loaded import fit_not_loaded
+from npswin.verify.mistakes.other_terms import fit_other_terms
+from npswin.verify.mistakes.overwritten import fit_overwritten
+from npswin.verify.mistakes.resampled_images import fit_resampling
+from npswin.verify.mistakes.sampled_patches import fit_patches
+from npswin.verify.mistakes.summed_parts import fit_summed_parts
+from npswin.verify.mistakes.weighted_pool import fit_pool
+
+# Fits of a function of the operation's input, the same wherever the operation is: name, description, fit.
+FUNCTION_FITS = (
+    ("fitted-norm", "layer normalization takes other statistics", fit_norm),
+    ("fitted-activation", "GELU is another function", fit_gelu),
+    ("fitted-softmax", "the probabilities are another function of the scores", fit_softmax),
+)
+
+# Other parameters, inputs, statistics and numbers, the simplest first: name, what is described, fit.
+TENSOR_FITS = (
+    ("multiplied-parameters", "other parameters", fit_multiples),
+    ("blended-parameters", "other parameters", fit_blends),
+    ("fitted-parameters", "other parameters", fit_parameters),
+    ("not-loaded", "{tensor} has another weight", fit_not_loaded),
+    ("bare-norm", "{tensor}", fit_bare_norm),
+    ("shifted-input", "{tensor}: it reads another input", fit_shifted_input),
+    ("fitted-rows", "{tensor}: another index into the table", fit_table_rows),
+    ("merged-tokens", "{tensor} has other tokens", fit_merging),
+    ("fitted-terms", "{tensor}", fit_terms),
+    ("fitted-input", "{tensor}: it reads another input", fit_input),
+    ("fitted-output", "{symptom}", fit_output),
+    ("resampled-images", "{tensor}: the image is resampled", fit_resampling),
+    ("gated-halves", "{tensor}", fit_gate),
+    ("sampled-patches", "{tensor} has other pixels in its patches", fit_patches),
+    ("weighted-pool", "{tensor} is another pool", fit_pool),
+    ("norm-statistics", "{tensor} has other statistics", fit_norm_statistics),
+    ("norm-layout", "{tensor} has the mean and deviation of other numbers", fit_norm_layout),
+    ("added-for-all", "{tensor} reads other numbers", fit_added_for_all),
+    ("combined-inputs", "{tensor} reads other numbers", fit_inputs),
+)
+
+# Other derivatives: name, fit.
+DERIVATIVE_FITS = (
+    ("other-terms", fit_other_terms),
+    ("summed-part", fit_summed_parts),
+    ("overwritten", fit_overwritten),
+)
