@@ -15,6 +15,9 @@ NEAR = 1e-4  # of numbers to a fitted line, as a share of their deviation
 SAME = 1e-5  # of numbers that are the same, as a share of the largest
 UNCERTAIN = 1e-6  # of a fitted offset, as a share of the largest number
 USUAL = (1e-5, 1e-6, 1e-3, 1e-12, 1e-8, 1e-4, 1e-7, 1e-2, 0.1, 1.0)  # numbers that are added against division by 0
+MOST_ROWS = 4096  # of a linear system
+LARGEST_SPREAD = 1e-2  # of weights that are one number, as a share of it
+LISTED = 8
 TINY = 1e-30  # under a root, for its derivative at 0
 
 Row = Callable[[Array], Array]
@@ -49,6 +52,15 @@ def _median(x: Array) -> Array:
     return np.take_along_axis(x, order[..., [(x.shape[-1] - 1) // 2]], -1)
 
 
+def _by_halves(x: Array) -> Array:
+    """The second half is added to the first until one number is left; of an odd count the last number is lost."""
+    part, half = x, x.shape[-1] // 2
+    while half:
+        part = part[..., :half] + part[..., half : 2 * half]
+        half //= 2
+    return part / x.shape[-1]
+
+
 CENTRES: dict[str, Row] = {
     "its mean is subtracted": mean,
     "nothing is subtracted": lambda x: 0 * x[..., :1],
@@ -60,6 +72,7 @@ CENTRES: dict[str, Row] = {
     "the mean of all channels but the first is subtracted": lambda x: mean(x[..., 1:]),
     "the mean of the first half of its channels is subtracted": lambda x: mean(x[..., : x.shape[-1] // 2]),
     "the middle of its range is subtracted": lambda x: (_largest(x) - _largest(-x)) / 2,
+    "its mean, summed by halves that lose the last of an odd count, is subtracted": _by_halves,
     "its mean is added": lambda x: -mean(x),
     "its sum is subtracted": lambda x: x.sum(-1, keepdims=True),
 }
@@ -86,13 +99,38 @@ SCALES: dict[str, Scale] = {
 
 def centres(x: Array, found: Array) -> Iterator[tuple[str, Row]]:
     """What may have been subtracted from rows, where the numbers are known."""
-    size = np.abs(x).max(initial=0)
+    size, known = np.abs(x).max(initial=0), False
     for words, centre in CENTRES.items():
         if np.abs(centre(x) - found).max() <= NEAR * size:
+            known = True
             yield words, centre
+    if not known:
+        yield from _sum_of_some(x, found)
     if np.ptp(found) <= NEAR * size:
         constant = float(found.mean())
         yield f"{constant:.5g} is subtracted", lambda x: constant + 0 * x[..., :1]
+
+
+def _sum_of_some(x: Array, found: Array) -> Iterator[tuple[str, Row]]:
+    """The sum of some numbers of each row, the same ones in all rows, times one factor."""
+    rows, wanted = x.reshape(-1, x.shape[-1])[:MOST_ROWS], found.reshape(-1)[:MOST_ROWS]
+    channels = rows.shape[1]
+    if len(rows) < 2 * channels:
+        return
+    weights, *_ = np.linalg.lstsq(rows, wanted, rcond=None)
+    used = np.abs(weights) > np.abs(weights).max() / 2
+    factor = float(weights[used].mean())
+    chosen = np.where(used, 1.0, 0.0)
+    if used.all() or np.abs(weights - factor * chosen).max() > LARGEST_SPREAD * abs(factor):
+        return
+    if np.abs(factor * (x * chosen).sum(-1, keepdims=True) - found).max() > NEAR * np.abs(x).max():
+        return
+    inverse = round(1 / factor)
+    if inverse not in (used.sum(), channels) or abs(inverse * factor - 1) > LARGEST_SPREAD:
+        return
+    listed = ", ".join(map(str, np.flatnonzero(used)[:LISTED])) + (", ..." if used.sum() > LISTED else "")
+    words = f"the sum of {used.sum()} of its {channels} channels ({listed}), divided by {inverse}, is subtracted"
+    yield words, lambda x: (x * chosen).sum(-1, keepdims=True) / inverse
 
 
 def scales(x: Array, z: Array, found: Array) -> Iterator[tuple[str, Scale, int]]:

@@ -114,6 +114,18 @@ def of_median(x, weight, bias):
     return (x - median) / np.sqrt(x.var(-1, keepdims=True) + 1e-5) * weight + bias
 
 
+def of_some_channels(x, weight, bias):
+    centred = x - x[..., : x.shape[-1] - 2].sum(-1, keepdims=True) / x.shape[-1]
+    return centred / np.sqrt((centred * centred).mean(-1, keepdims=True) + 1e-5) * weight + bias
+
+
+def of_halves(x, weight, bias):
+    lost = x.copy()
+    lost[..., [2, 5]] = 0  # of 6 channels: 6, 3, 1
+    centred = x - lost.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred * centred).mean(-1, keepdims=True) + 1e-5) * weight + bias
+
+
 def two_slopes(x):
     return np.where(x < 0, np.linspace(0.1, 0.4, x.shape[-1]), 1.0) * x
 
@@ -155,6 +167,8 @@ CASES = {
     "the deviation + 0.01": (NORM2, (SECOND,), eps_outside),
     "of mean and deviation, image 0 in place of all images": (NORM2, (SECOND,), of_first_image),
     "each channel has a mean and a deviation of its own": (NORM2, (SECOND,), running),
+    "the sum of 4 of its 6 channels (0, 1, 2, 3), divided by 6, is subtracted": (NORM2, (SECOND,), of_some_channels),
+    "summed by halves that lose the last of an odd count": (NORM2, (SECOND,), of_halves),
     "its median is subtracted": (NORM2, (SECOND,), of_median),
     "a patch has every 2nd pixel (dilation 2); zeros come in": ("patch_embed.proj", ("input",), dilated),
     "the mean of the tokens at row 0 and columns 0, 1": ("avgpool", ("norm",), lambda x: x[:, 0, :2].mean(1)),
