@@ -123,8 +123,9 @@ def function_of_rows(evidence: Evidence) -> Iterator[Explanation]:
 def _factor(found: Array, value: Array, tolerance: float) -> float:
     """The number by which a function of rows is multiplied, as far as it is known."""
     squares = float((value * value).sum())
-    factor = float((found * value).sum()) / squares if squares and found.shape[0] * found.shape[1] > 2 else 0.0
-    return simple_factor(factor, tolerance / max(float(np.abs(value).max()), tolerance))[0]
+    if not squares or found.shape[0] * found.shape[1] <= 2:
+        return 0.0
+    return simple_factor(float((found * value).sum()) / squares, tolerance / float(np.abs(value).max()))[0]
 
 
 def _times(function: RowFunction, factor: float) -> RowFunction:

@@ -67,7 +67,7 @@ def constant_added_to_input(found: Array, right: Array, weight: Array, tolerance
 
 def constant_in_bias(constant: float, sums: Array, tolerance: float) -> Explanation:
     """The explanation of a bias by `constant_added_to_input`."""
-    number = decimal(constant, tolerance / float(np.abs(sums).max()))
+    number = decimal(constant, tolerance / max(float(np.abs(sums).max()), 1e-300))
     words = f"{number} times the sums of the weight's rows is added, as if {number} were added to the input"
     return Explanation(words, plus(constant * sums), 1)
 

@@ -26,7 +26,8 @@ def fit_shifted_input(run: Run, name: str, found: Array, tolerance: float) -> It
     weight, right = (run.value(node.inputs[index]) for index in (1, 2))
     constant = constant_added_to_input(bias.array, right, weight, bias.tolerance)
     if constant is not None:
-        number = decimal(constant, tolerance / float(np.abs(weight.reshape(len(weight), -1).sum(axis=1)).max()))
+        largest = float(np.abs(weight.reshape(len(weight), -1).sum(axis=1)).max())
+        number = decimal(constant, tolerance / max(largest, 1e-300))
         words = f"{number} is added to each number (such as a zero point that is not subtracted)"
         yield Fit(words, change_node(node, transform_input(node.operation, 0, plus(constant))), 1)
 

@@ -3,6 +3,8 @@
 import ml_dtypes
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from npswin.verify.fits.explanation import Evidence
 from npswin.verify.fits.families import explanations, first_explanation
@@ -155,3 +157,34 @@ def test_what_is_right_or_has_no_relation_is_not_explained():
 def test_noise_of_the_size_of_the_tolerance_is_no_explanation():
     noisy = X + 1e-6 * RNG.uniform(-1, 1, SHAPE)
     assert not list(explanations(evidence(noisy, tolerance=1e-6)))
+
+
+SPECIAL = {
+    "zeros": lambda shape, rng: np.zeros(shape),
+    "a constant": lambda shape, rng: np.full(shape, 0.7),
+    "noise": lambda shape, rng: rng.standard_normal(shape),
+    "one number": lambda shape, rng: np.eye(1, int(np.prod(shape))).reshape(shape),
+    "a constant in each row": lambda shape, rng: np.broadcast_to(rng.standard_normal((*shape[:-1], 1)), shape).copy(),
+    "tiny": lambda shape, rng: 1e-300 * rng.standard_normal(shape),
+    "huge": lambda shape, rng: 1e150 * rng.standard_normal(shape),
+    "not finite": lambda shape, rng: np.where(rng.random(shape) < 0.3, np.nan, 1.0),
+}
+
+
+@given(
+    shape=st.lists(st.integers(1, 9), max_size=4).map(tuple),
+    contents=st.tuples(*[st.sampled_from(list(SPECIAL))] * 3),
+    tolerance=st.sampled_from([0.0, 1e-9, 0.1]),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=150)
+def test_no_array_makes_an_explanation_fail(shape, contents, tolerance, seed):
+    """Arrays without numbers to fit, with a single axis or none. All that is explained has the found numbers."""
+    rng = np.random.default_rng(seed)
+    found, right, other = (
+        SPECIAL[one](shape, rng) if shape else np.asarray(rng.choice([0.0, 1.5])) for one in contents
+    )
+    axes = [[Axis(name, size)] for name, size in zip(("B", "head", "query", "key"), shape, strict=False)]
+    for each in explanations(Evidence(found, right, axes, tolerance, {"other.tensor": other}, {"other.tensor": other})):
+        assert each.words
+        assert each.pair[0](right)[0].shape == found.shape

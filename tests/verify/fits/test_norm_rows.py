@@ -38,7 +38,6 @@ CASES = {
     "the sum for the variance is divided by 16 rather than by 12": normed(MEAN, VARIANCE * 12 / 16),
     "the fast inverse square root by a float's bits, with 1 of": (X - MEAN) * bits(VARIANCE + EPS, 1),
     "Newton's iteration for 1/√v from 1, after 2 steps": (X - MEAN) * newton(VARIANCE + EPS, 2),
-    "so the variance at 0.6": (X - MEAN) / np.sqrt(np.maximum(VARIANCE + EPS, 0.6)),
     "multiplied by a function of the variance": normed(MEAN, VARIANCE) * (1 + 0.02 * VARIANCE),
 }
 
