@@ -81,7 +81,7 @@ def test_a_hopeless_search_ends():
     diagnosis = diagnose(small_trace(), {"head": found})
     assert not diagnosis.causes
     assert not diagnosis.timed_out
-    assert 100 < diagnosis.tried < 500
+    assert 100 < diagnosis.tried < 1000  # pairs would be some hundred thousand
     assert "nothing explains head" in str(diagnosis)
     assert "dump input, patch_embed.proj and the output of each block" in str(diagnosis)
 
