@@ -44,7 +44,7 @@ def arrangements(shape: tuple[int, ...], moved: bool = True) -> Iterator[Arrange
             "the image is mirrored along the other diagonal", lambda x: np.rot90(x, 2, (2, 3)).swapaxes(2, 3)
         )
     if channels > 1:
-        yield Arrangement("the memory, channels first, is read as (H, W, channels)", _read_as_channels_last, True)
+        yield Arrangement("the memory, channels first, is read as (H, W, channels)", read_as_channels_last, True)
         yield Arrangement("the memory, channels last, is read as (channels, H, W)", _read_as_channels_first, True)
     if moved:
         for rows, columns in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1)):
@@ -52,7 +52,8 @@ def arrangements(shape: tuple[int, ...], moved: bool = True) -> Iterator[Arrange
                 yield _moved(rows, columns, how)
 
 
-def _read_as_channels_last(x: Array) -> Array:
+def read_as_channels_last(x: Array) -> Array:
+    """The memory of images (B, channels, H, W), read as (B, H, W, channels), in the axes of images."""
     return x.reshape(len(x), *x.shape[2:], x.shape[1]).transpose(0, 3, 1, 2)
 
 

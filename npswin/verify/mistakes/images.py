@@ -8,6 +8,7 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.graph import Graph, Node
 from npswin.verify.graph.operations import constant
+from npswin.verify.mistakes.arrangements import read_as_channels_last
 from npswin.verify.mistakes.mistake import (
     Mistake,
     Pair,
@@ -59,10 +60,6 @@ def _gray(pixels: Array) -> Array:
     return np.einsum("c,bchw->bhw", GRAY, pixels)[:, None].repeat(len(GRAY), 1)
 
 
-def _interleaved(pixels: Array) -> Array:
-    return pixels.reshape(len(pixels), *pixels.shape[2:], pixels.shape[1]).transpose(0, 3, 1, 2)
-
-
 def _kernel_read_channels_last(weight: Array) -> Array:
     width, channels, side, _ = weight.shape
     return weight.reshape(width, side, side, channels).transpose(0, 3, 1, 2)
@@ -111,7 +108,7 @@ IMAGES = (
         with_variants(
             "normalize",
             {
-                "as (H, W, channels)": lambda op: transform_input(op, 0, gather(_interleaved)),
+                "as (H, W, channels)": lambda op: transform_input(op, 0, gather(read_as_channels_last)),
                 "rows and columns exchanged": lambda op: transform_input(op, 0, gather(_turned)),
                 "mirrored, left to right": lambda op: transform_input(op, 0, gather(lambda x: x[..., ::-1])),
                 "upside down": lambda op: transform_input(op, 0, gather(lambda x: x[:, :, ::-1])),

@@ -8,6 +8,7 @@ import numpy as np
 
 from npswin.ops.layer_norm import layer_norm_backward, layer_norm_forward
 from npswin.types import Array
+from npswin.verify.fits.functions import tanh_gelu
 from npswin.verify.graph import Graph, Node, Operation
 from npswin.verify.mistakes.mistake import (
     Mistake,
@@ -126,10 +127,6 @@ def _ones(weight: Array) -> tuple[Array, Any]:
     return np.ones_like(weight), None
 
 
-def _tanh_gelu(x: Array) -> Array:
-    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-
-
 def _gelu_with_approximate_erf(x: Array) -> Array:
     """GELU with the approximation 7.1.26 of erf by Abramowitz and Stegun, with an error of up to 1.5e-7."""
     sign = np.sign(x.real)
@@ -186,7 +183,7 @@ NORMS = (
         "gelu-tanh",
         "GELU is its tanh approximation",
         "GELU is the exact one: x (1 + erf(x/√2)) / 2",
-        with_variants("gelu", {"": lambda _: elementwise("gelu", _tanh_gelu)}),
+        with_variants("gelu", {"": lambda _: elementwise("gelu", tanh_gelu)}),
     ),
     Mistake(
         "gelu-sigmoid",
