@@ -9,6 +9,7 @@ from npswin.verify.mistakes import Changes
 LARGEST_FITTED_RATIO = 0.5  # of the distance to the tolerance: fitted numbers can make many things agree
 AS_LOADED = "as it was loaded: the gradient is that of what was loaded"
 COMPELLING = 4.0  # times nearer, at least, a mistake has to bring the port's tensor
+FEWEST_OF_A_CURVE = 16  # fitted numbers from which an explanation is one of the numbers, not of their derivative
 
 
 @dataclass
@@ -66,6 +67,12 @@ class Hypothesis:
             ratio_without: the symptom's distance without a mistake, divided by the tolerance.
         """
         return self.explains_symptom and ratio_without >= COMPELLING * self.tolerance_ratio
+
+    @property
+    def without_derivative(self) -> set[str]:
+        """The tensors whose function is a curve that was read off: it does not tell how the port differentiates it."""
+        is_curve = self.fitted_numbers >= FEWEST_OF_A_CURVE and not self.backward
+        return set(self.changes) if is_curve else set()
 
     says = renamed_attribute("says", "description")
     mend = renamed_attribute("mend", "fix")

@@ -28,7 +28,6 @@ MOST_GENERAL_SEARCHES = 5  # after so many symptoms without a cause, general fam
 MOST_FAILED_SEARCHES = 12  # after so many symptoms without a cause, the others are not searched
 NEARER = 0.5  # a hypothesis is listed if it reduces the distance to this share
 LARGEST_LISTED_RATIO = 1e4  # a hypothesis is listed if its distance is at most so many times the tolerance
-FEWEST_OF_A_CURVE = 16  # fitted numbers from which an explanation is one of the numbers, not of their derivative
 LISTED = 5  # hypotheses in a report
 
 
@@ -95,8 +94,7 @@ class _Search:
                 self.failed_searches += 1
                 continue
             best = explaining[0]
-            if best.fitted_numbers >= FEWEST_OF_A_CURVE and not best.backward:
-                self.symptoms.without_derivative |= best.changes.keys()
+            self.symptoms.without_derivative |= best.without_derivative
             then = self.symptoms.state(now.local_errors.replaced(best.changes), now.dump)
             unused = self.symptoms.without_use(symptom, now)
             if unused is not None:

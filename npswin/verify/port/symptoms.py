@@ -1,5 +1,6 @@
 """The symptoms of a port: the tensors that differ from their operation's result on the port's own inputs."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,10 +56,17 @@ class Symptoms:
         self.settled: set[str] = set()
         self.without_derivative: set[str] = set()
 
-    def state(self, local_errors: LocalErrors, dump: CorrectedDump) -> State:
-        """The symptoms that are left for a graph and a dump."""
+    def state(self, local_errors: LocalErrors, dump: CorrectedDump, without_derivative: Set[str] = frozenset()) -> State:
+        """The symptoms that are left for a graph and a dump.
+
+        Args:
+            local_errors: of the graph.
+            dump: the port's tensors.
+            without_derivative: further tensors of which only the numbers are known, not the derivative.
+        """
         generator = self.generator(local_errors.graph, dump)
         symptoms: dict[str, float] = {}
+        unknown = self.unexplained.keys() | self.without_derivative | without_derivative
         for done, name in enumerate(self.comparer.order, 1):
             self.progress("looking for symptoms", done, len(self.comparer.order))
             array = dump.tensor(name)
@@ -75,7 +83,7 @@ class Symptoms:
             if error is None or not error.is_significant or name in self.copied_from_key | self.settled:
                 continue
             # A gradient that was computed through an unexplained tensor has no expected value.
-            if not (self.unexplained.keys() | self.without_derivative) & set(generator.backward_nodes(name)):
+            if not unknown & set(generator.backward_nodes(name)):
                 symptoms[name] = error.tolerance_ratio
         return State(dump, local_errors, symptoms)
 

@@ -98,16 +98,17 @@ class Trials:
 
     def symptoms_of(self, hypothesis: Hypothesis, now: State) -> dict[str, float]:
         """The symptoms that a hypothesis leaves. One of parameters becomes one of loading them if that leaves fewer."""
-        symptoms = self.symptoms.state(now.local_errors.replaced(hypothesis.changes), now.dump).symptoms
+        then = now.local_errors.replaced(hypothesis.changes)
+        symptoms = self.symptoms.state(then, now.dump, hypothesis.without_derivative).symptoms
         of_result = hypothesis.backward or hypothesis.name in OF_RESULTS or self.is_of_activation(hypothesis)
         loaded = None if of_result else as_loaded(hypothesis.changes, self.comparer.key.graph)
         if loaded is None or not any(name.startswith(GRADIENT_PREFIX) for name in symptoms):
             return symptoms
-        then = self.symptoms.state(now.local_errors.replaced(loaded), now.dump).symptoms
-        if len(then) >= len(symptoms):
+        of_loading = self.symptoms.state(now.local_errors.replaced(loaded), now.dump).symptoms
+        if len(of_loading) >= len(symptoms):
             return symptoms
         hypothesis.changes, hypothesis.detail = loaded, "; ".join(filter(None, (hypothesis.detail, AS_LOADED)))
-        return then
+        return of_loading
 
     def usual_tolerance(self, symptom: str, found: Array, now: State) -> Tolerance:
         """The symptom's tolerance without a further mistake; an estimate if it has another shape than the key's."""

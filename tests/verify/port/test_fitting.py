@@ -1,5 +1,7 @@
 """Mistakes that no entry of the catalogue describes: what relates the port's numbers to the right ones is told."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -184,6 +186,27 @@ def with_converted_weights():
         | change_node(GRAPH.nodes[f"{MERGING}.norm"], norm)
         | before(f"{MERGING}.reduction", 1, gather(lambda weight: weight[:, order]))
     )
+
+
+@pytest.mark.parametrize("differentiates", ["the curve", "GELU"])
+def test_a_curve_that_is_read_off_says_nothing_of_its_derivative(differentiates):
+    node = GRAPH.nodes[f"{BLOCK}.mlp.act"]
+
+    def forward(x, **settings):
+        y, saved = node.operation.forward(x, **settings)
+        return y + 0.3 * np.sin(3 * x), (saved, np.cos(3 * x))
+
+    def backward(dy, saves, **settings):
+        saved, cosine = saves
+        (dx,) = node.operation.backward(dy, saved, **settings)
+        return (dx + (0.9 * cosine * dy if differentiates == "the curve" else 0),)
+
+    wavy = change_node(node, replace(node.operation, forward=forward, backward=backward))
+    diagnosis = diagnose(miniature_trace(), computed(GRAPH.replaced(wavy), SOURCES, "float32", seed=0))
+    (cause,) = diagnosis.causes
+    assert "a function of each number: f(" in str(cause)
+    assert (cause.symptom, cause.hypothesis.symptoms_left) == (f"{BLOCK}.mlp.act", 0)
+    assert not diagnosis.unexplained
 
 
 def test_an_order_of_the_ports_own_is_no_mistake():
