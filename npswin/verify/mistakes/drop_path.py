@@ -20,6 +20,7 @@ NEWTON_STEPS = 5
 NEAR = 1e-2  # largest distance of a fitted factor from 0, 1 or the common one
 STARTS = (0.0, 1.0, 1.25)  # factors from which Newton's method begins
 STEP = 1e-6
+FEWEST_RUNS = 3  # more stretches than these of tokens that skip a branch and of tokens that do not are drawn
 
 
 def _drop_path(run: Run, symptom: str, found: Array, place: str) -> Iterator[Fit]:
@@ -64,13 +65,19 @@ def _drop_tokens(run: Run, symptom: str, found: Array, place: str) -> Iterator[F
         return
     rows = branch.reshape(-1, branch.shape[-1])
     scale = _common(_own_factors(rows, (found - x).reshape(rows.shape)))
-    if scale is None or scale.all() or not scale.any():
+    if scale is None or scale.all() or not scale.any() or not _are_scattered(scale == 0):
         return
     factors = scale.reshape(x.shape[:3])
     skipping = f"{np.mean(scale == 0):.0%} of the tokens skip the branch"
     words = f"for each token by itself: {skipping}; the others' is multiplied by {scale.max():.4g}"
     assert node.operation is not None
     yield words, change_node(node, transform_input(node.operation, 1, times(factors[..., None])))
+
+
+def _are_scattered(chosen: Array) -> bool:
+    """Whether tokens were chosen at random: those of a loop that ends early stand side by side."""
+    runs = 1 + np.count_nonzero(np.diff(chosen.astype(int)))
+    return bool(runs > FEWEST_RUNS)
 
 
 def _scale_of_branch(run: Run, symptom: str, found: Array, place: str) -> Array | None:
