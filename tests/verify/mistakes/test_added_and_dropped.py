@@ -71,9 +71,9 @@ def test_tokens_at_the_end_that_skip_a_branch_were_not_drawn():
     """As where a loop in groups of some tokens leaves out the last ones."""
     branch = GRAPH.nodes[SUM].inputs[1]
     kept = np.ones((*Run(GRAPH, KEY.sources).value(branch).shape[:3], 1))
-    kept.reshape(-1)[-7:] = 0
+    kept.reshape(-1)[-13:] = 0
     said = only_cause(with_input(SUM, branch, times(kept)))
-    assert f"{branch}: the last 7 of the" in said
+    assert f"{branch}: the last 13 of the" in said
     assert "are 0" in said
 
 
