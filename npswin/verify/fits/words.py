@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.types import Array
+from npswin.verify.fits.index_rules import index_rules
 
 MOST_LISTED = 6  # entries that moved, in words
 ANY_ENTRIES = "entries of"  # in words for a choice of entries without a rule
@@ -30,7 +31,8 @@ class Axis:
     def plural(self) -> str:
         """Of the name."""
         irregular = {"query": "queries", "q|k|v": "q, k and v", "C": "channels", "B": "images", "class": "classes"}
-        return irregular.get(self.name, f"{self.name}s")
+        first, of, whole = self.name.partition(" of ")
+        return irregular.get(self.name, f"{first}s{of}{whole}")
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,34 @@ def words_along(part: Axis, source: Array) -> str:
     moved = np.flatnonzero(source != index)
     if len(moved) == 2 and source[moved[0]] == moved[1] and source[moved[1]] == moved[0]:
         return f"{_entry(part, int(moved[0]))} and {_entry(part, int(moved[1]))} are exchanged"
-    if len(moved) <= 4:
-        return ", ".join(f"{_entry(part, int(source[at]))} in place of {_entry(part, int(at))}" for at in moved)
     if half := _exchanged_blocks(source):
         return f"the {many} are exchanged in blocks of {half}"
+    if len(moved) > 1 and (rules := words_of_rules(part, source)):
+        return rules[0]
+    if len(moved) <= 4:
+        return ", ".join(f"{_entry(part, int(source[at]))} in place of {_entry(part, int(at))}" for at in moved)
     order = ", ".join(map(str, source[:12])) + (", ..." if size > 12 else "")
     return f"the {many} are in {ANY_ORDER} {order}"
+
+
+def words_of_rules(part: Axis, source: Array, size: int = 0, whole: str = "") -> list[str]:
+    """The rules by which the entries along an axis are taken from others, the simplest first.
+
+    Args:
+        part: the axis.
+        source: for each entry the place from which it is taken.
+        size: how many entries there are to take, if not as many as the axis has.
+        whole: what has these entries, if not the axis.
+    """
+    name = _singular(part)
+    letter = name[0] if len(name) > 1 and name[0].isalpha() else "i"
+    other = f"{name} of {whole}" if whole else name
+    return [
+        f"odd {part.plural} are the one before"
+        if rule == f"2 ({letter} // 2)"
+        else f"{name} {letter} is {other} {rule}"
+        for rule in index_rules(source, size or part.size, letter)
+    ]
 
 
 def _listed(part: Axis, entries: Array) -> str:
@@ -133,6 +157,8 @@ def _words_along_parts(axis: JoinedAxis, source: Array) -> str:
         return f"({', '.join(part.name for part in outer)}) are in {ANY_ORDER} {', '.join(map(str, runs[:12]))}, ..."
     if maps := _maps_of_parts(axis, source):
         return "; ".join(words_along(part, own) for part, own in maps)
+    if rules := words_of_rules(Axis(f"entry of {axis.name}", axis.size), source):
+        return rules[0]
     return f"the {ANY_ENTRIES} {axis.name} are in {ANY_ORDER} {', '.join(map(str, source[:12]))}, ..."
 
 

@@ -25,7 +25,7 @@ from npswin.verify.mistakes.fitted_together import (
     factors_of_both,
     same_factors,
 )
-from npswin.verify.mistakes.mistake import change_node, gather_node, transform_input, with_sums
+from npswin.verify.mistakes.mistake import change_node, transform_input, with_sums
 
 ROWS_PER_NUMBER = 1.5  # rows for each number of a weight's row that least squares determine
 NEAR_ONE = 1e-5  # a factor nearer to 1 is 1
@@ -304,48 +304,6 @@ def _add_bias(run: Run, name: str, found: Array, tolerance: float) -> list[Recov
     if np.abs(added - mean).max() > 4 * tolerance or mean.shape != bias.shape:
         return []
     return [Recovered(1, mean, 4 * tolerance)]
-
-
-def fit_table_rows(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
-    """The rows of the bias table that the pairs of query and key take, where each takes some row."""
-    node = run.graph.nodes.get(name)
-    if node is None or node.operation is None or node.operation.name != "position_bias":
-        return
-    table = run.value(node.inputs[0])
-    if table.ndim != 2 or found.shape[0] != table.shape[1]:
-        return
-    pairs = found.reshape(len(found), -1).T
-    distances = np.abs(pairs[:, None] - table[None]).max(axis=2)
-    rows = distances.argmin(axis=1)
-    if distances.min(axis=1).max() > 2 * tolerance or len(np.unique(table, axis=0)) < len(table):
-        return
-    words = _rows_words(rows.reshape(found.shape[1:]), math.isqrt(found.shape[1]))
-    positions = rows.reshape(found.shape[1:])
-    changes = gather_node(node, "position_bias", lambda array: array[positions].transpose(2, 0, 1))
-    yield Fit(words, changes, 0)
-
-
-def _rows_words(rows: Array, side: int) -> str:
-    """The formula by which the rows follow from the places of query (y, x) and key, if it is linear."""
-    y, x = np.divmod(np.arange(side * side), side)
-    dy, dx = y[:, None] - y[None], x[:, None] - x[None]
-    one = np.ones_like(dy)
-    forms = {
-        "Δ = query's place - key's place": {"Δy": dy, "Δx": dx},
-        "Δ without its sign": {"|Δy|": np.abs(dy), "|Δx|": np.abs(dx)},
-        "of the key's place alone": {"y": y[None] * one, "x": x[None] * one},
-        "of the query's place alone": {"y": y[:, None] * one, "x": x[:, None] * one},
-    }
-    for what, terms in forms.items():
-        matrix = np.stack([*(term.reshape(-1) for term in terms.values()), one.reshape(-1)], axis=1)
-        for size in (0, (2 * side - 1) ** 2):
-            factors = np.rint(np.linalg.lstsq(matrix, rows.reshape(-1), rcond=None)[0]).astype(int)
-            value = matrix @ factors
-            if np.array_equal(value % size if size else value, rows.reshape(-1)):
-                formula = " + ".join(f"{factor} {term}" for term, factor in zip(terms, factors[:-1], strict=True))
-                return f"a pair takes the table's row {formula} + {factors[-1]}, {what}"
-    query, key = 0, 1
-    return f"pairs take other rows of the table: query {query} and key {key} take row {rows[query, key]}"
 
 
 RECOVERIES: dict[str, Callable[[Run, str, Array, float], list[Recovered]]] = {

@@ -6,7 +6,7 @@ from npswin.verify.mistakes.combined_inputs import fit_inputs
 from npswin.verify.mistakes.fitted_gelu import fit_gelu
 from npswin.verify.mistakes.fitted_inputs import fit_input
 from npswin.verify.mistakes.fitted_norm import fit_norm
-from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_table_rows
+from npswin.verify.mistakes.fitted_parameters import fit_parameters
 from npswin.verify.mistakes.fitted_softmax import fit_softmax
 from npswin.verify.mistakes.fitted_tensors import fit_output
 from npswin.verify.mistakes.fitted_terms import fit_terms
@@ -21,6 +21,7 @@ from npswin.verify.mistakes.overwritten import fit_overwritten
 from npswin.verify.mistakes.resampled_images import fit_resampling
 from npswin.verify.mistakes.sampled_patches import fit_patches
 from npswin.verify.mistakes.summed_parts import fit_summed_parts
+from npswin.verify.mistakes.table_rows import fit_table_rows
 from npswin.verify.mistakes.weighted_pool import fit_pool
 
 # Fits of a function of the operation's input, the same wherever the operation is: name, description, fit.

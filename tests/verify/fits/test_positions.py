@@ -44,7 +44,7 @@ CASES = [
     (
         "map",
         lambda x: x[:, [0, 0, 2, 2, 4, 4]][:, :, [1, 1, *range(2, 10)]],
-        "row 0 in place of row 1, row 2 in place of row 3",
+        "odd rows are the one before; column 1 in place of column 0",
     ),
     ("map", lambda x: np.repeat(x[:1], 2, 0), "image 0 in place of all images"),
     ("map", lambda x: x * (np.arange(6) < 5)[:, None, None], "the last row is 0"),
