@@ -13,6 +13,7 @@ from npswin.verify.mistakes.fitted_terms import fit_terms
 from npswin.verify.mistakes.folded_parameters import fit_bare_norm, fit_shifted_input
 from npswin.verify.mistakes.gated import fit_gate
 from npswin.verify.mistakes.merged_tokens import fit_merging
+from npswin.verify.mistakes.moved_slices import fit_columns, fit_slices
 from npswin.verify.mistakes.norm_layouts import fit_norm_layout
 from npswin.verify.mistakes.norm_statistics import fit_norm_statistics
 from npswin.verify.mistakes.not_loaded import fit_not_loaded
@@ -41,6 +42,8 @@ TENSOR_FITS = (
     ("shifted-input", "{tensor}: it reads another input", fit_shifted_input),
     ("fitted-rows", "{tensor}: another index into the table", fit_table_rows),
     ("merged-tokens", "{tensor} has other tokens", fit_merging),
+    ("moved-columns", "{tensor}", fit_columns),
+    ("moved-slices", "{tensor} has a factor of another place", fit_slices),
     ("fitted-terms", "{tensor}", fit_terms),
     ("fitted-input", "{tensor}: it reads another input", fit_input),
     ("fitted-output", "{symptom}", fit_output),

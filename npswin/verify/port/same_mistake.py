@@ -13,6 +13,11 @@ def add_cause(causes: list[Cause], cause: Cause) -> None:
     """Add a cause to a list, or its places to the cause that is the same mistake."""
     for known in causes:
         one, other = known.hypothesis, cause.hypothesis
+        if alike := _alike(known, cause):
+            known.hypothesis, *alternatives = alike
+            known.others = alternatives + [one for one in known.others if not one.explains_symptom]
+            known.add_places(cause)
+            return
         if one.name != other.name:
             continue
         varies = one.varies and other.varies and one.description == other.description
@@ -23,6 +28,27 @@ def add_cause(causes: list[Cause], cause: Cause) -> None:
         known.add_places(cause)
         return
     causes.append(cause)
+
+
+def _alike(known: Cause, cause: Cause) -> list[Hypothesis]:
+    """The explanations of a cause that say the same as one of another cause: its own, or alternatives to it.
+
+    What two explanations tell alike at one place, as of two heads, another place with more of them tells apart. Where
+    they are the own ones of neither, they have to be of the same kind.
+    """
+    said = {(one.name, relative_text(one)) for one in _equally_good(cause)}
+    alike = [one for one in _equally_good(known) if (one.name, relative_text(one)) in said]
+    own = [(one.hypothesis.name, relative_text(one.hypothesis)) for one in (known, cause)]
+    first = [(one.name, relative_text(one)) for one in alike[:1]]
+    same_kind = all(name == alike[0].name for name, _ in own) if alike else False
+    return alike if same_kind or first and first[0] in own else []
+
+
+def _equally_good(cause: Cause) -> list[Hypothesis]:
+    """The explanations of a cause: its own, and those that leave as few symptoms."""
+    own = cause.hypothesis
+    others = (one for one in cause.others if one.explains_symptom and one.symptoms_left == own.symptoms_left)
+    return [own, *(one for one in others if one.fitted_numbers <= own.fitted_numbers)]
 
 
 def relative_text(hypothesis: Hypothesis) -> str:
