@@ -23,6 +23,8 @@ from npswin.verify.mistakes.resampled_images import fit_resampling
 from npswin.verify.mistakes.sampled_patches import fit_patches
 from npswin.verify.mistakes.summed_parts import fit_summed_parts
 from npswin.verify.mistakes.table_rows import fit_table_rows
+from npswin.verify.mistakes.tiled_context import fit_tiles
+from npswin.verify.mistakes.told_by_gradient import fit_by_gradient
 from npswin.verify.mistakes.weighted_pool import fit_pool
 
 # Fits of a function of the operation's input, the same wherever the operation is: name, description, fit.
@@ -44,6 +46,7 @@ TENSOR_FITS = (
     ("merged-tokens", "{tensor} has other tokens", fit_merging),
     ("moved-columns", "{tensor}", fit_columns),
     ("moved-slices", "{tensor} has a factor of another place", fit_slices),
+    ("tiled-context", "{tensor}", fit_tiles),
     ("fitted-terms", "{tensor}", fit_terms),
     ("fitted-input", "{tensor}: it reads another input", fit_input),
     ("fitted-output", "{symptom}", fit_output),
@@ -54,6 +57,7 @@ TENSOR_FITS = (
     ("norm-statistics", "{tensor} has other statistics", fit_norm_statistics),
     ("norm-layout", "{tensor} has the mean and deviation of other numbers", fit_norm_layout),
     ("added-for-all", "{tensor} reads other numbers", fit_added_for_all),
+    ("told-by-gradient", "{tensor} reads a changed input", fit_by_gradient),
     ("combined-inputs", "{tensor} reads other numbers", fit_inputs),
 )
 

@@ -1,0 +1,76 @@
+"""The context of an attention that reads keys tile by tile, and does not rescale what it has accumulated as it should.
+
+Such a port never has the probabilities: it adds up exp(scores - largest so far) v, and divides by the sum in the end. So
+its context can be wrong where its scores, and the probabilities of its dump, are right. The same mistakes as those of a
+softmax in tiles are tried, first in a few windows.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify.fits.tiles import tile_by_tile
+from npswin.verify.graph import Node, Operation, Run
+from npswin.verify.mistakes.fitted_tensors import Fit
+from npswin.verify.mistakes.mistake import change_node, is_output_of
+
+FEW_ROWS = 64  # of queries in which each mistake is tried first
+Rows = Callable[[Array], Array]
+
+
+def fit_tiles(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
+    """Explanations of the context by what is accumulated over tiles of keys.
+
+    Args:
+        run: the graph on the port's own inputs.
+        name: the symptom.
+        found: the port's tensor.
+        tolerance: the largest difference of equal numbers.
+    """
+    node = run.graph.nodes.get(name)
+    if node is None or not is_output_of(node, "mix") or not np.isfinite(found).all():
+        return
+    softmax = run.graph.nodes[node.inputs[0]]
+    if not is_output_of(softmax, "softmax") or len(softmax.inputs) != 1:
+        return
+    scores, v = run.value(softmax.inputs[0]), run.value(node.inputs[1])
+    if found.shape != (*scores.shape[:-1], v.shape[-1]):
+        return
+    few = _few_products(scores, v, found, tolerance, run.compute(name))
+    for words, rows in tile_by_tile(scores.shape[-1]):
+        if np.abs(rows(few[0]) @ few[1] - few[2]).max() <= 2 * tolerance:
+            if np.abs(rows(scores) @ v - found).max() > 2 * tolerance:
+                continue
+            for of_values in (True, False):
+                inputs = (*node.inputs, softmax.inputs[0])
+                yield Fit(words, change_node(node, _accumulated(node, rows, of_values), inputs=inputs), 0)
+
+
+def _few_products(scores: Array, v: Array, found: Array, tolerance: float, right: Array) -> tuple[Array, ...]:
+    """Some wrong rows of queries: their scores (n, 1, keys), the values (n, keys, d) and the port's context."""
+    rows = np.argwhere(np.abs(found - right).max(axis=-1) > tolerance)
+    rows = rows[:: max(1, len(rows) // FEW_ROWS)]
+    places, windows = tuple(rows.T), tuple(rows[:, :-1].T)
+    return scores[places][:, None], v[windows], found[places][:, None]
+
+
+def _accumulated(node: Node, rows: Rows, of_values: bool) -> Operation:
+    """The context by what is accumulated. The derivative by the values is that of it, or has the probabilities."""
+    operation = node.operation
+    assert operation is not None
+
+    def forward(probabilities: Array, v: Array, scores: Array, **_: Any) -> tuple[Array, Any]:
+        accumulated = rows(scores.astype(np.float64)).astype(scores.dtype)
+        _, cache = operation.forward(accumulated if of_values else probabilities, v)
+        return accumulated @ v, cache
+
+    def backward(dy: Array, cache: Any) -> tuple[Array | None, ...]:
+        return (*operation.backward(dy, cache), None)
+
+    def terms(y: tuple[int, ...], p: tuple[int, ...], v: tuple[int, ...], _: tuple[int, ...]) -> tuple[int, ...]:
+        return (*operation.terms(y, p, v), 1)
+
+    return replace(operation, forward=forward, backward=backward, terms=terms)

@@ -1,0 +1,132 @@
+"""What the gradient by an input tells of the forward pass: the input was changed before the operation read it.
+
+Where a port computes f(P a, b) in place of f(a, b) with a linear P, its gradient by a is Pᵀ times the right one. So a
+P that the result does not show, as it sums over what P changes, can be read off the gradient: entries in other places,
+factors, mixtures, and the zeros and the factor of a dropout. It is believed where f(P a, b) is the port's result, in all
+numbers that get a gradient: of the others, such as those of padding, no gradient tells.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify.fits.explanation import Evidence, Pair, replaced_where, times
+from npswin.verify.fits.families import first_explanation, linear_explanations
+from npswin.verify.graph import GRADIENT_PREFIX, Node, Run
+from npswin.verify.mistakes.axis_parts import axis_parts
+from npswin.verify.mistakes.fitted_tensors import Fit
+from npswin.verify.mistakes.mistake import change_node, is_output_of, transform_input, transform_output
+
+MARGIN = 8.0  # times the tolerance of the result, relative to the largest number: a gradient has longer sums
+SMALLEST_SHARE = 0.002  # of numbers that are 0
+DEVIATIONS = 4.0  # of the share of zeros from a dropout's rate
+LARGEST_SHARE_UNTOLD = 0.5  # of the result's numbers
+NEAR_ONE = 1e-4  # a factor nearer to 1 is 1
+MOST_EXPLANATIONS = 4  # of a gradient
+
+
+def fit_by_gradient(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
+    """Explanations of a tensor by an input that was changed, as the port's gradient by this input tells.
+
+    Args:
+        run: the graph on the port's own inputs, with its gradients.
+        name: the symptom.
+        found: the port's tensor.
+        tolerance: the largest difference of equal numbers.
+    """
+    node = run.graph.nodes.get(name)
+    if node is None or node.operation is None or GRADIENT_PREFIX + name not in run.given:
+        return
+    if not np.isfinite(found).all() or run.compute(name).shape != found.shape:
+        return
+    relative = MARGIN * tolerance / max(float(np.abs(run.compute(name)).max()), 1e-300)
+    for index, read in enumerate(node.inputs):
+        if GRADIENT_PREFIX + read not in run.given or run.graph.consumers[read] != [name]:
+            continue
+        gradient, right = run.gradient(read), run.compute(GRADIENT_PREFIX + read)
+        if gradient.shape != right.shape or not np.isfinite(gradient).all():
+            continue
+        parts = axis_parts(run.graph, read, right.shape)
+        evidence = Evidence(gradient, right, parts, relative * float(np.abs(right).max()), {})
+        if not evidence.agrees(right):
+            yield from _changed_inputs(run, node, index, found, tolerance, evidence)
+
+
+def _changed_inputs(
+    run: Run, node: Node, index: int, found: Array, tolerance: float, evidence: Evidence
+) -> Iterator[Fit]:
+    """The changes of an input that its gradient tells, of which the port's tensor is the result."""
+    assert node.operation is not None
+    read, inputs = node.inputs[index], [run.value(each) for each in node.inputs]
+    told = [(transposed(one.pair), one.words, one.fitted) for one in islice(linear_explanations(evidence), MOST_EXPLANATIONS)]
+    mask = zeros_and_a_factor(evidence)
+    if mask is not None:
+        told.append((times(mask.scale), mask.words(is_output_of(node, "mix") and index == 0), 1))
+    untold = run.gradient(node.name) == 0
+    for pair, words, fitted in told:
+        changed = pair[0](inputs[index])[0]
+        arguments = [*inputs[:index], changed, *inputs[index + 1 :]]
+        y = node.operation.forward(*arguments, **node.settings)[0]
+        wrong = np.abs(y - found) > 2 * tolerance
+        if (wrong & ~untold).any() or wrong.mean() > LARGEST_SHARE_UNTOLD:
+            continue
+        rounding = 1e-9 * float(np.abs(changed).max())
+        direct = first_explanation(Evidence(changed, inputs[index], evidence.axes, rounding, {}))
+        if direct is not None and direct.fitted <= fitted:
+            words, pair, fitted = direct.words, direct.pair, direct.fitted
+        operation = transform_input(node.operation, index, pair)
+        if wrong.any():
+            operation = transform_output(operation, replaced_where(wrong, found))
+        yield Fit(f"{read}: {words}", change_node(node, operation), fitted)
+        return
+
+
+def transposed(pair: Pair) -> Pair:
+    """The transpose of a linear function from an array to one of its shape."""
+
+    def forward(x: Array) -> tuple[Array, object]:
+        return pair[1](x, pair[0](np.zeros_like(x))[1]), None
+
+    return forward, lambda dy, _: pair[0](dy)[0]
+
+
+class ZerosAndAFactor(NamedTuple):
+    """What dropout multiplies by.
+
+    Attributes:
+        scale: 0 or the factor, of the input's shape.
+        factor: of the numbers that are kept.
+        share: of the numbers that are 0, among those of which the gradient tells.
+        count: of the numbers of which the gradient tells.
+    """
+
+    scale: Array
+    factor: float
+    share: float
+    count: int
+
+    def words(self, of_attention: bool) -> str:
+        """Whether it is a dropout, and the numbers."""
+        others = "stay" if abs(self.factor - 1) < NEAR_ONE else f"are multiplied by {self.factor:.4g}"
+        rate = 1 - 1 / self.factor
+        if rate > 0 and abs(self.share - rate) <= DEVIATIONS * np.sqrt(rate * (1 - rate) / self.count):
+            kind = "attention dropout" if of_attention else "dropout"
+            return f"{kind} is left on: {rate:.1%} of the numbers are drawn and 0, the others {others}"
+        return f"{self.share:.1%} of the numbers are 0, the others {others}"
+
+
+def zeros_and_a_factor(evidence: Evidence) -> ZerosAndAFactor | None:
+    """0 or one factor for each number, as dropout has it; None where the found numbers are no such multiples."""
+    found, right = evidence.found, evidence.right
+    told = right != 0
+    dropped, kept = told & (found == 0), told & (found != 0)
+    if dropped.sum() < SMALLEST_SHARE * found.size or not kept.any():
+        return None
+    factor = float((found * right)[kept].sum() / (right[kept] ** 2).sum())
+    scale = np.where(dropped, 0.0, factor)
+    if not evidence.agrees(scale * right, max(1.0, abs(factor))):
+        return None
+    return ZerosAndAFactor(scale, factor, float(dropped.sum() / told.sum()), int(told.sum()))
