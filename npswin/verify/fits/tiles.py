@@ -11,13 +11,22 @@ import numpy as np
 from npswin.types import Array
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
-MISTAKES = {
-    "what was computed before is not rescaled when the largest score grows": "kept",
-    "the sum is not rescaled when the largest score grows": "sum",
-    "exponentials are not rescaled when the largest score grows, the sum is": "exponentials",
-    "the sum is rescaled by exp(new - old) rather than exp(old - new)": "inverse",
-    "each tile has its own largest score, and only the last one's is used": "own",
+SMALLEST = 1e-300  # of a factor that is divided by
+KEPT, INVERSE, LATE, OVERWRITTEN = "kept", "inverse", "late", "overwritten"
+WORDS = {
+    KEPT: "not rescaled when the largest score grows",
+    INVERSE: "rescaled by exp(new - old) rather than exp(old - new)",
+    LATE: "rescaled after the tile is added rather than before",
+    OVERWRITTEN: "overwritten by each tile",
 }
+
+
+def tiled_mistakes() -> Iterator[tuple[str, str, str]]:
+    """In words, what is wrong with the sum, and with the exponentials that are accumulated."""
+    for mistake, words in WORDS.items():
+        yield f"what was computed before is {words}", mistake, mistake
+        yield f"the sum is {words}", mistake, ""
+        yield f"exponentials are {words}, the sum is right", "", mistake
 
 
 def tile_by_tile(keys: int) -> Iterator[tuple[str, Callable[[Array], Array]]]:
@@ -25,8 +34,8 @@ def tile_by_tile(keys: int) -> Iterator[tuple[str, Callable[[Array], Array]]]:
     for size in SIZES:
         if size >= keys:
             break
-        for words, mistake in MISTAKES.items():
-            yield f"online softmax in tiles of {size} keys: {words}", _online(size, mistake)
+        for words, of_sum, of_exponentials in tiled_mistakes():
+            yield f"online softmax in tiles of {size} keys: {words}", _online(size, of_sum, of_exponentials)
         if keys % size:
             yield f"the last tile of {size} keys, which is not full, is not read", _without_rest(keys // size * size)
 
@@ -40,25 +49,33 @@ def _without_rest(read: int) -> Callable[[Array], Array]:
     return rows
 
 
-def _online(size: int, mistake: str) -> Callable[[Array], Array]:
+def _online(size: int, of_sum: str, of_exponentials: str) -> Callable[[Array], Array]:
     def rows(scores: Array) -> Array:
         largest = np.full((*scores.shape[:-1], 1), -np.inf)
-        total = np.zeros_like(largest)
-        parts: list[tuple[Array, Array]] = []
+        total, powers = np.zeros_like(largest), np.zeros_like(scores)
         for start in range(0, scores.shape[-1], size):
-            tile = scores[..., start : start + size]
-            own = tile.max(axis=-1, keepdims=True)
-            new = own if mistake == "own" else np.maximum(largest, own)
-            powers = np.exp(tile - new)
-            change = np.where(np.isfinite(largest), np.exp(largest - new), 0)
-            if mistake in ("kept", "sum"):
-                change = np.ones_like(change)
-            elif mistake == "inverse":
-                change = np.where(change, 1 / change, 0)
-            total, largest = total * change + powers.sum(axis=-1, keepdims=True), new
-            parts.append((powers, new))
-        rescaled = mistake not in ("kept", "exponentials")
-        every = [powers * (np.exp(own - largest) if rescaled else 1) for powers, own in parts]
-        return np.concatenate(every, axis=-1) / total
+            tile = slice(start, start + size)
+            new = np.maximum(largest, scores[..., tile].max(axis=-1, keepdims=True))
+            powers[..., tile] = np.exp(scores[..., tile] - new)
+            added = powers[..., tile].sum(axis=-1, keepdims=True)
+            change = np.where(np.isfinite(largest), np.exp(largest - new), 1)
+            before, late = _changes(change, of_sum)
+            total = total * before + added * late
+            before, late = _changes(change, of_exponentials)
+            powers[..., :start] *= before
+            powers[..., tile] *= late
+            largest = new
+        return powers / total
 
     return rows
+
+
+def _changes(change: Array, mistake: str) -> tuple[Array | float, Array | float]:
+    """What is multiplied: what was computed before, and what the tile adds."""
+    if mistake == KEPT:
+        return 1.0, 1.0
+    if mistake == INVERSE:
+        return 1 / np.maximum(change, SMALLEST), 1.0
+    if mistake == OVERWRITTEN:
+        return 0.0, 1.0
+    return change, change if mistake == LATE else 1.0

@@ -33,10 +33,11 @@ def _operation(rows: Rows) -> Operation:
     def forward(scores: Array) -> tuple[Array, Array]:
         return rows(scores.astype(np.float64)).astype(scores.dtype), scores
 
-    return Operation("softmax", forward, lambda dy, scores: (_derivative(rows, dy, scores),))
+    return Operation("softmax", forward, lambda dy, scores: (derivative_of_rows(rows, dy, scores),))
 
 
-def _derivative(rows: Callable[[Array], Array], dy: Array, scores: Array) -> Array:
+def derivative_of_rows(rows: Callable[[Array], Array], dy: Array, scores: Array) -> Array:
+    """The derivative by the scores of a function of each row of scores, by differences."""
     wide, dx = scores.astype(np.float64), np.zeros_like(dy)
     for key in range(scores.shape[-1]):
         step = np.zeros(scores.shape[-1])

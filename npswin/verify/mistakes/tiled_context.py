@@ -14,11 +14,16 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.fits.tiles import tile_by_tile
 from npswin.verify.graph import Node, Operation, Run
+from npswin.verify.mistakes.fitted_softmax import derivative_of_rows
 from npswin.verify.mistakes.fitted_tensors import Fit
 from npswin.verify.mistakes.mistake import change_node, is_output_of
 
 FEW_ROWS = 64  # of queries in which each mistake is tried first
 Rows = Callable[[Array], Array]
+
+# How a backward pass goes with it: by the probabilities, but for the values what is accumulated; by the probabilities
+# alone, which it recomputes; as the derivative of what is accumulated.
+MIXED, RECOMPUTED, OWN = DERIVATIVES = ("mixed", "recomputed", "own")
 
 
 def fit_tiles(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
@@ -44,9 +49,9 @@ def fit_tiles(run: Run, name: str, found: Array, tolerance: float) -> Iterator[F
         if np.abs(rows(few[0]) @ few[1] - few[2]).max() <= 2 * tolerance:
             if np.abs(rows(scores) @ v - found).max() > 2 * tolerance:
                 continue
-            for of_values in (True, False):
-                inputs = (*node.inputs, softmax.inputs[0])
-                yield Fit(words, change_node(node, _accumulated(node, rows, of_values), inputs=inputs), 0)
+            for derivative in DERIVATIVES:
+                operation, inputs = _accumulated(node, rows, derivative), (*node.inputs, softmax.inputs[0])
+                yield Fit(words, change_node(node, operation, inputs=inputs), 0)
 
 
 def _few_products(scores: Array, v: Array, found: Array, tolerance: float, right: Array) -> tuple[Array, ...]:
@@ -57,18 +62,19 @@ def _few_products(scores: Array, v: Array, found: Array, tolerance: float, right
     return scores[places][:, None], v[windows], found[places][:, None]
 
 
-def _accumulated(node: Node, rows: Rows, of_values: bool) -> Operation:
-    """The context by what is accumulated. The derivative by the values is that of it, or has the probabilities."""
+def _accumulated(node: Node, rows: Rows, derivative: str) -> Operation:
+    """The context by what is accumulated, with one of the DERIVATIVES."""
     operation = node.operation
     assert operation is not None
 
     def forward(probabilities: Array, v: Array, scores: Array, **_: Any) -> tuple[Array, Any]:
         accumulated = rows(scores.astype(np.float64)).astype(scores.dtype)
-        _, cache = operation.forward(accumulated if of_values else probabilities, v)
-        return accumulated @ v, cache
+        return accumulated @ v, (probabilities if derivative == RECOMPUTED else accumulated, v, scores)
 
     def backward(dy: Array, cache: Any) -> tuple[Array | None, ...]:
-        return (*operation.backward(dy, cache), None)
+        weights, v, scores = cache
+        dp, dv = dy @ v.swapaxes(-1, -2), weights.swapaxes(-1, -2) @ dy
+        return (None, dv, derivative_of_rows(rows, dp, scores)) if derivative == OWN else (dp, dv, None)
 
     def terms(y: tuple[int, ...], p: tuple[int, ...], v: tuple[int, ...], _: tuple[int, ...]) -> tuple[int, ...]:
         return (*operation.terms(y, p, v), 1)
