@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from itertools import permutations
 
+import numpy as np
+
 from npswin.types import Array
 from npswin.verify.graph import Graph, Node, Operation
 from npswin.verify.mistakes.mistake import (
     Changes,
     Mistake,
+    Pair,
     Rearrangement,
     Variants,
     at_outputs_of,
@@ -93,6 +96,33 @@ def _keys_scaled(graph: Graph, node: Node) -> Variants:
         yield "", change_node(node, transform_output(node.operation, multiply_by(attention_scale(graph, node))))
 
 
+def _scale_folded(graph: Graph, node: Node) -> Variants:
+    """The scale in some of what q is computed from, and not where q is scaled."""
+    scaled = in_same_module(node.name, "q_scaled")
+    if not node.name.endswith(".qkv") or scaled not in graph.nodes:
+        return
+    assert node.operation is not None
+    factor = attention_scale(graph, node)
+    for detail, index, parts in (
+        ("into q's weights, not into q's bias", 1, (factor, 1.0, 1.0)),
+        ("into q's bias, not into q's weights", 2, (factor, 1.0, 1.0)),
+        ("into k's weights, not into k's bias", 1, (1.0, factor, 1.0)),
+    ):
+        if index < len(node.inputs):
+            operation = transform_input(node.operation, index, _by_parts(parts))
+            yield detail, change_node(node, operation) | change_node(graph.nodes[scaled], settings={"factor": 1.0})
+
+
+def _by_parts(factors: tuple[float, float, float]) -> Pair:
+    """The rows of q, k and v of a weight or bias, each times a factor."""
+
+    def scaled(x: Array) -> Array:
+        rows = np.repeat(np.asarray(factors, x.dtype), len(x) // 3)
+        return x * rows.reshape(-1, *[1] * (x.ndim - 1))
+
+    return (lambda x: (scaled(x), None)), (lambda dy, _: scaled(dy))
+
+
 def _softmax_over(axis: int) -> Callable[[Operation], Operation]:
     swap = gather(lambda x: x.swapaxes(axis, -1))
     return lambda operation: transform_output(transform_input(operation, 0, swap), swap)
@@ -143,6 +173,12 @@ ATTENTION = (
         "the queries are scaled by something else",
         "q is divided by √d",
         at_outputs_of("scale", _scale_width),
+    ),
+    Mistake(
+        "scale-folded",
+        "the scale 1/√d is folded into a part of what it multiplies, and the queries are not scaled",
+        "folded, the scale is in the weights and in the bias",
+        at_outputs_of("linear", _scale_folded),
     ),
     Mistake(
         "keys-scaled",
