@@ -22,6 +22,7 @@ class Explanation:
         fitted: how many numbers in it were fitted.
         source: the other array that the found one is, or is made with, if there is one.
         combination: of the right array and the source, if the found one is made of both.
+        also: other words that fit as well.
         terms: how many terms are summed for a number: the rounding error of a sum grows with them.
     """
 
@@ -31,6 +32,7 @@ class Explanation:
     source: str = ""
     combination: Combination | None = None
     terms: int = 1
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ def _factor(evidence: Evidence) -> Iterator[Explanation]:
 def _placement(evidence: Evidence) -> Iterator[Explanation]:
     placement = find_placement(evidence.found, evidence.right, evidence.axes, evidence.tolerance)
     if placement is not None:
-        yield Explanation(placement.words, gathered(placement.positions), placement.arbitrary)
+        yield Explanation(placement.words, gathered(placement.positions), placement.arbitrary, also=placement.also)
 
 
 def _another(evidence: Evidence) -> Iterator[Explanation]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.fits.words import ANY_ENTRIES, ANY_ORDER, Axis, join, words_along, words_of_loops
+from npswin.verify.fits.words import ANY_ENTRIES, ANY_ORDER, Axis, join, other_words_along, words_along, words_of_loops
 
 FEWEST_NUMBERS = 8  # an array of fewer numbers may equal another one's by chance
 MOST_NUMBERS = 2**22  # larger arrays are not searched
@@ -34,6 +34,7 @@ class Placement:
     Attributes:
         positions: flat indices in the right array, of the found array's shape.
         words: how the found array follows from the right one.
+        also: other words that fit as well.
         arbitrary: how many entries have places without a rule.
         is_permutation: whether every number is there once, so that it can be undone.
     """
@@ -41,6 +42,7 @@ class Placement:
     positions: Array
     words: str
     arbitrary: int = 0
+    also: tuple[str, ...] = ()
 
     @property
     def is_permutation(self) -> bool:
@@ -183,7 +185,8 @@ def _placement(sources: dict[int, Array], parts: Sequence[Axis], shape: tuple[in
         positions = np.where(kept, positions.take(np.maximum(source, 0), axis), -1)
         words.append(words_along(parts[axis], source))
         arbitrary += len(source) if ANY_ORDER in words[-1] or ANY_ENTRIES in words[-1] else 0
-    return Placement(positions.reshape(shape), "; ".join(words), arbitrary)
+    also = tuple(other_words_along(parts[axis], source)) if len(sources) == 1 else ()
+    return Placement(positions.reshape(shape), "; ".join(words), arbitrary, also)
 
 
 def _in_loops(found: Array, right: Array, parts: Sequence[Axis], tolerance: float) -> Placement | None:

@@ -97,24 +97,26 @@ def words_along(part: Axis, source: Array) -> str:
     return f"the {many} are in {ANY_ORDER} {order}"
 
 
-def words_of_rules(part: Axis, source: Array, size: int = 0, whole: str = "") -> list[str]:
-    """The rules by which the entries along an axis are taken from others, the simplest first.
-
-    Args:
-        part: the axis.
-        source: for each entry the place from which it is taken.
-        size: how many entries there are to take, if not as many as the axis has.
-        whole: what has these entries, if not the axis.
-    """
+def words_of_rules(part: Axis, source: Array) -> list[str]:
+    """The rules by which the entries along an axis are taken from others, the simplest first."""
     name = _singular(part)
     letter = name[0] if len(name) > 1 and name[0].isalpha() else "i"
-    other = f"{name} of {whole}" if whole else name
     return [
         f"odd {part.plural} are the one before"
         if rule == f"2 ({letter} // 2)"
-        else f"{name} {letter} is {other} {rule}"
-        for rule in index_rules(source, size or part.size, letter)
+        else f"{name} {letter} is {name} {rule}"
+        for rule in index_rules(source, part.size, letter)
     ]
+
+
+def other_words_along(part: Axis, source: Array) -> list[str]:
+    """Further words for how the entries along one axis were moved: a small axis may follow from several rules."""
+    others = [] if isinstance(part, JoinedAxis) else words_of_rules(part, source)
+    shift = int(source[0])
+    if (source >= 0).all() and np.array_equal(source, (np.arange(len(source)) + shift) % len(source)):
+        others += [f"the {part.plural} are rolled by {by}" for by in (-shift, len(source) - shift)]
+    usual = words_along(part, source)
+    return [words for words in dict.fromkeys(others) if words != usual]
 
 
 def _listed(part: Axis, entries: Array) -> str:

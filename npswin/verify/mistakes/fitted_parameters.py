@@ -59,6 +59,7 @@ def fit_parameters(run: Run, name: str, found: Array, tolerance: float) -> Itera
     if node is None or node.operation is None or node.operation.name not in RECOVERIES:
         return
     loaded, computed, words, fitted = node.operation, node.operation, [], 0
+    also: list[str] = []
     used: dict[int, str] = {}  # by an input's place the parameter that is used in its place
     recovered = RECOVERIES[node.operation.name](run, name, found, tolerance)
     explained = _explained(run, node, recovered)
@@ -68,7 +69,9 @@ def fit_parameters(run: Run, name: str, found: Array, tolerance: float) -> Itera
         if np.abs(one.array - right).max(initial=0) <= one.tolerance:
             continue
         explanation = explained.get(one.index) or _other_numbers(one, right)
-        words.append(f"{parameter}: {explanation.words}{_initial(one)}{_harmless(parameter, one, right)}")
+        notes = f"{_initial(one)}{_harmless(parameter, one, right)}"
+        words.append(f"{parameter}: {explanation.words}{notes}")
+        also += [f"{parameter}: {other}{notes}" for other in explanation.also]
         fitted += explanation.fitted
         forward, _ = explanation.pair
         loaded = with_sums(transform_input(loaded, one.index, (forward, lambda dy, _: dy)), explanation.terms)
@@ -77,9 +80,9 @@ def fit_parameters(run: Run, name: str, found: Array, tolerance: float) -> Itera
             used[one.index] = explanation.source
     if not words:
         return
-    text = "; ".join(words)
-    yield Fit(text, change_node(node, loaded), fitted)  # the port's own parameter, of which it has the gradient
-    yield Fit(text, change_node(node, computed), fitted)  # made from the right one, which has the gradient
+    text, others = "; ".join(words), tuple(also) if len(words) == 1 else ()
+    yield Fit(text, change_node(node, loaded), fitted, others)  # the port's own parameter, of which it has the gradient
+    yield Fit(text, change_node(node, computed), fitted, others)  # made from the right one, which has the gradient
     if len(used) == len(words):
         inputs = tuple(used.get(index, read) for index, read in enumerate(node.inputs))
         yield Fit(text, change_node(node, inputs=inputs), fitted)

@@ -33,11 +33,13 @@ class Fit(NamedTuple):
         detail: in words.
         changes: of the graph.
         fitted: how many numbers were fitted.
+        also: other details that fit as well.
     """
 
     detail: str
     changes: Changes
     fitted: int
+    also: tuple[str, ...] = ()
 
 
 def fit_output(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
@@ -80,7 +82,7 @@ def _related(run: Run, name: str, found: Array, right: Array, tolerance: float) 
             source = explanation.source
             if source and name in run.graph.nodes and run.value(source).shape != found.shape:
                 words += f", its memory read as ({run.graph.nodes[name].axes})"
-            yield Fit(words, changes, explanation.fitted)
+            yield Fit(words, changes, explanation.fitted, explanation.also)
 
 
 def _moved_inputs(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
@@ -149,7 +151,8 @@ def _addends(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fi
             changes = combine_input(run.graph, node, index, read, explanation.source, explanation.combination)
         else:
             changes = change_node(node, _with_term(node.operation, index, explanation.pair))
-        yield Fit(f"{read}: {explanation.words}", changes, explanation.fitted)
+        also = tuple(f"{read}: {words}" for words in explanation.also)
+        yield Fit(f"{read}: {explanation.words}", changes, explanation.fitted, also)
 
 
 def _term(run: Run, node: Node, index: int) -> Array:

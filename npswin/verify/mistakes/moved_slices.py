@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.fits.words import Axis, words_along, words_of_rules
+from npswin.verify.fits.index_rules import index_rules
+from npswin.verify.fits.words import Axis, other_words_along, words_along
 from npswin.verify.graph import Node, Run
 from npswin.verify.mistakes.fitted_tensors import Fit
 from npswin.verify.mistakes.mistake import change_node, gather, gather_node, is_output_of, transform_input
@@ -26,7 +27,7 @@ AXES: dict[tuple[int, int], str] = {
 }
 MOST_ENTRIES = 1024
 ZERO = -1  # in place of an entry
-MOST_WORDINGS = 4  # of one map, as "head h is head h // 2" and "head 0 in place of all" are of two heads
+NEAR = 3  # columns by which a start is told from the right one
 
 
 def fit_slices(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
@@ -63,8 +64,9 @@ def fit_slices(run: Run, name: str, found: Array, tolerance: float) -> Iterator[
                 continue
             explained += 1
             changed = transform_input(node.operation, index, gather(_taken(source, start, end)))
-            for words in _wordings(Axis(part, len(source)), source):
-                yield Fit(f"{read}: {words}", change_node(node, changed), 0)
+            axis = Axis(part, len(source))
+            also = tuple(f"{read}: {words}" for words in other_words_along(axis, source))
+            yield Fit(f"{read}: {words_along(axis, source)}", change_node(node, changed), 0, also)
 
 
 def _few_rows(node: Node, factors: list[Array], index: int) -> tuple[Array, Array]:
@@ -111,12 +113,6 @@ def _taken(source: Array, start: int, end: int) -> Callable[[Array], Array]:
     return taken
 
 
-def _wordings(part: Axis, source: Array) -> list[str]:
-    """What a map may be: a small one may follow from several rules."""
-    usual = words_along(part, source)
-    return list(dict.fromkeys([usual, *words_of_rules(part, source)]))[:MOST_WORDINGS]
-
-
 def fit_columns(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
     """Explanations of q, k and v by the columns of qkv that they are."""
     node = run.graph.nodes.get(name)
@@ -137,10 +133,13 @@ def fit_columns(run: Run, name: str, found: Array, tolerance: float) -> Iterator
 
     right = node.settings["part"] * width
     start, letter = int(source[0]), "qkv"[node.settings["part"]]
+    late = start - right
     if np.array_equal(source, start + np.arange(width)):
         words = f"its columns of qkv start at {start}, not at {right}"
-    elif rules := words_of_rules(Axis("channel", width), source, 3 * width, "qkv"):
-        words = f"of {letter}, {rules[0]}"
+        if abs(late) <= NEAR:
+            words = f"its columns of qkv start {abs(late)} {'after' if late > 0 else 'before'} the right ones"
+    elif rules := index_rules(source, 3 * width, "c"):
+        words = f"channel c of {letter} is column {rules[0]} of qkv"
     else:
         return
     yield Fit(words, gather_node(node, "split_heads", rearranged), 0)

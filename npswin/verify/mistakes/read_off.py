@@ -22,7 +22,7 @@ from npswin.verify.mistakes.overwritten import fit_overwritten
 from npswin.verify.mistakes.resampled_images import fit_resampling
 from npswin.verify.mistakes.sampled_patches import fit_patches
 from npswin.verify.mistakes.summed_parts import fit_summed_parts
-from npswin.verify.mistakes.table_rows import fit_table_rows
+from npswin.verify.mistakes.table_rows import fit_table_rows, fit_table_rule
 from npswin.verify.mistakes.tiled_context import fit_tiles
 from npswin.verify.mistakes.told_by_gradient import fit_by_gradient
 from npswin.verify.mistakes.weighted_pool import fit_pool
@@ -38,6 +38,7 @@ FUNCTION_FITS = (
 TENSOR_FITS = (
     ("multiplied-parameters", "other parameters", fit_multiples),
     ("blended-parameters", "other parameters", fit_blends),
+    ("table-rule", "{tensor}: another index into the table", fit_table_rule),
     ("fitted-parameters", "other parameters", fit_parameters),
     ("not-loaded", "{tensor} has another weight", fit_not_loaded),
     ("bare-norm", "{tensor}", fit_bare_norm),
@@ -57,9 +58,11 @@ TENSOR_FITS = (
     ("norm-statistics", "{tensor} has other statistics", fit_norm_statistics),
     ("norm-layout", "{tensor} has the mean and deviation of other numbers", fit_norm_layout),
     ("added-for-all", "{tensor} reads other numbers", fit_added_for_all),
-    ("told-by-gradient", "{tensor} reads a changed input", fit_by_gradient),
     ("combined-inputs", "{tensor} reads other numbers", fit_inputs),
 )
+
+# Where none of these explains a tensor: what the gradients by its inputs tell.
+GRADIENT_FITS = (("told-by-gradient", "{tensor} reads a changed input", fit_by_gradient),)
 
 # Other derivatives: name, fit.
 DERIVATIVE_FITS = (

@@ -14,37 +14,57 @@ from npswin.types import Array
 from npswin.verify.fits.index_rules import linear_words
 from npswin.verify.graph import Run
 from npswin.verify.mistakes.fitted_tensors import Fit
-from npswin.verify.mistakes.mistake import gather_node
+from npswin.verify.mistakes.mistake import Changes, gather_node, is_output_of
 
 OUTSIDE = -1  # in place of a row: the bias is 0
 LARGEST_SHARE_OUTSIDE = 0.5  # of the pairs
 FEWEST_ALIKE = 0.25  # of the pairs that follow a linear form
 
 
+def fit_table_rule(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
+    """The rule by which pairs of query and key take rows of the bias table, where there is one."""
+    rows = _rows(run, name, found, tolerance)
+    if rows is not None and (rule := rule_of_rows(rows, math.isqrt(len(rows)), len(_table(run, name)))):
+        yield Fit(f"a pair takes the table's row {rule}", _with_rows(run, name, rows), 0)
+
+
 def fit_table_rows(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
     """The rows of the bias table that the pairs of query and key take, where each takes some row."""
+    rows = _rows(run, name, found, tolerance)
+    if rows is not None:
+        words = f"pairs take other rows of the table: query 0 and key 1 take row {rows[0, 1]}"
+        yield Fit(words, _with_rows(run, name, rows), 0)
+
+
+def _table(run: Run, name: str) -> Array:
+    return run.value(run.graph.nodes[name].inputs[0])
+
+
+def _rows(run: Run, name: str, found: Array, tolerance: float) -> Array | None:
+    """For each query and key the row of the table, or OUTSIDE; None where some pair takes no row."""
     node = run.graph.nodes.get(name)
-    if node is None or node.operation is None or node.operation.name != "position_bias":
-        return
-    table = run.value(node.inputs[0])
+    if node is None or not is_output_of(node, "position_bias"):
+        return None
+    table = _table(run, name)
     if table.ndim != 2 or found.shape[0] != table.shape[1] or found.shape[1] < 4:
-        return
+        return None
     pairs = found.reshape(len(found), -1).T
     outside = np.abs(pairs).max(axis=1) <= tolerance
     distances = np.abs(pairs[:, None] - table[None]).max(axis=2)
-    rows = np.where(outside, OUTSIDE, distances.argmin(axis=1))
     if distances[~outside].min(axis=1).max(initial=0) > 2 * tolerance or outside.mean() > LARGEST_SHARE_OUTSIDE:
-        return
+        return None
     if len(np.unique(table, axis=0)) < len(table):
-        return
-    positions = rows.reshape(found.shape[1:])
-    kept = (positions != OUTSIDE)[..., None]
-    changes = gather_node(node, "position_bias", lambda array: (array[positions] * kept).transpose(2, 0, 1))
-    yield Fit(rows_words(positions, math.isqrt(found.shape[1]), len(table)), changes, 0)
+        return None
+    return np.where(outside, OUTSIDE, distances.argmin(axis=1)).reshape(found.shape[1:])
 
 
-def rows_words(rows: Array, side: int, size: int) -> str:
-    """The rule by which the rows follow from the coordinates of query and key.
+def _with_rows(run: Run, name: str, rows: Array) -> Changes:
+    kept = (rows != OUTSIDE)[..., None]
+    return gather_node(run.graph.nodes[name], "position_bias", lambda table: (table[rows] * kept).transpose(2, 0, 1))
+
+
+def rule_of_rows(rows: Array, side: int, size: int) -> str:
+    """The rule by which the rows follow from the coordinates of query and key; empty if there is none.
 
     Args:
         rows: (N, N), for query and key the table's row, or OUTSIDE.
@@ -62,6 +82,7 @@ def rows_words(rows: Array, side: int, size: int) -> str:
         ", Δ without its sign in y": {"|Δy|": np.abs(dy), "Δx": dx},
         ", of the key's place alone": {"y": yk, "x": xk},
         ", of the query's place alone": {"y": yq, "x": xq},
+        **{f", Δ limited to ±{far}": {"Δy": dy.clip(-far, far), "Δx": dx.clip(-far, far)} for far in range(1, side - 1)},
         "": {"y_query": yq, "x_query": xq, "y_key": yk, "x_key": xk},
     }
     for what, terms in forms.items():
@@ -83,9 +104,8 @@ def rows_words(rows: Array, side: int, size: int) -> str:
         ):
             if np.array_equal(places, rows):
                 formula = _formula(dict(zip(terms, factors, strict=True)), constant, side)
-                return f"a pair takes the table's row {formula}{what}{outside}"
-    query, key = 0, 1
-    return f"pairs take other rows of the table: query {query} and key {key} take row {rows[query, key]}"
+                return f"{formula}{what}{outside}"
+    return ""
 
 
 def _ends(row: Array, size: int) -> str:

@@ -79,4 +79,4 @@ def _accumulated(node: Node, rows: Rows, derivative: str) -> Operation:
     def terms(y: tuple[int, ...], p: tuple[int, ...], v: tuple[int, ...], _: tuple[int, ...]) -> tuple[int, ...]:
         return (*operation.terms(y, p, v), 1)
 
-    return replace(operation, forward=forward, backward=backward, terms=terms)
+    return replace(operation, name="mix_in_tiles", forward=forward, backward=backward, terms=terms)

@@ -28,6 +28,7 @@ class Hypothesis:
         fitted_numbers: how many numbers were fitted.
         rank: its place among fitted ones, the simplest first.
         everywhere: whether the mistake is made at every place from which the symptom may come.
+        also: further descriptions that fit as well, as of a move of two heads, which many rules make.
         varies: whether it is the same mistake with other numbers, as those that are drawn or rounded anew.
     """
 
@@ -45,6 +46,7 @@ class Hypothesis:
     rank: int = 0
     everywhere: bool = False
     varies: bool = False
+    also: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.description}{f' ({self.detail})' if self.detail else ''}"

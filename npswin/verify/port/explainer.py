@@ -61,6 +61,10 @@ class Explainer:
             fitted = self.fits(generator, symptom, found, now)
             explaining = self.trials.try_each(fitted, symptom, found, now)
             hypotheses += fitted
+            if not explaining and not symptom.startswith(GRADIENT_PREFIX):
+                largest = self.largest_rounding(symptom, found, now)
+                told = list(generator.told_by_gradient(symptom, found, now.local_errors.exact, largest))
+                explaining = self.trials.try_each(told, symptom, found, now)
         named = list(hypotheses)
         if not (explaining and not explaining[0].fitted_numbers) and with_general and not self.trials.timed_out:
             general = generator.general(symptom)

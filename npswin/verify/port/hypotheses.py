@@ -1,6 +1,6 @@
 """The hypotheses for a symptom: every mistake of the catalogue, at every place from which the symptom may come."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,10 +8,13 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Run
 from npswin.verify.mistakes import CATALOGUE, FITTED, GENERAL, Changes, Mistake
+from npswin.verify.mistakes.fitted_tensors import Fit
 from npswin.verify.mistakes.mistake import with_backward_of
 from npswin.verify.mistakes.not_applicable import NotApplicable
-from npswin.verify.mistakes.read_off import DERIVATIVE_FITS, FUNCTION_FITS, TENSOR_FITS
+from npswin.verify.mistakes.read_off import DERIVATIVE_FITS, FUNCTION_FITS, GRADIENT_FITS, TENSOR_FITS
 from npswin.verify.port.cause import Hypothesis
+
+TensorFit = tuple[str, str, Callable[[Run, str, Array, float], Iterator[Fit]]]
 
 RIGHT_BACKWARD = "right-backward"  # the name of the cause
 MOST_PLACES, MOST_BACKWARD_PLACES = 40, 6  # in which general families are tried, for an activation and a gradient
@@ -158,23 +161,42 @@ class HypothesisGenerator:
     def _read_off(self, symptom: str, found: Array, run: Run, tolerance: float) -> Iterator[Hypothesis]:
         """What the tensor itself tells, where the inputs of its operation are known."""
         inner = symptom.removeprefix(GRADIENT_PREFIX)
-        fix = f"{inner} is {self.right.nodes[inner].formula or 'as in the key'}"
-        names, rank = {"tensor": inner, "symptom": symptom}, 0
+        rank = 0
         with np.errstate(all="ignore"):
             for name, description, fits in FUNCTION_FITS:
                 for words, changes, count in fits(run, symptom, found, tolerance):
                     rank += 1
-                    one = _fitted(Hypothesis(name, description, fix, words, inner, changes), count, rank)
+                    one = _fitted(Hypothesis(name, description, self._fix(inner), words, inner, changes), count, rank)
                     yield one
                     if not count:
                         yield from self._everywhere(one)
-            for name, at, fits in TENSOR_FITS:
-                for words, changes, count in fits(run, symptom, found, tolerance):
+        yield from self._of_tensor(TENSOR_FITS, symptom, found, run, tolerance, rank)
+
+    def told_by_gradient(self, symptom: str, found: Array, run: Run, tolerance: float) -> Iterator[Hypothesis]:
+        """Changes of a tensor's inputs that the gradients by them tell.
+
+        Args:
+            symptom, found, run, tolerance: as for `fitted`.
+        """
+        yield from self._of_tensor(GRADIENT_FITS, symptom, found, run, tolerance)
+
+    def _of_tensor(
+        self, families: Sequence[TensorFit], symptom: str, found: Array, run: Run, tolerance: float, rank: int = 0
+    ) -> Iterator[Hypothesis]:
+        inner = symptom.removeprefix(GRADIENT_PREFIX)
+        names = {"tensor": inner, "symptom": symptom}
+        with np.errstate(all="ignore"):
+            for name, at, fits in families:
+                start = at.format(**names)
+                for fit in fits(run, symptom, found, tolerance):
                     rank += 1
-                    place = next(iter(changes), inner)
-                    yield _fitted(
-                        Hypothesis(name, f"{at.format(**names)}: {words}", fix, "", place, changes), count, rank
-                    )
+                    place = next(iter(fit.changes), inner)
+                    text = name, f"{start}: {fit.detail}", self._fix(inner)
+                    also = tuple(f"{start}: {words}" for words in fit.also)
+                    yield _fitted(Hypothesis(*text, "", place, fit.changes, also=also), fit.fitted, rank)
+
+    def _fix(self, name: str) -> str:
+        return f"{name} is {self.right.nodes[name].formula or 'as in the key'}"
 
     def _everywhere(self, one: Hypothesis) -> Iterator[Hypothesis]:
         """The same function wherever this operation is."""

@@ -1,6 +1,7 @@
 """Whether two explanations are one mistake that is made at two places."""
 
 import re
+from dataclasses import replace
 
 from npswin.verify.port.cause import Cause, Hypothesis
 
@@ -39,16 +40,26 @@ def _alike(known: Cause, cause: Cause) -> list[Hypothesis]:
     said = {(one.name, relative_text(one)) for one in _equally_good(cause)}
     alike = [one for one in _equally_good(known) if (one.name, relative_text(one)) in said]
     own = [(one.hypothesis.name, relative_text(one.hypothesis)) for one in (known, cause)]
-    first = [(one.name, relative_text(one)) for one in alike[:1]]
-    same_kind = all(name == alike[0].name for name, _ in own) if alike else False
-    return alike if same_kind or first and first[0] in own else []
+    if not alike or ((alike[0].name, relative_text(alike[0])) not in own and {alike[0].name} != {name for name, _ in own}):
+        return []
+    by_changes: dict[int, list[Hypothesis]] = {}
+    for one in alike:
+        by_changes.setdefault(id(one.changes), []).append(one)
+    return [replace(first, also=tuple(one.description for one in rest)) for first, *rest in by_changes.values()]
 
 
 def _equally_good(cause: Cause) -> list[Hypothesis]:
     """The explanations of a cause: its own, and those that leave as few symptoms."""
     own = cause.hypothesis
     others = (one for one in cause.others if one.explains_symptom and one.symptoms_left == own.symptoms_left)
-    return [own, *(one for one in others if one.fitted_numbers <= own.fitted_numbers)]
+    good = [own, *(one for one in others if one.fitted_numbers <= own.fitted_numbers)]
+    return [in_words for one in good for in_words in _in_all_words(one)]
+
+
+def _in_all_words(one: Hypothesis) -> list[Hypothesis]:
+    """A hypothesis with each of the descriptions that fit it, and the others as its further ones."""
+    texts = (one.description, *one.also)
+    return [replace(one, description=text, also=tuple(other for other in texts if other != text)) for text in texts]
 
 
 def relative_text(hypothesis: Hypothesis) -> str:
