@@ -43,7 +43,9 @@ def _formulas(source: Array, index: Array, size: int, i: str) -> Iterator[tuple[
     for k in again[again > 1][:1]:
         yield f"{i} % {k}", index % k
     k = int(source[0]) + 1
-    yield f"{k} ({i} // {k}) + {k - 1} - {i} % {k}", index // k * k + k - 1 - index % k
+    backward = index // k * k + k - 1 - index % k
+    limited = ", at most the last" if backward[-1] >= size and k > 1 else ""
+    yield f"{k} ({i} // {k}) + {k - 1} - {i} % {k}{limited}", backward.clip(0, size - 1)
     yield from _lines(source, index, size, i)
     for a in range(2, count // 2 + 1):
         if count % a == 0:

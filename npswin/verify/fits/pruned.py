@@ -17,11 +17,12 @@ def smallest_are_zero(evidence: Evidence) -> Iterator[Explanation]:
     zero = (np.abs(found) <= evidence.tolerance) & (np.abs(right) > evidence.tolerance)
     if zero.sum() < FEWEST or not evidence.agrees(np.where(zero, 0, right)):
         return
-    if words := _words(zero, np.abs(right)):
+    if words := words_of_smallest(zero, np.abs(right)):
         yield Explanation(words, replaced_where(zero, np.zeros_like(found)))
 
 
-def _words(zero: Array, size: Array) -> str:
+def words_of_smallest(zero: Array, size: Array) -> str:
+    """In words, that the smallest numbers are 0; empty if others are."""
     if _are_smallest(zero.reshape(1, -1), size.reshape(1, -1)):
         limit = (size[zero].max() + size[~zero].min()) / 2
         return f"its {zero.mean():.0%} smallest numbers are 0: those between ±{limit:.4g}"

@@ -21,20 +21,22 @@ WORDS = {
 }
 
 
-def tiled_mistakes() -> Iterator[tuple[str, str, str]]:
+def _mistakes(accumulated: str) -> Iterator[tuple[str, str, str]]:
     """In words, what is wrong with the sum, and with the exponentials that are accumulated."""
     for mistake, words in WORDS.items():
         yield f"what was computed before is {words}", mistake, mistake
         yield f"the sum is {words}", mistake, ""
-        yield f"exponentials are {words}, the sum is right", "", mistake
+        yield f"{accumulated} {words}, the sum is right", "", mistake
 
 
-def tile_by_tile(keys: int) -> Iterator[tuple[str, Callable[[Array], Array]]]:
+def tile_by_tile(
+    keys: int, accumulated: str = "exponentials are"
+) -> Iterator[tuple[str, Callable[[Array], Array]]]:
     """Each mistake with each size of the tiles, and whether the last tile is left out."""
     for size in SIZES:
         if size >= keys:
             break
-        for words, of_sum, of_exponentials in tiled_mistakes():
+        for words, of_sum, of_exponentials in _mistakes(accumulated):
             yield f"online softmax in tiles of {size} keys: {words}", _online(size, of_sum, of_exponentials)
         if keys % size:
             yield f"the last tile of {size} keys, which is not full, is not read", _without_rest(keys // size * size)

@@ -89,10 +89,12 @@ def words_along(part: Axis, source: Array) -> str:
         return f"{_entry(part, int(moved[0]))} and {_entry(part, int(moved[1]))} are exchanged"
     if half := _exchanged_blocks(source):
         return f"the {many} are exchanged in blocks of {half}"
-    if len(moved) > 1 and (rules := words_of_rules(part, source)):
+    rules = words_of_rules(part, source)
+    if len(moved) > 1 and rules:
         return rules[0]
     if len(moved) <= 4:
-        return ", ".join(f"{_entry(part, int(source[at]))} in place of {_entry(part, int(at))}" for at in moved)
+        listed = ", ".join(f"{_entry(part, int(source[at]))} in place of {_entry(part, int(at))}" for at in moved)
+        return f"{listed}, as where {rules[0]}" if rules else listed
     order = ", ".join(map(str, source[:12])) + (", ..." if size > 12 else "")
     return f"the {many} are in {ANY_ORDER} {order}"
 

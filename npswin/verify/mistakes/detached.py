@@ -8,7 +8,11 @@ from npswin.verify.graph import Graph, Operation
 from npswin.verify.mistakes.mistake import Mistake, Variants, transform_derivative, with_variants
 
 # By operation the inputs that may be detached; those of a residual connection are "shortcut-gradient".
-INPUTS = {"scores": ("the queries", "the keys"), "mix": ("the probabilities", "the values")}
+INPUTS = {
+    "scores": ("the queries", "the keys"),
+    "mix": ("the probabilities", "the values"),
+    "mix_in_tiles": ("the probabilities", "the values"),
+}
 
 
 def _without(index: int) -> Callable[[Operation], Operation]:

@@ -29,9 +29,9 @@ def fit_table_rule(run: Run, name: str, found: Array, tolerance: float) -> Itera
 
 
 def fit_table_rows(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
-    """The rows of the bias table that the pairs of query and key take, where each takes some row."""
+    """The rows of the bias table that the pairs of query and key take, where that is without a rule."""
     rows = _rows(run, name, found, tolerance)
-    if rows is not None:
+    if rows is not None and not rule_of_rows(rows, math.isqrt(len(rows)), len(_table(run, name))):
         words = f"pairs take other rows of the table: query 0 and key 1 take row {rows[0, 1]}"
         yield Fit(words, _with_rows(run, name, rows), 0)
 

@@ -45,7 +45,7 @@ def fit_tiles(run: Run, name: str, found: Array, tolerance: float) -> Iterator[F
     if found.shape != (*scores.shape[:-1], v.shape[-1]):
         return
     few = _few_products(scores, v, found, tolerance, run.compute(name))
-    for words, rows in tile_by_tile(scores.shape[-1]):
+    for words, rows in tile_by_tile(scores.shape[-1], "the accumulated context is"):
         if np.abs(rows(few[0]) @ few[1] - few[2]).max() <= 2 * tolerance:
             if np.abs(rows(scores) @ v - found).max() > 2 * tolerance:
                 continue

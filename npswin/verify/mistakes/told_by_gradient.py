@@ -15,6 +15,8 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.fits.explanation import Evidence, Pair, replaced_where, times
 from npswin.verify.fits.families import first_explanation, linear_explanations
+from npswin.verify.fits.left_out import left_out_words
+from npswin.verify.fits.pruned import words_of_smallest
 from npswin.verify.graph import GRADIENT_PREFIX, Node, Run
 from npswin.verify.mistakes.axis_parts import axis_parts
 from npswin.verify.mistakes.fitted_tensors import Fit
@@ -62,9 +64,10 @@ def _changed_inputs(
     assert node.operation is not None
     read, inputs = node.inputs[index], [run.value(each) for each in node.inputs]
     told = [(transposed(one.pair), one.words, one.fitted) for one in islice(linear_explanations(evidence), MOST_EXPLANATIONS)]
-    mask = zeros_and_a_factor(evidence)
+    mask = zeros_and_a_factor(evidence, inputs[index])
     if mask is not None:
-        told.append((times(mask.scale), mask.words(is_output_of(node, "mix") and index == 0), 1))
+        words = mask.words(inputs[index], is_output_of(node, "mix") and index == 0)
+        told.append((times(mask.scale), words, 1))
     untold = run.gradient(node.name) == 0
     for pair, words, fitted in told:
         changed = pair[0](inputs[index])[0]
@@ -108,18 +111,23 @@ class ZerosAndAFactor(NamedTuple):
     share: float
     count: int
 
-    def words(self, of_attention: bool) -> str:
-        """Whether it is a dropout, and the numbers."""
+    def words(self, x: Array, of_attention: bool) -> str:
+        """Which numbers of x are 0, and whether that is a dropout."""
         others = "stay" if abs(self.factor - 1) < NEAR_ONE else f"are multiplied by {self.factor:.4g}"
         rate = 1 - 1 / self.factor
         if rate > 0 and abs(self.share - rate) <= DEVIATIONS * np.sqrt(rate * (1 - rate) / self.count):
             kind = "attention dropout" if of_attention else "dropout"
             return f"{kind} is left on: {rate:.1%} of the numbers are drawn and 0, the others {others}"
+        which = words_of_smallest(self.scale == 0, np.abs(x))
+        if which and others == "stay":
+            return which
+        if of_attention and (keys := left_out_words(self.scale == 0, x)[0]):
+            return f"not multiplied are {keys}; the others {others}"
         return f"{self.share:.1%} of the numbers are 0, the others {others}"
 
 
-def zeros_and_a_factor(evidence: Evidence) -> ZerosAndAFactor | None:
-    """0 or one factor for each number, as dropout has it; None where the found numbers are no such multiples."""
+def zeros_and_a_factor(evidence: Evidence, x: Array) -> ZerosAndAFactor | None:
+    """0 or one factor for each number of x, as dropout has it; None where its gradient shows no such multiples."""
     found, right = evidence.found, evidence.right
     told = right != 0
     dropped, kept = told & (found == 0), told & (found != 0)
@@ -129,4 +137,16 @@ def zeros_and_a_factor(evidence: Evidence) -> ZerosAndAFactor | None:
     scale = np.where(dropped, 0.0, factor)
     if not evidence.agrees(scale * right, max(1.0, abs(factor))):
         return None
+    scale = np.where(_also_untold(dropped, told, np.abs(x)), 0.0, factor)
     return ZerosAndAFactor(scale, factor, float(dropped.sum() / told.sum()), int(told.sum()))
+
+
+def _also_untold(dropped: Array, told: Array, size: Array) -> Array:
+    """The numbers that are 0, those included of which no gradient tells: by their size, or as many in each row."""
+    below = size <= size[dropped].max()
+    if np.array_equal(below & told, dropped):
+        return below
+    counts = dropped.sum(axis=-1)
+    count = int(np.bincount(counts.reshape(-1)[told.any(axis=-1).reshape(-1)]).argmax())
+    smallest = size.argsort(axis=-1, kind="stable").argsort(axis=-1) < count
+    return smallest if np.array_equal(smallest & told, dropped) else dropped
