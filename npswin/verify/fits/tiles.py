@@ -29,9 +29,7 @@ def _mistakes(accumulated: str) -> Iterator[tuple[str, str, str]]:
         yield f"{accumulated} {words}, the sum is right", "", mistake
 
 
-def tile_by_tile(
-    keys: int, accumulated: str = "exponentials are"
-) -> Iterator[tuple[str, Callable[[Array], Array]]]:
+def tile_by_tile(keys: int, accumulated: str = "exponentials are") -> Iterator[tuple[str, Callable[[Array], Array]]]:
     """Each mistake with each size of the tiles, and whether the last tile is left out."""
     for size in SIZES:
         if size >= keys:

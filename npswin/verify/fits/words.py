@@ -104,9 +104,7 @@ def words_of_rules(part: Axis, source: Array) -> list[str]:
     name = _singular(part)
     letter = name[0] if len(name) > 1 and name[0].isalpha() else "i"
     return [
-        f"odd {part.plural} are the one before"
-        if rule == f"2 ({letter} // 2)"
-        else f"{name} {letter} is {name} {rule}"
+        f"odd {part.plural} are the one before" if rule == f"2 ({letter} // 2)" else f"{name} {letter} is {name} {rule}"
         for rule in index_rules(source, part.size, letter)
     ]
 
@@ -114,10 +112,9 @@ def words_of_rules(part: Axis, source: Array) -> list[str]:
 def other_words_along(part: Axis, source: Array) -> list[str]:
     """Further words for how the entries along one axis were moved: a small axis may follow from several rules."""
     others = [] if isinstance(part, JoinedAxis) else words_of_rules(part, source)
-    shift = int(source[0])
-    if (source >= 0).all() and np.array_equal(source, (np.arange(len(source)) + shift) % len(source)):
-        others += [f"the {part.plural} are rolled by {by}" for by in (-shift, len(source) - shift)]
-    usual = words_along(part, source)
+    shift, size, usual = int(source[0]), len(source), words_along(part, source)
+    if (source >= 0).all() and np.array_equal(source, (np.arange(size) + shift) % size):
+        others += [f"the {part.plural} are rolled by {by}" for by in (-shift, size - shift)]
     return [words for words in dict.fromkeys(others) if words != usual]
 
 

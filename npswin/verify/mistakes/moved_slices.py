@@ -59,7 +59,8 @@ def fit_slices(run: Run, name: str, found: Array, tolerance: float) -> Iterator[
         for (start, end), part in AXES.items():
             if explained and part.startswith("head of"):
                 break
-            source = _source(*(_stacked(x, start, end) for x in (one, other, part_of_found)), multiply, tolerance)
+            stacks = [_stacked(x, start, end) for x in (one, other, part_of_found)]
+            source = _source(stacks, multiply, tolerance)
             if source is None:
                 continue
             explained += 1
@@ -83,10 +84,15 @@ def _stacked(x: Array, start: int, end: int) -> Array:
     return x.reshape(before, entries, after, *x.shape[3:])
 
 
-def _source(
-    one: Array, other: Array, found: Array, multiply: Callable[[Array, Array], Array], tolerance: float
-) -> Array | None:
-    """For each entry along axis 1 that of which it is the product, ZERO where it is 0; None if some is of none."""
+def _source(stacks: list[Array], multiply: Callable[[Array, Array], Array], tolerance: float) -> Array | None:
+    """For each entry along axis 1 that of which it is the product, ZERO where it is 0; None if some is of none.
+
+    Args:
+        stacks: the factor that may be moved, the other one, and the port's products.
+        multiply: of the two factors.
+        tolerance: the largest difference of equal numbers.
+    """
+    one, other, found = stacks
     entries = one.shape[1]
     if not 1 < entries <= MOST_ENTRIES:
         return None
@@ -125,13 +131,13 @@ def fit_columns(run: Run, name: str, found: Array, tolerance: float) -> Iterator
     heads = found.shape[2]
     columns = found.swapaxes(2, 3).reshape(-1, width)
     source = _columns(columns, qkv.reshape(-1, 3 * width), tolerance)
-    if source is None:
+    right = node.settings["part"] * width
+    if source is None or np.array_equal(source, right + np.arange(width)):
         return
 
     def rearranged(x: Array) -> Array:
         return x[..., source].reshape(*x.shape[:-1], heads, -1).swapaxes(2, 3)
 
-    right = node.settings["part"] * width
     start, letter = int(source[0]), "qkv"[node.settings["part"]]
     late = start - right
     if np.array_equal(source, start + np.arange(width)):

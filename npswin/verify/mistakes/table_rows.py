@@ -1,8 +1,8 @@
 """Another index into the table of relative position biases: which row each pair of a query and a key takes, by a rule.
 
-The rows follow from the bias, as the rows of a table differ. The right row is (Δy + M - 1)(2M - 1) + Δx + M - 1. A wrong
-one mostly is another linear form of the coordinates, of which what is outside of the table is taken from its ends, or
-counted from its other end, or is 0.
+The rows follow from the bias, as the rows of a table differ. The right row is (Δy + M - 1)(2M - 1) + Δx + M - 1. A
+wrong one mostly is another linear form of the coordinates, of which what is outside of the table is taken from its
+ends, or counted from its other end, or is 0.
 """
 
 import math
@@ -82,7 +82,9 @@ def rule_of_rows(rows: Array, side: int, size: int) -> str:
         ", Δ without its sign in y": {"|Δy|": np.abs(dy), "Δx": dx},
         ", of the key's place alone": {"y": yk, "x": xk},
         ", of the query's place alone": {"y": yq, "x": xq},
-        **{f", Δ limited to ±{far}": {"Δy": dy.clip(-far, far), "Δx": dx.clip(-far, far)} for far in range(1, side - 1)},
+        **{
+            f", Δ limited to ±{far}": {"Δy": dy.clip(-far, far), "Δx": dx.clip(-far, far)} for far in range(1, side - 1)
+        },
         "": {"y_query": yq, "x_query": xq, "y_key": yk, "x_key": xk},
     }
     for what, terms in forms.items():

@@ -1,8 +1,8 @@
 """The context of an attention that reads keys tile by tile, and does not rescale what it has accumulated as it should.
 
-Such a port never has the probabilities: it adds up exp(scores - largest so far) v, and divides by the sum in the end. So
-its context can be wrong where its scores, and the probabilities of its dump, are right. The same mistakes as those of a
-softmax in tiles are tried, first in a few windows.
+Such a port never has the probabilities: it adds up exp(scores - largest so far) v, and divides by the sum in the end.
+So its context can be wrong where its scores, and the probabilities of its dump, are right. The same mistakes as those
+of a softmax in tiles are tried, first for a few queries.
 """
 
 from collections.abc import Callable, Iterator
@@ -45,6 +45,8 @@ def fit_tiles(run: Run, name: str, found: Array, tolerance: float) -> Iterator[F
     if found.shape != (*scores.shape[:-1], v.shape[-1]):
         return
     few = _few_products(scores, v, found, tolerance, run.compute(name))
+    if not few[0].size:
+        return
     for words, rows in tile_by_tile(scores.shape[-1], "the accumulated context is"):
         if np.abs(rows(few[0]) @ few[1] - few[2]).max() <= 2 * tolerance:
             if np.abs(rows(scores) @ v - found).max() > 2 * tolerance:

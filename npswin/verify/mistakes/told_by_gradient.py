@@ -2,8 +2,8 @@
 
 Where a port computes f(P a, b) in place of f(a, b) with a linear P, its gradient by a is Pᵀ times the right one. So a
 P that the result does not show, as it sums over what P changes, can be read off the gradient: entries in other places,
-factors, mixtures, and the zeros and the factor of a dropout. It is believed where f(P a, b) is the port's result, in all
-numbers that get a gradient: of the others, such as those of padding, no gradient tells.
+factors, mixtures, and the zeros and the factor of a dropout. It is believed where f(P a, b) is the port's result, in
+all numbers that get a gradient: of the others, such as those of padding, no gradient tells.
 """
 
 from collections.abc import Iterator
@@ -63,7 +63,10 @@ def _changed_inputs(
     """The changes of an input that its gradient tells, of which the port's tensor is the result."""
     assert node.operation is not None
     read, inputs = node.inputs[index], [run.value(each) for each in node.inputs]
-    told = [(transposed(one.pair), one.words, one.fitted) for one in islice(linear_explanations(evidence), MOST_EXPLANATIONS)]
+    told = [
+        (transposed(one.pair), one.words, one.fitted)
+        for one in islice(linear_explanations(evidence), MOST_EXPLANATIONS)
+    ]
     mask = zeros_and_a_factor(evidence, inputs[index])
     if mask is not None:
         words = mask.words(inputs[index], is_output_of(node, "mix") and index == 0)
@@ -103,19 +106,19 @@ class ZerosAndAFactor(NamedTuple):
         scale: 0 or the factor, of the input's shape.
         factor: of the numbers that are kept.
         share: of the numbers that are 0, among those of which the gradient tells.
-        count: of the numbers of which the gradient tells.
+        numbers: how many those are.
     """
 
     scale: Array
     factor: float
     share: float
-    count: int
+    numbers: int
 
     def words(self, x: Array, of_attention: bool) -> str:
         """Which numbers of x are 0, and whether that is a dropout."""
         others = "stay" if abs(self.factor - 1) < NEAR_ONE else f"are multiplied by {self.factor:.4g}"
         rate = 1 - 1 / self.factor
-        if rate > 0 and abs(self.share - rate) <= DEVIATIONS * np.sqrt(rate * (1 - rate) / self.count):
+        if rate > 0 and abs(self.share - rate) <= DEVIATIONS * np.sqrt(rate * (1 - rate) / self.numbers):
             kind = "attention dropout" if of_attention else "dropout"
             return f"{kind} is left on: {rate:.1%} of the numbers are drawn and 0, the others {others}"
         which = words_of_smallest(self.scale == 0, np.abs(x))

@@ -164,11 +164,12 @@ class HypothesisGenerator:
         rank = 0
         with np.errstate(all="ignore"):
             for name, description, fits in FUNCTION_FITS:
-                for words, changes, count in fits(run, symptom, found, tolerance):
+                for fit in fits(run, symptom, found, tolerance):
                     rank += 1
-                    one = _fitted(Hypothesis(name, description, self._fix(inner), words, inner, changes), count, rank)
+                    text = name, description, self._fix(inner), fit.detail
+                    one = _fitted(Hypothesis(*text, inner, fit.changes), fit.fitted, rank)
                     yield one
-                    if not count:
+                    if not fit.fitted:
                         yield from self._everywhere(one)
         yield from self._of_tensor(TENSOR_FITS, symptom, found, run, tolerance, rank)
 

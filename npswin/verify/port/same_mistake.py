@@ -40,7 +40,9 @@ def _alike(known: Cause, cause: Cause) -> list[Hypothesis]:
     said = {(one.name, relative_text(one)) for one in _equally_good(cause)}
     alike = [one for one in _equally_good(known) if (one.name, relative_text(one)) in said]
     own = [(one.hypothesis.name, relative_text(one.hypothesis)) for one in (known, cause)]
-    if not alike or ((alike[0].name, relative_text(alike[0])) not in own and {alike[0].name} != {name for name, _ in own}):
+    if not alike or (
+        (alike[0].name, relative_text(alike[0])) not in own and {alike[0].name} != {name for name, _ in own}
+    ):
         return []
     by_changes: dict[int, list[Hypothesis]] = {}
     for one in alike:

@@ -72,3 +72,24 @@ def test_another_distance_between_blocks_is_another_cause():
 
 def test_text_without_a_place_in_it_stays():
     assert relative_text(cause("the weight is transposed", "head").hypothesis) == "the weight is transposed"
+
+
+def test_what_one_place_cannot_tell_apart_another_one_does():
+    of_two = cause("scores: head 0 in place of all heads", "layers.0.blocks.0.attn.scores")
+    of_two.hypothesis.also = ("scores: head h is head h // 2", "scores: head h is head h // 4")
+    of_four = cause("scores: head h is head h // 2", "layers.1.blocks.0.attn.scores")
+    (found,) = causes_of(of_two, of_four)
+    assert found.hypothesis.description == "scores: head h is head h // 2"
+    assert not found.hypothesis.also
+    other = cause("scores: the heads are in reversed order", "layers.1.blocks.0.attn.scores")
+    assert len(causes_of(of_two, other)) == 2
+
+
+def test_an_alternative_that_explains_another_place_is_the_cause_of_both():
+    first, second = cause("x is a", "layers.0.blocks.0.attn.v"), cause("x is b", "layers.1.blocks.0.attn.v")
+    for ratio, count in ((5.0, 2), (0.1, 1)):  # it explains the first place only with the second ratio
+        alternative = Hypothesis("fit", "x is b", "", "", first.symptom, {}, fitted=True, tolerance_ratio=ratio)
+        first.others = [alternative]
+        found = causes_of(first, second)
+        assert len(found) == count
+    assert str(found[0].hypothesis) == "x is b"
