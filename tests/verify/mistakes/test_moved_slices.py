@@ -96,7 +96,8 @@ def test_what_is_accumulated_over_tiles_of_keys_is_told(size):
 
 DRAWN = np.random.default_rng(0)
 GRADIENTS = {
-    "channel c is channel 6 (c % 4) + c // 4": ("head", 0, gather(lambda x: x[:, np.arange(24) % 4 * 6 + np.arange(24) // 4])),
+    "channel c is channel 6 (c % 4) + c // 4": (
+        "head", 0, gather(lambda x: x[:, np.arange(24) % 4 * 6 + np.arange(24) // 4])),
     "dropout is left on: 20.0% of the numbers are drawn and 0, the others are multiplied by 1.25": (
         f"{ATTN}.proj", 0, times((DRAWN.random((2, 1, 9, 24)) >= 0.2) / 0.8)),
     "token row 0 and token row 1 are exchanged": (
