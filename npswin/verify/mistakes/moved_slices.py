@@ -11,7 +11,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.fits.index_rules import index_rules
-from npswin.verify.fits.words import Axis, other_words_along, words_along
+from npswin.verify.fits.words import ANY_ORDER, Axis, other_words_along, words_along
 from npswin.verify.graph import Node, Run
 from npswin.verify.mistakes.fitted_tensors import Fit
 from npswin.verify.mistakes.mistake import change_node, gather, gather_node, is_output_of, transform_input
@@ -63,11 +63,14 @@ def fit_slices(run: Run, name: str, found: Array, tolerance: float) -> Iterator[
             source = _source(stacks, multiply, tolerance)
             if source is None:
                 continue
+            words = words_along(Axis(part, len(source)), source)
+            if explained and ANY_ORDER in words:
+                continue
             explained += 1
             changed = transform_input(node.operation, index, gather(_taken(source, start, end)))
             axis = Axis(part, len(source))
-            also = tuple(f"{read}: {words}" for words in other_words_along(axis, source))
-            yield Fit(f"{read}: {words_along(axis, source)}", change_node(node, changed), 0, also)
+            also = tuple(f"{read}: {other}" for other in other_words_along(axis, source))
+            yield Fit(f"{read}: {words}", change_node(node, changed), 0, also)
 
 
 def _few_rows(node: Node, factors: list[Array], index: int) -> tuple[Array, Array]:

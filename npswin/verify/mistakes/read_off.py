@@ -13,6 +13,7 @@ from npswin.verify.mistakes.fitted_terms import fit_terms
 from npswin.verify.mistakes.folded_parameters import fit_bare_norm, fit_shifted_input
 from npswin.verify.mistakes.gated import fit_gate
 from npswin.verify.mistakes.merged_tokens import fit_merging
+from npswin.verify.mistakes.moved_addends import fit_addends
 from npswin.verify.mistakes.moved_slices import fit_columns, fit_slices
 from npswin.verify.mistakes.norm_layouts import fit_norm_layout
 from npswin.verify.mistakes.norm_statistics import fit_norm_statistics
@@ -46,6 +47,7 @@ TENSOR_FITS = (
     ("fitted-rows", "{tensor}: another index into the table", fit_table_rows),
     ("merged-tokens", "{tensor} has other tokens", fit_merging),
     ("moved-columns", "{tensor}", fit_columns),
+    ("moved-addends", "{tensor}", fit_addends),
     ("moved-slices", "{tensor} has a factor of another place", fit_slices),
     ("tiled-context", "{tensor}", fit_tiles),
     ("fitted-terms", "{tensor}", fit_terms),

@@ -27,6 +27,7 @@ SMALLEST_SHARE = 0.002  # of numbers that are 0
 DEVIATIONS = 4.0  # of the share of zeros from a dropout's rate
 LARGEST_SHARE_UNTOLD = 0.5  # of the result's numbers
 NEAR_ONE = 1e-4  # a factor nearer to 1 is 1
+SMALLEST = 1e-20  # of the largest number of a gradient: a port may have 0 in place of smaller ones
 MOST_EXPLANATIONS = 4  # of a gradient
 
 
@@ -45,6 +46,7 @@ def fit_by_gradient(run: Run, name: str, found: Array, tolerance: float) -> Iter
     if not np.isfinite(found).all() or run.compute(name).shape != found.shape:
         return
     relative = MARGIN * tolerance / max(float(np.abs(run.compute(name)).max()), 1e-300)
+    fits: list[Fit] = []
     for index, read in enumerate(node.inputs):
         if GRADIENT_PREFIX + read not in run.given or run.graph.consumers[read] != [name]:
             continue
@@ -54,7 +56,8 @@ def fit_by_gradient(run: Run, name: str, found: Array, tolerance: float) -> Iter
         parts = axis_parts(run.graph, read, right.shape)
         evidence = Evidence(gradient, right, parts, relative * float(np.abs(right).max()), {})
         if not evidence.agrees(right):
-            yield from _changed_inputs(run, node, index, found, tolerance, evidence)
+            fits += _changed_inputs(run, node, index, found, tolerance, evidence)
+    yield from sorted(fits, key=lambda fit: (fit.fitted, len(fit.detail)))
 
 
 def _changed_inputs(
@@ -132,7 +135,7 @@ class ZerosAndAFactor(NamedTuple):
 def zeros_and_a_factor(evidence: Evidence, x: Array) -> ZerosAndAFactor | None:
     """0 or one factor for each number of x, as dropout has it; None where its gradient shows no such multiples."""
     found, right = evidence.found, evidence.right
-    told = right != 0
+    told = np.abs(right) > SMALLEST * np.abs(right).max()
     dropped, kept = told & (found == 0), told & (found != 0)
     if dropped.sum() < SMALLEST_SHARE * found.size or not kept.any():
         return None
@@ -145,7 +148,11 @@ def zeros_and_a_factor(evidence: Evidence, x: Array) -> ZerosAndAFactor | None:
 
 
 def _also_untold(dropped: Array, told: Array, size: Array) -> Array:
-    """The numbers that are 0, those included of which no gradient tells: by their size, or as many in each row."""
+    """The numbers that are 0, also those of which no gradient tells: by place, by size, or as many in each row."""
+    if size.ndim > 2:  # the same pairs of query and key in each window
+        pairs = np.broadcast_to(dropped.any(axis=tuple(range(size.ndim - 2))), size.shape)
+        if np.array_equal(pairs & told, dropped):
+            return pairs
     below = size <= size[dropped].max()
     if np.array_equal(below & told, dropped):
         return below

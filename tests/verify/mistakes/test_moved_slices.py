@@ -7,6 +7,7 @@ from npswin.verify.fits.explanation import times
 from npswin.verify.fits.tiles import tile_by_tile
 from npswin.verify.graph import Operation, Run
 from npswin.verify.mistakes.mistake import change_node, gather, gather_node, transform_input
+from npswin.verify.mistakes.moved_addends import fit_addends
 from npswin.verify.mistakes.moved_slices import fit_columns, fit_slices
 from npswin.verify.mistakes.tiled_context import fit_tiles
 from npswin.verify.mistakes.told_by_gradient import fit_by_gradient
@@ -15,17 +16,23 @@ from tests.verify.keys import computed, odd_trace
 GRAPH, SOURCES = odd_trace().graph, odd_trace().sources
 ATTN = "layers.2.blocks.0.attn"  # of three heads and one window
 WINDOWS = "layers.0.blocks.0.attn"
+SHIFTED = "layers.1.blocks.1.attn"  # of two heads and several windows
 TOLERANCE = 1e-9
 
 
 def told(fit, name, changes):
-    """What a fit says of a tensor of a port that has the changes, each with what its changes give for it."""
+    """What a fit says of a tensor of a port that has the changes."""
+    return [one.detail for one in told_fits(fit, name, changes)]
+
+
+def told_fits(fit, name, changes):
+    """The explanations of a tensor of a port that has the changes; each has to give the tensor."""
     tensors = computed(GRAPH.replaced(changes), SOURCES)
     run = Run(GRAPH, SOURCES | tensors)
     fits = list(fit(run, name, tensors[name], TOLERANCE))
     for one in fits:
         assert np.allclose(run.replaced(one.changes).compute(name), tensors[name], atol=TOLERANCE)
-    return [one.detail for one in fits]
+    return fits
 
 
 def before(name, index, pair):
@@ -112,10 +119,37 @@ def test_the_gradient_by_an_input_tells_how_it_was_changed(words):
     assert any(words in one for one in found), found
 
 
-@pytest.mark.parametrize("fit", [fit_slices, fit_columns, fit_tiles, fit_by_gradient])
+ADDENDS = {
+    "mask is that of window (w + 1) % nW": ("masked_scores", lambda b, w, h, size: (w + 1) % size),
+    "mask is that of window w // 2": ("masked_scores", lambda b, w, h, size: w // 2),
+    "relative_position_bias is that of head w % heads": ("biased_scores", lambda b, w, h, size: w % size),
+}
+
+
+@pytest.mark.parametrize("words", ADDENDS)
+def test_the_bias_or_mask_of_another_head_or_window_is_told(words):
+    name, index = ADDENDS[words]
+    node = GRAPH.nodes[f"{SHIFTED}.{name}"]
+
+    def forward(scores, addend):
+        return scores + addend[index(*np.indices(scores.shape[:3]), len(addend))], None
+
+    changes = change_node(node, Operation(node.operation.name, forward, lambda dy, _: (dy, None)))
+    (fit,) = told_fits(fit_addends, node.name, changes)
+    assert any(words in one for one in (fit.detail, *fit.also)), fit
+
+
+@pytest.mark.parametrize("fit", [fit_slices, fit_columns, fit_tiles, fit_by_gradient, fit_addends])
 def test_a_right_port_and_unrelated_numbers_are_not_explained(fit):
     tensors = SOURCES | computed(GRAPH, SOURCES)
-    for name in (f"{ATTN}.context", f"{ATTN}.scores", f"{ATTN}.v", f"{WINDOWS}.context", "head"):
+    for name in (
+        f"{ATTN}.context",
+        f"{ATTN}.scores",
+        f"{ATTN}.v",
+        f"{WINDOWS}.context",
+        f"{SHIFTED}.masked_scores",
+        "head",
+    ):
         run = Run(GRAPH, tensors)
         assert not list(fit(run, name, tensors[name], TOLERANCE))
         noise = 0.1 * np.random.default_rng(0).standard_normal(tensors[name].shape)
