@@ -27,6 +27,7 @@ SMALLEST_SHARE = 0.002  # of numbers that are 0
 DEVIATIONS = 4.0  # of the share of zeros from a dropout's rate
 LARGEST_SHARE_UNTOLD = 0.5  # of the result's numbers
 NEAR_ONE = 1e-4  # a factor nearer to 1 is 1
+ROUNDING = 1e-6  # of the largest number of a gradient: smaller ones may be rounding errors of 0
 SMALLEST = 1e-20  # of the largest number of a gradient: a port may have 0 in place of smaller ones
 MOST_EXPLANATIONS = 4  # of a gradient
 
@@ -74,7 +75,8 @@ def _changed_inputs(
     if mask is not None:
         words = mask.words(inputs[index], is_output_of(node, "mix") and index == 0)
         told.append((times(mask.scale), words, 1))
-    untold = run.gradient(node.name) == 0
+    dy = np.abs(run.gradient(node.name))
+    untold = dy <= ROUNDING * dy.max()
     for pair, words, fitted in told:
         changed = pair[0](inputs[index])[0]
         arguments = [*inputs[:index], changed, *inputs[index + 1 :]]
@@ -136,15 +138,17 @@ def zeros_and_a_factor(evidence: Evidence, x: Array) -> ZerosAndAFactor | None:
     """0 or one factor for each number of x, as dropout has it; None where its gradient shows no such multiples."""
     found, right = evidence.found, evidence.right
     told = np.abs(right) > SMALLEST * np.abs(right).max()
-    dropped, kept = told & (found == 0), told & (found != 0)
-    if dropped.sum() < SMALLEST_SHARE * found.size or not kept.any():
+    clear = np.abs(right) > 2 * evidence.tolerance
+    is_zero = (found == 0) | (np.abs(found) <= evidence.tolerance) & clear
+    dropped, kept = told & is_zero, told & ~is_zero
+    if dropped.sum() < SMALLEST_SHARE * found.size or not kept.any() or not clear.any():
         return None
     factor = float((found * right)[kept].sum() / (right[kept] ** 2).sum())
     scale = np.where(dropped, 0.0, factor)
     if not evidence.agrees(scale * right, max(1.0, abs(factor))):
         return None
     scale = np.where(_also_untold(dropped, told, np.abs(x)), 0.0, factor)
-    return ZerosAndAFactor(scale, factor, float(dropped.sum() / told.sum()), int(told.sum()))
+    return ZerosAndAFactor(scale, factor, float(dropped[clear].mean()), int(clear.sum()))
 
 
 def _also_untold(dropped: Array, told: Array, size: Array) -> Array:

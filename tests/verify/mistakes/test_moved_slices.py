@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from npswin.verify import diagnose
 from npswin.verify.fits.explanation import times
 from npswin.verify.fits.tiles import tile_by_tile
 from npswin.verify.graph import Operation, Run
@@ -11,7 +12,7 @@ from npswin.verify.mistakes.moved_addends import fit_addends
 from npswin.verify.mistakes.moved_slices import fit_columns, fit_slices
 from npswin.verify.mistakes.tiled_context import fit_tiles
 from npswin.verify.mistakes.told_by_gradient import fit_by_gradient
-from tests.verify.keys import computed, odd_trace
+from tests.verify.keys import computed, miniature_trace, odd_trace
 
 GRAPH, SOURCES = odd_trace().graph, odd_trace().sources
 ATTN = "layers.2.blocks.0.attn"  # of three heads and one window
@@ -156,3 +157,15 @@ def test_a_right_port_and_unrelated_numbers_are_not_explained(fit):
         read = GRAPH.nodes[name].inputs[0]
         wrong = {name: tensors[name] + noise, f"grad/{read}": tensors[f"grad/{read}"] ** 2}
         assert not list(fit(Run(GRAPH, tensors | wrong), name, wrong[name], TOLERANCE))
+
+
+def test_an_attention_dropout_behind_the_probabilities_is_one_cause_in_two_blocks():
+    key, changes = miniature_trace(), {}
+    for at, seed in (("layers.1.blocks.0.attn", 0), ("layers.1.blocks.1.attn", 1)):
+        shape = Run(key.graph, key.sources).value(f"{at}.probabilities").shape
+        kept = (np.random.default_rng(seed).random(shape) >= 0.1) / 0.9
+        node = key.graph.nodes[f"{at}.context"]
+        changes |= change_node(node, transform_input(node.operation, 0, times(kept)))
+    diagnosis = diagnose(key, computed(key.graph.replaced(changes), key.sources, "float32", seed=0))
+    assert [cause.places for cause in diagnosis.causes] == [list(changes)], str(diagnosis)
+    assert "probabilities: attention dropout is left on: 10.0% of the numbers are drawn" in str(diagnosis.causes[0])
