@@ -93,6 +93,8 @@ def _placement(evidence: Evidence) -> Iterator[Explanation]:
 
 
 def _another(evidence: Evidence) -> Iterator[Explanation]:
+    if np.ptp(evidence.found) <= evidence.tolerance:
+        return
     for name, other in evidence.others.items():
         if other.size != evidence.found.size:
             continue

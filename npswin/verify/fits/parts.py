@@ -14,7 +14,7 @@ Slices = dict[str, Array]  # other arrays by name, with the axes split into part
 
 LARGEST_SHARE = 0.75  # of an axis that may be wrong
 LARGEST_UNWRITTEN = 0.95  # likewise, where the wrong numbers are 0 or NaN
-MOST_LISTED = 6
+MOST_LISTED, FIRST = 6, 3  # entries that are listed, and the first ones of more
 FEWEST = 4  # numbers with one factor: a single number has one by chance
 
 
@@ -56,7 +56,7 @@ def a_part_differs(evidence: Evidence) -> Iterator[Explanation]:
             source = _source_of(there, of_others, entries, place, evidence.tolerance)
             what = f"{'is' if len(entries) == 1 else 'are'} that of {source}" if source else ""
         if what:
-            words = f"{_entries(split[place], entries)} {what}"
+            words = f"{entries_words(split[place], entries)} {what}"
             combination = chosen(words, lambda x, v: wrong) if source else None
             yield Explanation(words, replaced_where(wrong, found), 0, source, combination)
             return
@@ -75,7 +75,7 @@ def _factored(evidence: Evidence, parts: Sequence[Axis], box: Sequence[Array]) -
     if factor is None:
         return None
     inside = [(part, entries) for part, entries in zip(parts, box, strict=True) if len(entries) < part.size]
-    where = " of ".join(_entries(part, entries) for part, entries in inside)
+    where = " of ".join(entries_words(part, entries) for part, entries in inside)
     largest = float(np.abs(evidence.right).max()) or 1.0
     what = f"multiplied by {factor_words(factor, evidence.tolerance / largest)}" if factor else "0"
     words = f"{where} {'is' if all(len(entries) == 1 for _, entries in inside) else 'are'} {what}"
@@ -129,14 +129,14 @@ def _content(there: Array, right: Array, entries: Array, place: int, part: Axis,
         return ""
     for source in range(right.shape[place]):
         if np.abs(there - right.take([source], place)).max() <= tolerance:
-            return f"{verb} that of {_entries(part, np.array([source]))}"
+            return f"{verb} that of {entries_words(part, np.array([source]))}"
     for back in range(1, int(entries[0]) + 1) if len(entries) > 1 else ():
         earlier = entries - back
         first = np.take(right, earlier[:1], place)
         if np.abs(np.take(there, [0], place) - first).max() <= tolerance and (
             np.abs(there - right.take(earlier, place)).max() <= tolerance
         ):
-            return f"{verb} those of {_entries(part, earlier)}"
+            return f"{verb} those of {entries_words(part, earlier)}"
     return ""
 
 
@@ -148,7 +148,8 @@ def _source_of(there: Array, others: Slices, entries: Array, place: int, toleran
     return ""
 
 
-def _entries(part: Axis, entries: Array) -> str:
+def entries_words(part: Axis, entries: Array) -> str:
+    """Some entries along an axis, such as "rows 2 and 3", "the last image", "every 2nd row from 0 to 8"."""
     if part.name == "q|k|v":
         return " and ".join("qkv"[entry] for entry in entries)
     if isinstance(part, JoinedAxis):
@@ -156,21 +157,31 @@ def _entries(part: Axis, entries: Array) -> str:
     name = {"B": "image", "C": "channel"}.get(part.name, part.name)
     if len(entries) == 1 and entries[0] == part.size - 1:
         return f"the last {name}"
-    first, last = int(entries[0]), int(entries[-1])
-    if len(entries) > MOST_LISTED and last - first + 1 == len(entries):
-        return f"{part.plural} {first} to {last}"
-    listed = ", ".join(map(str, entries[:MOST_LISTED])) + (", ..." if len(entries) > MOST_LISTED else "")
-    return f"{part.plural if len(entries) > 1 else name} {listed}"
+    return _listed(entries, name, part.plural)
+
+
+def _listed(entries: Array, one: str = "", many: str = "") -> str:
+    """Entries in order: all of a few, the first and the last one of many in a row, or the first ones and how many."""
+    first, last, steps = int(entries[0]), int(entries[-1]), sorted(set(np.diff(entries).tolist()))
+    if len(entries) <= MOST_LISTED:
+        return f"{many if len(entries) > 1 else one} {', '.join(map(str, entries))}".strip()
+    if steps == [1]:
+        return f"{many} {first} to {last}".strip()
+    if len(steps) == 1:
+        return f"every {ordinal(steps[0])}{one and f' {one}'} from {first} to {last}"
+    return f"{many} {', '.join(map(str, entries[:FIRST]))} and {len(entries) - FIRST} others".strip()
+
+
+def ordinal(number: int) -> str:
+    """Such as "2nd"."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th") if number % 100 not in (11, 12, 13) else "th"
+    return f"{number}{ending}"
 
 
 def _entries_of_list(part: JoinedAxis, entries: Array) -> str:
     """Entries of several axes that are one list in memory."""
     names = ", ".join({"B": "image", "C": "channel"}.get(one.name, one.name) for one in part.parts)
     of_list = f"of the {part.size} entries of ({names})"
-    first, last = int(entries[0]), int(entries[-1])
-    if last - first + 1 != len(entries):
-        listed = ", ".join(map(str, entries[:MOST_LISTED])) + (", ..." if len(entries) > MOST_LISTED else "")
-        return f"{listed} {of_list}"
-    if last == part.size - 1:
+    if entries[-1] == part.size - 1 and len(entries) == part.size - entries[0]:
         return f"the last{f' {len(entries)}' if len(entries) > 1 else ''} {of_list}"
-    return f"{first} to {last} {of_list}" if len(entries) > 1 else f"{first} {of_list}"
+    return f"{_listed(entries)} {of_list}"

@@ -99,7 +99,7 @@ def _listed(part: Axis, entries: Array) -> str:
     listed = ", ".join(map(str, entries[:MOST_LISTED])) + (", ..." if len(entries) > MOST_LISTED else "")
     if len(entries) > 1:
         return f"{part.plural} {listed}"
-    return f"the last {_singular(part)}" if entries[0] == part.size - 1 else _entry(part, int(entries[0]))
+    return f"the last {singular(part)}" if entries[0] == part.size - 1 else _entry(part, int(entries[0]))
 
 
 def _words_along_parts(axis: JoinedAxis, source: Array) -> str:
@@ -158,10 +158,14 @@ def _entry(part: Axis, index: int) -> str:
         return "qkv"[index]
     if isinstance(part, JoinedAxis):
         return _names_of(part.parts, index)
-    return f"{_singular(part)} {index}"
+    return f"{singular(part)} {index}"
 
 
-def _singular(part: Axis) -> str:
+def singular(part: Axis) -> str:
+    """The name of one entry along an axis."""
+    if isinstance(part, JoinedAxis):
+        first = {name.name.partition(" ")[0] for name in part.parts}
+        return first.pop() if len(first) == 1 else part.name
     return {"B": "image", "C": "channel"}.get(part.name, part.name)
 
 

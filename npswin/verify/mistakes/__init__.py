@@ -12,6 +12,7 @@ from npswin.verify.mistakes.fitted import FittedMistake
 from npswin.verify.mistakes.general import GENERAL
 from npswin.verify.mistakes.gradients import GRADIENTS
 from npswin.verify.mistakes.images import IMAGES
+from npswin.verify.mistakes.later_bias import LATER_BIAS
 from npswin.verify.mistakes.later_norm import LATER_NORM
 from npswin.verify.mistakes.loss import LOSS
 from npswin.verify.mistakes.mask import MASK
@@ -34,6 +35,7 @@ CATALOGUE: tuple[Mistake, ...] = (
     *IMAGES,
     *NORMS,
     *LATER_NORM,
+    *LATER_BIAS,
     *SHIFT,
     *PADDING,
     *PADDED_KEYS,

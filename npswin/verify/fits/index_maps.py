@@ -1,0 +1,164 @@
+"""The places in an array at which another array's numbers stand, as a rule: an index of each axis is a linear function.
+
+A number at (i, j, ...) stands at the index a + b i + c j + ... along an axis of the other array, which may go around at
+the axis's end or stay at its last entry; or the flat place in the other array's memory is such a function.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify.fits.parts import entries_words
+from npswin.verify.fits.words import Axis, singular
+
+FEWEST_PLACES = 8  # numbers that stand at one place each: fewer may obey a rule by chance
+PLAIN, AROUND, AT_THE_END = "", ", around the end", ", the last one repeated"
+
+
+@dataclass(frozen=True)
+class LinearRule:
+    """An index along one axis as a linear function of an array's indices.
+
+    Attributes:
+        start: the index for all indices 0.
+        steps: what each index adds.
+        end: what is where the axis ends.
+    """
+
+    start: int
+    steps: tuple[int, ...]
+    end: str = PLAIN
+
+    def unlimited(self, indices: Array) -> Array:
+        """The index (n) for indices (axes, n), without regard to the axis's end."""
+        return self.start + np.asarray(self.steps, np.int64) @ indices
+
+    def index(self, indices: Array, size: int) -> Array:
+        """The index (n) for indices (axes, n), along an axis of this size; -1 outside of it."""
+        at = self.unlimited(indices)
+        if self.end == AROUND:
+            return np.asarray(at % size)
+        return np.clip(at, 0, size - 1) if self.end == AT_THE_END else np.where((at < 0) | (at >= size), -1, at)
+
+
+@dataclass(frozen=True)
+class IndexMap:
+    """Where numbers of one array stand in another one.
+
+    Attributes:
+        rules: one for each part of the other array's axes; a single one for its flat memory.
+        indices: (axes, n) of the numbers.
+        places: (n) in the other array's memory, -1 outside of it.
+    """
+
+    rules: tuple[LinearRule, ...]
+    indices: Array
+    places: Array
+
+
+def places_in(numbers: Array, source: Array, tolerance: float) -> Array | None:
+    """(n) the flat place in the source of each number, -1 where it is not the only one; None where one is not there."""
+    order = np.argsort(source, axis=None)
+    ordered = source.reshape(-1)[order]
+    first, behind = np.searchsorted(ordered, numbers - tolerance), np.searchsorted(ordered, numbers + tolerance, "right")
+    if ((first == behind) & (np.abs(numbers) > tolerance)).any():
+        return None
+    return np.where(behind - first == 1, order[np.minimum(first, len(order) - 1)], -1)
+
+
+def index_map(
+    numbers: Array, indices: Array, source: Array, sizes: Sequence[int], tolerance: float
+) -> IndexMap | None:
+    """The rule by which numbers stand in a source; None where they stand there without one, or do not all.
+
+    Args:
+        numbers: (n).
+        indices: (axes, n) of the numbers in their own array.
+        source: an array.
+        sizes: of its axes, split into parts.
+        tolerance: the largest difference of equal numbers.
+    """
+    places = places_in(numbers, source, tolerance)
+    if places is None or (places >= 0).sum() < FEWEST_PLACES:
+        return None
+    known = np.flatnonzero(places >= 0)
+    for split in (tuple(sizes), (math.prod(sizes),)):
+        along = np.unravel_index(places[known], split)
+        rules = [linear_rule(indices[:, known], at, size) for at, size in zip(along, split, strict=True)]
+        at = [rule.index(indices, size) for rule, size in zip(rules, split, strict=True) if rule is not None]
+        if len(at) < len(split):
+            continue
+        inside = np.all([one >= 0 for one in at], axis=0)
+        mapped = np.where(inside, np.ravel_multi_index([np.maximum(one, 0) for one in at], split), -1)
+        if (np.abs(np.where(inside, source.reshape(-1)[mapped], 0) - numbers) <= tolerance).all():
+            return IndexMap(tuple(rule for rule in rules if rule), indices, mapped)
+    return None
+
+
+def linear_rule(indices: Array, found: Array, size: int) -> LinearRule | None:
+    """The rule that gives the indices found (n) along an axis of this size; None if there is none."""
+    steps = tuple(_step(indices, found, axis) for axis in range(len(indices)))
+    starts, counts = np.unique(found - np.asarray(steps, np.int64) @ indices, return_counts=True)
+    for end in (PLAIN, AROUND, AT_THE_END):
+        rule = LinearRule(int(starts[counts.argmax()]), steps, end)
+        if np.array_equal(rule.index(indices, size), found):
+            return rule
+    return None
+
+
+def _step(indices: Array, found: Array, axis: int) -> int:
+    """By how much the index found mostly grows from one entry along an axis to the next."""
+    order = np.lexsort((indices[axis], *np.delete(indices, axis, axis=0)))
+    grown, by = np.diff(found[order]), np.diff(indices[axis][order])
+    others = np.diff(np.delete(indices, axis, axis=0)[:, order], axis=1)
+    neighbours = ~others.any(axis=0) & (by > 0)
+    steps, counts = np.unique(grown[neighbours] / by[neighbours], return_counts=True)
+    return int(steps[counts.argmax()]) if len(steps) else 0
+
+
+def map_words(found: IndexMap, parts: Sequence[Axis], of_source: Sequence[Axis]) -> str:
+    """Where in the source the numbers stand, such as "at image 0, 2 rows before".
+
+    Args:
+        found: the rule.
+        parts: of the axes of the array that has the numbers.
+        of_source: of the source's.
+    """
+    if len(found.rules) < len(of_source):
+        return _memory_words(found, parts)
+    words = []
+    for place, (rule, part) in enumerate(zip(found.rules, of_source, strict=True)):
+        at = rule.unlimited(found.indices)
+        own = found.indices[place] if place < len(parts) and parts[place].name == part.name else None
+        by = None if own is None or np.ptp(at - own) else int(at[0] - own[0])
+        if by is not None and (not by or (rule.index(found.indices, part.size) == own).all()):
+            words += [f"{singular(part)}{rule.end}"] if rule.end else []
+        elif part.size > 1 and not any(rule.steps):
+            words.append(entries_words(part, at[:1]))
+        elif by is not None and any(rule.steps):
+            moved = part.plural if abs(by) > 1 else singular(part)
+            words.append(f"{abs(by)} {moved} {'before' if by < 0 else 'after'}{rule.end}")
+        elif part.size > 1:
+            words.append(f"{singular(part)} = {_formula(rule, parts)}{rule.end}")
+    return f"at {', '.join(words)}" if words else "in the same places"
+
+
+def _formula(rule: LinearRule, parts: Sequence[Axis]) -> str:
+    terms = [
+        f"{'' if step == 1 else '-' if step == -1 else f'{step} '}{singular(part)}"
+        for step, part in zip(rule.steps, parts, strict=True)
+        if step
+    ]
+    return " + ".join([*terms, *([str(rule.start)] if rule.start else [])]).replace("+ -", "- ")
+
+
+def _memory_words(found: IndexMap, parts: Sequence[Axis]) -> str:
+    (rule,) = found.rules
+    sizes = [part.size for part in parts]
+    offset = np.unique(rule.unlimited(found.indices) - np.ravel_multi_index(list(found.indices), sizes))
+    if len(offset) == 1:
+        return f"its memory read {abs(int(offset[0]))} numbers {'before' if offset[0] < 0 else 'after'}{rule.end}"
+    return f"at {_formula(rule, parts)} in its memory{rule.end}"

@@ -1,0 +1,179 @@
+"""Numbers of a tensor that stand elsewhere: left in a buffer, read past the end of a row, of another image or place.
+
+The wrong numbers of a tensor are looked up among all numbers that the port has dumped before, and among parameters. If
+all of them stand in one array, at places that follow a rule, they were copied from there.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify.fits.copies import Copy, Source, copies, places_words
+from npswin.verify.fits.explanation import gathered, replaced_where
+from npswin.verify.fits.index_maps import linear_rule
+from npswin.verify.fits.words import singular
+from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Operation, Run
+from npswin.verify.mistakes.axis_parts import axis_parts
+from npswin.verify.mistakes.fitted_tensors import MOVING, Fit
+from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of, transform_derivative, transform_output
+from npswin.verify.mistakes.not_applicable import NotApplicable
+
+PADDED = ("pad", "patch_concat")  # operations that put zeros where there is nothing
+ITSELF = "the tensor itself"
+
+
+def fit_copies(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
+    """Explanations of a tensor's wrong numbers as copies of numbers elsewhere.
+
+    Args:
+        run: the graph on the port's own inputs.
+        name: the symptom.
+        found: the port's tensor.
+        tolerance: the largest difference of equal numbers.
+    """
+    right, inner = run.compute(name), name.removeprefix(GRADIENT_PREFIX)
+    if right.shape != found.shape or not np.isfinite(found).all():
+        return
+    axes = axis_parts(run.graph, inner, found.shape)
+    told = []
+    for copy in copies(found.astype(np.float64), right, axes, tolerance, _sources(run, name, right)):
+        if name == inner:
+            node, where = run.graph.nodes[name], _where(run, name, right, copy)
+            beyond = _past_the_end(run, node, copy) if copy.source in node.inputs else ""
+            words = f"{copy.source} is read past the end of {beyond}: {where} there is what comes next in memory"
+            copy = replace(copy, where=where)
+            told.append((not beyond, len(copy.at), words if beyond else copy.words, copy))
+        else:
+            told.append((True, len(copy.at), copy.words, copy))
+    for *_, words, copy in sorted(told, key=lambda one: one[:2]):
+        for changes in _changes(run.graph, name, found, copy):
+            yield Fit(words, changes, 0)
+
+
+def _sources(run: Run, name: str, right: Array) -> Iterator[Source]:
+    """What may have been copied: the tensor's own numbers, those that the port has dumped before, and parameters."""
+    inner = name.removeprefix(GRADIENT_PREFIX)
+    yield ITSELF, right, axis_parts(run.graph, inner, right.shape)
+    order = list(run.graph.nodes)
+    if name.startswith(GRADIENT_PREFIX):
+        order = [GRADIENT_PREFIX + other for other in run.graph.backward_order()]
+    before = order[: order.index(name) if name in order else 0]
+    own = run.graph.nodes[inner].inputs
+    given = [other for other in reversed(before) if other in run.given and run.value(other).dtype.kind == "f"]
+    for other in sorted(given, key=lambda other: other not in own):
+        value = run.value(other)
+        yield other, value, axis_parts(run.graph, other.removeprefix(GRADIENT_PREFIX), value.shape)
+
+
+def _where(run: Run, name: str, right: Array, copy: Copy) -> str:
+    """Which numbers are wrong: where there should be zeros, or places of the tensor, or of the one that it is made of."""
+    node, zero = run.graph.nodes[name], right == 0
+    if not (copy.wrong & ~zero).any() and not zero.all():
+        what = "the padding" if is_output_of(node, *PADDED) else "it"
+        share = copy.wrong.sum() / zero.sum()
+        return f"where {what} should be 0{'' if share == 1 else f' (at {share:.0%} of these places)'},"
+    if not is_output_of(node, *MOVING) or not copy.where.endswith("of the places"):
+        return copy.where
+    places = _places_read(run, node)[copy.wrong]
+    marked = np.zeros(run.value(node.inputs[0]).shape, bool)
+    marked.reshape(-1)[places[places >= 0]] = True
+    inside = places_words(marked, axis_parts(run.graph, node.inputs[0], marked.shape))
+    return copy.where if inside.endswith("of the places") else f"in {inside} of {node.inputs[0]}"
+
+
+def _places_read(run: Run, node: Node) -> Array:
+    """The place in its input's memory of each number that an operation moves; -1 for a zero."""
+    assert node.operation is not None
+    shape = run.value(node.inputs[0]).shape
+    counted = np.arange(1.0, np.prod(shape) + 1).reshape(shape)
+    return node.operation.forward(counted, **node.settings)[0].astype(np.int64) - 1
+
+
+def _past_the_end(run: Run, node: Node, copy: Copy) -> str:
+    """Past the end of what an operation that moves numbers reads on in its input's memory; "" if it does not.
+
+    Its own rule for the places at which it reads, where these exist, gives the places of the copies as well.
+    """
+    if not is_output_of(node, *MOVING, "pad") or len(node.inputs) != 1:
+        return ""
+    parts = [part for axis in axis_parts(run.graph, node.inputs[0], run.value(node.inputs[0]).shape) for part in axis]
+    sizes = [part.size for part in parts]
+    places = _places_read(run, node)
+    own = [part.size for axis in axis_parts(run.graph, node.name, places.shape) for part in axis]
+    inside = np.flatnonzero(places >= 0)
+    indices = np.stack(np.unravel_index(inside, own))
+    along = np.unravel_index(places.reshape(-1)[inside], sizes)
+    rules = [linear_rule(indices, at, size) for at, size in zip(along, sizes, strict=True)]
+    wrong = np.stack(np.unravel_index(np.flatnonzero(copy.wrong), own))
+    at = [rule.unlimited(wrong) for rule in rules if rule is not None]
+    if len(at) < len(parts):
+        return ""
+    strides = np.cumprod([1, *sizes[:0:-1]])[::-1]
+    if not np.array_equal(strides @ np.stack(at), copy.places):
+        return ""
+    outer = [parts[place - 1] for place in range(1, len(parts)) if ((at[place] < 0) | (at[place] >= sizes[place])).any()]
+    return " and ".join(f"{'an' if singular(part) == 'image' else 'a'} {singular(part)}" for part in outer)
+
+
+def _changes(graph: Graph, name: str, found: Array, copy: Copy) -> Iterator[Changes]:
+    """The copies made in the graph: constants, and, where a node can read them, numbers with a derivative."""
+    if name.startswith(GRADIENT_PREFIX):
+        yield _in_derivatives(graph, name.removeprefix(GRADIENT_PREFIX), found, copy.wrong)
+        return
+    node = graph.nodes[name]
+    assert node.operation is not None
+    yield change_node(node, transform_output(node.operation, replaced_where(copy.wrong, found)))
+    if copy.source == ITSELF:
+        positions = np.arange(found.size).reshape(found.shape)
+        positions[copy.wrong] = copy.places
+        yield change_node(node, transform_output(node.operation, gathered(positions)))
+    else:
+        yield _reading(graph, node, copy)
+
+
+def _in_derivatives(graph: Graph, name: str, found: Array, wrong: Array) -> Changes:
+    """Constants in a gradient: in its first term, with zeros in the others."""
+    changes: Changes = {}
+    numbers = found
+    for user in graph.consumers[name]:
+        node = graph.nodes[user]
+        if user not in graph.differentiable or node.operation is None:
+            continue
+        operation = node.operation
+        for index, read in enumerate(node.inputs):
+            if read == name:
+                operation = transform_derivative(operation, index, _with_constants(wrong, numbers))
+                numbers = np.zeros_like(found)
+        changes |= change_node(node, operation)
+    return changes
+
+
+def _with_constants(wrong: Array, numbers: Array) -> Callable[[Array], Array]:
+    return lambda dx: np.where(wrong, numbers, dx).astype(dx.dtype)
+
+
+def _reading(graph: Graph, node: Node, copy: Copy) -> Changes:
+    """The node as its operation's result with numbers of another tensor in some places."""
+    wrong, places = copy.wrong, copy.places
+
+    def forward(result: Array, other: Array) -> tuple[Array, Any]:
+        if result.shape != wrong.shape:
+            raise NotApplicable(f"{node.name}: has another shape by another mistake")
+        y = result.copy()
+        y[wrong] = np.where(places < 0, 0, other.reshape(-1)[places])
+        return y, other.shape
+
+    def backward(dy: Array, shape: Any) -> tuple[Array, Array]:
+        inside = places >= 0
+        sums = np.bincount(places[inside], dy[wrong][inside].astype(np.float64), int(np.prod(shape)))
+        return np.where(wrong, 0, dy), sums.reshape(shape).astype(dy.dtype)
+
+    first = f"first result of {node.name}"
+    while first in graph.nodes:
+        first += "'"
+    result = replace(node, name=first)
+    copied = replace(node, operation=Operation("copied", forward, backward), inputs=(first, copy.source), settings={})
+    return {node.name: copied, first: result}
