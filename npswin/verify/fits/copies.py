@@ -1,17 +1,18 @@
 """Wrong numbers of an array that stand in another array, at places that follow a rule: they were copied from there."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.fits.index_maps import FEWEST_PLACES, IndexMap, index_map, map_words
+from npswin.verify.fits.index_maps import FEWEST_PLACES, index_map, map_words, memory_words
 from npswin.verify.fits.parts import entries_words
 from npswin.verify.fits.words import Axis, join
 
 PROBES = 4  # numbers that an array must have before all are looked up in it
 MOST_COPIES = 16  # arrays that have the numbers
+LEAST_SHARE = 0.5  # of the numbers of some rows and columns that are wrong, where all of them are copies
 Source = tuple[str, Array, Sequence[Sequence[Axis]]]  # an array's name, its numbers, and the parts of its axes
 
 
@@ -25,7 +26,6 @@ class Copy:
         where: the wrong numbers' places, in words.
         wrong: where they are, of the array's shape.
         places: (n) where each of them stands in the source's memory, -1 for a 0 outside of it.
-        rule: how these follow.
     """
 
     source: str
@@ -33,7 +33,6 @@ class Copy:
     where: str
     wrong: Array
     places: Array
-    rule: IndexMap
 
     @property
     def words(self) -> str:
@@ -53,26 +52,46 @@ def copies(
         sources: the arrays to look into.
     """
     wrong = np.abs(found - right) > tolerance
-    numbers, distinct = found[wrong], np.unique(found[wrong & (np.abs(found) > tolerance)])
+    distinct = np.unique(found[wrong & (np.abs(found) > tolerance)])
     if len(distinct) < FEWEST_PLACES:
         return
     probes = distinct[np.linspace(0, len(distinct) - 1, PROBES).astype(int)]
-    flat, told = np.flatnonzero(wrong), 0
+    told = 0
     for name, array, of_source in sources:
         if not all((np.abs(array - probe) <= tolerance).any() for probe in probes):
             continue
-        for own, others in ((_all_parts(axes), _all_parts(of_source)), (_joined(axes), _joined(of_source))):
-            indices = np.stack(np.unravel_index(flat, [part.size for part in own]))
-            rule = index_map(numbers, indices, array, [part.size for part in others], tolerance)
-            if rule is not None:
-                places = rule.places
-                if not (wrong.all() and array.size == found.size and np.array_equal(places, flat)):
-                    where = places_words(wrong, axes)
-                    yield Copy(name, map_words(rule, own, others), f"in {where}", wrong, places, rule)
-                    told += 1
-                break
+        copy = _copy(found, wrong, axes, (name, array, of_source), tolerance)
+        if copy is None or (copy.wrong.all() and array.size == found.size):  # a placement of all numbers tells it better
+            continue
+        yield copy
+        told += 1
         if told == MOST_COPIES:
             return
+
+
+def _copy(
+    found: Array, wrong: Array, axes: Sequence[Sequence[Axis]], source: Source, tolerance: float
+) -> Copy | None:
+    """The rule by which wrong numbers stand in a source: along the parts of axes, along whole axes, or in memory."""
+    name, array, of_source = source
+    flat, parts = np.flatnonzero(wrong), _all_parts(axes)
+    memory = [Axis("memory", array.size)]
+    for own, others in ((parts, _all_parts(of_source)), (_joined(axes), _joined(of_source)), (parts, memory)):
+        sizes = [part.size for part in own]
+        indices = np.stack(np.unravel_index(flat, sizes))
+        rule = index_map(found[wrong], indices, array, [part.size for part in others], tolerance)
+        if rule is None:
+            continue
+        box = np.zeros(sizes, bool)
+        box[np.ix_(*map(np.unique, indices))] = True
+        box = box.reshape(wrong.shape)
+        whole = replace(rule, indices=np.stack(np.unravel_index(np.flatnonzero(box), sizes)))
+        most = not box.all() and wrong.sum() > LEAST_SHARE * box.sum()
+        if most and whole.gives(found[box], array, tolerance):  # the others are right by chance
+            rule, wrong = whole, box
+        at = memory_words(rule, own) if others is memory else map_words(rule, own, others)
+        return Copy(name, at, f"in {places_words(wrong, axes)}", wrong, rule.places)
+    return None
 
 
 def _all_parts(axes: Sequence[Sequence[Axis]]) -> list[Axis]:

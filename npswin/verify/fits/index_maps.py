@@ -49,14 +49,26 @@ class IndexMap:
     """Where numbers of one array stand in another one.
 
     Attributes:
-        rules: one for each part of the other array's axes; a single one for its flat memory.
+        rules: one for each axis of the other array, or one for its flat memory.
+        sizes: of these.
         indices: (axes, n) of the numbers.
-        places: (n) in the other array's memory, -1 outside of it.
     """
 
     rules: tuple[LinearRule, ...]
+    sizes: tuple[int, ...]
     indices: Array
-    places: Array
+
+    @property
+    def places(self) -> Array:
+        """(n) in the other array's memory, -1 outside of it."""
+        at = np.stack([rule.index(self.indices, size) for rule, size in zip(self.rules, self.sizes, strict=True)])
+        inside = (at >= 0).all(axis=0)
+        return np.where(inside, np.ravel_multi_index(list(np.maximum(at, 0)), self.sizes), -1)
+
+    def gives(self, numbers: Array, source: Array, tolerance: float) -> bool:
+        """Whether numbers (n) are those of the source at the places."""
+        places = self.places
+        return bool((np.abs(np.where(places < 0, 0, source.reshape(-1)[places]) - numbers) <= tolerance).all())
 
 
 def places_in(numbers: Array, source: Array, tolerance: float) -> Array | None:
@@ -78,24 +90,22 @@ def index_map(
         numbers: (n).
         indices: (axes, n) of the numbers in their own array.
         source: an array.
-        sizes: of its axes, split into parts.
+        sizes: of its axes, which may be split or joined.
         tolerance: the largest difference of equal numbers.
     """
     places = places_in(numbers, source, tolerance)
     if places is None or (places >= 0).sum() < FEWEST_PLACES:
         return None
-    known = np.flatnonzero(places >= 0)
-    for split in (tuple(sizes), (math.prod(sizes),)):
-        along = np.unravel_index(places[known], split)
-        rules = [linear_rule(indices[:, known], at, size) for at, size in zip(along, split, strict=True)]
-        at = [rule.index(indices, size) for rule, size in zip(rules, split, strict=True) if rule is not None]
-        if len(at) < len(split):
-            continue
-        inside = np.all([one >= 0 for one in at], axis=0)
-        mapped = np.where(inside, np.ravel_multi_index([np.maximum(one, 0) for one in at], split), -1)
-        if (np.abs(np.where(inside, source.reshape(-1)[mapped], 0) - numbers) <= tolerance).all():
-            return IndexMap(tuple(rule for rule in rules if rule), indices, mapped)
-    return None
+    known, split = np.flatnonzero(places >= 0), tuple(sizes)
+    along = np.unravel_index(places[known], split)
+    rules = []
+    for at, size in zip(along, split, strict=True):
+        rule = linear_rule(indices[:, known], at, size)
+        if rule is None:
+            return None
+        rules.append(rule)
+    found = IndexMap(tuple(rules), split, indices)
+    return found if found.gives(numbers, source, tolerance) else None
 
 
 def linear_rule(indices: Array, found: Array, size: int) -> LinearRule | None:
@@ -127,8 +137,6 @@ def map_words(found: IndexMap, parts: Sequence[Axis], of_source: Sequence[Axis])
         parts: of the axes of the array that has the numbers.
         of_source: of the source's.
     """
-    if len(found.rules) < len(of_source):
-        return _memory_words(found, parts)
     words = []
     for place, (rule, part) in enumerate(zip(found.rules, of_source, strict=True)):
         at = rule.unlimited(found.indices)
@@ -155,7 +163,8 @@ def _formula(rule: LinearRule, parts: Sequence[Axis]) -> str:
     return " + ".join([*terms, *([str(rule.start)] if rule.start else [])]).replace("+ -", "- ")
 
 
-def _memory_words(found: IndexMap, parts: Sequence[Axis]) -> str:
+def memory_words(found: IndexMap, parts: Sequence[Axis]) -> str:
+    """Where in the source's memory the numbers stand, by its flat index."""
     (rule,) = found.rules
     sizes = [part.size for part in parts]
     offset = np.unique(rule.unlimited(found.indices) - np.ravel_multi_index(list(found.indices), sizes))

@@ -8,7 +8,7 @@ from npswin.types import Array
 from npswin.verify.fits.combinations import chosen
 from npswin.verify.fits.explanation import Evidence, Explanation, replaced_where, times
 from npswin.verify.fits.factors import factor_words
-from npswin.verify.fits.words import Axis, JoinedAxis, join
+from npswin.verify.fits.words import Axis, JoinedAxis, join, singular
 
 Slices = dict[str, Array]  # other arrays by name, with the axes split into parts
 
@@ -54,7 +54,7 @@ def a_part_differs(evidence: Evidence) -> Iterator[Explanation]:
         if not what:
             of_others = {name: other.reshape(sizes) for name, other in others.items()}
             source = _source_of(there, of_others, entries, place, evidence.tolerance)
-            what = f"{'is' if len(entries) == 1 else 'are'} that of {source}" if source else ""
+            what = f"{'is that' if len(entries) == 1 else 'are those'} of {source}" if source else ""
         if what:
             words = f"{entries_words(split[place], entries)} {what}"
             combination = chosen(words, lambda x, v: wrong) if source else None
@@ -152,12 +152,15 @@ def entries_words(part: Axis, entries: Array) -> str:
     """Some entries along an axis, such as "rows 2 and 3", "the last image", "every 2nd row from 0 to 8"."""
     if part.name == "q|k|v":
         return " and ".join("qkv"[entry] for entry in entries)
-    if isinstance(part, JoinedAxis):
+    if isinstance(part, JoinedAxis) and singular(part) == part.name:
         return _entries_of_list(part, entries)
-    name = {"B": "image", "C": "channel"}.get(part.name, part.name)
+    one = singular(part)
     if len(entries) == 1 and entries[0] == part.size - 1:
-        return f"the last {name}"
-    return _listed(entries, name, part.plural)
+        return f"the last {one}"
+    many = f"{one}s" if isinstance(part, JoinedAxis) else part.plural
+    if len(entries) > MOST_LISTED and len(entries) == part.size - entries[0]:
+        return f"the last {len(entries)} {many}"
+    return _listed(entries, one, many)
 
 
 def _listed(entries: Array, one: str = "", many: str = "") -> str:
@@ -180,7 +183,7 @@ def ordinal(number: int) -> str:
 
 def _entries_of_list(part: JoinedAxis, entries: Array) -> str:
     """Entries of several axes that are one list in memory."""
-    names = ", ".join({"B": "image", "C": "channel"}.get(one.name, one.name) for one in part.parts)
+    names = ", ".join(map(singular, part.parts))
     of_list = f"of the {part.size} entries of ({names})"
     if entries[-1] == part.size - 1 and len(entries) == part.size - entries[0]:
         return f"the last{f' {len(entries)}' if len(entries) > 1 else ''} {of_list}"

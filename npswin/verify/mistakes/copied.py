@@ -6,6 +6,7 @@ all of them stand in one array, at places that follow a rule, they were copied f
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,13 @@ from npswin.verify.fits.explanation import gathered, replaced_where
 from npswin.verify.fits.index_maps import linear_rule
 from npswin.verify.fits.words import singular
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Operation, Run
-from npswin.verify.mistakes.axis_parts import axis_parts
+from npswin.verify.mistakes.axis_parts import Axes, axis_parts
 from npswin.verify.mistakes.fitted_tensors import MOVING, Fit
 from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of, transform_derivative, transform_output
 from npswin.verify.mistakes.not_applicable import NotApplicable
 
 PADDED = ("pad", "patch_concat")  # operations that put zeros where there is nothing
+MOST_TOLD = 3  # the simplest ones
 ITSELF = "the tensor itself"
 
 
@@ -34,34 +36,45 @@ def fit_copies(run: Run, name: str, found: Array, tolerance: float) -> Iterator[
         found: the port's tensor.
         tolerance: the largest difference of equal numbers.
     """
+    yield from _fits(run, name, found, tolerance, partial(_other_tensors, run, name))
+
+
+def fit_moved_part(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
+    """Explanations of a tensor's wrong numbers by its own right numbers at other places; arguments as `fit_copies`."""
+    yield from _fits(run, name, found, tolerance, lambda right, axes: iter([(ITSELF, right, axes)]))
+
+
+def _fits(
+    run: Run, name: str, found: Array, tolerance: float, sources: Callable[[Array, Axes], Iterator[Source]]
+) -> Iterator[Fit]:
     right, inner = run.compute(name), name.removeprefix(GRADIENT_PREFIX)
     if right.shape != found.shape or not np.isfinite(found).all():
         return
     axes = axis_parts(run.graph, inner, found.shape)
     told = []
-    for copy in copies(found.astype(np.float64), right, axes, tolerance, _sources(run, name, right)):
+    for copy in copies(found.astype(np.float64), right, axes, tolerance, sources(right, axes)):
+        if copy.source == ITSELF and "=" in copy.at:  # there is a simpler one in what the tensor is made of
+            continue
+        beyond, words = "", copy.words
         if name == inner:
-            node, where = run.graph.nodes[name], _where(run, name, right, copy)
+            where, node = _where(run, name, right, copy), run.graph.nodes[name]
             beyond = _past_the_end(run, node, copy) if copy.source in node.inputs else ""
-            words = f"{copy.source} is read past the end of {beyond}: {where} there is what comes next in memory"
-            copy = replace(copy, where=where)
-            told.append((not beyond, len(copy.at), words if beyond else copy.words, copy))
-        else:
-            told.append((True, len(copy.at), copy.words, copy))
-    for *_, words, copy in sorted(told, key=lambda one: one[:2]):
+            words = f"{copy.source} is read past {beyond}" if beyond else replace(copy, where=where).words
+            words = words.format(where=where)
+        told.append((not beyond, len(copy.at), words, copy))
+    told.sort(key=lambda one: one[:2])
+    for *_, words, copy in told[: 1 if told and not told[0][0] else MOST_TOLD]:
         for changes in _changes(run.graph, name, found, copy):
             yield Fit(words, changes, 0)
 
 
-def _sources(run: Run, name: str, right: Array) -> Iterator[Source]:
-    """What may have been copied: the tensor's own numbers, those that the port has dumped before, and parameters."""
-    inner = name.removeprefix(GRADIENT_PREFIX)
-    yield ITSELF, right, axis_parts(run.graph, inner, right.shape)
+def _other_tensors(run: Run, name: str, *_: object) -> Iterator[Source]:
+    """What may have been copied: the tensors that the port has dumped before, and parameters."""
     order = list(run.graph.nodes)
     if name.startswith(GRADIENT_PREFIX):
         order = [GRADIENT_PREFIX + other for other in run.graph.backward_order()]
     before = order[: order.index(name) if name in order else 0]
-    own = run.graph.nodes[inner].inputs
+    own = run.graph.nodes[name.removeprefix(GRADIENT_PREFIX)].inputs
     given = [other for other in reversed(before) if other in run.given and run.value(other).dtype.kind == "f"]
     for other in sorted(given, key=lambda other: other not in own):
         value = run.value(other)
@@ -93,7 +106,7 @@ def _places_read(run: Run, node: Node) -> Array:
 
 
 def _past_the_end(run: Run, node: Node, copy: Copy) -> str:
-    """Past the end of what an operation that moves numbers reads on in its input's memory; "" if it does not.
+    """The end of what an operation that moves numbers reads past, on in its input's memory; "" if it does not.
 
     Its own rule for the places at which it reads, where these exist, gives the places of the copies as well.
     """
@@ -112,10 +125,14 @@ def _past_the_end(run: Run, node: Node, copy: Copy) -> str:
     if len(at) < len(parts):
         return ""
     strides = np.cumprod([1, *sizes[:0:-1]])[::-1]
-    if not np.array_equal(strides @ np.stack(at), copy.places):
+    if ((strides @ np.stack(at) != copy.places) & (copy.places >= 0)).any():
         return ""
     outer = [parts[place - 1] for place in range(1, len(parts)) if ((at[place] < 0) | (at[place] >= sizes[place])).any()]
-    return " and ".join(f"{'an' if singular(part) == 'image' else 'a'} {singular(part)}" for part in outer)
+    if not outer:
+        return ""
+    ends = " and ".join(f"{'an' if singular(part) == 'image' else 'a'} {singular(part)}" for part in outer)
+    following = f"the beginning of the next {singular(outer[0])}" if len(outer) == 1 else "what comes next in memory"
+    return f"the end of {ends}: {{where}} there is {following}"
 
 
 def _changes(graph: Graph, name: str, found: Array, copy: Copy) -> Iterator[Changes]:

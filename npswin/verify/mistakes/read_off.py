@@ -3,7 +3,7 @@
 from npswin.verify.mistakes.added_for_all import fit_added_for_all
 from npswin.verify.mistakes.blended_modules import fit_blends, fit_multiples
 from npswin.verify.mistakes.combined_inputs import fit_inputs
-from npswin.verify.mistakes.copied import fit_copies
+from npswin.verify.mistakes.copied import fit_copies, fit_moved_part
 from npswin.verify.mistakes.fitted_gelu import fit_gelu
 from npswin.verify.mistakes.fitted_inputs import fit_input
 from npswin.verify.mistakes.fitted_norm import fit_norm
@@ -43,8 +43,9 @@ TENSOR_FITS = (
     ("merged-tokens", "{tensor} has other tokens", fit_merging),
     ("fitted-terms", "{tensor}", fit_terms),
     ("fitted-input", "{tensor}: it reads another input", fit_input),
-    ("fitted-output", "{symptom}", fit_output),
     ("copied", "{symptom}", fit_copies),
+    ("fitted-output", "{symptom}", fit_output),
+    ("moved-part", "{symptom}", fit_moved_part),
     ("resampled-images", "{tensor}: the image is resampled", fit_resampling),
     ("gated-halves", "{tensor}", fit_gate),
     ("sampled-patches", "{tensor} has other pixels in its patches", fit_patches),
