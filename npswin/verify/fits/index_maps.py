@@ -110,23 +110,33 @@ def index_map(
 
 def linear_rule(indices: Array, found: Array, size: int) -> LinearRule | None:
     """The rule that gives the indices found (n) along an axis of this size; None if there is none."""
-    steps = tuple(_step(indices, found, axis) for axis in range(len(indices)))
-    starts, counts = np.unique(found - np.asarray(steps, np.int64) @ indices, return_counts=True)
     for end in (PLAIN, AROUND, AT_THE_END):
-        rule = LinearRule(int(starts[counts.argmax()]), steps, end)
+        period = size if end == AROUND else 0
+        steps = tuple(_step(indices, found, axis, period) for axis in range(len(indices)))
+        starts = found - np.asarray(steps, np.int64) @ indices
+        rule = LinearRule(_most_frequent(starts % period if period else starts), steps, end)
         if np.array_equal(rule.index(indices, size), found):
             return rule
     return None
 
 
-def _step(indices: Array, found: Array, axis: int) -> int:
-    """By how much the index found mostly grows from one entry along an axis to the next."""
+def _step(indices: Array, found: Array, axis: int, period: int) -> int:
+    """By how much the index found mostly grows from one entry along an axis to the next, up to a period if not 0."""
     order = np.lexsort((indices[axis], *np.delete(indices, axis, axis=0)))
     grown, by = np.diff(found[order]), np.diff(indices[axis][order])
     others = np.diff(np.delete(indices, axis, axis=0)[:, order], axis=1)
-    neighbours = ~others.any(axis=0) & (by > 0)
-    steps, counts = np.unique(grown[neighbours] / by[neighbours], return_counts=True)
-    return int(steps[counts.argmax()]) if len(steps) else 0
+    neighbours = ~others.any(axis=0) & ((by == 1) if period else (by > 0))
+    if not neighbours.any():
+        return 0
+    if not period:
+        return _most_frequent(grown[neighbours] / by[neighbours])
+    step = _most_frequent(grown[neighbours] % period)
+    return step if 2 * step <= period else step - period
+
+
+def _most_frequent(numbers: Array) -> int:
+    values, counts = np.unique(numbers, return_counts=True)
+    return int(values[counts.argmax()])
 
 
 def map_words(found: IndexMap, parts: Sequence[Axis], of_source: Sequence[Axis]) -> str:

@@ -89,8 +89,20 @@ def words_along(part: Axis, source: Array) -> str:
         return ", ".join(f"{_entry(part, int(source[at]))} in place of {_entry(part, int(at))}" for at in moved)
     if half := _exchanged_blocks(source):
         return f"the {many} are exchanged in blocks of {half}"
+    if not np.ptp((source - index)[moved]):
+        return _moved_by(part, source)
     order = ", ".join(map(str, source[:12])) + (", ..." if size > 12 else "")
     return f"the {many} are in {ANY_ORDER} {order}"
+
+
+def _moved_by(part: Axis, source: Array) -> str:
+    """Some entries that are those of so many before or after."""
+    moved = np.flatnonzero(source != np.arange(len(source)))
+    name, by = singular(part), int(source[moved[0]] - moved[0])
+    if moved[-1] - moved[0] + 1 == len(moved):
+        return f"{name}s {moved[0]} to {moved[-1]} are those of {name}s {moved[0] + by} to {moved[-1] + by}"
+    first = ", ".join(map(str, moved[:3]))
+    return f"{name}s {first}, ... are each that of {abs(by)} {'before' if by < 0 else 'after'}"
 
 
 def _listed(part: Axis, entries: Array) -> str:
@@ -131,6 +143,8 @@ def _words_along_parts(axis: JoinedAxis, source: Array) -> str:
         if len(changes) <= MOST_LISTED:
             return ", ".join(f"{names[at]} in place of {names[to]}" for to, at in changes)
         return f"({', '.join(part.name for part in outer)}) are in {ANY_ORDER} {', '.join(map(str, runs[:12]))}, ..."
+    if singular(axis) != axis.name and not np.ptp((source - np.arange(len(source)))[moved]):
+        return _moved_by(axis, source)
     if maps := _maps_of_parts(axis, source):
         return "; ".join(words_along(part, own) for part, own in maps)
     return f"the {ANY_ENTRIES} {axis.name} are in {ANY_ORDER} {', '.join(map(str, source[:12]))}, ..."

@@ -16,11 +16,12 @@ from npswin.verify.fits.copies import Copy, Source, copies, places_words
 from npswin.verify.fits.explanation import gathered, replaced_where
 from npswin.verify.fits.index_maps import linear_rule
 from npswin.verify.fits.words import singular
-from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Operation, Run
+from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Run
 from npswin.verify.mistakes.axis_parts import Axes, axis_parts
-from npswin.verify.mistakes.fitted_tensors import MOVING, Fit
+from npswin.verify.mistakes.fitted_tensors import MOVING, SUMS, Fit
 from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of, transform_derivative, transform_output
 from npswin.verify.mistakes.not_applicable import NotApplicable
+from npswin.verify.mistakes.read_besides import reading_besides
 
 PADDED = ("pad", "patch_concat")  # operations that put zeros where there is nothing
 MOST_TOLD = 3  # the simplest ones
@@ -74,8 +75,11 @@ def _other_tensors(run: Run, name: str, *_: object) -> Iterator[Source]:
     if name.startswith(GRADIENT_PREFIX):
         order = [GRADIENT_PREFIX + other for other in run.graph.backward_order()]
     before = order[: order.index(name) if name in order else 0]
-    own = run.graph.nodes[name.removeprefix(GRADIENT_PREFIX)].inputs
+    node = run.graph.nodes[name.removeprefix(GRADIENT_PREFIX)]
+    own = node.inputs
     given = [other for other in reversed(before) if other in run.given and run.value(other).dtype.kind == "f"]
+    if is_output_of(node, *SUMS):  # a term alone is told by the other term, which is 0
+        given = [other for other in given if other not in own]
     for other in sorted(given, key=lambda other: other not in own):
         value = run.value(other)
         yield other, value, axis_parts(run.graph, other.removeprefix(GRADIENT_PREFIX), value.shape)
@@ -148,7 +152,7 @@ def _changes(graph: Graph, name: str, found: Array, copy: Copy) -> Iterator[Chan
         positions[copy.wrong] = copy.places
         yield change_node(node, transform_output(node.operation, gathered(positions)))
     else:
-        yield _reading(graph, node, copy)
+        yield _reading(node, copy)
 
 
 def _in_derivatives(graph: Graph, name: str, found: Array, wrong: Array) -> Changes:
@@ -172,25 +176,20 @@ def _with_constants(wrong: Array, numbers: Array) -> Callable[[Array], Array]:
     return lambda dx: np.where(wrong, numbers, dx).astype(dx.dtype)
 
 
-def _reading(graph: Graph, node: Node, copy: Copy) -> Changes:
+def _reading(node: Node, copy: Copy) -> Changes:
     """The node as its operation's result with numbers of another tensor in some places."""
     wrong, places = copy.wrong, copy.places
+    inside = places >= 0
 
     def forward(result: Array, other: Array) -> tuple[Array, Any]:
         if result.shape != wrong.shape:
             raise NotApplicable(f"{node.name}: has another shape by another mistake")
         y = result.copy()
-        y[wrong] = np.where(places < 0, 0, other.reshape(-1)[places])
+        y[wrong] = np.where(inside, other.reshape(-1)[places], 0)
         return y, other.shape
 
     def backward(dy: Array, shape: Any) -> tuple[Array, Array]:
-        inside = places >= 0
         sums = np.bincount(places[inside], dy[wrong][inside].astype(np.float64), int(np.prod(shape)))
         return np.where(wrong, 0, dy), sums.reshape(shape).astype(dy.dtype)
 
-    first = f"first result of {node.name}"
-    while first in graph.nodes:
-        first += "'"
-    result = replace(node, name=first)
-    copied = replace(node, operation=Operation("copied", forward, backward), inputs=(first, copy.source), settings={})
-    return {node.name: copied, first: result}
+    return reading_besides(node, (copy.source,), forward, backward)

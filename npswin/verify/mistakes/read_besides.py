@@ -39,5 +39,6 @@ def reading_besides(
     def terms(y: tuple[int, ...], *shapes: tuple[int, ...]) -> tuple[int, ...]:
         return *operation.terms(y, *shapes[:count]), *summed_where_repeated(y, *shapes[count:])[1:]
 
-    changed = replace(operation, forward=both_forward, backward=both_backward, terms=terms)
+    name = f"{operation.name} and more"  # no mistake of the operation alone applies to it
+    changed = replace(operation, name=name, forward=both_forward, backward=both_backward, terms=terms)
     return change_node(node, changed, inputs=(*node.inputs, *names))

@@ -17,6 +17,7 @@ from npswin.verify.mistakes.merged_tokens import fit_merging
 from npswin.verify.mistakes.norm_layouts import fit_norm_layout
 from npswin.verify.mistakes.norm_statistics import fit_norm_statistics
 from npswin.verify.mistakes.not_loaded import fit_not_loaded
+from npswin.verify.mistakes.other_bias import fit_added_numbers
 from npswin.verify.mistakes.other_terms import fit_other_terms
 from npswin.verify.mistakes.overwritten import fit_overwritten
 from npswin.verify.mistakes.resampled_images import fit_resampling
@@ -47,6 +48,7 @@ TENSOR_FITS = (
     ("fitted-output", "{symptom}", fit_output),
     ("moved-part", "{symptom}", fit_moved_part),
     ("resampled-images", "{tensor}: the image is resampled", fit_resampling),
+    ("other-bias", "{symptom}", fit_added_numbers),
     ("gated-halves", "{tensor}", fit_gate),
     ("sampled-patches", "{tensor} has other pixels in its patches", fit_patches),
     ("weighted-pool", "{tensor} is another pool", fit_pool),
