@@ -12,6 +12,7 @@ from npswin.verify.fits.words import Axis, join
 
 PROBES = 4  # numbers that an array must have before all are looked up in it
 MOST_COPIES = 16  # arrays that have the numbers
+LARGEST_SHARE = 0.75  # of the numbers that may be copies, where a placement of all of them would tell it better
 LEAST_SHARE = 0.5  # of the numbers of some rows and columns that are wrong, where all of them are copies
 Source = tuple[str, Array, Sequence[Sequence[Axis]]]  # an array's name, its numbers, and the parts of its axes
 
@@ -41,7 +42,12 @@ class Copy:
 
 
 def copies(
-    found: Array, right: Array, axes: Sequence[Sequence[Axis]], tolerance: float, sources: Iterable[Source]
+    found: Array,
+    right: Array,
+    axes: Sequence[Sequence[Axis]],
+    tolerance: float,
+    sources: Iterable[Source],
+    may_be_all: bool = False,
 ) -> Iterator[Copy]:
     """The sources that have all wrong numbers of an array.
 
@@ -50,6 +56,7 @@ def copies(
         axes: for each of their axes its parts.
         tolerance: the largest difference of equal numbers.
         sources: the arrays to look into.
+        may_be_all: whether all numbers may be copies where most of them are wrong, the others being right by chance.
     """
     wrong = np.abs(found - right) > tolerance
     distinct = np.unique(found[wrong & (np.abs(found) > tolerance)])
@@ -60,8 +67,8 @@ def copies(
     for name, array, of_source in sources:
         if not all((np.abs(array - probe) <= tolerance).any() for probe in probes):
             continue
-        copy = _copy(found, wrong, axes, (name, array, of_source), tolerance)
-        if copy is None or (copy.wrong.all() and array.size == found.size):  # a placement of all numbers tells it better
+        copy = _copy(found, wrong, axes, (name, array, of_source), tolerance, may_be_all)
+        if copy is None or (array.size == found.size and copy.wrong.mean() > LARGEST_SHARE):
             continue
         yield copy
         told += 1
@@ -70,7 +77,7 @@ def copies(
 
 
 def _copy(
-    found: Array, wrong: Array, axes: Sequence[Sequence[Axis]], source: Source, tolerance: float
+    found: Array, wrong: Array, axes: Sequence[Sequence[Axis]], source: Source, tolerance: float, may_be_all: bool
 ) -> Copy | None:
     """The rule by which wrong numbers stand in a source: along the parts of axes, along whole axes, or in memory."""
     name, array, of_source = source
@@ -86,7 +93,7 @@ def _copy(
         box[np.ix_(*map(np.unique, indices))] = True
         box = box.reshape(wrong.shape)
         whole = replace(rule, indices=np.stack(np.unravel_index(np.flatnonzero(box), sizes)))
-        most = not box.all() and wrong.sum() > LEAST_SHARE * box.sum()
+        most = (may_be_all or not box.all()) and wrong.sum() > LEAST_SHARE * box.sum()
         if most and whole.gives(found[box], array, tolerance):  # the others are right by chance
             rule, wrong = whole, box
         at = memory_words(rule, own) if others is memory else map_words(rule, own, others)

@@ -75,15 +75,16 @@ def places_in(numbers: Array, source: Array, tolerance: float) -> Array | None:
     """(n) the flat place in the source of each number, -1 where it is not the only one; None where one is not there."""
     order = np.argsort(source, axis=None)
     ordered = source.reshape(-1)[order]
-    first, behind = np.searchsorted(ordered, numbers - tolerance), np.searchsorted(ordered, numbers + tolerance, "right")
+    first, behind = (
+        np.searchsorted(ordered, numbers - tolerance),
+        np.searchsorted(ordered, numbers + tolerance, "right"),
+    )
     if ((first == behind) & (np.abs(numbers) > tolerance)).any():
         return None
     return np.where(behind - first == 1, order[np.minimum(first, len(order) - 1)], -1)
 
 
-def index_map(
-    numbers: Array, indices: Array, source: Array, sizes: Sequence[int], tolerance: float
-) -> IndexMap | None:
+def index_map(numbers: Array, indices: Array, source: Array, sizes: Sequence[int], tolerance: float) -> IndexMap | None:
     """The rule by which numbers stand in a source; None where they stand there without one, or do not all.
 
     Args:
@@ -151,7 +152,7 @@ def map_words(found: IndexMap, parts: Sequence[Axis], of_source: Sequence[Axis])
     for place, (rule, part) in enumerate(zip(found.rules, of_source, strict=True)):
         at = rule.unlimited(found.indices)
         own = found.indices[place] if place < len(parts) and parts[place].name == part.name else None
-        by = None if own is None or np.ptp(at - own) else int(at[0] - own[0])
+        by = None if own is None or np.ptp(at - own) else _shortest(int(at[0] - own[0]), part.size, rule.end)
         if by is not None and (not by or (rule.index(found.indices, part.size) == own).all()):
             words += [f"{singular(part)}{rule.end}"] if rule.end else []
         elif part.size > 1 and not any(rule.steps):
@@ -160,11 +161,23 @@ def map_words(found: IndexMap, parts: Sequence[Axis], of_source: Sequence[Axis])
             moved = part.plural if abs(by) > 1 else singular(part)
             words.append(f"{abs(by)} {moved} {'before' if by < 0 else 'after'}{rule.end}")
         elif part.size > 1:
-            words.append(f"{singular(part)} = {_formula(rule, parts)}{rule.end}")
+            words.append(f"{singular(part)} = {_formula(rule, parts, part.size)}{rule.end}")
     return f"at {', '.join(words)}" if words else "in the same places"
 
 
-def _formula(rule: LinearRule, parts: Sequence[Axis]) -> str:
+def _shortest(by: int, size: int, end: str) -> int:
+    return (by + size // 2) % size - size // 2 if end == AROUND else by
+
+
+def _formula(rule: LinearRule, parts: Sequence[Axis], size: int) -> str:
+    """The index as a number in the list of some neighbouring axes, or as a sum."""
+    used = [place for place, step in enumerate(rule.steps) if step]
+    several = parts[used[0] : used[-1] + 1]
+    strides = np.cumprod([1, *(part.size for part in several[:0:-1])])[::-1]
+    differ = np.asarray(rule.steps[used[0] : used[-1] + 1]) - strides
+    if len(several) > 1 and not (differ % size if rule.end == AROUND else differ).any():
+        start = f" + {rule.start}" if rule.start else ""
+        return f"the number in the list of ({', '.join(map(singular, several))}){start}"
     terms = [
         f"{'' if step == 1 else '-' if step == -1 else f'{step} '}{singular(part)}"
         for step, part in zip(rule.steps, parts, strict=True)
@@ -180,4 +193,4 @@ def memory_words(found: IndexMap, parts: Sequence[Axis]) -> str:
     offset = np.unique(rule.unlimited(found.indices) - np.ravel_multi_index(list(found.indices), sizes))
     if len(offset) == 1:
         return f"its memory read {abs(int(offset[0]))} numbers {'before' if offset[0] < 0 else 'after'}{rule.end}"
-    return f"at {_formula(rule, parts)} in its memory{rule.end}"
+    return f"at {_formula(rule, parts, found.sizes[0])} in its memory{rule.end}"

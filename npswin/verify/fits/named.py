@@ -150,6 +150,5 @@ def _in_another_order(numbers: Array, arrays: Mapping[str, Array], tolerance: fl
         if (np.abs(flat[own] - numbers[order]) <= tolerance).all():
             places = np.empty_like(own)
             places[order] = own
-            reversed_order = np.array_equal(places, np.arange(len(flat))[::-1])
-            how = "in reversed order" if reversed_order else "in another order"
-            yield Named(f"{name} {how}", (name,), (places,), OF_ONE["{p}"])
+            how = "sorted" if np.array_equal(places, own) else "in another order"
+            yield Named(f"{name}, {how}", (name,), (places,), OF_ONE["{p}"])

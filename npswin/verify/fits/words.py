@@ -136,6 +136,8 @@ def _words_along_parts(axis: JoinedAxis, source: Array) -> str:
     ):
         runs = starts // run
         names = [_names_of(outer, index) for index in range(len(runs))]
+        if len(set(runs.tolist())) == 1:
+            return f"{names[runs[0]]} in place of all"
         changes = [(to, int(at)) for to, at in enumerate(runs) if to != at]
         pairs = [(to, at) for to, at in changes if to < at and runs[at] == to]
         if 2 * len(pairs) == len(changes) <= 2 * MOST_LISTED:

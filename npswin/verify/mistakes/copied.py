@@ -131,7 +131,9 @@ def _past_the_end(run: Run, node: Node, copy: Copy) -> str:
     strides = np.cumprod([1, *sizes[:0:-1]])[::-1]
     if ((strides @ np.stack(at) != copy.places) & (copy.places >= 0)).any():
         return ""
-    outer = [parts[place - 1] for place in range(1, len(parts)) if ((at[place] < 0) | (at[place] >= sizes[place])).any()]
+    outer = [
+        parts[place - 1] for place in range(1, len(parts)) if ((at[place] < 0) | (at[place] >= sizes[place])).any()
+    ]
     if not outer:
         return ""
     ends = " and ".join(f"{'an' if singular(part) == 'image' else 'a'} {singular(part)}" for part in outer)

@@ -8,7 +8,7 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.fits.copies import copies
 from npswin.verify.fits.explanation import Explanation, Vector, replaced_by, replaced_where
-from npswin.verify.fits.named import Named, named_numbers
+from npswin.verify.fits.named import FEWEST_NAMED, Named, named_numbers
 from npswin.verify.graph import GRADIENT_PREFIX, Node, Run
 from npswin.verify.mistakes.axis_parts import axis_parts
 from npswin.verify.mistakes.mistake import Changes
@@ -60,11 +60,32 @@ def numbers_of_others(run: Run, parameter: str, found: Array, tolerance: float) 
     named = named_numbers(found.reshape(-1), likely_parameters(run, parameter), tolerance) if found.ndim == 1 else None
     if named is not None:
         return Explanation(f"it is {named.words}", replaced_by(found))
+    if place := _place_in_the_file(run, parameter, found, tolerance):
+        return Explanation(place, replaced_by(found))
     right, others = run.value(parameter), (other for other in run.graph.parameters if other != parameter)
     sources = ((other, run.value(other), axis_parts(run.graph, other, run.value(other).shape)) for other in others)
     axes = axis_parts(run.graph, parameter, found.shape)
     copy = next(copies(found, right, axes, tolerance, sources), None)
     return None if copy is None else Explanation(copy.words, replaced_where(copy.wrong, found))
+
+
+def _place_in_the_file(run: Run, parameter: str, found: Array, tolerance: float) -> str:
+    """Where in the list of all parameters a parameter's numbers stand one after the other; "" if they do not."""
+    names = run.graph.parameters
+    flat = np.concatenate([run.value(name).reshape(-1) for name in names])
+    ends = np.cumsum([run.value(name).size for name in names])
+    numbers, own = found.reshape(-1), int(ends[names.index(parameter)]) - found.size
+    if len(numbers) < FEWEST_NAMED:
+        return ""
+    for start in np.flatnonzero(np.abs(flat[: len(flat) - len(numbers) + 1] - numbers[0]) <= tolerance):
+        if (np.abs(flat[start : start + len(numbers)] - numbers) <= tolerance).all():
+            by = int(start) - own
+            if abs(by) < found.size:
+                return f"it is read {abs(by)} numbers too {'late' if by > 0 else 'early'} in the list of all parameters"
+            at = int(np.searchsorted(ends, start, "right"))
+            inside = int(start) - int(ends[at]) + run.value(names[at]).size
+            return f"it is what is in the list of all parameters from number {inside} of {names[at]} on"
+    return ""
 
 
 def vectors_words(vectors: tuple[Vector, ...], named: list[Named]) -> str:
@@ -73,7 +94,9 @@ def vectors_words(vectors: tuple[Vector, ...], named: list[Named]) -> str:
     for vector, one in zip(vectors, named, strict=True):
         of_channels = math.prod(vector.numbers.shape) == vector.numbers.shape[-1]
         along = "" if of_channels else f", a number for each {vector.where}"
-        words.append(f"it is multiplied by {one.words}{along}" if vector.multiplies else f"{one.words} is added to it{along}")
+        words.append(
+            f"it is multiplied by {one.words}{along}" if vector.multiplies else f"{one.words} is added to it{along}"
+        )
     return " and ".join(words)
 
 

@@ -32,9 +32,11 @@ def fit_added_numbers(run: Run, name: str, found: Array, tolerance: float) -> It
         return
     bias = run.value(node.inputs[2])
     without = run.compute(name) - bias
-    sources = ((other, run.value(other), axis_parts(run.graph, other, run.value(other).shape)) for other in _vectors(run))
+    sources = (
+        (other, run.value(other), axis_parts(run.graph, other, run.value(other).shape)) for other in _vectors(run)
+    )
     axes = axis_parts(run.graph, name, found.shape)
-    for copy in copies(found - without, np.broadcast_to(bias, found.shape), axes, MARGIN * tolerance, sources):
+    for copy in copies(found - without, np.broadcast_to(bias, found.shape), axes, MARGIN * tolerance, sources, True):
         product = change_node(node, transform_input(node.operation, 2, gather(zeros)))[name]
         index = np.broadcast_to(np.arange(bias.size), found.shape).copy()
         wrong, places = copy.wrong, copy.places
