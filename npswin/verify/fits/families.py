@@ -182,10 +182,8 @@ def _per_entry(evidence: Evidence) -> Iterator[Explanation]:
         offset = (found - right).mean(rest, keepdims=True)
         if evidence.agrees((right + offset).reshape(evidence.found.shape), 2):
             first = ", ".join(f"{number:.4g}" for number in offset.reshape(-1)[:3])
-            words, vector = (
-                f"a number for each {where} is added: {first}, ...",
-                Vector(offset, tuple(shape), False, where),
-            )
+            words = f"a number for each {where} is added: {first}, ..."
+            vector = Vector(offset, tuple(shape), False, where)
             yield Explanation(words, _in_parts(plus(offset), shape), count, vectors=(vector,))
             return
     for axis in range(len(parts)):

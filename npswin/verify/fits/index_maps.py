@@ -4,7 +4,6 @@ A number at (i, j, ...) stands at the index a + b i + c j + ... along an axis of
 the axis's end or stay at its last entry; or the flat place in the other array's memory is such a function.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -75,10 +74,8 @@ def places_in(numbers: Array, source: Array, tolerance: float) -> Array | None:
     """(n) the flat place in the source of each number, -1 where it is not the only one; None where one is not there."""
     order = np.argsort(source, axis=None)
     ordered = source.reshape(-1)[order]
-    first, behind = (
-        np.searchsorted(ordered, numbers - tolerance),
-        np.searchsorted(ordered, numbers + tolerance, "right"),
-    )
+    first = np.searchsorted(ordered, numbers - tolerance)
+    behind = np.searchsorted(ordered, numbers + tolerance, "right")
     if ((first == behind) & (np.abs(numbers) > tolerance)).any():
         return None
     return np.where(behind - first == 1, order[np.minimum(first, len(order) - 1)], -1)

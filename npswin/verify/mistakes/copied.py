@@ -17,7 +17,7 @@ from npswin.verify.fits.explanation import gathered, replaced_where
 from npswin.verify.fits.index_maps import linear_rule
 from npswin.verify.fits.words import singular
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Run
-from npswin.verify.mistakes.axis_parts import Axes, axis_parts
+from npswin.verify.mistakes.axis_parts import Axes, axis_parts, with_axes
 from npswin.verify.mistakes.fitted_tensors import MOVING, SUMS, Fit
 from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of, transform_derivative, transform_output
 from npswin.verify.mistakes.not_applicable import NotApplicable
@@ -80,13 +80,11 @@ def _other_tensors(run: Run, name: str, *_: object) -> Iterator[Source]:
     given = [other for other in reversed(before) if other in run.given and run.value(other).dtype.kind == "f"]
     if is_output_of(node, *SUMS):  # a term alone is told by the other term, which is 0
         given = [other for other in given if other not in own]
-    for other in sorted(given, key=lambda other: other not in own):
-        value = run.value(other)
-        yield other, value, axis_parts(run.graph, other.removeprefix(GRADIENT_PREFIX), value.shape)
+    yield from with_axes(run, sorted(given, key=lambda other: other not in own))
 
 
 def _where(run: Run, name: str, right: Array, copy: Copy) -> str:
-    """Which numbers are wrong: where there should be zeros, or places of the tensor, or of the one that it is made of."""
+    """Where the wrong numbers are: where there should be zeros, in the tensor, or in the one that it is made of."""
     node, zero = run.graph.nodes[name], right == 0
     if not (copy.wrong & ~zero).any() and not zero.all():
         what = "the padding" if is_output_of(node, *PADDED) else "it"
@@ -131,9 +129,8 @@ def _past_the_end(run: Run, node: Node, copy: Copy) -> str:
     strides = np.cumprod([1, *sizes[:0:-1]])[::-1]
     if ((strides @ np.stack(at) != copy.places) & (copy.places >= 0)).any():
         return ""
-    outer = [
-        parts[place - 1] for place in range(1, len(parts)) if ((at[place] < 0) | (at[place] >= sizes[place])).any()
-    ]
+    outside = [((one < 0) | (one >= size)).any() for one, size in zip(at, sizes, strict=True)]
+    outer = [parts[place - 1] for place in range(1, len(parts)) if outside[place]]
     if not outer:
         return ""
     ends = " and ".join(f"{'an' if singular(part) == 'image' else 'a'} {singular(part)}" for part in outer)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from npswin.types import Array
-from npswin.verify.graph import Graph, Node
+from npswin.verify.graph import Graph
 from npswin.verify.mistakes.mistake import (
     Mistake,
     Variants,

@@ -10,7 +10,7 @@ from npswin.verify.fits.copies import copies
 from npswin.verify.fits.explanation import Explanation, Vector, replaced_by, replaced_where
 from npswin.verify.fits.named import FEWEST_NAMED, Named, named_numbers
 from npswin.verify.graph import GRADIENT_PREFIX, Node, Run
-from npswin.verify.mistakes.axis_parts import axis_parts
+from npswin.verify.mistakes.axis_parts import axis_parts, with_axes
 from npswin.verify.mistakes.mistake import Changes
 from npswin.verify.mistakes.read_besides import reading_besides
 
@@ -63,9 +63,8 @@ def numbers_of_others(run: Run, parameter: str, found: Array, tolerance: float) 
     if place := _place_in_the_file(run, parameter, found, tolerance):
         return Explanation(place, replaced_by(found))
     right, others = run.value(parameter), (other for other in run.graph.parameters if other != parameter)
-    sources = ((other, run.value(other), axis_parts(run.graph, other, run.value(other).shape)) for other in others)
     axes = axis_parts(run.graph, parameter, found.shape)
-    copy = next(copies(found, right, axes, tolerance, sources), None)
+    copy = next(copies(found, right, axes, tolerance, with_axes(run, others)), None)
     return None if copy is None else Explanation(copy.words, replaced_where(copy.wrong, found))
 
 
@@ -94,9 +93,8 @@ def vectors_words(vectors: tuple[Vector, ...], named: list[Named]) -> str:
     for vector, one in zip(vectors, named, strict=True):
         of_channels = math.prod(vector.numbers.shape) == vector.numbers.shape[-1]
         along = "" if of_channels else f", a number for each {vector.where}"
-        words.append(
-            f"it is multiplied by {one.words}{along}" if vector.multiplies else f"{one.words} is added to it{along}"
-        )
+        what = f"it is multiplied by {one.words}" if vector.multiplies else f"{one.words} is added to it"
+        words.append(f"{what}{along}")
     return " and ".join(words)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.fits.copies import copies
 from npswin.verify.graph import GRADIENT_PREFIX, Run
-from npswin.verify.mistakes.axis_parts import axis_parts
+from npswin.verify.mistakes.axis_parts import axis_parts, with_axes
 from npswin.verify.mistakes.fitted_tensors import Fit
 from npswin.verify.mistakes.mistake import change_node, gather, is_output_of, transform_input, zeros
 from npswin.verify.mistakes.read_besides import reading_besides
@@ -32,9 +32,7 @@ def fit_added_numbers(run: Run, name: str, found: Array, tolerance: float) -> It
         return
     bias = run.value(node.inputs[2])
     without = run.compute(name) - bias
-    sources = (
-        (other, run.value(other), axis_parts(run.graph, other, run.value(other).shape)) for other in _vectors(run)
-    )
+    sources = with_axes(run, _vectors(run))
     axes = axis_parts(run.graph, name, found.shape)
     for copy in copies(found - without, np.broadcast_to(bias, found.shape), axes, MARGIN * tolerance, sources, True):
         product = change_node(node, transform_input(node.operation, 2, gather(zeros)))[name]
