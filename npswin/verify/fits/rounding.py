@@ -8,6 +8,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.fits.explanation import Evidence, Explanation, Pair
+from npswin.verify.fits.multiples import rounded_to_multiples
 from npswin.verify.fits.number_formats import SCALED, UNSCALED
 from npswin.verify.graph.precision import rounded
 
@@ -40,6 +41,9 @@ def rounded_numbers(evidence: Evidence) -> Iterator[Explanation]:
         if evidence.agrees(value := rounding(right)):
             yield Explanation(f"the numbers are {words}", _rounding(value - right))
             return
+    for words, value in rounded_to_multiples(found, right, evidence.tolerance):
+        yield Explanation(f"the numbers are {words}", _rounding(value - right))
+        return
     if without := _without_zero_point(right, evidence):
         yield without
         return
