@@ -66,6 +66,8 @@ CASES = {
     "for each 3 of a row, step": np.rint(W.reshape(-1, 3) / np.abs(W.reshape(-1, 3)).max(1, keepdims=True) * 7).reshape(
         24, 12
     ) * np.repeat(np.abs(W.reshape(-1, 3)).max(1) / 7, 3).reshape(24, 12),
+    "for each hidden, step": np.rint(W / ROWS * 127) * ROWS / 127,
+    "they were divided by another step": np.rint(W / ROWS * 127) * ROWS / 128,
     "up to 127 steps": np.clip(np.rint(W / (LARGEST / 200)), -127, 127) * (LARGEST / 200),
 }  # fmt: skip
 SCALES = {"rounded to float8 (e4m3)": 100, "rounded to float8 (e5m2)": 1e4}  # so that some numbers are subnormal
