@@ -18,6 +18,7 @@ from npswin.verify.mistakes.norm_statistics import fit_norm_statistics
 from npswin.verify.mistakes.not_loaded import fit_not_loaded
 from npswin.verify.mistakes.other_terms import fit_other_terms
 from npswin.verify.mistakes.overwritten import fit_overwritten
+from npswin.verify.mistakes.partial_sums import fit_partial_sums
 from npswin.verify.mistakes.resampled_images import fit_resampling
 from npswin.verify.mistakes.sampled_patches import fit_patches
 from npswin.verify.mistakes.summed_parts import fit_summed_parts
@@ -34,6 +35,7 @@ FUNCTION_FITS = (
 TENSOR_FITS = (
     ("multiplied-parameters", "other parameters", fit_multiples),
     ("blended-parameters", "other parameters", fit_blends),
+    ("partial-sums", "{tensor}", fit_partial_sums),
     ("fitted-parameters", "other parameters", fit_parameters),
     ("not-loaded", "{tensor} has another weight", fit_not_loaded),
     ("bare-norm", "{tensor}", fit_bare_norm),
