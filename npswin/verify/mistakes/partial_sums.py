@@ -1,7 +1,8 @@
 """Linear layers whose sums end early or begin late, by other numbers of terms for each output.
 
-A loop or a file that ends too early leaves y_rc = Σ_{i<k} x_ri w_ci + b_c, with a k for each output c. All sums with
-0, 1, 2, ... terms are compared with the port's numbers, so that a few rows are enough, where a weight cannot be recovered.
+A loop or a file that ends too early leaves y_rc = Σ_{i<k} x_ri w_ci + b_c, with a k for each output c. All sums
+with 0, 1, 2, ... terms are compared with the port's numbers, so that a few rows are enough, where a weight cannot be
+recovered.
 """
 
 from collections.abc import Iterator
@@ -68,7 +69,7 @@ def _terms(x: Array, weight: Array, bias: Array, wanted: Array, tolerance: float
 
 
 def _words(inputs: tuple[str, ...], begins: Array, ends: Array, added: Array, count: int) -> str:
-    """In words which terms are left out: of all outputs the same, or those that stand last in memory, or of how many."""
+    """In words which terms are left out: the same of all outputs, or those that stand last in memory, or how many."""
     left_out = begins + count - ends
     words = []
     if left_out.any() and np.ptp(left_out) == 0 and np.ptp(begins) == 0:
