@@ -1,6 +1,7 @@
 """The mistakes that are read off a tensor of the port, where the inputs of its operation are known."""
 
 from npswin.verify.mistakes.added_for_all import fit_added_for_all
+from npswin.verify.mistakes.bias_index import fit_bias_index
 from npswin.verify.mistakes.blended_modules import fit_blends, fit_multiples
 from npswin.verify.mistakes.combined_inputs import fit_inputs
 from npswin.verify.mistakes.fitted_gelu import fit_gelu
@@ -43,6 +44,7 @@ TENSOR_FITS = (
     ("fitted-rows", "{tensor}: another index into the table", fit_table_rows),
     ("merged-tokens", "{tensor} has other tokens", fit_merging),
     ("fitted-terms", "{tensor}", fit_terms),
+    ("bias-index", "{tensor}", fit_bias_index),
     ("fitted-input", "{tensor}: it reads another input", fit_input),
     ("fitted-output", "{symptom}", fit_output),
     ("resampled-images", "{tensor}: the image is resampled", fit_resampling),
