@@ -12,7 +12,7 @@ from tests.verify.keys import miniature_trace
 
 BLOCK = "layers.0.blocks.1"
 NORM, SOFTMAX, FC1 = f"{BLOCK}.norm1", f"{BLOCK}.attn.probabilities", f"{BLOCK}.mlp.fc1"
-SCORES = "layers.1.blocks.1.attn.scores"
+SCORES, SCORES_OF_HEADS = f"{BLOCK}.attn.scores", "layers.1.blocks.1.attn.scores"
 BLOCKS = ("input", "layers.0.blocks.0", BLOCK, "head")
 
 
@@ -107,7 +107,7 @@ def explanation(tensors, name):
         (FC1, lambda x, *params: linear(x, *map(in_bfloat16, params)), "its weights are rounded to bfloat16"),
         (FC1, with_int8_rows, "computed in int8: its weights are int8, one scale for each row"),
         (SCORES, scores_in_steps_of_image_0, "its factors are int8, the scale of the first image, larger numbers"),
-        (SCORES, scores_with_int8_keys, "its second factor is int8, one scale for each head"),
+        (SCORES_OF_HEADS, scores_with_int8_keys, "its second factor is int8, one scale for each head"),
     ],
 )
 def test_an_operation_in_few_bits_is_named(name, function, text):
