@@ -7,7 +7,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.fits.index_maps import FEWEST_PLACES, index_map, map_words, memory_words
-from npswin.verify.fits.parts import entries_words
+from npswin.verify.fits.parts import entries_text
 from npswin.verify.fits.words import Axis, join
 
 PROBES = 4  # numbers that an array must have before all are looked up in it
@@ -42,12 +42,7 @@ class Copy:
 
 
 def copies(
-    found: Array,
-    right: Array,
-    axes: Sequence[Sequence[Axis]],
-    tolerance: float,
-    sources: Iterable[Source],
-    may_be_all: bool = False,
+    found: Array, right: Array, axes: Sequence[Sequence[Axis]], tolerance: float, sources: Iterable[Source]
 ) -> Iterator[Copy]:
     """The sources that have all wrong numbers of an array.
 
@@ -56,7 +51,6 @@ def copies(
         axes: for each of their axes its parts.
         tolerance: the largest difference of equal numbers.
         sources: the arrays to look into.
-        may_be_all: whether all numbers may be copies where most of them are wrong, the others being right by chance.
     """
     wrong = np.abs(found - right) > tolerance
     distinct = np.unique(found[wrong & (np.abs(found) > tolerance)])
@@ -67,7 +61,7 @@ def copies(
     for name, array, of_source in sources:
         if not all((np.abs(array - probe) <= tolerance).any() for probe in probes):
             continue
-        copy = _copy(found, wrong, axes, (name, array, of_source), tolerance, may_be_all)
+        copy = _copy(found, wrong, axes, (name, array, of_source), tolerance)
         if copy is None or (array.size == found.size and copy.wrong.mean() > LARGEST_SHARE):
             continue
         yield copy
@@ -76,9 +70,7 @@ def copies(
             return
 
 
-def _copy(
-    found: Array, wrong: Array, axes: Sequence[Sequence[Axis]], source: Source, tolerance: float, may_be_all: bool
-) -> Copy | None:
+def _copy(found: Array, wrong: Array, axes: Sequence[Sequence[Axis]], source: Source, tolerance: float) -> Copy | None:
     """The rule by which wrong numbers stand in a source: along the parts of axes, along whole axes, or in memory."""
     name, array, of_source = source
     flat, parts = np.flatnonzero(wrong), _all_parts(axes)
@@ -93,7 +85,7 @@ def _copy(
         box[np.ix_(*map(np.unique, indices))] = True
         box = box.reshape(wrong.shape)
         whole = replace(rule, indices=np.stack(np.unravel_index(np.flatnonzero(box), sizes)))
-        most = (may_be_all or not box.all()) and wrong.sum() > LEAST_SHARE * box.sum()
+        most = not box.all() and wrong.sum() > LEAST_SHARE * box.sum()
         if most and whole.gives(found[box], array, tolerance):  # the others are right by chance
             rule, wrong = whole, box
         at = memory_words(rule, own) if others is memory else map_words(rule, own, others)
@@ -124,7 +116,7 @@ def places_words(wrong: Array, axes: Sequence[Sequence[Axis]]) -> str:
     for count in range(1, len(parts)):
         run = wrong.size // int(np.prod([part.size for part in parts[:count]]))
         if first % run == behind % run == 0:
-            return entries_words(join(parts[:count]), np.arange(first // run, behind // run))
+            return entries_text(join(parts[:count]), np.arange(first // run, behind // run))
     return f"the last {len(flat)} numbers in memory" if behind == wrong.size else f"numbers {first} to {behind - 1}"
 
 
@@ -134,4 +126,4 @@ def _box_words(wrong: Array, split: Sequence[Axis]) -> str:
     if np.prod([len(entries) for entries in box]) != wrong.sum():
         return ""
     limited = [(part, entries) for part, entries in zip(split, box, strict=True) if len(entries) < part.size]
-    return " of ".join(entries_words(part, entries) for part, entries in reversed(limited))
+    return " of ".join(entries_text(part, entries) for part, entries in reversed(limited))

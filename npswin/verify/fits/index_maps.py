@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.fits.parts import entries_words
+from npswin.verify.fits.parts import entries_text
 from npswin.verify.fits.words import Axis, singular
 
 FEWEST_PLACES = 8  # numbers that stand at one place each: fewer may obey a rule by chance
@@ -153,7 +153,7 @@ def map_words(found: IndexMap, parts: Sequence[Axis], of_source: Sequence[Axis])
         if by is not None and (not by or (rule.index(found.indices, part.size) == own).all()):
             words += [f"{singular(part)}{rule.end}"] if rule.end else []
         elif part.size > 1 and not any(rule.steps):
-            words.append(entries_words(part, at[:1]))
+            words.append(entries_text(part, at[:1]))
         elif by is not None and any(rule.steps):
             moved = part.plural if abs(by) > 1 else singular(part)
             words.append(f"{abs(by)} {moved} {'before' if by < 0 else 'after'}{rule.end}")
