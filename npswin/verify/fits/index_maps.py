@@ -110,7 +110,7 @@ def linear_rule(indices: Array, found: Array, size: int) -> LinearRule | None:
     """The rule that gives the indices found (n) along an axis of this size; None if there is none."""
     for end in (PLAIN, AROUND, AT_THE_END):
         period = size if end == AROUND else 0
-        steps = tuple(_step(indices, found, axis, period) for axis in range(len(indices)))
+        steps = tuple(_step(indices, found, axis, period, end == AT_THE_END) for axis in range(len(indices)))
         starts = found - np.asarray(steps, np.int64) @ indices
         rule = LinearRule(_most_frequent(starts % period if period else starts), steps, end)
         if np.array_equal(rule.index(indices, size), found):
@@ -118,12 +118,21 @@ def linear_rule(indices: Array, found: Array, size: int) -> LinearRule | None:
     return None
 
 
-def _step(indices: Array, found: Array, axis: int, period: int) -> int:
-    """By how much the index found mostly grows from one entry along an axis to the next, up to a period if not 0."""
+def _step(indices: Array, found: Array, axis: int, period: int, may_stay: bool) -> int:
+    """By how much the index found mostly grows from one entry along an axis to the next.
+
+    Args:
+        indices, found: as for `linear_rule`.
+        axis: the axis.
+        period: up to which the index is known, or 0.
+        may_stay: whether the index may stay the same at an end.
+    """
     order = np.lexsort((indices[axis], *np.delete(indices, axis, axis=0)))
     grown, by = np.diff(found[order]), np.diff(indices[axis][order])
     others = np.diff(np.delete(indices, axis, axis=0)[:, order], axis=1)
     neighbours = ~others.any(axis=0) & ((by == 1) if period else (by > 0))
+    if may_stay and (neighbours & (grown != 0)).any():
+        neighbours &= grown != 0
     if not neighbours.any():
         return 0
     if not period:
@@ -172,7 +181,7 @@ def _formula(rule: LinearRule, parts: Sequence[Axis], size: int) -> str:
     several = parts[used[0] : used[-1] + 1]
     strides = np.cumprod([1, *(part.size for part in several[:0:-1])])[::-1]
     differ = np.asarray(rule.steps[used[0] : used[-1] + 1]) - strides
-    if len(several) > 1 and not (differ % size if rule.end == AROUND else differ).any():
+    if max(map(abs, rule.steps)) > 1 < len(several) and not (differ % size if rule.end == AROUND else differ).any():
         start = f" + {rule.start}" if rule.start else ""
         return f"the number in the list of ({', '.join(map(singular, several))}){start}"
     terms = [

@@ -59,32 +59,41 @@ def numbers_of_others(run: Run, parameter: str, found: Array, tolerance: float) 
     """
     named = named_numbers(found.reshape(-1), likely_parameters(run, parameter), tolerance) if found.ndim == 1 else None
     if named is not None:
-        return Explanation(f"it is {named.words}", replaced_by(found))
-    if place := _place_in_the_file(run, parameter, found, tolerance):
-        return Explanation(place, replaced_by(found))
+        exact = named.numbers(*(run.value(name) for name in named.arrays))
+        return Explanation(f"it is {named.words}", replaced_by(exact))
+    if elsewhere := _elsewhere_in_the_file(run, parameter, found, tolerance):
+        words, exact = elsewhere
+        return Explanation(words, replaced_by(exact))
     right, others = run.value(parameter), (other for other in run.graph.parameters if other != parameter)
     axes = axis_parts(run.graph, parameter, found.shape)
     copy = next(copies(found, right, axes, tolerance, with_axes(run, others)), None)
-    return None if copy is None else Explanation(copy.words, replaced_where(copy.wrong, found))
+    if copy is None:
+        return None
+    exact = right.copy()
+    exact[copy.wrong] = np.where(copy.places < 0, 0, run.value(copy.source).reshape(-1)[copy.places])
+    return Explanation(copy.words, replaced_where(copy.wrong, exact))
 
 
-def _place_in_the_file(run: Run, parameter: str, found: Array, tolerance: float) -> str:
-    """Where in the list of all parameters a parameter's numbers stand one after the other; "" if they do not."""
+def _elsewhere_in_the_file(run: Run, parameter: str, found: Array, tolerance: float) -> tuple[str, Array] | None:
+    """Where in the list of all parameters a parameter's numbers stand one after the other, and they themselves."""
     names = run.graph.parameters
     flat = np.concatenate([run.value(name).reshape(-1) for name in names])
     ends = np.cumsum([run.value(name).size for name in names])
     numbers, own = found.reshape(-1), int(ends[names.index(parameter)]) - found.size
     if len(numbers) < FEWEST_NAMED:
-        return ""
+        return None
     for start in np.flatnonzero(np.abs(flat[: len(flat) - len(numbers) + 1] - numbers[0]) <= tolerance):
-        if (np.abs(flat[start : start + len(numbers)] - numbers) <= tolerance).all():
+        exact = flat[start : start + len(numbers)]
+        if (np.abs(exact - numbers) <= tolerance).all():
             by = int(start) - own
             if abs(by) < found.size:
-                return f"it is read {abs(by)} numbers too {'late' if by > 0 else 'early'} in the list of all parameters"
+                words = f"it is read {abs(by)} numbers too {'late' if by > 0 else 'early'}"
+                return f"{words} in the list of all parameters", exact.reshape(found.shape)
             at = int(np.searchsorted(ends, start, "right"))
             inside = int(start) - int(ends[at]) + run.value(names[at]).size
-            return f"it is what is in the list of all parameters from number {inside} of {names[at]} on"
-    return ""
+            words = f"it is what is in the list of all parameters from number {inside} of {names[at]} on"
+            return words, exact.reshape(found.shape)
+    return None
 
 
 def vectors_words(vectors: tuple[Vector, ...], named: list[Named]) -> str:
