@@ -75,7 +75,7 @@ def _factored(evidence: Evidence, parts: Sequence[Axis], box: Sequence[Array]) -
     if factor is None:
         return None
     inside = [(part, entries) for part, entries in zip(parts, box, strict=True) if len(entries) < part.size]
-    where = " of ".join(entries_text(part, entries) for part, entries in inside)
+    where = " of ".join(entries_text(part, entries) for part, entries in reversed(inside))
     largest = float(np.abs(evidence.right).max()) or 1.0
     what = f"multiplied by {factor_words(factor, evidence.tolerance / largest)}" if factor else "0"
     words = f"{where} {'is' if all(len(entries) == 1 for _, entries in inside) else 'are'} {what}"

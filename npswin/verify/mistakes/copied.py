@@ -18,6 +18,7 @@ from npswin.verify.fits.index_maps import linear_rule
 from npswin.verify.fits.words import singular
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Run
 from npswin.verify.mistakes.axis_parts import Axes, axis_parts, with_axes
+from npswin.verify.mistakes.fitted_inputs import places_read
 from npswin.verify.mistakes.fitted_tensors import MOVING, SUMS, Fit
 from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of, transform_derivative, transform_output
 from npswin.verify.mistakes.not_applicable import NotApplicable
@@ -92,19 +93,11 @@ def _where(run: Run, name: str, right: Array, copy: Copy) -> str:
         return f"where {what} should be 0{'' if share == 1 else f' (at {share:.0%} of these places)'},"
     if not is_output_of(node, *MOVING) or not copy.where.endswith("of the places"):
         return copy.where
-    places = _places_read(run, node)[copy.wrong]
+    places = places_read(run, node)[copy.wrong]
     marked = np.zeros(run.value(node.inputs[0]).shape, bool)
     marked.reshape(-1)[places[places >= 0]] = True
     inside = places_words(marked, axis_parts(run.graph, node.inputs[0], marked.shape))
     return copy.where if inside.endswith("of the places") else f"in {inside} of {node.inputs[0]}"
-
-
-def _places_read(run: Run, node: Node) -> Array:
-    """The place in its input's memory of each number that an operation moves; -1 for a zero."""
-    assert node.operation is not None
-    shape = run.value(node.inputs[0]).shape
-    counted = np.arange(1.0, np.prod(shape) + 1).reshape(shape)
-    return node.operation.forward(counted, **node.settings)[0].astype(np.int64) - 1
 
 
 def _past_the_end(run: Run, node: Node, copy: Copy) -> str:
@@ -116,7 +109,7 @@ def _past_the_end(run: Run, node: Node, copy: Copy) -> str:
         return ""
     parts = [part for axis in axis_parts(run.graph, node.inputs[0], run.value(node.inputs[0]).shape) for part in axis]
     sizes = [part.size for part in parts]
-    places = _places_read(run, node)
+    places = places_read(run, node)
     own = [part.size for axis in axis_parts(run.graph, node.name, places.shape) for part in axis]
     inside = np.flatnonzero(places >= 0)
     indices = np.stack(np.unravel_index(inside, own))

@@ -6,7 +6,7 @@ from npswin.verify.mistakes.blended_modules import fit_blends, fit_multiples
 from npswin.verify.mistakes.combined_inputs import fit_inputs
 from npswin.verify.mistakes.copied import fit_copies, fit_moved_part
 from npswin.verify.mistakes.fitted_gelu import fit_gelu
-from npswin.verify.mistakes.fitted_inputs import fit_input
+from npswin.verify.mistakes.fitted_inputs import fit_input, fit_moved_input
 from npswin.verify.mistakes.fitted_norm import fit_norm
 from npswin.verify.mistakes.fitted_parameters import fit_parameters, fit_table_rows
 from npswin.verify.mistakes.fitted_softmax import fit_softmax
@@ -50,6 +50,7 @@ TENSOR_FITS = (
     ("copied", "{symptom}", fit_copies),
     ("fitted-output", "{symptom}", fit_output),
     ("moved-part", "{symptom}", fit_moved_part),
+    ("moved-input", "{symptom}", fit_moved_input),
     ("resampled-images", "{tensor}: the image is resampled", fit_resampling),
     ("gated-halves", "{tensor}", fit_gate),
     ("sampled-patches", "{tensor} has other pixels in its patches", fit_patches),
