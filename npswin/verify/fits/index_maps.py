@@ -154,10 +154,10 @@ def map_words(found: IndexMap, parts: Sequence[Axis], of_source: Sequence[Axis])
         parts: of the axes of the array that has the numbers.
         of_source: of the source's.
     """
-    words = []
-    for place, (rule, part) in enumerate(zip(found.rules, of_source, strict=True)):
+    words, names = [], [part.name for part in parts]
+    for rule, part in zip(found.rules, of_source, strict=True):
         at = rule.unlimited(found.indices)
-        own = found.indices[place] if place < len(parts) and parts[place].name == part.name else None
+        own = found.indices[names.index(part.name)] if names.count(part.name) == 1 else None
         by = None if own is None or np.ptp(at - own) else _shortest(int(at[0] - own[0]), part.size, rule.end)
         if by is not None and (not by or (rule.index(found.indices, part.size) == own).all()):
             words += [f"{singular(part)}{rule.end}"] if rule.end else []

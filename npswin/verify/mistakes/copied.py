@@ -38,17 +38,29 @@ def fit_copies(run: Run, name: str, found: Array, tolerance: float) -> Iterator[
         found: the port's tensor.
         tolerance: the largest difference of equal numbers.
     """
-    yield from _fits(run, name, found, tolerance, partial(_other_tensors, run, name))
+    yield from _fits(run, name, found, tolerance, partial(_other_tensors, run, name), elsewhere=True)
 
 
 def fit_moved_part(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
-    """Explanations of a tensor's wrong numbers by its own right numbers at other places; arguments as `fit_copies`."""
-    yield from _fits(run, name, found, tolerance, lambda right, axes: iter([(ITSELF, right, axes)]))
+    """Explanations of wrong numbers by the tensor's own or its input's elsewhere; arguments as `fit_copies`."""
+
+    def sources(right: Array, axes: Axes) -> Iterator[Source]:
+        yield ITSELF, right, axes
+        if name in run.graph.nodes and is_output_of(run.graph.nodes[name], *MOVING, "pad"):
+            yield from with_axes(run, run.graph.nodes[name].inputs)
+
+    yield from _fits(run, name, found, tolerance, sources)
 
 
 def _fits(
-    run: Run, name: str, found: Array, tolerance: float, sources: Callable[[Array, Axes], Iterator[Source]]
+    run: Run,
+    name: str,
+    found: Array,
+    tolerance: float,
+    sources: Callable[[Array, Axes], Iterator[Source]],
+    elsewhere: bool = False,
 ) -> Iterator[Fit]:
+    """The explanations by some sources; if `elsewhere`, an operation's own input is told only past its end."""
     right, inner = run.compute(name), name.removeprefix(GRADIENT_PREFIX)
     if right.shape != found.shape or not np.isfinite(found).all():
         return
@@ -61,6 +73,8 @@ def _fits(
         if name == inner:
             where, node = _where(run, name, right, copy), run.graph.nodes[name]
             beyond = _past_the_end(run, node, copy) if copy.source in node.inputs else ""
+            if copy.source in node.inputs and elsewhere and not beyond:
+                continue
             words = f"{copy.source} is read past {beyond}" if beyond else replace(copy, where=where).words
             words = words.format(where=where)
         told.append((not beyond, len(copy.at), words, copy))
