@@ -8,6 +8,7 @@ import numpy as np
 from npswin.types import Array
 
 FEWEST_NAMED = 4  # different numbers that equal others by no chance
+CHANCE = 1e-12  # with which other numbers are as near
 MOST_OF_TWO = 64  # arrays that are combined, two at a time
 STEP = 1e-30  # of a derivative with a complex step
 Function = Callable[..., Array]
@@ -76,7 +77,9 @@ def named_numbers(numbers: Array, arrays: Mapping[str, Array], tolerance: float)
         arrays: those that may have them, by name, the likeliest first.
         tolerance: the largest difference of equal numbers.
     """
-    if len(np.unique(np.round(numbers / max(tolerance, 1e-300) / 4))) < FEWEST_NAMED:
+    distinct = len(np.unique(np.round(numbers / max(4 * tolerance, 1e-300))))
+    spread = float(np.ptp(numbers)) if len(numbers) else 0.0
+    if distinct < FEWEST_NAMED or (2 * tolerance / spread) ** distinct > CHANCE:
         return None
     with np.errstate(all="ignore"):
         for candidates in (_of_one, _of_two, _in_another_order):
