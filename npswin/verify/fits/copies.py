@@ -103,6 +103,11 @@ def _joined(axes: Sequence[Sequence[Axis]]) -> list[Axis]:
 
 def places_words(wrong: Array, axes: Sequence[Sequence[Axis]]) -> str:
     """Which places are marked: entries along axes, a part of a list, or their share."""
+    return regular_places(wrong, axes) or f"{wrong.mean():.0%} of the places"
+
+
+def regular_places(wrong: Array, axes: Sequence[Sequence[Axis]]) -> str:
+    """Which places are marked, if these are entries along axes or a part of a list; else ""."""
     if wrong.all():
         return "all of it"
     parts = _all_parts(axes)
@@ -112,7 +117,7 @@ def places_words(wrong: Array, axes: Sequence[Sequence[Axis]]) -> str:
     flat = np.flatnonzero(wrong)
     first, behind = int(flat[0]), int(flat[-1]) + 1
     if behind - first != len(flat):
-        return f"{wrong.mean():.0%} of the places"
+        return ""
     for count in range(1, len(parts)):
         run = wrong.size // int(np.prod([part.size for part in parts[:count]]))
         if first % run == behind % run == 0:

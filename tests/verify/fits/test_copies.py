@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from npswin.verify.fits.copies import copies
+from npswin.verify.fits.explanation import Evidence
+from npswin.verify.fits.families import first_explanation
 from npswin.verify.fits.words import Axis
 
 RNG = np.random.default_rng(0)
@@ -68,3 +70,10 @@ def test_single_numbers_that_are_wrong_by_chance_only_do_not_divide_a_box():
 )
 def test_other_numbers_are_no_copies(found):
     assert not found_copies(found)
+
+
+def test_a_constant_in_some_rows_is_told_with_them():
+    found = with_part(np.s_[:, 2:, 4], 0.25)
+    explanation = first_explanation(Evidence(found, RIGHT, AXES, 1e-9, {}))
+    assert explanation.words == "the last column of rows 2, 3 are 0.25"
+    assert explanation.fitted == 1
