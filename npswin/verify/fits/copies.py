@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.fits.index_maps import FEWEST_PLACES, index_map, map_words, memory_words
+from npswin.verify.fits.index_maps import FEWEST_PLACES, index_map, map_words, memory_offset, memory_words
 from npswin.verify.fits.parts import entries_text
 from npswin.verify.fits.words import Axis, join
 
@@ -83,9 +83,11 @@ def _copy(found: Array, wrong: Array, axes: Sequence[Sequence[Axis]], source: So
             continue
         box = np.zeros(sizes, bool)
         box[np.ix_(*map(np.unique, indices))] = True
-        box = box.reshape(wrong.shape)
+        box, may_be_all = box.reshape(wrong.shape), False
+        if others is memory and array.size != found.size and memory_offset(rule, own) is not None:
+            box, may_be_all = np.ones_like(box), True
         whole = replace(rule, indices=np.stack(np.unravel_index(np.flatnonzero(box), sizes)))
-        most = not box.all() and wrong.sum() > LEAST_SHARE * box.sum()
+        most = (may_be_all or not box.all()) and wrong.sum() > LEAST_SHARE * box.sum()
         if most and whole.gives(found[box], array, tolerance):  # the others are right by chance
             rule, wrong = whole, box
         at = memory_words(rule, own) if others is memory else map_words(rule, own, others)

@@ -194,9 +194,16 @@ def _formula(rule: LinearRule, parts: Sequence[Axis], size: int) -> str:
 
 def memory_words(found: IndexMap, parts: Sequence[Axis]) -> str:
     """Where in the source's memory the numbers stand, by its flat index."""
-    (rule,) = found.rules
-    sizes = [part.size for part in parts]
-    offset = np.unique(rule.unlimited(found.indices) - np.ravel_multi_index(list(found.indices), sizes))
-    if len(offset) == 1:
-        return f"its memory read {abs(int(offset[0]))} numbers {'before' if offset[0] < 0 else 'after'}{rule.end}"
-    return f"at {_formula(rule, parts, found.sizes[0])} in its memory{rule.end}"
+    (rule,), offset = found.rules, memory_offset(found, parts)
+    if offset is None:
+        return f"at {_formula(rule, parts, found.sizes[0])} in its memory{rule.end}"
+    if not offset:
+        return "at the same places in memory"
+    return f"its memory read {abs(offset)} numbers {'before' if offset < 0 else 'after'}{rule.end}"
+
+
+def memory_offset(found: IndexMap, parts: Sequence[Axis]) -> int | None:
+    """By how much a number's place in the source's memory exceeds its own; None if that is not the same for all."""
+    own = np.ravel_multi_index(list(found.indices), [part.size for part in parts])
+    offsets = found.rules[0].unlimited(found.indices) - own
+    return None if np.ptp(offsets) else int(offsets[0])

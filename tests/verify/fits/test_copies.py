@@ -72,6 +72,15 @@ def test_other_numbers_are_no_copies(found):
     assert not found_copies(found)
 
 
+def test_an_array_that_is_the_beginning_of_a_larger_ones_memory():
+    """As where rows are read that are longer than they are taken to be."""
+    larger = RNG.standard_normal((3, 4, 7, 6))
+    axes = [*AXES[:2], [Axis("column", 7)], AXES[3]]
+    found = larger.reshape(-1)[: RIGHT.size].reshape(SHAPE)
+    (copy,) = copies(found, larger[:, :, :5], AXES, 1e-9, [("larger", larger, axes)])
+    assert copy.words == "in all of it there are the numbers of larger, at the same places in memory"
+
+
 def test_a_constant_in_some_rows_is_told_with_them():
     found = with_part(np.s_[:, 2:, 4], 0.25)
     explanation = first_explanation(Evidence(found, RIGHT, AXES, 1e-9, {}))
