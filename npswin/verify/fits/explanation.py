@@ -24,6 +24,7 @@ class Explanation:
         combination: of the right array and the source, if the found one is made of both.
         also: other words that fit as well.
         terms: how many terms are summed for a number: the rounding error of a sum grows with them.
+        vectors: the fitted numbers, if these are added or multiplied on for each entry along some axes.
     """
 
     words: str
@@ -33,6 +34,24 @@ class Explanation:
     combination: Combination | None = None
     terms: int = 1
     also: tuple[str, ...] = ()
+    vectors: "tuple[Vector, ...]" = ()
+
+
+@dataclass(frozen=True)
+class Vector:
+    """Numbers that are added to an array, or by which it is multiplied.
+
+    Attributes:
+        numbers: of as many axes as `shape`, 1 along those along which they are the same.
+        shape: of the array, its axes split into parts.
+        multiplies: whether the array is multiplied.
+        where: what has a number each, such as "hidden".
+    """
+
+    numbers: Array
+    shape: tuple[int, ...]
+    multiplies: bool
+    where: str
 
 
 @dataclass(frozen=True)

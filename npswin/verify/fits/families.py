@@ -11,6 +11,7 @@ from npswin.verify.fits.explanation import (
     Evidence,
     Explanation,
     Family,
+    Vector,
     gathered,
     plus,
     replaced_by,
@@ -93,6 +94,8 @@ def _placement(evidence: Evidence) -> Iterator[Explanation]:
 
 
 def _another(evidence: Evidence) -> Iterator[Explanation]:
+    if np.ptp(evidence.found) <= evidence.tolerance:
+        return
     for name, other in evidence.others.items():
         if other.size != evidence.found.size:
             continue
@@ -172,14 +175,16 @@ def _per_entry(evidence: Evidence) -> Iterator[Explanation]:
         squares = (right * right).sum(rest, keepdims=True)
         factor = (found * right).sum(rest, keepdims=True) / np.where(squares, squares, 1)
         if evidence.agrees((factor * right).reshape(evidence.found.shape), max(1.0, float(np.abs(factor).max()))):
-            yield Explanation(factors_words(where, axes, factor), _in_parts(times(factor), shape), count)
+            vector = Vector(factor, tuple(shape), True, where)
+            pair = _in_parts(times(factor), shape)
+            yield Explanation(factors_words(where, axes, factor), pair, count, vectors=(vector,))
             return
         offset = (found - right).mean(rest, keepdims=True)
         if evidence.agrees((right + offset).reshape(evidence.found.shape), 2):
             first = ", ".join(f"{number:.4g}" for number in offset.reshape(-1)[:3])
-            yield Explanation(
-                f"a number for each {where} is added: {first}, ...", _in_parts(plus(offset), shape), count
-            )
+            words = f"a number for each {where} is added: {first}, ..."
+            vector = Vector(offset, tuple(shape), False, where)
+            yield Explanation(words, _in_parts(plus(offset), shape), count, vectors=(vector,))
             return
     for axis in range(len(parts)):
         rest = tuple(other for other in range(len(parts)) if other != axis)
@@ -192,9 +197,11 @@ def _per_entry(evidence: Evidence) -> Iterator[Explanation]:
         if evidence.agrees(
             (slope * right + offset).reshape(evidence.found.shape), max(2.0, 2 * float(np.abs(slope).max()))
         ):
-            words = f"each {_each(parts[axis])} has a factor and an offset of its own"
+            where = _each(parts[axis])
+            words = f"each {where} has a factor and an offset of its own"
             scale, add = _in_parts(times(slope), shape), _in_parts(plus(offset), shape)
-            yield Explanation(words, _chain(scale, add), 2 * shape[axis])
+            both = Vector(slope, tuple(shape), True, where), Vector(offset, tuple(shape), False, where)
+            yield Explanation(words, _chain(scale, add), 2 * shape[axis], vectors=both)
             return
 
 
@@ -261,7 +268,9 @@ def _same_along_axis(evidence: Evidence) -> Iterator[Explanation]:
         mean = difference.mean(place, keepdims=True)
         if part.size > 1 and np.abs(difference - mean).max() <= 2 * evidence.tolerance:
             words = f"the same numbers, up to {np.abs(mean).max():.4g}, are added to all {part.plural}"
-            yield Explanation(words, _in_parts(plus(mean), shape), mean.size)
+            rest = [_each(other) for other in parts if other is not part]
+            vector = Vector(mean, tuple(shape), False, ", ".join(rest))
+            yield Explanation(words, _in_parts(plus(mean), shape), mean.size, vectors=(vector,))
             return
 
 

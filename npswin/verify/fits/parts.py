@@ -8,13 +8,13 @@ from npswin.types import Array
 from npswin.verify.fits.combinations import chosen
 from npswin.verify.fits.explanation import Evidence, Explanation, replaced_where, times
 from npswin.verify.fits.factors import factor_words
-from npswin.verify.fits.words import Axis, JoinedAxis, join
+from npswin.verify.fits.words import Axis, JoinedAxis, join, singular
 
 Slices = dict[str, Array]  # other arrays by name, with the axes split into parts
 
 LARGEST_SHARE = 0.75  # of an axis that may be wrong
 LARGEST_UNWRITTEN = 0.95  # likewise, where the wrong numbers are 0 or NaN
-MOST_LISTED = 6
+MOST_LISTED, FIRST = 6, 3  # entries that are listed, and the first ones of more
 FEWEST = 4  # numbers with one factor: a single number has one by chance
 
 
@@ -36,7 +36,7 @@ def a_part_differs(evidence: Evidence) -> Iterator[Explanation]:
     best = _fewest_entries(wrong.reshape(shape), most)
     candidates = [] if best is None else [(parts, *best)]
     for split, place, any_entries in _lists(evidence.axes, parts):
-        entries = _entries_with(wrong.reshape([part.size for part in split]), place)
+        entries = entries_with(wrong.reshape([part.size for part in split]), place)
         is_run = int(entries[-1] - entries[0]) + 1 == len(entries)
         if len(entries) <= most * split[place].size and (any_entries or is_run):
             candidates.append((split, place, entries))
@@ -44,7 +44,7 @@ def a_part_differs(evidence: Evidence) -> Iterator[Explanation]:
     for split, place, entries in candidates:
         sizes = [part.size for part in split]
         box = [entries if axis == place else np.arange(size) for axis, size in enumerate(sizes)]
-        inner = [_entries_with(wrong.reshape(sizes), axis) for axis in range(len(sizes))]
+        inner = [entries_with(wrong.reshape(sizes), axis) for axis in range(len(sizes))]
         for each in (box, inner) if split is parts else (box,):
             if factored := _factored(evidence, split, each):
                 yield factored
@@ -54,15 +54,15 @@ def a_part_differs(evidence: Evidence) -> Iterator[Explanation]:
         if not what:
             of_others = {name: other.reshape(sizes) for name, other in others.items()}
             source = _source_of(there, of_others, entries, place, evidence.tolerance)
-            what = f"{'is' if len(entries) == 1 else 'are'} that of {source}" if source else ""
+            what = f"{'is that' if len(entries) == 1 else 'are those'} of {source}" if source else ""
         if what:
-            words = f"{_entries(split[place], entries)} {what}"
+            words = f"{entries_text(split[place], entries)} {what}"
             combination = chosen(words, lambda x, v: wrong) if source else None
             yield Explanation(words, replaced_where(wrong, found), 0, source, combination)
             return
 
 
-def _entries_with(wrong: Array, axis: int) -> Array:
+def entries_with(wrong: Array, axis: int) -> Array:
     """The entries along an axis with wrong numbers."""
     return np.flatnonzero(wrong.any(axis=tuple(other for other in range(wrong.ndim) if other != axis)))
 
@@ -75,7 +75,7 @@ def _factored(evidence: Evidence, parts: Sequence[Axis], box: Sequence[Array]) -
     if factor is None:
         return None
     inside = [(part, entries) for part, entries in zip(parts, box, strict=True) if len(entries) < part.size]
-    where = " of ".join(_entries(part, entries) for part, entries in inside)
+    where = " of ".join(entries_text(part, entries) for part, entries in reversed(inside))
     largest = float(np.abs(evidence.right).max()) or 1.0
     what = f"multiplied by {factor_words(factor, evidence.tolerance / largest)}" if factor else "0"
     words = f"{where} {'is' if all(len(entries) == 1 for _, entries in inside) else 'are'} {what}"
@@ -114,7 +114,7 @@ def _fewest_entries(wrong: Array, most: float) -> tuple[int, Array] | None:
     """The axis of which the smallest share of entries has wrong numbers, and these entries."""
     best: tuple[int, Array] | None = None
     for place, size in enumerate(wrong.shape):
-        entries = _entries_with(wrong, place)
+        entries = entries_with(wrong, place)
         if len(entries) <= most * size and (best is None or len(entries) / size < len(best[1]) / wrong.shape[best[0]]):
             best = place, entries
     return best
@@ -129,14 +129,14 @@ def _content(there: Array, right: Array, entries: Array, place: int, part: Axis,
         return ""
     for source in range(right.shape[place]):
         if np.abs(there - right.take([source], place)).max() <= tolerance:
-            return f"{verb} that of {_entries(part, np.array([source]))}"
+            return f"{verb} that of {entries_text(part, np.array([source]))}"
     for back in range(1, int(entries[0]) + 1) if len(entries) > 1 else ():
         earlier = entries - back
         first = np.take(right, earlier[:1], place)
         if np.abs(np.take(there, [0], place) - first).max() <= tolerance and (
             np.abs(there - right.take(earlier, place)).max() <= tolerance
         ):
-            return f"{verb} those of {_entries(part, earlier)}"
+            return f"{verb} those of {entries_text(part, earlier)}"
     return ""
 
 
@@ -148,29 +148,43 @@ def _source_of(there: Array, others: Slices, entries: Array, place: int, toleran
     return ""
 
 
-def _entries(part: Axis, entries: Array) -> str:
+def entries_text(part: Axis, entries: Array) -> str:
+    """Some entries along an axis, such as "rows 2 and 3", "the last image", "every 2nd row from 0 to 8"."""
     if part.name == "q|k|v":
         return " and ".join("qkv"[entry] for entry in entries)
-    if isinstance(part, JoinedAxis):
+    if isinstance(part, JoinedAxis) and singular(part) == part.name:
         return _entries_of_list(part, entries)
-    name = {"B": "image", "C": "channel"}.get(part.name, part.name)
+    one = singular(part)
     if len(entries) == 1 and entries[0] == part.size - 1:
-        return f"the last {name}"
-    first, last = int(entries[0]), int(entries[-1])
-    if len(entries) > MOST_LISTED and last - first + 1 == len(entries):
-        return f"{part.plural} {first} to {last}"
-    listed = ", ".join(map(str, entries[:MOST_LISTED])) + (", ..." if len(entries) > MOST_LISTED else "")
-    return f"{part.plural if len(entries) > 1 else name} {listed}"
+        return f"the last {one}"
+    many = f"{one}s" if isinstance(part, JoinedAxis) else part.plural
+    if len(entries) > MOST_LISTED and len(entries) == part.size - entries[0]:
+        return f"the last {len(entries)} {many}"
+    return _listed(entries, one, many)
+
+
+def _listed(entries: Array, one: str = "", many: str = "") -> str:
+    """Entries in order: all of a few, the first and the last one of many in a row, or the first ones and how many."""
+    first, last, steps = int(entries[0]), int(entries[-1]), sorted(set(np.diff(entries).tolist()))
+    if len(entries) <= MOST_LISTED:
+        return f"{many if len(entries) > 1 else one} {', '.join(map(str, entries))}".strip()
+    if steps == [1]:
+        return f"{many} {first} to {last}".strip()
+    if len(steps) == 1:
+        return f"every {ordinal(steps[0])}{one and f' {one}'} from {first} to {last}"
+    return f"{many} {', '.join(map(str, entries[:FIRST]))} and {len(entries) - FIRST} others".strip()
+
+
+def ordinal(number: int) -> str:
+    """Such as "2nd"."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th") if number % 100 not in (11, 12, 13) else "th"
+    return f"{number}{ending}"
 
 
 def _entries_of_list(part: JoinedAxis, entries: Array) -> str:
     """Entries of several axes that are one list in memory."""
-    names = ", ".join({"B": "image", "C": "channel"}.get(one.name, one.name) for one in part.parts)
+    names = ", ".join(map(singular, part.parts))
     of_list = f"of the {part.size} entries of ({names})"
-    first, last = int(entries[0]), int(entries[-1])
-    if last - first + 1 != len(entries):
-        listed = ", ".join(map(str, entries[:MOST_LISTED])) + (", ..." if len(entries) > MOST_LISTED else "")
-        return f"{listed} {of_list}"
-    if last == part.size - 1:
+    if entries[-1] == part.size - 1 and len(entries) == part.size - entries[0]:
         return f"the last{f' {len(entries)}' if len(entries) > 1 else ''} {of_list}"
-    return f"{first} to {last} {of_list}" if len(entries) > 1 else f"{first} {of_list}"
+    return f"{_listed(entries)} {of_list}"

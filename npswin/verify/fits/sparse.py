@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from npswin.types import Array
+from npswin.verify.fits.copies import places_words, regular_places
 from npswin.verify.fits.explanation import Evidence, Explanation, replaced_where
 
 LARGEST_SHARE = 0.9  # of the numbers that may be wrong
+FEWEST = 8  # numbers in a row whose places count as a rule
 CHOICES = 10_000  # of places: among fewer, a threshold may divide the numbers by chance
 CONDITIONS: dict[str, Callable[[Array], Array]] = {
     "is not 0": lambda x: x != 0,
@@ -31,7 +33,10 @@ def constant_in_places(evidence: Evidence) -> Iterator[Explanation]:
         rule, of_places = (_by_largest(right, wrong) if not number else "") or _by_threshold(right, wrong), 1
     if not rule:
         of_places = count  # each place by itself
-    words = f"{wrong.mean():.0%} of the numbers are {number:.6g}{rule}"
+    where = f"{wrong.mean():.0%} of the numbers"
+    if not rule and count >= FEWEST and regular_places(wrong, evidence.axes):
+        where, of_places = places_words(wrong, evidence.axes), 0
+    words = f"{where} are {number:.6g}{rule}"
     yield Explanation(words, replaced_where(wrong, found), of_places + int(number != 0))
 
 

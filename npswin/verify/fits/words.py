@@ -95,13 +95,15 @@ def words_along(part: Axis, source: Array) -> str:
     if len(moved) <= 4:
         listed = ", ".join(f"{_entry(part, int(source[at]))} in place of {_entry(part, int(at))}" for at in moved)
         return f"{listed}, as where {rules[0]}" if rules else listed
+    if not np.ptp((source - index)[moved]):
+        return _moved_by(part, source)
     order = ", ".join(map(str, source[:12])) + (", ..." if size > 12 else "")
     return f"the {many} are in {ANY_ORDER} {order}"
 
 
 def words_of_rules(part: Axis, source: Array) -> list[str]:
     """The rules by which the entries along an axis are taken from others, the simplest first."""
-    name = _singular(part)
+    name = singular(part)
     letter = name[0] if len(name) > 1 and name[0].isalpha() else "i"
     return [
         f"odd {part.plural} are the one before" if rule == f"2 ({letter} // 2)" else f"{name} {letter} is {name} {rule}"
@@ -118,13 +120,23 @@ def other_words_along(part: Axis, source: Array) -> list[str]:
     return [words for words in dict.fromkeys(others) if words != usual]
 
 
+def _moved_by(part: Axis, source: Array) -> str:
+    """Some entries that are those of so many before or after."""
+    moved = np.flatnonzero(source != np.arange(len(source)))
+    name, by = singular(part), int(source[moved[0]] - moved[0])
+    if moved[-1] - moved[0] + 1 == len(moved):
+        return f"{name}s {moved[0]} to {moved[-1]} are those of {name}s {moved[0] + by} to {moved[-1] + by}"
+    first = ", ".join(map(str, moved[:3]))
+    return f"{name}s {first}, ... are each that of {abs(by)} {'before' if by < 0 else 'after'}"
+
+
 def _listed(part: Axis, entries: Array) -> str:
     if part.name == "q|k|v":
         return " and ".join("qkv"[entry] for entry in entries)
     listed = ", ".join(map(str, entries[:MOST_LISTED])) + (", ..." if len(entries) > MOST_LISTED else "")
     if len(entries) > 1:
         return f"{part.plural} {listed}"
-    return f"the last {_singular(part)}" if entries[0] == part.size - 1 else _entry(part, int(entries[0]))
+    return f"the last {singular(part)}" if entries[0] == part.size - 1 else _entry(part, int(entries[0]))
 
 
 def _words_along_parts(axis: JoinedAxis, source: Array) -> str:
@@ -149,6 +161,8 @@ def _words_along_parts(axis: JoinedAxis, source: Array) -> str:
     ):
         runs = starts // run
         names = [_names_of(outer, index) for index in range(len(runs))]
+        if len(set(runs.tolist())) == 1:
+            return f"{names[runs[0]]} in place of all"
         changes = [(to, int(at)) for to, at in enumerate(runs) if to != at]
         pairs = [(to, at) for to, at in changes if to < at and runs[at] == to]
         if 2 * len(pairs) == len(changes) <= 2 * MOST_LISTED:
@@ -156,6 +170,8 @@ def _words_along_parts(axis: JoinedAxis, source: Array) -> str:
         if len(changes) <= MOST_LISTED:
             return ", ".join(f"{names[at]} in place of {names[to]}" for to, at in changes)
         return f"({', '.join(part.name for part in outer)}) are in {ANY_ORDER} {', '.join(map(str, runs[:12]))}, ..."
+    if singular(axis) != axis.name and not np.ptp((source - np.arange(len(source)))[moved]):
+        return _moved_by(axis, source)
     if maps := _maps_of_parts(axis, source):
         return "; ".join(words_along(part, own) for part, own in maps)
     if rules := words_of_rules(Axis(f"entry of {axis.name}", axis.size), source):
@@ -185,10 +201,14 @@ def _entry(part: Axis, index: int) -> str:
         return "qkv"[index]
     if isinstance(part, JoinedAxis):
         return _names_of(part.parts, index)
-    return f"{_singular(part)} {index}"
+    return f"{singular(part)} {index}"
 
 
-def _singular(part: Axis) -> str:
+def singular(part: Axis) -> str:
+    """The name of one entry along an axis."""
+    if isinstance(part, JoinedAxis):
+        first = {name.name.partition(" ")[0] for name in part.parts}
+        return first.pop() if len(first) == 1 else part.name
     return {"B": "image", "C": "channel"}.get(part.name, part.name)
 
 

@@ -12,6 +12,7 @@ from npswin.verify.mistakes.fitted import FittedMistake
 from npswin.verify.mistakes.general import GENERAL
 from npswin.verify.mistakes.gradients import GRADIENTS
 from npswin.verify.mistakes.images import IMAGES
+from npswin.verify.mistakes.later_bias import LATER_BIAS
 from npswin.verify.mistakes.later_norm import LATER_NORM
 from npswin.verify.mistakes.loss import LOSS
 from npswin.verify.mistakes.mask import MASK
@@ -23,6 +24,7 @@ from npswin.verify.mistakes.norm_order import NORM_ORDER
 from npswin.verify.mistakes.norms import NORMS
 from npswin.verify.mistakes.padded_keys import PADDED_KEYS
 from npswin.verify.mistakes.padding import PADDING
+from npswin.verify.mistakes.padding_order import PADDING_ORDER
 from npswin.verify.mistakes.parameters import PARAMETERS
 from npswin.verify.mistakes.position import POSITION
 from npswin.verify.mistakes.preprocessing import PREPROCESSING
@@ -34,7 +36,9 @@ CATALOGUE: tuple[Mistake, ...] = (
     *IMAGES,
     *NORMS,
     *LATER_NORM,
+    *LATER_BIAS,
     *SHIFT,
+    *PADDING_ORDER,
     *PADDING,
     *PADDED_KEYS,
     *SIZES,

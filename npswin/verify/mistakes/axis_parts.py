@@ -1,10 +1,11 @@
 """The axes of a graph's tensors, split into the parts that have a meaning: heads, rows and columns of windows."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from npswin.types import Array
 from npswin.verify.fits.words import Axis
-from npswin.verify.graph import Graph, Node
+from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Run
 from npswin.verify.mistakes.mistake import in_same_module
 
 Axes = list[list[Axis]]
@@ -35,6 +36,13 @@ def axis_parts(graph: Graph, name: str, shape: Sequence[int]) -> Axes:
     if len(names) != len(shape):
         names = [f"axis {place}" for place in range(len(shape))]
     return [_parts(graph, node, each, size) for each, size in zip(names, shape, strict=True)]
+
+
+def with_axes(run: Run, names: Iterable[str]) -> Iterator[tuple[str, Array, Axes]]:
+    """Each tensor or gradient with its value and the parts of its axes."""
+    for name in names:
+        value = run.value(name)
+        yield name, value, axis_parts(run.graph, name.removeprefix(GRADIENT_PREFIX), value.shape)
 
 
 def part_names(graph: Graph, name: str) -> list[str]:

@@ -183,7 +183,7 @@ def _described(operand: _Operand, sums: list[tuple[str, str, float, float]], tol
     """The sums that give the port's tensor."""
     for u, v, a, b in sums:
         a, b = rounded_factor(a), rounded_factor(b)
-        if (u != v and not (a and b)) or (u == v and a == 1.0):  # another tensor alone is another explanation
+        if not a or (u != v and not b) or (u == v and a == 1.0):  # another tensor alone is another explanation
             continue
         combination = weighted_sum(a, b)
         reach = max(1.0, abs(a) + abs(b))

@@ -10,9 +10,10 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.fits.explanation import Evidence
 from npswin.verify.fits.families import first_explanation
-from npswin.verify.graph import Run
+from npswin.verify.fits.parts import a_part_differs
+from npswin.verify.graph import Node, Run
 from npswin.verify.mistakes.axis_parts import axis_parts
-from npswin.verify.mistakes.fitted_tensors import Fit
+from npswin.verify.mistakes.fitted_tensors import MOVING, Fit
 from npswin.verify.mistakes.mistake import change_node, is_output_of, transform_input
 
 WORST_CONDITION = 100.0  # of the weight: an input's error is so many times the result's
@@ -39,3 +40,28 @@ def fit_input(run: Run, name: str, found: Array, tolerance: float) -> Iterator[F
     if explanation is not None:
         operation = transform_input(node.operation, 0, explanation.pair)
         yield Fit(f"{node.inputs[0]}: {explanation.words}", change_node(node, operation), explanation.fitted)
+
+
+def fit_moved_input(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
+    """Explanations of a tensor whose operation only moves numbers by a part that differs in its input's order."""
+    node = run.graph.nodes.get(name)
+    if node is None or node.operation is None or not is_output_of(node, *MOVING) or len(node.inputs) != 1:
+        return
+    right, places = run.value(node.inputs[0]), places_read(run, node).reshape(-1)
+    if found.size != right.size or not np.array_equal(np.sort(places), np.arange(right.size)):
+        return
+    read = np.empty(right.size)
+    read[places] = found.reshape(-1)
+    parts = axis_parts(run.graph, node.inputs[0], right.shape)
+    for explanation in a_part_differs(Evidence(read.reshape(right.shape), right, parts, tolerance, {})):
+        operation = transform_input(node.operation, 0, explanation.pair)
+        words = f"in the order of {node.inputs[0]}, {explanation.words}"
+        yield Fit(words, change_node(node, operation), explanation.fitted)
+
+
+def places_read(run: Run, node: Node) -> Array:
+    """The place in its input's memory of each number that an operation moves; -1 for a zero."""
+    assert node.operation is not None
+    shape = run.value(node.inputs[0]).shape
+    counted = np.arange(1.0, np.prod(shape) + 1).reshape(shape)
+    return node.operation.forward(counted, **node.settings)[0].astype(np.int64) - 1

@@ -26,6 +26,7 @@ from npswin.verify.mistakes.fitted_together import (
     same_factors,
 )
 from npswin.verify.mistakes.mistake import change_node, transform_input, with_sums
+from npswin.verify.mistakes.named_vectors import numbers_of_others
 
 ROWS_PER_NUMBER = 1.5  # rows for each number of a weight's row that least squares determine
 NEAR_ONE = 1e-5  # a factor nearer to 1 is 1
@@ -95,6 +96,9 @@ def _explained(run: Run, node: Node, recovered: list[Recovered]) -> dict[int, Ex
     explained = {}
     for one in wrong:
         explanation = _explain(run, node.inputs[one.index], right[one.index], one)
+        if explanation is None or explanation.fitted > MOST_LISTED:
+            named = numbers_of_others(run, node.inputs[one.index], one.array, one.tolerance)
+            explanation = named or explanation
         if explanation is not None:
             explained[one.index] = explanation
     tolerance = max((one.tolerance for one in wrong), default=0.0)

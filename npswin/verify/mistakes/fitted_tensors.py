@@ -20,6 +20,7 @@ from npswin.verify.mistakes.mistake import (
     transform_output,
     with_sums,
 )
+from npswin.verify.mistakes.named_vectors import named_vectors, reading_vectors, vectors_words
 
 MOVING = ("cut_windows", "join_windows", "cyclic_shift", "split_heads", "merge_heads", "patch_concat")
 SUMS = ("residual", "add_bias", "add_mask")
@@ -76,6 +77,12 @@ def _related(run: Run, name: str, found: Array, right: Array, tolerance: float) 
     if name in run.graph.nodes and is_output_of(run.graph.nodes[name], *SUMS):  # its terms: see `_addends`
         others = {other: array for other, array in others.items() if other not in run.graph.nodes[name].inputs}
     for explanation in explanations(Evidence(found, right, parts, tolerance, others, conditions)):
+        if named := named_vectors(run, name, right, explanation, tolerance):
+            words = vectors_words(explanation.vectors, named)
+            if name in run.graph.nodes:
+                yield Fit(words, reading_vectors(run.graph.nodes[name], explanation.vectors, named), 0)
+                return  # other families find the same numbers
+            explanation = replace(explanation, words=words, fitted=0)
         changes = _changes(run.graph, name, explanation, found.shape)
         if changes is not None:
             words = explanation.words

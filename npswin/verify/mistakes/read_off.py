@@ -1,10 +1,12 @@
 """The mistakes that are read off a tensor of the port, where the inputs of its operation are known."""
 
 from npswin.verify.mistakes.added_for_all import fit_added_for_all
+from npswin.verify.mistakes.bias_index import fit_bias_index
 from npswin.verify.mistakes.blended_modules import fit_blends, fit_multiples
 from npswin.verify.mistakes.combined_inputs import fit_inputs
+from npswin.verify.mistakes.copied import fit_copies, fit_moved_part
 from npswin.verify.mistakes.fitted_gelu import fit_gelu
-from npswin.verify.mistakes.fitted_inputs import fit_input
+from npswin.verify.mistakes.fitted_inputs import fit_input, fit_moved_input
 from npswin.verify.mistakes.fitted_norm import fit_norm
 from npswin.verify.mistakes.fitted_parameters import fit_parameters
 from npswin.verify.mistakes.fitted_softmax import fit_softmax
@@ -20,6 +22,7 @@ from npswin.verify.mistakes.norm_statistics import fit_norm_statistics
 from npswin.verify.mistakes.not_loaded import fit_not_loaded
 from npswin.verify.mistakes.other_terms import fit_other_terms
 from npswin.verify.mistakes.overwritten import fit_overwritten
+from npswin.verify.mistakes.partial_sums import fit_partial_sums
 from npswin.verify.mistakes.resampled_images import fit_resampling
 from npswin.verify.mistakes.sampled_patches import fit_patches
 from npswin.verify.mistakes.summed_parts import fit_summed_parts
@@ -40,6 +43,7 @@ TENSOR_FITS = (
     ("multiplied-parameters", "other parameters", fit_multiples),
     ("blended-parameters", "other parameters", fit_blends),
     ("table-rule", "{tensor}: another index into the table", fit_table_rule),
+    ("partial-sums", "{tensor}", fit_partial_sums),
     ("fitted-parameters", "other parameters", fit_parameters),
     ("not-loaded", "{tensor} has another weight", fit_not_loaded),
     ("bare-norm", "{tensor}", fit_bare_norm),
@@ -51,8 +55,12 @@ TENSOR_FITS = (
     ("moved-slices", "{tensor} has a factor of another place", fit_slices),
     ("tiled-context", "{tensor}", fit_tiles),
     ("fitted-terms", "{tensor}", fit_terms),
+    ("bias-index", "{tensor}", fit_bias_index),
     ("fitted-input", "{tensor}: it reads another input", fit_input),
+    ("copied", "{symptom}", fit_copies),
     ("fitted-output", "{symptom}", fit_output),
+    ("moved-part", "{symptom}", fit_moved_part),
+    ("moved-input", "{symptom}", fit_moved_input),
     ("resampled-images", "{tensor}: the image is resampled", fit_resampling),
     ("gated-halves", "{tensor}", fit_gate),
     ("sampled-patches", "{tensor} has other pixels in its patches", fit_patches),

@@ -14,6 +14,7 @@ from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.port.cause import AS_LOADED, Cause, Hypothesis
 from npswin.verify.port.distance import distance
 from npswin.verify.port.loaded import as_loaded
+from npswin.verify.port.same_mistake import relative_text
 from npswin.verify.port.symptoms import State, Symptoms
 from npswin.verify.port.tolerance import Tolerance
 
@@ -68,7 +69,7 @@ class Trials:
         gradient must leave fewer symptoms, since no activation shows it.
         """
         unused = self.symptoms.without_use(symptom, now)
-        known = {(cause.hypothesis.name, cause.hypothesis.detail) for cause in self.known}
+        known = {(cause.hypothesis.name, relative_text(cause.hypothesis)) for cause in self.known}
         explaining = []
         for hypothesis in hypotheses:
             symptoms = self.symptoms_of(hypothesis, now) if unused is None else unused[0].symptoms
@@ -83,7 +84,7 @@ class Trials:
             key=lambda one: (
                 one.symptoms_left,
                 one.everywhere,
-                (one.name, one.detail) not in known,
+                (one.name, relative_text(one)) not in known,
                 one.fitted_numbers,
                 one.rank,
                 one.tolerance_ratio,

@@ -80,8 +80,8 @@ CASES = {
     "the last image is multiplied by 1.25": X * np.array([1, 1.25]).reshape(2, 1, 1, 1),
     "a number for each head is added": X + PER_HEAD,
     "each head has a factor and an offset": X * PER_HEAD + PER_HEAD**2,
-    "the last image of queries 5, 6, 7 are 0": last_of_image_1(X, 0),
-    "the last image of queries 5, 6, 7 are multiplied by 0.57735 = 1/√3": last_of_image_1(X, 3**-0.5),
+    "queries 5, 6, 7 of the last image are 0": last_of_image_1(X, 0),
+    "queries 5, 6, 7 of the last image are multiplied by 0.57735 = 1/√3": last_of_image_1(X, 3**-0.5),
     "it is divided by its length over the keys": X / np.linalg.norm(X, axis=-1, keepdims=True),
     "it is divided by its length over the keys and multiplied by 10": 10
     * X / np.linalg.norm(X, axis=-1, keepdims=True),

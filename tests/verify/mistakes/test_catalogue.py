@@ -30,7 +30,7 @@ SAMPLE = {
         "scale-missing",
     ),
     *("bias-xy", "mask-missing", "mask-use", "merge-pad", "residual-after-norm", "other-parameters", "softmax-sum"),
-    *("block-skipped", "norm-after-branch", "norm-after-pool", "padded-keys-masked"),
+    *("block-skipped", "norm-after-branch", "norm-after-pool", "bias-later", "padded-keys-masked", "pad-after-shift"),
     *("bias-overwritten", "bias-use", "bias-after-softmax"),
     *("label-smoothing", "gradient-detached"),
 }
