@@ -26,6 +26,7 @@ DIVISORS = {
     "divided by 127.5": 127.5,
     "divided by 255 twice": 255.0**2,
 }
+MOST_LISTED, MOST_NAMED = 4, 8  # ways of preparation, and images or channels of one
 NEAR = 3e-3  # relative difference of fitted numbers from known ones; 1/255 and 1/256 differ by 4e-3
 Statistics = Mapping[str, tuple[Array, Array]]  # by whose they are, such as "the key's": mean and deviation
 
@@ -50,6 +51,11 @@ class Affine:
     def is_near(self, scale: Array, offset: Array) -> bool:
         """Whether fitted numbers are these."""
         return self.distance(scale, offset) <= NEAR
+
+
+def normalizing(mean: Array, std: Array) -> Affine:
+    """(pixel / 255 - mean) / std for each channel."""
+    return Affine("as in the key", 1 / std / 255, -mean / std)
 
 
 def recognized(scale: Array, offset: Array, statistics: Statistics) -> Affine:
@@ -142,6 +148,18 @@ def weights_in_words(weights: Sequence[float]) -> str:
     number = len(weights)
     names = COLOURS if number == len(COLOURS) else [f"channel {channel}" for channel in range(number)]
     return " + ".join(f"{weight:.4g} {name}" for weight, name in zip(weights, names, strict=True))
+
+
+def places_in_words(kind: str, names: Sequence[str], words: Sequence[str]) -> str:
+    """What was done to each image or channel, those with the same words together; at most `MOST_LISTED`."""
+    together: dict[str, list[str]] = {}
+    for name, text in zip(names, words, strict=True):
+        together.setdefault(text, []).append(name)
+    listed = [
+        f"{kind}{'s' * (len(which) > 1)} {', '.join(which[:MOST_NAMED])}{', ...' * (len(which) > MOST_NAMED)}: {text}"
+        for text, which in together.items()
+    ]
+    return "; ".join(listed[:MOST_LISTED]) + "; ..." * (len(listed) > MOST_LISTED)
 
 
 _PARTS = ("mean", "deviation")

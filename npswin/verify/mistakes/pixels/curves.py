@@ -1,0 +1,223 @@
+"""Functions of a pixel's value, recognized from a table of their values."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from npswin.types import Array
+from npswin.verify.mistakes.pixels.prepared import LEVELS, WHITE
+
+Curve = Callable[[Array], Array]
+
+FEWEST = 8  # points of a curve with fitted numbers
+NEAR = 1e-4  # of a fitted number from a simple one, as a share
+HALF = 0.5
+ROUNDINGS: dict[str, Curve] = {
+    "": lambda x: x,
+    ", rounded to integers": np.rint,
+    ", rounded to integers, halves up": lambda x: np.floor(x + HALF),
+    ", cut to integers": lambda x: np.trunc(x),
+}
+
+
+class Points(NamedTuple):
+    """Some points of a curve: `value` (n) from 0 to 255, what it becomes (n), and the tolerance."""
+
+    value: Array
+    becomes: Array
+    tolerance: float
+
+    def agree(self, curve: Curve) -> bool:
+        """Whether the points are on a curve."""
+        with np.errstate(all="ignore"):
+            return bool((np.abs(curve(self.value) - self.becomes) <= self.tolerance).all())
+
+
+class Recognized(NamedTuple):
+    """A curve in words, and how many of its numbers were fitted."""
+
+    words: str
+    curve: Curve
+    fitted: int = 0
+
+
+def _srgb_to_linear(x: Array) -> Array:
+    p = x / WHITE
+    return WHITE * np.where(p <= 0.04045, p / 12.92, ((np.maximum(p, 0) + 0.055) / 1.055) ** 2.4)
+
+
+def _linear_to_srgb(x: Array) -> Array:
+    p = x / WHITE
+    return WHITE * np.where(p <= 0.0031308, 12.92 * p, 1.055 * np.maximum(p, 0) ** (1 / 2.4) - 0.055)
+
+
+def _bt709_to_linear(x: Array) -> Array:
+    p = x / WHITE
+    return WHITE * np.where(p < 0.081, p / 4.5, ((np.maximum(p, 0) + 0.099) / 1.099) ** (1 / 0.45))
+
+
+def _linear_to_bt709(x: Array) -> Array:
+    p = x / WHITE
+    return WHITE * np.where(p < 0.018, 4.5 * p, 1.099 * np.maximum(p, 0) ** 0.45 - 0.099)
+
+
+def _limited(x: Array) -> Array:
+    return x * (219 / WHITE) + 16
+
+
+def _expanded(x: Array) -> Array:
+    return (x - 16) * (WHITE / 219)
+
+
+def _clipped(curve: Curve) -> Curve:
+    return lambda x: np.clip(curve(x), 0, WHITE)
+
+
+KNOWN: dict[str, Curve] = {
+    "sRGB values are made linear (the gamma is undone)": _srgb_to_linear,
+    "sRGB's gamma is applied once more, as if the values were linear": _linear_to_srgb,
+    "BT.709's gamma is undone": _bt709_to_linear,
+    "BT.709's gamma is applied once more": _linear_to_bt709,
+    "the range 0 ... 255 is brought to 16 ... 235 (limited range)": _limited,
+    "the range 16 ... 235 is expanded to 0 ... 255, though it is 0 ... 255 already": _expanded,
+    "the range 16 ... 235 is expanded to 0 ... 255 and limited, though it is 0 ... 255 already": _clipped(_expanded),
+    "pixels are inverted: 255 - pixel": lambda x: WHITE - x,
+    "pixels are squared: pixel² / 255": lambda x: x * x / WHITE,
+    "the root is taken: 255 (pixel / 255)^0.5": lambda x: WHITE * np.sqrt(np.maximum(x, 0) / WHITE),
+    "the four higher and the four lower bits are exchanged": lambda x: (x % 16) * 16 + x // 16,
+    "the bits are in reversed order": lambda x: _reversed_bits(np.rint(x).astype(np.int64)),
+}
+
+
+def _reversed_bits(x: Array) -> Array:
+    return np.asarray(sum(((x >> bit) & 1) << (7 - bit) for bit in range(8)), np.float64)
+
+
+def recognized(points: Points) -> Recognized | None:
+    """The curve through points, the simplest; None where it is none that is known."""
+    for words, curve in KNOWN.items():
+        for how, rounding in ROUNDINGS.items():
+            if points.agree(rounded := _after(curve, rounding)):
+                return Recognized(words + how, rounded)
+    families = (_added_bits, _levels, _solarized, _power, _line)
+    for family in families if len(points.value) >= FEWEST else ():
+        for one in family(points):
+            if points.agree(one.curve):
+                return one
+    return None
+
+
+def _after(curve: Curve, rounding: Curve) -> Curve:
+    return lambda x: rounding(curve(x))
+
+
+def _added_bits(points: Points) -> Iterator[Recognized]:
+    """Modulo 256, or with some bits inverted."""
+    before, after = points.value.astype(np.int64), np.rint(points.becomes).astype(np.int64)
+    constant, mask = int(after[0] - before[0]) % LEVELS, int(after[0] ^ before[0])
+    yield Recognized(f"{constant} is added modulo 256", lambda x: (x + constant) % LEVELS, 1)
+    yield Recognized(
+        f"bits are inverted: pixel XOR {mask:#04x}",
+        lambda x: np.asarray(np.rint(x).astype(np.int64) ^ mask, np.float64),
+        1,
+    )
+    for factor in range(2, 9):
+        yield Recognized(
+            f"pixels are multiplied by {factor} modulo 256", lambda x, factor=factor: (x * factor) % LEVELS
+        )
+
+
+def _levels(points: Points) -> Iterator[Recognized]:
+    """Fewer levels than 256, by cutting or rounding."""
+    levels = points.becomes[np.diff(points.becomes, prepend=-np.inf) > points.tolerance]
+    if not 2 <= len(levels) < len(points.value):
+        return
+    count = len(levels)
+    for bits in range(1, 8):
+        step = 2**bits
+        words = f"the {bits} lowest bits are dropped" if bits > 1 else "the lowest bit is dropped"
+        yield Recognized(words, lambda x, step=step: np.floor(x / step) * step)
+        yield Recognized(
+            f"pixels are rounded down to the middle of steps of {step}",
+            lambda x, step=step: np.floor(x / step) * step + step / 2,
+        )
+        yield Recognized(
+            f"pixels have {8 - bits} bits: pixel >> {bits}, not shifted back", lambda x, step=step: np.floor(x / step)
+        )
+    for number in {count, *range(max(count - 2, 2), count + 3)}:
+        last = number - 1
+        yield Recognized(
+            f"pixels are rounded to {number} levels: round({last} p) / {last} with p = pixel / 255",
+            lambda x, last=last: np.rint(x / WHITE * last) * WHITE / last,
+        )
+        yield Recognized(
+            f"pixels are cut to {number} levels: floor({last} p) / {last} with p = pixel / 255",
+            lambda x, last=last: np.floor(x * last / WHITE + 1e-9) * WHITE / last,
+        )
+        yield Recognized(
+            f"pixels have {number} levels: floor({number} pixel / 256) / {last}",
+            lambda x, number=number, last=last: np.floor(x * number / LEVELS) * WHITE / last,
+        )
+    if count == 2:
+        first = points.value[points.becomes > points.becomes.min() + points.tolerance].min()
+        low, high = float(points.becomes.min()), float(points.becomes.max())
+        yield Recognized(
+            f"pixels are {low:.4g} below {first:g} and {high:.4g} from it on",
+            lambda x: np.where(x < first, low, high),
+            3,
+        )
+
+
+def _solarized(points: Points) -> Iterator[Recognized]:
+    same = np.abs(points.becomes - points.value) <= points.tolerance
+    if same.any() and not same.all():
+        first = float(points.value[~same].min())
+        yield Recognized(
+            f"pixels from {first:g} on are inverted: 255 - pixel (solarized)",
+            lambda x: np.where(x < first, x, WHITE - x),
+            1,
+        )
+
+
+def _power(points: Points) -> Iterator[Recognized]:
+    """255 (pixel / 255)^γ."""
+    inside = (points.value > 0) & (points.value < WHITE) & (points.becomes > 0) & (points.becomes < WHITE)
+    if inside.sum() < FEWEST:
+        return
+    logs = np.log(points.value[inside] / WHITE), np.log(points.becomes[inside] / WHITE)
+    exponent = float((logs[0] * logs[1]).sum() / (logs[0] ** 2).sum())
+    simple = [number for power in (1.5, 1.7, 1.8, 2.0, 2.2, 2.4, 2.6, 3.0) for number in (power, 1 / power)]
+    nearest = min(simple, key=lambda number: abs(number - exponent))
+    tries = [(nearest, 0)] if abs(nearest - exponent) < 1e-2 * exponent else []
+    tries += [(round(exponent, digits), 1) for digits in (2, 3)] + [(exponent, 1)]
+    for gamma, fitted in tries:
+        words = f"1 / {1 / gamma:.4g}" if gamma < 1 else f"{gamma:.4g}"
+        for how, rounding in ROUNDINGS.items():
+            curve = _after(lambda x, gamma=gamma: WHITE * (np.maximum(x, 0) / WHITE) ** gamma, rounding)
+            yield Recognized(f"a gamma is applied: 255 (pixel / 255)^({words}){how}", curve, fitted)
+
+
+def _line(points: Points) -> Iterator[Recognized]:
+    """a pixel + b, limited to a range, and perhaps rounded."""
+    low, high = float(points.becomes.min()), float(points.becomes.max())
+    inside = (points.becomes > low + points.tolerance) & (points.becomes < high - points.tolerance)
+    if inside.sum() < FEWEST or np.ptp(points.value[inside]) == 0:
+        return
+    slope, offset = np.polyfit(points.value[inside], points.becomes[inside], 1)
+    tries = [(round(float(slope), 2), round(float(offset), 1)), (float(slope), float(offset))]
+    for factor, number in tries:
+        if factor == 1 and abs(number) <= points.tolerance:
+            words = "pixels are limited"
+        else:
+            sign = "+" if number >= 0 else "-"
+            words = f"{factor:.5g} pixel {sign} {abs(number):.4g}"
+        below, above = factor * points.value + number < low - HALF, factor * points.value + number > high + HALF
+        ends = [f"at least {low:.4g}"] * bool(below.any()) + [f"at most {high:.4g}"] * bool(above.any())
+        least, most = low if below.any() else -np.inf, high if above.any() else np.inf
+        for how, rounding in ROUNDINGS.items():
+            curve = _after(lambda x, f=factor, n=number: f * x + n, rounding)
+            limited = _after(curve, partial(np.clip, a_min=least, a_max=most))
+            text = words + how + (", " + " and ".join(ends) if ends else "")
+            yield Recognized(text, limited, 2 + len(ends))
