@@ -26,6 +26,11 @@ DIVISORS = {
     "divided by 127.5": 127.5,
     "divided by 255 twice": 255.0**2,
 }
+RANGES = {
+    "pixels are inverted: 255 - pixel is normalized": (-1.0, 255.0),
+    "pixels are brought from 0 ... 255 to 16 ... 235 (limited range), then normalized": (219 / 255, 16.0),
+    "pixels are taken for 16 ... 235 (limited range) and expanded, then normalized": (255 / 219, -16 * 255 / 219),
+}
 MOST_LISTED, MOST_NAMED = 4, 8  # ways of preparation, and images or channels of one
 NEAR = 3e-3  # relative difference of fitted numbers from known ones; 1/255 and 1/256 differ by 4e-3
 Statistics = Mapping[str, tuple[Array, Array]]  # by whose they are, such as "the key's": mean and deviation
@@ -69,10 +74,29 @@ def recognized(scale: Array, offset: Array, statistics: Statistics) -> Affine:
     nearest = min(_known(len(scale), statistics), key=lambda known: known.distance(scale, offset))
     if nearest.is_near(scale, offset):
         return nearest
+    if np.abs(scale * 255).max() <= NEAR * max(np.abs(offset).max(), NEAR):
+        return Affine(f"all pixels become {_numbers(np.unique(np.round(offset, 6)))}", scale, offset)
+    right = normalizing(*next(iter(statistics.values())))
+    slope, constant = scale / right.scale, (offset - right.offset) / right.scale
+    if len(scale) > 1 and np.ptp(slope) <= NEAR * abs(slope[0]) and np.ptp(constant) <= NEAR * 255:
+        return _changed_before(right, float(slope.mean()), float(constant.mean()))
     with np.errstate(divide="ignore", invalid="ignore"):
         mean, std = -offset / scale / 255, 1 / scale / 255
     words = f"(pixel / 255 - mean) / deviation with mean {_numbers(mean)} and deviation {_numbers(std)}"
     return Affine(words, scale, offset)
+
+
+def _changed_before(right: Affine, slope: float, constant: float) -> Affine:
+    """Pixels that become slope · pixel + constant and are then normalized, in words."""
+    words, known, shift = min(
+        ((words, *numbers) for words, numbers in RANGES.items()),
+        key=lambda one: abs(one[1] - slope) * 255 + abs(one[2] - constant),
+    )
+    if abs(known - slope) * 255 + abs(shift - constant) > NEAR * 255:
+        known, shift = slope, constant
+        sign = f" {'+' if shift > 0 else '-'} {abs(shift):.4g}" if abs(shift) > NEAR else ""
+        words = f"{known:.5g} pixel{sign} is normalized in place of the pixel"
+    return Affine(words, right.scale * known, right.offset + right.scale * shift)
 
 
 def usual_affines(channels: int, statistics: Statistics) -> Iterator[Affine]:

@@ -10,7 +10,6 @@ from npswin.verify.mistakes.pixels.prepared import WHITE, Images, Prepared, are_
 
 ROUNDINGS: dict[str, Callable[[Array], Array]] = {
     "": lambda x: x,
-    ", rounded to integers": lambda x: np.clip(np.rint(x), 0, WHITE),
     ", cut to integers": lambda x: np.clip(np.trunc(x), 0, WHITE),
     ", limited to 0 ... 255": lambda x: np.clip(x, 0, WHITE),
 }
@@ -32,7 +31,8 @@ def other_colours(images: Images) -> Iterator[Prepared]:
             made = function(some[0][:, order])
             if np.abs(np.clip(made, *_ends(some[1])) - some[1]).max() > slack:
                 continue
-            for how, rounding in ROUNDINGS.items():
+            roundings = ROUNDINGS | {", rounded to integers": lambda x: np.clip(images.rounded(x), 0, WHITE)}
+            for how, rounding in roundings.items():
 
                 def convert(pixels: Array, function=function, rounding=rounding, order=order) -> Array:  # type: ignore[no-untyped-def]
                     return np.asarray(rounding(function(pixels[:, order])))

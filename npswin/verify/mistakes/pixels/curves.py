@@ -12,13 +12,13 @@ from npswin.verify.mistakes.pixels.prepared import LEVELS, WHITE
 Curve = Callable[[Array], Array]
 
 FEWEST = 8  # points of a curve with fitted numbers
-NEAR = 1e-4  # of a fitted number from a simple one, as a share
-HALF = 0.5
+SIMPLE_POWERS = (1.5, 1.7, 1.8, 2.0, 2.2, 2.4, 2.6, 3.0)
+CUT_OFFSET = 0.5  # by which numbers that were cut to integers are smaller, on average
 ROUNDINGS: dict[str, Curve] = {
     "": lambda x: x,
     ", rounded to integers": np.rint,
-    ", rounded to integers, halves up": lambda x: np.floor(x + HALF),
-    ", cut to integers": lambda x: np.trunc(x),
+    ", rounded to integers, halves up": lambda x: np.floor(x + 0.5),
+    ", cut to integers": np.trunc,
 }
 
 
@@ -28,6 +28,10 @@ class Points(NamedTuple):
     value: Array
     becomes: Array
     tolerance: float
+
+    def number(self, value: float) -> str:
+        """A number of the curve in words."""
+        return f"{0.0 if abs(value) <= self.tolerance else value:.4g}"
 
     def agree(self, curve: Curve) -> bool:
         """Whether the points are on a curve."""
@@ -117,68 +121,63 @@ def _added_bits(points: Points) -> Iterator[Recognized]:
     """Modulo 256, or with some bits inverted."""
     before, after = points.value.astype(np.int64), np.rint(points.becomes).astype(np.int64)
     constant, mask = int(after[0] - before[0]) % LEVELS, int(after[0] ^ before[0])
-    yield Recognized(f"{constant} is added modulo 256", lambda x: (x + constant) % LEVELS, 1)
-    yield Recognized(
-        f"bits are inverted: pixel XOR {mask:#04x}",
-        lambda x: np.asarray(np.rint(x).astype(np.int64) ^ mask, np.float64),
-        1,
-    )
+    yield Recognized(f"{constant} is added modulo 256", partial(_modulo, 1, constant), 1)
+    yield Recognized(f"bits are inverted: pixel XOR {mask:#04x}", partial(_inverted_bits, mask), 1)
     for factor in range(2, 9):
-        yield Recognized(
-            f"pixels are multiplied by {factor} modulo 256", lambda x, factor=factor: (x * factor) % LEVELS
-        )
+        yield Recognized(f"pixels are multiplied by {factor} modulo 256", partial(_modulo, factor, 0))
+
+
+def _modulo(factor: int, constant: int, x: Array) -> Array:
+    return (factor * x + constant) % LEVELS
+
+
+def _inverted_bits(mask: int, x: Array) -> Array:
+    return np.asarray(np.rint(x).astype(np.int64) ^ mask, np.float64)
 
 
 def _levels(points: Points) -> Iterator[Recognized]:
     """Fewer levels than 256, by cutting or rounding."""
-    levels = points.becomes[np.diff(points.becomes, prepend=-np.inf) > points.tolerance]
-    if not 2 <= len(levels) < len(points.value):
+    ordered = np.sort(points.becomes)
+    count = int((np.diff(ordered) > points.tolerance).sum()) + 1
+    if not 2 <= count < len(points.value):
         return
-    count = len(levels)
     for bits in range(1, 8):
         step = 2**bits
         words = f"the {bits} lowest bits are dropped" if bits > 1 else "the lowest bit is dropped"
-        yield Recognized(words, lambda x, step=step: np.floor(x / step) * step)
+        yield Recognized(words, partial(_cut, 1 / step, step, 0))
+        yield Recognized(f"pixels become the middle of steps of {step}", partial(_cut, 1 / step, step, step / 2))
         yield Recognized(
-            f"pixels are rounded down to the middle of steps of {step}",
-            lambda x, step=step: np.floor(x / step) * step + step / 2,
+            f"pixels have {8 - bits} bits: pixel >> {bits}, not shifted back", partial(_cut, 1 / step, 1, 0)
         )
-        yield Recognized(
-            f"pixels have {8 - bits} bits: pixel >> {bits}, not shifted back", lambda x, step=step: np.floor(x / step)
-        )
-    for number in {count, *range(max(count - 2, 2), count + 3)}:
-        last = number - 1
-        yield Recognized(
-            f"pixels are rounded to {number} levels: round({last} p) / {last} with p = pixel / 255",
-            lambda x, last=last: np.rint(x / WHITE * last) * WHITE / last,
-        )
-        yield Recognized(
-            f"pixels are cut to {number} levels: floor({last} p) / {last} with p = pixel / 255",
-            lambda x, last=last: np.floor(x * last / WHITE + 1e-9) * WHITE / last,
-        )
-        yield Recognized(
-            f"pixels have {number} levels: floor({number} pixel / 256) / {last}",
-            lambda x, number=number, last=last: np.floor(x * number / LEVELS) * WHITE / last,
-        )
+    for number in dict.fromkeys((count, *range(max(count - 2, 2), count + 3))):
+        last, p = number - 1, "with p = pixel / 255"
+        words = f"pixels are rounded to {number} levels: round({last} p) / {last} {p}"
+        yield Recognized(words, partial(_rounded_levels, last))
+        words = f"pixels are cut to {number} levels: floor({last} p) / {last} {p}"
+        yield Recognized(words, partial(_cut, last / WHITE, WHITE / last, 0))
+        words = f"pixels have {number} levels: floor({number} pixel / 256) / {last}"
+        yield Recognized(words, partial(_cut, number / LEVELS, WHITE / last, 0))
     if count == 2:
-        first = points.value[points.becomes > points.becomes.min() + points.tolerance].min()
-        low, high = float(points.becomes.min()), float(points.becomes.max())
-        yield Recognized(
-            f"pixels are {low:.4g} below {first:g} and {high:.4g} from it on",
-            lambda x: np.where(x < first, low, high),
-            3,
-        )
+        low, high = float(ordered[0]), float(ordered[-1])
+        first = float(points.value[points.becomes > low + points.tolerance].min())
+        words = f"pixels are {points.number(low)} below {first:g} and {points.number(high)} from it on"
+        yield Recognized(words, lambda x: np.where(x < first, low, high), 3)
+
+
+def _cut(factor: float, step: float, offset: float, x: Array) -> Array:
+    return np.floor(x * factor + 1e-9) * step + offset
+
+
+def _rounded_levels(last: int, x: Array) -> Array:
+    return np.rint(x / WHITE * last) * WHITE / last
 
 
 def _solarized(points: Points) -> Iterator[Recognized]:
     same = np.abs(points.becomes - points.value) <= points.tolerance
     if same.any() and not same.all():
         first = float(points.value[~same].min())
-        yield Recognized(
-            f"pixels from {first:g} on are inverted: 255 - pixel (solarized)",
-            lambda x: np.where(x < first, x, WHITE - x),
-            1,
-        )
+        words = f"pixels from {first:g} on are inverted: 255 - pixel (solarized)"
+        yield Recognized(words, lambda x: np.where(x < first, x, WHITE - x), 1)
 
 
 def _power(points: Points) -> Iterator[Recognized]:
@@ -188,36 +187,45 @@ def _power(points: Points) -> Iterator[Recognized]:
         return
     logs = np.log(points.value[inside] / WHITE), np.log(points.becomes[inside] / WHITE)
     exponent = float((logs[0] * logs[1]).sum() / (logs[0] ** 2).sum())
-    simple = [number for power in (1.5, 1.7, 1.8, 2.0, 2.2, 2.4, 2.6, 3.0) for number in (power, 1 / power)]
+    simple = [number for power in SIMPLE_POWERS for number in (power, 1 / power)]
     nearest = min(simple, key=lambda number: abs(number - exponent))
     tries = [(nearest, 0)] if abs(nearest - exponent) < 1e-2 * exponent else []
     tries += [(round(exponent, digits), 1) for digits in (2, 3)] + [(exponent, 1)]
     for gamma, fitted in tries:
         words = f"1 / {1 / gamma:.4g}" if gamma < 1 else f"{gamma:.4g}"
         for how, rounding in ROUNDINGS.items():
-            curve = _after(lambda x, gamma=gamma: WHITE * (np.maximum(x, 0) / WHITE) ** gamma, rounding)
+            curve = _after(partial(_raised, gamma), rounding)
             yield Recognized(f"a gamma is applied: 255 (pixel / 255)^({words}){how}", curve, fitted)
+
+
+def _raised(gamma: float, x: Array) -> Array:
+    return np.asarray(WHITE * (np.maximum(x, 0) / WHITE) ** gamma)
 
 
 def _line(points: Points) -> Iterator[Recognized]:
     """a pixel + b, limited to a range, and perhaps rounded."""
     low, high = float(points.becomes.min()), float(points.becomes.max())
     inside = (points.becomes > low + points.tolerance) & (points.becomes < high - points.tolerance)
-    if inside.sum() < FEWEST or np.ptp(points.value[inside]) == 0:
+    if inside.sum() < FEWEST:
         return
-    slope, offset = np.polyfit(points.value[inside], points.becomes[inside], 1)
-    tries = [(round(float(slope), 2), round(float(offset), 1)), (float(slope), float(offset))]
-    for factor, number in tries:
-        if factor == 1 and abs(number) <= points.tolerance:
-            words = "pixels are limited"
-        else:
-            sign = "+" if number >= 0 else "-"
-            words = f"{factor:.5g} pixel {sign} {abs(number):.4g}"
-        below, above = factor * points.value + number < low - HALF, factor * points.value + number > high + HALF
-        ends = [f"at least {low:.4g}"] * bool(below.any()) + [f"at most {high:.4g}"] * bool(above.any())
-        least, most = low if below.any() else -np.inf, high if above.any() else np.inf
+    slope, offset = (float(one) for one in np.polyfit(points.value[inside], points.becomes[inside], 1))
+    for digits in (0, 1, None):
         for how, rounding in ROUNDINGS.items():
-            curve = _after(lambda x, f=factor, n=number: f * x + n, rounding)
-            limited = _after(curve, partial(np.clip, a_min=least, a_max=most))
-            text = words + how + (", " + " and ".join(ends) if ends else "")
-            yield Recognized(text, limited, 2 + len(ends))
+            number = offset + CUT_OFFSET * (rounding is np.trunc)
+            factor = slope if digits is None else round(slope, 2)
+            number = number if digits is None else round(number, digits)
+            line = factor * points.value + number
+            least = low if (line < low - CUT_OFFSET).any() else -np.inf
+            most = high if (line > high + CUT_OFFSET).any() else np.inf
+            ends = [f"at least {points.number(low)}"] * bool(least > -np.inf)
+            ends += [f"at most {points.number(high)}"] * bool(most < np.inf)
+            constant = f" {'+' if number > 0 else '-'} {abs(number):.4g}" * (abs(number) > points.tolerance)
+            words = "pixels are limited" if factor == 1 and not constant else f"{factor:.5g} pixel{constant}"
+            curve = _after(
+                _after(partial(_on_line, factor, number), rounding), partial(np.clip, a_min=least, a_max=most)
+            )
+            yield Recognized(words + how + (f", {' and '.join(ends)}" if ends else ""), curve, 2 + len(ends))
+
+
+def _on_line(factor: float, number: float, x: Array) -> Array:
+    return factor * x + number

@@ -26,6 +26,7 @@ def _linear(images: Images) -> Iterator[Prepared]:
     yield from (Prepared(*one) for one in linear_maps(images.mean, images.std, images.pixels, images.found))
 
 
+OF_PARTS: tuple[Family, ...] = (_linear, function_of_values, moved, sums_of_arrangements)
 WHOLE: tuple[Family, ...] = (
     function_of_values,
     read_elsewhere,
@@ -33,10 +34,12 @@ WHOLE: tuple[Family, ...] = (
     other_colours,
     sums_of_images,
     sums_of_arrangements,
+    lambda one: of_channels(one, OF_PARTS),
+    lambda one: of_images(one, OF_PARTS),
     resized,
     sums_of_neighbours,
+    mixed_rows_and_columns,
 )
-OF_PARTS: tuple[Family, ...] = (_linear, function_of_values, moved, sums_of_arrangements)
 
 
 def fit_pixels(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
@@ -67,14 +70,5 @@ def fit_pixels(run: Run, name: str, found: Array, tolerance: float) -> Iterator[
 
 def explained(images: Images) -> Prepared | None:
     """The first explanation that gives the port's images."""
-    candidates = (
-        prepared
-        for family in (
-            *WHOLE,
-            lambda one: of_channels(one, OF_PARTS),
-            lambda one: of_images(one, OF_PARTS),
-            mixed_rows_and_columns,
-        )
-        for prepared in family(images)
-    )
-    return next((one for one in candidates if images.agrees(one.function(images.pixels))), None)
+    candidates = (prepared for family in WHOLE for prepared in family(images))
+    return next((one for one in candidates if images.agrees(one.function(images.pixels), one.terms)), None)

@@ -55,7 +55,8 @@ def _offset(images: Images) -> tuple[int, int]:
     size = images.pixels.shape[2:]
     correlation = np.fft.irfft2(cross / np.maximum(np.abs(cross), 1e-300), s=size)
     row, column = np.unravel_index(int(correlation.argmax()), size)
-    return tuple(int(at) - (length if at > length // 2 else 0) for at, length in zip((row, column), size, strict=True))
+    moves = [int(at) - (length if at > length // 2 else 0) for at, length in zip((row, column), size, strict=True)]
+    return moves[0], moves[1]
 
 
 def _moving(rows: int, columns: int, mode: str) -> Function:

@@ -6,7 +6,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.mistakes.normalization import COLOURS, places_in_words
-from npswin.verify.mistakes.pixels.prepared import MARGIN, Family, Function, Images, Prepared
+from npswin.verify.mistakes.pixels.prepared import Family, Function, Images, Prepared
 
 MOST = 64  # images
 RIGHT = "as in the key"
@@ -48,7 +48,7 @@ def _explained(images: Images, families: Sequence[Family]) -> Prepared | None:
         return Prepared(RIGHT, images.right.apply)
     for family in families:
         for prepared in family(images):
-            if np.abs(prepared.function(images.pixels) - images.found).max() <= MARGIN * images.tolerance:
+            if images.agrees(prepared.function(images.pixels), prepared.terms):
                 return prepared
     return None
 

@@ -1,5 +1,6 @@
 """Images as the key has them and as a port prepared them, and an explanation of the one by the other."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ Function = Callable[[Array], Array]  # images (B, c, H, W) -> images
 MARGIN = 8.0  # times the tolerance
 WHITE = 255.0
 LEVELS = 256
+TIE = 1e-3  # from half-way between two integers, where rounding errors decide
 INTEGER = 0.02  # a pixel nearer to an integer is one
 
 
@@ -53,11 +55,17 @@ class Images:
         """The tolerance for `undone`."""
         return MARGIN * self.tolerance / float(np.abs(self.right.scale).min())
 
-    def agrees(self, prepared: Array) -> bool:
-        """Whether normalized images are the port's."""
-        return prepared.shape == self.found.shape and bool(
-            (np.abs(prepared - self.found) <= MARGIN * self.tolerance).all()
-        )
+    def agrees(self, prepared: Array, terms: int = 1) -> bool:
+        """Whether normalized images, whose numbers are sums of so many terms, are the port's."""
+        reach = MARGIN * self.tolerance * math.sqrt(terms)
+        return prepared.shape == self.found.shape and bool((np.abs(prepared - self.found) <= reach).all())
+
+    def rounded(self, made: Array) -> Array:
+        """Pixels rounded to integers; where two are equally near, the port's."""
+        if made.shape != self.undone.shape:  # on the way to another size
+            return np.rint(made)
+        is_between = np.abs(made % 1 - 0.5) <= TIE
+        return np.where(is_between & (np.abs(self.undone - made) <= 0.5 + 2 * TIE), self.undone, np.rint(made))
 
     def part(self, images: slice, channels: slice) -> "Images":
         """Some of the images and channels."""

@@ -3,6 +3,7 @@
 Of each pair of ways a few pixels are computed first; those that give them are tried on all.
 """
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -19,17 +20,14 @@ BITS = 22  # of Pillow's weights
 Round = Callable[[Array], Array]
 
 
-def _halves_up(x: Array) -> Array:
-    return np.floor(np.round(x, 9) + 0.5)
-
-
-ROUNDINGS: tuple[tuple[str, Round, bool], ...] = (  # words, rounding, whether also between rows and columns
-    ("", lambda x: x, False),
-    ("rounded to integers", np.rint, False),
-    ("rounded to integers, halves up", _halves_up, False),
-    ("rounded to integers after each axis, as Pillow does it", lambda x: np.floor(x + 0.5), True),
-    ("cut to integers", lambda x: np.trunc(np.round(x, 9)), False),
-)
+def _roundings(images: Images) -> list[tuple[str, Round, bool]]:
+    """In words, the rounding, and whether it is done also between columns and rows."""
+    return [
+        ("", lambda x: x, False),
+        ("rounded to integers", images.rounded, False),
+        ("rounded to integers after each axis, as Pillow does it", lambda x: np.floor(x + 0.5), True),
+        ("cut to integers", lambda x: np.trunc(np.round(x, 9)), False),
+    ]
 
 
 def resized(images: Images) -> Iterator[Prepared]:
@@ -50,7 +48,8 @@ def _search(images: Images, x: Array, wanted: Array, before: bool) -> Prepared |
     tolerance = images.pixel_tolerance if before else MARGIN * images.tolerance
     whole = before and are_integers(wanted, tolerance)
     limited = before and wanted.min() >= -tolerance and wanted.max() <= WHITE + tolerance
-    slack = SLACK if whole else tolerance
+    terms = TERMS * max(height, width) ** 2
+    slack = SLACK if whole else tolerance * math.sqrt(terms)
     groups = list(groups_of_ways(height)) if height == width else None
     pairs = (
         ((one, one) for one in groups) if groups else zip(groups_of_ways(height), groups_of_ways(width), strict=False)
@@ -59,19 +58,21 @@ def _search(images: Images, x: Array, wanted: Array, before: bool) -> Prepared |
         if not before and "zeros" not in name and "at its end" not in name:
             continue
         left, right = _some(of_rows, rows, height), _some(of_columns, columns, width)
-        made = (left.reshape(-1, height) @ flat) @ right.reshape(-1, width).T
-        made = made.reshape(len(flat), len(left), len(rows), len(right), len(columns))
-        made = np.clip(made, 0, WHITE) if limited else made
-        far = np.abs(made - target[:, None, :, None, :]).max((0, 2, 4))
+        along_rows = flat @ right.reshape(-1, width).T
+        far = np.full((len(left), len(right)), np.inf)
+        for between in (along_rows, np.clip(along_rows, 0, WHITE))[: 1 + whole]:
+            made = (left.reshape(-1, height) @ between).reshape(len(flat), len(left), len(rows), len(right), -1)
+            made = np.clip(made, 0, WHITE) if limited else made
+            far = np.minimum(far, np.abs(made - target[:, None, :, None, :]).max((0, 2, 4)))
         far[-1, -1] = np.inf  # unchanged along both axes
         near = np.argwhere(far <= slack)
         for place in sorted(near, key=lambda place: (abs(place[0] - place[1]), far[tuple(place)]))[:MOST_TRIED]:
             row = [*of_rows, None][place[0]]
             column = [*of_columns, None][place[1]]
-            for how, rounding, between in ROUNDINGS[: None if whole else 1]:
+            for how, rounding, between in _roundings(images)[: None if whole else 1]:
                 function = _function(images, row, column, before, limited, rounding, between)
-                if images.agrees(function(images.pixels)):
-                    return Prepared(_words(row, column, before, how), function, terms=TERMS * max(height, width) ** 2)
+                if images.agrees(function(images.pixels), terms):
+                    return Prepared(_words(row, column, before, how), function, terms=terms)
     return None
 
 
@@ -106,8 +107,8 @@ def _words(row: Way | None, column: Way | None, before: bool, how: str) -> str:
     if row is not None and column is not None and row.words == column.words:
         parts = [f"along rows and columns, {row.words}"]
     else:
-        parts = [f"along the columns, {row.words}"] * bool(row)
-        parts += [f"along the rows, {column.words}"] * bool(column)
+        ways = {"along the columns": row, "along the rows": column}
+        parts = [f"{where}, {way.words}" for where, way in ways.items() if way is not None]
     if not before:
         parts.append("after the normalization")
     return "; ".join(["the image is resampled: " + parts[0], *parts[1:], *filter(None, [how])])

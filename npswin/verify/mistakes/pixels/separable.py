@@ -17,6 +17,7 @@ LITTLE = 0.5  # share of the spread that may be left then
 SLOW = 0.999  # of what was left a turn before
 LARGEST = 128  # side of an image
 SMALL = 1e-3  # a weight that does not count
+LISTED = 6
 NEAR = 0.05  # of places from a line
 TERMS = 64
 
@@ -40,7 +41,7 @@ def mixed_rows_and_columns(images: Images) -> Iterator[Prepared]:
         return np.asarray(rows @ pixels @ columns.T)
 
     function = images.before(mix)
-    if images.agrees(function(images.pixels)):
+    if images.agrees(function(images.pixels), TERMS):
         parts = [f"{name} {_along(matrix)}" for name, matrix in (("row", rows), ("column", columns))]
         yield Prepared("rows and columns are mixed: " + "; ".join(parts), function, rows.size + columns.size, TERMS)
 
@@ -76,11 +77,12 @@ def _along(matrix: Array) -> str:
     many = f"{counts.min()} to {counts.max()}" if counts.min() < counts.max() else f"{counts[0]}"
     if whole.sum() < len(matrix) / 2:
         return f"i is a sum of {many} others, whose weights' sums go from {total.min():.4g} to {total.max():.4g}"
-    places = (matrix @ np.arange(len(matrix)))[whole]
     index = np.flatnonzero(whole)
-    slope, start = np.polyfit(index, places, 1)
-    inner = slice(len(index) // 4, -(len(index) // 4) or None)
+    places = np.round((matrix @ np.arange(len(matrix)))[index], 3)
+    inner = slice(len(index) // 4, -(len(index) // 4) or None)  # without what is clamped at the edges
+    slope, start = np.polyfit(index[inner], places[inner], 1)
     if np.abs(start + slope * index - places)[inner].max() <= NEAR:
         return f"i is from {start:.3g} + {slope:.4g} i, of {many} of the key's"
-    first = ", ".join(f"{place:.3g}" for place in places[:6])
-    return f"i is of {many} of the key's, around {first}, ..."
+    if counts.max() == 1:
+        return f"i is the key's {', '.join(f'{place:.0f}' for place in places[:LISTED])}, ..."
+    return f"i is of {many} of the key's, around {', '.join(f'{place:.3g}' for place in places[:LISTED])}, ..."
