@@ -13,6 +13,7 @@ from npswin.verify.fits.resampled import linear_matrix, mean_matrix, nearest_mat
 SMALL = 48  # entries up to which all sizes are tried
 SHARES = (0.25, 0.5, 0.75, 0.8, 0.85, 0.875, 0.9, 0.95, 1.05, 1.1, 8 / 7, 1.15, 1.2, 1.25, 4 / 3, 1.5, 2.0)
 STEPS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 64)
+LARGEST_CUT = 1.6  # times a side that is resized and cut
 LANCZOS = 3
 PAD_MODES = {"its edge repeated": "edge", "mirrored there": "reflect", "zeros around it": "constant"}
 BLURS = {"1, 1, 1": (1, 1, 1), "1, 2, 1": (1, 2, 1), "1, 4, 6, 4, 1": (1, 4, 6, 4, 1), "1, 1": (1, 1)}
@@ -90,6 +91,9 @@ METHODS: dict[str, Callable[[int, int], Array]] = {
 }
 
 
+PADDED = tuple(METHODS)[:6]  # with which images are also padded
+
+
 @lru_cache(maxsize=8192)
 def interpolation(method: str, size_out: int, size_in: int) -> Array:
     """The matrix (out, in) of a method; the identity where the sizes are equal."""
@@ -130,6 +134,7 @@ def groups_of_ways(size: int) -> Iterator[tuple[str, list[Way]]]:
                     np.eye(most)[start(most - size) :][:size],
                 )
                 for most in larger
+                if most <= LARGEST_CUT * size
             ]
             yield f"cut {part} {method}", cuts
             enlarged = [
