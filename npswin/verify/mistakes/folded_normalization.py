@@ -6,6 +6,7 @@ for each channel has this form.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from npswin.verify.mistakes.normalization import COLOURS, SETS, normalizing
 
 FEWEST_PER_NUMBER = 4  # entries of the bias for each fitted number
 LARGE = 8  # times the tolerance: a change that has a form
+EPS = float(np.finfo(np.float32).eps)  # of parameters that were computed from others
 SAME = 1e-3  # of pixels after their normalization
 WEIGHT, BIAS = 1, 2  # places of the inputs
 
@@ -43,27 +45,29 @@ def folded_normalization(
         return {}
     mean, std = (np.array(prepared.settings[which]) for which in ("mean", "std"))
     weight, bias = (np.asarray(run.value(node.inputs[place]), np.float64) for place in (WEIGHT, BIAS))
-    conclusion = _conclusion(run, node, mean, std)
     explained = {}
     if WEIGHT in found:
-        reach = 2 * tolerance[WEIGHT]
+        reach = 2 * tolerance[WEIGHT] + EPS * float(np.abs(found[WEIGHT]).max())
         for scale in _scales(mean, std):
             if np.abs(weight * _by_channel(scale.numbers) - found[WEIGHT]).max() <= reach:
-                text = scale.words if BIAS in found else f"{scale.words}, and the bias is the key's: {conclusion}"
-                explained[WEIGHT] = Explanation(text, times(_by_channel(scale.numbers)))
+                explained[WEIGHT] = Explanation(scale.words, times(_by_channel(scale.numbers)))
                 break
         else:
             return {}
+    folded = "undone in" if WEIGHT in found and "multiplied" in explained[WEIGHT].words else "folded into"
+    conclusion = f"the normalization is {folded} the parameters, {_pixels_in_words(run, node, mean, std)}"
     if BIAS not in found:
-        return explained
-    sums, change, reach = weight.sum((2, 3)), found[BIAS] - bias, LARGE / 2 * tolerance[BIAS]
+        text = f"{explained[WEIGHT].words}, and the bias is the key's: {conclusion}"
+        return {WEIGHT: replace(explained[WEIGHT], words=text)}
+    sums, change = weight.sum((2, 3)), found[BIAS] - bias
+    reach = 2 * tolerance[BIAS] + EPS * float(np.abs(found[BIAS]).max() + np.abs(weight).sum((1, 2, 3)).max())
     if np.abs(change).max() <= LARGE * reach:
         return {}
     for shift in _shifts(mean, std):
         for sign, verb in ((-1, "is subtracted from it"), (1, "is added to it, not subtracted")):
             added = sign * sums @ shift.numbers
             if np.abs(added - change).max() <= reach:
-                text = f"Σ weight · {shift.words} {verb}: {conclusion}"
+                text = f"Σ weight · ({shift.words}) {verb}: {conclusion}"
                 return explained | {BIAS: Explanation(text, plus(added))}
     if len(bias) < FEWEST_PER_NUMBER * len(mean):
         return {}
@@ -79,18 +83,18 @@ def _by_channel(numbers: Array) -> Array:
     return numbers[:, None, None]
 
 
-def _statistics(mean: Array, std: Array) -> dict[str, tuple[Array, Array]]:
-    """Mean and deviation that a normalization may have; the key's are not named."""
-    sets = {"": (mean, std), "reversed ": (mean[::-1], std[::-1])}
+def _statistics(mean: Array, std: Array) -> list[tuple[_Named, _Named]]:
+    """Mean and deviation that a normalization may have, the key's first."""
+    sets = {"the key's": (mean, std), "the key's reversed": (mean[::-1], std[::-1])}
     if len(mean) == len(COLOURS):
-        sets |= {f"{name} ": (np.array(m), np.array(s)) for name, (m, s) in SETS.items()}
-    return sets | {"0.5 as ": (np.full_like(mean, 0.5), np.full_like(std, 0.5))}
+        sets |= {name: (np.array(m), np.array(s)) for name, (m, s) in SETS.items()}
+    named = [(_Named(f"{name} mean", m), _Named(f"{name} deviation", s)) for name, (m, s) in sets.items()]
+    return [*named, (_Named("mean 0.5", np.full_like(mean, 0.5)), _Named("deviation 0.5", np.full_like(std, 0.5)))]
 
 
 def _scales(mean: Array, std: Array) -> Iterator[_Named]:
     """Factors of a weight's channels that belong to a normalization."""
-    for name, (_, s) in _statistics(mean, std).items():
-        deviation = f"the {name}deviation" if not name.endswith("'s ") else f"{name}deviation"
+    for _, (deviation, s) in _statistics(mean, std):
         yield _Named(f"each channel is divided by {deviation}", 1 / s)
         yield _Named(f"each channel is multiplied by {deviation}", s)
         yield _Named(f"each channel is divided by 255 times {deviation}", 1 / s / 255)
@@ -103,10 +107,8 @@ def _scales(mean: Array, std: Array) -> Iterator[_Named]:
 def _shifts(mean: Array, std: Array) -> Iterator[_Named]:
     """Constants of channels whose products with the weight a bias may have."""
     sets = _statistics(mean, std)
-    pairs = [(one, one) for one in sets] + [("", "reversed "), ("reversed ", "")]
-    for of_mean, of_std in pairs:
-        m, s = sets[of_mean][0], sets[of_std][1]
-        average, deviation = f"{of_mean}mean", f"{of_std}deviation"
+    (key_mean, key_std), (other_mean, other_std) = sets[:2]
+    for (average, m), (deviation, s) in [*sets, (key_mean, other_std), (other_mean, key_std)]:
         yield _Named(f"{average} / {deviation}", m / s)
         yield _Named(average, m)
         yield _Named(f"{average} · {deviation}", m * s)
@@ -117,10 +119,9 @@ def _shifts(mean: Array, std: Array) -> Iterator[_Named]:
         yield _Named(f"255 {average}", 255 * m)
 
 
-def _conclusion(run: Run, node: Node, mean: Array, std: Array) -> str:
+def _pixels_in_words(run: Run, node: Node, mean: Array, std: Array) -> str:
     """Whether the port's pixels are normalized, so that the parameters must not do it."""
     pixels = np.asarray(run.value(run.graph.nodes[node.inputs[0]].inputs[0]), np.float64)
     right, images = normalizing(mean, std).apply(pixels), run.value(node.inputs[0])
-    both = images.shape == right.shape and np.abs(images - right).max() <= SAME
-    folded = "the normalization is folded into the parameters"
-    return f"{folded}, though the pixels are normalized too" if both else f"{folded}, and the pixels are not the key's"
+    are_right = images.shape == right.shape and np.abs(images - right).max() <= SAME
+    return "though the pixels are normalized too" if are_right else "and the pixels are not the key's"

@@ -118,7 +118,7 @@ def _fitted(columns: Array, wanted: Array) -> Array | None:
     if rank < columns.shape[1] or left > 1e-3 * max(float(np.std(wanted)), 1e-300):
         return None
     simple = np.round(weights * 360) / 360
-    return np.where(np.abs(simple - weights) < SMALL, simple, weights)
+    return np.where(np.abs(simple - weights) < SMALL, simple, weights) + 0.0  # no weight is -0
 
 
 def _is_one_hot(row: Array, place: int) -> bool:
