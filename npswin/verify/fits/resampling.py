@@ -94,7 +94,7 @@ METHODS: dict[str, Callable[[int, int], Array]] = {
 PADDED = tuple(METHODS)[:6]  # with which images are also padded
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=256)
 def interpolation(method: str, size_out: int, size_in: int) -> Array:
     """The matrix (out, in) of a method; the identity where the sizes are equal."""
     return np.eye(size_in) if size_out == size_in else METHODS[method](size_out, size_in)
@@ -147,7 +147,6 @@ def groups_of_ways(size: int) -> Iterator[tuple[str, list[Way]]]:
                 for least in smaller
             ]
             yield f"crop {part} {method}", enlarged
-    for method in METHODS:
         yield (
             f"back {method}",
             [

@@ -26,6 +26,7 @@ DIVISORS = {
     "divided by 127.5": 127.5,
     "divided by 255 twice": 255.0**2,
 }
+SMALL = 1e-6  # a mean that is 0
 RANGES = {
     "pixels are inverted: 255 - pixel is normalized": (-1.0, 255.0),
     "pixels are brought from 0 ... 255 to 16 ... 235 (limited range), then normalized": (219 / 255, 16.0),
@@ -52,6 +53,10 @@ class Affine:
         """The largest difference from fitted numbers, relative to how large the values become."""
         span = np.abs(self.scale) * 255 + np.abs(self.offset)
         return float(np.max((np.abs(self.scale - scale) * 255 + np.abs(self.offset - offset)) / span))
+
+    def of_channel(self, channel: int) -> "Affine":
+        """That of one channel."""
+        return Affine(self.words, *(array[channel : channel + 1] for array in (self.scale, self.offset)))
 
     def is_near(self, scale: Array, offset: Array) -> bool:
         """Whether fitted numbers are these."""
@@ -80,10 +85,31 @@ def recognized(scale: Array, offset: Array, statistics: Statistics) -> Affine:
     slope, constant = scale / right.scale, (offset - right.offset) / right.scale
     if len(scale) > 1 and np.ptp(slope) <= NEAR * abs(slope[0]) and np.ptp(constant) <= NEAR * 255:
         return _changed_before(right, float(slope.mean()), float(constant.mean()))
+    of_channels = _by_channel([right, *usual_affines(len(scale), statistics)], scale, offset)
+    if of_channels is not None:
+        return of_channels
     with np.errstate(divide="ignore", invalid="ignore"):
         mean, std = -offset / scale / 255, 1 / scale / 255
     words = f"(pixel / 255 - mean) / deviation with mean {_numbers(mean)} and deviation {_numbers(std)}"
     return Affine(words, scale, offset)
+
+
+def _by_channel(known: Sequence[Affine], scale: Array, offset: Array) -> Affine | None:
+    """Channels of which each was prepared in a usual way, some as in the key; None where one was not."""
+    chosen = []
+    for channel in range(len(scale)):
+        parts = [one.of_channel(channel) for one in known]
+        here = scale[channel : channel + 1], offset[channel : channel + 1]
+        near = [part for part in parts if part.is_near(*here)]
+        if not near:
+            return None
+        chosen.append(near[0])
+    words = [one.words for one in chosen]
+    if known[0].words not in words:
+        return None
+    names = COLOURS if len(scale) == len(COLOURS) else tuple(map(str, range(len(scale))))
+    text = places_in_words("channel", names, words)
+    return Affine(text, *(np.concatenate([getattr(one, part) for one in chosen]) for part in ("scale", "offset")))
 
 
 def _changed_before(right: Affine, slope: float, constant: float) -> Affine:
@@ -190,4 +216,4 @@ _PARTS = ("mean", "deviation")
 
 
 def _numbers(values: Array) -> str:
-    return ", ".join(f"{value:.4g}" for value in values)
+    return ", ".join(f"{0.0 if abs(value) < SMALL else value:.4g}" for value in values)

@@ -102,6 +102,9 @@ BEFORE = {  # functions of the pixels, which are then normalized
     ).reshape(x.shape),
     "moved 3 rows down and 2 columns to the left; black comes in": moved,
     "moved 3 rows down and 2 columns to the left; the edge is repeated": lambda x: moved(x, "edge"),
+    "rows are others of the key's: 0, 2, 4, 6, 8, 10, 1, 3, ...": lambda x: x[
+        :, :, [*range(0, 12, 2), *range(1, 12, 2)]
+    ],
     "resized to 14 and entries 1 to 12 are taken, at the centre (bilinear); along": enlarged_and_cut,
     "it is resized to 10 and back (bilinear); along the rows, it is resized to 12 and back": lambda x: resized(
         resized(x, 10, 12, "bilinear"), 12, 14, "bilinear"

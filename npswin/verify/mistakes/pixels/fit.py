@@ -11,6 +11,7 @@ from npswin.verify.graph.operations import constant
 from npswin.verify.mistakes.fitted_tensors import Fit
 from npswin.verify.mistakes.mistake import change_node, is_output_of
 from npswin.verify.mistakes.pixels.colours import other_colours
+from npswin.verify.mistakes.pixels.lines import lines_elsewhere
 from npswin.verify.mistakes.pixels.memory import read_elsewhere
 from npswin.verify.mistakes.pixels.moved import moved
 from npswin.verify.mistakes.pixels.parts import of_channels, of_images
@@ -31,6 +32,7 @@ WHOLE: tuple[Family, ...] = (
     function_of_values,
     read_elsewhere,
     moved,
+    lines_elsewhere,
     other_colours,
     sums_of_images,
     sums_of_arrangements,

@@ -6,7 +6,7 @@ images, channels, rows and columns, which then have to give all other numbers.
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import product
+from itertools import islice, product
 
 import numpy as np
 
@@ -102,28 +102,27 @@ def _readings(values: Array, wanted: Array) -> Iterator[tuple[str, Array]]:
 def _strides(numbers: Array, wanted: Array, step: int) -> Iterator[tuple[int, tuple[int, ...]]]:
     """Starts and strides that give some of the wanted numbers (B, c, H, W), with this stride along a row."""
     find = _finder(numbers, step, min(COMPARED, wanted.shape[3]))
-    for anchor in ((0, 0, 0), tuple(size - 1 for size in wanted.shape[:3])):  # the first or the last row of all
-        starts = find(wanted[anchor])
-        if len(starts):
-            break
-    else:
-        return
-    along = [_along(wanted, axis, anchor, starts, find) for axis in range(3)]
     chosen = np.random.default_rng(0).integers(0, wanted.size, SAMPLED)
     index = np.stack(np.unravel_index(chosen, wanted.shape))
     sample = wanted.reshape(-1)[chosen]
-    tried = 0
-    for place in starts:
-        for others in product(*(found[int(place)] for found in along)):
-            tried += 1
-            if tried > MOST_STRIDES:
-                return
+    for anchor in ((0, 0, 0), tuple(size - 1 for size in wanted.shape[:3])):  # the first or the last row of all
+        for start, others in islice(_reaching(wanted, anchor, find), MOST_STRIDES):
             strides = (*others, step)
-            start = int(place) - sum(at * stride for at, stride in zip(anchor, others, strict=True))
             places = start + np.array(strides) @ index
             inside = (places >= 0) & (places < len(numbers))
             if inside.mean() > 0.5 and (numbers[places[inside]] == sample[inside]).all():
                 yield start, strides
+
+
+def _reaching(
+    wanted: Array, anchor: tuple[int, ...], find: Callable[[Array], Array]
+) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Starts, and strides of images, channels and rows, that lead to the places of a row and of others beside it."""
+    starts = find(wanted[anchor])
+    along = [_along(wanted, axis, anchor, starts, find) for axis in range(3)] if len(starts) else []
+    for place in starts:
+        for strides in product(*(found[int(place)] for found in along)):
+            yield int(place) - sum(at * stride for at, stride in zip(anchor, strides, strict=True)), strides
 
 
 def _finder(numbers: Array, step: int, length: int) -> Callable[[Array], Array]:

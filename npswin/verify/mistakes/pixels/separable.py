@@ -8,8 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from npswin.types import Array
+from npswin.verify.fits.resampling import interpolation
 from npswin.verify.mistakes.pixels.prepared import MARGIN, Images, Prepared
 
+SHARES = (1.0, 0.85, 0.7, 0.55, 0.4, 0.3)  # of an axis, with which the search begins
 PER_NUMBER = 2.0  # pixels for each number of both matrices
 MOST_TURNS = 200
 HOPELESS = 20  # turns after which much has to be explained
@@ -47,18 +49,31 @@ def mixed_rows_and_columns(images: Images) -> Iterator[Prepared]:
 
 
 def _matrices(x: Array, wanted: Array, tolerance: float) -> tuple[Array, Array] | None:
-    """A (H, H) and B (W, W) in turns, from A = 1 on; None where they do not explain all."""
-    rows, left = np.eye(x.shape[1]), np.inf
+    """A (H, H) and B (W, W) in turns; None where they do not explain all."""
+    rows, left = min(_windows(x.shape[1]), key=lambda one: _left(one, _solved(one @ x, wanted), x, wanted)), np.inf
     spread = float(np.std(wanted))
     for turn in range(MOST_TURNS):
         columns = _solved(rows @ x, wanted)
         rows = _solved((x @ columns.T).swapaxes(1, 2), wanted.swapaxes(1, 2))
-        before, left = left, float(np.sqrt(np.mean((rows @ x @ columns.T - wanted) ** 2)))
+        before, left = left, _left(rows, columns, x, wanted)
         if left <= tolerance / MARGIN:
             return rows, columns
         if not np.isfinite(left) or (turn >= HOPELESS and (left > LITTLE * spread or left > SLOW * before)):
             return None
     return None
+
+
+def _windows(size: int) -> Iterator[Array]:
+    """Matrices from which the search may begin: parts of an axis, enlarged to all of it."""
+    for share in SHARES:
+        length = max(2, round(share * size))
+        for first in range(0, size - length + 1, max(1, length // 4)):
+            yield interpolation("bilinear", size, length) @ np.eye(size)[first : first + length]
+
+
+def _left(rows: Array, columns: Array, x: Array, wanted: Array) -> float:
+    """The root mean square of what the matrices do not explain."""
+    return float(np.sqrt(np.mean((rows @ x @ columns.T - wanted) ** 2)))
 
 
 def _solved(x: Array, wanted: Array) -> Array:
