@@ -5,7 +5,7 @@ import pytest
 
 from npswin.data import IMAGENET_MEAN, IMAGENET_STD
 from npswin.verify import diagnose
-from npswin.verify.fits.resampling import interpolation
+from npswin.verify.fits.interpolation import interpolation
 from npswin.verify.graph import Run
 from npswin.verify.mistakes.colour_spaces import colour_maps
 from npswin.verify.mistakes.normalization import normalizing
@@ -112,7 +112,10 @@ BEFORE = {  # functions of the pixels, which are then normalized
     "at the centre (bicubic); along the rows, it is resized to 16 and entries 1 to 14 are taken, at the centre "
     "(bicubic); rounded to integers": lambda x: np.clip(np.rint(enlarged_and_cut(x, "bicubic")), 0, 255),
     "rounded to integers after each axis, as Pillow does it": by_pillow,
-    "row i is from 1.75 + 0.5 i, of 1 to 2 of the key's; column i is itself": lambda x: (
+    "row i is from 2.25 + 0.5 i, of 2 of the key's; column i is itself": lambda x: (
+        interpolation("bilinear", 24, 12)[5:17] @ x
+    ),
+    "it is cropped to entries 2 to 7 and resized to 12 (bilinear)": lambda x: (
         interpolation("bilinear", 12, 6) @ x[:, :, 2:8]
     ),
     "with weights 0, 0.125, 0; 0.125, 0.5, 0.125; 0, 0.125, 0; the image mirrored at the edge": blurred,

@@ -4,7 +4,8 @@ Of each pair of ways a few pixels are computed first; those that give them are t
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,8 @@ SLACK = 1.6  # of pixels that were rounded, perhaps several times
 TERMS = 4  # times the square of a side: a place between two pixels is as inexact as its number is large
 MOST_TRIED = 3  # pairs of each group that are tried on all pixels
 BITS = 22  # of Pillow's weights
+MANY = 200  # ways, of which fewer pixels are computed first
+Group = tuple[str, list[Way]]
 Round = Callable[[Array], Array]
 
 
@@ -30,53 +33,99 @@ def _roundings(images: Images) -> list[tuple[str, Round, bool]]:
     ]
 
 
+class _Domain(NamedTuple):
+    """Pixels before or after their normalization.
+
+    Attributes:
+        before: whether they are not normalized yet.
+        x: the key's images (n, H, W), some of them.
+        wanted: the port's.
+        tolerance: the largest difference of equal numbers.
+        is_whole: whether the port's are integers.
+        is_limited: whether the port's are from 0 to 255.
+    """
+
+    before: bool
+    x: Array
+    wanted: Array
+    tolerance: float
+    is_whole: bool
+    is_limited: bool
+
+    def distance(self, rows: Array, columns: Array, row: Array, column: Array) -> Array:
+        """(ways, ways'): how far some pixels, made in two ways, are from the port's.
+
+        Args:
+            rows, columns: of the pixels, (h) and (w).
+            row, column: these rows of the ways' matrices, (ways, h, H) and (ways', w, W).
+        """
+        target = self.wanted[:, rows][:, :, columns][:, None, :, None, :]
+        along_rows = self.x @ column.reshape(-1, column.shape[2]).T
+        far = np.full((len(row), len(column)), np.inf)
+        for between in (along_rows, np.clip(along_rows, 0, WHITE))[: 1 + self.is_whole]:
+            made = row.reshape(-1, row.shape[2]) @ between
+            made = made.reshape(len(self.x), len(row), len(rows), len(column), len(columns))
+            made = np.clip(made, 0, WHITE) if self.is_limited else made
+            far = np.minimum(far, np.abs(made - target).max((0, 2, 4)))
+        return far
+
+
 def resized(images: Images) -> Iterator[Prepared]:
     """Ways along both axes that give the port's images; at most one."""
-    for before in (True, False):
-        x, wanted = (images.pixels, images.undone) if before else (images.normalized, images.found)
-        found = _search(images, x, wanted, before)
-        if found is not None:
-            yield found
-            return
+    height, width = images.pixels.shape[2:]
+    domains = [_domain(images, before) for before in (True, False)]
+    of_rows = groups_of_ways(height)
+    pairs = ((one, one) for one in of_rows) if height == width else _pairs(of_rows, groups_of_ways(width))
+    for (name, row_ways), (_, column_ways) in pairs:
+        few = 2 if len(row_ways) > MANY else 4
+        rows, columns = (np.array([0, size // 3, size // 2, size - 1][-few:]) for size in (height, width))
+        row, column = _some(row_ways, rows, height), _some(column_ways, columns, width)
+        for domain in domains[: 1 + ("zeros" in name)]:
+            far = domain.distance(rows, columns, row, column)
+            far[-1, -1] = np.inf  # unchanged along both axes
+            found = _tried(images, domain, far, [*row_ways, None], [*column_ways, None])
+            if found is not None:
+                yield found
+                return
 
 
-def _search(images: Images, x: Array, wanted: Array, before: bool) -> Prepared | None:
-    height, width = x.shape[2:]
-    rows, columns = (sorted({0, size // 3, size // 2, size - 1}) for size in (height, width))
-    flat, target = x.reshape(-1, height, width)[:SEEN], wanted.reshape(-1, height, width)[:SEEN]
-    target = target[:, rows][:, :, columns]
+def _pairs(of_rows: Iterator[Group], of_columns: Iterator[Group]) -> Iterator[tuple[Group, Group]]:
+    """Groups of the same kind for both axes; a longer axis may have fewer kinds."""
+    columns: dict[str, Group] = {}
+    for group in of_rows:
+        while group[0] not in columns:
+            following = next(of_columns, None)
+            if following is None:
+                return
+            columns = {following[0]: following}
+        yield group, columns[group[0]]
+
+
+def _domain(images: Images, before: bool) -> _Domain:
+    x, wanted = (images.pixels, images.undone) if before else (images.normalized, images.found)
     tolerance = images.pixel_tolerance if before else MARGIN * images.tolerance
-    whole = before and are_integers(wanted, tolerance)
-    limited = before and wanted.min() >= -tolerance and wanted.max() <= WHITE + tolerance
-    terms = TERMS * max(height, width) ** 2
-    slack = SLACK if whole else tolerance * math.sqrt(terms)
-    groups = list(groups_of_ways(height)) if height == width else None
-    pairs = (
-        ((one, one) for one in groups) if groups else zip(groups_of_ways(height), groups_of_ways(width), strict=False)
-    )
-    for (name, of_rows), (_, of_columns) in pairs:
-        if not before and "zeros" not in name and "at its end" not in name:
-            continue
-        left, right = _some(of_rows, rows, height), _some(of_columns, columns, width)
-        along_rows = flat @ right.reshape(-1, width).T
-        far = np.full((len(left), len(right)), np.inf)
-        for between in (along_rows, np.clip(along_rows, 0, WHITE))[: 1 + whole]:
-            made = (left.reshape(-1, height) @ between).reshape(len(flat), len(left), len(rows), len(right), -1)
-            made = np.clip(made, 0, WHITE) if limited else made
-            far = np.minimum(far, np.abs(made - target[:, None, :, None, :]).max((0, 2, 4)))
-        far[-1, -1] = np.inf  # unchanged along both axes
-        near = np.argwhere(far <= slack)
-        for place in sorted(near, key=lambda place: (abs(place[0] - place[1]), far[tuple(place)]))[:MOST_TRIED]:
-            row = [*of_rows, None][place[0]]
-            column = [*of_columns, None][place[1]]
-            for how, rounding, between in _roundings(images)[: None if whole else 1]:
-                function = _function(images, row, column, before, limited, rounding, between)
-                if images.agrees(function(images.pixels), terms):
-                    return Prepared(_words(row, column, before, how), function, terms=terms)
+    is_whole = before and are_integers(wanted, tolerance)
+    is_limited = before and bool(wanted.min() >= -tolerance and wanted.max() <= WHITE + tolerance)
+    x, wanted = (array.reshape(-1, *array.shape[2:])[:SEEN] for array in (x, wanted))
+    return _Domain(before, x, wanted, tolerance, is_whole, is_limited)
+
+
+def _tried(
+    images: Images, domain: _Domain, far: Array, rows: Sequence[Way | None], columns: Sequence[Way | None]
+) -> Prepared | None:
+    """The nearest pairs of ways on all pixels."""
+    terms = TERMS * max(images.pixels.shape[2:]) ** 2
+    near = np.argwhere(far <= (SLACK if domain.is_whole else domain.tolerance * math.sqrt(terms)))
+    for at in sorted(near, key=lambda at: (abs(at[0] - at[1]), far[tuple(at)]))[:MOST_TRIED]:
+        row, column = rows[at[0]], columns[at[1]]
+        for how, rounding, between in _roundings(images)[: None if domain.is_whole else 1]:
+            function = _function(images, row, column, domain.before, domain.is_limited, rounding, between)
+            if images.agrees(function(images.pixels), terms):
+                return Prepared(_words(row, column, domain.before, how), function, terms=terms)
     return None
 
 
-def _some(ways: list[Way], places: list[int], size: int) -> Array:
+def _some(ways: list[Way], places: Array, size: int) -> Array:
     """(ways and one without a change, places, size): these rows of the ways' matrices."""
     return np.stack([*(way.then[places] @ way.first for way in ways), np.eye(size)[places]])
 
@@ -85,8 +134,7 @@ def _function(
     images: Images, row: Way | None, column: Way | None, before: bool, limited: bool, rounding: Round, between: bool
 ) -> Callable[[Array], Array]:
     def resample(x: Array) -> Array:
-        stages = [("first", x), ("then", x)]
-        for stage, _ in stages:
+        for stage in ("first", "then"):
             for way, along_columns in ((column, False), (row, True)):
                 if way is None:
                     continue

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.fits.resampling import interpolation
+from npswin.verify.fits.interpolation import interpolation
 from npswin.verify.mistakes.pixels.prepared import MARGIN, Images, Prepared
 
 SHARES = (1.0, 0.85, 0.7, 0.55, 0.4, 0.3)  # of an axis, with which the search begins
