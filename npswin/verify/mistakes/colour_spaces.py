@@ -65,8 +65,8 @@ def colour_maps() -> Iterator[tuple[str, Map]]:
         yield f"the image is gray, {row}", (np.tile(weights, (3, 1)), np.zeros(3))
 
 
-def recognized_colours(matrix: Array, offset: Array) -> tuple[str, Array, Array]:
-    """A fitted map of the colours in words; with the exact numbers if it is known.
+def recognized_colours(matrix: Array, offset: Array) -> tuple[str, bool]:
+    """A fitted map of the colours in words, and whether it is known.
 
     Args:
         matrix: (3, 3).
@@ -75,9 +75,9 @@ def recognized_colours(matrix: Array, offset: Array) -> tuple[str, Array, Array]
     for words, (known, shift) in colour_maps():
         for reversed_words, order in (("", slice(None)), (READ_REVERSED, slice(None, None, -1))):
             if max(np.abs(known[:, order] - matrix).max(), np.abs(shift - offset).max() / WHITE) <= NEAR:
-                return words + reversed_words, known[:, order], shift
+                return words + reversed_words, True
     rows = [
         f"{name} is {weights_in_words(row)}{f' {constant:+.4g}' if abs(constant) > NEAR * WHITE else ''}"
         for name, row, constant in zip(COLOURS, matrix, offset, strict=True)
     ]
-    return f"the channels are mixed: {', '.join(rows)}", matrix, offset
+    return f"the channels are mixed: {', '.join(rows)}", False

@@ -56,6 +56,8 @@ def folded_normalization(
             return {}
     folded = "undone in" if WEIGHT in found and "multiplied" in explained[WEIGHT].words else "folded into"
     conclusion = f"the normalization is {folded} the parameters, {_pixels_in_words(run, node, mean, std)}"
+    if BIAS not in found and np.ptp(scale.numbers) == 0:  # a factor of all
+        return {}
     if BIAS not in found:
         text = f"{explained[WEIGHT].words}, and the bias is the key's: {conclusion}"
         return {WEIGHT: replace(explained[WEIGHT], words=text)}

@@ -85,6 +85,9 @@ def recognized(scale: Array, offset: Array, statistics: Statistics) -> Affine:
     slope, constant = scale / right.scale, (offset - right.offset) / right.scale
     if len(scale) > 1 and np.ptp(slope) <= NEAR * abs(slope[0]) and np.ptp(constant) <= NEAR * 255:
         return _changed_before(right, float(slope.mean()), float(constant.mean()))
+    if len(scale) > 1 and np.ptp(scale) <= NEAR * abs(scale[0]) and np.abs(offset - right.offset).max() <= NEAR:
+        words = f"(pixel / 255) / {1 / scale.mean() / 255:.4g} - mean / deviation with the key's mean and deviation"
+        return Affine(words, scale, offset)
     of_channels = _by_channel([right, *usual_affines(len(scale), statistics)], scale, offset)
     if of_channels is not None:
         return of_channels

@@ -174,8 +174,7 @@ def _described(
         words.append(f"the image is gray, {weights_in_words(matrix[0] / total[0])}")
         words.append("" if right.is_near(affine.scale, affine.offset) else affine.words)
     elif len(matrix) == len(COLOURS):
-        mixed_words, matrix, offset = _colours(right, matrix, offset)
-        words.append(mixed_words)
+        words.append(_colours(right, matrix, offset))
     else:
         rows = "; ".join(weights_in_words(255 * row) for row in matrix)
         words.append(f"the channels are mixed: {rows}, of pixel / 255")
@@ -188,17 +187,14 @@ def _described(
     return "; ".join(filter(None, words)), prepare
 
 
-def _colours(right: Affine, matrix: Array, offset: Array) -> tuple[str, Array, Array]:
-    """A mixture of colours in words, with the exact numbers where it is known, before a normalization or without."""
+def _colours(right: Affine, matrix: Array, offset: Array) -> str:
+    """A mixture of colours in words, before the key's normalization or without one."""
     whole = Affine("pixels are divided by 255 and not normalized", np.full(3, 1 / 255), np.zeros(3))
-    found = []
-    for affine, after in ((right, ""), (whole, f"; {whole.words}")):
-        before = matrix / affine.scale[:, None], (offset - affine.offset) / affine.scale
-        words, known, shift = recognized_colours(*before)
-        found.append((words + after, affine.scale[:, None] * known, affine.scale * shift + affine.offset))
-        if known is not before[0]:
-            return found[-1]
-    return found[0]
+    before, is_known = recognized_colours(matrix / right.scale[:, None], (offset - right.offset) / right.scale)
+    if is_known:
+        return before
+    without, is_known = recognized_colours(matrix / whole.scale[:, None], offset / whole.scale)
+    return f"{without}; {whole.words}" if is_known else before
 
 
 def _prepared(node: Node, prepare: Function) -> Changes:

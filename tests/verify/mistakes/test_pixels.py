@@ -162,6 +162,15 @@ def test_other_pixels_are_not_explained():
 
 
 SENTENCES = {
+    "(pixel / 255) / 0.226 - mean / deviation with the key's mean and deviation": lambda x: (
+        x / 255 / 0.226 - (MEAN / STD)[:, None, None]
+    ),
+    "channels red, green: as in the key; channel blue: pixels are divided by 255 and not normalized": lambda x: (
+        np.concatenate([NORMALIZE(x)[:, :2], x[:, 2:] / 255], 1)
+    ),
+    "the channels are Y, U, V": lambda x: NORMALIZE(
+        np.einsum("ij,bjhw->bihw", [[0.299, 0.587, 0.114], [-0.14713, -0.28886, 0.436], [0.615, -0.51499, -0.10001]], x)
+    ),
     "pixels are inverted: 255 - pixel is normalized": lambda x: NORMALIZE(255 - x),
     "pixels are brought from 0 ... 255 to 16 ... 235 (limited range), then normalized": lambda x: NORMALIZE(
         16 + x * 219 / 255
