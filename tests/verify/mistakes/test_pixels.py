@@ -198,3 +198,9 @@ def test_the_diagnosis_of_a_whole_port(words):
     assert not diagnosis.unexplained, str(diagnosis)
     (cause,) = diagnosis.causes
     assert words in str(cause)
+
+
+def test_noise_is_not_explained_where_the_tolerance_is_large():
+    """As in half precision: what hardly changes the images agrees with them, and explains nothing."""
+    noise = 0.01 * np.random.default_rng(2).standard_normal(PIXELS.shape)
+    assert explained(Images(PIXELS, NORMALIZE(PIXELS) + noise, MEAN, STD, 3e-4)) is None

@@ -37,7 +37,7 @@ def other_colours(images: Images) -> Iterator[Prepared]:
                 def convert(pixels: Array, function=function, rounding=rounding, order=order) -> Array:  # type: ignore[no-untyped-def]
                     return np.asarray(rounding(function(pixels[:, order])))
 
-                if images.agrees(images.before(convert)(images.pixels)):
+                if images.explains(images.before(convert)(images.pixels)):
                     yield Prepared(words + how + reversed_words, images.before(convert), 0, 9)
                     return
 

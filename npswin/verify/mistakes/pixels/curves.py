@@ -12,6 +12,8 @@ from npswin.verify.mistakes.pixels.prepared import LEVELS, WHITE
 Curve = Callable[[Array], Array]
 
 FEWEST = 8  # points of a curve with fitted numbers
+NEARER = 1.5  # times nearer a curve has to be than a simpler one that agrees too
+SMALL = 1e-3  # a distance of pixels that is rounding
 SIMPLE_POWERS = (1.5, 1.7, 1.8, 2.0, 2.2, 2.4, 2.6, 3.0)
 CUT_OFFSET = 0.5  # by which numbers that were cut to integers are smaller, on average
 ROUNDINGS: dict[str, Curve] = {
@@ -32,6 +34,10 @@ class Points(NamedTuple):
     def number(self, value: float) -> str:
         """A number of the curve in words."""
         return f"{0.0 if abs(value) <= self.tolerance else value:.4g}"
+
+    def distance(self, curve: Curve) -> float:
+        """The root mean square distance of the points from a curve."""
+        return float(np.sqrt(np.mean((curve(self.value) - self.becomes) ** 2)))
 
     def agree(self, curve: Curve) -> bool:
         """Whether the points are on a curve."""
@@ -100,17 +106,20 @@ def _reversed_bits(x: Array) -> Array:
 
 
 def recognized(points: Points) -> Recognized | None:
-    """The curve through points, the simplest; None where it is none that is known."""
+    """The curve through points: the simplest of those that are about as near as any; None where none is known."""
+    near = [one for one in _candidates(points) if points.agree(one.curve)]
+    if not near:
+        return None
+    distances = [points.distance(one.curve) for one in near]
+    return next(one for one, far in zip(near, distances, strict=True) if far <= NEARER * min(distances) + SMALL)
+
+
+def _candidates(points: Points) -> Iterator[Recognized]:
     for words, curve in KNOWN.items():
         for how, rounding in ROUNDINGS.items():
-            if points.agree(rounded := _after(curve, rounding)):
-                return Recognized(words + how, rounded)
-    families = (_added_bits, _levels, _solarized, _power, _line)
-    for family in families if len(points.value) >= FEWEST else ():
-        for one in family(points):
-            if points.agree(one.curve):
-                return one
-    return None
+            yield Recognized(words + how, _after(curve, rounding))
+    for family in (_added_bits, _levels, _solarized, _power, _line) if len(points.value) >= FEWEST else ():
+        yield from family(points)
 
 
 def _after(curve: Curve, rounding: Curve) -> Curve:

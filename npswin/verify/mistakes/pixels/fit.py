@@ -61,7 +61,7 @@ def fit_pixels(run: Run, name: str, found: Array, tolerance: float) -> Iterator[
         return
     mean, std = (np.array(node.settings[which]) for which in ("mean", "std"))
     images = Images(pixels, np.asarray(found, np.float64), mean, std, tolerance)
-    if images.agrees(images.normalized) or any(images.agrees(one.function(pixels)) for one in _linear(images)):
+    if images.agrees(images.normalized) or any(images.explains(one.function(pixels)) for one in _linear(images)):
         return  # what is linear is told by `preprocessing`
     explanation = explained(images)
     if explanation is not None:
@@ -73,4 +73,4 @@ def fit_pixels(run: Run, name: str, found: Array, tolerance: float) -> Iterator[
 def explained(images: Images) -> Prepared | None:
     """The first explanation that gives the port's images."""
     candidates = (prepared for family in WHOLE for prepared in family(images))
-    return next((one for one in candidates if images.agrees(one.function(images.pixels), one.terms)), None)
+    return next((one for one in candidates if images.explains(one.function(images.pixels), one.terms)), None)

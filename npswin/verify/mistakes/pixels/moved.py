@@ -37,11 +37,11 @@ def moved(images: Images) -> Iterator[Prepared]:
     words = f"the image is moved {' and '.join(parts)}"
     for how, mode in MODES.items():
         move = _moving(rows, columns, mode)
-        if images.agrees(images.before(move)(images.pixels)):
+        if images.explains(images.before(move)(images.pixels)):
             yield Prepared(f"{words}; {how}", images.before(move))
             return
     move = _moving(rows, columns, "constant")
-    if images.agrees(move(images.normalized)):
+    if images.explains(move(images.normalized)):
         yield Prepared(
             f"{words} after its normalization, and zeros come in", lambda pixels: move(images.right.apply(pixels))
         )

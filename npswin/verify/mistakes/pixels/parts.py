@@ -48,7 +48,7 @@ def _explained(images: Images, families: Sequence[Family]) -> Prepared | None:
         return Prepared(RIGHT, images.right.apply)
     for family in families:
         for prepared in family(images):
-            if images.agrees(prepared.function(images.pixels), prepared.terms):
+            if images.explains(prepared.function(images.pixels), prepared.terms):
                 return prepared
     return None
 

@@ -13,6 +13,7 @@ Function = Callable[[Array], Array]  # images (B, c, H, W) -> images
 MARGIN = 8.0  # times the tolerance
 WHITE = 255.0
 LEVELS = 256
+LEFT = 0.2  # of the distance of the right images from the port's
 TIE = 1e-3  # from half-way between two integers, where rounding errors decide
 INTEGER = 0.02  # a pixel nearer to an integer is one
 
@@ -59,6 +60,13 @@ class Images:
         """Whether normalized images, whose numbers are sums of so many terms, are the port's."""
         reach = MARGIN * self.tolerance * math.sqrt(terms)
         return prepared.shape == self.found.shape and bool((np.abs(prepared - self.found) <= reach).all())
+
+    def explains(self, prepared: Array, terms: int = 1) -> bool:
+        """Whether normalized images are the port's, and much nearer to them than the right ones are."""
+        if not self.agrees(prepared, terms):
+            return False
+        left, without = (float(np.linalg.norm(one - self.found)) for one in (prepared, self.normalized))
+        return left <= LEFT * without
 
     def rounded(self, made: Array) -> Array:
         """Pixels rounded to integers; where two are equally near, the port's."""

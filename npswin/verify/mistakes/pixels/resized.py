@@ -120,7 +120,7 @@ def _tried(
         row, column = rows[at[0]], columns[at[1]]
         for how, rounding, between in _roundings(images)[: None if domain.is_whole else 1]:
             function = _function(images, row, column, domain.before, domain.is_limited, rounding, between)
-            if images.agrees(function(images.pixels), terms):
+            if images.explains(function(images.pixels), terms):
                 return Prepared(_words(row, column, domain.before, how), function, terms=terms)
     return None
 

@@ -43,7 +43,7 @@ def mixed_rows_and_columns(images: Images) -> Iterator[Prepared]:
         return np.asarray(rows @ pixels @ columns.T)
 
     function = images.before(mix)
-    if images.agrees(function(images.pixels), TERMS):
+    if images.explains(function(images.pixels), TERMS):
         parts = [f"{name} {_along(matrix)}" for name, matrix in (("row", rows), ("column", columns))]
         yield Prepared("rows and columns are mixed: " + "; ".join(parts), function, rows.size + columns.size, TERMS)
 

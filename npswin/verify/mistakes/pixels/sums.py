@@ -36,7 +36,7 @@ def sums_of_images(images: Images) -> Iterator[Prepared]:
             return np.tensordot(weights, pixels, 1)
 
         function = images.before(blend) if before else lambda pixels: blend(images.right.apply(pixels))
-        if images.agrees(function(images.pixels), TERMS):
+        if images.explains(function(images.pixels), TERMS):
             changed = [place for place, row in enumerate(weights) if not _is_one_hot(row, place)]
             listed = [f"image {place} is {_sum_words(weights[place], 'image {}')}" for place in changed[:LISTED]]
             words = "; ".join(listed) + "; ..." * (len(changed) > LISTED)
@@ -59,7 +59,7 @@ def sums_of_arrangements(images: Images) -> Iterator[Prepared]:
         x = images.right.apply(np.asarray(pixels, np.float64))
         return np.asarray(sum(weight * one.apply(x) for weight, one in used))
 
-    if images.agrees(mean(images.pixels), TERMS):
+    if images.explains(mean(images.pixels), TERMS):
         named = [f"{weight:.4g} × {one.words.removeprefix('the image ') or 'itself'}" for weight, one in used]
         words = "the image is a sum: " + " + ".join(name.replace("is ", "").replace("'s ", "") for name in named)
         yield Prepared(words, mean, 0, TERMS)
@@ -98,7 +98,7 @@ def sums_of_neighbours(images: Images) -> Iterator[Prepared]:
                 return np.asarray(sum(parts))
 
             function = images.before(convolve)
-            if images.agrees(function(images.pixels), TERMS):
+            if images.explains(function(images.pixels), TERMS):
                 rows = "; ".join(", ".join(f"{weight:.4g}" for weight in row) for row in kernel)
                 words = f"each pixel is a sum of its {side} × {side} neighbours, with weights {rows}; {edge}"
                 yield Prepared(words, function, kernel.size, TERMS)
