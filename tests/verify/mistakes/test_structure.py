@@ -12,7 +12,7 @@ from npswin.verify.mistakes.gated import fit_gate
 from npswin.verify.mistakes.merged_tokens import fit_merging
 from npswin.verify.mistakes.norm_layouts import fit_norm_layout
 from npswin.verify.mistakes.norm_statistics import fit_norm_statistics
-from npswin.verify.mistakes.resampled_images import fit_resampling
+from npswin.verify.mistakes.pixels import fit_pixels
 from npswin.verify.mistakes.sampled_patches import fit_patches
 from npswin.verify.mistakes.weighted_pool import fit_pool
 from tests.verify.keys import computed, odd_trace
@@ -221,7 +221,7 @@ FITS = {
     CONCAT: (fit_merging, fit_inputs),
     "avgpool": (fit_pool, fit_inputs),
     "patch_embed.proj": (fit_patches,),
-    "input": (fit_resampling,),
+    "input": (fit_pixels,),
     f"{NEXT}.mlp.act": (fit_gate, fit_inputs),
     f"{NEXT}.mlp.fc1": (fit_gate, fit_inputs),
     SECOND: (fit_inputs,),
