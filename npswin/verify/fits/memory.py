@@ -30,7 +30,8 @@ def moved_in_memory(evidence: Evidence) -> Iterator[Explanation]:
         step = _step(found.reshape(-1, length), right.reshape(-1, length), evidence.tolerance) if length > 1 else 0
         for words, fill in FILLS.items() if step else ():
             if evidence.agrees(np.append(right, 0.0)[_positions(right.shape, first, step, fill)]):
-                which = f"{'the one' if abs(step) == 1 else f'that {abs(step)} places'} {'before' if step > 0 else 'after'}"
+                side = "before" if step > 0 else "after"
+                which = f"the one {side}" if abs(step) == 1 else f"that {abs(step)} places {side}"
                 parts = [part for axis in evidence.axes[first:] for part in axis]
                 text = f"each is {which} it in the memory of {join(parts).plural}; {words}"
                 yield Explanation(text, _moved(first, step, fill))

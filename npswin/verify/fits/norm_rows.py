@@ -171,8 +171,8 @@ ROOTS |= {
 
 
 def _by_another_root(given: NormedTokens, mean: Array, factor: Array) -> Iterator[NormExplanation]:
-    right = {"its derivative is that of 1/√v": INVERSE_ROOT.slope}
-    constant = {"its derivative is taken to be 0": np.zeros_like}
+    right: dict[str, Function] = {"its derivative is that of 1/√v": INVERSE_ROOT.slope}
+    constant: dict[str, Function] = {"its derivative is taken to be 0": np.zeros_like}
     for words, root in ROOTS.items():
         slopes = {"its derivative is that of these steps": root.slope, **right, **constant}
         yield NormExplanation(f"1 / the deviation is {words}", _with_root(root.value), slopes=slopes)

@@ -96,21 +96,21 @@ class _Reading(NamedTuple):
 
     low: float
     high: float
-    count: int
+    steps: int
     way: str
 
     def of(self, known: Known) -> Function:
         """A function that is read so, from a table with all entries."""
-        return partial(self.read, self.entries(known.value), last=self.count)
+        return partial(self.read, self.entries(known.value), last=self.steps)
 
     def entries(self, function: Function) -> Array:
         """Of the table."""
-        return function(np.linspace(self.low, self.high, self.count + 1))
+        return function(np.linspace(self.low, self.high, self.steps + 1))
 
     def read(self, entries: Array, x: Array, last: int) -> Array:
         """The entries for x, up to the last one."""
-        place = WAYS[self.way](np.clip((x - self.low) / (self.high - self.low) * self.count, 0, self.count))
-        return np.interp(np.minimum(place, last), np.arange(self.count + 1), entries)
+        place = WAYS[self.way](np.clip((x - self.low) / (self.high - self.low) * self.steps, 0, self.steps))
+        return np.interp(np.minimum(place, last), np.arange(self.steps + 1), entries)
 
     def is_outside(self, x: Array) -> Array:
         """Whether x is beyond the ends."""
@@ -121,14 +121,14 @@ def _with_ends(read: _Reading, known: Known, outside: Mapping[str, Known]) -> It
     """The table with what is there beyond its ends."""
     values, slopes = read.entries(known.value), read.entries(known.slope)
     stepped = read.way != "linear between its entries"
-    for last in (read.count, read.count - 1):
-        end = read.high - (read.count - last) * (read.high - read.low) / read.count
-        value = partial(read.read, values, last=last)
+    for last in (read.steps, read.steps - 1):
+        end = read.high - (read.steps - last) * (read.high - read.low) / read.steps
+        value: Function = partial(read.read, values, last=last)
         slope = _beyond(read, partial(read.read, slopes, last=last), np.zeros_like)
         yield f" from {read.low:g} to {end:.4g}", Table("", value, slope, stepped)
     for words, other in outside.items():
-        value = _beyond(read, partial(read.read, values, last=read.count), other.value)
-        slope = _beyond(read, partial(read.read, slopes, last=read.count), other.slope)
+        value = _beyond(read, partial(read.read, values, last=read.steps), other.value)
+        slope = _beyond(read, partial(read.read, slopes, last=read.steps), other.slope)
         yield f" from {read.low:g} to {read.high:g}, {words} outside", Table("", value, slope, stepped)
 
 

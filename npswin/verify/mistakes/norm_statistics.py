@@ -9,19 +9,19 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import NamedTuple
 
 import numpy as np
 
 from npswin.types import Array
 from npswin.verify.fits.explanation import Evidence, Explanation
 from npswin.verify.fits.families import first_explanation
+from npswin.verify.fits.recovered_statistics import FEWEST_TOKENS, Recovered, recovered_statistics
 from npswin.verify.fits.row_statistics import centres, mean, scales, variance
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Operation, Run
 from npswin.verify.mistakes.axis_parts import axis_parts
 from npswin.verify.mistakes.fitted_tensors import Fit
 from npswin.verify.mistakes.general.norms import normalizing
-from npswin.verify.mistakes.mistake import change_node, is_output_of, transform_input
+from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of, transform_input
 from npswin.verify.mistakes.norm_steps import (
     Centre,
     Divisor,
@@ -32,11 +32,9 @@ from npswin.verify.mistakes.norm_steps import (
     norm_of,
 )
 
-FEWEST_TOKENS, FEWEST_CHANNELS = 8, 4
 LISTED = 3
 MODULE = re.compile(r"layers\.\d+\.(blocks\.\d+\.)?")
-MARGIN = 4.0  # times the tolerance, for statistics
-FAR = 8.0  # times that: a statistic that is no nearer to the right one is another
+FAR = 8.0  # times the difference of equal statistics: one that is no nearer to the right one is another
 TOKENS_PER_NUMBER = 16  # for each fitted number, at least
 Gain = Callable[[Array], Array]
 
@@ -47,20 +45,6 @@ GAINS: dict[str, tuple[Gain | None, Gain | None]] = {  # what is used for the we
     ", without weight and bias": (np.ones_like, np.zeros_like),
     ", with 1 added to the weight": (lambda weight: weight + 1, None),
 }
-
-
-class _Tokens(NamedTuple):
-    """The tokens (…, C) of a norm, and for each what the port subtracted and by what it divided, (…, 1).
-
-    Attributes:
-        x, centre, scale: these.
-        near: the largest difference of equal centres or scales.
-    """
-
-    x: Array
-    centre: Array
-    scale: Array
-    near: float
 
 
 def fit_norm_statistics(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
@@ -80,7 +64,7 @@ def fit_norm_statistics(run: Run, name: str, found: Array, tolerance: float) -> 
     x, weight, bias = (np.asarray(run.value(read), np.float64) for read in node.inputs)
     for gain_words, (of_weight, of_bias) in GAINS.items():
         used = of_weight(weight) if of_weight else weight, of_bias(bias) if of_bias else bias
-        tokens = _tokens(x, *used, found, tolerance)
+        tokens = recovered_statistics(x, *used, found, tolerance)
         if tokens is None:
             continue
         for words, operation, fitted in islice(_of_steps(run, name, tokens), LISTED):
@@ -106,30 +90,13 @@ def _in_one_or_all(graph: Graph, name: str, words: str, operation: Operation, fi
     alike = [other for other in norms if MODULE.sub("", other) == role]
     for where, places in ((f"{words}; in every norm", norms), (f"{words}; in every {role}", alike), (words, [name])):
         if len(places) > 1 or places == [name]:
-            changes = {}
+            changes: Changes = {}
             for place in (name, *places):
                 changes |= change_node(graph.nodes[place], operation)
             yield Fit(where, changes, fitted)
 
 
-def _tokens(x: Array, weight: Array, bias: Array, found: Array, tolerance: float) -> _Tokens | None:
-    """The statistics that the port used; None where they are not the same for all channels of a token."""
-    if x.shape[-1] < FEWEST_CHANNELS or x.size // x.shape[-1] < FEWEST_TOKENS:
-        return None
-    # Minimize (weight (α x + β) + bias - found)² over the channels of each token.
-    share = weight * weight / max(float((weight * weight).sum()), np.finfo(float).tiny)
-    centred = x - (share * x).sum(-1, keepdims=True)
-    gained = weight * (found - bias)
-    squares = (weight * weight * centred * centred).sum(-1, keepdims=True)
-    slope = (centred * gained).sum(-1, keepdims=True) / np.where(squares, squares, 1)
-    offset = gained.sum(-1, keepdims=True) / (weight * weight).sum() - slope * (share * x).sum(-1, keepdims=True)
-    if np.abs(weight * (slope * x + offset) + bias - found).max() > MARGIN * tolerance or not slope.all():
-        return None
-    gain = float(np.sqrt((weight * weight).mean()))
-    return _Tokens(x, -offset / slope, 1 / slope, MARGIN * tolerance * float(np.abs(1 / slope).max()) / gain)
-
-
-def _of_steps(run: Run, name: str, tokens: _Tokens) -> Iterator[tuple[str, Operation, int]]:
+def _of_steps(run: Run, name: str, tokens: Recovered) -> Iterator[tuple[str, Operation, int]]:
     """Each way to get the centre with each way to get the scale."""
     divisors = list(_divisors(run, name, tokens))
     for centre in _centres(run, name, tokens) if divisors else ():
@@ -140,7 +107,7 @@ def _of_steps(run: Run, name: str, tokens: _Tokens) -> Iterator[tuple[str, Opera
             yield words, norm_of(centre, divisor), centre.fitted + divisor.fitted
 
 
-def _centres(run: Run, name: str, tokens: _Tokens) -> list[Centre]:
+def _centres(run: Run, name: str, tokens: Recovered) -> list[Centre]:
     """The centre as a function of the token, or else as the means of other tokens."""
     alone = [centre_of_row(words, row) for words, row in centres(tokens.x, tokens.centre)]
     if alone:
@@ -149,7 +116,7 @@ def _centres(run: Run, name: str, tokens: _Tokens) -> list[Centre]:
     return [] if moved is None else [moved_mean(f"its mean is subtracted (of the means, {moved.words})", moved)]
 
 
-def _divisors(run: Run, name: str, tokens: _Tokens) -> list[Divisor]:
+def _divisors(run: Run, name: str, tokens: Recovered) -> list[Divisor]:
     """The divisor as a function of the token and of what is left of it, or else as the deviations of other tokens."""
     rest, eps = tokens.x - tokens.centre, float(run.graph.nodes[name].settings["eps"])
     alone = [divisor_of_row(*one) for one in scales(tokens.x, rest, tokens.scale)]
@@ -160,14 +127,16 @@ def _divisors(run: Run, name: str, tokens: _Tokens) -> list[Divisor]:
 
 
 def _moved(
-    run: Run, name: str, tokens: _Tokens, found: Array, what: str, statistic: Callable[[Array], Array]
+    run: Run, name: str, tokens: Recovered, found: Array, what: str, statistic: Callable[[Array], Array]
 ) -> Explanation | None:
     """What was made of a statistic (…, 1) of all tokens, as it is told of any tensor."""
     right = statistic(tokens.x)
     if np.abs(found - right).max() < FAR * tokens.near:
         return None
     parts = axis_parts(run.graph, name, tokens.x.shape)[:-1]
-    others = {f"the {what} of {read}": statistic(x)[..., 0] for read, x in _normalized_elsewhere(run, name, right.shape)}
+    others = {
+        f"the {what} of {read}": statistic(x)[..., 0] for read, x in _normalized_elsewhere(run, name, right.shape)
+    }
     explanation = first_explanation(Evidence(found[..., 0], right[..., 0], parts, tokens.near, others))
     if explanation is None or explanation.fitted > found.size // TOKENS_PER_NUMBER:
         return None

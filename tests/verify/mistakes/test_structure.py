@@ -177,8 +177,8 @@ CASES = {
     "of mean and deviation, image 0 in place of all images": (NORM2, (SECOND,), of_first_image),
     "of the means, each is the one before it in the memory of (images, rows, columns); 0 comes in":
         (NORM2, (SECOND,), of_mean_before),
-    "of the deviations, it is the deviation of layers.1.downsample.reduction)":
-        ("layers.2.blocks.0.norm2", ("layers.2.blocks.0.residual", "layers.1.downsample.reduction"), of_stale_deviation),
+    f"of the deviations, it is the deviation of {MERGED})":
+        ("layers.2.blocks.0.norm2", ("layers.2.blocks.0.residual", MERGED), of_stale_deviation),
     "each channel has a mean and a deviation of its own": (NORM2, (SECOND,), running),
     "the sum of 4 of its 6 channels (0, 1, 2, 3), divided by 6, is subtracted": (NORM2, (SECOND,), of_some_channels),
     "summed by halves that lose the last of an odd count": (NORM2, (SECOND,), of_halves),
