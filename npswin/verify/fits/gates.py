@@ -84,6 +84,35 @@ APPROXIMATIONS |= {
     "tanh is of |x|, without the sign of x: x (1 + tanh(0.79788 (|x| + 0.044715 |x|³))) / 2": _of_magnitude(tanh_gelu),
     "it is of |x|: |x| (1 + erf(|x|/√2)) / 2": lambda x: gelu(np.abs(x)),
 }
+
+
+def _tanh(function: Callable[[Array], Array], largest: float) -> Callable[[Array], Array]:
+    """GELU by another function in place of tanh, of an argument that is limited."""
+
+    def approximated(x: Array) -> Array:
+        argument = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+        return 0.5 * x * (1 + function(np.clip(argument, -largest, largest)))
+
+    return approximated
+
+
+TANHS: dict[str, tuple[Callable[[Array], Array], float]] = {
+    "t, limited to -1 ... 1": (lambda t: t, 1.0),
+    "t / (1 + |t|)": (lambda t: t / (1 + np.abs(t)), np.inf),
+    "t - t³/3": (lambda t: t - t**3 / 3, np.inf),
+    "t (27 + t²) / (27 + 9 t²)": (lambda t: t * (27 + t * t) / (27 + 9 * t * t), np.inf),
+    "t (27 + t²) / (27 + 9 t²) of t limited to -3 ... 3": (lambda t: t * (27 + t * t) / (27 + 9 * t * t), 3.0),
+    "t (15 + t²) / (15 + 6 t²)": (lambda t: t * (15 + t * t) / (15 + 6 * t * t), np.inf),
+    "t (15 + t²) / (15 + 6 t²), limited to -1 ... 1": (
+        lambda t: np.clip(t * (15 + t * t) / (15 + 6 * t * t), -1, 1),
+        np.inf,
+    ),
+    "t (945 + 105 t² + t⁴) / (945 + 420 t² + 15 t⁴), limited to -1 ... 1": (
+        lambda t: np.clip(t * (945 + 105 * t**2 + t**4) / (945 + 420 * t**2 + 15 * t**4), -1, 1),
+        np.inf,
+    ),
+}
+APPROXIMATIONS |= {f"GELU is by tanh(t), which is {words}": _tanh(*tanh) for words, tanh in TANHS.items()}
 APPROXIMATIONS |= {f"erf is Taylor's series of {terms} terms": _series(terms) for terms in range(1, 9)}
 
 

@@ -7,6 +7,7 @@ variance.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -18,7 +19,7 @@ MARGIN = 3.0  # times the tolerance, for numbers that follow from fitted ones
 NEAR = 1e-4
 POINTS = (0.0, 0.5, 1.0)  # quantiles at which an unknown function is told
 FEWEST_TOKENS = 16
-ROOT_BITS = 0x5F3759DF
+ROOT_BITS = (0x5F3759DF, 0x5F375A86, 0x5F37642F)  # of id Software, and of Lomont 2003
 SMALLEST = 1e-12  # variance of which a root is taken
 
 Statistics = Callable[[Array, float], tuple[Array, Array]]  # (tokens, eps) -> the mean and the factor of each
@@ -137,10 +138,10 @@ def _divided(count: int, of_mean: bool, of_variance: bool) -> Statistics:
     return statistics
 
 
-def from_bits(v: Array) -> Array:
+def from_bits(v: Array, magic: int) -> Array:
     """1/√v nearly, from the bits of a float32 (Lomont 2003); they have no derivative."""
     bits = v.astype(np.float32).view(np.int32)
-    return (np.int32(ROOT_BITS) - (bits >> 1)).astype(np.int32).view(np.float32).astype(np.float64)
+    return (np.int32(magic) - (bits >> 1)).astype(np.int32).view(np.float32).astype(np.float64)
 
 
 def _newton(start: Known, steps: int) -> Known:
@@ -158,9 +159,10 @@ def _newton(start: Known, steps: int) -> Known:
 INVERSE_ROOT = Known(lambda v: 1 / np.sqrt(np.maximum(v, SMALLEST)), lambda v: -0.5 * np.maximum(v, SMALLEST) ** -1.5)
 STARTS = {"1": Known(np.ones_like, np.zeros_like), "1/v": Known(np.reciprocal, lambda v: -1 / (v * v))}
 ROOTS: dict[str, Known] = {
-    f"the fast inverse square root by a float's bits, with {steps} of Newton's steps": _newton(
-        Known(from_bits, np.zeros_like), steps
+    f"the fast inverse square root by a float's bits, with {steps} of Newton's steps{words}": _newton(
+        Known(partial(from_bits, magic=magic), np.zeros_like), steps
     )
+    for magic, words in zip(ROOT_BITS, ("", *(f", from {magic:#x}" for magic in ROOT_BITS[1:])), strict=True)
     for steps in range(4)
 }
 ROOTS |= {

@@ -108,9 +108,9 @@ def _other_function(given: Probabilities) -> Iterator[RowExplanation]:
         yield RowExplanation(f"{words} in place of exp, divided by the sum", _shares_of(function, False))
     first = np.take_along_axis(given.found, given.scores.argmax(axis=-1)[..., None], -1)
     if first.min() > 0:
-        powers, below = given.found / first, {"0": Known(np.zeros_like, np.zeros_like)}
+        powers, below = given.found / first, {"0": Known(np.zeros_like, np.zeros_like), "exp": Known(np.exp, np.exp)}
         for table in tables(
-            Known(np.exp, np.exp), given.scores - largest, powers, _relative(given, first), False, below
+            Known(np.exp, np.exp), given.scores - largest, powers, _relative(given, first), False, below, np.inf
         ):
             yield RowExplanation(f"exp is read {table.words}", _shares_of(table.read, True))
 

@@ -24,7 +24,10 @@ def fit_softmax(run: Run, name: str, found: Array, tolerance: float) -> Iterator
     scores = run.value(node.inputs[0])
     parts = axis_parts(run.graph, name, found.shape)
     for one in row_explanations(Probabilities(found, scores, parts, tolerance)):
-        yield Fit(one.words, change_node(node, _operation(one.rows)), one.fitted)
+        operation = _operation(one.rows)
+        yield Fit(one.words, change_node(node, operation), one.fitted)
+        kept = with_kept_shares(operation)
+        yield Fit(f"{one.words}; its derivative is p (dp - Σ p dp), of these p", change_node(node, kept), one.fitted)
 
 
 def _operation(rows: Rows) -> Operation:
@@ -34,6 +37,16 @@ def _operation(rows: Rows) -> Operation:
         return rows(scores.astype(np.float64)).astype(scores.dtype), scores
 
     return Operation("softmax", forward, lambda dy, scores: (_derivative(rows, dy, scores),))
+
+
+def with_kept_shares(operation: Operation) -> Operation:
+    """The operation with the derivative that a softmax's kernel has, which keeps its result p: p (dp - Σ p dp)."""
+
+    def forward(scores: Array) -> tuple[Array, Array]:
+        p = operation.forward(scores)[0]
+        return p, p
+
+    return Operation("softmax", forward, lambda dy, p: (p * (dy - (p * dy).sum(-1, keepdims=True)),))
 
 
 def _derivative(rows: Callable[[Array], Array], dy: Array, scores: Array) -> Array:

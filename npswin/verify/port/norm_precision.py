@@ -1,16 +1,18 @@
 """Which steps of a layer norm have few bits, from the mean and the deviation that it used for each token."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 from itertools import chain, product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from npswin.types import Array
 from npswin.verify.fits.recovered_statistics import Recovered, recovered_statistics
-from npswin.verify.graph import Node
+from npswin.verify.fits.row_statistics import mean, variance
+from npswin.verify.graph import UNIT_ROUNDOFF, Node, Operation
+from npswin.verify.graph.operations import LAYER_NORM
 from npswin.verify.port.operation_steps import Rounding
 from npswin.verify.port.rounded_norms import (
     CENTRED,
@@ -33,9 +35,14 @@ from npswin.verify.port.rounded_operations import SIXTEEN_BITS, to_precision
 SAMPLE = 64  # tokens for which each way is tried first
 MOST_TOKENS = 4096
 LEFT = 0.5  # of the error, at most
+UNITS_PER_NEAR = 8.0  # of a unit in the last place to a difference of equal numbers, at least
+FEWEST_TELLING = 16  # tokens that show a precision
+SMALLEST = 1e-30
 AS_NEAR = 1.1  # times the least error: as likely, so that the way with the fewest steps is told
 Steps = tuple[tuple[str, ...], ...]
-TAILS: Steps = tuple((*eps, *root) for eps in ((), (WITH_EPS,)) for root in ((), (FACTOR,), (DEVIATION,)))
+TAILS: Steps = tuple(
+    (*eps, *root) for eps in ((), (WITH_EPS,)) for root in ((), (FACTOR,), (DEVIATION,), (DEVIATION, FACTOR))
+)
 TAIL = frozenset((WITH_EPS, FACTOR, DEVIATION))
 
 
@@ -59,14 +66,17 @@ def rounded_norms(node: Node, inputs: list[Array], found: Array, tolerance: floa
         return
     x, weight, bias = (np.asarray(one, np.float64) for one in inputs)
     eps, best = float(node.settings["eps"]), None
+    plain = recovered_statistics(x, weight, bias, found, tolerance)
     for precision in SIXTEEN_BITS:
         r = to_precision(precision)
-        for base in (x, r(x)):
-            used = recovered_statistics(base, weight, bias, found, tolerance)
+        for base in (x, r(x)) if plain is None else (x,):
+            used = plain if base is x else recovered_statistics(base, weight, bias, found, tolerance)
             way = None if used is None else _best_way(used, r, eps)
             if way is not None and (best is None or way.left < best[0].left):
                 best = way, precision, base is not x
     if best is None:
+        if plain is not None:
+            yield from _short_numbers(plain, eps)
         return
     (norm, _), precision, of_rounded = best
     r, words = to_precision(precision), norm.words(precision)
@@ -81,7 +91,9 @@ def _best_way(used: Recovered, r: Rounding, eps: float) -> _Way | None:
     """The way that gives a port's means and deviations best, of several that with the fewest steps; or None."""
     rows = (one.reshape(-1, one.shape[-1]) for one in (used.x, used.centre, used.scale))
     tokens = _Tokens(used.near, *rows)
-    few = [way for way in _ways(tokens.some(SAMPLE), _moments(), r, eps) if way.left <= LEFT]
+    every = list(_ways(tokens.some(SAMPLE), _moments(), r, eps))
+    largest = LEFT * max((way.left for way in every if not way.norm.steps), default=0)
+    few = [way for way in every if way.left <= largest]
     if not few:
         return None
     near = AS_NEAR * min(way.left for way in few)
@@ -108,13 +120,13 @@ class _Tokens(NamedTuple):
 def _ways(tokens: _Tokens, moments: Iterable[RoundedNorm], r: Rounding, eps: float) -> Iterator[_Way]:
     """For each way to get mean and variance all ways to get the rest, with what they leave."""
     near, x, centre, scale = tokens
-    none, mean = RoundedNorm(frozenset()), x.mean(-1, keepdims=True)
-    right = scale * none.factor(none.root(x.var(-1, keepdims=True), eps, r), r)
+    none, right_mean = RoundedNorm(frozenset()), mean(x)
+    right = scale * none.factor(none.root(variance(x), eps, r), r)
     relative = near / float(scale.min())
     for norm in moments:
         values = norm.moments(r, x)
-        centred = replace(norm, exact_centre=True), _left(mean, mean, centre, near)
-        own = norm, _left(values[MEAN], mean, centre, near)
+        centred = replace(norm, exact_centre=True), _left(right_mean, right_mean, centre, near)
+        own = norm, _left(values[MEAN], right_mean, centre, near)
         (norm, left), tails = min((own, centred), key=lambda one: one[1]), TAILS
         for tail in tails if left <= LEFT else ():
             full = replace(norm, steps=norm.steps.union(tail))
@@ -139,3 +151,63 @@ def _moments() -> tuple[RoundedNorm, ...]:
     two_passes = product(((), (X,)), means, ((), (CENTRED,)), squares, variances)
     ways = [RoundedNorm(frozenset(chain(*each))) for each in two_passes]
     return *ways, *(RoundedNorm(frozenset(chain(*each)), True) for each in one_pass)
+
+
+def _short_numbers(used: Recovered, eps: float) -> Iterator[RoundedOperation]:
+    """Means and deviations that are numbers of 16 bits, in whichever way they were computed."""
+    for precision in ("bfloat16", "float16"):  # which represents the numbers of bfloat16, too
+        words: list[str] = []
+        right = mean(used.x), np.sqrt(variance(used.x) + eps)
+        for steps, found, of in ((CENTRES, used.centre, right[0]), (SCALES, used.scale, right[1])):
+            if np.abs(found - of).max() <= used.near:
+                continue
+            units = (
+                (name, _units(f(found, eps), f(of, eps), f(used.near + found, eps), precision)) for name, f in steps
+            )
+            words.append(next((_words(name, precision, most) for name, most in units if most), ""))
+        if words and all(words):
+            moved = used.centre - right[0], used.scale - right[1]
+            yield RoundedOperation(precision, ", and ".join(words), _with_moved(*moved))
+            return
+
+
+def _words(name: str, precision: str, most: int) -> str:
+    away = f"up to {most} unit{'s' if most > 1 else ''} in the last place from the right one"
+    return f"{name} of each token is a number of {precision}, {away}"
+
+
+def _units(found: Array, right: Array, off: Array, precision: str) -> int:
+    """How many units in the last place found numbers of a precision are off, at most; 0 if they are none of it.
+
+    Args:
+        found, right: the numbers.
+        off: those that are as far from the found ones as equal numbers may be.
+        precision: of 16 bits.
+    """
+    unit = 2 * UNIT_ROUNDOFF[precision] * np.exp2(np.floor(np.log2(np.maximum(np.abs(found), SMALLEST))))
+    telling = unit >= UNITS_PER_NEAR * np.abs(off - found)
+    on_grid = np.abs(to_precision(precision)(found) - found) <= np.abs(off - found)
+    if telling.sum() < FEWEST_TELLING or not on_grid[telling].all():
+        return 0
+    return max(1, int(np.rint((np.abs(found - right) / unit)[telling].max())))
+
+
+def _with_moved(of_centre: Array, of_scale: Array) -> Operation:
+    """A norm whose means and deviations are moved by so much."""
+
+    def forward(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Any]:
+        factor = 1 / (np.sqrt(variance(x) + eps) + of_scale)
+        xhat = (x - mean(x) - of_centre) * factor
+        return xhat * weight + bias, (xhat, factor, weight)
+
+    return replace(LAYER_NORM, forward=forward)
+
+
+Function = Callable[[Array, float], Array]  # of a statistic and eps
+CENTRES: tuple[tuple[str, Function], ...] = ((MEAN, lambda c, _: c),)
+SCALES: tuple[tuple[str, Function], ...] = (
+    (VARIANCE, lambda d, eps: d * d - eps),
+    (FACTOR, lambda d, _: 1 / d),
+    (DEVIATION, lambda d, _: d),
+    (WITH_EPS, lambda d, _: d * d),
+)
