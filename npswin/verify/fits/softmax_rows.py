@@ -24,6 +24,7 @@ from npswin.verify.fits.probabilities import (
     shares,
 )
 from npswin.verify.fits.recovered_scores import other_scores
+from npswin.verify.fits.softmax_grid import on_a_grid
 from npswin.verify.fits.softmax_sums import other_sum
 from npswin.verify.fits.tables import Known, tables
 from npswin.verify.fits.tiles import tile_by_tile
@@ -176,6 +177,7 @@ def _in_tiles(given: Probabilities) -> Iterator[RowExplanation]:
 
 
 FAMILIES: tuple[Callable[[Probabilities], Iterator[RowExplanation]], ...] = (
+    on_a_grid,
     _some_left_out,
     _sum_along_other_axes,
     _term_for_each,

@@ -9,8 +9,10 @@ import numpy as np
 from npswin.types import Array
 
 REACHES = (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0)
-COUNTS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
-SAMPLE = 2048  # numbers for which each table is tried first
+COUNTS = tuple(2**bits for bits in range(4, 13))  # of steps from end to end
+COUNTS += tuple(count - 1 for count in COUNTS[2:7])  # of so many entries
+STEPS = tuple(2.0**-bits for bits in range(1, 9))
+SAMPLE = 512  # numbers for which each table is tried first
 FEWEST_INSIDE = 16  # of these that a table has to give, where another function is taken outside
 Function = Callable[[Array], Array]
 WAYS: dict[str, Function] = {
@@ -72,7 +74,8 @@ def tables(
     for reach in REACHES:
         inside = np.abs(few_x) < reach
         low, high = -reach, reach if symmetric else 0.0
-        for count in COUNTS if inside.sum() >= FEWEST_INSIDE else ():
+        counts = dict.fromkeys((*COUNTS, *(round((high - low) / each) for each in STEPS)))
+        for count in counts if inside.sum() >= FEWEST_INSIDE else ():
             for way in WAYS if step in (0.0, (high - low) / count) else ():
                 read = _Reading(low, high, count, way)
                 if used not in ("", way) or not _near(read.of(known), few_x[inside], few[inside], tolerance):

@@ -34,7 +34,7 @@ from npswin.verify.port.rounded_operations import SIXTEEN_BITS, to_precision
 
 SAMPLE = 64  # tokens for which each way is tried first
 MOST_TOKENS = 4096
-LEFT = 0.5  # of the error, at most
+LEFT, EXACT = 0.5, 0.1  # of the error, at most: of a way that is told, and of one that is followed exactly
 UNITS_PER_NEAR = 8.0  # of a unit in the last place to a difference of equal numbers, at least
 FEWEST_TELLING = 16  # tokens that show a precision
 SMALLEST = 1e-30
@@ -74,9 +74,9 @@ def rounded_norms(node: Node, inputs: list[Array], found: Array, tolerance: floa
             way = None if used is None else _best_way(used, r, eps)
             if way is not None and (best is None or way.left < best[0].left):
                 best = way, precision, base is not x
+    if plain is not None and (best is None or best[0].left > EXACT):
+        yield from _short_numbers(plain, eps)
     if best is None:
-        if plain is not None:
-            yield from _short_numbers(plain, eps)
         return
     (norm, _), precision, of_rounded = best
     r, words = to_precision(precision), norm.words(precision)
