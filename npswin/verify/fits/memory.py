@@ -25,7 +25,7 @@ def moved_in_memory(evidence: Evidence) -> Iterator[Explanation]:
     found, right = evidence.found, evidence.right
     if not FEWEST <= found.size <= MOST_NUMBERS or np.ptp(right) <= 4 * evidence.tolerance:
         return
-    for first in range(found.ndim - 1):
+    for first in range(found.ndim):
         length = int(np.prod(found.shape[first:]))
         step = _step(found.reshape(-1, length), right.reshape(-1, length), evidence.tolerance) if length > 1 else 0
         for words, fill in FILLS.items() if step else ():

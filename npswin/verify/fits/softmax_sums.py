@@ -1,18 +1,16 @@
 """The sum by which a query's probabilities are divided, if that is another one than the sum over all keys."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.fits.explanation import Evidence
-from npswin.verify.fits.families import first_explanation
 from npswin.verify.fits.left_out import keys_words
-from npswin.verify.fits.probabilities import MARGIN, SMALLEST, Probabilities, RowExplanation, Rows, exponentials, shares
+from npswin.verify.fits.probabilities import SMALLEST, Probabilities, RowExplanation, Rows, exponentials, shares
+from npswin.verify.fits.softmax_steps import steps_of_other_queries
 
 NEAR = 1e-3  # of a weight from 0 or 1, and of a sum from another one, as a share
 ROWS_PER_NUMBER = 2
-QUERIES_PER_NUMBER = 16
 
 
 def other_sum(given: Probabilities) -> Iterator[RowExplanation]:
@@ -36,7 +34,7 @@ def other_sum(given: Probabilities) -> Iterator[RowExplanation]:
             np.broadcast_to(common, total.shape), total, rtol=NEAR
         ):
             yield RowExplanation(f"they are divided by the mean sum, whichever {name}", _by_mean_sum(axis))
-    yield from _of_other_queries(given, total)
+    yield from sorted(steps_of_other_queries(given), key=lambda one: one.fitted)
     sums = given.found.sum(axis=-1)
     words = (
         f"the probabilities of a query sum up to {sums.min():.4g} to {sums.max():.4g}, and not to 1, in the right "
@@ -44,41 +42,6 @@ def other_sum(given: Probabilities) -> Iterator[RowExplanation]:
     )
     factor = (powers.sum(axis=-1) / total)[..., None]
     yield RowExplanation(words, lambda s: shares(exponentials(s)) * factor, total.size)
-
-
-def _of_other_queries(given: Probabilities, total: Array) -> Iterator[RowExplanation]:
-    """The sums, their logarithms with the largest score, or that score in them alone, are those of other queries."""
-    scores = given.scores
-    own, largest = exponentials(scores).sum(axis=-1), scores.max(axis=-1)
-    cases = {
-        "the sum that they are divided by": (own, total),
-        "the logarithm of the sum of exponentials": (np.log(own) + largest, np.log(total) + largest),
-        "the score that is subtracted in the sum": (largest, largest + np.log(own / total)),
-        "the score that is subtracted before the exponential, and not in the sum": (
-            largest, largest + np.log(total / own)
-        ),
-    }  # fmt: skip
-    for place, (words, (right, found)) in enumerate(cases.items()):
-        near = MARGIN * given.tolerance * (float((total / exponentials(scores).max(-1)).max()) + 1)
-        near *= max(1.0, float(np.abs(total).max())) if place == 0 else 1.0
-        explanation = first_explanation(Evidence(found, right, given.axes[:-1], near, {}))
-        if explanation is not None and explanation.fitted <= found.size // QUERIES_PER_NUMBER:
-            yield RowExplanation(f"{words}: {explanation.words}", _of_moved(place, explanation.pair[0]), explanation.fitted)
-
-
-def _of_moved(place: int, move: Callable[[Array], tuple[Array, object]]) -> Rows:
-    """Probabilities with a step, as `_of_other_queries` lists them, that is moved."""
-
-    def rows(scores: Array) -> Array:
-        own, largest = exponentials(scores).sum(axis=-1), scores.max(axis=-1)
-        if place == 0:
-            return exponentials(scores) / move(own)[0][..., None]
-        if place == 1:
-            return np.exp(scores - move(np.log(own) + largest)[0][..., None])
-        shift = np.exp(largest - move(largest)[0])
-        return shares(exponentials(scores)) * (1 / shift if place == 2 else shift)[..., None]
-
-    return rows
 
 
 def _by_length(scores: Array) -> Array:

@@ -37,6 +37,8 @@ def _operation(given: RowExplanation) -> Operation:
         return given.rows(scores.astype(np.float64)).astype(scores.dtype), scores
 
     def backward(dy: Array, scores: Array) -> tuple[Array]:
+        if given.derivative is not None:
+            return (given.derivative(dy, scores.astype(np.float64)).astype(dy.dtype),)
         rows = given.rows if given.through is None else given.through(scores.astype(np.float64))
         return (_derivative(rows, dy, scores),)
 

@@ -11,7 +11,8 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.fits.recovered_statistics import Recovered, recovered_statistics
 from npswin.verify.fits.row_statistics import mean, variance
-from npswin.verify.graph import UNIT_ROUNDOFF, Node, Operation
+from npswin.verify.fits.short_numbers import of_short_numbers
+from npswin.verify.graph import Node, Operation
 from npswin.verify.graph.operations import LAYER_NORM
 from npswin.verify.port.operation_steps import Rounding
 from npswin.verify.port.rounded_norms import (
@@ -34,10 +35,7 @@ from npswin.verify.port.rounded_operations import SIXTEEN_BITS, to_precision
 
 SAMPLE = 64  # tokens for which each way is tried first
 MOST_TOKENS = 4096
-LEFT, EXACT = 0.5, 0.1  # of the error, at most: of a way that is told, and of one that is followed exactly
-UNITS_PER_NEAR = 8.0  # of a unit in the last place to a difference of equal numbers, at least
-FEWEST_TELLING = 16  # tokens that show a precision
-SMALLEST = 1e-30
+LEFT, EXACT = 0.5, 0.15  # of the error, at most: of a way that is told, and of one that is followed exactly
 AS_NEAR = 1.1  # times the least error: as likely, so that the way with the fewest steps is told
 Steps = tuple[tuple[str, ...], ...]
 TAILS: Steps = tuple(
@@ -80,8 +78,11 @@ def rounded_norms(node: Node, inputs: list[Array], found: Array, tolerance: floa
         return
     (norm, _), precision, of_rounded = best
     r, words = to_precision(precision), norm.words(precision)
-    for differentiated in (False, True):
-        operation = norm.operation(r, differentiated)
+    ways = [(norm, False), (norm, True)]
+    if MEAN in norm.steps and not norm.exact_centre:
+        ways.append((replace(norm, exact_variance=True), True))
+    for each, differentiated in ways:
+        operation = each.operation(r, differentiated)
         if of_rounded:
             operation, words = with_rounded_inputs(operation, r, (0,)), f"its first input, and {norm.words(precision)}"
         yield RoundedOperation(precision, words, operation)
@@ -91,9 +92,9 @@ def _best_way(used: Recovered, r: Rounding, eps: float) -> _Way | None:
     """The way that gives a port's means and deviations best, of several that with the fewest steps; or None."""
     rows = (one.reshape(-1, one.shape[-1]) for one in (used.x, used.centre, used.scale))
     tokens = _Tokens(used.near, *rows)
-    every = list(_ways(tokens.some(SAMPLE), _moments(), r, eps))
-    largest = LEFT * max((way.left for way in every if not way.norm.steps), default=0)
-    few = [way for way in every if way.left <= largest]
+    sample = tokens.some(SAMPLE)
+    largest = LEFT * sum(_left(right, right, found, near) for right, found, near in sample.exact(eps))
+    few = [way for way in _ways(sample, _moments(), r, eps) if way.norm.steps and way.left <= largest]
     if not few:
         return None
     near = AS_NEAR * min(way.left for way in few)
@@ -116,13 +117,16 @@ class _Tokens(NamedTuple):
         every = max(1, len(self.x) // most)
         return _Tokens(self.near, *(one[::every] for one in (self.x, self.centre, self.scale)))
 
+    def exact(self, eps: float) -> tuple[tuple[Array, Array, float], ...]:
+        """Without rounding, the centres, and the factors over the found ones: each with its found numbers, and near."""
+        factors = self.scale / np.sqrt(variance(self.x) + eps)
+        return (mean(self.x), self.centre, self.near), (factors, np.ones(1), self.near / float(self.scale.min()))
+
 
 def _ways(tokens: _Tokens, moments: Iterable[RoundedNorm], r: Rounding, eps: float) -> Iterator[_Way]:
     """For each way to get mean and variance all ways to get the rest, with what they leave."""
-    near, x, centre, scale = tokens
-    none, right_mean = RoundedNorm(frozenset()), mean(x)
-    right = scale * none.factor(none.root(variance(x), eps, r), r)
-    relative = near / float(scale.min())
+    _, x, _, scale = tokens
+    (right_mean, centre, near), (right, ones, relative) = tokens.exact(eps)
     for norm in moments:
         values = norm.moments(r, x)
         centred = replace(norm, exact_centre=True), _left(right_mean, right_mean, centre, near)
@@ -131,7 +135,7 @@ def _ways(tokens: _Tokens, moments: Iterable[RoundedNorm], r: Rounding, eps: flo
         for tail in tails if left <= LEFT else ():
             full = replace(norm, steps=norm.steps.union(tail))
             factor = scale * full.factor(full.root(values[VARIANCE], eps, r), r)
-            yield _Way(full, left + _left(factor, right, np.ones(1), relative))
+            yield _Way(full, left + _left(factor, right, ones, relative))
 
 
 def _left(value: Array, right: Array, found: Array, near: float) -> float:
@@ -161,35 +165,17 @@ def _short_numbers(used: Recovered, eps: float) -> Iterator[RoundedOperation]:
         for steps, found, of in ((CENTRES, used.centre, right[0]), (SCALES, used.scale, right[1])):
             if np.abs(found - of).max() <= used.near:
                 continue
-            units = (
-                (name, _units(f(found, eps), f(of, eps), f(used.near + found, eps), precision)) for name, f in steps
+            told = (
+                of_short_numbers(
+                    f"{name} of each token", f(found, eps), f(of, eps), f(used.near + found, eps), precision
+                )
+                for name, f in steps
             )
-            words.append(next((_words(name, precision, most) for name, most in units if most), ""))
+            words.append(next(filter(None, told), ""))
         if words and all(words):
             moved = used.centre - right[0], used.scale - right[1]
             yield RoundedOperation(precision, ", and ".join(words), _with_moved(*moved))
             return
-
-
-def _words(name: str, precision: str, most: int) -> str:
-    away = f"up to {most} unit{'s' if most > 1 else ''} in the last place from the right one"
-    return f"{name} of each token is a number of {precision}, {away}"
-
-
-def _units(found: Array, right: Array, off: Array, precision: str) -> int:
-    """How many units in the last place found numbers of a precision are off, at most; 0 if they are none of it.
-
-    Args:
-        found, right: the numbers.
-        off: those that are as far from the found ones as equal numbers may be.
-        precision: of 16 bits.
-    """
-    unit = 2 * UNIT_ROUNDOFF[precision] * np.exp2(np.floor(np.log2(np.maximum(np.abs(found), SMALLEST))))
-    telling = unit >= UNITS_PER_NEAR * np.abs(off - found)
-    on_grid = np.abs(to_precision(precision)(found) - found) <= np.abs(off - found)
-    if telling.sum() < FEWEST_TELLING or not on_grid[telling].all():
-        return 0
-    return max(1, int(np.rint((np.abs(found - right) / unit)[telling].max())))
 
 
 def _with_moved(of_centre: Array, of_scale: Array) -> Operation:

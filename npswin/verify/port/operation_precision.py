@@ -108,7 +108,7 @@ def precision_explanation(
             best, alike = _explanation(name, rounded, changes, left, (found, expected, emulated)), ""
         elif _is_in_another_precision(rounded, changes, best) and left <= ALIKE * best.left:
             alike = alike or f", or in {rounded.precision}, which gives the same numbers: {rounded.description}"
-        elif left == best.left:
+        elif left <= ALIKE * best.left:
             one = _explanation(name, rounded, changes, left, (found, expected, emulated))
             if (one.places, one.precision) == (best.places, best.precision):
                 best = replace(best, as_near=(*best.as_near, one))

@@ -31,11 +31,13 @@ class RoundedNorm:
         steps: those that are rounded.
         one_pass: whether the variance is E[x²] - E[x]².
         exact_centre: whether the mean that is subtracted from x is another one, which is not rounded.
+        exact_variance: whether the variance has another mean, which is not rounded.
     """
 
     steps: frozenset[str]
     one_pass: bool = False
     exact_centre: bool = False
+    exact_variance: bool = False
 
     def words(self, precision: str) -> str:
         """What is rounded, in the order of the steps."""
@@ -60,6 +62,7 @@ class RoundedNorm:
 
         own = step(X, x)
         mean = step(MEAN, step(SUM, own.sum(-1, keepdims=True)) / x.shape[-1])
+        mean = x.mean(-1, keepdims=True) if self.exact_variance else mean
         centred = own if self.one_pass else step(CENTRED, own - mean)
         squares = step(SQUARES, centred * centred)
         mean_square = step(MEAN_SQUARE, step(SUM_OF_SQUARES, squares.sum(-1, keepdims=True)) / x.shape[-1])
@@ -120,7 +123,10 @@ class RoundedNorm:
         of_variance = step(WITH_EPS, of_root / (2 * root))
         of_variance = step(VARIANCE, np.where(values[VARIANCE] >= 0, of_variance, 0))
         of_mean: Array | float = 0.0 if self.exact_centre else step(MEAN, of_centre)
-        if self.one_pass:
+        of_exact: Array | float = of_centre if self.exact_centre else 0.0
+        if self.one_pass and self.exact_variance:
+            of_exact = -2 * of_variance * values[X].mean(-1, keepdims=True)
+        elif self.one_pass:
             of_square = step(SQUARE_OF_MEAN, -of_variance)
             term = step(MEAN, of_square * values[MEAN])
             of_mean = step(MEAN, step(MEAN, of_mean + term) + term)  # one for each factor of the square
@@ -128,8 +134,9 @@ class RoundedNorm:
         of_squares = step(SQUARES, step(SUM_OF_SQUARES, of_mean_square / channels))
         own = values[X] if self.one_pass else values[CENTRED]
         of_own = 2 * step(X if self.one_pass else CENTRED, of_squares * own)
-        if not self.one_pass:
+        if not self.one_pass and self.exact_variance:
+            of_exact = -of_own.sum(-1, keepdims=True)
+        elif not self.one_pass:
             of_mean = step(MEAN, of_mean - of_own.sum(-1, keepdims=True))
         through_mean = step(X, step(SUM, of_mean / channels))
-        dx = direct + step(X, of_own + through_mean)
-        return dx + of_centre / channels if self.exact_centre else dx
+        return direct + step(X, of_own + through_mean) + of_exact / channels

@@ -1,13 +1,17 @@
 """Operations in fewer bits, recognized by their rounding errors. The ports compute with NumPy's own float16."""
 
+from functools import reduce
+
 import ml_dtypes
 import numpy as np
 import pytest
 
 from npswin.verify import compare, diagnose
+from npswin.verify.graph.operations import LAYER_NORM
 from npswin.verify.port.local_error import LocalErrors
 from npswin.verify.port.operation_precision import precision_explanation
 from npswin.verify.port.quantization import quantization_text
+from npswin.verify.port.rounded_norms import RoundedNorm
 from tests.verify.keys import miniature_trace
 
 BLOCK = "layers.0.blocks.1"
@@ -42,6 +46,28 @@ def norm_by_means(x, weight, bias, eps):
     mean, mean_square = (in_bfloat16(each.mean(axis=-1, keepdims=True)) for each in (x, x * x))
     factor = 1 / np.sqrt(np.maximum(mean_square - mean * mean, 0) + np.float32(eps))
     return (x - mean) * factor * weight + bias
+
+
+def one_pass_in_half(x, weight, bias, eps):
+    """With the variance E[x²] - E[x]² in float16."""
+    few = x.astype(np.float16)
+    mean = few.mean(axis=-1, keepdims=True)
+    variance = np.maximum((few * few).mean(axis=-1, keepdims=True) - mean * mean, 0).astype(np.float32)
+    return (x - mean.astype(np.float32)) / np.sqrt(variance + np.float32(eps)) * weight + bias
+
+
+def norm_by_squares_in_order(x, weight, bias, eps):
+    """With squares that are added one after the other in float16."""
+    centred = x - x.mean(axis=-1, keepdims=True)
+    squares = np.moveaxis(centred * centred, -1, 0).astype(np.float16)
+    total = reduce(lambda sums, one: sums + one, squares)[..., None]
+    variance = (total / np.float16(x.shape[-1])).astype(np.float32)
+    return centred / np.sqrt(variance + np.float32(eps)) * weight + bias
+
+
+def norm_about_half_mean(x, weight, bias, eps):
+    mean = x.mean(axis=-1, keepdims=True).astype(np.float16).astype(np.float32)
+    return (x - mean) / np.sqrt(x.var(axis=-1, keepdims=True) + np.float32(eps)) * weight + bias
 
 
 def softmax(x):
@@ -88,6 +114,13 @@ def explanation(tensors, name):
         (NORM, half(norm), "computed in float16: each of its steps is rounded to float16"),
         (NORM, half(norm_by_rsqrt), "computed in float16: each of its steps is rounded to float16"),
         (NORM, norm_by_means, "the variance is E[x²] - E[x]², with both means rounded to bfloat16"),
+        (
+            NORM,
+            one_pass_in_half,
+            "x, the mean, the squares, their mean, the mean's square and the difference rounded to",
+        ),
+        (NORM, norm_by_squares_in_order, "the variance of each token is a number of float16, up to 1 unit in the last"),
+        (NORM, norm_about_half_mean, "computed in float16: the mean is rounded to float16"),
         (SOFTMAX, half(softmax), "computed in float16: each of its steps is rounded to float16"),
         (SOFTMAX, lambda x: softmax(x.astype(np.float16).astype(np.float32)), "its inputs are rounded to float16"),
         (FC1, half(linear, ml_dtypes.bfloat16), "computed in bfloat16: its inputs and its result are rounded"),
@@ -105,6 +138,23 @@ def test_an_operation_in_few_bits_is_named(name, function, text):
     assert text in found.text
     assert found.places == (name,)
     assert found.left < 0.2
+
+
+WAYS = [RoundedNorm(frozenset()), RoundedNorm(frozenset(), True), RoundedNorm(frozenset(), exact_centre=True)]
+WAYS += [RoundedNorm(frozenset(), True, exact_centre=True), RoundedNorm(frozenset(), exact_variance=True)]
+WAYS += [RoundedNorm(frozenset(), True, exact_variance=True)]
+
+
+@pytest.mark.parametrize("norm", WAYS)
+@pytest.mark.parametrize("differentiated", [False, True])
+def test_without_rounding_the_steps_of_a_norm_have_its_derivative(norm, differentiated):
+    rng = np.random.default_rng(0)
+    x, weight, bias, dy = rng.standard_normal((5, 6)), *rng.standard_normal((2, 6)), rng.standard_normal((5, 6))
+    operation = norm.operation(lambda one: one, differentiated)
+    (y, cache), (right, right_cache) = (each.forward(x, weight, bias, eps=1e-5) for each in (operation, LAYER_NORM))
+    np.testing.assert_allclose(y, right, rtol=1e-9, atol=1e-12)
+    for one, right in zip(operation.backward(dy, cache), LAYER_NORM.backward(dy, right_cache), strict=True):
+        np.testing.assert_allclose(one, right, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(
