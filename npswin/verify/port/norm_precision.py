@@ -36,6 +36,8 @@ from npswin.verify.port.rounded_operations import SIXTEEN_BITS, to_precision
 SAMPLE = 64  # tokens for which each way is tried first
 MOST_TOKENS = 4096
 LEFT, EXACT = 0.5, 0.15  # of the error, at most: of a way that is told, and of one that is followed exactly
+SURE = 0.02  # no other precision leaves less
+FAR = 1.2  # of the error: what follows from such a variance does not make up for it
 AS_NEAR = 1.1  # times the least error: as likely, so that the way with the fewest steps is told
 Steps = tuple[tuple[str, ...], ...]
 TAILS: Steps = tuple(
@@ -67,6 +69,8 @@ def rounded_norms(node: Node, inputs: list[Array], found: Array, tolerance: floa
     plain = recovered_statistics(x, weight, bias, found, tolerance)
     for precision in SIXTEEN_BITS:
         r = to_precision(precision)
+        if best is not None and best[0].left < SURE:
+            break
         for base in (x, r(x)) if plain is None else (x,):
             used = plain if base is x else recovered_statistics(base, weight, bias, found, tolerance)
             way = None if used is None else _best_way(used, r, eps)
@@ -78,13 +82,14 @@ def rounded_norms(node: Node, inputs: list[Array], found: Array, tolerance: floa
         return
     (norm, _), precision, of_rounded = best
     r, words = to_precision(precision), norm.words(precision)
+    words = f"its first input is rounded to {precision}, and {words}" if of_rounded else words
     ways = [(norm, False), (norm, True)]
     if MEAN in norm.steps and not norm.exact_centre:
         ways.append((replace(norm, exact_variance=True), True))
     for each, differentiated in ways:
         operation = each.operation(r, differentiated)
         if of_rounded:
-            operation, words = with_rounded_inputs(operation, r, (0,)), f"its first input, and {norm.words(precision)}"
+            operation = with_rounded_inputs(operation, r, (0,))
         yield RoundedOperation(precision, words, operation)
 
 
@@ -131,16 +136,19 @@ def _ways(tokens: _Tokens, moments: Iterable[RoundedNorm], r: Rounding, eps: flo
         values = norm.moments(r, x)
         centred = replace(norm, exact_centre=True), _left(right_mean, right_mean, centre, near)
         own = norm, _left(values[MEAN], right_mean, centre, near)
-        (norm, left), tails = min((own, centred), key=lambda one: one[1]), TAILS
-        for tail in tails if left <= LEFT else ():
+        norm, left = min((own, centred), key=lambda one: one[1])
+        for tail in TAILS if left <= LEFT else ():
             full = replace(norm, steps=norm.steps.union(tail))
             factor = scale * full.factor(full.root(values[VARIANCE], eps, r), r)
-            yield _Way(full, left + _left(factor, right, ones, relative))
+            left_too = _left(factor, right, ones, relative)
+            yield _Way(full, left + left_too)
+            if left_too > FAR:
+                break
 
 
 def _left(value: Array, right: Array, found: Array, near: float) -> float:
     """A distance from the found numbers over that of the right ones, or over the largest one of equal numbers."""
-    distance, of_right = (float(np.sqrt(np.mean((one - found) ** 2))) for one in (value, right))
+    distance, of_right = (float(np.linalg.norm(one - found)) / len(one) ** 0.5 for one in (value, right))
     return distance / max(near, of_right)
 
 

@@ -185,6 +185,24 @@ def test_another_mistake_is_not_taken_for_rounding(function, names):
     assert explanation(tensors, BLOCK if names else f"{BLOCK}.mlp.act") is None
 
 
+def norm_with_noise(x, weight, bias, eps):
+    """With an error of each token's variance, and one of its mean, as large as those of float16."""
+    noise = 1 + 1e-3 * np.random.default_rng(0).standard_normal((2, *x.shape[:-1], 1))
+    variance = x.var(axis=-1, keepdims=True) * noise[0]
+    return (x - x.mean(axis=-1, keepdims=True) * noise[1]) / np.sqrt(variance + eps) * weight + bias
+
+
+def norm_about_the_image_before(x, weight, bias, eps):
+    return (x - np.roll(x.mean(axis=-1, keepdims=True), 1, 0)) / np.sqrt(
+        x.var(axis=-1, keepdims=True) + eps
+    ) * weight + bias
+
+
+@pytest.mark.parametrize("function", [norm_with_noise, norm_about_the_image_before])
+def test_other_statistics_are_not_taken_for_rounding(function):
+    assert explanation(port({NORM: function}), NORM) is None
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_noise_is_not_taken_for_rounding(seed):
     tensors = port({})
