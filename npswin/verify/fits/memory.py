@@ -13,26 +13,33 @@ SAMPLE = 64  # numbers by which a step is found
 FARTHEST = 2**12  # places
 Fill = Callable[[Array, int], Array]  # places, length -> the same with those outside mapped into it, or -1
 
+ROLLED = "what goes out at one end comes in at the other"
 FILLS: dict[str, Fill] = {
     "0 comes in": lambda place, length: np.where((place < 0) | (place >= length), -1, place),
     "the number at the edge comes in": lambda place, length: np.clip(place, 0, length - 1),
-    "what goes out at one end comes in at the other": lambda place, length: place % length,
+    ROLLED: lambda place, length: place % length,
 }
 
 
 def moved_in_memory(evidence: Evidence) -> Iterator[Explanation]:
-    """Moved by some places in the memory of all numbers, or of each entry along the first axes, across axes' ends."""
+    """Moved by some places in the memory of all numbers, or of each entry along the first axes, across axes' ends.
+
+    A roll along a single axis, and a move by whole rows, is told by where the entries of that axis are.
+    """
     found, right = evidence.found, evidence.right
     if not FEWEST <= found.size <= MOST_NUMBERS or np.ptp(right) <= 4 * evidence.tolerance:
         return
     for first in range(found.ndim):
         length = int(np.prod(found.shape[first:]))
+        parts = [part for axis in evidence.axes[first:] for part in axis if part.size > 1]
         step = _step(found.reshape(-1, length), right.reshape(-1, length), evidence.tolerance) if length > 1 else 0
-        for words, fill in FILLS.items() if step else ():
+        whole_rows = len(parts) > 1 and step % parts[-1].size == 0
+        for words, fill in FILLS.items() if step and not whole_rows else ():
+            if len(parts) == 1 and words == ROLLED:
+                continue
             if evidence.agrees(np.append(right, 0.0)[_positions(right.shape, first, step, fill)]):
                 side = "before" if step > 0 else "after"
                 which = f"the one {side}" if abs(step) == 1 else f"that {abs(step)} places {side}"
-                parts = [part for axis in evidence.axes[first:] for part in axis]
                 text = f"each is {which} it in the memory of {join(parts).plural}; {words}"
                 yield Explanation(text, _moved(first, step, fill))
                 return
