@@ -89,7 +89,7 @@ def _in_one_or_all(graph: Graph, name: str, words: str, operation: Operation, fi
     role = MODULE.sub("", name)
     alike = [other for other in norms if MODULE.sub("", other) == role]
     for where, places in ((f"{words}; in every norm", norms), (f"{words}; in every {role}", alike), (words, [name])):
-        if len(places) > 1 or places == [name]:
+        if len(places) > 1 or where == words:
             changes: Changes = {}
             for place in (name, *places):
                 changes |= change_node(graph.nodes[place], operation)
