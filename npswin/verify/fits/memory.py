@@ -9,7 +9,7 @@ from npswin.verify.fits.explanation import Evidence, Explanation, Pair, gathered
 from npswin.verify.fits.words import join
 
 FEWEST, MOST_NUMBERS = 8, 2**20  # of an array
-SAMPLE = 64  # numbers by which a step is found
+SAMPLE, FIRST = 64, 3  # numbers by which a step is found, and by which most are refused
 FARTHEST = 2**12  # places
 Fill = Callable[[Array, int], Array]  # places, length -> the same with those outside mapped into it, or -1
 
@@ -50,12 +50,11 @@ def _step(found: Array, right: Array, tolerance: float) -> int:
     length = found.shape[1]
     reach = min(length // 4, FARTHEST)
     places = np.unique(np.linspace(reach, length - 1 - reach, SAMPLE).astype(int))
-    steps = np.arange(-reach, reach + 1)
-    near = np.ones(len(steps), bool)
+    fitting = np.arange(-reach, reach + 1)
     for row in {0, len(found) - 1}:
-        candidates = right[row, places[:, None] - steps]
-        near &= (np.abs(candidates - found[row, places, None]) <= tolerance).all(axis=0)
-    fitting = steps[near]
+        for some in (places[:FIRST], places):  # most steps are refused by a few numbers
+            candidates = right[row, some[:, None] - fitting]
+            fitting = fitting[(np.abs(candidates - found[row, some, None]) <= tolerance).all(axis=0)]
     return int(fitting[np.abs(fitting).argmin()]) if len(fitting) else 0
 
 
