@@ -206,12 +206,12 @@ VERIFY_FAULTS = [
         ),
     ),
     *faults(
-        "verify/mistakes/norm_statistics.py",
+        "verify/mistakes/norm_steps.py",
         STRUCTURE,
         (
             "the deviation has no derivative",
-            "dx = g + (of_mean + of_deviation * own) / channels",
-            "dx = g + of_mean / channels",
+            "dx = dx + dz + centre.backward(",
+            "dx = dz + centre.backward(",
         ),
     ),
     *faults(

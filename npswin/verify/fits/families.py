@@ -19,6 +19,7 @@ from npswin.verify.fits.explanation import (
 )
 from npswin.verify.fits.factors import decimal, factor_words, simple_factor
 from npswin.verify.fits.functions import curve, scalar_function, two_slopes
+from npswin.verify.fits.memory import moved_in_memory
 from npswin.verify.fits.mixing import mixed_entries
 from npswin.verify.fits.parts import a_part_differs
 from npswin.verify.fits.positions import find_placement
@@ -279,6 +280,7 @@ FAMILIES: tuple[Family, ...] = (
     _factor,
     _another,
     smallest_are_zero,
+    moved_in_memory,
     _placement,
     rounded_numbers,
     scales_along_the_other_axis,

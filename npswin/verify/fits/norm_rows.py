@@ -5,21 +5,22 @@ offset give the mean m that was subtracted and the factor r for each token, whic
 variance.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.fits.tables import tables
+from npswin.verify.fits.tables import Function, Known, tables
 
 FEWEST_CHANNELS = 4
 MARGIN = 3.0  # times the tolerance, for numbers that follow from fitted ones
 NEAR = 1e-4
 POINTS = (0.0, 0.5, 1.0)  # quantiles at which an unknown function is told
 FEWEST_TOKENS = 16
-ROOT_BITS = 0x5F3759DF
+ROOT_BITS = (0x5F3759DF, 0x5F375A86, 0x5F37642F)  # of id Software, and of Lomont 2003
+SMALLEST = 1e-12  # variance of which a root is taken
 
 Statistics = Callable[[Array, float], tuple[Array, Array]]  # (tokens, eps) -> the mean and the factor of each
 
@@ -34,12 +35,14 @@ class NormExplanation:
         fitted: how many numbers of it were fitted.
         by_channels: whether other channels are summed, which changes the derivative's formula, too; otherwise it is
             that of the right norm with this mean and factor, as a kernel has it that keeps them.
+        slopes: other derivatives that a port may take of the factor by the variance, by words: (variance + eps,) -> it.
     """
 
     words: str
     statistics: Statistics
     fitted: int = 0
     by_channels: bool = False
+    slopes: Mapping[str, Function] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -135,28 +138,31 @@ def _divided(count: int, of_mean: bool, of_variance: bool) -> Statistics:
     return statistics
 
 
-def from_bits(v: Array, steps: int) -> Array:
-    """1/√v from the bits of a float32, with so many of Newton's steps (Lomont 2003)."""
+def from_bits(v: Array, magic: int) -> Array:
+    """1/√v nearly, from the bits of a float32 (Lomont 2003); they have no derivative."""
     bits = v.astype(np.float32).view(np.int32)
-    y = (np.int32(ROOT_BITS) - (bits >> 1)).astype(np.int32).view(np.float32).astype(np.float64)
-    for _ in range(steps):
-        y = y * (1.5 - 0.5 * v * y * y)
-    return y
+    return (np.int32(magic) - (bits >> 1)).astype(np.int32).view(np.float32).astype(np.float64)
 
 
-def _newton(start: Callable[[Array], Array], steps: int) -> Callable[[Array], Array]:
-    def root(v: Array) -> Array:
-        y = start(v)
+def _newton(start: Known, steps: int) -> Known:
+    """Newton's steps y ← y (3 - v y²)/2, whose derivative by v is y' ← 3 y' (1 - v y²)/2 - y³/2."""
+
+    def iterated(v: Array) -> tuple[Array, Array]:
+        y, slope = start.value(v), start.slope(v)
         for _ in range(steps):
-            y = y * (1.5 - 0.5 * v * y * y)
-        return y
+            y, slope = y * (1.5 - 0.5 * v * y * y), slope * (1.5 - 1.5 * v * y * y) - 0.5 * y**3
+        return y, slope
 
-    return root
+    return Known(lambda v: iterated(v)[0], lambda v: iterated(v)[1])
 
 
-STARTS: dict[str, Callable[[Array], Array]] = {"1": np.ones_like, "1/v": np.reciprocal}
-ROOTS: dict[str, Callable[[Array], Array]] = {
-    f"the fast inverse square root by a float's bits, with {steps} of Newton's steps": partial(from_bits, steps=steps)
+INVERSE_ROOT = Known(lambda v: 1 / np.sqrt(np.maximum(v, SMALLEST)), lambda v: -0.5 * np.maximum(v, SMALLEST) ** -1.5)
+STARTS = {"1": Known(np.ones_like, np.zeros_like), "1/v": Known(np.reciprocal, lambda v: -1 / (v * v))}
+ROOTS: dict[str, Known] = {
+    f"the fast inverse square root by a float's bits, with {steps} of Newton's steps{words}": _newton(
+        Known(partial(from_bits, magic=magic), np.zeros_like), steps
+    )
+    for magic, words in zip(ROOT_BITS, ("", *(f", from {magic:#x}" for magic in ROOT_BITS[1:])), strict=True)
     for steps in range(4)
 }
 ROOTS |= {
@@ -167,16 +173,19 @@ ROOTS |= {
 
 
 def _by_another_root(given: NormedTokens, mean: Array, factor: Array) -> Iterator[NormExplanation]:
+    right: dict[str, Function] = {"its derivative is that of 1/√v": INVERSE_ROOT.slope}
+    constant: dict[str, Function] = {"its derivative is taken to be 0": np.zeros_like}
     for words, root in ROOTS.items():
-        yield NormExplanation(f"1 / the deviation is {words}", _with_root(root))
+        slopes = {"its derivative is that of these steps": root.slope, **right, **constant}
+        yield NormExplanation(f"1 / the deviation is {words}", _with_root(root.value), slopes=slopes)
     v = variance_of(given.x) + given.eps
-    right = 1 / np.sqrt(v)
-    tolerance = NEAR * float(right.min())
-    for words, table in tables(lambda x: 1 / np.sqrt(np.maximum(x, 1e-12)), v, factor, tolerance, True):
-        yield NormExplanation(f"1 / the deviation is read {words}", _with_root(table))
+    tolerance = NEAR * float(INVERSE_ROOT.value(v).min())
+    for table in tables(INVERSE_ROOT, v, factor, tolerance, True, {"1/√v": INVERSE_ROOT}):
+        slopes = {"its derivative is read from such a table": table.slope, **right, **constant}
+        yield NormExplanation(f"1 / the deviation is read {table.words}", _with_root(table.read), slopes=slopes)
 
 
-def _with_root(root: Callable[[Array], Array]) -> Statistics:
+def _with_root(root: Function) -> Statistics:
     return lambda x, eps: (mean_of(x), root(variance_of(x) + eps))
 
 

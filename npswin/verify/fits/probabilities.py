@@ -22,11 +22,16 @@ class RowExplanation:
         words: of it.
         rows: the function.
         fitted: how many numbers of it were fitted.
+        through: of rounded numbers (scores -> the function of nearby scores whose derivative is taken), as a rounding
+            is that passes derivatives through.
+        derivative: (dp, scores) -> the derivative by the scores, where it is not that of each query by itself.
     """
 
     words: str
     rows: Rows
     fitted: int = 0
+    through: Callable[[Array], Rows] | None = None
+    derivative: Callable[[Array, Array], Array] | None = None
 
 
 @dataclass(frozen=True)

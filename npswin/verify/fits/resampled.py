@@ -35,18 +35,19 @@ def _centres(size_out: int, size_in: int, aligned: bool) -> Array:
     return (np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5
 
 
-def _taken(places: Array, size_in: int) -> Array:
+def taken_at(places: Array, size_in: int) -> Array:
     """The matrix that takes one input for each output."""
     return np.eye(size_in)[np.clip(places.astype(int), 0, size_in - 1)]
 
 
-def _linear(size_out: int, size_in: int, aligned: bool) -> Array:
+def linear_matrix(size_out: int, size_in: int, aligned: bool) -> Array:
+    """Linear between the two nearest inputs."""
     centre = np.clip(_centres(size_out, size_in, aligned), 0, size_in - 1)
     share = (centre - np.floor(centre))[:, None]
-    return (1 - share) * _taken(np.floor(centre), size_in) + share * _taken(np.floor(centre) + 1, size_in)
+    return (1 - share) * taken_at(np.floor(centre), size_in) + share * taken_at(np.floor(centre) + 1, size_in)
 
 
-def _smoothed(size_out: int, size_in: int) -> Array:
+def smoothed_matrix(size_out: int, size_in: int) -> Array:
     """Linear, with a triangle as wide as an output where the grid becomes smaller, against aliasing."""
     scale = size_in / size_out
     centre, width = (np.arange(size_out) + 0.5) * scale, max(scale, 1.0)
@@ -54,7 +55,12 @@ def _smoothed(size_out: int, size_in: int) -> Array:
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
-def _mean(size_out: int, size_in: int) -> Array:
+def nearest_matrix(size_out: int, size_in: int) -> Array:
+    """Each output is the input at the whole part of its place."""
+    return taken_at(np.arange(size_out) * size_in // size_out, size_in)
+
+
+def mean_matrix(size_out: int, size_in: int) -> Array:
     """Means of the inputs that an output covers, as adaptive average pooling."""
     first = np.arange(size_out) * size_in // size_out
     last = -(-(np.arange(1, size_out + 1) * size_in) // size_out)
@@ -64,15 +70,15 @@ def _mean(size_out: int, size_in: int) -> Array:
 
 METHODS: dict[str, Matrix] = {
     "bicubically": bicubic_matrix,
-    "bilinearly": lambda out, size: _linear(out, size, False),
-    "bilinearly (align_corners)": lambda out, size: _linear(out, size, True),
-    "by nearest neighbours": lambda out, size: _taken(np.arange(out) * size // out, size),
-    "by nearest neighbours (nearest-exact)": lambda out, size: _taken(
+    "bilinearly": lambda out, size: linear_matrix(out, size, False),
+    "bilinearly (align_corners)": lambda out, size: linear_matrix(out, size, True),
+    "by nearest neighbours": nearest_matrix,
+    "by nearest neighbours (nearest-exact)": lambda out, size: taken_at(
         np.floor((np.arange(out) + 0.5) * size / out), size
     ),
     "bicubically (align_corners)": lambda out, size: cubic_matrix(_centres(out, size, True), size),
-    "bilinearly, smoothed": _smoothed,
-    "by means (adaptive average pooling)": _mean,
+    "bilinearly, smoothed": smoothed_matrix,
+    "by means (adaptive average pooling)": mean_matrix,
 }
 
 

@@ -1,76 +1,168 @@
-"""Resampling along one axis as a matrix: cropped and enlarged, reduced and enlarged, blurred."""
+"""Resampling along one axis as a matrix: other sizes, cropped and padded, there and back, blurred."""
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from npswin.types import Array
+from npswin.verify.fits.interpolation import METHODS, interpolation
 
-SHARES = (0.5, 0.75, 0.8, 0.875, 0.9, 0.95)  # of an axis that is kept
-MARGINS = (1, 2, 3, 4, 8, 16, 32)  # that are cut off at both ends
-CUBIC = {"bicubic": -0.75, "bicubic, as Pillow has it": -0.5}  # the parameter of the kernel
-KINDS = ("nearest", "bilinear", "bilinear, corners aligned", *CUBIC)
+SMALL = 48  # entries up to which all sizes are tried
+SHARES = (0.25, 0.5, 0.75, 0.8, 0.85, 0.875, 0.9, 0.95, 1.05, 1.1, 8 / 7, 1.15, 1.2, 1.25, 4 / 3, 1.5, 2.0)
+STEPS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 64)
+LARGEST_CUT = 1.6  # times a side that is resized and cut
+PAD_MODES = {"its edge repeated": "edge", "mirrored there": "reflect", "zeros around it": "constant"}
 BLURS = {"1, 1, 1": (1, 1, 1), "1, 2, 1": (1, 2, 1), "1, 4, 6, 4, 1": (1, 4, 6, 4, 1), "1, 1": (1, 1)}
 
 
-def resamplings(size: int) -> Iterator[tuple[str, Array]]:
-    """Matrices (size, size) by which an axis of this length may have been resampled, in words."""
-    cuts = {(margin, margin) for margin in MARGINS}
-    cuts |= {((size - round(share * size)) // 2, size - round(share * size)) for share in SHARES}
-    lengths = sorted({(first, size - rest) for first, rest in _kept(cuts)} - {(0, size)})
-    for first, length in lengths:
-        for kind in KINDS if length >= 2 else ():
-            words = f"it is cropped to entries {first} to {first + length - 1} and resized to {size} ({kind})"
-            yield words, interpolation(size, length, kind) @ np.eye(size)[first : first + length]
-    for length in sorted({size // 2, size // 4, *(round(share * size) for share in SHARES)}):
-        for kind in KINDS if 2 <= length < size else ():
-            down, up = interpolation(length, size, kind), interpolation(size, length, kind)
-            yield f"it is reduced to {length} and enlarged to {size} ({kind})", up @ down
-    for words, kernel in BLURS.items():
-        for edge, mode in (("its edge repeated", "edge"), ("mirrored", "reflect"), ("zeros around it", "constant")):
-            yield f"it is blurred by {words}, {edge}", _blur(size, np.array(kernel, float) / sum(kernel), mode)
-    yield "it is blurred by the mean of three, or of two at the edge", _mean_of_neighbours(size)
+PADDED = tuple(METHODS)[:6]  # with which images are also padded
 
 
-def _kept(cuts: set[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """The first entry that is kept and how many are cut off, for margins and for shares."""
-    for first, other in cuts:
-        yield first, first + other if first == other else other
+@dataclass(frozen=True)
+class Way:
+    """An axis of n entries that was resampled: y = then · first · x.
+
+    Attributes:
+        words: what was done.
+        first: (m, n).
+        then: (n, m).
+    """
+
+    words: str
+    first: Array
+    then: Array
+
+    @property
+    def matrix(self) -> Array:
+        """(n, n)."""
+        return np.asarray(self.then @ self.first)
 
 
-def interpolation(out: int, size: int, kind: str) -> Array:
-    """The matrix (out, size) of an interpolation, with the centres of pixels at halves but for aligned corners."""
-    if kind == "nearest":
-        return np.eye(size)[np.arange(out) * size // out]
-    if kind.endswith("aligned"):
-        places = np.arange(out) * (size - 1) / max(out - 1, 1)
+def groups_of_ways(size: int) -> Iterator[tuple[str, list[Way]]]:
+    """Ways to resample an axis of this length, those that are alike in a list, the simplest first."""
+    larger, smaller = _sizes(size)
+    eye = np.eye(size)
+    for method in METHODS:
+        for part, start in STARTS.items():
+            cuts = [
+                Way(
+                    f"it is resized to {most} and entries {start(most - size)} to {start(most - size) + size - 1} are "
+                    f"taken, {part} ({method})",
+                    interpolation(method, most, size),
+                    np.eye(most)[start(most - size) :][:size],
+                )
+                for most in larger
+                if most <= LARGEST_CUT * size
+            ]
+            yield f"cut {part} {method}", cuts
+            enlarged = [
+                Way(
+                    f"it is cropped to entries {start(size - least)} to {start(size - least) + least - 1}, {part}, and "
+                    f"resized to {size} ({method})",
+                    eye[start(size - least) :][:least],
+                    interpolation(method, size, least),
+                )
+                for least in smaller
+            ]
+            yield f"crop {part} {method}", enlarged
+        yield (
+            f"back {method}",
+            [
+                Way(
+                    f"it is resized to {other} and back ({method})",
+                    interpolation(method, other, size),
+                    interpolation(method, size, other),
+                )
+                for other in smaller + larger
+            ],
+        )
+        for words, mode in PAD_MODES.items():
+            yield (
+                f"pad {words} {method}",
+                [
+                    Way(
+                        f"it is resized to {least} and padded to {size} on both sides, {words} ({method})",
+                        interpolation(method, least, size),
+                        _padding(least, size, (size - least) // 2, mode),
+                    )
+                    for least in smaller
+                    if least > (size - least + 1) // 2
+                ],
+            )
+            yield (
+                f"padded first {words} {method}",
+                [
+                    Way(
+                        f"it is padded to {most} on both sides, {words}, and resized to {size} ({method})",
+                        _padding(size, most, (most - size) // 2, mode),
+                        interpolation(method, size, most),
+                    )
+                    for most in larger
+                    if most < 2 * size
+                ],
+            )
+        yield (
+            f"zeros at its end {method}",
+            [
+                Way(
+                    f"it is resized to {least} and zeros follow up to {size} ({method})",
+                    interpolation(method, least, size),
+                    _padding(least, size, 0, "constant"),
+                )
+                for least in smaller
+            ],
+        )
+    blurred = [
+        Way(f"it is blurred by {words}, {edge}", _blur(size, np.array(kernel, float) / sum(kernel), mode), eye)
+        for words, kernel in BLURS.items()
+        for edge, mode in PAD_MODES.items()
+    ]
+    blurred.append(Way("it is blurred by the mean of three, or of two at the edge", _mean_of_neighbours(size), eye))
+    yield "blur", blurred
+    yield "mirror", [Way("it is the mean of itself and its mirror image", (eye + eye[::-1]) / 2, eye)]
+    if size <= SMALL:
+        for method in PADDED:
+            windows = [
+                Way(
+                    f"it is cropped to entries {first} to {first + length - 1} and resized to {size} ({method})",
+                    eye[first : first + length],
+                    interpolation(method, size, length),
+                )
+                for length in range(size - 1, size // 3, -1)
+                for first in range(size - length + 1)
+            ]
+            yield f"window {method}", windows
+
+
+STARTS: dict[str, Callable[[int], int]] = {
+    "at the centre": lambda more: more // 2,
+    "at the centre, rounded up": lambda more: (more + 1) // 2,
+    "at the beginning": lambda more: 0,
+    "at the end": lambda more: more,
+}
+
+
+def _sizes(size: int) -> tuple[list[int], list[int]]:
+    """Larger and smaller sizes, those near first."""
+    if size <= SMALL:
+        sizes = set(range(2, 2 * size + 1))
     else:
-        places = (np.arange(out) + 0.5) * size / out - 0.5
-    below = np.floor(places).astype(int)
-    matrix = np.zeros((out, size))
-    weigh = partial(_cubic, parameter=CUBIC[kind]) if kind in CUBIC else _linear
-    for offset in range(-1, 3):
-        source = np.clip(below + offset, 0, size - 1)
-        np.add.at(matrix, (np.arange(out), source), weigh(np.abs(places - below - offset)))
-    return matrix
+        sizes = {round(share * size) for share in SHARES} | {size + sign * step for step in STEPS for sign in (1, -1)}
+    ordered = sorted((other for other in sizes if other >= 2 and other != size), key=lambda other: abs(other - size))
+    return [other for other in ordered if other > size], [other for other in ordered if other < size]
 
 
-def _linear(distance: Array) -> Array:
-    return np.maximum(1 - distance, 0)
-
-
-def _cubic(distance: Array, parameter: float) -> Array:
-    a, t = parameter, distance
-    near = ((a + 2) * t - (a + 3)) * t * t + 1
-    far = ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
-    return np.where(t <= 1, near, np.where(t < 2, far, 0))
+@lru_cache(maxsize=512)
+def _padding(size_in: int, size_out: int, before: int, mode: str) -> Array:
+    after = size_out - size_in - before
+    return np.asarray(np.pad(np.eye(size_in), ((before, after), (0, 0)), mode=mode))  # type: ignore[call-overload]
 
 
 def _blur(size: int, kernel: Array, mode: str) -> Array:
     before = (len(kernel) - 1) // 2
-    after = len(kernel) - 1 - before
-    padded = np.pad(np.eye(size), ((before, after), (0, 0)), mode=mode)  # type: ignore[call-overload]
+    padded = _padding(size, size + len(kernel) - 1, before, mode)
     return sum((weight * padded[place : place + size] for place, weight in enumerate(kernel)), np.zeros((size, size)))
 
 

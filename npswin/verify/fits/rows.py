@@ -20,21 +20,25 @@ RowFunction = Callable[[Array], Array]  # (..., n) -> (..., n), of complex numbe
 
 def after_row(function: RowFunction) -> Pair:
     """A function of each row along the last axis; its derivative is the row's Jacobian, by complex steps."""
-    step = 1e-30
 
     def forward(x: Array) -> tuple[Array, Array]:
         return function(x).astype(x.dtype), x
 
     def backward(dy: Array, x: object) -> Array:
         assert isinstance(x, np.ndarray)
-        dx = np.zeros_like(dy)
-        for channel in range(x.shape[-1]):
-            moved = x.astype(np.complex128)
-            moved[..., channel] += 1j * step
-            dx[..., channel] = (dy * function(moved).imag / step).sum(-1)
-        return dx
+        return derivative_by_rows(function, dy, x)
 
     return forward, backward
+
+
+def derivative_by_rows(function: RowFunction, dy: Array, x: Array) -> Array:
+    """Σ dy ∂y/∂x of a function of each row (..., n) -> (..., m), by complex steps."""
+    step, dx = 1e-30, np.zeros_like(x)
+    for channel in range(x.shape[-1]):
+        moved = x.astype(np.complex128)
+        moved[..., channel] += 1j * step
+        dx[..., channel] = (dy * function(moved).imag / step).sum(-1)
+    return dx
 
 
 def unit_rows(x: Array) -> Array:

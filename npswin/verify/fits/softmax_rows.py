@@ -24,8 +24,9 @@ from npswin.verify.fits.probabilities import (
     shares,
 )
 from npswin.verify.fits.recovered_scores import other_scores
+from npswin.verify.fits.softmax_grid import on_a_grid
 from npswin.verify.fits.softmax_sums import other_sum
-from npswin.verify.fits.tables import tables
+from npswin.verify.fits.tables import Known, tables
 from npswin.verify.fits.tiles import tile_by_tile
 
 SUMS_TO_ONE = 1e-4
@@ -108,12 +109,12 @@ def _other_function(given: Probabilities) -> Iterator[RowExplanation]:
             continue
         yield RowExplanation(f"{words} in place of exp, divided by the sum", _shares_of(function, False))
     first = np.take_along_axis(given.found, given.scores.argmax(axis=-1)[..., None], -1)
-    for words, read in (
-        ()
-        if first.min() <= 0
-        else tables(np.exp, given.scores - largest, given.found / first, _relative(given, first), False)
-    ):
-        yield RowExplanation(f"exp is read {words}", _shares_of(read, True))
+    if first.min() > 0:
+        powers, below = given.found / first, {"0": Known(np.zeros_like, np.zeros_like), "exp": Known(np.exp, np.exp)}
+        for table in tables(
+            Known(np.exp, np.exp), given.scores - largest, powers, _relative(given, first), False, below, np.inf
+        ):
+            yield RowExplanation(f"exp is read {table.words}", _shares_of(table.read, True))
 
 
 def _by_bits(given: Probabilities) -> RowExplanation:
@@ -181,6 +182,7 @@ def _in_tiles(given: Probabilities) -> Iterator[RowExplanation]:
 
 
 FAMILIES: tuple[Callable[[Probabilities], Iterator[RowExplanation]], ...] = (
+    on_a_grid,
     _some_left_out,
     _sum_along_other_axes,
     _term_for_each,

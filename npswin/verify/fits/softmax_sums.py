@@ -7,6 +7,7 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.fits.left_out import keys_words
 from npswin.verify.fits.probabilities import SMALLEST, Probabilities, RowExplanation, Rows, exponentials, shares
+from npswin.verify.fits.softmax_steps import steps_of_other_queries
 
 NEAR = 1e-3  # of a weight from 0 or 1, and of a sum from another one, as a share
 ROWS_PER_NUMBER = 2
@@ -33,6 +34,7 @@ def other_sum(given: Probabilities) -> Iterator[RowExplanation]:
             np.broadcast_to(common, total.shape), total, rtol=NEAR
         ):
             yield RowExplanation(f"they are divided by the mean sum, whichever {name}", _by_mean_sum(axis))
+    yield from sorted(steps_of_other_queries(given), key=lambda one: one.fitted)
     sums = given.found.sum(axis=-1)
     words = (
         f"the probabilities of a query sum up to {sums.min():.4g} to {sums.max():.4g}, and not to 1, in the right "

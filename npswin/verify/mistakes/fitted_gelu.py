@@ -1,6 +1,7 @@
 """Activations that are an approximation of GELU: which one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,16 @@ def fit_gelu(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fi
     x = np.asarray(run.value(node.inputs[0]), np.float64)
     if x.shape != found.shape:
         return
-    for words, function, fitted in gelu_curves(x, found, tolerance):
-        if np.abs(function(x) - found).max() <= 2 * tolerance:
-            forward, backward = mapped(function)
-            yield Fit(words, change_node(node, Operation("gelu", forward, one_input(backward))), fitted)
+    alike = [other.inputs[0] for other in run.graph.nodes.values() if is_output_of(other, "gelu")]
+    reached = max(float(np.abs(run.value(read)).max(initial=0)) for read in alike)
+    for curve in gelu_curves(x, found, tolerance, reached):
+        if np.abs(curve.function(x) - found).max() <= 2 * tolerance:
+            forward, backward = mapped(curve.function)
+            own = np.zeros_like if curve.stepped else None
+            for words, slope in {"": own, **curve.slopes}.items():
+                operation = Operation("gelu", forward, one_input(backward if slope is None else _times(slope)))
+                yield Fit("; ".join(filter(None, (curve.words, words))), change_node(node, operation), curve.fitted)
+
+
+def _times(slope: Callable[[Array], Array]) -> Callable[[Array, Any], Array]:
+    return lambda dy, x: (dy * slope(np.asarray(x, np.float64))).astype(dy.dtype)

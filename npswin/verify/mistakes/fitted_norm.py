@@ -7,7 +7,8 @@ import numpy as np
 
 from npswin.ops.layer_norm import layer_norm_backward
 from npswin.types import Array
-from npswin.verify.fits.norm_rows import NormedTokens, Statistics, norm_explanations
+from npswin.verify.fits.norm_rows import NormedTokens, Statistics, mean_of, norm_explanations, variance_of
+from npswin.verify.fits.tables import Function
 from npswin.verify.graph import Operation, Run
 from npswin.verify.mistakes.fitted_tensors import Fit
 from npswin.verify.mistakes.mistake import change_node, is_output_of
@@ -27,6 +28,8 @@ def fit_norm(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fi
     rows = ((found - bias) / weight).reshape(-1, len(weight)), x.reshape(-1, len(weight))
     for one in norm_explanations(NormedTokens(*rows, node.settings["eps"], tolerance / np.abs(weight))):
         yield Fit(one.words, change_node(node, _operation(one.statistics, one.by_channels)), one.fitted)
+        for words, slope in one.slopes.items():
+            yield Fit(f"{one.words}; {words}", change_node(node, _with_slope(one.statistics, slope)), one.fitted)
 
 
 def _operation(statistics: Statistics, by_channels: bool) -> Operation:
@@ -47,6 +50,29 @@ def _operation(statistics: Statistics, by_channels: bool) -> Operation:
         if by_channels:
             dx = _differences(lambda z: normalized(z, eps)[0], dy * weight, x)
         return dx.astype(dy.dtype), dweight.astype(dy.dtype), dbias.astype(dy.dtype)
+
+    return Operation("layer_norm", forward, backward)
+
+
+def _with_slope(statistics: Statistics, slope: Function) -> Operation:
+    """A norm whose factor r has another derivative r' by the variance v.
+
+    With x̂ = (x - μ) r, g = dy · weight, and v = ⟨(x - μ)²⟩ + eps, the derivative of Σ g x̂ by x is
+    r (g - ⟨g⟩) + 2 r' ⟨g (x - μ)⟩ (x - μ), with means over the channels.
+    """
+    given = _operation(statistics, False)
+
+    def forward(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Any]:
+        y, (_, xhat, factor, *_) = given.forward(x, weight, bias, eps=eps)
+        return y, (x.astype(np.float64), xhat, factor, weight, eps)
+
+    def backward(dy: Array, cache: Any) -> tuple[Array, Array, Array]:
+        x, xhat, factor, weight, eps = cache
+        centred, g = x - mean_of(x), dy * weight
+        dr = slope(variance_of(x) + eps) * mean_of(g * centred)
+        dx = factor * (g - mean_of(g)) + 2 * dr * centred
+        parameters = ((dy * xhat).reshape(-1, x.shape[-1]).sum(0), dy.reshape(-1, x.shape[-1]).sum(0))
+        return dx.astype(dy.dtype), parameters[0].astype(dy.dtype), parameters[1].astype(dy.dtype)
 
     return Operation("layer_norm", forward, backward)
 

@@ -25,6 +25,7 @@ from npswin.verify.mistakes.fitted_together import (
     factors_of_both,
     same_factors,
 )
+from npswin.verify.mistakes.folded_normalization import folded_normalization
 from npswin.verify.mistakes.mistake import change_node, transform_input, with_sums
 from npswin.verify.mistakes.named_vectors import numbers_of_others
 
@@ -94,6 +95,11 @@ def _explained(run: Run, node: Node, recovered: list[Recovered]) -> dict[int, Ex
     right = {one.index: run.value(node.inputs[one.index]) for one in recovered}
     wrong = [one for one in recovered if np.abs(one.array - right[one.index]).max(initial=0) > one.tolerance]
     explained = {}
+    if node.operation is not None and node.operation.name == "patch_embed":
+        found = {one.index: one.array for one in wrong}
+        folded = folded_normalization(run, node, found, {one.index: one.tolerance for one in wrong})
+        if folded:
+            return folded
     for one in wrong:
         explanation = _explain(run, node.inputs[one.index], right[one.index], one)
         if explanation is None or explanation.fitted > MOST_LISTED:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.fits.probabilities import Probabilities, Rows
+from npswin.verify.fits.probabilities import Probabilities, RowExplanation
 from npswin.verify.fits.softmax_rows import row_explanations
 from npswin.verify.graph import Operation, Run
 from npswin.verify.mistakes.axis_parts import axis_parts
@@ -24,16 +24,35 @@ def fit_softmax(run: Run, name: str, found: Array, tolerance: float) -> Iterator
     scores = run.value(node.inputs[0])
     parts = axis_parts(run.graph, name, found.shape)
     for one in row_explanations(Probabilities(found, scores, parts, tolerance)):
-        yield Fit(one.words, change_node(node, _operation(one.rows)), one.fitted)
+        operation = _operation(one)
+        yield Fit(one.words, change_node(node, operation), one.fitted)
+        kept = with_kept_shares(operation)
+        yield Fit(f"{one.words}; its derivative is p (dp - Σ p dp), of these p", change_node(node, kept), one.fitted)
 
 
-def _operation(rows: Rows) -> Operation:
+def _operation(given: RowExplanation) -> Operation:
     """A function of scores in place of the softmax. Its derivative is that of each query's row, by differences."""
 
     def forward(scores: Array) -> tuple[Array, Array]:
-        return rows(scores.astype(np.float64)).astype(scores.dtype), scores
+        return given.rows(scores.astype(np.float64)).astype(scores.dtype), scores
 
-    return Operation("softmax", forward, lambda dy, scores: (derivative_of_rows(rows, dy, scores),))
+    def backward(dy: Array, scores: Array) -> tuple[Array]:
+        if given.derivative is not None:
+            return (given.derivative(dy, scores.astype(np.float64)).astype(dy.dtype),)
+        rows = given.rows if given.through is None else given.through(scores.astype(np.float64))
+        return (derivative_of_rows(rows, dy, scores),)
+
+    return Operation("softmax", forward, backward)
+
+
+def with_kept_shares(operation: Operation) -> Operation:
+    """The operation with the derivative that a softmax's kernel has, which keeps its result p: p (dp - Σ p dp)."""
+
+    def forward(scores: Array) -> tuple[Array, Array]:
+        p = operation.forward(scores)[0]
+        return p, p
+
+    return Operation("softmax", forward, lambda dy, p: (p * (dy - (p * dy).sum(-1, keepdims=True)),))
 
 
 def derivative_of_rows(rows: Callable[[Array], Array], dy: Array, scores: Array) -> Array:

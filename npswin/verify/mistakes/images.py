@@ -23,7 +23,7 @@ from npswin.verify.mistakes.mistake import (
 from npswin.verify.mistakes.normalization import (
     COLOURS,
     GRAY,
-    Affine,
+    normalizing,
     order_in_words,
     usual_affines,
     weights_in_words,
@@ -35,7 +35,7 @@ LARGEST = 127  # number of 8 bits with a sign
 
 def _other_normalization(_: Graph, node: Node) -> Variants:
     mean, std = np.array(node.settings["mean"]), np.array(node.settings["std"])
-    right = Affine("", 1 / std / 255, -mean / std)
+    right = normalizing(mean, std)
     for affine in usual_affines(len(mean), {"the key's": (mean, std)}):
         if not affine.is_near(right.scale, right.offset):
             yield affine.words, change_node(node, constant("normalize", affine.apply))

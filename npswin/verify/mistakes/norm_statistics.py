@@ -5,23 +5,37 @@ each token, the norm has subtracted -β/α and divided by 1/α. Both are compare
 up to a factor and an offset, and with the right ones of other tokens.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.fits.explanation import Evidence, Pair
+from npswin.verify.fits.explanation import Evidence, Explanation
 from npswin.verify.fits.families import first_explanation
-from npswin.verify.fits.row_statistics import NEAR, Row, Scale, centres, mean, mean_square, scales
+from npswin.verify.fits.recovered_statistics import FEWEST_TOKENS, Recovered, recovered_statistics
+from npswin.verify.fits.row_statistics import centres, mean, scales, variance
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Operation, Run
 from npswin.verify.mistakes.axis_parts import axis_parts
 from npswin.verify.mistakes.fitted_tensors import Fit
 from npswin.verify.mistakes.general.norms import normalizing
-from npswin.verify.mistakes.mistake import change_node, is_output_of, transform_input
+from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of, transform_input
+from npswin.verify.mistakes.norm_steps import (
+    Centre,
+    Divisor,
+    centre_of_row,
+    divisor_of_row,
+    moved_deviation,
+    moved_mean,
+    norm_of,
+)
 
-FEWEST_TOKENS, FEWEST_CHANNELS = 8, 4
 LISTED = 3
+MODULE = re.compile(r"layers\.\d+\.(blocks\.\d+\.)?")
+FAR = 8.0  # times the difference of equal statistics: one that is no nearer to the right one is another
+TOKENS_PER_NUMBER = 16  # for each fitted number, at least
 Gain = Callable[[Array], Array]
 
 GAINS: dict[str, tuple[Gain | None, Gain | None]] = {  # what is used for the weight, and for the bias
@@ -31,14 +45,6 @@ GAINS: dict[str, tuple[Gain | None, Gain | None]] = {  # what is used for the we
     ", without weight and bias": (np.ones_like, np.zeros_like),
     ", with 1 added to the weight": (lambda weight: weight + 1, None),
 }
-
-
-class _Tokens(NamedTuple):
-    """The tokens (…, C) of a norm, and for each what the port subtracted and by what it divided, (…, 1)."""
-
-    x: Array
-    centre: Array
-    scale: Array
 
 
 def fit_norm_statistics(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
@@ -58,11 +64,10 @@ def fit_norm_statistics(run: Run, name: str, found: Array, tolerance: float) -> 
     x, weight, bias = (np.asarray(run.value(read), np.float64) for read in node.inputs)
     for gain_words, (of_weight, of_bias) in GAINS.items():
         used = of_weight(weight) if of_weight else weight, of_bias(bias) if of_bias else bias
-        tokens = _tokens(x, *used, found, tolerance)
+        tokens = recovered_statistics(x, *used, found, tolerance)
         if tokens is None:
             continue
-        fits = [*_of_tokens(tokens), *_of_other_tokens(run, name, tokens)]
-        for words, operation, fitted in fits[:LISTED]:
+        for words, operation, fitted in islice(_of_steps(run, name, tokens), LISTED):
             changed = _with_gains(operation, of_weight, of_bias)
             yield from _in_one_or_all(run.graph, name, f"{words}{gain_words}", changed, fitted)
         return
@@ -79,91 +84,75 @@ def _with_gains(operation: Operation, *gains: Gain | None) -> Operation:
 
 
 def _in_one_or_all(graph: Graph, name: str, words: str, operation: Operation, fitted: int) -> Iterator[Fit]:
-    """The operation in all norms, and in this one."""
-    norms = [other for other, node in graph.nodes.items() if is_output_of(node, "layer_norm") and other != name]
-    changes = change_node(graph.nodes[name], operation)
-    everywhere = dict(changes)
-    for other in norms:
-        everywhere |= change_node(graph.nodes[other], operation)
-    yield Fit(f"{words}; in every norm", everywhere, fitted)
-    yield Fit(words, changes, fitted)
+    """The operation in all norms, in those at the same place of their modules, such as norm2, and in this one."""
+    norms = [other for other, node in graph.nodes.items() if is_output_of(node, "layer_norm")]
+    role = MODULE.sub("", name)
+    alike = [other for other in norms if MODULE.sub("", other) == role]
+    for where, places in ((f"{words}; in every norm", norms), (f"{words}; in every {role}", alike), (words, [name])):
+        if len(places) > 1 or where == words:
+            changes: Changes = {}
+            for place in (name, *places):
+                changes |= change_node(graph.nodes[place], operation)
+            yield Fit(where, changes, fitted)
 
 
-def _tokens(x: Array, weight: Array, bias: Array, found: Array, tolerance: float) -> _Tokens | None:
-    """The statistics that the port used; None where they are not the same for all channels of a token."""
-    if x.shape[-1] < FEWEST_CHANNELS or x.size // x.shape[-1] < FEWEST_TOKENS:
+def _of_steps(run: Run, name: str, tokens: Recovered) -> Iterator[tuple[str, Operation, int]]:
+    """Each way to get the centre with each way to get the scale."""
+    divisors = list(_divisors(run, name, tokens))
+    for centre in _centres(run, name, tokens) if divisors else ():
+        for divisor in divisors:
+            words = f"of each token, {centre.words}, and it is divided by {divisor.words}"
+            if centre.of_all and centre.of_all == divisor.of_all:
+                words = f"of mean and deviation, {centre.of_all}"
+            yield words, norm_of(centre, divisor), centre.fitted + divisor.fitted
+
+
+def _centres(run: Run, name: str, tokens: Recovered) -> list[Centre]:
+    """The centre as a function of the token, or else as the means of other tokens."""
+    alone = [centre_of_row(words, row) for words, row in centres(tokens.x, tokens.centre)]
+    if alone:
+        return alone
+    moved = _moved(run, name, tokens, tokens.centre, "mean", mean)
+    return [] if moved is None else [moved_mean(f"its mean is subtracted (of the means, {moved.words})", moved)]
+
+
+def _divisors(run: Run, name: str, tokens: Recovered) -> list[Divisor]:
+    """The divisor as a function of the token and of what is left of it, or else as the deviations of other tokens."""
+    rest, eps = tokens.x - tokens.centre, float(run.graph.nodes[name].settings["eps"])
+    alone = [divisor_of_row(*one) for one in scales(tokens.x, rest, tokens.scale)]
+    if alone:
+        return alone
+    moved = _moved(run, name, tokens, tokens.scale, "deviation", lambda x: np.sqrt(variance(x) + eps))
+    return [] if moved is None else [moved_deviation(f"its deviation (of the deviations, {moved.words})", moved)]
+
+
+def _moved(
+    run: Run, name: str, tokens: Recovered, found: Array, what: str, statistic: Callable[[Array], Array]
+) -> Explanation | None:
+    """What was made of a statistic (…, 1) of all tokens, as it is told of any tensor."""
+    right = statistic(tokens.x)
+    if np.abs(found - right).max() < FAR * tokens.near:
         return None
-    # Minimize (weight (α x + β) + bias - found)² over the channels of each token.
-    share = weight * weight / max(float((weight * weight).sum()), np.finfo(float).tiny)
-    centred = x - (share * x).sum(-1, keepdims=True)
-    gained = weight * (found - bias)
-    squares = (weight * weight * centred * centred).sum(-1, keepdims=True)
-    slope = (centred * gained).sum(-1, keepdims=True) / np.where(squares, squares, 1)
-    offset = gained.sum(-1, keepdims=True) / (weight * weight).sum() - slope * (share * x).sum(-1, keepdims=True)
-    if np.abs(weight * (slope * x + offset) + bias - found).max() > 4 * tolerance or not slope.all():
-        return None
-    return _Tokens(x, -offset / slope, 1 / slope)
-
-
-def _of_tokens(tokens: _Tokens) -> Iterator[tuple[str, Operation, int]]:
-    """Centre and scale as functions of the token."""
-    for centre_words, centre in centres(tokens.x, tokens.centre):
-        for scale_words, scale, fitted in scales(tokens.x, tokens.x - centre(tokens.x), tokens.scale):
-            words = f"of each token, {centre_words}, and it is divided by {scale_words}"
-            yield words, normalizing(_normalized(centre, scale)), fitted
-
-
-def _normalized(centre: Row, scale: Scale) -> Row:
-    def normalized(x: Array) -> Array:
-        centred = x - centre(x)
-        return centred / scale(x, centred)
-
-    return normalized
-
-
-def _of_other_tokens(run: Run, name: str, tokens: _Tokens) -> Iterator[tuple[str, Operation, int]]:
-    """The mean and deviation of other tokens."""
-    deviation = np.sqrt(mean_square(tokens.x - mean(tokens.x)) + float(run.graph.nodes[name].settings["eps"]))
     parts = axis_parts(run.graph, name, tokens.x.shape)[:-1]
-    words, pairs = [], []
-    for found, right in ((tokens.centre, mean(tokens.x)), (tokens.scale, deviation)):
-        near = NEAR * float(np.abs(right).max())
-        if np.abs(found - right).max() <= near:
-            words.append("as in the key")
-            pairs.append(_AS_IT_IS)
-            continue
-        explanation = first_explanation(Evidence(found[..., 0], right[..., 0], parts, near, {}))
-        if explanation is None or explanation.fitted:
-            return
-        words.append(explanation.words)
-        pairs.append(explanation.pair)
-    text = f"of mean and deviation, {words[0]}" if words[0] == words[1] else f"mean: {words[0]}; deviation: {words[1]}"
-    yield text, _with_moved_statistics(pairs[0], pairs[1]), 0
+    others = {
+        f"the {what} of {read}": statistic(x)[..., 0] for read, x in _normalized_elsewhere(run, name, right.shape)
+    }
+    explanation = first_explanation(Evidence(found[..., 0], right[..., 0], parts, tokens.near, others))
+    if explanation is None or explanation.fitted > found.size // TOKENS_PER_NUMBER:
+        return None
+    if explanation.source and explanation.combination is None:  # of another tensor: it does not depend on the token
+        return replace(explanation, pair=(explanation.pair[0], lambda dy, _: 0 * dy))
+    return explanation
 
 
-_AS_IT_IS: Pair = (lambda x: (x, None)), (lambda dy, _: dy)
-
-
-def _with_moved_statistics(centre: Pair, scale: Pair) -> Operation:
-    """(x - μ')/σ' · weight + bias, where μ' and σ' are made from the tokens' means and deviations."""
-
-    def forward(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Any]:
-        centred = x - mean(x)
-        deviation = np.sqrt(mean_square(centred) + eps)
-        moved, one = centre[0](mean(x)[..., 0])
-        divisor, other = scale[0](deviation[..., 0])
-        xhat = (x - moved[..., None]) / divisor[..., None]
-        return xhat * weight + bias, (xhat, centred / deviation, divisor[..., None], weight, one, other)
-
-    def backward(dy: Array, cache: Any) -> tuple[Array, Array, Array]:
-        xhat, own, divisor, weight, one, other = cache
-        g, channels = dy * weight / divisor, dy.shape[-1]
-        of_mean = centre[1](-g.sum(-1), one)[..., None]
-        of_deviation = scale[1](-(g * xhat).sum(-1), other)[..., None]
-        dx = g + (of_mean + of_deviation * own) / channels
-        return dx, (dy * xhat).reshape(-1, channels).sum(0), dy.reshape(-1, channels).sum(0)
-
-    return Operation("layer_norm", forward, backward)
+def _normalized_elsewhere(run: Run, name: str, shape: Sequence[int]) -> Iterator[tuple[str, Array]]:
+    """What other norms read, as many tokens as here."""
+    own = run.graph.nodes[name].inputs[0]
+    reads = {node.inputs[0] for node in run.graph.nodes.values() if is_output_of(node, "layer_norm") and node.inputs}
+    for read in sorted(reads - {own}):
+        x = run.value(read)
+        if x.shape[:-1] == tuple(shape[:-1]):
+            yield read, np.asarray(x, np.float64)
 
 
 def _of_channels(

@@ -26,6 +26,13 @@ DIVISORS = {
     "divided by 127.5": 127.5,
     "divided by 255 twice": 255.0**2,
 }
+SMALL = 1e-6  # a mean that is 0
+RANGES = {
+    "pixels are inverted: 255 - pixel is normalized": (-1.0, 255.0),
+    "pixels are brought from 0 ... 255 to 16 ... 235 (limited range), then normalized": (219 / 255, 16.0),
+    "pixels are taken for 16 ... 235 (limited range) and expanded, then normalized": (255 / 219, -16 * 255 / 219),
+}
+MOST_LISTED, MOST_NAMED = 4, 8  # ways of preparation, and images or channels of one
 NEAR = 3e-3  # relative difference of fitted numbers from known ones; 1/255 and 1/256 differ by 4e-3
 Statistics = Mapping[str, tuple[Array, Array]]  # by whose they are, such as "the key's": mean and deviation
 
@@ -47,9 +54,18 @@ class Affine:
         span = np.abs(self.scale) * 255 + np.abs(self.offset)
         return float(np.max((np.abs(self.scale - scale) * 255 + np.abs(self.offset - offset)) / span))
 
+    def of_channel(self, channel: int) -> "Affine":
+        """That of one channel."""
+        return Affine(self.words, *(array[channel : channel + 1] for array in (self.scale, self.offset)))
+
     def is_near(self, scale: Array, offset: Array) -> bool:
         """Whether fitted numbers are these."""
         return self.distance(scale, offset) <= NEAR
+
+
+def normalizing(mean: Array, std: Array) -> Affine:
+    """(pixel / 255 - mean) / std for each channel."""
+    return Affine("as in the key", 1 / std / 255, -mean / std)
 
 
 def recognized(scale: Array, offset: Array, statistics: Statistics) -> Affine:
@@ -63,10 +79,53 @@ def recognized(scale: Array, offset: Array, statistics: Statistics) -> Affine:
     nearest = min(_known(len(scale), statistics), key=lambda known: known.distance(scale, offset))
     if nearest.is_near(scale, offset):
         return nearest
+    if np.abs(scale * 255).max() <= NEAR * max(np.abs(offset).max(), NEAR):
+        return Affine(f"all pixels become {_numbers(np.unique(np.round(offset, 6)))}", scale, offset)
+    right = normalizing(*next(iter(statistics.values())))
+    slope, constant = scale / right.scale, (offset - right.offset) / right.scale
+    if len(scale) > 1 and np.ptp(slope) <= NEAR * abs(slope[0]) and np.ptp(constant) <= NEAR * 255:
+        return _changed_before(right, float(slope.mean()), float(constant.mean()))
+    if len(scale) > 1 and np.ptp(scale) <= NEAR * abs(scale[0]) and np.abs(offset - right.offset).max() <= NEAR:
+        words = f"(pixel / 255) / {1 / scale.mean() / 255:.4g} - mean / deviation with the key's mean and deviation"
+        return Affine(words, scale, offset)
+    of_channels = _by_channel([right, *usual_affines(len(scale), statistics)], scale, offset)
+    if of_channels is not None:
+        return of_channels
     with np.errstate(divide="ignore", invalid="ignore"):
         mean, std = -offset / scale / 255, 1 / scale / 255
     words = f"(pixel / 255 - mean) / deviation with mean {_numbers(mean)} and deviation {_numbers(std)}"
     return Affine(words, scale, offset)
+
+
+def _by_channel(known: Sequence[Affine], scale: Array, offset: Array) -> Affine | None:
+    """Channels of which each was prepared in a usual way, some as in the key; None where one was not."""
+    chosen = []
+    for channel in range(len(scale)):
+        parts = [one.of_channel(channel) for one in known]
+        here = scale[channel : channel + 1], offset[channel : channel + 1]
+        near = [part for part in parts if part.is_near(*here)]
+        if not near:
+            return None
+        chosen.append(near[0])
+    words = [one.words for one in chosen]
+    if known[0].words not in words:
+        return None
+    names = COLOURS if len(scale) == len(COLOURS) else tuple(map(str, range(len(scale))))
+    text = places_in_words("channel", names, words)
+    return Affine(text, *(np.concatenate([getattr(one, part) for one in chosen]) for part in ("scale", "offset")))
+
+
+def _changed_before(right: Affine, slope: float, constant: float) -> Affine:
+    """Pixels that become slope · pixel + constant and are then normalized, in words."""
+    words, known, shift = min(
+        ((words, *numbers) for words, numbers in RANGES.items()),
+        key=lambda one: abs(one[1] - slope) * 255 + abs(one[2] - constant),
+    )
+    if abs(known - slope) * 255 + abs(shift - constant) > NEAR * 255:
+        known, shift = slope, constant
+        sign = f" {'+' if shift > 0 else '-'} {abs(shift):.4g}" if abs(shift) > NEAR else ""
+        words = f"{known:.5g} pixel{sign} is normalized in place of the pixel"
+    return Affine(words, right.scale * known, right.offset + right.scale * shift)
 
 
 def usual_affines(channels: int, statistics: Statistics) -> Iterator[Affine]:
@@ -144,8 +203,20 @@ def weights_in_words(weights: Sequence[float]) -> str:
     return " + ".join(f"{weight:.4g} {name}" for weight, name in zip(weights, names, strict=True))
 
 
+def places_in_words(kind: str, names: Sequence[str], words: Sequence[str]) -> str:
+    """What was done to each image or channel, those with the same words together; at most `MOST_LISTED`."""
+    together: dict[str, list[str]] = {}
+    for name, text in zip(names, words, strict=True):
+        together.setdefault(text, []).append(name)
+    listed = [
+        f"{kind}{'s' * (len(which) > 1)} {', '.join(which[:MOST_NAMED])}{', ...' * (len(which) > MOST_NAMED)}: {text}"
+        for text, which in together.items()
+    ]
+    return "; ".join(listed[:MOST_LISTED]) + "; ..." * (len(listed) > MOST_LISTED)
+
+
 _PARTS = ("mean", "deviation")
 
 
 def _numbers(values: Array) -> str:
-    return ", ".join(f"{value:.4g}" for value in values)
+    return ", ".join(f"{0.0 if abs(value) < SMALL else value:.4g}" for value in values)

@@ -14,10 +14,21 @@ from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Node, Run
 from npswin.verify.graph.operations import constant
 from npswin.verify.mistakes.arrangements import Arrangement, arrangements, in_key_order
+from npswin.verify.mistakes.colour_spaces import recognized_colours
 from npswin.verify.mistakes.fitted import Fit, FittedMistake
 from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of
-from npswin.verify.mistakes.normalization import Affine, Statistics, order_in_words, recognized, weights_in_words
+from npswin.verify.mistakes.normalization import (
+    COLOURS,
+    Affine,
+    Statistics,
+    normalizing,
+    order_in_words,
+    recognized,
+    weights_in_words,
+)
 from npswin.verify.mistakes.own_statistics import own_statistics
+
+Function = Callable[[Array], Array]  # of the pixels (B, c, H, W)
 
 EXPLAINED = 0.02  # largest deviation of the port's numbers from a fit, as a share; bfloat16 deviates by 0.004
 EXACT = 1e-5  # deviation of a fit that no other one improves
@@ -35,14 +46,22 @@ def _fit(run: Run, symptom: str, found: Array, place: str) -> Iterator[Fit]:
     if found.size < FEWEST * pixels.shape[1] * (pixels.shape[1] + 1):
         return
     if symptom == place:
-        yield from _of_input(node, pixels, found)
+        maps = linear_maps(*_mean_and_std(node), pixels, found)
+        yield from ((words, _prepared(node, prepare)) for words, prepare in maps)
     elif is_output_of(run.graph.nodes[symptom], "patch_embed"):
         yield from _of_patches(run, symptom, node, pixels, found)
 
 
-def _of_input(node: Node, pixels: Array, found: Array) -> Iterator[Fit]:
-    """From `input` itself: the arrangement whose fit is the nearest, and each image's own statistics."""
+def linear_maps(mean: Array, std: Array, pixels: Array, found: Array) -> Iterator[tuple[str, Function]]:
+    """From `input` itself: the arrangement whose fit is the nearest, and each image's own statistics.
+
+    Args:
+        mean, std: (c), of the key's normalization.
+        pixels: (B, c, H, W) from 0 to 255.
+        found: what the port made of them.
+    """
     nearest, best = np.inf, None
+    statistics = _statistics(mean, std, pixels)
     for arrangement in arrangements(pixels.shape):
         for after in (False, True) if arrangement.mixes_channels else (False,):
             there = pixels if after else arrangement.apply(pixels)
@@ -52,12 +71,12 @@ def _of_input(node: Node, pixels: Array, found: Array) -> Iterator[Fit]:
         if nearest < EXACT:
             break
     if best is not None:
-        yield _described(node, pixels, *best)
+        yield _described(statistics, *best)
     if nearest > EXACT:
-        own = own_statistics(pixels, found)
+        own = own_statistics(pixels, found, statistics)
         if own is not None and own[1] <= min(EXPLAINED, BETTER * nearest):
             scale, offset = own[0].scale, own[0].offset
-            yield own[0].words, _prepared(node, lambda pixels, **_: scale * pixels + offset)
+            yield own[0].words, lambda pixels: scale * pixels + offset
 
 
 def _linear(pixels: Array, wanted: Array) -> tuple[Array, Array, float] | None:
@@ -117,19 +136,27 @@ def _of_patches(run: Run, symptom: str, node: Node, pixels: Array, found: Array)
         numbers = np.linalg.lstsq(system, wanted, rcond=None)[0]
         if _rms(system @ numbers - wanted) <= EXPLAINED * _rms(wanted):
             parts = numbers.reshape(channels, channels + 1)
-            yield _described(node, pixels, arrangement, False, parts[:, :-1], parts[:, -1])
+            statistics = _statistics(*_mean_and_std(node), pixels)
+            words, prepare = _described(statistics, arrangement, False, parts[:, :-1], parts[:, -1])
+            yield words, _prepared(node, prepare)
             return
 
 
-def _described(node: Node, pixels: Array, arrangement: Arrangement, after: bool, matrix: Array, offset: Array) -> Fit:
-    """The detail and the change for a fitted map."""
+def _mean_and_std(node: Node) -> tuple[Array, Array]:
+    return np.array(node.settings["mean"]), np.array(node.settings["std"])
+
+
+def _statistics(mean: Array, std: Array, pixels: Array) -> Statistics:
+    own = pixels.mean((0, 2, 3)) / 255, pixels.std((0, 2, 3)) / 255
+    return {"the key's": (mean, std), "the batch's own": own}
+
+
+def _described(
+    statistics: Statistics, arrangement: Arrangement, after: bool, matrix: Array, offset: Array
+) -> tuple[str, Function]:
+    """A fitted map in words, and as a function of the pixels."""
     words, channels = [arrangement.words], np.arange(len(matrix))
-    statistics: Statistics = {
-        "the key's": (np.array(node.settings["mean"]), np.array(node.settings["std"])),
-        "the batch's own": (pixels.mean((0, 2, 3)) / 255, pixels.std((0, 2, 3)) / 255),
-    }
-    mean, std = statistics["the key's"]
-    right = Affine("", 1 / std / 255, -mean / std)
+    right = normalizing(*statistics["the key's"])
     largest = np.abs(matrix).max(axis=1, keepdims=True)
     parts = np.abs(matrix) > SMALL * np.where(largest, largest, 1)
     total = matrix.sum(axis=1)
@@ -146,20 +173,32 @@ def _described(node: Node, pixels: Array, arrangement: Arrangement, after: bool,
         affine = recognized(total, offset, statistics)
         words.append(f"the image is gray, {weights_in_words(matrix[0] / total[0])}")
         words.append("" if right.is_near(affine.scale, affine.offset) else affine.words)
+    elif len(matrix) == len(COLOURS):
+        words.append(_colours(right, matrix, offset))
     else:
         rows = "; ".join(weights_in_words(255 * row) for row in matrix)
         words.append(f"the channels are mixed: {rows}, of pixel / 255")
 
-    def prepare(pixels: Array, **_: object) -> Array:
+    def prepare(pixels: Array) -> Array:
         moved = pixels if after else arrangement.apply(pixels)
         mixed = np.einsum("ij,bjhw->bihw", matrix, moved) + offset[:, None, None]
         return arrangement.apply(mixed) if after else mixed
 
-    return "; ".join(filter(None, words)), _prepared(node, prepare)
+    return "; ".join(filter(None, words)), prepare
 
 
-def _prepared(node: Node, prepare: Callable[..., Array]) -> Changes:
-    return change_node(node, constant("normalize", prepare))
+def _colours(right: Affine, matrix: Array, offset: Array) -> str:
+    """A mixture of colours in words, before the key's normalization or without one."""
+    whole = Affine("pixels are divided by 255 and not normalized", np.full(3, 1 / 255), np.zeros(3))
+    before, is_known = recognized_colours(matrix / right.scale[:, None], (offset - right.offset) / right.scale)
+    if is_known:
+        return before
+    without, is_known = recognized_colours(matrix / whole.scale[:, None], offset / whole.scale)
+    return f"{without}; {whole.words}" if is_known else before
+
+
+def _prepared(node: Node, prepare: Function) -> Changes:
+    return change_node(node, constant("normalize", lambda pixels, **_: prepare(pixels)))
 
 
 def _rms(array: Array) -> float:

@@ -23,7 +23,7 @@ from npswin.verify.mistakes.not_loaded import fit_not_loaded
 from npswin.verify.mistakes.other_terms import fit_other_terms
 from npswin.verify.mistakes.overwritten import fit_overwritten
 from npswin.verify.mistakes.partial_sums import fit_partial_sums
-from npswin.verify.mistakes.resampled_images import fit_resampling
+from npswin.verify.mistakes.pixels import fit_pixels
 from npswin.verify.mistakes.sampled_patches import fit_patches
 from npswin.verify.mistakes.summed_parts import fit_summed_parts
 from npswin.verify.mistakes.table_rows import fit_table_rows, fit_table_rule
@@ -40,6 +40,7 @@ FUNCTION_FITS = (
 
 # Other parameters, inputs, statistics and numbers, the simplest first: name, what is described, fit.
 TENSOR_FITS = (
+    ("prepared-images", "pixels are prepared in another way", fit_pixels),
     ("multiplied-parameters", "other parameters", fit_multiples),
     ("blended-parameters", "other parameters", fit_blends),
     ("table-rule", "{tensor}: another index into the table", fit_table_rule),
@@ -61,7 +62,6 @@ TENSOR_FITS = (
     ("fitted-output", "{symptom}", fit_output),
     ("moved-part", "{symptom}", fit_moved_part),
     ("moved-input", "{symptom}", fit_moved_input),
-    ("resampled-images", "{tensor}: the image is resampled", fit_resampling),
     ("gated-halves", "{tensor}", fit_gate),
     ("sampled-patches", "{tensor} has other pixels in its patches", fit_patches),
     ("weighted-pool", "{tensor} is another pool", fit_pool),

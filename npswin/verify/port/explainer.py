@@ -147,4 +147,5 @@ class Explainer:
             one.tolerance_ratio = self.trials.ratio(symptom, found, now, way.changes)
             one.symptoms_left = len(self.symptoms.state(now.local_errors.replaced(way.changes), now.dump).symptoms)
             ways.append(one)
-        return [min(ways, key=lambda one: one.symptoms_left)]
+        ways = [one for one in ways if np.isfinite(one.tolerance_ratio)]
+        return ways and [min(ways, key=lambda one: one.symptoms_left)]

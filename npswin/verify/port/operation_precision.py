@@ -7,6 +7,7 @@ inputs and the tensor is computed in few bits, and the result is compared with t
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
@@ -14,8 +15,10 @@ from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Operation
 from npswin.verify.mistakes import Changes
 from npswin.verify.mistakes.not_applicable import NotApplicable, shape_errors_as_not_applicable
+from npswin.verify.port.distance import finite_rms
 from npswin.verify.port.dumped_inputs import DumpedInputs
 from npswin.verify.port.local_error import LocalErrors
+from npswin.verify.port.norm_precision import rounded_norms
 from npswin.verify.port.operation_steps import Rounding
 from npswin.verify.port.quantization import rounding_to_the_grid_of
 from npswin.verify.port.quantized_operations import to_integers
@@ -87,7 +90,8 @@ def precision_explanation(
     if grid is None and found.size < FEWEST_OF_GRID:
         grid = to_integers(127)  # with the usual step
     alike = ""  # another precision that gives the same numbers
-    for changes, rounded in _candidates(local_errors, name, most_places, grid):
+    statistics = _rounded_statistics(local_errors, name, found)
+    for changes, rounded in chain(statistics, _candidates(local_errors, name, most_places, grid)):
         if is_late():
             break
         try:
@@ -104,7 +108,7 @@ def precision_explanation(
             best, alike = _explanation(name, rounded, changes, left, (found, expected, emulated)), ""
         elif _is_in_another_precision(rounded, changes, best) and left <= ALIKE * best.left:
             alike = alike or f", or in {rounded.precision}, which gives the same numbers: {rounded.description}"
-        elif left == best.left:
+        elif left <= ALIKE * best.left:
             one = _explanation(name, rounded, changes, left, (found, expected, emulated))
             if (one.places, one.precision) == (best.places, best.precision):
                 best = replace(best, as_near=(*best.as_near, one))
@@ -114,6 +118,19 @@ def precision_explanation(
 def _is_in_another_precision(rounded: RoundedOperation, changes: Changes, best: PrecisionExplanation) -> bool:
     """Whether it is the same operations as an explanation's in another precision."""
     return rounded.precision != best.precision and changes.keys() == best.changes.keys()
+
+
+def _rounded_statistics(
+    local_errors: LocalErrors, name: str, found: Array
+) -> Iterator[tuple[Changes, RoundedOperation]]:
+    """A norm with the rounded steps that its tokens' means and deviations show."""
+    node, expected, error = local_errors.graph.nodes.get(name), local_errors.expected(name), None
+    if node is not None and node.operation is not None and node.operation.name == "layer_norm":
+        error = local_errors.error(name, found)
+    if node is not None and expected is not None and error is not None:
+        inputs = [local_errors.exact.value(read) for read in node.inputs]
+        for way in rounded_norms(node, inputs, found, error.tolerance.peak * finite_rms(expected)):
+            yield {name: replace(node, operation=way.operation)}, way
 
 
 def _candidates(

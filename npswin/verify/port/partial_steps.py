@@ -1,4 +1,4 @@
-"""Operations of which one step has few bits: the sum of a product, the mean of a norm, the sum of a softmax."""
+"""Operations of which some steps have few bits: the sum of a product, the mean of a norm, the sum of a softmax."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,17 @@ from scipy.special import erf
 
 from npswin.types import Array
 from npswin.verify.port.operation_steps import Rounding
+from npswin.verify.port.rounded_norms import (
+    FACTOR,
+    MEAN,
+    MEAN_SQUARE,
+    NORMALIZED,
+    SQUARE_OF_MEAN,
+    SQUARES,
+    VARIANCE,
+    RoundedNorm,
+    X,
+)
 
 
 def _sum_in_tiles(size: int) -> Callable[..., Array]:
@@ -36,64 +47,6 @@ def _scores_in_tiles(size: int) -> Callable[..., Array]:
     return lambda r, q, k: product(r, q, k.swapaxes(-1, -2))
 
 
-def _moments(x: Array) -> tuple[Array, Array]:
-    mean = x.mean(axis=-1, keepdims=True)
-    return mean, ((x - mean) ** 2).mean(axis=-1, keepdims=True)
-
-
-def _factor(variance: Array, eps: float) -> Array:
-    return 1 / np.sqrt(variance + eps)
-
-
-def _rounded_moments(r: Rounding, x: Array, eps: float) -> tuple[Array, Array]:
-    mean, variance = _moments(x)
-    factor = _factor(r(variance), eps)
-    return (x - r(mean)) * factor, factor
-
-
-def _rounded_mean(r: Rounding, x: Array, eps: float) -> tuple[Array, Array]:
-    mean, variance = _moments(x)
-    factor = _factor(variance, eps)
-    return (x - r(mean)) * factor, factor
-
-
-def _rounded_squares(r: Rounding, x: Array, eps: float) -> tuple[Array, Array]:
-    mean, _ = _moments(x)
-    factor = _factor(r(x * x).mean(axis=-1, keepdims=True) - mean * mean, eps)
-    return (x - mean) * factor, factor
-
-
-def _rounded_mean_of_squares(r: Rounding, x: Array, eps: float) -> tuple[Array, Array]:
-    mean, _ = _moments(x)
-    factor = _factor(r(r(x * x).mean(axis=-1, keepdims=True)) - mean * mean, eps)
-    return (x - mean) * factor, factor
-
-
-def _rounded_variance_by_squares(r: Rounding, x: Array, eps: float) -> tuple[Array, Array]:
-    mean, few = x.mean(axis=-1, keepdims=True), r(x)
-    squares, of_mean = r(r(few * few).mean(axis=-1, keepdims=True)), r(few.mean(axis=-1, keepdims=True))
-    factor = _factor(r(squares - r(of_mean * of_mean)), eps)
-    return (x - mean) * factor, factor
-
-
-def _rounded_means(r: Rounding, x: Array, eps: float) -> tuple[Array, Array]:
-    mean, mean_square = r(x.mean(axis=-1, keepdims=True)), r((x * x).mean(axis=-1, keepdims=True))
-    factor = _factor(np.maximum(mean_square - mean * mean, 0), eps)
-    return (x - mean) * factor, factor
-
-
-def _rounded_factor(r: Rounding, x: Array, eps: float) -> tuple[Array, Array]:
-    mean, variance = _moments(x)
-    factor = r(_factor(variance, eps))
-    return (x - mean) * factor, factor
-
-
-def _rounded_normalized(r: Rounding, x: Array, eps: float) -> tuple[Array, Array]:
-    mean, variance = _moments(x)
-    factor = _factor(variance, eps)
-    return r((x - mean) * factor), factor
-
-
 def _powers(x: Array) -> Array:
     return np.exp(x - x.max(axis=-1, keepdims=True))
 
@@ -118,17 +71,16 @@ def _rounded_erf(r: Rounding, x: Array) -> Array:
 
 
 TILES = (1, 2, 4, 8, 16, 32)
-# By what is rounded: (rounding, x, eps) -> the normalized numbers and the factor 1/deviation.
-PARTIAL_NORMS: dict[str, Callable[[Rounding, Array, float], tuple[Array, Array]]] = {
-    "mean and variance are": _rounded_moments,
-    "the mean is": _rounded_mean,
-    "1 / the deviation is": _rounded_factor,
-    "the normalized numbers are": _rounded_normalized,
-    "the variance is E[x²] - E[x]², with squares": _rounded_squares,
-    "the variance is E[x²] - E[x]², with squares and their mean": _rounded_mean_of_squares,
-    "the variance is E[x²] - E[x]², with both means": _rounded_means,
-    "the variance is E[x²] - E[x]², with each step": _rounded_variance_by_squares,
-}
+PARTIAL_NORMS = (
+    RoundedNorm(frozenset({MEAN, VARIANCE})),
+    RoundedNorm(frozenset({MEAN})),
+    RoundedNorm(frozenset({FACTOR})),
+    RoundedNorm(frozenset({NORMALIZED})),
+    RoundedNorm(frozenset({SQUARES}), one_pass=True),
+    RoundedNorm(frozenset({SQUARES, MEAN_SQUARE}), one_pass=True),
+    RoundedNorm(frozenset({MEAN, MEAN_SQUARE}), one_pass=True),
+    RoundedNorm(frozenset({X, MEAN, SQUARES, MEAN_SQUARE, SQUARE_OF_MEAN, VARIANCE}), one_pass=True),
+)
 # By what is rounded: (rounding, inputs) -> the result.
 PARTIAL_STEPS: dict[str, dict[str, Callable[..., Array]]] = {
     "softmax": {

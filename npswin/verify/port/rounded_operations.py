@@ -56,9 +56,8 @@ def rounded_operations(node: Node, grid: Rounding | None = None) -> Iterator[Rou
         for words, partial in PARTIAL_STEPS.get(operation.name, {}).items():
             one = replace(operation, forward=_in_partial_steps(operation, partial, to_bits))
             yield RoundedOperation(precision, f"{words} rounded to {precision}", one)
-        for words, statistics in PARTIAL_NORMS.items() if operation.name == "layer_norm" else ():
-            one = replace(operation, forward=_norm_in_partial_steps(statistics, to_bits))
-            yield RoundedOperation(precision, f"{words} rounded to {precision}", one)
+        for norm in PARTIAL_NORMS if operation.name == "layer_norm" else ():
+            yield RoundedOperation(precision, norm.words(precision), norm.operation(to_bits, differentiated=False))
         for steps in STEPS.get(operation.name, ()):
             each = replace(operation, forward=_in_steps(operation, steps, to_bits))
             yield RoundedOperation(precision, f"each of its steps is rounded to {precision}", each)
@@ -133,18 +132,6 @@ def _in_partial_steps(
 
     def forward(*inputs: Array, **settings: Any) -> tuple[Array, Any]:
         return steps(rounding, *inputs, **settings), operation.forward(*inputs, **settings)[1]
-
-    return forward
-
-
-def _norm_in_partial_steps(
-    statistics: Callable[[Rounding, Array, float], tuple[Array, Array]], rounding: Rounding
-) -> Callable[..., tuple[Array, Any]]:
-    """A norm with rounded statistics, which it keeps for its backward pass as they are."""
-
-    def forward(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Any]:
-        xhat, factor = statistics(rounding, x, eps)
-        return xhat * weight + bias, (xhat, factor, weight)
 
     return forward
 

@@ -104,6 +104,10 @@ def test_a_wrong_row_is_no_matrix_that_is_added():
     assert not [one for one in explanations(Evidence(other, W, AXES, 1e-9, {})) if "rank" in one.words]
 
 
+def rational(t):
+    return t * (27 + t * t) / (27 + 9 * t * t)
+
+
 X = np.random.default_rng(2).standard_normal(2000)
 GELUS = {
     "x σ(1.65 x) is taken": X * sigmoid(1.65 * X),
@@ -115,6 +119,10 @@ GELUS = {
     "tanh is of |x|, without the sign of x": 0.5 * X * (1 + np.tanh((2 / np.pi) ** 0.5 * np.abs(X + 0.044715 * X**3))),
     "it is of |x|: |x| (1 + erf(|x|/√2)) / 2": gelu(np.abs(X)),
     "GELU is read from a table with steps of 0.125, the nearest entry": gelu(np.rint(X * 8) / 8),
+    "from a table with steps of 0.0625 from -2 to 2, a ReLU outside, the entry below":
+        np.where(np.abs(X) < 2, gelu(np.floor(X * 16) / 16), np.maximum(X, 0)),
+    "GELU is by tanh(t), which is t (27 + t²) / (27 + 9 t²) of t limited to -3 ... 3": 0.5 * X * (1 + rational(
+        np.clip((2 / np.pi) ** 0.5 * (X + 0.044715 * X**3), -3, 3))),
 }  # fmt: skip
 
 

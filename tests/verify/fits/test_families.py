@@ -55,6 +55,10 @@ CASES = {
     "it is divided by other.tensor": X / OTHER,
     "0.25 of other.tensor and 0.75 of itself": 0.75 * X + 0.25 * OTHER,
     "it is other.tensor, and the heads are in reversed order": OTHER[:, ::-1],
+    "each is that 3 places before it in the memory of (heads, queries, keys); 0 comes in":
+        np.pad(X.reshape(2, -1)[:, :-3], ((0, 0), (3, 0))).reshape(SHAPE),
+    "each is the one after it in the memory of (images, heads, queries, keys); the number at the edge":
+        np.append(X.reshape(-1)[1:], X[-1, -1, -1, -1]).reshape(SHAPE),
     "the queries are rolled by 2": np.roll(X, 2, 2),
     "rounded to bfloat16": (X.astype(np.float32).view(np.uint32) + 0x8000 & 0xFFFF0000).view(np.float32),
     "rounded to float16": X.astype(np.float16).astype(float),

@@ -17,8 +17,8 @@ def normed(mean, variance):
     return (X - mean) / np.sqrt(variance + EPS)
 
 
-def bits(v, steps):
-    y = (0x5F3759DF - (v.astype(np.float32).view(np.int32) >> 1)).astype(np.int32).view(np.float32).astype(np.float64)
+def bits(v, steps, magic=0x5F3759DF):
+    y = (magic - (v.astype(np.float32).view(np.int32) >> 1)).astype(np.int32).view(np.float32).astype(np.float64)
     for _ in range(steps):
         y = y * (1.5 - 0.5 * v * y * y)
     return y
@@ -37,6 +37,7 @@ CASES = {
     "mean and variance leave out the last 4 channels": normed(X[:, :8].mean(-1, keepdims=True), variance_of(X[:, :8])),
     "the sum for the variance is divided by 16 rather than by 12": normed(MEAN, VARIANCE * 12 / 16),
     "the fast inverse square root by a float's bits, with 1 of": (X - MEAN) * bits(VARIANCE + EPS, 1),
+    "with 0 of Newton's steps, from 0x5f375a86": (X - MEAN) * bits(VARIANCE + EPS, 0, 0x5F375A86),
     "Newton's iteration for 1/√v from 1, after 2 steps": (X - MEAN) * newton(VARIANCE + EPS, 2),
     "multiplied by a function of the variance": normed(MEAN, VARIANCE) * (1 + 0.02 * VARIANCE),
 }
@@ -49,6 +50,20 @@ def test_words_and_numbers(words):
     assert words in first.words
     mean, factor = first.statistics(X, EPS)
     np.testing.assert_allclose((X - mean) * factor, CASES[words], atol=1e-5)
+
+
+def test_the_slope_of_newtons_steps_is_that_of_the_steps():
+    """From bits that have no derivative, and from a function that has one."""
+    v, step = VARIANCE + EPS, 1e-6
+    first = next(
+        norm_explanations(NormedTokens(CASES["Newton's iteration for 1/√v from 1, after 2 steps"], X, EPS, TOLERANCE))
+    )
+    slope = first.slopes["its derivative is that of these steps"](v)
+    np.testing.assert_allclose(slope, (newton(v + step, 2) - newton(v - step, 2)) / (2 * step), rtol=1e-6)
+    one = CASES["the fast inverse square root by a float's bits, with 1 of"]
+    y = bits(v, 0)
+    first = next(norm_explanations(NormedTokens(one, X, EPS, TOLERANCE)))
+    np.testing.assert_allclose(first.slopes["its derivative is that of these steps"](v), -0.5 * y**3, rtol=1e-6)
 
 
 def test_noise_is_not_explained():

@@ -1,6 +1,7 @@
 """Probabilities that are another function of the scores are told by their words, and the function gives the numbers."""
 
 import re
+from functools import reduce
 
 import numpy as np
 import pytest
@@ -50,6 +51,16 @@ def from_table(x):
     return np.exp(np.floor(places) / 16 - 8)
 
 
+def before(sums):
+    return np.pad(sums.reshape(8, -1)[:, :-1], ((0, 0), (1, 0)), mode="edge").reshape(sums.shape)
+
+
+def sum_in_half(powers):
+    return reduce(lambda total, one: (total + one).astype(np.float16), np.moveaxis(powers, -1, 0).astype(np.float16))
+
+
+LARGEST = SCORES.max(-1, keepdims=True)
+NOISE = np.random.default_rng(1).uniform(0.7, 1.3, (*SHAPE[:-1], 1))
 CASES = {
     "left out: the last key; the other keys share all": hidden(KEY == 15),
     "left out: keys 12 to 15; the others keep": np.where(KEY > 11, 0, shares(exponentials(SCORES))),
@@ -66,7 +77,21 @@ CASES = {
     "keys 0 to 3 are not in the sum": over_sum(lambda e: e[..., 4:].sum(-1, keepdims=True)),
     "the root of the sum of squares": over_sum(lambda e: np.sqrt((e * e).sum(-1, keepdims=True))),
     "the mean sum, whichever the head": over_sum(lambda e: e.sum(-1, keepdims=True).mean(2, keepdims=True)),
-    "sum up to": over_sum(lambda e: e.sum(-1, keepdims=True) * (1 + 0.3 * np.sin(np.arange(16.0)))[:, None]),
+    "sum up to": over_sum(lambda e: e.sum(-1, keepdims=True) * NOISE),
+    "the sum of exp(score - largest score): each is the one before it in the memory of (heads, queries)":
+        over_sum(lambda e: before(e.sum(-1))[..., None]),
+    "the logarithm of the sum of exponentials: head 0 in place of all heads":
+        np.exp(SCORES - np.log(np.exp(SCORES[:, :, :1]).sum(-1, keepdims=True))),
+    "the largest score, in the sum alone: the heads are rolled by 1":
+        exponentials(SCORES) / np.exp(SCORES - np.roll(LARGEST, 1, 2)).sum(-1, keepdims=True),
+    "the largest score, not in the sum: the heads are rolled by 1":
+        np.exp(SCORES - np.roll(LARGEST, 1, 2)) / exponentials(SCORES).sum(-1, keepdims=True),
+    "the sum of exp(score - largest score) of each query is a number of float16, up to":
+        over_sum(lambda e: sum_in_half(e)[..., None].astype(np.float64)),
+    "the probabilities are cut off to multiples of 1/256": np.floor(shares(exponentials(SCORES)) * 256) / 256,
+    "the probabilities are rounded to multiples of 1/255, and divided by their sum":
+        shares(np.rint(shares(exponentials(SCORES)) * 255)),
+    "the exponentials are rounded to multiples of 1/128": shares(np.rint(exponentials(SCORES) * 128)),
     "0.01 is added to each exponential": shares(exponentials(SCORES) + 0.01),
     "all numbers are multiplied by 0.7": shares(np.exp(0.7 * SCORES)),
     "all numbers are multiplied by -1": shares(np.exp(-SCORES)),
@@ -97,6 +122,18 @@ def test_words_and_numbers(words):
     found = explanations_of(CASES[words])
     assert words in found[0].words, [one.words for one in found]
     np.testing.assert_allclose(found[0].rows(SCORES), CASES[words], atol=5 * TOLERANCE)
+
+
+MOVED = [words for words in CASES if "before it" in words or "heads are rolled" in words or "head 0 in" in words]
+
+
+@pytest.mark.parametrize("words", MOVED)
+def test_the_derivative_of_steps_of_other_queries(words):
+    one = next(one for one in explanations_of(CASES[words]) if words in one.words)
+    dy, direction = np.random.default_rng(0).standard_normal((2, *SHAPE))
+    step = 1e-6 * direction
+    slope = np.vdot(dy, one.rows(SCORES + step) - one.rows(SCORES - step)) / 2e-6
+    assert np.vdot(one.derivative(dy, SCORES), direction) == pytest.approx(slope, rel=1e-5)
 
 
 @settings(max_examples=20)

@@ -118,7 +118,8 @@ def test_a_linear_map_of_the_channels_is_described(name, without):
         ),
         (
             lambda x: normalized(x) * np.array([1.0, 1.2]).reshape(-1, 1, 1, 1),
-            "each image's channels have a scale and an offset of their own",
+            "image 0: as in the key; image 1: (pixel / 255 - mean) / deviation with mean 0.485, 0.456, 0.406 and "
+            "deviation 0.1908, 0.1867, 0.1875",
         ),
         (
             lambda x: normalized(x).transpose(0, 2, 3, 1).reshape(x.shape),

@@ -12,7 +12,7 @@ from npswin.verify.mistakes.gated import fit_gate
 from npswin.verify.mistakes.merged_tokens import fit_merging
 from npswin.verify.mistakes.norm_layouts import fit_norm_layout
 from npswin.verify.mistakes.norm_statistics import fit_norm_statistics
-from npswin.verify.mistakes.resampled_images import fit_resampling
+from npswin.verify.mistakes.pixels import fit_pixels
 from npswin.verify.mistakes.sampled_patches import fit_patches
 from npswin.verify.mistakes.weighted_pool import fit_pool
 from tests.verify.keys import computed, odd_trace
@@ -139,6 +139,15 @@ def smoothed(pixels, mean, std):
     return x
 
 
+def of_mean_before(x, weight, bias):
+    before = np.append(0, x.mean(-1).reshape(-1)[:-1]).reshape(*x.shape[:-1], 1)
+    return (x - before) / np.sqrt(x.var(-1, keepdims=True) + 1e-5) * weight + bias
+
+
+def of_stale_deviation(x, stale, weight, bias):
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(stale.var(-1, keepdims=True) + 1e-5) * weight + bias
+
+
 NORM2, SECOND = f"{NEXT}.norm2", f"{NEXT}.residual"
 
 # By expected words: the tensor that is wrong, what it is computed from besides its parameters, and how.
@@ -166,6 +175,10 @@ CASES = {
     "the root of the variance limited to at least": (NORM2, (SECOND,), clamped),
     "the deviation + 0.01": (NORM2, (SECOND,), eps_outside),
     "of mean and deviation, image 0 in place of all images": (NORM2, (SECOND,), of_first_image),
+    "of the means, each is the one before it in the memory of (images, rows, columns); 0 comes in":
+        (NORM2, (SECOND,), of_mean_before),
+    f"of the deviations, it is the deviation of {MERGED})":
+        ("layers.2.blocks.0.norm2", ("layers.2.blocks.0.residual", MERGED), of_stale_deviation),
     "each channel has a mean and a deviation of its own": (NORM2, (SECOND,), running),
     "the sum of 4 of its 6 channels (0, 1, 2, 3), divided by 6, is subtracted": (NORM2, (SECOND,), of_some_channels),
     "summed by halves that lose the last of an odd count": (NORM2, (SECOND,), of_halves),
@@ -221,7 +234,7 @@ FITS = {
     CONCAT: (fit_merging, fit_inputs),
     "avgpool": (fit_pool, fit_inputs),
     "patch_embed.proj": (fit_patches,),
-    "input": (fit_resampling,),
+    "input": (fit_pixels,),
     f"{NEXT}.mlp.act": (fit_gate, fit_inputs),
     f"{NEXT}.mlp.fc1": (fit_gate, fit_inputs),
     SECOND: (fit_inputs,),

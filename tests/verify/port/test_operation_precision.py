@@ -1,13 +1,17 @@
 """Operations in fewer bits, recognized by their rounding errors. The ports compute with NumPy's own float16."""
 
+from functools import reduce
+
 import ml_dtypes
 import numpy as np
 import pytest
 
 from npswin.verify import compare, diagnose
+from npswin.verify.graph.operations import LAYER_NORM
 from npswin.verify.port.local_error import LocalErrors
 from npswin.verify.port.operation_precision import precision_explanation
 from npswin.verify.port.quantization import quantization_text
+from npswin.verify.port.rounded_norms import RoundedNorm
 from tests.verify.keys import miniature_trace
 
 BLOCK = "layers.0.blocks.1"
@@ -43,6 +47,28 @@ def norm_by_means(x, weight, bias, eps):
     mean, mean_square = (in_bfloat16(each.mean(axis=-1, keepdims=True)) for each in (x, x * x))
     factor = 1 / np.sqrt(np.maximum(mean_square - mean * mean, 0) + np.float32(eps))
     return (x - mean) * factor * weight + bias
+
+
+def one_pass_in_half(x, weight, bias, eps):
+    """With the variance E[x²] - E[x]² in float16."""
+    few = x.astype(np.float16)
+    mean = few.mean(axis=-1, keepdims=True)
+    variance = np.maximum((few * few).mean(axis=-1, keepdims=True) - mean * mean, 0).astype(np.float32)
+    return (x - mean.astype(np.float32)) / np.sqrt(variance + np.float32(eps)) * weight + bias
+
+
+def norm_by_squares_in_order(x, weight, bias, eps):
+    """With squares that are added one after the other in float16."""
+    centred = x - x.mean(axis=-1, keepdims=True)
+    squares = np.moveaxis(centred * centred, -1, 0).astype(np.float16)
+    total = reduce(lambda sums, one: sums + one, squares)[..., None]
+    variance = (total / np.float16(x.shape[-1])).astype(np.float32)
+    return centred / np.sqrt(variance + np.float32(eps)) * weight + bias
+
+
+def norm_about_half_mean(x, weight, bias, eps):
+    mean = x.mean(axis=-1, keepdims=True).astype(np.float16).astype(np.float32)
+    return (x - mean) / np.sqrt(x.var(axis=-1, keepdims=True) + np.float32(eps)) * weight + bias
 
 
 def softmax(x):
@@ -101,6 +127,13 @@ def explanation(tensors, name):
         (NORM, half(norm), "computed in float16: each of its steps is rounded to float16"),
         (NORM, half(norm_by_rsqrt), "computed in float16: each of its steps is rounded to float16"),
         (NORM, norm_by_means, "the variance is E[x²] - E[x]², with both means rounded to bfloat16"),
+        (
+            NORM,
+            one_pass_in_half,
+            "x, the mean, the squares, their mean, the mean's square and the difference rounded to",
+        ),
+        (NORM, norm_by_squares_in_order, "the variance of each token is a number of float16, up to 1 unit in the last"),
+        (NORM, norm_about_half_mean, "computed in float16: the mean is rounded to float16"),
         (SOFTMAX, half(softmax), "computed in float16: each of its steps is rounded to float16"),
         (SOFTMAX, lambda x: softmax(x.astype(np.float16).astype(np.float32)), "its inputs are rounded to float16"),
         (FC1, half(linear, ml_dtypes.bfloat16), "computed in bfloat16: its inputs and its result are rounded"),
@@ -120,6 +153,23 @@ def test_an_operation_in_few_bits_is_named(name, function, text):
     assert text in found.text
     assert found.places == (name,)
     assert found.left < 0.2
+
+
+WAYS = [RoundedNorm(frozenset()), RoundedNorm(frozenset(), True), RoundedNorm(frozenset(), exact_centre=True)]
+WAYS += [RoundedNorm(frozenset(), True, exact_centre=True), RoundedNorm(frozenset(), exact_variance=True)]
+WAYS += [RoundedNorm(frozenset(), True, exact_variance=True)]
+
+
+@pytest.mark.parametrize("norm", WAYS)
+@pytest.mark.parametrize("differentiated", [False, True])
+def test_without_rounding_the_steps_of_a_norm_have_its_derivative(norm, differentiated):
+    rng = np.random.default_rng(0)
+    x, weight, bias, dy = rng.standard_normal((5, 6)), *rng.standard_normal((2, 6)), rng.standard_normal((5, 6))
+    operation = norm.operation(lambda one: one, differentiated)
+    (y, cache), (right, right_cache) = (each.forward(x, weight, bias, eps=1e-5) for each in (operation, LAYER_NORM))
+    np.testing.assert_allclose(y, right, rtol=1e-9, atol=1e-12)
+    for one, right in zip(operation.backward(dy, cache), LAYER_NORM.backward(dy, right_cache), strict=True):
+        np.testing.assert_allclose(one, right, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +198,24 @@ def test_both_norms_of_a_block_are_named_together():
 def test_another_mistake_is_not_taken_for_rounding(function, names):
     tensors = port({f"{BLOCK}.mlp.act": function}, names)
     assert explanation(tensors, BLOCK if names else f"{BLOCK}.mlp.act") is None
+
+
+def norm_with_noise(x, weight, bias, eps):
+    """With an error of each token's variance, and one of its mean, as large as those of float16."""
+    noise = 1 + 1e-3 * np.random.default_rng(0).standard_normal((2, *x.shape[:-1], 1))
+    variance = x.var(axis=-1, keepdims=True) * noise[0]
+    return (x - x.mean(axis=-1, keepdims=True) * noise[1]) / np.sqrt(variance + eps) * weight + bias
+
+
+def norm_about_the_image_before(x, weight, bias, eps):
+    return (x - np.roll(x.mean(axis=-1, keepdims=True), 1, 0)) / np.sqrt(
+        x.var(axis=-1, keepdims=True) + eps
+    ) * weight + bias
+
+
+@pytest.mark.parametrize("function", [norm_with_noise, norm_about_the_image_before])
+def test_other_statistics_are_not_taken_for_rounding(function):
+    assert explanation(port({NORM: function}), NORM) is None
 
 
 @pytest.mark.parametrize("seed", range(5))
