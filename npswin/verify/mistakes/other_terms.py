@@ -8,6 +8,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.fits.combination import find_combination
+from npswin.verify.fits.numbers import chosen
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Operation, Run
 from npswin.verify.mistakes.mistake import Changes, change_node
 from npswin.verify.mistakes.not_applicable import NotApplicable
@@ -125,7 +126,7 @@ def _with_words(factor: float, numbers: Mapping[str, float]) -> tuple[float, str
     for words, number in numbers.items():
         if abs(factor) == number:
             return float(np.sign(factor)), words
-    return factor, ""
+    return chosen(factor), ""
 
 
 def _at_places(graph: Graph, node: Node, index: int, other: _Sum, words: str, fitted: int) -> Iterator[OtherTerms]:

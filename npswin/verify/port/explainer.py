@@ -9,7 +9,7 @@ from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.distance import finite_rms
 from npswin.verify.port.gradient_errors import compelling, joint_hypotheses, partial_hypotheses
-from npswin.verify.port.gradient_factors import factor_of_the_loss
+from npswin.verify.port.gradient_of_loss import factor_of_the_loss
 from npswin.verify.port.hypotheses import RIGHT_BACKWARD, HypothesisGenerator
 from npswin.verify.port.operation_precision import precision_explanation
 from npswin.verify.port.quantization import quantization_text
