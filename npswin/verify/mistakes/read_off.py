@@ -2,6 +2,7 @@
 
 from npswin.verify.mistakes.added_for_all import fit_added_for_all
 from npswin.verify.mistakes.blended_modules import fit_blends, fit_multiples
+from npswin.verify.mistakes.buffers import fit_buffers
 from npswin.verify.mistakes.combined_inputs import fit_inputs
 from npswin.verify.mistakes.fitted_gelu import fit_gelu
 from npswin.verify.mistakes.fitted_inputs import fit_input
@@ -58,4 +59,5 @@ DERIVATIVE_FITS = (
     ("other-terms", fit_other_terms),
     ("summed-part", fit_summed_parts),
     ("overwritten", fit_overwritten),
+    ("buffer", fit_buffers),
 )

@@ -13,6 +13,7 @@ from npswin.verify.port.gradient_of_loss import factor_of_the_loss
 from npswin.verify.port.hypotheses import RIGHT_BACKWARD, HypothesisGenerator
 from npswin.verify.port.operation_precision import precision_explanation
 from npswin.verify.port.quantization import quantization_text
+from npswin.verify.port.same_mistake import relative_text
 from npswin.verify.port.symptoms import State, Symptoms
 from npswin.verify.port.trials import Trials
 
@@ -63,7 +64,7 @@ class Explainer:
             hypotheses += fitted
         named = list(hypotheses)
         if not (explaining and not explaining[0].fitted_numbers) and with_general and not self.trials.timed_out:
-            general = generator.general(symptom)
+            general = self.general(generator, symptom, found, now)
             explaining += self.trials.try_each(general, symptom, found, now)
             explaining = self.trials.sort_explaining(symptom, explaining, now)
             hypotheses += general
@@ -110,6 +111,14 @@ class Explainer:
         largest = self.largest_rounding(symptom, found, now)
         fitted = generator.fitted(symptom, found, now.local_errors.exact, largest)
         return list(takewhile(lambda _: not self.trials.is_late(), fitted))
+
+    def general(self, generator: HypothesisGenerator, symptom: str, found: Array, now: State) -> list[Hypothesis]:
+        """Mistakes of the general families; if one of them was found at another place, that one alone."""
+        largest = self.largest_rounding(symptom, found, now) if found.shape == self.comparer.shapes[symptom] else 0.0
+        every = generator.general(symptom, found, now.local_errors.exact, largest)
+        known = {relative_text(cause.hypothesis) for cause in self.trials.known}
+        again = [one for one in every if relative_text(one) in known]
+        return again if self.trials.try_each(again, symptom, found, now) else every
 
     def largest_rounding(self, symptom: str, found: Array, now: State) -> float:
         """The largest difference of the symptom's numbers that rounding makes."""

@@ -26,6 +26,7 @@ from npswin.verify.port.gradient_losses import loss_hypotheses, scaled_loss
 from npswin.verify.port.gradient_places import place_hypotheses
 from npswin.verify.port.gradient_sets import set_hypotheses, zero_hypotheses
 from npswin.verify.port.gradient_symptoms import gradient_symptoms
+from npswin.verify.port.gradient_targets import target_hypotheses
 from npswin.verify.port.gradient_updates import update_hypotheses
 from npswin.verify.port.local_error import LocalErrors
 
@@ -54,7 +55,7 @@ def joint_hypotheses(
     if wrong is None:
         return []
     with np.errstate(all="ignore"):
-        of_loss = [*loss_hypotheses(wrong), *sum_hypotheses(wrong), *image_hypotheses(wrong)]
+        of_loss = [*loss_hypotheses(wrong), *sum_hypotheses(wrong), *image_hypotheses(wrong), *target_hypotheses(wrong)]
         if wrong.loss_was_dumped and not wrong.loss_is_right:  # no other loss has given the port's
             of_loss = [one for one in of_loss if not one.fitted]
         of_parameters = [*place_hypotheses(wrong), *batch_hypotheses(wrong), *update_hypotheses(wrong)]
@@ -78,6 +79,7 @@ def _of_wrong_loss(
         *scaled_loss(wrong),
         *sum_hypotheses(wrong),
         *image_hypotheses(wrong),
+        *target_hypotheses(wrong),
         *penalty_hypotheses(wrong, float(found)),
     ]
 

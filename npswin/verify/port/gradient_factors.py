@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Run
 from npswin.verify.mistakes import Changes
 from npswin.verify.port.cause import Hypothesis

@@ -37,7 +37,8 @@ def factor_of_the_loss(found: Array, local_errors: LocalErrors, loss_is_right: b
 
 def _divided_again(wrong: GradientSymptoms, factor: float) -> tuple[list[str], list[str]]:
     """The parameters whose gradients lack the factor that their module's gradients have, and the others."""
-    divided, others = [], []
+    divided: list[str] = []
+    others: list[str] = []
     for name in wrong.parameters:
         found = wrong.run.given.get(GRADIENT_PREFIX + name)
         if found is None or not is_seen(wrong.run, name):

@@ -56,7 +56,9 @@ class Symptoms:
         self.settled: set[str] = set()
         self.without_derivative: set[str] = set()
 
-    def state(self, local_errors: LocalErrors, dump: CorrectedDump, without_derivative: Set[str] = frozenset()) -> State:
+    def state(
+        self, local_errors: LocalErrors, dump: CorrectedDump, without_derivative: Set[str] = frozenset()
+    ) -> State:
         """The symptoms that are left for a graph and a dump.
 
         Args:
