@@ -9,7 +9,7 @@ from npswin.types import Array
 from npswin.verify.fits.explanation import gathered
 from npswin.verify.graph import GRADIENT_PREFIX, Node, Run
 from npswin.verify.mistakes.counterparts import counterparts
-from npswin.verify.mistakes.mistake import Changes, change_node, transform_derivative, with_backward
+from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of, transform_derivative, with_backward
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.mistakes.other_terms import OtherTerms
 
@@ -34,7 +34,7 @@ def fit_buffers(run: Run, symptom: str, found: Array, tolerance: float) -> Itera
         return
     yield from _added(run, tensor, found, tolerance)
     node = run.graph.nodes[users[0]]
-    if len(users) == 1 and node.inputs.count(tensor) == 1:
+    if len(users) == 1 and is_output_of(node, "pad", "crop"):
         yield from _never_cleared(run, node, tensor, found, tolerance)
         yield from _other_strides(run, node, tensor, found, tolerance)
 
@@ -127,8 +127,6 @@ def _replaced(node: Node, places: Array, array: Array) -> Changes:
 def _other_strides(run: Run, node: Node, tensor: str, found: Array, tolerance: float) -> Iterator[OtherTerms]:
     """The derivative by the result is read, or written, with other strides than its own."""
     dy = run.gradient(node.name)
-    if dy.size == found.size:  # see `fit_output`
-        return
     small, large = (found, dy) if found.size < dy.size else (dy, found)
     positions = _strided(small, large.reshape(-1), tolerance)
     if positions is None:
@@ -159,9 +157,9 @@ def _strided(small: Array, large: Array, tolerance: float) -> Array | None:
     tried = np.unique(np.linspace(0, count - 1, min(count, TESTED_ROWS)).astype(np.intp))
     places = {row: _position(rows[row], large, tolerance) for row in tried.tolist() if rows[row].any()}
     known = {row: place for row, place in places.items() if place is not None}
-    indices = np.stack([*np.unravel_index(list(known), shape), np.ones(len(known), np.intp)], axis=1)
     if len(known) <= len(shape) + 1:
         return None
+    indices = np.stack([*np.unravel_index(list(known), shape), np.ones(len(known), np.intp)], axis=1)
     strides, *_ = np.linalg.lstsq(indices.astype(np.float64), np.array(list(known.values()), np.float64), rcond=None)
     *by_axis, start = np.rint(strides).astype(np.int64)
     positions = start + np.broadcast_to(np.arange(small.shape[-1]), small.shape)

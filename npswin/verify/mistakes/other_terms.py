@@ -27,6 +27,7 @@ class OtherTerms(NamedTuple):
         changes: of the graph.
         fitted: how many numbers were fitted.
         everywhere: whether it is at all places of a kind.
+        varies: whether it is the same mistake with other numbers at other places.
     """
 
     description: str
@@ -36,6 +37,7 @@ class OtherTerms(NamedTuple):
     changes: Changes
     fitted: int
     everywhere: bool
+    varies: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from npswin.verify.mistakes.fitted_tensors import fit_output
 from npswin.verify.mistakes.fitted_terms import fit_terms
 from npswin.verify.mistakes.folded_parameters import fit_bare_norm, fit_shifted_input
 from npswin.verify.mistakes.gated import fit_gate
+from npswin.verify.mistakes.lost_terms import fit_lost_terms
 from npswin.verify.mistakes.merged_tokens import fit_merging
 from npswin.verify.mistakes.norm_layouts import fit_norm_layout
 from npswin.verify.mistakes.norm_statistics import fit_norm_statistics
@@ -60,4 +61,5 @@ DERIVATIVE_FITS = (
     ("summed-part", fit_summed_parts),
     ("overwritten", fit_overwritten),
     ("buffer", fit_buffers),
+    ("lost-terms", fit_lost_terms),
 )

@@ -159,7 +159,7 @@ class HypothesisGenerator:
                 for fit in fits(run, symptom, found, tolerance):
                     text = name, fit.description, fit.fix, fit.detail
                     one = Hypothesis(*text, fit.place, fit.changes, True, fitted=fit.fitted > 0)
-                    one.fitted_numbers, one.everywhere = fit.fitted, fit.everywhere
+                    one.fitted_numbers, one.everywhere, one.varies = fit.fitted, fit.everywhere, fit.varies
                     yield one
 
     def _read_off(self, symptom: str, found: Array, run: Run, tolerance: float) -> Iterator[Hypothesis]:
