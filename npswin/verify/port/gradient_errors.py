@@ -25,6 +25,7 @@ from npswin.verify.port.gradient_loss_sums import (
 from npswin.verify.port.gradient_losses import loss_hypotheses, scaled_loss
 from npswin.verify.port.gradient_places import place_hypotheses
 from npswin.verify.port.gradient_sets import set_hypotheses, zero_hypotheses
+from npswin.verify.port.gradient_steps import step_hypotheses
 from npswin.verify.port.gradient_symptoms import gradient_symptoms
 from npswin.verify.port.gradient_targets import target_hypotheses
 from npswin.verify.port.gradient_updates import update_hypotheses
@@ -59,6 +60,8 @@ def joint_hypotheses(
         if wrong.loss_was_dumped and not wrong.loss_is_right:  # no other loss has given the port's
             of_loss = [one for one in of_loss if not one.fitted]
         of_parameters = [*place_hypotheses(wrong), *batch_hypotheses(wrong), *update_hypotheses(wrong)]
+        if not of_parameters:
+            of_parameters = list(step_hypotheses(wrong))
         return [*zero_hypotheses(wrong), *factor_hypotheses(wrong), *of_loss, *of_parameters]
 
 
