@@ -133,11 +133,12 @@ def _other_strides(run: Run, node: Node, tensor: str, found: Array, tolerance: f
         return
     start, strides = int(positions.flat[0]), _strides_of(positions)
     verb = "read" if large is dy else "written"
-    name = f"grad/{node.name}" if large is dy else f"grad/{tensor}"
     dense = tuple(stride // small.itemsize for stride in np.empty(small.shape, small.dtype).strides)
     own = tuple(stride // large.itemsize for stride in np.empty(large.shape, large.dtype).strides)
     without = " of the map without padding" if strides == dense else ""
-    detail = f"{name} is {verb} with the strides {strides}{without} from number {start} on, in place of {own}"
+    detail = (
+        f"the padded gradient is {verb} with the strides {strides}{without} from number {start} on, in place of {own}"
+    )
     if large is dy:
         take: Callable[[Array], Array] = gathered(positions)[0]  # type: ignore[assignment]
         changes = _derived(node, lambda array: np.asarray(take(array)[0]))

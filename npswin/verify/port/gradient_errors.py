@@ -60,8 +60,7 @@ def joint_hypotheses(
         if wrong.loss_was_dumped and not wrong.loss_is_right:  # no other loss has given the port's
             of_loss = [one for one in of_loss if not one.fitted]
         of_parameters = [*place_hypotheses(wrong), *batch_hypotheses(wrong), *update_hypotheses(wrong)]
-        if not of_parameters:
-            of_parameters = list(step_hypotheses(wrong))
+        of_parameters += step_hypotheses(wrong)
         return [*zero_hypotheses(wrong), *factor_hypotheses(wrong), *of_loss, *of_parameters]
 
 
