@@ -167,6 +167,7 @@ def _kind(node: Node) -> str:
         "softmax": "the softmax",
         "gelu": "GELU",
         "linear": "a linear layer",
+        "scale": "the scale of q",
         "scores": "q kᵀ",
         "mix": "P v",
         "add_bias": "scores + bias",

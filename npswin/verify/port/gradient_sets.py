@@ -11,6 +11,7 @@ from npswin.verify.port.gradient_factors import CommonFactor, Reading, common_fa
 from npswin.verify.port.gradient_kinds import those
 from npswin.verify.port.gradient_symptoms import GradientSymptoms, is_seen, with_gradients
 
+MOST_TOKENS = 10**4  # by which a pool may divide
 UNDIVIDED = "the gradient is the sum over all tokens, windows and images that use the tensor, not their mean"
 
 
@@ -83,6 +84,14 @@ def _means(node: Node, wrong: GradientSymptoms, common: CommonFactor) -> Iterato
         if count > 1 and len(names) == len(shape) and abs(common.factor * count - 1) <= near:
             axes = ", ".join(names[:last])
             yield Reading("factor", 1 / count, f"1/{count}, the mean over {axes} rather than the sum", UNDIVIDED)
+    if is_output_of(node, "mean_pool"):
+        tokens = math.prod(wrong.run.value(node.inputs[0]).shape[1:3])
+        divisor = round(tokens / common.factor)
+        if 0 < divisor <= MOST_TOKENS and abs(common.factor * divisor / tokens - 1) <= common.nearness:
+            text = f"it is divided by {divisor} in place of the {tokens} tokens of the map"
+            yield Reading(
+                "factor", tokens / divisor, text, "dx = dy / (H W) for each token, with the map's own H and W"
+            )
     if is_output_of(node, "scale") and abs(common.factor * node.settings["factor"] - 1) <= common.nearness:
         text = "√d, the queries' scale is missing"
         yield Reading("factor", 1 / node.settings["factor"], text, "dq = (dS k) / √d")

@@ -11,7 +11,7 @@ from npswin.verify.mistakes.terms.derivative import Derivative
 from npswin.verify.mistakes.terms.functions import GELU, SOFTMAX
 from npswin.verify.mistakes.terms.loss import CROSS_ENTROPY
 from npswin.verify.mistakes.terms.norm import NORM
-from npswin.verify.mistakes.terms.products import LINEAR, MIX, PATCH_EMBED, SCORES
+from npswin.verify.mistakes.terms.products import LINEAR, MIX, PATCH_EMBED, SCALE, SCORES
 from npswin.verify.mistakes.terms.sums import ADD_BIAS, ADD_MASK, PAD, POOL, POSITION_BIAS, RESIDUAL
 
 DERIVATIVES: Mapping[str, Mapping[int, Derivative]] = {
@@ -19,6 +19,7 @@ DERIVATIVES: Mapping[str, Mapping[int, Derivative]] = {
     "softmax": SOFTMAX,
     "gelu": GELU,
     "linear": LINEAR,
+    "scale": SCALE,
     "scores": SCORES,
     "mix": MIX,
     "add_bias": ADD_BIAS,

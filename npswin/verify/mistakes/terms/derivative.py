@@ -93,9 +93,7 @@ def _signed(name: str, factor: float, numbers: Mapping[str, float], first: bool)
 
 def _number(size: float, numbers: Mapping[str, float]) -> str:
     named = next((words for words, number in numbers.items() if abs(size / number - 1) < 1e-9), "")
-    if size in (1.0, 2.0, 0.5):
-        return {1.0: "1", 2.0: "2", 0.5: "1/2"}[size]
-    return named or f"{size:.5g}"
+    return named or {0.5: "1/2"}.get(size, f"{size:.5g}")
 
 
 def _changed(ratio: float, numbers: Mapping[str, float]) -> str:
