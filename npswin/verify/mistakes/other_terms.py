@@ -177,6 +177,7 @@ def _kind(node: Node) -> str:
         "pad": "the padding",
         "patch_embed": "the patch embedding",
         "residual": "a residual sum",
+        "patch_concat": "the concatenation of four neighbours",
         "cross_entropy": "the loss",
     }[node.operation.name]
 

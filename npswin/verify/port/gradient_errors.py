@@ -56,7 +56,7 @@ def joint_hypotheses(
     if wrong is None:
         return []
     with np.errstate(all="ignore"):
-        of_loss = [*loss_hypotheses(wrong), *sum_hypotheses(wrong), *image_hypotheses(wrong), *target_hypotheses(wrong)]
+        of_loss = [*loss_hypotheses(wrong), *target_hypotheses(wrong), *sum_hypotheses(wrong), *image_hypotheses(wrong)]
         if wrong.loss_was_dumped and not wrong.loss_is_right:  # no other loss has given the port's
             of_loss = [one for one in of_loss if not one.fitted]
         of_parameters = [*place_hypotheses(wrong), *batch_hypotheses(wrong), *update_hypotheses(wrong)]
@@ -79,9 +79,9 @@ def _of_wrong_loss(
     return [
         *loss_hypotheses(wrong),
         *scaled_loss(wrong),
+        *target_hypotheses(wrong),
         *sum_hypotheses(wrong),
         *image_hypotheses(wrong),
-        *target_hypotheses(wrong),
         *penalty_hypotheses(wrong, float(found)),
     ]
 

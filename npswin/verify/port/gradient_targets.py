@@ -20,14 +20,12 @@ from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.gradient_losses import derivative_by_logits
 from npswin.verify.port.gradient_symptoms import GradientSymptoms
 
-MOST_FITTED = 2  # factors of a mixture
 ROUNDING = 2e-6  # of a probability in float32
 COARSE = 1e-3  # rounding errors of targets, at most, if anything is read off them
 LARGEST_BATCH = 16  # whose targets are listed by image
 MOST_PER_IMAGE = 2  # classes with a share of their own, where targets are listed
 
 EQUAL = "1/K for each class"
-P = "the probabilities p"
 Targets = Callable[[Array, Array], Array]  # t (B, K) and the probabilities -> the targets
 
 
@@ -46,8 +44,6 @@ OTHERS: Mapping[str, Targets] = {
     "t of the classes in reverse order": lambda t, _: t[:, ::-1],
     "1 for the predicted class": lambda _, p: np.eye(p.shape[1])[p.argmax(axis=1)],
     "1 for class 0": lambda t, _: np.eye(t.shape[1])[np.zeros(len(t), int)],
-    P: lambda _, p: p,
-    "the probabilities p of the next image": lambda _, p: np.roll(p, -1, axis=0),
     "t of the first image, 0 for the others": lambda t, _: t * (np.arange(len(t)) == 0)[:, None],
     "t of the last image, 0 for the others": lambda t, _: t * (np.arange(len(t)) == len(t) - 1)[:, None],
     "t of all images but the first": lambda t, _: t * (np.arange(len(t)) > 0)[:, None],
@@ -150,15 +146,15 @@ def _described(found: Array, t: Array, p: Array, tolerance: float) -> Iterator[t
         return
     classes = t.shape[1]
     best = find_combination(found, terms, {"t": 1.0}, [1 / classes, classes / (classes - 1)], tolerance)
-    if best is not None and best.changed and set(best.factors) != {"t", P}:  # that is a factor of the gradient
+    if best is not None and best.changed:
         factors = {name: chosen(factor) for name, factor in best.factors.items()}
-        of_one = abs(sum(factors.values()) - 1) <= COARSE  # shares, of which one follows from the others
-        fitted = max(0, best.fitted - of_one)
+        are_shares = min(factors.values()) > 0 and abs(sum(factors.values()) - 1) <= COARSE
         others = [name for name in factors if name not in ("t", EQUAL)]
-        if fitted <= MOST_FITTED and len(others) < 2:
+        if are_shares and len(others) < 2:
             words = " + ".join(
                 f"{factor:.5g} {name if name == 't' else f'({name})'}" for name, factor in factors.items()
             )
+            fitted = max(0, best.fitted - 1)  # one follows from the others
             yield f"the targets are mixed: {words}, with t 1 for the label", "", _mixed(factors), fitted
             return
     if len(t) <= LARGEST_BATCH:

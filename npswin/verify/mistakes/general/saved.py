@@ -28,6 +28,7 @@ from npswin.verify.mistakes.other_terms import derivative_by
 
 Rearrangement = Callable[[Array], Array]
 Rows = Callable[[Array], Array]  # scores (..., keys) -> a number for each row
+WHOLE = {"nW": "windows of an image", "N": "tokens", "query": "queries", "key": "keys"}
 TESTED_ROWS = 32
 ROUNDINGS = 8  # by which such a row may differ from a sum of two or three columns
 KEPT = ("linear", "scores", "mix", "layer_norm", "gelu")  # operations whose derivatives read their inputs
@@ -45,6 +46,10 @@ def rearrangements(graph: Graph, read: str, of_rows: bool = False) -> Iterator[t
         for words, move in MOVES.items():
             yield f"{NAMES.get(part, part + 's')} {words}", along(graph, read, place, move)
     names = split_names(graph.nodes[read].axes)[: -1 if of_rows else None]
+    for axis, name in enumerate(names):
+        if name in WHOLE:  # an axis of several parts
+            for words, move in MOVES.items():
+                yield f"{WHOLE[name]} {words}", _moved_along(axis, move)
     if names[:2] == ["B", "nW"]:
         for words, of_all in OF_ALL_WINDOWS.items():
             yield f"windows of the whole batch {words}", of_all_windows(of_all)
@@ -56,6 +61,10 @@ def rearrangements(graph: Graph, read: str, of_rows: bool = False) -> Iterator[t
             own, other = ", ".join(names), ", ".join(order)
             yield f"the memory of ({own}) read as ({other})", _read_as(len(names), first, second)
             yield f"the memory of ({other}) read as ({own})", _stored_as(len(names), first, second)
+
+
+def _moved_along(axis: int, move: Callable[[Array, int], Array]) -> Rearrangement:
+    return lambda x: move(x, axis)
 
 
 def _merged(x: Array, axes: int) -> Array:

@@ -12,7 +12,7 @@ from npswin.verify.mistakes.terms.functions import GELU, SOFTMAX
 from npswin.verify.mistakes.terms.loss import CROSS_ENTROPY
 from npswin.verify.mistakes.terms.norm import NORM
 from npswin.verify.mistakes.terms.products import LINEAR, MIX, PATCH_EMBED, SCALE, SCORES
-from npswin.verify.mistakes.terms.sums import ADD_BIAS, ADD_MASK, PAD, POOL, POSITION_BIAS, RESIDUAL
+from npswin.verify.mistakes.terms.sums import ADD_BIAS, ADD_MASK, PAD, PATCH_CONCAT, POOL, POSITION_BIAS, RESIDUAL
 
 DERIVATIVES: Mapping[str, Mapping[int, Derivative]] = {
     "layer_norm": NORM,
@@ -29,6 +29,7 @@ DERIVATIVES: Mapping[str, Mapping[int, Derivative]] = {
     "pad": PAD,
     "patch_embed": PATCH_EMBED,
     "residual": RESIDUAL,
+    "patch_concat": PATCH_CONCAT,
     "cross_entropy": CROSS_ENTROPY,
 }
 
