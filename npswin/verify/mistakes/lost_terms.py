@@ -17,7 +17,8 @@ from npswin.verify.mistakes.terms.derivative import Known
 
 MOST_LOST = 4  # terms of one sum
 MOST_SUMS = 2**17  # of so many terms, among which the lost ones are looked for
-CHANCE = 1e-3  # with which some terms would have the missing sum by chance, at most
+CHANCE = 1e-3  # with which some terms would have the missing sums by chance, at most
+CHANCE_OF_ONE = 0.05  # the same of one row of a table, of several
 SHARE = 2 / 3  # of the wrong sums whose lost terms are found
 MOST_COLUMNS = 64  # of a gradient's numbers, by which lost rows are found
 DESCRIPTION = "a gradient lacks some of the terms of its sum, as where threads add without atomic operations"
@@ -26,10 +27,11 @@ FIX = "each term is added once"
 
 
 class _Found(NamedTuple):
-    """Which terms are lost (sign -1) or doubled (sign 1)."""
+    """Which terms are lost (sign -1) or doubled (sign 1), and with which chance some would be found without it."""
 
     terms: tuple[int, ...]
     sign: int
+    chance: float
 
 
 def fit_lost_terms(run: Run, symptom: str, found: Array, tolerance: float) -> Iterator[OtherTerms]:
@@ -61,16 +63,17 @@ def _of_table(run: Run, node: Node, found: Array, tolerance: float) -> Iterator[
     pairs = dbias.reshape(len(dbias), -1).T
     difference = found - right
     wrong = np.flatnonzero(np.abs(difference).max(axis=1) > tolerance)
-    weights, unknown, signs = np.ones(len(index)), [], set()
+    weights, unknown, signs, chance = np.ones(len(index)), [], set(), 1.0
     for row in wrong:
         own = np.flatnonzero(index == row)
-        some = _missing(difference[row], pairs[own], 2 * tolerance)
+        some = _missing(difference[row], pairs[own], 2 * tolerance, CHANCE_OF_ONE)
         if some is None:
             unknown.append(row)
         else:
             weights[own[list(some.terms)]] += some.sign
             signs.add(some.sign)
-    if len(signs) != 1 or len(unknown) > (1 - SHARE) * len(wrong):
+            chance *= some.chance
+    if len(signs) != 1 or chance > CHANCE or len(unknown) > (1 - SHARE) * len(wrong):
         return
     changed = np.flatnonzero(weights != 1)
     side = dbias.shape[-1]
@@ -129,24 +132,26 @@ def _sum_of(shares: Callable[[], Array | None], some: _Found) -> Array:
     return np.asarray(some.sign * rows[list(some.terms)].sum(axis=0))
 
 
-def _missing(difference: Array, terms: Array, tolerance: float) -> _Found | None:
+def _missing(difference: Array, terms: Array, tolerance: float, most: float = CHANCE) -> _Found | None:
     """The fewest terms whose sum is a difference, or its negative; None where chance would find some, too.
 
     Args:
         difference: (numbers,).
         terms: (terms, numbers).
         tolerance: the largest difference of equal numbers.
+        most: the chance, up to which terms are looked for.
     """
     spread = np.maximum(terms.std(axis=0), 1e-300)
     by_chance = float(np.minimum(1, 2 * tolerance / spread).prod())
     best = int(spread.argmax())  # the number by which terms are looked up
     for count in range(1, MOST_LOST + 1):
-        if math.comb(len(terms), count) * by_chance > CHANCE:
+        chance = 2 * math.comb(len(terms), count) * by_chance
+        if chance > most:
             return None
         for sign in (-1, 1):
             some = _summing_to(sign * difference, terms, count, tolerance, best)
             if some is not None:
-                return _Found(some, sign)
+                return _Found(some, sign, chance)
     return None
 
 
