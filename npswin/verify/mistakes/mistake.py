@@ -34,8 +34,8 @@ class Mistake:
             NotApplicable where another mistake has already changed the node.
         backward: whether only the backward pass is wrong.
         shows_forward: whether it always changes an activation, so that it is not tried for a gradient.
-        can_make: (run, name of a tensor or gradient, the port's, the largest difference of equal numbers) -> whether
-            the mistake, in any variant, can make the port's numbers; a quick test for one with many variants.
+        can_make: (run, a tensor's name, the port's tensor, the largest difference of equal numbers) -> whether any
+            variant can make it; a quick test for a mistake of many variants.
     """
 
     name: str

@@ -123,16 +123,9 @@ class Comparer:
         others = {name: one for name, one in shown_precisions.items() if self._is_of_another_precision(name)}
         missing = missing_gradients(self.key.graph, self.shapes, self.order) if key_has_gradients else ""
         return Comparison(
-            rows,
-            self.precision,
-            self.not_dumped,
-            unknown,
-            lacking,
-            self.of_another_key(),
-            computed,
-            others,
+            rows, self.precision, self.not_dumped, unknown, lacking, self.of_another_key(), computed, others,
             missing_gradients=missing,
-        )
+        )  # fmt: skip
 
     def _is_of_another_precision(self, name: str) -> bool:
         """Whether a tensor holds coarser numbers than the port computes with, or is judged in a finer precision."""

@@ -4,15 +4,14 @@ What is kept is an input, or one number of each row: a norm's mean and 1 / devia
 sum of p dp.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Operation, Run
-from npswin.verify.mistakes.axis_parts import part_names, split_names
-from npswin.verify.mistakes.general.places import MOVES, NAMES, OF_ALL_WINDOWS, along, of_all_windows
+from npswin.verify.mistakes.general.rearrangements import Rearrangement, rearrangements
 from npswin.verify.mistakes.general.recomputed import recomputed
 from npswin.verify.mistakes.mistake import (
     Mistake,
@@ -26,65 +25,10 @@ from npswin.verify.mistakes.mistake import (
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.mistakes.other_terms import derivative_by
 
-Rearrangement = Callable[[Array], Array]
 Rows = Callable[[Array], Array]  # scores (..., keys) -> a number for each row
-WHOLE = {"nW": "windows of an image", "N": "tokens", "query": "queries", "key": "keys"}
 TESTED_ROWS = 32
 ROUNDINGS = 8  # by which such a row may differ from a sum of two or three columns
 KEPT = ("linear", "scores", "mix", "layer_norm", "gelu")  # operations whose derivatives read their inputs
-
-
-def rearrangements(graph: Graph, read: str, of_rows: bool = False) -> Iterator[tuple[str, Rearrangement]]:
-    """Other places and memory orders of a tensor's numbers, or of one number for each of its rows.
-
-    Args:
-        graph: which has the tensor.
-        read: the tensor.
-        of_rows: whether it is one number in place of the last axis.
-    """
-    for place, part in enumerate(part_names(graph, read, of_rows)):
-        for words, move in MOVES.items():
-            yield f"{NAMES.get(part, part + 's')} {words}", along(graph, read, place, move)
-    names = split_names(graph.nodes[read].axes)[: -1 if of_rows else None]
-    for axis, name in enumerate(names):
-        if name in WHOLE:  # an axis of several parts
-            for words, move in MOVES.items():
-                yield f"{WHOLE[name]} {words}", _moved_along(axis, move)
-    if names[:2] == ["B", "nW"]:
-        for words, of_all in OF_ALL_WINDOWS.items():
-            yield f"windows of the whole batch {words}", of_all_windows(of_all)
-        names = ["windows", *names[2:]]
-    for first in range(len(names)):
-        for second in range(first + 1, len(names)):
-            order = list(names)
-            order[first], order[second] = order[second], order[first]
-            own, other = ", ".join(names), ", ".join(order)
-            yield f"the memory of ({own}) read as ({other})", _read_as(len(names), first, second)
-            yield f"the memory of ({other}) read as ({own})", _stored_as(len(names), first, second)
-
-
-def _moved_along(axis: int, move: Callable[[Array, int], Array]) -> Rearrangement:
-    return lambda x: move(x, axis)
-
-
-def _merged(x: Array, axes: int) -> Array:
-    """The array with so many axes: images and windows as one where it has one more."""
-    if x.ndim not in (axes, axes + 1):
-        raise NotApplicable("it has other axes by another mistake")
-    return x.reshape(-1, *x.shape[1 + x.ndim - axes :])
-
-
-def _read_as(axes: int, first: int, second: int) -> Rearrangement:
-    def rearrange(x: Array) -> Array:
-        sizes = list(_merged(x, axes).shape)
-        sizes[first], sizes[second] = sizes[second], sizes[first]
-        return x.reshape(sizes).swapaxes(first, second).reshape(x.shape)
-
-    return rearrange
-
-
-def _stored_as(axes: int, first: int, second: int) -> Rearrangement:
-    return lambda x: _merged(x, axes).swapaxes(first, second).reshape(x.shape)
 
 
 def _input(graph: Graph, name: str) -> Variants:
@@ -212,6 +156,8 @@ def _is_of_rows(run: Run, symptom: str, found: Array, tolerance: float) -> bool:
     """
     tensor = symptom.removeprefix(GRADIENT_PREFIX)
     users = [user for user in run.graph.consumers[tensor] if user in run.graph.differentiable]
+    if any(GRADIENT_PREFIX + user not in run.given for user in users):  # it is made by several backward passes
+        return True
     for user in users:
         node, dy = run.graph.nodes[user], run.gradient(user)
         x = run.value(node.inputs[0])

@@ -11,8 +11,17 @@ from npswin.verify.mistakes.terms.derivative import Derivative
 from npswin.verify.mistakes.terms.functions import GELU, SOFTMAX
 from npswin.verify.mistakes.terms.loss import CROSS_ENTROPY
 from npswin.verify.mistakes.terms.norm import NORM
-from npswin.verify.mistakes.terms.products import LINEAR, MIX, PATCH_EMBED, SCALE, SCORES
-from npswin.verify.mistakes.terms.sums import ADD_BIAS, ADD_MASK, PAD, PATCH_CONCAT, POOL, POSITION_BIAS, RESIDUAL
+from npswin.verify.mistakes.terms.products import LINEAR, MIX, PATCH_EMBED, SCORES
+from npswin.verify.mistakes.terms.sums import (
+    ADD_BIAS,
+    ADD_MASK,
+    PAD,
+    PATCH_CONCAT,
+    POOL,
+    POSITION_BIAS,
+    RESIDUAL,
+    SCALE,
+)
 
 DERIVATIVES: Mapping[str, Mapping[int, Derivative]] = {
     "layer_norm": NORM,

@@ -245,11 +245,3 @@ MIX = {
         },
     ),
 }
-SCALE = {
-    0: Derivative(
-        "dq = dy / √d, as q is divided by it",
-        {"dy / √d": 1.0},
-        {"dy / √d": lambda known: known.dy * known.settings["factor"], "q": lambda known: known.inputs[0]},
-        lambda known: {"√d": 1 / known.settings["factor"], "1/√d": known.settings["factor"]},
-    )
-}

@@ -217,3 +217,11 @@ PATCH_CONCAT = {
         {name: _neighbour(part) for name, part in _NEIGHBOURS.items()},
     )
 }
+SCALE = {
+    0: Derivative(
+        "dq = dy / √d, as q is divided by it",
+        {"dy / √d": 1.0},
+        {"dy / √d": lambda known: known.dy * known.settings["factor"], "q": lambda known: known.inputs[0]},
+        lambda known: {"√d": 1 / known.settings["factor"], "1/√d": known.settings["factor"]},
+    )
+}
