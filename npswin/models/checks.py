@@ -70,7 +70,14 @@ def check_image_shape(images: Array, in_chans: int, name: str) -> None:
     """Raise a ValueError unless this is an array (B, c, H, W)."""
     check_array(name, images, f"an array of shape (B, {in_chans}, H, W)")
     if images.ndim != 4 or images.shape[1] != in_chans or 0 in images.shape:
-        raise ValueError(f"{name}: got shape {images.shape}, expected (B, {in_chans}, H, W) with nothing empty")
+        hint = ""
+        if images.ndim == 4 and images.shape[-1] == in_chans:
+            hint = f"; these are channels last: {name}.transpose(0, 3, 1, 2)"
+        elif images.ndim == 3 and in_chans in images.shape:
+            hint = "; one image is a batch of one: " + (
+                f"{name}[None]" if images.shape[0] == in_chans else f"{name}.transpose(2, 0, 1)[None]"
+            )
+        raise ValueError(f"{name}: got shape {images.shape}, expected (B, {in_chans}, H, W) with nothing empty{hint}")
 
 
 def check_finite(images: Array, name: str) -> None:

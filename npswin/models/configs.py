@@ -96,6 +96,12 @@ def list_models(pattern: str = "*") -> list[str]:
     return sorted(name for name in CONFIGS if fnmatch.fnmatchcase(name, pattern))
 
 
+def _similar(name: str) -> list[str]:
+    """Names that begin as a name does, or are nearly it."""
+    beginning = [one for one in CONFIGS if one.startswith(name.replace("-", "_") + "_")]
+    return beginning or difflib.get_close_matches(name, CONFIGS)
+
+
 def create_model(name: str, **overrides: Any) -> SwinTransformer:
     """A model by its configuration's name.
 
@@ -110,7 +116,7 @@ def create_model(name: str, **overrides: Any) -> SwinTransformer:
         ValueError: no configuration has this name; or an argument that does not fit.
     """
     if not isinstance(name, str) or name not in CONFIGS:
-        close = difflib.get_close_matches(name[:80], CONFIGS) if isinstance(name, str) else []
+        close = _similar(name[:80]) if isinstance(name, str) else []
         hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
         raise ValueError(f"name: got {shown(name)}, expected one of {', '.join(CONFIGS)}{hint}")
     return SwinTransformer(**{**CONFIGS[name], **overrides})

@@ -113,7 +113,9 @@ NAN[0, 2, 5, 7] = np.nan
     ("images", "message"),
     [
         (np.zeros((3, 16, 16), "float32"), r"images: got shape \(3, 16, 16\), expected \(B, 3, H, W\)"),
-        (np.zeros((1, 16, 16, 3), "float32"), "images: got shape"),
+        (np.zeros((3, 16, 16), "float32"), r"a batch of one: images\[None\]"),
+        (np.zeros((16, 16, 3), "float32"), r"a batch of one: images.transpose\(2, 0, 1\)\[None\]"),
+        (np.zeros((1, 16, 16, 3), "float32"), r"these are channels last: images.transpose\(0, 3, 1, 2\)"),
         (np.zeros((0, 3, 16, 16), "float32"), "nothing empty"),
         (np.zeros((1, 3, 0, 16), "float32"), "nothing empty"),
         (np.zeros((1, 3, 16, 16), "uint8"), "images: got dtype uint8, expected the model's float32"),

@@ -120,6 +120,8 @@ class TestConfigurations:
     def test_unknown_name(self):
         with pytest.raises(ValueError, match="name: got 'swin_huge', expected one of swin_tiny_patch4_window7_224"):
             npswin.create_model("swin_huge")
+        with pytest.raises(ValueError, match="did you mean 'swin_tiny_patch4_window7_224' or "):
+            npswin.create_model("swin_tiny")
 
     @pytest.mark.parametrize(
         ("name", "hint"),

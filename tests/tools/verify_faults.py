@@ -220,6 +220,43 @@ VERIFY_FAULTS = [
         ("any token is in place of another", "MARGIN = 4.0", "MARGIN = 1e9"),
     ),
     *faults(
+        "verify/mistakes/partial_sums.py",
+        ("tests/verify/mistakes/test_partial_sums.py",),
+        ("a bias that is left out is added", "times(added.astype(float))", "times(np.ones(len(added)))"),
+    ),
+    *faults(
+        "verify/mistakes/bias_index.py",
+        ("tests/verify/mistakes/test_bias_index.py",),
+        (
+            "the bias' gradient by the right index",
+            "np.bincount(index.reshape(-1),",
+            "np.bincount(np.arange(dy.size) % size,",
+        ),
+    ),
+    *faults(
+        "verify/fits/multiples.py",
+        ("tests/verify/fits/test_compressed_weights.py",),
+        ("any larger multiple is the next one", "(low <= steps) & (steps <= high)", "low <= steps"),
+    ),
+    *faults(
+        "verify/port/differences.py",
+        ("tests/verify/port/test_differences.py",),
+        (
+            "any numbers are the right ones in another order",
+            "> tolerance:\n        return",
+            "> np.inf:\n        return",
+        ),
+    ),
+    *faults(
+        "verify/port/symptoms.py",
+        ("tests/verify/port/test_fitting.py", "-k", "derivative"),
+        (
+            "a curve is tried with its own derivative",
+            "self.without_derivative | without_derivative",
+            "self.without_derivative",
+        ),
+    ),
+    *faults(
         "verify/port/candidate.py",
         FILES,
         ("any shape of the same size fits", "return one - {1} <= other or other - {1} <= one", "return True"),

@@ -36,7 +36,7 @@ def a_part_differs(evidence: Evidence) -> Iterator[Explanation]:
     best = _fewest_entries(wrong.reshape(shape), most)
     candidates = [] if best is None else [(parts, *best)]
     for split, place, any_entries in _lists(evidence.axes, parts):
-        entries = _entries_with(wrong.reshape([part.size for part in split]), place)
+        entries = entries_with(wrong.reshape([part.size for part in split]), place)
         is_run = int(entries[-1] - entries[0]) + 1 == len(entries)
         if len(entries) <= most * split[place].size and (any_entries or is_run):
             candidates.append((split, place, entries))
@@ -44,7 +44,7 @@ def a_part_differs(evidence: Evidence) -> Iterator[Explanation]:
     for split, place, entries in candidates:
         sizes = [part.size for part in split]
         box = [entries if axis == place else np.arange(size) for axis, size in enumerate(sizes)]
-        inner = [_entries_with(wrong.reshape(sizes), axis) for axis in range(len(sizes))]
+        inner = [entries_with(wrong.reshape(sizes), axis) for axis in range(len(sizes))]
         for each in (box, inner) if split is parts else (box,):
             if factored := _factored(evidence, split, each):
                 yield factored
@@ -56,13 +56,13 @@ def a_part_differs(evidence: Evidence) -> Iterator[Explanation]:
             source = _source_of(there, of_others, entries, place, evidence.tolerance)
             what = f"{'is' if len(entries) == 1 else 'are'} that of {source}" if source else ""
         if what:
-            words = f"{_entries(split[place], entries)} {what}"
+            words = f"{entries_text(split[place], entries)} {what}"
             combination = chosen(words, lambda x, v: wrong) if source else None
             yield Explanation(words, replaced_where(wrong, found), 0, source, combination)
             return
 
 
-def _entries_with(wrong: Array, axis: int) -> Array:
+def entries_with(wrong: Array, axis: int) -> Array:
     """The entries along an axis with wrong numbers."""
     return np.flatnonzero(wrong.any(axis=tuple(other for other in range(wrong.ndim) if other != axis)))
 
@@ -75,7 +75,7 @@ def _factored(evidence: Evidence, parts: Sequence[Axis], box: Sequence[Array]) -
     if factor is None:
         return None
     inside = [(part, entries) for part, entries in zip(parts, box, strict=True) if len(entries) < part.size]
-    where = " of ".join(_entries(part, entries) for part, entries in inside)
+    where = " of ".join(entries_text(part, entries) for part, entries in inside)
     largest = float(np.abs(evidence.right).max()) or 1.0
     what = f"multiplied by {factor_words(factor, evidence.tolerance / largest)}" if factor else "0"
     words = f"{where} {'is' if all(len(entries) == 1 for _, entries in inside) else 'are'} {what}"
@@ -114,7 +114,7 @@ def _fewest_entries(wrong: Array, most: float) -> tuple[int, Array] | None:
     """The axis of which the smallest share of entries has wrong numbers, and these entries."""
     best: tuple[int, Array] | None = None
     for place, size in enumerate(wrong.shape):
-        entries = _entries_with(wrong, place)
+        entries = entries_with(wrong, place)
         if len(entries) <= most * size and (best is None or len(entries) / size < len(best[1]) / wrong.shape[best[0]]):
             best = place, entries
     return best
@@ -129,14 +129,14 @@ def _content(there: Array, right: Array, entries: Array, place: int, part: Axis,
         return ""
     for source in range(right.shape[place]):
         if np.abs(there - right.take([source], place)).max() <= tolerance:
-            return f"{verb} that of {_entries(part, np.array([source]))}"
+            return f"{verb} that of {entries_text(part, np.array([source]))}"
     for back in range(1, int(entries[0]) + 1) if len(entries) > 1 else ():
         earlier = entries - back
         first = np.take(right, earlier[:1], place)
         if np.abs(np.take(there, [0], place) - first).max() <= tolerance and (
             np.abs(there - right.take(earlier, place)).max() <= tolerance
         ):
-            return f"{verb} those of {_entries(part, earlier)}"
+            return f"{verb} those of {entries_text(part, earlier)}"
     return ""
 
 
@@ -148,7 +148,8 @@ def _source_of(there: Array, others: Slices, entries: Array, place: int, toleran
     return ""
 
 
-def _entries(part: Axis, entries: Array) -> str:
+def entries_text(part: Axis, entries: Array) -> str:
+    """Entries along an axis, such as "the last head" or "channels 8 to 15"."""
     if part.name == "q|k|v":
         return " and ".join("qkv"[entry] for entry in entries)
     if isinstance(part, JoinedAxis):

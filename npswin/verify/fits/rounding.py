@@ -8,6 +8,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.fits.explanation import Evidence, Explanation, Pair
+from npswin.verify.fits.multiples import rounded_to_multiples
 from npswin.verify.fits.number_formats import SCALED, UNSCALED
 from npswin.verify.graph.precision import rounded
 
@@ -40,6 +41,9 @@ def rounded_numbers(evidence: Evidence) -> Iterator[Explanation]:
         if evidence.agrees(value := rounding(right)):
             yield Explanation(f"the numbers are {words}", _rounding(value - right))
             return
+    for words, value in rounded_to_multiples(found, right, evidence.tolerance):
+        yield Explanation(f"the numbers are {words}", _rounding(value - right))
+        return
     if without := _without_zero_point(right, evidence):
         yield without
         return
@@ -126,12 +130,14 @@ class _Grid(NamedTuple):
     Attributes:
         value: (rows, numbers).
         step: of the first row's grid.
+        divisor: the step by which its numbers were divided, if that is another one.
         levels: how many steps its numbers are from 0, at most.
         signed: whether some are negative.
     """
 
     value: Array
     step: float
+    divisor: float
     levels: int
     signed: bool
 
@@ -152,12 +158,12 @@ def _grid(found: Array, right: Array, tolerance: float) -> _Grid | None:
             return grid
     step = _step(found[0], tolerance) if len(found) == 1 else None
     if step is not None and np.abs(found - right).max() <= 0.51 * step + tolerance:
-        return _new_grid(np.rint(found / step) * step, step)
+        return _new_grid(np.rint(found / step) * step, step, step)
     return None
 
 
-def _new_grid(value: Array, step: float) -> _Grid:
-    return _Grid(value, step, round(float(np.abs(value[0]).max() / step)), bool((value < 0).any()))
+def _new_grid(value: Array, step: float, divisor: float) -> _Grid:
+    return _Grid(value, step, divisor, round(float(np.abs(value[0]).max() / step)), bool((value < 0).any()))
 
 
 def _grid_up_to(found: Array, right: Array, tolerance: float, largest: Array) -> _Grid | None:
@@ -168,18 +174,26 @@ def _grid_up_to(found: Array, right: Array, tolerance: float, largest: Array) ->
     few = found[:: max(1, len(found) // SAMPLE), :: max(1, found.shape[1] // SAMPLE)]
     for bits in (8, 4, 6, 5, 7, 3, 2):
         half = 2 ** (bits - 1)
-        for step in (largest / (half - 1), largest / half, largest / (half - 0.5), span / (2 * half - 1)):
+        steps = (largest / (half - 1), largest / half, largest / (half - 0.5), span / (2 * half - 1))
+        for step in steps:
             in_steps = few / step[:: max(1, len(found) // SAMPLE)]
             off = np.abs(in_steps - np.rint(in_steps)) * step[:: max(1, len(found) // SAMPLE)]
             if step.min() < STEP_TO_TOLERANCE * tolerance or off.max() > tolerance:
                 continue
-            for rounding in (np.rint, np.trunc, np.floor, np.ceil):
-                value = rounding(right / step) * step
-                for low in (-half, -(half - 1)):
-                    for each in (value, np.clip(value, low * step, (half - 1) * step)):
-                        if _agree(found, each, tolerance):
-                            return _new_grid(each, float(step[0, 0]))
+            for divisor in (step, *(other for other in steps if other is not step)):
+                for value in _on_grid(right / divisor, step, half):
+                    if _agree(found, value, tolerance):
+                        return _new_grid(value, float(step[0, 0]), float(divisor[0, 0]))
     return None
+
+
+def _on_grid(right: Array, step: Array, half: int) -> Iterator[Array]:
+    """Numbers in steps, rounded in each usual way, limited or not, times the step."""
+    for rounding in (np.rint, np.trunc, np.floor, np.ceil):
+        integers = rounding(right)
+        yield integers * step
+        for low in (-half, -(half - 1)):
+            yield np.clip(integers, low, half - 1) * step
 
 
 def _agree(found: Array, value: Array, tolerance: float) -> bool:
@@ -207,4 +221,5 @@ def _step(numbers: Array, tolerance: float) -> float | None:
 def _grid_words(grid: _Grid) -> str:
     bits = next((bits for bits in range(2, 9) if grid.levels <= 2 ** (bits - grid.signed) - (not grid.signed)), 8)
     kind = "int" if grid.signed else "uint"
-    return f"step {grid.step:.4g}, with up to {grid.levels} steps from 0, as {kind}{bits} has them"
+    other = f"; they were divided by another step, {grid.divisor:.4g}" if grid.divisor != grid.step else ""
+    return f"step {grid.step:.4g}, with up to {grid.levels} steps from 0, as {kind}{bits} has them{other}"

@@ -23,6 +23,7 @@ from npswin.verify.mistakes.norm_order import NORM_ORDER
 from npswin.verify.mistakes.norms import NORMS
 from npswin.verify.mistakes.padded_keys import PADDED_KEYS
 from npswin.verify.mistakes.padding import PADDING
+from npswin.verify.mistakes.padding_order import PADDING_ORDER
 from npswin.verify.mistakes.parameters import PARAMETERS
 from npswin.verify.mistakes.position import POSITION
 from npswin.verify.mistakes.preprocessing import PREPROCESSING
@@ -35,6 +36,7 @@ CATALOGUE: tuple[Mistake, ...] = (
     *NORMS,
     *LATER_NORM,
     *SHIFT,
+    *PADDING_ORDER,
     *PADDING,
     *PADDED_KEYS,
     *SIZES,

@@ -32,7 +32,8 @@ def fit_buffers(run: Run, symptom: str, found: Array, tolerance: float) -> Itera
     users = [user for user in run.graph.consumers[tensor] if user in run.graph.differentiable]
     if tensor == symptom or not users or found.size < FEWEST or not np.isfinite(found).all():
         return
-    yield from _added(run, tensor, found, tolerance)
+    if run.graph.nodes[tensor].axes != "parameter":  # its sum is wrong where another tensor's gradient is
+        yield from _added(run, tensor, found, tolerance)
     node = run.graph.nodes[users[0]]
     if len(users) == 1 and is_output_of(node, "pad", "crop"):
         yield from _never_cleared(run, node, tensor, found, tolerance)

@@ -21,15 +21,40 @@ def _after_pool(graph: Graph, norm: Node) -> Variants:
     pools = graph.consumers[norm.name]
     if len(pools) != 1 or not is_output_of(graph.nodes[pools[0]], "mean_pool"):
         return
-    changes: Changes = change_node(norm, Operation("layer_norm", _as_it_is, lambda dy, _: (dy, None, None)))
+    not_normalized: Changes = change_node(norm, Operation("layer_norm", _as_it_is, lambda dy, _: (dy, None, None)))
+    changes = dict(not_normalized)
     for user in graph.consumers[pools[0]]:
         changes |= _reads_norm(graph.nodes[user], pools[0], norm)
     yield "", changes
+    yield "the pool's result is the norm's", not_normalized | _pool_then_norm(graph.nodes[pools[0]], norm)
     yield (
         "the norm's result is a vector for each image",
         change_node(norm, _norm_of_pool(graph.nodes[pools[0]], norm))
         | (change_node(graph.nodes[pools[0]], Operation("mean_pool", _as_it_is, lambda dy, _: (dy,)))),
     )
+
+
+def _pool_then_norm(pool: Node, norm: Node) -> Changes:
+    """The pool with the norm of its result as its result."""
+    mean_pool, layer_norm = pool.operation, norm.operation
+    assert mean_pool is not None
+    assert layer_norm is not None
+
+    def forward(x: Array, *parameters: Array, **settings: Any) -> tuple[Array, Any]:
+        mean, first = mean_pool.forward(x, **settings)
+        y, second = layer_norm.forward(mean, *parameters, **norm.settings)
+        return y, (first, second)
+
+    def backward(dy: Array, caches: Any) -> tuple[Array | None, ...]:
+        of_mean, *of_parameters = layer_norm.backward(dy, caches[1])
+        assert of_mean is not None
+        return (*mean_pool.backward(of_mean, caches[0]), *of_parameters)
+
+    def terms(y: tuple[int, ...], x: tuple[int, ...], *shapes: tuple[int, ...]) -> tuple[int, ...]:
+        return *mean_pool.terms(y, x), *layer_norm.terms(y, y, *shapes)[2:]
+
+    changed = replace(mean_pool, forward=forward, backward=backward, terms=terms)
+    return change_node(pool, changed, inputs=(*pool.inputs, *norm.inputs[1:]))
 
 
 def _norm_of_pool(pool: Node, norm: Node) -> Operation:

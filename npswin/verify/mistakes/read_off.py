@@ -1,6 +1,7 @@
 """The mistakes that are read off a tensor of the port, where the inputs of its operation are known."""
 
 from npswin.verify.mistakes.added_for_all import fit_added_for_all
+from npswin.verify.mistakes.bias_index import fit_bias_index
 from npswin.verify.mistakes.blended_modules import fit_blends, fit_multiples
 from npswin.verify.mistakes.buffers import fit_buffers
 from npswin.verify.mistakes.combined_inputs import fit_inputs
@@ -20,6 +21,7 @@ from npswin.verify.mistakes.norm_statistics import fit_norm_statistics
 from npswin.verify.mistakes.not_loaded import fit_not_loaded
 from npswin.verify.mistakes.other_terms import fit_other_terms
 from npswin.verify.mistakes.overwritten import fit_overwritten
+from npswin.verify.mistakes.partial_sums import fit_partial_sums
 from npswin.verify.mistakes.resampled_images import fit_resampling
 from npswin.verify.mistakes.sampled_patches import fit_patches
 from npswin.verify.mistakes.summed_parts import fit_summed_parts
@@ -36,6 +38,7 @@ FUNCTION_FITS = (
 TENSOR_FITS = (
     ("multiplied-parameters", "other parameters", fit_multiples),
     ("blended-parameters", "other parameters", fit_blends),
+    ("partial-sums", "{tensor}", fit_partial_sums),
     ("fitted-parameters", "other parameters", fit_parameters),
     ("not-loaded", "{tensor} has another weight", fit_not_loaded),
     ("bare-norm", "{tensor}", fit_bare_norm),
@@ -43,6 +46,7 @@ TENSOR_FITS = (
     ("fitted-rows", "{tensor}: another index into the table", fit_table_rows),
     ("merged-tokens", "{tensor} has other tokens", fit_merging),
     ("fitted-terms", "{tensor}", fit_terms),
+    ("bias-index", "{tensor}", fit_bias_index),
     ("fitted-input", "{tensor}: it reads another input", fit_input),
     ("fitted-output", "{symptom}", fit_output),
     ("resampled-images", "{tensor}: the image is resampled", fit_resampling),

@@ -26,6 +26,7 @@ class Diagnosis:
         tried: how many hypotheses were tried.
         timed_out: whether the time limit was reached before all symptoms were examined.
         not_dumped: by name of an unexplained symptom the tensors between it and the last dumped ones.
+        differences: by name of an unexplained symptom where and by how much it differs.
         cases: the diagnoses of the key's other cases.
     """
 
@@ -35,6 +36,7 @@ class Diagnosis:
     tried: int
     timed_out: bool = False
     not_dumped: dict[str, list[str]] = field(default_factory=dict)
+    differences: dict[str, str] = field(default_factory=dict)
     cases: list["Diagnosis"] = field(default_factory=list)
 
     @property
@@ -62,6 +64,7 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
     rows = {row.name: row for row in diagnosis.comparison.rows}
     for symptom, nearest in list(diagnosis.unexplained.items())[:SHOWN]:
         lines.append(f"nothing explains {symptom}{_shape_note(rows[symptom])}")
+        lines += [f"   {known}" for known in [diagnosis.differences.get(symptom)] if known]
         lines += [f"   nearest, {_distance_text(one)}: {one}, at {one.place}" for one in nearest[:3]]
         advice = advice_on_unexplained(diagnosis.comparison, symptom)
         lines += [f"   {advice}"] * bool(advice)
@@ -169,6 +172,7 @@ def diagnosis_json(diagnosis: Diagnosis) -> dict[str, Any]:
                 symptom: [_hypothesis_json(one) for one in nearest]
                 for symptom, nearest in diagnosis.unexplained.items()
             },
+            "differences": diagnosis.differences,
             "tried": diagnosis.tried,
             "late": diagnosis.timed_out,
             "cases": [diagnosis_json(case) for case in diagnosis.cases],

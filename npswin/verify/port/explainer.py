@@ -7,7 +7,9 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.mistakes import GENERAL
+from npswin.verify.mistakes.axis_parts import axis_parts
 from npswin.verify.port.cause import Hypothesis
+from npswin.verify.port.differences import difference_text
 from npswin.verify.port.distance import finite_rms
 from npswin.verify.port.gradient_errors import compelling, joint_hypotheses, partial_hypotheses
 from npswin.verify.port.gradient_of_loss import factor_of_the_loss
@@ -134,6 +136,14 @@ class Explainer:
         """The largest difference of the symptom's numbers that rounding makes."""
         error, expected = now.local_errors.error(symptom, found), now.local_errors.expected(symptom)
         return 0.0 if error is None or expected is None else error.tolerance.peak * finite_rms(expected)
+
+    def difference(self, symptom: str, now: State) -> str:
+        """In words where the symptom differs from what its operation gives; "" if that is not known."""
+        found, expected = now.dump.tensor(symptom), now.local_errors.expected(symptom)
+        if found is None or expected is None or found.shape != expected.shape:
+            return ""
+        axes = axis_parts(now.graph, symptom.removeprefix(GRADIENT_PREFIX), expected.shape)
+        return difference_text(found, expected, axes, self.largest_rounding(symptom, found, now))
 
     def in_fewer_bits(self, symptom: str, found: Array, now: State) -> list[Hypothesis]:
         """An operation in fewer bits that explains the symptom, if there is one.

@@ -64,6 +64,20 @@ def in_rows_of_integers(levels: float) -> Rounding:
     return quantize
 
 
+def in_steps_of_first_image(levels: float) -> Rounding:
+    """Rounding to multiples of a step that was chosen by the first image; larger numbers of the others are limited.
+
+    Args:
+        levels: the largest number in steps.
+    """
+
+    def quantize(x: Array) -> Array:
+        step = np.abs(x[0]).max() / levels or 1.0
+        return np.asarray(np.clip(np.rint(x / step), -levels, levels) * step, x.dtype)
+
+    return quantize
+
+
 def in_rows(rounding: Rounding, rows: int) -> Rounding:
     """A rounding of (rows, numbers) for any array: with one row (0 or 1), or with the rows along the last axis (2)."""
 
@@ -89,10 +103,14 @@ def _in_few_bits(operation: Operation) -> Iterator[RoundedOperation]:
                 one = with_rounded_inputs(operation, each, which)
                 yield RoundedOperation(name, f"{what} rounded to {name}{words}", one)
     if operation.name in ("scores", "mix"):
-        scales = {"one scale for the tensor": to_integers(127), "one scale for each row": in_rows_of_integers(127)}
-        for words, to_steps in scales.items():
-            factors = with_rounded_inputs(operation, to_steps, (0, 1))
-            yield RoundedOperation("int8", f"its factors are int8, {words}", factors)
+        for words, to_steps in _FACTORS.items():
+            for what, which in (
+                ("its factors are", (0, 1)),
+                ("its first factor is", (0,)),
+                ("its second factor is", (1,)),
+            ):
+                factors = with_rounded_inputs(operation, to_steps, which)
+                yield RoundedOperation("int8", f"{what} int8, {words}", factors)
 
 
 def _quantized(operation: Operation) -> Iterator[RoundedOperation]:
@@ -130,6 +148,17 @@ def _with_quantized_result(operation: Operation, grid: Rounding) -> Iterator[Rou
             yield RoundedOperation("int8", text, both, on_grid=True)
 
 
+_OF_IMAGES: Scales = {
+    "one scale for each image": to_integers(127, axis=0),
+    "the scale of the first image, larger numbers of others limited": in_steps_of_first_image(127),
+}
+# In words how a factor of scores or context, (B, nW, heads, rows, columns), is quantized.
+_FACTORS: Scales = {
+    "one scale for the tensor": to_integers(127),
+    "one scale for each row": in_rows_of_integers(127),
+    "one scale for each head": to_integers(127, axis=2),
+    **_OF_IMAGES,
+}
 # By precision and in words how the inputs of a linear map are quantized.
 _INPUTS: dict[str, Scales] = {
     "int8": {
@@ -138,6 +167,7 @@ _INPUTS: dict[str, Scales] = {
         "one scale for each channel": to_integers(127, axis=-1),
         "with a zero point": to_integers(255, zero_point=True),
         "7 bits with a zero point": to_integers(127, zero_point=True),
+        **_OF_IMAGES,
     },
     "int4": {"one scale for the tensor": to_integers(7), "one scale for each token": in_rows_of_integers(7)},
 }

@@ -53,6 +53,7 @@ class _Search:
         self.symptoms = Symptoms(comparer, self.comparison, progress)
         self.trials = Trials(self.symptoms, self.causes, progress, self.end)
         self.explainer = Explainer(self.symptoms, self.trials)
+        self.differences: dict[str, str] = {}
         self.failed_searches = 0
 
     def run(self) -> Diagnosis:
@@ -91,6 +92,7 @@ class _Search:
                 largest = min(LARGEST_LISTED_RATIO, NEARER * now.symptoms[symptom])
                 nearest = [one for one in rest if one.tolerance_ratio < largest]
                 self.symptoms.unexplained[symptom] = nearest[:LISTED]
+                self.differences[symptom] = self.explainer.difference(symptom, now)
                 self.failed_searches += 1
                 continue
             best = explaining[0]
@@ -111,8 +113,9 @@ class _Search:
         generator = self.symptoms.generator(now.graph, now.dump)
         between = {name: generator.not_dumped_before(name) for name in self.symptoms.unexplained}
         return Diagnosis(
-            self.comparison, self.causes, self.symptoms.unexplained, self.trials.tried, self.trials.timed_out, between
-        )
+            self.comparison, self.causes, self.symptoms.unexplained, self.trials.tried, self.trials.timed_out, between,
+            self.differences,
+        )  # fmt: skip
 
     def by_another_convention(self, now: State) -> State:
         """The state in which the image at hand decides on shifts, if that explains something and contradicts none."""

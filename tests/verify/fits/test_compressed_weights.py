@@ -57,12 +57,17 @@ CASES = {
     "scaled to its largest number for each hidden": in_type(W * 448 / ROWS, ml_dtypes.float8_e4m3fn) * ROWS / 448,
     "rounded to NF4": NF4[np.abs(W[..., None] / LARGEST - NF4).argmin(-1)] * LARGEST,
     "rounded to uint4 with a zero point": zero_point(W),
+    "rounded down to a multiple of 0.0078125 = 2^-7": np.floor(W * 128) / 128,
+    "rounded towards 0, to a multiple of 1/255": np.trunc(W * 255) / 255,
+    "to the nearest multiple of 0.25 = 2^-2, from -1.75 to 1.75": np.clip(np.rint(W * 4), -7, 7) / 4,
     "rounded to powers of 2": np.sign(W) * np.exp2(np.rint(np.log2(np.abs(W)))),
     "replaced by their signs times their mean size for each hidden": np.sign(W) * np.abs(W).mean(1, keepdims=True),
     "rounded to 2 decimals": np.round(W, 2),
     "for each 3 of a row, step": np.rint(W.reshape(-1, 3) / np.abs(W.reshape(-1, 3)).max(1, keepdims=True) * 7).reshape(
         24, 12
     ) * np.repeat(np.abs(W.reshape(-1, 3)).max(1) / 7, 3).reshape(24, 12),
+    "for each hidden, step": np.rint(W / ROWS * 127) * ROWS / 127,
+    "they were divided by another step": np.rint(W / ROWS * 127) * ROWS / 128,
     "up to 127 steps": np.clip(np.rint(W / (LARGEST / 200)), -127, 127) * (LARGEST / 200),
 }  # fmt: skip
 SCALES = {"rounded to float8 (e4m3)": 100, "rounded to float8 (e5m2)": 1e4}  # so that some numbers are subnormal

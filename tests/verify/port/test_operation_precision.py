@@ -12,6 +12,7 @@ from tests.verify.keys import miniature_trace
 
 BLOCK = "layers.0.blocks.1"
 NORM, SOFTMAX, FC1 = f"{BLOCK}.norm1", f"{BLOCK}.attn.probabilities", f"{BLOCK}.mlp.fc1"
+SCORES, SCORES_OF_HEADS = f"{BLOCK}.attn.scores", "layers.1.blocks.1.attn.scores"
 BLOCKS = ("input", "layers.0.blocks.0", BLOCK, "head")
 
 
@@ -64,6 +65,18 @@ def with_int8_rows(x, weight, bias):
     return (x @ (np.rint(weight / step) * step).T + bias).astype(np.float32)
 
 
+def scores_in_steps_of_image_0(q, k):
+    """The steps are the first image's; larger numbers of others are limited."""
+    steps = [np.abs(x[0]).max() / 127 for x in (q, k)]
+    q, k = (np.clip(np.rint(x / step), -127, 127) * step for x, step in zip((q, k), steps, strict=True))
+    return (q @ k.swapaxes(-1, -2)).astype(np.float32)
+
+
+def scores_with_int8_keys(q, k):
+    step = np.abs(k).max(axis=(0, 1, 3, 4), keepdims=True) / 127
+    return (q @ (np.rint(k / step) * step).swapaxes(-1, -2)).astype(np.float32)
+
+
 def port(functions, names=None):
     """A float32 port with other functions for some tensors; those of `names` are dumped."""
     key = miniature_trace()
@@ -93,6 +106,8 @@ def explanation(tensors, name):
         (FC1, half(linear, ml_dtypes.bfloat16), "computed in bfloat16: its inputs and its result are rounded"),
         (FC1, lambda x, *params: linear(x, *map(in_bfloat16, params)), "its weights are rounded to bfloat16"),
         (FC1, with_int8_rows, "computed in int8: its weights are int8, one scale for each row"),
+        (SCORES, scores_in_steps_of_image_0, "its factors are int8, the scale of the first image, larger numbers"),
+        (SCORES_OF_HEADS, scores_with_int8_keys, "its second factor is int8, one scale for each head"),
     ],
 )
 def test_an_operation_in_few_bits_is_named(name, function, text):
