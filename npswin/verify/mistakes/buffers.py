@@ -32,6 +32,8 @@ def fit_buffers(run: Run, symptom: str, found: Array, tolerance: float) -> Itera
     users = [user for user in run.graph.consumers[tensor] if user in run.graph.differentiable]
     if tensor == symptom or not users or found.size < FEWEST or not np.isfinite(found).all():
         return
+    if run.value(tensor).shape != found.shape:  # by another mistake
+        return
     if run.graph.nodes[tensor].axes != "parameter":  # its sum is wrong where another tensor's gradient is
         yield from _added(run, tensor, found, tolerance)
     node = run.graph.nodes[users[0]]

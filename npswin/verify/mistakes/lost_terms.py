@@ -47,6 +47,8 @@ def fit_lost_terms(run: Run, symptom: str, found: Array, tolerance: float) -> It
     users = [user for user in run.graph.consumers[tensor] if user in run.graph.differentiable]
     if tensor == symptom or len(users) != 1 or not np.isfinite(found).all():
         return
+    if run.value(tensor).shape != found.shape:  # by another mistake
+        return
     node = run.graph.nodes[users[0]]
     if is_output_of(node, "position_bias"):
         yield from _of_table(run, node, found, tolerance)
@@ -58,7 +60,7 @@ def _of_table(run: Run, node: Node, found: Array, tolerance: float) -> Iterator[
     """Pairs of tokens whose derivative is missing in the row of the table that they read."""
     dbias, right = run.gradient(node.name), run.compute(GRADIENT_PREFIX + node.inputs[0])
     index = relative_position_index(node.settings["window_size"]).reshape(-1)
-    if right.shape != found.shape or dbias.shape[0] != found.shape[1]:
+    if dbias.shape[0] != found.shape[1]:
         return
     pairs = dbias.reshape(len(dbias), -1).T
     difference = found - right
