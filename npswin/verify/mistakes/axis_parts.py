@@ -45,13 +45,19 @@ def with_axes(run: Run, names: Iterable[str]) -> Iterator[tuple[str, Array, Axes
         yield name, value, axis_parts(run.graph, name.removeprefix(GRADIENT_PREFIX), value.shape)
 
 
-def part_names(graph: Graph, name: str) -> list[str]:
-    """The names of the parts of a tensor's axes; none for a parameter."""
+def part_names(graph: Graph, name: str, without_last: bool = False) -> list[str]:
+    """The names of the parts of a tensor's axes; none for a parameter.
+
+    Args:
+        graph: which has the tensor.
+        name: of a tensor.
+        without_last: whether the last axis is left out.
+    """
     node = graph.nodes[name]
     if node.axes in ("", "parameter"):
         return []
-    names = []
-    for axis in split_names(node.axes):
+    names, axes = [], split_names(node.axes)
+    for axis in axes[:-1] if without_last else axes:
         names += _SPLIT.get(axis, [_PLAIN.get(axis, _NAMES.get(axis, axis))])
     return names
 

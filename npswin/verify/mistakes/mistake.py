@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.graph import Graph, Node, Operation
+from npswin.verify.graph import Graph, Node, Operation, Run
 from npswin.verify.mistakes.not_applicable import NotApplicable
 
 Changes = dict[str, Node]  # the replaced nodes by name
@@ -34,6 +34,8 @@ class Mistake:
             NotApplicable where another mistake has already changed the node.
         backward: whether only the backward pass is wrong.
         shows_forward: whether it always changes an activation, so that it is not tried for a gradient.
+        can_make: (run, a tensor's name, the port's tensor, the largest difference of equal numbers) -> whether any
+            variant can make it; a quick test for a mistake of many variants.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Mistake:
     plant: Callable[[Graph, str], Variants]
     backward: bool = False
     shows_forward: bool = False
+    can_make: Callable[[Run, str, Array, float], bool] = lambda *_: True
 
 
 def gather(rearrangement: Rearrangement) -> Pair:

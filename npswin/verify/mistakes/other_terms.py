@@ -8,6 +8,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.fits.combination import find_combination
+from npswin.verify.fits.numbers import chosen
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Operation, Run
 from npswin.verify.mistakes.mistake import Changes, change_node
 from npswin.verify.mistakes.not_applicable import NotApplicable
@@ -26,6 +27,7 @@ class OtherTerms(NamedTuple):
         changes: of the graph.
         fitted: how many numbers were fitted.
         everywhere: whether it is at all places of a kind.
+        varies: whether it is the same mistake with other numbers at other places.
     """
 
     description: str
@@ -35,6 +37,7 @@ class OtherTerms(NamedTuple):
     changes: Changes
     fitted: int
     everywhere: bool
+    varies: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ def _with_words(factor: float, numbers: Mapping[str, float]) -> tuple[float, str
     for words, number in numbers.items():
         if abs(factor) == number:
             return float(np.sign(factor)), words
-    return factor, ""
+    return chosen(factor), ""
 
 
 def _at_places(graph: Graph, node: Node, index: int, other: _Sum, words: str, fitted: int) -> Iterator[OtherTerms]:
@@ -164,6 +167,7 @@ def _kind(node: Node) -> str:
         "softmax": "the softmax",
         "gelu": "GELU",
         "linear": "a linear layer",
+        "scale": "the scale of q",
         "scores": "q kᵀ",
         "mix": "P v",
         "add_bias": "scores + bias",
@@ -173,6 +177,7 @@ def _kind(node: Node) -> str:
         "pad": "the padding",
         "patch_embed": "the patch embedding",
         "residual": "a residual sum",
+        "patch_concat": "the concatenation of four neighbours",
         "cross_entropy": "the loss",
     }[node.operation.name]
 

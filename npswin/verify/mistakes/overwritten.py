@@ -8,8 +8,9 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Operation, Run
-from npswin.verify.graph.operations import LAYER_NORM, LINEAR
-from npswin.verify.mistakes.mistake import is_output_of
+from npswin.verify.graph.operations import CONTEXT, GELU, LAYER_NORM, LINEAR, SCORES
+from npswin.verify.mistakes.counterparts import counterparts
+from npswin.verify.mistakes.mistake import Changes, is_output_of
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.mistakes.other_terms import OtherTerms, derivative_by
 
@@ -38,19 +39,33 @@ def fit_overwritten(run: Run, symptom: str, found: Array, tolerance: float) -> I
         for other in _later(run.graph, node):
             if run.value(other).shape != run.value(node.inputs[0]).shape:
                 continue
-            operation = _with_buffer(node, run.value(other))
-            made = derivative_by(run, user, tensor, operation)
-            if np.abs(others + made - found).max() <= 2 * tolerance:
-                what = "the mean and deviation of " if is_output_of(node, "layer_norm") else ""
-                detail = f"{what}{other} in place of {node.inputs[0]}"
-                fix = "keep what the backward pass reads until it has read it"
-                changes = {user: replace(node, operation=operation)}
-                yield OtherTerms(DESCRIPTION, detail, fix, user, changes, 0, False)
+            for of_input in (True, False) if is_output_of(node, "layer_norm") else (True,):
+                operation = _with_buffer(node, run.value(other), of_input)
+                made = derivative_by(run, user, tensor, operation)
+                if np.abs(others + made - found).max() <= 2 * tolerance:
+                    yield from _at_places(run, node, other, of_input)
+
+
+def _at_places(run: Run, node: Node, other: str, of_input: bool) -> Iterator[OtherTerms]:
+    """The other tensor's numbers in this place, and in those of other blocks that are alike."""
+    what = "" if of_input else "the mean and deviation of "
+    detail = f"{what}{other} in place of {node.inputs[0]}"
+    fix = "keep what the backward pass reads until it has read it"
+    changes: Changes = {node.name: replace(node, operation=_with_buffer(node, run.value(other), of_input))}
+    yield OtherTerms(DESCRIPTION, detail, fix, node.name, dict(changes), 0, False)
+    for name, another in counterparts(run.graph, node.name, other):
+        alike = run.graph.nodes[name]
+        if run.value(another).shape == run.value(alike.inputs[0]).shape:
+            changes[name] = replace(alike, operation=_with_buffer(alike, run.value(another), of_input))
+    if len(changes) > 1:
+        where = f"{detail}, and likewise in all of {len(changes)} places"
+        yield OtherTerms(DESCRIPTION, where, fix, node.name, changes, 0, True)
 
 
 def _reads_a_buffer(node: Node, index: int) -> bool:
-    """Whether the derivative by an input needs what the forward pass read."""
-    return (node.operation is LINEAR and index == 1) or (node.operation is LAYER_NORM and index < 2)
+    """Whether the derivative by an input needs what the forward pass read as the first one."""
+    first = (node.operation is GELU and index == 0) or (node.operation is LAYER_NORM and index < 2)
+    return first or (node.operation in (LINEAR, SCORES, CONTEXT) and index == 1)
 
 
 def _later(graph: Graph, node: Node) -> list[str]:
@@ -63,11 +78,10 @@ def _later(graph: Graph, node: Node) -> list[str]:
     return alike[:MOST_TENSORS]
 
 
-def _with_buffer(node: Node, other: Array) -> Operation:
-    """The operation with the numbers of another tensor in its cache."""
+def _with_buffer(node: Node, other: Array, of_input: bool) -> Operation:
+    """The operation with the numbers of another tensor in its cache; those of a norm's statistics alone, if not all."""
     operation = node.operation
     assert operation is not None
-    normalizes = operation.name == "layer_norm"
 
     def forward(x: Array, *parameters: Array, **settings: Any) -> tuple[Array, Any]:
         y, _ = operation.forward(x, *parameters, **settings)
@@ -75,7 +89,7 @@ def _with_buffer(node: Node, other: Array) -> Operation:
             raise NotApplicable(f"{node.name}: reads another shape by another mistake")
         stale = other.astype(x.dtype)
         _, cache = operation.forward(stale, *parameters, **settings)
-        if normalizes:
+        if not of_input:
             _, rstd, weight = cache
             cache = (x - stale.mean(axis=-1, keepdims=True)) * rstd, rstd, weight
         return y, cache

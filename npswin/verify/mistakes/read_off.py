@@ -3,6 +3,7 @@
 from npswin.verify.mistakes.added_for_all import fit_added_for_all
 from npswin.verify.mistakes.bias_index import fit_bias_index
 from npswin.verify.mistakes.blended_modules import fit_blends, fit_multiples
+from npswin.verify.mistakes.buffers import fit_buffers
 from npswin.verify.mistakes.combined_inputs import fit_inputs
 from npswin.verify.mistakes.copied import fit_copies, fit_moved_part
 from npswin.verify.mistakes.fitted_gelu import fit_gelu
@@ -14,6 +15,7 @@ from npswin.verify.mistakes.fitted_tensors import fit_output
 from npswin.verify.mistakes.fitted_terms import fit_terms
 from npswin.verify.mistakes.folded_parameters import fit_bare_norm, fit_shifted_input
 from npswin.verify.mistakes.gated import fit_gate
+from npswin.verify.mistakes.lost_terms import fit_lost_terms
 from npswin.verify.mistakes.merged_tokens import fit_merging
 from npswin.verify.mistakes.moved_addends import fit_addends
 from npswin.verify.mistakes.moved_slices import fit_columns, fit_slices
@@ -79,4 +81,6 @@ DERIVATIVE_FITS = (
     ("other-terms", fit_other_terms),
     ("summed-part", fit_summed_parts),
     ("overwritten", fit_overwritten),
+    ("buffer", fit_buffers),
+    ("lost-terms", fit_lost_terms),
 )

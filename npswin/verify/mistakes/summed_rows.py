@@ -28,7 +28,7 @@ def summed_rows(known: Known, operation: str, index: int, found: Array, toleranc
     if found.size < FEWEST_NUMBERS:
         return None
     columns = np.unique(np.linspace(0, found.size - 1, min(found.size, MOST_COLUMNS)).astype(np.intp))
-    shares = _shares(known, operation, index, columns)
+    shares = shares_of_rows(known, operation, index, columns)
     if shares is None or len(shares) < 2:
         return None
     firsts = np.cumsum(shares, axis=0)
@@ -42,8 +42,18 @@ def summed_rows(known: Known, operation: str, index: int, found: Array, toleranc
     return best
 
 
-def _shares(known: Known, operation: str, index: int, columns: Array) -> Array | None:
-    """The share of each row in some of the gradient's numbers: (rows, columns)."""
+def shares_of_rows(known: Known, operation: str, index: int, columns: Array) -> Array | None:
+    """The share of each row in some of a parameter's gradient's numbers: (rows, columns).
+
+    Args:
+        known: what the backward pass reads.
+        operation: its name.
+        index: of the parameter among the inputs.
+        columns: of the gradient's numbers, in memory order.
+
+    Returns:
+        None for another operation.
+    """
     dy = known.dy.reshape(-1, known.dy.shape[-1]).astype(np.float64)
     if index == 2:
         return dy[:, columns]

@@ -17,6 +17,7 @@ from npswin.verify.port.comparison import AGREES, INHERITED, NOT_FINITE, UNREADA
 from npswin.verify.port.distance import distance, relative_and_peak
 from npswin.verify.port.dumped_inputs import DumpedInputs
 from npswin.verify.port.local_error import LocalErrors
+from npswin.verify.port.missing_gradients import missing_gradients
 from npswin.verify.port.reasons import Reasons
 from npswin.verify.port.similar_names import similar_name
 from npswin.verify.port.tensor_precision import computed_with, tensor_precisions
@@ -120,9 +121,11 @@ class Comparer:
         computed = sum(name not in self.sources for name in self.order)
         shown_precisions = {**self.precisions.of_sources, **self.precisions.of_tensors}
         others = {name: one for name, one in shown_precisions.items() if self._is_of_another_precision(name)}
+        missing = missing_gradients(self.key.graph, self.shapes, self.order) if key_has_gradients else ""
         return Comparison(
-            rows, self.precision, self.not_dumped, unknown, lacking, self.of_another_key(), computed, others
-        )
+            rows, self.precision, self.not_dumped, unknown, lacking, self.of_another_key(), computed, others,
+            missing_gradients=missing,
+        )  # fmt: skip
 
     def _is_of_another_precision(self, name: str) -> bool:
         """Whether a tensor holds coarser numbers than the port computes with, or is judged in a finer precision."""

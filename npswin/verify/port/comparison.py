@@ -85,6 +85,7 @@ class Comparison:
         case: the name of the key's case, "" for the key itself.
         cases: the comparisons with the key's other cases.
         cases_not_dumped: the names of the cases of which the port has nothing.
+        missing_gradients: a sentence about gradients that the port does not have though it should, or "".
     """
 
     rows: list[Row]
@@ -98,6 +99,7 @@ class Comparison:
     case: str = ""
     cases: list["Comparison"] = field(default_factory=list)
     cases_not_dumped: list[str] = field(default_factory=list)
+    missing_gradients: str = ""
 
     @property
     def ok(self) -> bool:
@@ -212,6 +214,8 @@ def comparison_summary(comparison: Comparison) -> str:
         lines.append(f"could not be read: {join_names([row.name for row in comparison.unreadable])}")
     if comparison.not_dumped:
         lines.append(f"not dumped: {comparison.not_dumped} of the key's tensors")
+    if comparison.missing_gradients:
+        lines.append(comparison.missing_gradients)
     if comparison.cases_not_dumped:
         if named := [case for case in comparison.cases_not_dumped if case]:
             advice = "dump its tensors as CASE/NAME, or compare KEY/CASE alone"
@@ -262,6 +266,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
             "not_dumped": comparison.not_dumped,
             "unknown": comparison.unknown,
             "lacks_gradients": comparison.key_lacks_gradients,
+            "missing_gradients": comparison.missing_gradients,
             "of_another_key": comparison.of_another_key,
             "computed": comparison.computed,
             "case": comparison.case,

@@ -54,7 +54,8 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
     """The causes, with the evidence for each, and the symptoms without a cause."""
     if diagnosis.comparison.case_ok:
         agree = f"nothing to explain: all tensors agree, by what {diagnosis.comparison.precision} allows"
-        return "\n".join([agree, *other_precisions_text(diagnosis.comparison)])
+        missing = [diagnosis.comparison.missing_gradients] * bool(diagnosis.comparison.missing_gradients)
+        return "\n".join([agree, *missing, *other_precisions_text(diagnosis.comparison)])
     if diagnosis.comparison.of_another_key:
         return "the image has another size than the key's: compare the dump with the key that it was made from"
     lines = [f"{row.name} could not be read: {row.note}" for row in diagnosis.comparison.unreadable[:SHOWN]]
@@ -80,6 +81,7 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
             "each operation is right for the port's own inputs; the difference comes from the port's first tensors, or "
             "from rounding"
         )
+    lines += [diagnosis.comparison.missing_gradients] * bool(diagnosis.comparison.missing_gradients)
     lines.append(f"({diagnosis.tried} hypotheses tried)")
     if diagnosis.timed_out:
         advice = advice_on_thin_dump(diagnosis.comparison)

@@ -6,18 +6,21 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX
+from npswin.verify.mistakes import GENERAL
 from npswin.verify.mistakes.axis_parts import axis_parts
 from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.differences import difference_text
 from npswin.verify.port.distance import finite_rms
 from npswin.verify.port.gradient_errors import compelling, joint_hypotheses, partial_hypotheses
-from npswin.verify.port.gradient_factors import factor_of_the_loss
+from npswin.verify.port.gradient_of_loss import factor_of_the_loss
 from npswin.verify.port.hypotheses import RIGHT_BACKWARD, HypothesisGenerator
 from npswin.verify.port.operation_precision import precision_explanation
 from npswin.verify.port.quantization import quantization_text
+from npswin.verify.port.same_mistake import relative_text
 from npswin.verify.port.symptoms import State, Symptoms
 from npswin.verify.port.trials import Trials
 
+OF_FAMILIES = {mistake.name for mistake in GENERAL}
 Explanations = tuple[list[Hypothesis], list[Hypothesis]]  # those that explain, best first; the others, nearest first
 
 
@@ -53,6 +56,9 @@ class Explainer:
             return explaining, []
         generator = self.symptoms.generator(now.graph, now.dump)
         right_shape = found.shape == self.comparer.shapes[symptom]
+        explaining = self.again(generator, symptom, found, now)
+        if explaining:
+            return explaining, []
         hypotheses = [one for one in generator.hypotheses(symptom) if self.belongs_to_forward(one)]
         explaining = self.by_catalogue(generator, hypotheses, symptom, found, now)
         if not explaining and not self.trials.timed_out and right_shape:
@@ -69,7 +75,7 @@ class Explainer:
                 explaining = self.trials.try_each(told, symptom, found, now)
         named = list(hypotheses)
         if not (explaining and not explaining[0].fitted_numbers) and with_general and not self.trials.timed_out:
-            general = generator.general(symptom)
+            general = self.general(generator, symptom, found, now)
             explaining += self.trials.try_each(general, symptom, found, now)
             explaining = self.trials.sort_explaining(symptom, explaining, now)
             hypotheses += general
@@ -116,6 +122,19 @@ class Explainer:
         largest = self.largest_rounding(symptom, found, now)
         fitted = generator.fitted(symptom, found, now.local_errors.exact, largest)
         return list(takewhile(lambda _: not self.trials.is_late(), fitted))
+
+    def again(self, generator: HypothesisGenerator, symptom: str, found: Array, now: State) -> list[Hypothesis]:
+        """A mistake of the general families that was found at another place, and explains this symptom, too."""
+        known = {relative_text(cause.hypothesis) for cause in self.trials.known if cause.hypothesis.name in OF_FAMILIES}
+        if not known or found.shape != self.comparer.shapes[symptom]:
+            return []
+        alike = [one for one in self.general(generator, symptom, found, now) if relative_text(one) in known]
+        return self.compelling(self.trials.try_each(alike, symptom, found, now), symptom, now)
+
+    def general(self, generator: HypothesisGenerator, symptom: str, found: Array, now: State) -> list[Hypothesis]:
+        """Mistakes of the general families."""
+        largest = self.largest_rounding(symptom, found, now) if found.shape == self.comparer.shapes[symptom] else 0.0
+        return generator.general(symptom, found, now.local_errors.exact, largest)
 
     def largest_rounding(self, symptom: str, found: Array, now: State) -> float:
         """The largest difference of the symptom's numbers that rounding makes."""

@@ -25,7 +25,9 @@ from npswin.verify.port.gradient_loss_sums import (
 from npswin.verify.port.gradient_losses import loss_hypotheses, scaled_loss
 from npswin.verify.port.gradient_places import place_hypotheses
 from npswin.verify.port.gradient_sets import set_hypotheses, zero_hypotheses
+from npswin.verify.port.gradient_steps import step_hypotheses
 from npswin.verify.port.gradient_symptoms import gradient_symptoms
+from npswin.verify.port.gradient_targets import target_hypotheses
 from npswin.verify.port.gradient_updates import update_hypotheses
 from npswin.verify.port.local_error import LocalErrors
 
@@ -54,10 +56,11 @@ def joint_hypotheses(
     if wrong is None:
         return []
     with np.errstate(all="ignore"):
-        of_loss = [*loss_hypotheses(wrong), *sum_hypotheses(wrong), *image_hypotheses(wrong)]
+        of_loss = [*loss_hypotheses(wrong), *target_hypotheses(wrong), *sum_hypotheses(wrong), *image_hypotheses(wrong)]
         if wrong.loss_was_dumped and not wrong.loss_is_right:  # no other loss has given the port's
             of_loss = [one for one in of_loss if not one.fitted]
         of_parameters = [*place_hypotheses(wrong), *batch_hypotheses(wrong), *update_hypotheses(wrong)]
+        of_parameters += step_hypotheses(wrong)
         return [*zero_hypotheses(wrong), *factor_hypotheses(wrong), *of_loss, *of_parameters]
 
 
@@ -76,6 +79,7 @@ def _of_wrong_loss(
     return [
         *loss_hypotheses(wrong),
         *scaled_loss(wrong),
+        *target_hypotheses(wrong),
         *sum_hypotheses(wrong),
         *image_hypotheses(wrong),
         *penalty_hypotheses(wrong, float(found)),

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Run
 from npswin.verify.mistakes import Changes
 from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.gradient_symptoms import SMALLEST_NEARNESS, GradientSymptoms, Rule, scaled_from, with_gradients
-from npswin.verify.port.local_error import LocalErrors
 
 SIGMAS = 6  # standard errors within which two factors are the same
 LARGEST_RESIDUAL = 0.05  # of a gradient from a multiple of the right one, as a share of the factor's distance from 1
@@ -118,27 +116,10 @@ def readings_of(common: CommonFactor, wrong: GradientSymptoms) -> list[Reading]:
     return [*known_factors(common, wrong), *_clipped_by_norm(common, wrong)][:MOST_READINGS]
 
 
-def factor_of_the_loss(found: Array, local_errors: LocalErrors, loss_is_right: bool) -> Hypothesis:
-    """What the derivative of the loss by itself, with which a backward pass begins, says where it is not 1.
-
-    Args:
-        found: the port's.
-        local_errors: each operation on the port's own inputs.
-        loss_is_right: whether the port's loss is.
-    """
-    factor, loss = float(found), next(reversed(local_errors.graph.nodes))
-    wrong = GradientSymptoms(local_errors.exact, loss, {}, SMALLEST_NEARNESS, loss_is_right)
-    reading = next((one for one in _known_factors(wrong) if abs(factor / one.factor - 1) <= SMALLEST_NEARNESS), None)
-    description = f"the backward pass begins with {factor:.6g} in place of 1, by which every gradient is multiplied"
-    if reading is None:
-        return Hypothesis("loss-factor", description, "the derivative of the loss by itself is 1", "", loss, {}, True)
-    return Hypothesis(reading.name, f"{description}: {reading.text}", reading.fix, "", loss, {}, True)
-
-
 def known_factors(common: CommonFactor, wrong: GradientSymptoms) -> list[Reading]:
     """The numbers among the known ones that a factor may be, the likeliest first."""
     nearest: dict[str, Reading] = {}
-    for one in _known_factors(wrong):
+    for one in all_known_factors(wrong):
         far = abs(common.factor / one.factor - 1)
         if far <= common.nearness:
             other = nearest.get(one.name)
@@ -147,7 +128,8 @@ def known_factors(common: CommonFactor, wrong: GradientSymptoms) -> list[Reading
     return list(nearest.values())
 
 
-def _known_factors(wrong: GradientSymptoms) -> Iterator[Reading]:
+def all_known_factors(wrong: GradientSymptoms) -> Iterator[Reading]:
+    """The numbers that a factor of gradients mostly is, each with what leads to it."""
     logits, labels = (wrong.run.value(read) for read in wrong.loss.inputs)
     batch, classes = len(labels), logits.shape[-1]
     mean = "dlogits = (p - t) / B, and nothing is divided by B again"

@@ -85,7 +85,7 @@ def _each_its_own(parameters: Parameters) -> Iterator[Update]:
     listed = ", ".join(f"{factor:.4g} for {name}" for name, factor in list(factors.items())[:LISTED])
     description = f"each parameter's gradient is multiplied by a number of its own: {listed}, ..."
     rules: Mapping[str, Rule] = {name: _times(factor) for name, factor in factors.items()}
-    yield Update("gradients-scaled", description, FIX, rules=rules)
+    yield Update("gradients-scaled", description, FIX, rules=rules, fitted_numbers=len(factors))
 
 
 def _times(factor: float) -> Rule:

@@ -18,11 +18,18 @@ SHARE = 2 / 3  # of the wrong gradients that a rule has to give
 
 @dataclass(frozen=True)
 class Parameters:
-    """The wrong gradients of parameters, and the parameters."""
+    """The wrong gradients of parameters, and the parameters.
+
+    Attributes:
+        wrong, values: by parameter.
+        near: the relative distance within which two fitted numbers are the same.
+        all_wrong: whether no dumped gradient of a parameter is right.
+    """
 
     wrong: Mapping[str, WrongGradient]
     values: Mapping[str, Array]
     near: float
+    all_wrong: bool = True
 
     def largest_found(self) -> float:
         """The largest number of all gradients of the port."""
@@ -57,6 +64,7 @@ class Update:
         rule: what is made of a gradient and its parameter.
         fitted: whether it has a fitted number.
         rules: by parameter, where they differ.
+        fitted_numbers: how many, where that are many.
     """
 
     name: str
@@ -65,6 +73,7 @@ class Update:
     rule: Rule | None = None
     fitted: bool = True
     rules: Mapping[str, Rule] | None = None
+    fitted_numbers: int = 0
 
 
 def wrong_parameters(wrong: GradientSymptoms, fewest: int = 1) -> Parameters | None:
@@ -79,7 +88,7 @@ def wrong_parameters(wrong: GradientSymptoms, fewest: int = 1) -> Parameters | N
     if wrong.first not in of_parameters or numbers < FEWEST_NUMBERS or len(of_parameters) < fewest:
         return None
     values = {name: np.asarray(wrong.run.value(name), np.float64) for name in of_parameters}
-    return Parameters(of_parameters, values, max(SAME, wrong.nearness))
+    return Parameters(of_parameters, values, max(SAME, wrong.nearness), not wrong.right_factors)
 
 
 def hypothesis_of(wrong: GradientSymptoms, update: Update) -> Hypothesis:
@@ -89,7 +98,9 @@ def hypothesis_of(wrong: GradientSymptoms, update: Update) -> Hypothesis:
     detail = f"in {len(rules)} parameters"
     place = wrong.graph.consumers[wrong.first][0]
     text = update.name, update.description, update.fix
-    return Hypothesis(*text, detail, place, changes, backward=True, fitted=update.fitted)
+    one = Hypothesis(*text, detail, place, changes, backward=True, fitted=update.fitted)
+    one.fitted_numbers = update.fitted_numbers
+    return one
 
 
 def replaced_by(array: Array, wrong: WrongGradient, near: float = SMALLEST_ROUNDING) -> Rule:

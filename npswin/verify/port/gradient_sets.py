@@ -8,10 +8,10 @@ from npswin.verify.mistakes.axis_parts import split_names
 from npswin.verify.mistakes.mistake import is_output_of
 from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.gradient_factors import CommonFactor, Reading, common_factor, known_factors, multiplied_by
+from npswin.verify.port.gradient_kinds import those
 from npswin.verify.port.gradient_symptoms import GradientSymptoms, is_seen, with_gradients
-from npswin.verify.port.text import join_names
 
-MOST_MODULES = 3  # in words
+MOST_TOKENS = 10**4  # by which a pool may divide
 UNDIVIDED = "the gradient is the sum over all tokens, windows and images that use the tensor, not their mean"
 
 
@@ -20,7 +20,7 @@ def zero_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     zeros = [name for name, one in wrong.wrong.items() if not one.found.any()]
     if wrong.first not in zeros or len(zeros) < 2:
         return
-    what = _those(wrong, zeros)
+    what = those(wrong, zeros)
     from_tensor = _tensor_before(wrong, zeros)
     rules = dict.fromkeys(zeros, multiplied_by(0.0))
     if from_tensor is not None:
@@ -47,7 +47,7 @@ def set_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     readings = known_factors(common, wrong)
     factor, fitted = (readings[0].factor, False) if readings else (common.factor, True)
     from_tensor = _tensor_before(wrong, common.tensors)
-    what = _those(wrong, common.tensors)
+    what = those(wrong, common.tensors)
     if from_tensor is not None:
         description = f"the gradient of {from_tensor}, and all that follow from it, are multiplied by {factor:.6g}"
         fix = f"the derivative by {from_tensor} has no such factor"
@@ -84,6 +84,14 @@ def _means(node: Node, wrong: GradientSymptoms, common: CommonFactor) -> Iterato
         if count > 1 and len(names) == len(shape) and abs(common.factor * count - 1) <= near:
             axes = ", ".join(names[:last])
             yield Reading("factor", 1 / count, f"1/{count}, the mean over {axes} rather than the sum", UNDIVIDED)
+    if is_output_of(node, "mean_pool"):
+        tokens = math.prod(wrong.run.value(node.inputs[0]).shape[1:3])
+        divisor = round(tokens / common.factor)
+        if 0 < divisor <= MOST_TOKENS and abs(common.factor * divisor / tokens - 1) <= common.nearness:
+            text = f"it is divided by {divisor} in place of the {tokens} tokens of the map"
+            yield Reading(
+                "factor", tokens / divisor, text, "dx = dy / (H W) for each token, with the map's own H and W"
+            )
     if is_output_of(node, "scale") and abs(common.factor * node.settings["factor"] - 1) <= common.nearness:
         text = "√d, the queries' scale is missing"
         yield Reading("factor", 1 / node.settings["factor"], text, "dq = (dS k) / √d")
@@ -117,53 +125,6 @@ def _computed_from(graph: Graph, name: str, wrong: GradientSymptoms) -> set[str]
                 found.add(read)
                 waiting.append(read)
     return found
-
-
-def _those(wrong: GradientSymptoms, tensors: list[str]) -> str:
-    """What tensors have in common that the others do not, or their names."""
-    dumped = {name.removeprefix(GRADIENT_PREFIX) for name in wrong.run.given if name.startswith(GRADIENT_PREFIX)}
-    others, parameters = dumped - set(tensors), set(wrong.parameters)
-    if not others:
-        return "all tensors"
-    what = "tensors"
-    if set(tensors) <= parameters:
-        others, what = others & parameters, "parameters"
-        if not others:
-            return "all parameters"
-        for last in (1, 2):  # components of the name
-            endings = {".".join(name.split(".")[-last:]) for name in tensors}
-            if len(endings) == 1 and not any(f".{name}".endswith(f".{next(iter(endings))}") for name in others):
-                return f"all parameters named {next(iter(endings))}"
-        if all(_is_of_norm(name) for name in tensors) and not any(_is_of_norm(name) for name in others):
-            return "all norms"
-    prefixes = _prefixes(tensors, others)
-    if prefixes:
-        return f"all of {join_names(prefixes)}"
-    for part in ("attn", "mlp", "downsample", *{name.partition(".blocks.")[2].partition(".")[0] for name in tensors}):
-        within = f".blocks.{part}." if part.isdigit() else f".{part}."
-        if part and all(within in name for name in tensors) and not any(within in name for name in others):
-            return f"all {what} in {within.strip('.')}"
-    excepted = _prefixes(sorted(others), set(tensors))
-    return f"all {what} but those of {join_names(excepted)}" if excepted else join_names(tensors)
-
-
-def _is_of_norm(name: str) -> bool:
-    return "norm" in name.split(".")[-2:][0]
-
-
-def _prefixes(tensors: list[str], others: set[str]) -> list[str]:
-    """The modules that have exactly these tensors; none if there are too many of them."""
-    found: list[str] = []
-    for name in sorted(tensors):
-        parts = name.split(".")
-        if any(name == prefix or name.startswith(prefix + ".") for prefix in found):
-            continue
-        prefixes = (".".join(parts[:length]) for length in range(1, len(parts) + 1))
-        own = [one for one in prefixes if not any(other == one or other.startswith(one + ".") for other in others)]
-        if not own:  # a block's output, whose name begins those of the block's other tensors
-            return []
-        found.append(own[0])
-    return found if len(found) <= min(MOST_MODULES, len(tensors) - 1) else []
 
 
 def _count(tensors: list[str]) -> str:

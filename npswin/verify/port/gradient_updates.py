@@ -6,8 +6,8 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.port.cause import Hypothesis
-from npswin.verify.port.gradient_factors import RATES, SIGMAS
-from npswin.verify.port.gradient_functions import FUNCTIONS
+from npswin.verify.port.gradient_factors import CLIPPING_EPS, RATES, SIGMAS
+from npswin.verify.port.gradient_functions import FUNCTIONS, SMALL
 from npswin.verify.port.gradient_norms import NORMS
 from npswin.verify.port.gradient_rules import SAME, Parameters, Update, hypothesis_of, wrong_parameters
 from npswin.verify.port.gradient_symptoms import GradientSymptoms, Rule, WrongGradient
@@ -99,16 +99,18 @@ def _clipped_by_tensor(parameters: Parameters) -> Iterator[Update]:
         return
     limit = _rounded_to(norms[0], (*DECAYS, *LIMITS), parameters.near) or norms[0]
     fix = "compare the gradients before they are clipped or normalized"
-    for name, description, most in (
-        ("gradients-clipped", f"each parameter's gradient by itself is clipped to the norm {limit:.4g}", 1.0),
-        ("gradients-normalized", f"each parameter's gradient is divided by its own norm (times {limit:.4g})", np.inf),
-    ):
-        rule = _to_norm(limit, most)
-        yield Update(name, description, fix, rule, limit == norms[0])
+    to_norm = [("gradients-clipped", f"each parameter's gradient by itself is clipped to the norm {limit:.4g}", 1.0)]
+    if parameters.all_wrong:  # a clipped one may be right, as it is smaller
+        description = f"each parameter's gradient is divided by its own norm (times {limit:.4g})"
+        to_norm.append(("gradients-normalized", description, np.inf))
+    for name, description, most in to_norm:
+        for eps in (0.0, CLIPPING_EPS):
+            yield Update(name, description, fix, _to_norm(limit, most, eps), limit == norms[0])
 
 
-def _to_norm(limit: float, most: float) -> Rule:
-    return lambda g, _: g * min(most, limit / max(float(np.linalg.norm(g)), 1e-300))
+def _to_norm(limit: float, most: float, eps: float) -> Rule:
+    """g c / (‖g‖ + ε), with a factor of at most `most`."""
+    return lambda g, _: g * min(most, limit / max(float(np.linalg.norm(g)) + eps, SMALL))
 
 
 def _signs(parameters: Parameters) -> Iterator[Update]:

@@ -87,16 +87,23 @@ class HypothesisGenerator:
         mistakes = [mistake for mistake in CATALOGUE if not (is_gradient and mistake.shows_forward)]
         return [*self._each(mistakes, symptom), *self._correct_backward(symptom)]
 
-    def general(self, symptom: str) -> list[Hypothesis]:
+    def general(self, symptom: str, found: Array, run: Run, tolerance: float) -> list[Hypothesis]:
         """Every mistake of the general families that can be made where the symptom may come from, likewise.
 
         None where that is in too many places: any tensor could be explained then, and the search would take long.
+
+        Args:
+            symptom, found, run, tolerance: as for `fitted`.
         """
         is_gradient = symptom.startswith(GRADIENT_PREFIX)
         places = self.backward_nodes(symptom) if is_gradient else self.nodes_between(symptom)
         if len(places) > (MOST_BACKWARD_PLACES if is_gradient else MOST_PLACES):
             return []
-        return self._each([mistake for mistake in GENERAL if mistake.backward is is_gradient], symptom)
+        mistakes = [mistake for mistake in GENERAL if mistake.backward is is_gradient]
+        if found.shape == run.value(symptom.removeprefix(GRADIENT_PREFIX)).shape:
+            with np.errstate(all="ignore"):
+                mistakes = [mistake for mistake in mistakes if mistake.can_make(run, symptom, found, tolerance)]
+        return self._each(mistakes, symptom)
 
     def _each(self, mistakes: Sequence[Mistake], symptom: str) -> list[Hypothesis]:
         forward, backward = self.forward_nodes(symptom), self.backward_nodes(symptom)
@@ -155,7 +162,7 @@ class HypothesisGenerator:
                 for fit in fits(run, symptom, found, tolerance):
                     text = name, fit.description, fit.fix, fit.detail
                     one = Hypothesis(*text, fit.place, fit.changes, True, fitted=fit.fitted > 0)
-                    one.fitted_numbers, one.everywhere = fit.fitted, fit.everywhere
+                    one.fitted_numbers, one.everywhere, one.varies = fit.fitted, fit.everywhere, fit.varies
                     yield one
 
     def _read_off(self, symptom: str, found: Array, run: Run, tolerance: float) -> Iterator[Hypothesis]:

@@ -135,12 +135,22 @@ class Symptoms:
         return bool(other_size) and self.comparer.follows_from_another_size(name)
 
     def is_like_unexplained(self, symptom: str) -> bool:
-        """Whether several results of the symptom's operation, such as norms' outputs, are unexplained."""
+        """Whether several results of the symptom's operation, such as norms' outputs, are unexplained.
 
-        def kind(name: str) -> tuple[bool, str]:
-            node = self.comparer.key.graph.nodes[name.removeprefix(GRADIENT_PREFIX)]
-            last = node.name.rpartition(".")[2]
-            return name.startswith(GRADIENT_PREFIX), last if node.operation is None else node.operation.name
+        A gradient is the result of the backward passes of the operations that read the tensor.
+        """
+
+        nodes, consumers = self.comparer.key.graph.nodes, self.comparer.key.graph.consumers
+
+        def operation(name: str) -> str:
+            node = nodes[name]
+            return name.rpartition(".")[2] if node.operation is None else node.operation.name
+
+        def kind(name: str) -> tuple[str, ...]:
+            inner = name.removeprefix(GRADIENT_PREFIX)
+            if inner == name or nodes[inner].operation is None:
+                return name[: len(name) - len(inner)], operation(inner)
+            return GRADIENT_PREFIX, *sorted(operation(user) for user in consumers[inner])  # it is of their derivatives
 
         return sum(kind(name) == kind(symptom) for name in self.unexplained) >= MOST_UNEXPLAINED_OF_A_KIND
 

@@ -41,6 +41,23 @@ def test_the_statistics_of_a_norm_are_those_of_the_next_norm():
     assert f"the mean and deviation of {other} in place of {node.inputs[0]}" in str(cause)
 
 
+def test_each_norm_is_computed_again_from_the_output_of_its_block():
+    changes, run = {}, Run(KEY.graph, KEY.sources)
+    for name in ("layers.0.blocks.0", "layers.0.blocks.1", "layers.1.blocks.0"):
+        node, output = KEY.graph.nodes[f"{name}.norm2"], run.value(name)
+
+        def backward(dy, cache, node=node, output=output):
+            parameters = (np.asarray(run.value(read)) for read in node.inputs[1:])
+            _, other = node.operation.forward(output, *parameters, **node.settings)
+            return node.operation.backward(dy, tuple(part.astype(dy.dtype) for part in other))
+
+        changes |= change_node(node, with_backward(node.operation, backward))
+    diagnosis = diagnose(KEY, computed(KEY.graph.replaced(changes), KEY.sources, "float32", seed=3))
+    assert not diagnosis.unexplained, str(diagnosis)
+    assert {cause.hypothesis.name for cause in diagnosis.causes} == {"overwritten"}
+    assert "layers.1.blocks.0 in place of layers.1.blocks.0.residual" in str(diagnosis)
+
+
 def cause_of(changes):
     diagnosis = diagnose(KEY, computed(KEY.graph.replaced(changes), KEY.sources, "float32", seed=3))
     assert not diagnosis.unexplained, str(diagnosis)

@@ -100,3 +100,43 @@ def test_noise_is_no_rule():
     diagnosis = diagnosis_of(noisy, others=right("float32"))
     assert not diagnosis.causes, str(diagnosis)
     assert all(name.startswith(GRADIENT_PREFIX) for name in diagnosis.unexplained)
+
+
+def stepped(rate):
+    """The gradients after a step of gradient descent."""
+    changed = {name: KEY.sources[name] - rate * RIGHT[name] for name in PARAMETERS}
+    run = Run(KEY.graph, {**KEY.sources, **changed})
+    return {name: run.gradient(name) for name in PARAMETERS}
+
+
+def mirrored():
+    run = Run(KEY.graph, {**KEY.sources, "pixels": KEY.sources["pixels"][..., ::-1]})
+    return {name: run.gradient(name) for name in PARAMETERS}
+
+
+def test_gradients_of_the_step_before_are_added_to_those_of_norms():
+    other = mirrored()
+    gradients = {name: g + other[name] * ("norm" in name) for name, g in RIGHT.items()}
+    cause = only_cause(diagnosis_of(gradients, others=right("float32")), most_tried=100)
+    assert "those of the horizontally mirrored images, are still in the gradients of all norms" in str(cause)
+
+
+def test_gradients_after_a_step():
+    cause = only_cause(diagnosis_of(stepped(0.01), others=right("float32")), most_tried=100)
+    assert "with the weights after a step of rate 0.01, are in place of" in str(cause)
+
+
+@pytest.mark.parametrize("eps", [0.0, 1e-6])
+def test_each_gradient_is_clipped_by_itself(eps):
+    limit = float(np.median(list(NORMS.values())))
+    rounded_limit = float(f"{limit:.1g}")
+    gradients = {name: g * min(1.0, rounded_limit / (NORMS[name] + eps)) for name, g in RIGHT.items()}
+    cause = only_cause(diagnosis_of(gradients, others=right("float32")), most_tried=100)
+    assert f"each parameter's gradient by itself is clipped to the norm {rounded_limit:.4g}" in str(cause)
+
+
+def test_a_loss_scale_that_is_divided_out_for_some_parameters():
+    scaled = {name: array * np.float32(128) for name, array in right("float32").items() if name.startswith("grad/")}
+    gradients = {name: g if g.ndim > 1 and name.endswith(".weight") else 128 * g for name, g in RIGHT.items()}
+    diagnosis = diagnosis_of(gradients, others=right("float32") | scaled)
+    assert "of all weights with two or more axes are divided by it again" in str(diagnosis)

@@ -13,6 +13,7 @@ from npswin.verify.mistakes.general.parameters import PARAMETERS
 from npswin.verify.mistakes.general.places import PLACES
 from npswin.verify.mistakes.general.pool import POOL
 from npswin.verify.mistakes.general.recomputed import RECOMPUTED
+from npswin.verify.mistakes.general.saved import SAVED
 from npswin.verify.mistakes.general.scores import SCORES
 from npswin.verify.mistakes.general.softmax import SOFTMAX
 from npswin.verify.mistakes.mistake import Mistake
@@ -28,6 +29,7 @@ GENERAL: tuple[Mistake, ...] = (
     *PLACES,
     *BACKWARD,
     *RECOMPUTED,
+    *SAVED,
 )
 
 __all__ = ["GENERAL"]

@@ -48,20 +48,25 @@ def _moved_input(graph: Graph, name: str) -> Variants:
                 yield f"{read}: {NAMES.get(part, part + 's')} {words}", changed
         if split_names(graph.nodes[read].axes)[:2] == ["B", "nW"]:
             for words, of_all in OF_ALL_WINDOWS.items():
-                changed = change_node(node, transform_input(node.operation, index, gather(_of_windows(of_all))))
+                changed = change_node(node, transform_input(node.operation, index, gather(of_all_windows(of_all))))
                 yield f"{read}: windows of the whole batch {words}", changed
 
 
-def _of_windows(move: Callable[[Array], Array]) -> Callable[[Array], Array]:
+def of_all_windows(move: Callable[[Array], Array]) -> Callable[[Array], Array]:
     """A move of the windows of all images, one after another."""
     return lambda x: move(x.reshape(-1, *x.shape[2:])).reshape(x.shape)
 
 
 def along(graph: Graph, read: str, place: int, move: Callable[[Array, int], Array]) -> Callable[[Array], Array]:
-    """A move of the entries along one part of a tensor's axes, for whatever shape it has."""
+    """A move of the entries along one part of a tensor's axes, for whatever shape it has.
+
+    It is also one of numbers of its rows, which are those along all axes but the last.
+    """
 
     def rearrange(x: Array) -> Array:
-        parts = [part.size for axis in axis_parts(graph, read, x.shape) for part in axis]
+        rows = x.ndim < len(split_names(graph.nodes[read].axes))  # one number in place of the last axis
+        axes = axis_parts(graph, read, (*x.shape, 1))[:-1] if rows else axis_parts(graph, read, x.shape)
+        parts = [part.size for axis in axes for part in axis]
         if place >= len(parts) or parts[place] < 2:
             raise NotApplicable(f"{read}: has no two entries there")
         return move(x.reshape(parts), place).reshape(x.shape)

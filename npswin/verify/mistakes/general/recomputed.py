@@ -22,7 +22,7 @@ EPSILONS = (1e-3, 1e-2, 1e-4, 1e-5, 1e-6, 1e-8, 1e-12, 0.0)
 CacheOf = Callable[..., Any]  # the node's inputs, another tensor and the settings -> what the backward pass reads
 
 
-def _recomputed(node: Node, other: str, cache_of: CacheOf) -> Changes:
+def recomputed(node: Node, other: str, cache_of: CacheOf) -> Changes:
     """The node's derivatives with another cache, which is made with one more tensor."""
     operation = node.operation
     assert operation is not None
@@ -50,7 +50,7 @@ def _activation(graph: Graph, node: Node) -> Variants:
     if is_output_of(linear, "linear") and len(linear.inputs) > 2:
         yield (
             "the hidden layer without its bias",
-            _recomputed(node, linear.inputs[2], lambda x, bias: gelu(x - bias)[1]),
+            recomputed(node, linear.inputs[2], lambda x, bias: gelu(x - bias)[1]),
         )
 
 
@@ -66,8 +66,8 @@ def _probabilities(graph: Graph, name: str) -> Variants:
     assert mix.operation is not None
     normalize, multiply = softmax.operation.forward, mix.operation.forward
     for words, scores in _earlier_scores(graph, softmax):
-        changes = _recomputed(softmax, scores, lambda _, other: normalize(other)[1])
-        changes |= _recomputed(mix, scores, lambda _, v, other: multiply(normalize(other)[0], v)[1])
+        changes = recomputed(softmax, scores, lambda _, other: normalize(other)[1])
+        changes |= recomputed(mix, scores, lambda _, v, other: multiply(normalize(other)[0], v)[1])
         yield words, changes
 
 

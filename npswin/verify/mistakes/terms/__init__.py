@@ -12,13 +12,23 @@ from npswin.verify.mistakes.terms.functions import GELU, SOFTMAX
 from npswin.verify.mistakes.terms.loss import CROSS_ENTROPY
 from npswin.verify.mistakes.terms.norm import NORM
 from npswin.verify.mistakes.terms.products import LINEAR, MIX, PATCH_EMBED, SCORES
-from npswin.verify.mistakes.terms.sums import ADD_BIAS, ADD_MASK, PAD, POOL, POSITION_BIAS, RESIDUAL
+from npswin.verify.mistakes.terms.sums import (
+    ADD_BIAS,
+    ADD_MASK,
+    PAD,
+    PATCH_CONCAT,
+    POOL,
+    POSITION_BIAS,
+    RESIDUAL,
+    SCALE,
+)
 
 DERIVATIVES: Mapping[str, Mapping[int, Derivative]] = {
     "layer_norm": NORM,
     "softmax": SOFTMAX,
     "gelu": GELU,
     "linear": LINEAR,
+    "scale": SCALE,
     "scores": SCORES,
     "mix": MIX,
     "add_bias": ADD_BIAS,
@@ -28,6 +38,7 @@ DERIVATIVES: Mapping[str, Mapping[int, Derivative]] = {
     "pad": PAD,
     "patch_embed": PATCH_EMBED,
     "residual": RESIDUAL,
+    "patch_concat": PATCH_CONCAT,
     "cross_entropy": CROSS_ENTROPY,
 }
 

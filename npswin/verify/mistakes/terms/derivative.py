@@ -36,14 +36,14 @@ class Derivative:
         right: by term the factor in the right derivative.
         terms: by name all terms, functions of what is known, with a result of the input's size.
         numbers: the factors that a term may have by mistake, by what they are, such as "C" for the channels.
-        known: other sums that have a name, in words.
+        known: other sums that have a name, in words; None as a factor stands for any number.
     """
 
     formula: str
     right: Mapping[str, float]
     terms: Mapping[str, Term]
     numbers: Callable[[Known], Mapping[str, float]] = lambda _: {}
-    known: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    known: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
     @property
     def symbol(self) -> str:
@@ -60,8 +60,9 @@ def described(derivative: Derivative, factors: Mapping[str, float], numbers: Map
     return f"{derivative.symbol} = {text}{named or _difference(right, factors, ordered, numbers)}"
 
 
-def _same(factors: Mapping[str, float], other: Mapping[str, float]) -> bool:
-    near = all(abs(factors.get(name, 0.0) - factor) <= 1e-6 * abs(factor) for name, factor in other.items())
+def _same(factors: Mapping[str, float], other: Mapping[str, float | None]) -> bool:
+    numbers = {name: factor for name, factor in other.items() if factor is not None}
+    near = all(abs(factors.get(name, 0.0) - factor) <= 1e-6 * abs(factor) for name, factor in numbers.items())
     return near and factors.keys() == other.keys()
 
 
@@ -92,9 +93,7 @@ def _signed(name: str, factor: float, numbers: Mapping[str, float], first: bool)
 
 def _number(size: float, numbers: Mapping[str, float]) -> str:
     named = next((words for words, number in numbers.items() if abs(size / number - 1) < 1e-9), "")
-    if size in (1.0, 2.0, 0.5):
-        return {1.0: "1", 2.0: "2", 0.5: "1/2"}[size]
-    return named or f"{size:.5g}"
+    return named or {0.5: "1/2"}.get(size, f"{size:.5g}")
 
 
 def _changed(ratio: float, numbers: Mapping[str, float]) -> str:

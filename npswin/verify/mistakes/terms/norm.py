@@ -39,10 +39,16 @@ def _of_all(term: Term) -> Term:
     return lambda known: term(known).mean(keepdims=True)
 
 
-def _dx(known: Known) -> Array:
-    g, xhat = _g(known), _normalized(known)
+def _dx(known: Known, weight: Array | None = None) -> Array:
+    """The right derivative, with the operation's weight if no other one is given."""
+    g, xhat = known.dy * (known.inputs[1] if weight is None else weight), _normalized(known)
     mean, product = g.mean(-1, keepdims=True), (g * xhat).mean(-1, keepdims=True)
     return (g - mean - xhat * product) / _deviation(known)
+
+
+def _dx_by_gradient(known: Known) -> Array:
+    """The derivative with the weight's own gradient in place of the weight."""
+    return _dx(known, (known.dy * _normalized(known)).reshape(-1, known.dy.shape[-1]).sum(axis=0))
 
 
 TENSORS: dict[str, Term] = {
@@ -90,7 +96,10 @@ _MEANS: dict[str, Term] = {
 _INPUT = Derivative(
     f"dx = (g - ⟨g⟩ - x̂ ⟨g x̂⟩) / σ, with {LETTERS}",
     {"g / σ": 1.0, "⟨g⟩ / σ": -1.0, "x̂ ⟨g x̂⟩ / σ": -1.0},
-    {name: _spread(term) for name, term in products({**_some("g", "dy"), **_MEANS}, SCALES).items()},
+    {
+        **{name: _spread(term) for name, term in products({**_some("g", "dy"), **_MEANS}, SCALES).items()},
+        "(dx with dweight in place of weight)": _dx_by_gradient,
+    },
     lambda known: _channels(known.dy.shape[-1]),
     {
         "the derivative through the mean is missing": {"g / σ": 1.0, "x̂ ⟨g x̂⟩ / σ": -1.0},
@@ -99,6 +108,12 @@ _INPUT = Derivative(
         "not divided by the deviation σ": {"g": 1.0, "⟨g⟩": -1.0, "x̂ ⟨g x̂⟩": -1.0},
         "divided by the deviation σ twice": {"g / σ²": 1.0, "⟨g⟩ / σ²": -1.0, "x̂ ⟨g x̂⟩ / σ²": -1.0},
         "dy is not multiplied by the gain": {"dy / σ": 1.0, "⟨dy⟩ / σ": -1.0, "x̂ ⟨dy x̂⟩ / σ": -1.0},
+        "with the weight after an optimizer's step along its gradient dweight": {
+            "g / σ": 1.0,
+            "⟨g⟩ / σ": -1.0,
+            "x̂ ⟨g x̂⟩ / σ": -1.0,
+            "(dx with dweight in place of weight)": None,
+        },
         "the gain multiplies the result in place of dy": {
             "g / σ": 1.0,
             "weight ⟨dy⟩ / σ": -1.0,

@@ -53,6 +53,11 @@ def _memory(known: Known) -> Array:
     return known.dy @ weight.reshape(weight.shape[::-1]).T
 
 
+def _own_gradient(known: Known) -> Array:
+    """The derivative by the weight."""
+    return _rows(known.dy).T @ _rows(known.inputs[0])
+
+
 _sizes = counts(
     lambda known: [
         ("rows", known.dy.size // known.dy.shape[-1]),
@@ -70,9 +75,11 @@ _LINEAR_INPUT: dict[str, Term] = {
     "the part of k": _part(1),
     "the part of v": _part(2),
     "x": _x,
+    "dy dW": lambda known: known.dy @ _own_gradient(known),
+    "dy sign(dW)": lambda known: known.dy @ np.sign(_own_gradient(known)),
 }
 _LINEAR_WEIGHT: dict[str, Term] = {
-    "dyᵀ x": _outer(_x),
+    "dyᵀ x": _own_gradient,
     "W": lambda known: known.inputs[1],
     "sign(W)": lambda known: np.sign(known.inputs[1]),
     "dyᵀ ReLU(x)": _outer(lambda known: np.maximum(_x(known), 0)),
@@ -100,7 +107,20 @@ _LINEAR_BIAS: dict[str, Term] = {
     "W Σ x": lambda known: known.inputs[1] @ _rows(_x(known)).sum(axis=0),
 }
 LINEAR = {
-    0: Derivative("dx = dy W", {"dy W": 1.0}, _LINEAR_INPUT, _sizes, {"the weight is transposed": {"dy Wᵀ": 1.0}}),
+    0: Derivative(
+        "dx = dy W, with the weight of the forward pass, which the optimizer has not yet changed by its gradient dW",
+        {"dy W": 1.0},
+        _LINEAR_INPUT,
+        _sizes,
+        {
+            "the weight is transposed": {"dy Wᵀ": 1.0},
+            "with the weight after an optimizer's step along its gradient dW": {"dy W": 1.0, "dy dW": None},
+            "with the weight after an optimizer's step along the signs of its gradient dW": {
+                "dy W": 1.0,
+                "dy sign(dW)": None,
+            },
+        },
+    ),
     1: Derivative("dW = dyᵀ x, summed over all rows", {"dyᵀ x": 1.0}, _LINEAR_WEIGHT, _sizes),
     2: Derivative("db = Σ dy over all rows", {"Σ dy": 1.0}, _LINEAR_BIAS, _sizes),
 }
@@ -157,6 +177,11 @@ def _transposed(array: Array) -> Array:
     return array.swapaxes(-1, -2)
 
 
+def _undivided(p: Array) -> Array:
+    """exp(scores - their maximum), which is not divided by its sum over the keys: 1 at the largest."""
+    return p / p.max(axis=-1, keepdims=True)
+
+
 def _root(known: Known) -> dict[str, float]:
     d = known.inputs[1].shape[-1]
     numbers = {"√d": d**0.5, "1/√d": d**-0.5, "d": float(d), "1/d": 1 / d, "N": float(known.dy.shape[-2])}
@@ -197,6 +222,7 @@ _OF_VALUES: dict[str, Term] = {
     "v": lambda known: known.inputs[1],
     "Σ do over the queries": lambda known: np.broadcast_to(known.dy.sum(-2, keepdims=True), known.dy.shape),
     "Pᵀ v": lambda known: _transposed(known.inputs[0]) @ known.inputs[1],
+    "(P / max P)ᵀ do": lambda known: _transposed(_undivided(known.inputs[0])) @ known.dy,
     "(P²)ᵀ do": lambda known: _transposed(known.inputs[0] ** 2) @ known.dy,
 }
 _OF_PROBABILITIES: dict[str, Term] = {
@@ -213,6 +239,9 @@ MIX = {
         {"Pᵀ do": 1.0},
         _OF_VALUES,
         _root,
-        {"the probabilities are not transposed": {"P do": 1.0}},
+        {
+            "the probabilities are not transposed": {"P do": 1.0},
+            "exp(scores - maximum) in place of P, not divided by the sum over the keys": {"(P / max P)ᵀ do": 1.0},
+        },
     ),
 }

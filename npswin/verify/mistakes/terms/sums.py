@@ -190,3 +190,38 @@ RESIDUAL = {
     0: Derivative("dx = dy for both terms of the sum", {"dy": 1.0}, {"dy": _dy, "x": lambda known: known.inputs[0]}),
     1: Derivative("dx = dy for both terms of the sum", {"dy": 1.0}, {"dy": _dy, "x": lambda known: known.inputs[0]}),
 }
+
+
+def _neighbour(part: int) -> Term:
+    """One of the four parts of dy's channels, at the neighbours that it belongs to."""
+
+    def term(known: Known) -> Array:
+        dx = np.zeros_like(known.inputs[0])
+        place = dx[:, part % 2 :: 2, part // 2 :: 2]
+        channels = slice(part * dx.shape[-1], (part + 1) * dx.shape[-1])
+        place[...] = known.dy[:, : place.shape[1], : place.shape[2], channels]
+        return dx
+
+    return term
+
+
+_NEIGHBOURS = {
+    f"the part of {row} rows and {column} columns": 2 * (column == "odd") + (row == "odd")
+    for column in ("even", "odd")
+    for row in ("even", "odd")
+}
+PATCH_CONCAT = {
+    0: Derivative(
+        "dx = the four quarters of dy's channels, each at the neighbours that it was made of",
+        dict.fromkeys(_NEIGHBOURS, 1.0),
+        {name: _neighbour(part) for name, part in _NEIGHBOURS.items()},
+    )
+}
+SCALE = {
+    0: Derivative(
+        "dq = dy / √d, as q is divided by it",
+        {"dy / √d": 1.0},
+        {"dy / √d": lambda known: known.dy * known.settings["factor"], "q": lambda known: known.inputs[0]},
+        lambda known: {"√d": 1 / known.settings["factor"], "1/√d": known.settings["factor"]},
+    )
+}
