@@ -28,6 +28,16 @@ def quantized_operations(operation: Operation, grid: Rounding | None = None) -> 
         yield from _with_quantized_result(operation, grid) if grid else ()
 
 
+def on_the_grid(operation: Operation, grid: Rounding) -> Iterator[RoundedOperation]:
+    """Another operation, such as a sum, whose inputs, or whose inputs and result, are on the grid of the result."""
+    inputs = with_rounded_inputs(operation, grid, (0, 1))
+    text = "its inputs are rounded to int8 with the step and the limits of its result"
+    yield RoundedOperation("int8", text, inputs, on_grid=True)
+    result = transform_output(inputs, ((lambda y: (grid(y), None)), (lambda dy, _: dy)))
+    text = "its inputs and its result are rounded to int8 with one step, and limited to the same range"
+    yield RoundedOperation("int8", text, result, on_grid=True)
+
+
 def to_integers(levels: float, axis: int | None = None, zero_point: bool = False) -> Rounding:
     """Rounding to multiples of a step, as quantization does.
 
