@@ -16,6 +16,7 @@ from tests.verify.keys import miniature_trace
 
 BLOCK = "layers.0.blocks.1"
 NORM, SOFTMAX, FC1 = f"{BLOCK}.norm1", f"{BLOCK}.attn.probabilities", f"{BLOCK}.mlp.fc1"
+SUM = f"{BLOCK}.residual"
 SCORES, SCORES_OF_HEADS = f"{BLOCK}.attn.scores", "layers.1.blocks.1.attn.scores"
 BLOCKS = ("input", "layers.0.blocks.0", BLOCK, "head")
 
@@ -103,10 +104,10 @@ def scores_with_int8_keys(q, k):
     return (q @ (np.rint(k / step) * step).swapaxes(-1, -2)).astype(np.float32)
 
 
-def sum_in_steps_of_the_branch(x, branch):
-    """Both terms and the sum are integers of 8 bits, times a step that the branch alone determines."""
-    step = np.abs(branch).max() / 127
-    x, branch = (np.clip(np.rint(each / step), -127, 127) for each in (x, branch))
+def sum_in_int8(x, branch):
+    """Both terms and the sum are integers of 8 bits, times a step that the terms determine."""
+    step = max(np.abs(x).max(), np.abs(branch).max()) / 127
+    x, branch = (np.rint(each / step) for each in (x, branch))
     return (np.clip(x + branch, -127, 127) * step).astype(np.float32)
 
 
