@@ -81,7 +81,7 @@ class ScaledAfterMask(_Softmax):
     """The scale is applied again, to masked scores."""
 
     at, born = SHIFTED, f"{SHIFTED}.attn.probabilities"
-    cause = r"multiplied by (0\.57735|1/√3)"
+    cause = r"multiplied by (0\.57735|1/√3|0\.5774 = 1/√3)"
 
     def changed(self, scores: Tensor) -> Tensor:
         return (scores * 3**-0.5).softmax(-1)
@@ -101,7 +101,10 @@ class LastWindowNotComputed(Port):
     """The grid has one block too few: the scores of the last window stay 0."""
 
     born = f"{FIRST}.attn.scores"
-    cause = r"the last of the \d+ entries of \(image, window row, window column\) is 0"
+    cause = (
+        r"the last of the \d+ entries of \(image, window row, window column\) is 0"
+        r"|the last window of the batch is 0"
+    )
 
     def scores(self, q: Tensor, k: Tensor, at: str) -> Tensor:
         right = super().scores(q, k, at)
@@ -112,7 +115,7 @@ class LastKeysNotMixed(Port):
     """The last three keys are a tile that the product with the values does not read."""
 
     born = f"{SHIFTED}.attn.context"
-    cause = r"keys \d+ to \d+ are not read"
+    cause = r"keys \d+ to \d+ are not read|key rows the last left out"
 
     def mix(self, probabilities: Tensor, v: Tensor, at: str) -> Tensor:
         if at != SHIFTED:

@@ -41,7 +41,10 @@ class WindowsBackwardByView(Port):
     """The derivative of the windows' partition is a view."""
 
     born = f"grad/{SHIFTED}.attn.shifted"
-    cause = r"view|reshape|without.*(transpos|permut)|order|consecutive|attn\.shifted: it is \S+\.attn\.windows$"
+    cause = (
+        r"view|reshape|without.*(transpos|permut)|order|consecutive"
+        r"|at the same places in memory|attn\.shifted: it is \S+\.attn\.windows$"
+    )
 
     def partition(self, x: Tensor, m: int) -> Tensor:
         return handwritten(lambda x: Port.partition(self, x, m), lambda dy, x: dy.reshape(x.shape), x)

@@ -45,7 +45,10 @@ class WeightShiftedByOne(OneWeight):
     """A weight is read one number too late."""
 
     born, name = f"{SHIFTED}.mlp.fc2", f"{SHIFTED}.mlp.fc2.weight"
-    cause = r"shift|one (number|entry|too)|off|offset|rolled as one list, by -?1\b"
+    cause = (
+        r"shift|one (number|entry|too)|off|offset|rolled as one list, by -?1\b"
+        r"|each is the one after it in the memory"
+    )
 
     def changed(self, param: Tensor, params: Params) -> Tensor:
         return param.flatten().roll(-1).view(param.shape)

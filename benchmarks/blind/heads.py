@@ -171,7 +171,10 @@ class ClassesShiftedByOne(_Head):
 class ClassesSortedOtherwise(_Head):
     """The classes are in another order, as folders sorted as text."""
 
-    cause = FOLLOWED + r"|class 2 in place of class 1, class 4 in place of class 2, class 1 in place of class 3"
+    cause = (
+        FOLLOWED + r"|class c is class \(2 c\) % 5"
+        r"|class 2 in place of class 1, class 4 in place of class 2, class 1 in place of class 3"
+    )
 
     def head(self, x: Tensor) -> Tensor:
         return super().head(x)[:, [0, 2, 4, 1, 3]]

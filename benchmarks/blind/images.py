@@ -140,7 +140,7 @@ class RowsAreInterleaved(_Input):
 class SignedBytes(_Input):
     """The bytes are read as signed ones."""
 
-    cause = r"signed|int8|128|wrap|overflow"
+    cause = r"signed|with a sign|int8|128|wrap|overflow"
 
     def preprocess(self, pixels: Tensor) -> Tensor:
         return super().preprocess(pixels.to(torch.int8))
@@ -187,7 +187,7 @@ class ImagesOfHalfPrecision(_Input):
 class FirstImageTwice(_Input):
     """All images of a batch are the first one."""
 
-    cause = r"first image|same image|image 0|batch"
+    cause = r"first image|same image|image 0|batch|image b begins at 0, not"
 
     def preprocess(self, pixels: Tensor) -> Tensor:
         return super().preprocess(pixels[:1].expand_as(pixels))

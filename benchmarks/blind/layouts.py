@@ -51,7 +51,10 @@ class MapReadColumnMajor(Port):
 class HiddenOverlaps(Port):
     """Rows of the hidden buffer are one number too short: every token reads one number of the next."""
 
-    born, cause = f"{SHIFTED}.mlp.act", r"stride|shift|offset|overlap|moved|one (number|element)"
+    born, cause = (
+        f"{SHIFTED}.mlp.act",
+        r"stride|shift|offset|overlap|moved|one (number|element)|each is the one after it in the memory",
+    )
 
     def gelu(self, x: Tensor, at: str) -> Tensor:
         y = super().gelu(x, at)

@@ -162,7 +162,7 @@ class FirstMaskForAllWindows(_AddMask):
 
     cause = (
         r"last window|same mask|one window|all windows|every window|another window"
-        r"|mask: window row 1 of window column 1 in place of all$"
+        r"|mask: window row 1 of window column 1 in place of all$|is that of window 3, for all$"
     )
 
     def add_mask(self, scores: Tensor, mask: Tensor) -> Tensor:

@@ -109,7 +109,7 @@ class GeluWithoutHalf(_Activation):
 class PhiWithoutX(_Activation):
     """Only the distribution function, not multiplied by x."""
 
-    cause = r"Φ|without.*x\b|not multiplied|distribution|cdf|missing"
+    cause = r"Φ|divided by \S+\.mlp\.fc1$|without.*x\b|not multiplied|distribution|cdf|missing"
 
     def gelu(self, x: Tensor, at: str) -> Tensor:
         return 0.5 * (1 + torch.erf(x / math.sqrt(2)))
@@ -171,7 +171,7 @@ class SecondBiasTwice(Port):
     """fc2's bias is added twice."""
 
     born = f"{FIRST}.mlp.fc2"
-    cause = r"twice|doubl|two|bias is added that|fc2\.bias by 2\b"
+    cause = r"twice|doubl|two|bias is added that|fc2\.bias by 2\b|fc2\.bias is added to it"
 
     def linear(self, x: Tensor, name: str) -> Tensor:
         y = super().linear(x, name)

@@ -91,7 +91,7 @@ class NoSquareRoot(_Norm):
 class MeanAbsoluteDeviation(_Norm):
     """Divided by the mean absolute deviation."""
 
-    cause = r"absolute|L1|\|x"
+    cause = r"absolute|mean magnitude|L1|\|x"
 
     def norm(self, x: Tensor, name: str) -> Tensor:
         weight, bias = self.gain_and_bias(name)

@@ -14,7 +14,10 @@ class ShiftedBeforePadding(Port):
     """The map is shifted first and padded then."""
 
     born = ROLLED
-    cause = r"before.*pad|pad.*after|order|unpadded|without.*padd|the last column is 0, column 5 in place of column 4$"
+    cause = (
+        r"before.*pad|pad.*after|order|unpadded|without.*padd|the last column is 0, column 5 in place of column 4$"
+        r"|column 4 and column 5 are exchanged$"
+    )
 
     def shift(self, x: Tensor, shift: int) -> Tensor:
         width = self.config["img_size"][1] // self.config["patch_size"]

@@ -64,7 +64,7 @@ class PatchBiasMissing(_Patches):
 class PatchBiasTwice(_Patches):
     """The bias is added by the convolution and after it."""
 
-    cause = r"bias.*twice|twice.*bias|bias is added that|proj\.bias by 2\b"
+    cause = r"bias.*twice|twice.*bias|bias is added that|proj\.bias by 2\b|proj\.bias is added to it"
 
     def patches(self, x: Tensor, p: int) -> Tensor:
         return super().patches(x, p) + self.bias

@@ -89,7 +89,7 @@ class ShortcutTwice(Port):
     """The shortcut is added twice: in attention and after it."""
 
     born = f"{FIRST}.residual"
-    cause = r"twice|doubl|two|2"
+    cause = r"twice|doubl|two|2|attn\.cropped: patch_embed\.norm is added to it"
 
     def add(self, x: Tensor, branch: Tensor, name: str) -> Tensor:
         return x + branch + x if name.endswith("residual") else x + branch

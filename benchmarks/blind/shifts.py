@@ -100,6 +100,7 @@ class RolledAsList(Port):
     born = ROLLED
     cause = (
         r"list|flat|sequence|1.?D|row higher|token axis|one axis|tokens in a row"
+        r"|in the last column there are the numbers of the tensor itself, at 1 row after"
         r"|entries of \(row, column\) are in the order 0, 1, 2, 3, 4, 11, 6, 7, 8, 9, 10, 17\b"
     )
 

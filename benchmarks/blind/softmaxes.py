@@ -40,7 +40,7 @@ class SoftmaxOfBaseTwo(_Softmax):
 class SoftmaxPlusOne(_Softmax):
     """The denominator has one more: attention may go nowhere."""
 
-    cause = r"\+ ?1|plus (one|1)|denominator|extra|sink|off.by.one|quiet"
+    cause = r"\+ ?1|plus (one|1)|denominator|extra|sink|off.by.one|quiet|1 is added to the sum"
 
     def softmax(self, scores: Tensor, at: str) -> Tensor:
         exponential = scores.exp()

@@ -76,6 +76,15 @@ STEPS = (
 )
 
 
+PLAIN_WORDS = {  # log(1 + exp(L)) is the logarithm of one more
+    (STEPS[0].words, "softplus is applied"): "1 is added to the sum of exponentials",
+    (
+        "the sum of exp(score - largest score)",
+        "all numbers are 1",
+    ): "exp(score - largest score), not divided by the sum",
+}
+
+
 def steps_of_other_queries(given: Probabilities) -> Iterator[RowExplanation]:
     """Each step as other numbers, as `explanations` tells them of any tensor."""
     scores, first = given.scores, given.scores.argmax(-1)[..., None]
@@ -93,14 +102,19 @@ def steps_of_other_queries(given: Probabilities) -> Iterator[RowExplanation]:
             continue
         explanation = first_explanation(Evidence(found, right, given.axes[:-1], float(near.max()), {}))
         if explanation is not None and explanation.fitted <= found.size // QUERIES_PER_NUMBER:
-            moved = _Moved(step, explanation.pair)
-            words = f"{step.words}: {explanation.words}"
+            is_constant = np.ptp(explanation.pair[0](right)[0]) == 0
+            moved = _Moved(step, (explanation.pair[0], _no_derivative) if is_constant else explanation.pair)
+            words = PLAIN_WORDS.get((step.words, explanation.words)) or f"{step.words}: {explanation.words}"
             yield RowExplanation(words, moved.forward, explanation.fitted, derivative=moved.backward)
             continue
         told = (of_short_numbers(f"{step.words} of each query", found, right, found + near, one) for one in PRECISIONS)
         if words := next(filter(None, told), ""):
             moved = _Moved(step, plus(found - right))
             yield RowExplanation(words, moved.forward, found.size, derivative=moved.backward)
+
+
+def _no_derivative(dy: Array, _: object) -> Array:
+    return np.zeros_like(dy)
 
 
 def _largest(scores: Array) -> Array:

@@ -37,6 +37,8 @@ def _dropped_input(run: Run, name: str, found: Array, place: str) -> Iterator[Fi
     dropped = float(1 - kept.mean()) if kept.size else 0.0
     if not 0 < dropped < MOST_DROPPED:
         return
+    if kept[x[telling] > 0].all() or kept[x[telling] < 0].all():  # those of one sign alone are 0: nothing was drawn
+        return
     factor = float(np.median(factors[kept]))
     if np.abs(factors[kept] - factor).max() > NEAR * factor or factor < 1 - NEAR:
         return

@@ -92,6 +92,8 @@ def _indices(shape: tuple[int, ...], size: int, name: str) -> Iterator[tuple[str
         "(h nW + w)": h * windows + w,
         "(w B + b)": w * images + b,
     }
+    for entry in dict.fromkeys((0, size - 1, *range(size))):
+        yield f"{entry}, for all", np.full(shape, entry)
     for step in sorted(range(-MOST_STEPS, MOST_STEPS + 1), key=abs):
         for letter, number in numbers.items():
             moved = number + step

@@ -88,6 +88,8 @@ def _changed_inputs(
         direct = first_explanation(Evidence(changed, inputs[index], evidence.axes, rounding, {}))
         if direct is not None and direct.fitted <= fitted:
             words, pair, fitted = direct.words, direct.pair, direct.fitted
+        if np.array_equal(changed, np.maximum(inputs[index], 0)):
+            words = "its negative numbers are 0: ReLU is applied"
         operation = transform_input(node.operation, index, pair)
         if wrong.any():
             operation = transform_output(operation, replaced_where(wrong, found))

@@ -61,6 +61,8 @@ def fit_pixels(run: Run, name: str, found: Array, tolerance: float) -> Iterator[
         return
     mean, std = (np.array(node.settings[which]) for which in ("mean", "std"))
     images = Images(pixels, np.asarray(found, np.float64), mean, std, tolerance)
+    if not images.found[images.wrong].any():  # only zeros are wrong: they were not read, or not written
+        return
     if images.agrees(images.normalized) or any(images.explains(one.function(pixels)) for one in _linear(images)):
         return  # what is linear is told by `preprocessing`
     explanation = explained(images)

@@ -56,6 +56,11 @@ class Images:
         """The tolerance for `undone`."""
         return MARGIN * self.tolerance / float(np.abs(self.right.scale).min())
 
+    @property
+    def wrong(self) -> Array:
+        """Which of the port's numbers are wrong."""
+        return np.asarray(np.abs(self.found - self.normalized) > MARGIN * self.tolerance)
+
     def agrees(self, prepared: Array, terms: int = 1) -> bool:
         """Whether normalized images, whose numbers are sums of so many terms, are the port's."""
         reach = MARGIN * self.tolerance * math.sqrt(terms)
