@@ -27,6 +27,7 @@ from npswin.verify.mistakes.overwritten import fit_overwritten
 from npswin.verify.mistakes.partial_sums import fit_partial_sums
 from npswin.verify.mistakes.pixels import fit_pixels
 from npswin.verify.mistakes.sampled_patches import fit_patches
+from npswin.verify.mistakes.shifted_tokens import fit_shifted_tokens
 from npswin.verify.mistakes.summed_parts import fit_summed_parts
 from npswin.verify.mistakes.table_rows import fit_table_rows, fit_table_rule
 from npswin.verify.mistakes.tiled_context import fit_tiles
@@ -46,6 +47,7 @@ TENSOR_FITS = (
     ("multiplied-parameters", "other parameters", fit_multiples),
     ("blended-parameters", "other parameters", fit_blends),
     ("table-rule", "{tensor}: another index into the table", fit_table_rule),
+    ("shifted-tokens", "{tensor}: it reads another input", fit_shifted_tokens),
     ("partial-sums", "{tensor}", fit_partial_sums),
     ("fitted-parameters", "other parameters", fit_parameters),
     ("not-loaded", "{tensor} has another weight", fit_not_loaded),
