@@ -19,6 +19,7 @@ from npswin.verify.mistakes.lost_terms import fit_lost_terms
 from npswin.verify.mistakes.merged_tokens import fit_merging
 from npswin.verify.mistakes.moved_addends import fit_addends
 from npswin.verify.mistakes.moved_slices import fit_columns, fit_slices
+from npswin.verify.mistakes.moved_tokens import fit_moved_tokens
 from npswin.verify.mistakes.norm_layouts import fit_norm_layout
 from npswin.verify.mistakes.norm_statistics import fit_norm_statistics
 from npswin.verify.mistakes.not_loaded import fit_not_loaded
@@ -58,6 +59,7 @@ TENSOR_FITS = (
     ("moved-columns", "{tensor}", fit_columns),
     ("moved-addends", "{tensor}", fit_addends),
     ("moved-slices", "{tensor} has a factor of another place", fit_slices),
+    ("moved-tokens", "{tensor} has a factor of another place", fit_moved_tokens),
     ("tiled-context", "{tensor}", fit_tiles),
     ("fitted-terms", "{tensor}", fit_terms),
     ("bias-index", "{tensor}", fit_bias_index),
