@@ -50,7 +50,8 @@ def fit_shifted_tokens(run: Run, name: str, found: Array, tolerance: float) -> I
         return
     difference = found - right
     wrong = np.abs(difference).max(axis=-1) > 2 * tolerance
-    where = _which(run, node, wrong) if wrong.sum() >= FEWEST_TOKENS else None
+    padded = _padding(run, node)
+    where = _which(wrong, padded) if wrong.sum() >= FEWEST_TOKENS else None
     if where is None:
         return
     added = difference[wrong].mean(axis=0)
@@ -62,8 +63,9 @@ def fit_shifted_tokens(run: Run, name: str, found: Array, tolerance: float) -> I
         verb = f"{vector.arrays[0]} is subtracted from" if negative else f"{vector.words} is added to"
         text = f"{read}: {verb} {where}{_folded(run, negative, vector, where)}"
         numbers = vector.numbers(*(run.value(each) for each in vector.arrays))
-        yield Fit(text, _reading(node, vector, tokens), 0)
-        yield Fit(text, change_node(node, transform_input(node.operation, 0, plus(tokens * numbers))), 0)
+        also = () if where != ALL or padded is not None else (text.replace(ALL, OTHERS),)
+        yield Fit(text, _reading(node, vector, tokens), 0, also)
+        yield Fit(text, change_node(node, transform_input(node.operation, 0, plus(tokens * numbers))), 0, also)
         return
     if where == PADDING and (inverse := inverse_of(weight)) is not None:
         vector = inverse @ added
@@ -73,15 +75,17 @@ def fit_shifted_tokens(run: Run, name: str, found: Array, tolerance: float) -> I
             yield Fit(text, change_node(node, transform_input(node.operation, 0, plus(tokens * vector))), len(vector))
 
 
-def _which(run: Run, node: Node, tokens: Array) -> str | None:
+def _padding(run: Run, node: Node) -> Array | None:
+    """Which tokens (nW, N) of a layer's input are padding; None if its block has none."""
+    block, _, part = node.inputs[0].rpartition(".attn.")
+    return padded_tokens(run.graph, block) if part == "windows" and f"{block}.attn.padded" in run.graph.nodes else None
+
+
+def _which(tokens: Array, padded: Array | None) -> str | None:
     """Which tokens of a layer's input some are: all, those of the padding or all others; None for any others."""
     if tokens.all():
         return ALL
-    block, _, part = node.inputs[0].rpartition(".attn.")
-    if part != "windows" or f"{block}.attn.padded" not in run.graph.nodes:
-        return None
-    padded = padded_tokens(run.graph, block)
-    if padded.shape != tokens.shape[1:]:
+    if padded is None or padded.shape != tokens.shape[1:]:
         return None
     return PADDING if (tokens == padded).all() else OTHERS if (tokens != padded).all() else None
 
