@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.fits.explanation import plus
+from npswin.verify.fits.explanation import plus, replaced_where
 from npswin.verify.graph import Graph, Node
 from npswin.verify.mistakes.map_size import map_of_block
 from npswin.verify.mistakes.mistake import (
@@ -18,9 +18,10 @@ from npswin.verify.mistakes.mistake import (
     transform_output,
 )
 
-LOW = "their scores are -inf, or as low"  # no number that is added can be told from it after the softmax
-MASKS = {"-100 is added to their scores": -100.0, LOW: -np.inf}
-MASKS_OF_SCORES = MASKS | {f"{value:g} is added to their scores": value for value in (-1e3, -1e4, -1e9)}
+# What masks scores: a number that is added to them; of lower ones, none can be told from -inf after the softmax.
+ADDED = {"-100 is added to their scores": -100.0, "their scores are -inf, or as low": -np.inf}
+LOW = {f"{value:g} is added to their scores": value for value in (-1e4, -1e9, float(np.finfo(np.float32).min))}
+SET = "their scores are set to -100"
 # From which tokens are padding, of queries (nW, N, 1) and of keys (nW, 1, N), to which scores are masked.
 PAIRS: dict[str, Callable[[Array, Array], Array]] = {
     "as keys": lambda queries, keys: keys | np.zeros_like(queries),
@@ -33,27 +34,29 @@ PAIRS: dict[str, Callable[[Array, Array], Array]] = {
 def _in_softmax(graph: Graph, node: Node) -> Variants:
     """The softmax of masked scores."""
     assert node.operation is not None
-    for words, added in _masks(graph, node, MASKS):
-        if np.isfinite(added).any(axis=-1).all():  # the softmax of -inf alone is not defined
-            yield words, change_node(node, transform_input(node.operation, 0, plus(added)))
+    for pairs, masked in _masked_scores(graph, node):
+        for words, value in ADDED.items():
+            if np.isfinite(value) or not masked.all(axis=-1).any():  # the softmax of -inf alone is not defined
+                added = plus(np.where(masked, value, 0.0))
+                yield f"{pairs}: {words}", change_node(node, transform_input(node.operation, 0, added))
 
 
 def _in_scores(graph: Graph, node: Node) -> Variants:
     """Scores that are masked where the position bias, or the mask of the shifted map, is added."""
     assert node.operation is not None
-    for words, added in _masks(graph, node, MASKS_OF_SCORES):
-        yield words, change_node(node, transform_output(node.operation, plus(added)))
+    for pairs, masked in _masked_scores(graph, node):
+        masks = {words: plus(np.where(masked, value, 0.0)) for words, value in (ADDED | LOW).items()}
+        for words, mask in (masks | {SET: replaced_where(masked, np.array(-100.0))}).items():
+            yield f"{pairs}: {words}", change_node(node, transform_output(node.operation, mask))
 
 
-def _masks(graph: Graph, node: Node, values: dict[str, float]) -> Iterator[tuple[str, Array]]:
-    """What may be added to the scores (B, nW, heads, N, N) of a block with padding."""
+def _masked_scores(graph: Graph, node: Node) -> Iterator[tuple[str, Array]]:
+    """Which scores (nW, 1, N, N) of a block with padding may be masked."""
     if in_same_module(node.name, "padded") not in graph.nodes:
         return
     padded = padded_tokens(graph, node.name.rpartition(".attn.")[0])
     for pairs, which in PAIRS.items():
-        masked = which(padded[:, :, None], padded[:, None, :])[:, None]
-        for words, value in values.items():
-            yield f"{pairs}: {words}", np.where(masked, value, 0.0)
+        yield pairs, which(padded[:, :, None], padded[:, None, :])[:, None]
 
 
 def padded_tokens(graph: Graph, block: str) -> Array:
