@@ -13,6 +13,7 @@ from npswin.verify.mistakes.fitted_parameters import fit_parameters
 from npswin.verify.mistakes.fitted_softmax import fit_softmax
 from npswin.verify.mistakes.fitted_tensors import fit_output
 from npswin.verify.mistakes.fitted_terms import fit_terms
+from npswin.verify.mistakes.folded_norms import fit_folded_norm
 from npswin.verify.mistakes.folded_parameters import fit_bare_norm, fit_shifted_input
 from npswin.verify.mistakes.gated import fit_gate
 from npswin.verify.mistakes.lost_terms import fit_lost_terms
@@ -49,6 +50,7 @@ TENSOR_FITS = (
     ("blended-parameters", "other parameters", fit_blends),
     ("table-rule", "{tensor}: another index into the table", fit_table_rule),
     ("shifted-tokens", "{tensor}: it reads another input", fit_shifted_tokens),
+    ("folded-norm", "{tensor}: it reads another input", fit_folded_norm),
     ("partial-sums", "{tensor}", fit_partial_sums),
     ("fitted-parameters", "other parameters", fit_parameters),
     ("not-loaded", "{tensor} has another weight", fit_not_loaded),
