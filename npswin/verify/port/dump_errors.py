@@ -205,9 +205,9 @@ def _explains(layout: Layout, array: Array, name: str, shape: tuple[int, ...], l
             error = local_errors.error(name, read)
     except NotApplicable:
         return False
-    if read.shape != shape or error is None or error.tolerance.relative > LOOSEST:
+    if error is not None and error.tolerance.relative > LOOSEST:
         return False
-    return not error.is_significant
+    return read.shape == shape and error is not None and not error.is_significant
 
 
 def other_layouts(found: Array, wanted: tuple[int, ...], axes: str) -> Iterator[tuple[str, Layout]]:
