@@ -24,6 +24,8 @@ from npswin.verify.mistakes.mistake import (
     with_variants,
 )
 
+COLUMNS = ("q|k|v", "head", "d")  # the axes of qkv's columns, in their order
+
 
 def _all_parts(graph: Graph, name: str, operation: Operation, parts: tuple[int, ...] = (0, 1, 2)) -> Changes:
     """q, k and v computed by another operation, each from this part of qkv."""
@@ -33,37 +35,27 @@ def _all_parts(graph: Graph, name: str, operation: Operation, parts: tuple[int, 
     return changes
 
 
-def _head_by_head(qkv: Array, heads: int) -> Array:
-    """From columns (head, q|k|v, d) to columns (q|k|v, head, d)."""
-    return qkv.reshape(*qkv.shape[:-1], heads, 3, -1).swapaxes(-3, -2).reshape(qkv.shape)
-
-
-def _channel_by_channel(qkv: Array, heads: int) -> Array:
-    """From columns (head, d, q|k|v) to columns (q|k|v, head, d)."""
-    parts = qkv.reshape(*qkv.shape[:-1], heads, -1, 3)
-    lead = tuple(range(parts.ndim - 3))
-    return parts.transpose(*lead, parts.ndim - 1, parts.ndim - 3, parts.ndim - 2).reshape(qkv.shape)
-
-
-def _inner_first(qkv: Array, heads: int) -> Array:
-    """From columns (q|k|v, d, head) to columns (q|k|v, head, d)."""
-    return qkv.reshape(*qkv.shape[:-1], 3, -1, heads).swapaxes(-1, -2).reshape(qkv.shape)
-
-
 def _interleaved(graph: Graph, node: Node) -> Variants:
+    """The columns in each of the five other orders of their axes."""
     heads, operation = node.settings["num_heads"], node.operation
     assert operation is not None
-    for detail, rearrangement in (
-        ("(head, q|k|v, d)", _head_by_head),
-        ("(head, d, q|k|v)", _channel_by_channel),
-        ("(q|k|v, d, head)", _inner_first),
-    ):
-        changed = transform_input(operation, 0, gather(_with_heads(rearrangement, heads)))
-        yield f"its columns are taken as {detail}", _all_parts(graph, node.name, changed)
+    for order in permutations(range(len(COLUMNS))):
+        if order != (0, 1, 2):
+            changed = transform_input(operation, 0, gather(_columns_taken_as(order, heads)))
+            detail = f"its columns are taken as ({', '.join(COLUMNS[axis] for axis in order)})"
+            yield detail, _all_parts(graph, node.name, changed)
 
 
-def _with_heads(rearrangement: Callable[[Array, int], Array], heads: int) -> Rearrangement:
-    return lambda qkv: rearrangement(qkv, heads)
+def _columns_taken_as(order: tuple[int, ...], heads: int) -> Rearrangement:
+    """From columns whose axes are in an order to columns (q|k|v, head, d)."""
+
+    def rearranged(qkv: Array) -> Array:
+        sizes = 3, heads, qkv.shape[-1] // (3 * heads)
+        lead = qkv.ndim - 1
+        parts = qkv.reshape(*qkv.shape[:-1], *(sizes[axis] for axis in order))
+        return parts.transpose(*range(lead), *(lead + order.index(axis) for axis in range(3))).reshape(qkv.shape)
+
+    return rearranged
 
 
 def _order(graph: Graph, node: Node) -> Variants:

@@ -25,12 +25,11 @@ def fit_input(run: Run, name: str, found: Array, tolerance: float) -> Iterator[F
     if node is None or node.operation is None or not is_output_of(node, "linear"):
         return
     x, weight, *bias = (np.asarray(run.value(read), np.float64) for read in node.inputs)
-    if found.shape[:-1] != x.shape[:-1] or len(weight) < weight.shape[1] or not np.isfinite(found).all():
+    if found.shape[:-1] != x.shape[:-1] or not np.isfinite(found).all():
         return
-    singular = np.linalg.svd(weight, compute_uv=False)
-    if singular[-1] * WORST_CONDITION < singular[0]:
+    inverse = inverse_of(weight)
+    if inverse is None:
         return
-    inverse = np.linalg.pinv(weight)
     read = (found - (bias[0] if bias else 0)) @ inverse.T
     if np.abs(read @ weight.T + (bias[0] if bias else 0) - found).max() > 2 * tolerance:
         return
@@ -40,6 +39,14 @@ def fit_input(run: Run, name: str, found: Array, tolerance: float) -> Iterator[F
     if explanation is not None:
         operation = transform_input(node.operation, 0, explanation.pair)
         yield Fit(f"{node.inputs[0]}: {explanation.words}", change_node(node, operation), explanation.fitted)
+
+
+def inverse_of(weight: Array) -> Array | None:
+    """The matrix (in, out) that gives x from x Wᵀ; None if W (out, in) does not determine it."""
+    if len(weight) < weight.shape[1]:
+        return None
+    singular = np.linalg.svd(weight, compute_uv=False)
+    return np.linalg.pinv(weight) if singular[-1] * WORST_CONDITION >= singular[0] else None
 
 
 def fit_moved_input(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:

@@ -59,15 +59,15 @@ def fit_slices(run: Run, name: str, found: Array, tolerance: float) -> Iterator[
         for (start, end), part in AXES.items():
             if explained and part.startswith("head of"):
                 break
-            stacks = [_stacked(x, start, end) for x in (one, other, part_of_found)]
-            source = _source(stacks, multiply, tolerance)
+            stacks = [stacked(x, start, end) for x in (one, other, part_of_found)]
+            source = sources(stacks, multiply, tolerance)
             if source is None:
                 continue
             words = words_along(Axis(part, len(source)), source)
             if explained and ANY_ORDER in words:
                 continue
             explained += 1
-            changed = transform_input(node.operation, index, gather(_taken(source, start, end)))
+            changed = transform_input(node.operation, index, gather(taken_from(source, start, end)))
             axis = Axis(part, len(source))
             also = tuple(f"{read}: {other}" for other in other_words_along(axis, source))
             yield Fit(f"{read}: {words}", change_node(node, changed), 0, also)
@@ -81,13 +81,13 @@ def _few_rows(node: Node, factors: list[Array], index: int) -> tuple[Array, Arra
     return one, other[..., :1, :]
 
 
-def _stacked(x: Array, start: int, end: int) -> Array:
+def stacked(x: Array, start: int, end: int) -> Array:
     """Some of the first three axes as one: (before, entries, after, rows, columns)."""
     before, entries, after = (int(np.prod(x.shape[a:b])) for a, b in ((0, start), (start, end), (end, 3)))
     return x.reshape(before, entries, after, *x.shape[3:])
 
 
-def _source(stacks: list[Array], multiply: Callable[[Array, Array], Array], tolerance: float) -> Array | None:
+def sources(stacks: list[Array], multiply: Callable[[Array, Array], Array], tolerance: float) -> Array | None:
     """For each entry along axis 1 that of which it is the product, ZERO where it is 0; None if some is of none.
 
     Args:
@@ -113,11 +113,13 @@ def _source(stacks: list[Array], multiply: Callable[[Array, Array], Array], tole
     return None if np.array_equal(source, np.arange(entries)) or (source == ZERO).all() else source
 
 
-def _taken(source: Array, start: int, end: int) -> Callable[[Array], Array]:
+def taken_from(source: Array, start: int, end: int) -> Callable[[Array], Array]:
+    """The rearrangement of a factor whose axes from start to end, as one, have the entries that `sources` tells."""
+
     def taken(x: Array) -> Array:
-        stacked = _stacked(x, start, end)
+        slices = stacked(x, start, end)
         kept = (source != ZERO).astype(x.dtype)[None, :, None, None, None]
-        return (stacked[:, np.maximum(source, 0)] * kept).reshape(x.shape)
+        return (slices[:, np.maximum(source, 0)] * kept).reshape(x.shape)
 
     return taken
 

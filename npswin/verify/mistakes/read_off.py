@@ -13,12 +13,14 @@ from npswin.verify.mistakes.fitted_parameters import fit_parameters
 from npswin.verify.mistakes.fitted_softmax import fit_softmax
 from npswin.verify.mistakes.fitted_tensors import fit_output
 from npswin.verify.mistakes.fitted_terms import fit_terms
+from npswin.verify.mistakes.folded_norms import fit_folded_norm
 from npswin.verify.mistakes.folded_parameters import fit_bare_norm, fit_shifted_input
 from npswin.verify.mistakes.gated import fit_gate
 from npswin.verify.mistakes.lost_terms import fit_lost_terms
 from npswin.verify.mistakes.merged_tokens import fit_merging
 from npswin.verify.mistakes.moved_addends import fit_addends
 from npswin.verify.mistakes.moved_slices import fit_columns, fit_slices
+from npswin.verify.mistakes.moved_tokens import fit_moved_tokens
 from npswin.verify.mistakes.norm_layouts import fit_norm_layout
 from npswin.verify.mistakes.norm_statistics import fit_norm_statistics
 from npswin.verify.mistakes.not_loaded import fit_not_loaded
@@ -27,6 +29,7 @@ from npswin.verify.mistakes.overwritten import fit_overwritten
 from npswin.verify.mistakes.partial_sums import fit_partial_sums
 from npswin.verify.mistakes.pixels import fit_pixels
 from npswin.verify.mistakes.sampled_patches import fit_patches
+from npswin.verify.mistakes.shifted_tokens import fit_shifted_tokens
 from npswin.verify.mistakes.summed_parts import fit_summed_parts
 from npswin.verify.mistakes.table_rows import fit_table_rows, fit_table_rule
 from npswin.verify.mistakes.tiled_context import fit_tiles
@@ -46,6 +49,8 @@ TENSOR_FITS = (
     ("multiplied-parameters", "other parameters", fit_multiples),
     ("blended-parameters", "other parameters", fit_blends),
     ("table-rule", "{tensor}: another index into the table", fit_table_rule),
+    ("shifted-tokens", "{tensor}: it reads another input", fit_shifted_tokens),
+    ("folded-norm", "{tensor}: it reads another input", fit_folded_norm),
     ("partial-sums", "{tensor}", fit_partial_sums),
     ("fitted-parameters", "other parameters", fit_parameters),
     ("not-loaded", "{tensor} has another weight", fit_not_loaded),
@@ -56,6 +61,7 @@ TENSOR_FITS = (
     ("moved-columns", "{tensor}", fit_columns),
     ("moved-addends", "{tensor}", fit_addends),
     ("moved-slices", "{tensor} has a factor of another place", fit_slices),
+    ("moved-tokens", "{tensor} has a factor of another place", fit_moved_tokens),
     ("tiled-context", "{tensor}", fit_tiles),
     ("fitted-terms", "{tensor}", fit_terms),
     ("bias-index", "{tensor}", fit_bias_index),

@@ -18,6 +18,7 @@ from npswin.verify.port.candidate import Candidate
 from npswin.verify.port.comparer import Comparer
 from npswin.verify.port.distance import finite_rms
 from npswin.verify.port.local_error import LocalError, LocalErrors
+from npswin.verify.port.tolerance import LOOSEST
 
 MOST_AXES = 5  # of a tensor whose axis orders are tried
 FEWEST_NUMBERS = 8  # a smaller tensor may equal another tensor by chance
@@ -203,6 +204,8 @@ def _explains(layout: Layout, array: Array, name: str, shape: tuple[int, ...], l
                 read = layout(array)
             error = local_errors.error(name, read)
     except NotApplicable:
+        return False
+    if error is not None and error.tolerance.relative > LOOSEST:
         return False
     return read.shape == shape and error is not None and not error.is_significant
 

@@ -9,7 +9,7 @@ from npswin.verify.mistakes.mistake import is_output_of
 from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.gradient_factors import CommonFactor, Reading, common_factor, known_factors, multiplied_by
 from npswin.verify.port.gradient_kinds import those
-from npswin.verify.port.gradient_symptoms import GradientSymptoms, is_seen, with_gradients
+from npswin.verify.port.gradient_symptoms import GradientSymptoms, Rule, WrongGradient, is_seen, with_gradients
 
 MOST_TOKENS = 10**4  # by which a pool may divide
 UNDIVIDED = "the gradient is the sum over all tokens, windows and images that use the tensor, not their mean"
@@ -17,12 +17,12 @@ UNDIVIDED = "the gradient is the sum over all tokens, windows and images that us
 
 def zero_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     """Several gradients are 0: the path to them is cut, or they were never written."""
-    zeros = [name for name, one in wrong.wrong.items() if not one.found.any()]
+    zeros = [name for name, one in wrong.wrong.items() if one.is_zero]
     if wrong.first not in zeros or len(zeros) < 2:
         return
     what = those(wrong, zeros)
     from_tensor = _tensor_before(wrong, zeros)
-    rules = dict.fromkeys(zeros, multiplied_by(0.0))
+    rules = {name: _zeros(wrong.wrong[name]) for name in zeros}
     if from_tensor is not None:
         description = f"the gradients of all that comes before {from_tensor} are 0: the backward pass stops there"
         fix = f"do not detach {from_tensor}; or, if what comes before it is frozen on purpose, leave its gradients out"
@@ -33,6 +33,11 @@ def zero_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
     place = wrong.graph.consumers[wrong.first][0]
     changes = with_gradients(wrong.graph, rules)
     yield Hypothesis("never-written", description, fix, _count(zeros), place, changes, backward=True)
+
+
+def _zeros(wrong: WrongGradient) -> Rule:
+    """The rule that makes 0, which has the rounding errors of the port's."""
+    return lambda gradient, _: wrong.found.astype(gradient.dtype)
 
 
 def set_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:

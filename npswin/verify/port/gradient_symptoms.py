@@ -18,6 +18,7 @@ from npswin.verify.port.local_error import LocalErrors
 
 ROUNDINGS = 4  # that all gradients share, as those of the derivative by the logits
 SMALLEST_NEARNESS = 1e-12
+UNRELATED = 0.5  # of a gradient, the part that is no multiple of the right one
 SEEN = 1e-12  # size of a gradient, relative to the tensor's
 Rule = Callable[[Array, Array], Array]  # (a tensor's gradient, the tensor) -> what is made of the gradient
 
@@ -34,6 +35,12 @@ class WrongGradient:
     found: Array
     right: Array
     rounding: float = 0.0
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether the port's is 0, up to rounding errors of the sums in it, which are no multiple of the right one."""
+        is_small = bool((np.abs(self.found) <= self.rounding).all())
+        return is_small and (not self.found.any() or self.residual > UNRELATED)
 
     @cached_property
     def factor(self) -> float:

@@ -73,7 +73,7 @@ def _clipped_by_value(parameters: Parameters) -> Iterator[Update]:
     largest = parameters.largest_found()
     cut = sum(int((np.abs(one.right) > largest * (1 + parameters.near)).sum()) for one in parameters.wrong.values())
     at_limit = sum(int((np.abs(one.found) >= largest * (1 - ROUNDING)).sum()) for one in parameters.wrong.values())
-    if cut and largest:
+    if cut and not all(one.is_zero for one in parameters.wrong.values()):
         limit = _rounded_to(largest, (*DECAYS, *LIMITS), parameters.near) or largest
         description = f"each number of the parameters' gradients is clipped to ±{limit:.4g}"
         fix = "compare the gradients before they are clipped"

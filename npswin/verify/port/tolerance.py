@@ -23,6 +23,7 @@ MARGIN = 4.0
 DRAWS = 4  # runs with random roundings
 FEWER_DRAWS = 2
 MANY_NUMBERS = 2**22  # of all given tensors: from here on FEWER_DRAWS, as maxima vary less and a run takes longer
+LOOSEST = 0.5  # a relative tolerance above which rounding would explain anything
 PROPORTIONAL = 0.1  # relative error up to which rounding errors are proportional to the unit roundoff
 
 

@@ -16,11 +16,10 @@ from npswin.verify.port.distance import distance
 from npswin.verify.port.loaded import as_loaded
 from npswin.verify.port.same_mistake import relative_text
 from npswin.verify.port.symptoms import State, Symptoms
-from npswin.verify.port.tolerance import Tolerance
+from npswin.verify.port.tolerance import LOOSEST, Tolerance
 
 OF_RESULTS = ("fitted-output", "dropout", "never-written")  # fits that do not concern parameters
 OF_INPUTS = ("input-multiplied", "function-before")  # changes of one input, whose name comes first in the detail
-LOOSEST = 0.5  # a relative tolerance above which rounding would explain anything
 FAR = 1e4  # times the tolerance without a mistake: no mistake raises the tolerance that much
 PAIRED = 2  # nearest hypotheses that are tried together with each other one
 CHANCE = 0.01  # probability with which one of the nearest hypotheses is that near by chance

@@ -1,9 +1,13 @@
 """Diagnosis of dump errors: correct tensors in another layout, or under another name."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from npswin.verify import diagnose
+from npswin.verify.port.dump_errors import _explains
+from npswin.verify.port.tolerance import Tolerance
 from tests.verify.keys import computed, miniature_trace, mistake_named, right, without_mistake
 
 MAPS = ("patch_embed.proj", "layers.0.blocks.0.norm1", "layers.0.blocks.0", "norm")
@@ -104,3 +108,11 @@ def test_another_blocks_parameters_are_no_dump_error():
     changes = dict(mistake_named("other-parameters").plant(key.graph, place))["of layers.0.blocks.1.attn"]
     diagnosis = diagnose(key, computed(key.graph.replaced(changes), key.sources, "float32", seed=0))
     assert [cause.hypothesis.name for cause in diagnosis.causes] == ["other-parameters"], str(diagnosis)
+
+
+@pytest.mark.parametrize(("relative", "explains"), [(1e-6, True), (16.0, False)])
+def test_no_layout_explains_a_tensor_that_is_all_rounding_errors(relative, explains):
+    error = SimpleNamespace(is_significant=False, tolerance=Tolerance(relative, relative))
+    errors = SimpleNamespace(error=lambda *_: error)
+    found = np.ones(8)
+    assert _explains(lambda array: array, found, "grad/norm.bias", found.shape, errors) == explains

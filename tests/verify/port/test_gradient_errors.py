@@ -209,6 +209,17 @@ def test_gradients_that_are_zero(what):
     assert "times 0" not in str(diagnosis)
 
 
+@pytest.mark.parametrize(("size", "is_zero"), [(1e-9, True), (1e-4, False)])
+def test_rounding_errors_of_sums_that_are_zero_are_no_limit_of_clipping(size, is_zero):
+    rng, gradients = np.random.default_rng(0), gradients_of_parameters()
+    for name in (name for name in gradients if name.endswith("norm2.bias")):
+        gradients[name] = size * rng.standard_normal(gradients[name].shape)
+    diagnosis = diagnosis_of(gradients, others=right("float32"))
+    assert "clipped" not in str(diagnosis)
+    assert ("the gradients of all parameters named norm2.bias are 0" in str(diagnosis)) == is_zero
+    assert len(diagnosis.causes) == is_zero
+
+
 @pytest.mark.parametrize(
     ("is_scaled", "text"),
     [
