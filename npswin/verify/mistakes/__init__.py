@@ -68,7 +68,7 @@ FITTED: tuple[FittedMistake, ...] = (
     *MASK_VALUES,
     *DROP_PATH,
     *DROPPED_INPUT,
-    *CONSTANT_SCALE,
+    CONSTANT_SCALE,
     *FITTED_NUMBERS,
 )
 

@@ -5,7 +5,6 @@ import math
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.fits.factors import simple_factor
 from npswin.verify.graph import Graph, Node
 from npswin.verify.mistakes.mistake import (
     Mistake,
@@ -15,13 +14,10 @@ from npswin.verify.mistakes.mistake import (
     attention_scale,
     change_node,
     in_same_module,
-    is_output_of,
     multiply_by,
     transform_input,
     transform_output,
 )
-
-HEAD_DIMENSIONS = (4, 8, 16, 32, 64, 128, 256)  # of which the scale may be written down as a constant
 
 
 def _scale(graph: Graph, node: Node) -> Variants:
@@ -38,11 +34,6 @@ def _scale_width(graph: Graph, node: Node) -> Variants:
         yield "by the width of all heads", change_node(node, settings={"factor": factor * heads**-0.5})
     yield "multiplied by √d instead of divided", change_node(node, settings={"factor": 1 / factor})
     yield "by the number of heads", change_node(node, settings={"factor": heads**-0.5})
-    scales = {one.settings["factor"] for one in graph.nodes.values() if is_output_of(one, "scale")}
-    for constant in (dimension**-0.5 for dimension in HEAD_DIMENSIONS):
-        if len(scales) > 1 or not math.isclose(constant, factor**2):  # else the scale is applied twice in every block
-            _, words = simple_factor(constant)
-            yield f"by the constant {words}, whatever d is", change_node(node, settings={"factor": constant})
     yield "by log2(e)/√d, as for powers of 2", change_node(node, settings={"factor": factor * math.log2(math.e)})
 
 
