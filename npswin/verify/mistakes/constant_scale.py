@@ -17,8 +17,8 @@ FEWEST = 4  # blocks, or all if there are fewer, whose scaled queries the port h
 
 def constant_scale(run: Run, symptom: str, found: Array, place: str) -> Iterator[Fit]:
     """The scale of all blocks, where the port's queries have the same in each; arguments as for `FittedMistake.fit`."""
-    node = run.graph.nodes[place]
-    if place != symptom or not is_output_of(node, "scale"):
+    node = run.graph.nodes.get(symptom)
+    if place != symptom or node is None or not is_output_of(node, "scale"):
         return
     factor = _factor(run, node, found)
     alike = [one for one in run.graph.nodes.values() if is_output_of(one, "scale")]
