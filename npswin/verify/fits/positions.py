@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from npswin.types import Array
-from npswin.verify.fits.words import ANY_ENTRIES, ANY_ORDER, Axis, join, other_words_along, words_along, words_of_loops
+from npswin.verify.fits.words import ANY_ENTRIES, ANY_ORDER, Axis, join, other_words_along, words_along
+from npswin.verify.fits.words_of_memory import words_of_memory
 
 FEWEST_NUMBERS = 8  # an array of fewer numbers may equal another one's by chance
 MOST_NUMBERS = 2**22  # larger arrays are not searched
@@ -68,7 +69,7 @@ def find_placement(found: Array, right: Array, axes: Sequence[Sequence[Axis]], t
     parts = [part for axis in axes for part in axis]
     placement = _along_axes(found, right, parts, tolerance)
     if placement is None:
-        in_loops = _in_loops(found, right, parts, tolerance)
+        in_loops = _in_loops(found, right, axes, tolerance)
         if in_loops is not None and in_loops.is_permutation:
             return in_loops
         moved = _moved(found, right, parts, tolerance)
@@ -189,7 +190,7 @@ def _placement(sources: dict[int, Array], parts: Sequence[Axis], shape: tuple[in
     return Placement(positions.reshape(shape), "; ".join(words), arbitrary, also)
 
 
-def _in_loops(found: Array, right: Array, parts: Sequence[Axis], tolerance: float) -> Placement | None:
+def _in_loops(found: Array, right: Array, axes: Sequence[Sequence[Axis]], tolerance: float) -> Placement | None:
     """Nested loops over the right array's memory that give the found array's memory."""
     positions = _unique_positions(found.reshape(-1), right.reshape(-1), tolerance)
     loops = None if positions is None else _nested_loops(positions)
@@ -204,7 +205,7 @@ def _in_loops(found: Array, right: Array, parts: Sequence[Axis], tolerance: floa
         return None
     if not _are_close(found, right.reshape(-1)[mapped], tolerance):
         return None
-    return Placement(mapped, words_of_loops(loops, parts))
+    return Placement(mapped, words_of_memory(mapped.reshape(-1), loops, axes))
 
 
 def _nested_loops(positions: Array) -> list[tuple[int, int]] | None:

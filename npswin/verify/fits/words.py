@@ -67,7 +67,7 @@ def words_along(part: Axis, source: Array) -> str:
     many = part.plural
     shift = int(source[0])
     if len(set(source.tolist())) == 1:
-        return f"{_entry(part, shift)} in place of all {many}"
+        return f"{entry(part, shift)} in place of all {many}"
     if np.array_equal(source, index[::-1]):
         return f"the {many} are in reversed order"
     if np.array_equal(source, (index + shift) % size):
@@ -86,14 +86,14 @@ def words_along(part: Axis, source: Array) -> str:
         return f"{_listed(part, zero)} {'is' if len(zero) == 1 else 'are'} 0{others}"
     moved = np.flatnonzero(source != index)
     if len(moved) == 2 and source[moved[0]] == moved[1] and source[moved[1]] == moved[0]:
-        return f"{_entry(part, int(moved[0]))} and {_entry(part, int(moved[1]))} are exchanged"
+        return f"{entry(part, int(moved[0]))} and {entry(part, int(moved[1]))} are exchanged"
     if half := _exchanged_blocks(source):
         return f"the {many} are exchanged in blocks of {half}"
     rules = words_of_rules(part, source)
     if len(moved) > 1 and rules:
         return rules[0]
     if len(moved) <= 4:
-        listed = ", ".join(f"{_entry(part, int(source[at]))} in place of {_entry(part, int(at))}" for at in moved)
+        listed = ", ".join(f"{entry(part, int(source[at]))} in place of {entry(part, int(at))}" for at in moved)
         return f"{listed}, as where {rules[0]}" if rules else listed
     if not np.ptp((source - index)[moved]):
         return _moved_by(part, source)
@@ -136,7 +136,7 @@ def _listed(part: Axis, entries: Array) -> str:
     listed = ", ".join(map(str, entries[:MOST_LISTED])) + (", ..." if len(entries) > MOST_LISTED else "")
     if len(entries) > 1:
         return f"{part.plural} {listed}"
-    return f"the last {singular(part)}" if entries[0] == part.size - 1 else _entry(part, int(entries[0]))
+    return f"the last {singular(part)}" if entries[0] == part.size - 1 else entry(part, int(entries[0]))
 
 
 def _words_along_parts(axis: JoinedAxis, source: Array) -> str:
@@ -193,10 +193,10 @@ def _maps_of_parts(axis: JoinedAxis, source: Array) -> list[tuple[Axis, Array]]:
 
 def _names_of(parts: Sequence[Axis], index: int) -> str:
     indices = np.unravel_index(index, [part.size for part in parts])
-    return " of ".join(_entry(part, int(at)) for part, at in zip(parts, indices, strict=True))
+    return " of ".join(entry(part, int(at)) for part, at in zip(parts, indices, strict=True))
 
 
-def _entry(part: Axis, index: int) -> str:
+def entry(part: Axis, index: int) -> str:
     if part.name == "q|k|v":
         return "qkv"[index]
     if isinstance(part, JoinedAxis):
@@ -221,49 +221,3 @@ def _exchanged_blocks(source: Array) -> int:
             if np.array_equal(source, swapped):
                 return length
     return 0
-
-
-def words_of_loops(loops: Sequence[tuple[int, int]], parts: Sequence[Axis]) -> str:
-    """The order of the right array's axes in the found one's memory, the outermost first."""
-    sizes = [part.size for part in parts]
-    strides = [math.prod(sizes[place + 1 :]) for place in range(len(parts))]
-    names: list[str] = []
-    if any(stride == 0 for _, stride in loops):
-        return _words_of_repeated(loops, parts)
-    for count, stride in reversed(loops):
-        names += _names_of_loop(count, stride, parts, strides)
-    usual = ", ".join(part.name for part in parts if part.size > 1)
-    return f"the memory of ({', '.join(names)}) is read as ({usual})"
-
-
-def _words_of_repeated(loops: Sequence[tuple[int, int]], parts: Sequence[Axis]) -> str:
-    """Where the same numbers are there several times, in the order of the loops over them."""
-    count, stride = loops[-1]
-    inside, first = loops[:-1], parts[0]
-    reach = sum((count - 1) * abs(stride) for count, stride in inside)
-    if stride or count != first.size or any(not stride for _, stride in inside):
-        return "a part of the numbers in place of all of them"
-    if reach >= math.prod(part.size for part in parts[1:]):
-        return f"a part of the numbers in place of all of them, the same in all {first.plural}"
-    same = f"{_entry(first, 0)} in place of all {first.plural}"
-    order = words_of_loops(inside, parts[1:])
-    usual = [part.name for part in parts[1:] if part.size > 1]
-    return same if order.startswith(f"the memory of ({', '.join(usual)}) is") else f"{same}; {order}"
-
-
-def _names_of_loop(count: int, stride: int, parts: Sequence[Axis], strides: Sequence[int]) -> list[str]:
-    """The axes that a loop runs over: a part of one, one, or several neighbouring ones."""
-    names: list[str] = []
-    backward = " backward" if stride < 0 else ""
-    stride, left = abs(stride), count
-    for part, own in reversed(list(zip(parts, strides, strict=True))):
-        if left > 1 and own <= stride < own * part.size:
-            inside = stride // own
-            here = min(left, -(-part.size // inside))
-            whole = inside == 1 and here == part.size
-            apart = f" {inside} apart" if inside > 1 else ""
-            names.insert(0, part.name if whole else f"{here} {part.plural}{apart}")
-            left //= here
-            stride = own * part.size
-    names = names or [str(count)]
-    return [f"{name}{backward}" for name in names]

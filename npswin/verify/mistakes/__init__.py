@@ -3,6 +3,7 @@
 from npswin.verify.mistakes.attention import ATTENTION
 from npswin.verify.mistakes.bias_use import BIAS_USE
 from npswin.verify.mistakes.blocks import BLOCKS
+from npswin.verify.mistakes.constant_scale import CONSTANT_SCALE
 from npswin.verify.mistakes.detached import DETACHED
 from npswin.verify.mistakes.drop_path import DROP_PATH
 from npswin.verify.mistakes.dropped_input import DROPPED_INPUT
@@ -28,6 +29,8 @@ from npswin.verify.mistakes.padding_order import PADDING_ORDER
 from npswin.verify.mistakes.parameters import PARAMETERS
 from npswin.verify.mistakes.position import POSITION
 from npswin.verify.mistakes.preprocessing import PREPROCESSING
+from npswin.verify.mistakes.scale import SCALE
+from npswin.verify.mistakes.scale_use import SCALE_USE
 from npswin.verify.mistakes.shift import SHIFT
 from npswin.verify.mistakes.sizes import SIZES
 from npswin.verify.mistakes.windows import WINDOWS
@@ -44,6 +47,8 @@ CATALOGUE: tuple[Mistake, ...] = (
     *SIZES,
     *WINDOWS,
     *ATTENTION,
+    *SCALE,
+    *SCALE_USE,
     *POSITION,
     *BIAS_USE,
     *MASK,
@@ -63,6 +68,7 @@ FITTED: tuple[FittedMistake, ...] = (
     *MASK_VALUES,
     *DROP_PATH,
     *DROPPED_INPUT,
+    CONSTANT_SCALE,
     *FITTED_NUMBERS,
 )
 

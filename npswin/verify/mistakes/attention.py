@@ -1,7 +1,9 @@
-"""Mistakes in attention: queries, keys and values, their scale, the softmax, the heads."""
+"""Mistakes in attention: queries, keys and values, the softmax, the heads."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 
@@ -10,15 +12,12 @@ from npswin.verify.graph import Graph, Node, Operation
 from npswin.verify.mistakes.mistake import (
     Changes,
     Mistake,
-    Pair,
     Rearrangement,
     Variants,
     at_outputs_of,
-    attention_scale,
     change_node,
     gather,
     in_same_module,
-    multiply_by,
     transform_input,
     transform_output,
     with_variants,
@@ -66,58 +65,38 @@ def _order(graph: Graph, node: Node) -> Variants:
             yield f"as {names}", _all_parts(graph, node.name, node.operation, order)
 
 
-def _scale(graph: Graph, node: Node) -> Variants:
-    yield "", change_node(node, settings={"factor": 1.0})
+def _softmax_over(*axes: int) -> Callable[[Operation], Operation]:
+    """The softmax of scores (B, nW, heads, queries, keys) over these axes together."""
+
+    def over(operation: Operation) -> Operation:
+        def forward(scores: Array) -> tuple[Array, Any]:
+            last = tuple(range(-len(axes), 0))
+            moved = np.moveaxis(scores, axes, last)
+            p, cache = operation.forward(moved.reshape(*moved.shape[: -len(axes)], -1))
+            return np.moveaxis(p.reshape(moved.shape), last, axes), (cache, p.shape, moved.shape)
+
+        def backward(dy: Array, caches: Any) -> tuple[Array | None, ...]:
+            cache, flat, shape = caches
+            last = tuple(range(-len(axes), 0))
+            (dx,) = operation.backward(np.moveaxis(dy, axes, last).reshape(flat), cache)
+            assert dx is not None
+            return (np.moveaxis(dx.reshape(shape), last, axes),)
+
+        return replace(operation, forward=forward, backward=backward)
+
+    return over
 
 
-def _scale_twice(graph: Graph, node: Node) -> Variants:
-    yield "", change_node(node, settings={"factor": node.settings["factor"] ** 2})
-
-
-def _scale_width(graph: Graph, node: Node) -> Variants:
-    heads, factor = graph.nodes[node.inputs[0]].settings["num_heads"], node.settings["factor"]
-    if heads > 1:
-        yield "by the width of all heads", change_node(node, settings={"factor": factor * heads**-0.5})
-    yield "multiplied by √d instead of divided", change_node(node, settings={"factor": 1 / factor})
-    yield "by the number of heads", change_node(node, settings={"factor": heads**-0.5})
-
-
-def _keys_scaled(graph: Graph, node: Node) -> Variants:
-    if node.name.endswith(".k"):
-        assert node.operation is not None
-        yield "", change_node(node, transform_output(node.operation, multiply_by(attention_scale(graph, node))))
-
-
-def _scale_folded(graph: Graph, node: Node) -> Variants:
-    """The scale in some of what q is computed from, and not where q is scaled."""
-    scaled = in_same_module(node.name, "q_scaled")
-    if not node.name.endswith(".qkv") or scaled not in graph.nodes:
-        return
-    assert node.operation is not None
-    factor = attention_scale(graph, node)
-    for detail, index, parts in (
-        ("into q's weights, not into q's bias", 1, (factor, 1.0, 1.0)),
-        ("into q's bias, not into q's weights", 2, (factor, 1.0, 1.0)),
-        ("into k's weights, not into k's bias", 1, (1.0, factor, 1.0)),
-    ):
-        if index < len(node.inputs):
-            operation = transform_input(node.operation, index, _by_parts(parts))
-            yield detail, change_node(node, operation) | change_node(graph.nodes[scaled], settings={"factor": 1.0})
-
-
-def _by_parts(factors: tuple[float, float, float]) -> Pair:
-    """The rows of q, k and v of a weight or bias, each times a factor."""
-
-    def scaled(x: Array) -> Array:
-        rows = np.repeat(np.asarray(factors, x.dtype), len(x) // 3)
-        return x * rows.reshape(-1, *[1] * (x.ndim - 1))
-
-    return (lambda x: (scaled(x), None)), (lambda dy, _: scaled(dy))
-
-
-def _softmax_over(axis: int) -> Callable[[Operation], Operation]:
-    swap = gather(lambda x: x.swapaxes(axis, -1))
-    return lambda operation: transform_output(transform_input(operation, 0, swap), swap)
+SOFTMAX_AXES = {
+    "over the queries": (3,),
+    "over the heads": (2,),
+    "over the windows": (1,),
+    "over the images": (0,),
+    "over all pairs (query, key) of a head": (3, 4),
+    "over heads, queries and keys of a window together": (2, 3, 4),
+    "over windows, heads, queries and keys of an image together": (1, 2, 3, 4),
+    "over all scores together": (0, 1, 2, 3, 4),
+}
 
 
 def _unmerged(graph: Graph, node: Node) -> Variants:
@@ -156,28 +135,6 @@ ATTENTION = (
         "q comes first, then k, then v",
         at_outputs_of("split_heads", _order),
     ),
-    Mistake("scale-missing", "the queries are not scaled", "q is divided by √d", at_outputs_of("scale", _scale)),
-    Mistake(
-        "scale-twice", "the queries are scaled twice", "q is divided by √d, once", at_outputs_of("scale", _scale_twice)
-    ),
-    Mistake(
-        "scale-other",
-        "the queries are scaled by something else",
-        "q is divided by √d",
-        at_outputs_of("scale", _scale_width),
-    ),
-    Mistake(
-        "scale-folded",
-        "the scale 1/√d is folded into a part of what it multiplies, and the queries are not scaled",
-        "folded, the scale is in the weights and in the bias",
-        at_outputs_of("linear", _scale_folded),
-    ),
-    Mistake(
-        "keys-scaled",
-        "the keys are scaled too",
-        "q is divided by √d, or the scores are, and k is not",
-        at_outputs_of("split_heads", _keys_scaled),
-    ),
     Mistake(
         "scores-transposed",
         "queries and keys are exchanged in the scores",
@@ -188,7 +145,7 @@ ATTENTION = (
         "softmax-axis",
         "the softmax runs over the wrong axis",
         "softmax over the keys, the last axis",
-        with_variants("softmax", {"over the queries": _softmax_over(-2), "over the heads": _softmax_over(2)}),
+        with_variants("softmax", {words: _softmax_over(*axes) for words, axes in SOFTMAX_AXES.items()}),
     ),
     Mistake(
         "probabilities-transposed",

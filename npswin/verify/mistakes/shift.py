@@ -18,6 +18,16 @@ from npswin.verify.mistakes.mistake import (
     transform_input,
 )
 
+# Pairs of axes of a map (image, row, column, channel); two equal ones are rolled twice.
+OTHER_AXES = {
+    (2, 3): "(column, channel)",
+    (0, 1): "(image, row)",
+    (1, 3): "(row, channel)",
+    (0, 2): "(image, column)",
+    (1, 1): "(row, row)",
+    (2, 2): "(column, column)",
+}
+
 
 def _forward_shift(graph: Graph, name: str) -> Node | None:
     """The node, if it is the shift before the windows are cut."""
@@ -67,6 +77,21 @@ def _one_axis(graph: Graph, name: str) -> Variants:
             undo = gather_node(back, "cyclic_shift", _roll(shift_size, axis))
             yield f"only {detail} are rolled, there and back", there | undo
             yield f"only {detail} are rolled on the way there", there
+
+
+def _other_axes(graph: Graph, name: str) -> Variants:
+    node = _forward_shift(graph, name) or _reverse_shift(graph, name)
+    for axes, words in OTHER_AXES.items() if node else ():
+        assert node is not None
+        detail = f"along {words} in place of (row, column)"
+        rolls = gather_node(node, "cyclic_shift", _roll(-node.settings["shift"], axes))
+        if not _forward_shift(graph, name):
+            yield f"{detail}, on the way back", rolls
+            continue
+        back = graph.nodes[in_same_module(name, "unshifted")]
+        undo = gather_node(back, "cyclic_shift", _roll(-back.settings["shift"], axes))
+        yield f"{detail}, there and back", rolls | undo
+        yield f"{detail}, on the way there", rolls
 
 
 def _roll(by: int, axis: int | tuple[int, int]) -> Any:
@@ -122,6 +147,12 @@ SHIFT = (
         _missing,
     ),
     Mistake("roll-one-axis", "the map is rolled along one axis only", "roll rows and columns", _one_axis),
+    Mistake(
+        "roll-other-axes",
+        "the map is rolled along other axes",
+        "the map (image, row, column, channel) is rolled along (row, column)",
+        _other_axes,
+    ),
     Mistake("shift-size", "the cyclic shift is of another size", "the shift is M//2", _size),
     Mistake(
         "shift-where-none",

@@ -17,6 +17,7 @@ from npswin.verify.port.hypotheses import RIGHT_BACKWARD, HypothesisGenerator
 from npswin.verify.port.operation_precision import precision_explanation
 from npswin.verify.port.quantization import quantization_text
 from npswin.verify.port.same_mistake import relative_text
+from npswin.verify.port.scales_of_blocks import constant_scale_hypotheses
 from npswin.verify.port.symptoms import State, Symptoms
 from npswin.verify.port.trials import Trials
 
@@ -57,6 +58,8 @@ class Explainer:
         generator = self.symptoms.generator(now.graph, now.dump)
         right_shape = found.shape == self.comparer.shapes[symptom]
         explaining = self.again(generator, symptom, found, now)
+        constant = [] if explaining else constant_scale_hypotheses(symptom, found, now.local_errors.exact)
+        explaining += self.compelling(self.trials.try_each(constant, symptom, found, now), symptom, now)
         if explaining:
             return explaining, []
         hypotheses = [one for one in generator.hypotheses(symptom) if self.belongs_to_forward(one)]

@@ -12,7 +12,9 @@ from npswin.verify.fits.words import Axis
 
 MAP = [[Axis("B", 2)], [Axis("row", 6)], [Axis("column", 10)], [Axis("C", 12)]]
 QKV = [[Axis("B", 2)], [Axis("window", 4)], [Axis("token", 9)], [Axis("q|k|v", 3), Axis("head", 3), Axis("d", 4)]]
-SIZES = {"map": MAP, "qkv": QKV}
+KEYS = [[Axis("B", 2)], [Axis("head", 3)], [Axis("token row", 4), Axis("token column", 4)], [Axis("d", 8)]]
+SMALL_KEYS = [[Axis("B", 2)], [Axis("head", 3)], [Axis("token row", 4), Axis("token column", 4)], [Axis("d", 4)]]
+SIZES = {"map": MAP, "qkv": QKV, "keys": KEYS, "small keys": SMALL_KEYS}
 
 
 def numbers(kind):
@@ -22,6 +24,13 @@ def numbers(kind):
 
 def split(x):
     return x.reshape(*x.shape[:-1], 3, 3, 4)
+
+
+def reshaped(x, one, other):
+    """Two axes exchanged by a new shape in place of a transposition."""
+    shape = list(x.shape)
+    shape[one], shape[other] = shape[other], shape[one]
+    return x.reshape(shape).swapaxes(one, other)
 
 
 def with_heads_exchanged(x):
@@ -55,6 +64,22 @@ CASES = [
     ("qkv", lambda x: split(x)[..., [1, 0, 2], :, :].reshape(x.shape), "q and k are exchanged"),
     ("qkv", with_heads_exchanged, "q of head 2 and k of head 2 are exchanged"),
     ("qkv", lambda x: split(x).swapaxes(-3, -2).reshape(x.shape), "(B, window, token, head, q|k|v, d) is read as"),
+    *(
+        (kind, lambda x: reshaped(x, 2, 3), "the memory of (token, d) is read as (d, token): reshaped, not transposed")
+        for kind in ("keys", "small keys")
+    ),
+    ("keys", lambda x: reshaped(x, 1, 2), "the memory of (head, token) is read as (token, head): reshaped"),
+    ("map", lambda x: reshaped(x, 1, 2), "the memory of (row, column) is read as (column, row): reshaped"),
+    (
+        "qkv",
+        lambda x: reshaped(split(x), 2, 3).reshape(x.shape),
+        "the memory of (token, q|k|v) is read as (q|k|v, token): reshaped",
+    ),
+    (
+        "keys",
+        lambda x: x.swapaxes(2, 3).reshape(x.shape),
+        "the memory of (B, head, d, token row, token column) is",
+    ),
     ("qkv", lambda x: np.repeat(split(x)[..., :1, :], 3, -2).reshape(x.shape), "head 0 in place of all heads"),
 ]
 

@@ -31,7 +31,7 @@ SAMPLE = {
     ),
     *("bias-xy", "mask-missing", "mask-use", "merge-pad", "residual-after-norm", "other-parameters", "softmax-sum"),
     *("block-skipped", "norm-after-branch", "norm-after-pool", "bias-later", "padded-keys-masked", "pad-after-shift"),
-    *("bias-overwritten", "bias-use", "bias-after-softmax"),
+    *("bias-overwritten", "bias-use", "bias-after-softmax", "log2-of-e", "softmax-axis"),
     *("label-smoothing", "gradient-detached"),
 }
 SAMPLE_DETAILS = 2  # of each mistake

@@ -44,27 +44,6 @@ ROW_FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "a softmax of a softmax": lambda s: _shares(_exp(_shares(_exp(s)))),
     "squared and renormalized": lambda s: _shares(_shares(_exp(s)) ** 2),
 }
-BLOCK_FUNCTIONS = {
-    "the sum runs over all pairs of the window": (-2, -1),
-    "the sum runs over the queries": (-2,),
-    "the sum runs over the heads": (-3,),
-    "the sum runs over the windows": (-4,),
-    "the sum runs over the images": (0,),
-}
-
-
-def _over_axes(axes: tuple[int, ...]) -> Operation:
-    def forward(scores: Array) -> tuple[Array, Any]:
-        e = np.exp(scores - scores.max(axes, keepdims=True))
-        p = e / e.sum(axes, keepdims=True)
-        return p, p
-
-    def backward(dy: Array, p: Any) -> tuple[Array]:
-        return (p * (dy - (p * dy).sum(axes, keepdims=True)),)
-
-    return Operation("softmax", forward, backward)
-
-
 TEMPERATURES = {"2": 2.0, "1/2": 0.5, "4": 4.0, "1/4": 0.25, "8": 8.0, "1/8": 0.125}
 
 
@@ -72,8 +51,6 @@ def _other_function(_: Graph, node: Node) -> Variants:
     for words, function in ROW_FUNCTIONS.items():
         forward, backward = after_row(function)
         yield words, change_node(node, Operation("softmax", forward, _one(backward)))
-    for words, axes in BLOCK_FUNCTIONS.items():
-        yield words, change_node(node, _over_axes(axes))
 
 
 def _one(backward: Callable[[Array, Any], Array]) -> Callable[[Array, Any], tuple[Array]]:
