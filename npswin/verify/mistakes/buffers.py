@@ -84,7 +84,7 @@ def _with_sum(run: Run, tensor: str, array: Array) -> Changes:
 
 
 def _filled(run: Run, node: Node, tensor: str, found: Array, tolerance: float) -> Iterator[OtherTerms]:
-    """Places that no number is written to are not 0: they are filled by a rule, or not cleared; all others are right."""
+    """Places that no number is written to are not 0: filled by a rule, or not cleared. All others are right."""
     zero, right = _unwritten(run, node, tensor), run.compute(GRADIENT_PREFIX + tensor)
     if not zero.any() or zero.all() or np.abs(found - right)[~zero].max() > tolerance:
         return
