@@ -132,7 +132,7 @@ def _filled_by(node: Node, rule: Filling) -> Changes:
     assert node.operation is not None
 
     def backward(dy: Array, shape: tuple[int, ...]) -> tuple[Array]:
-        return (rule(dy, shape[1:3]),)
+        return (rule(dy, (shape[1], shape[2])),)
 
     return change_node(node, with_backward(node.operation, backward))
 
