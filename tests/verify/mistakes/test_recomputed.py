@@ -21,7 +21,8 @@ def in_softmax():
     node = KEY.graph.nodes[f"{BLOCK}.probabilities"]
     p = probabilities_of(Run(KEY.graph, KEY.sources).value(f"{BLOCK}.biased_scores"))
     return change_node(
-        node, with_backward(node.operation, lambda dp, _: ((p * (dp - (p * dp).sum(-1, keepdims=True))).astype(dp.dtype),))
+        node,
+        with_backward(node.operation, lambda dp, _: ((p * (dp - (p * dp).sum(-1, keepdims=True))).astype(dp.dtype),)),
     )
 
 
