@@ -39,12 +39,39 @@ def tile_by_tile(keys: int, accumulated: str = "exponentials are") -> Iterator[t
         if keys % size:
             yield f"the last tile of {size} keys, which is not full, is not read", _without_rest(keys // size * size)
 
+    for starts in _divisions(keys):
+        of_sizes = f"of {' and '.join(map(str, dict.fromkeys(np.diff([*starts, keys]).tolist())))} keys"
+        yield f"in tiles {of_sizes}, each minus its own largest score, with one sum", _of_own_largest(starts, False)
+        yield f"each tile {of_sizes} has a softmax of its own", _of_own_largest(starts, True)
+
+
+def _divisions(keys: int) -> Iterator[tuple[int, ...]]:
+    """Where tiles begin: tiles of one size with a rest, and two to four parts as equal as can be, or with a rest."""
+    divisions = [tuple(range(0, keys, size)) for size in SIZES if size < keys]
+    for parts in range(2, min(5, keys)):
+        smaller = keys // parts
+        divisions.append(tuple(range(0, parts * smaller, smaller)))
+        divisions.append(tuple(range(0, keys, -(-keys // parts))))
+        divisions.append(tuple(int(part[0]) for part in np.array_split(np.arange(keys), parts)))
+    yield from dict.fromkeys(divisions)
+
 
 def _without_rest(read: int) -> Callable[[Array], Array]:
     def rows(scores: Array) -> Array:
         powers = np.exp(scores - scores[..., :read].max(axis=-1, keepdims=True))
         powers[..., read:] = 0
         return powers / powers.sum(axis=-1, keepdims=True)
+
+    return rows
+
+
+def _of_own_largest(starts: tuple[int, ...], own_sum: bool) -> Callable[[Array], Array]:
+    def rows(scores: Array) -> Array:
+        tiles = [np.exp(tile - tile.max(axis=-1, keepdims=True)) for tile in np.split(scores, starts[1:], axis=-1)]
+        if own_sum:
+            tiles = [tile / tile.sum(axis=-1, keepdims=True) for tile in tiles]
+        powers = np.concatenate(tiles, axis=-1)
+        return powers if own_sum else powers / powers.sum(axis=-1, keepdims=True)
 
     return rows
 

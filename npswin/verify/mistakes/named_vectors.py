@@ -58,7 +58,7 @@ def numbers_of_others(run: Run, parameter: str, found: Array, tolerance: float) 
         tolerance: the largest difference of equal numbers.
     """
     named = named_numbers(found.reshape(-1), likely_parameters(run, parameter), tolerance) if found.ndim == 1 else None
-    if named is not None:
+    if named is not None and named.arrays != (parameter,):
         exact = named.numbers(*(run.value(name) for name in named.arrays))
         return Explanation(f"it is {named.words}", replaced_by(exact))
     if elsewhere := _elsewhere_in_the_file(run, parameter, found, tolerance):

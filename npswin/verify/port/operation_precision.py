@@ -19,9 +19,7 @@ from npswin.verify.port.distance import finite_rms
 from npswin.verify.port.dumped_inputs import DumpedInputs
 from npswin.verify.port.local_error import LocalErrors
 from npswin.verify.port.norm_precision import rounded_norms
-from npswin.verify.port.operation_steps import Rounding
-from npswin.verify.port.quantization import rounding_to_the_grid_of
-from npswin.verify.port.quantized_operations import to_integers
+from npswin.verify.port.quantization import FoundGrid, rounding_to_the_grid_of, usual_grid_of
 from npswin.verify.port.rounded_operation import RoundedOperation
 from npswin.verify.port.rounded_operations import rounded_operations
 from npswin.verify.port.text import join_names
@@ -88,7 +86,7 @@ def precision_explanation(
     best: PrecisionExplanation | None = None
     grid = None if name.startswith(GRADIENT_PREFIX) else rounding_to_the_grid_of(found)
     if grid is None and found.size < FEWEST_OF_GRID:
-        grid = to_integers(127)  # with the usual step
+        grid = usual_grid_of(found)
     alike = ""  # another precision that gives the same numbers
     statistics = _rounded_statistics(local_errors, name, found)
     for changes, rounded in chain(statistics, _candidates(local_errors, name, most_places, grid)):
@@ -134,7 +132,7 @@ def _rounded_statistics(
 
 
 def _candidates(
-    local_errors: LocalErrors, name: str, most: int, grid: Rounding | None
+    local_errors: LocalErrors, name: str, most: int, grid: FoundGrid | None
 ) -> Iterator[tuple[Changes, RoundedOperation]]:
     """Each operation in each way; then all of one kind, all products, and all operations in the same way."""
     nodes = [local_errors.graph.nodes[place] for place in _places(local_errors, name)[:most]]

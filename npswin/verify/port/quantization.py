@@ -1,5 +1,7 @@
 """Whether a tensor's numbers are multiples of a step, as quantized weights and activations are."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from npswin.types import Array
@@ -27,7 +29,35 @@ def quantization_text(array: Array) -> str:
     return ""
 
 
-def rounding_to_the_grid_of(array: Array) -> Rounding | None:
+@dataclass(frozen=True)
+class FoundGrid:
+    """Rounding to the grid on which a quantized tensor's numbers lie.
+
+    Attributes:
+        step, offset: numbers are offset + n step.
+        least, most: of the tensor's numbers, which limit others.
+    """
+
+    step: float
+    offset: float
+    least: float
+    most: float
+
+    def __call__(self, x: Array) -> Array:
+        """The nearest number of the grid, within the limits."""
+        return np.clip(self.unlimited(x), self.least, self.most).astype(x.dtype)
+
+    def within(self, levels: int) -> Rounding:
+        """Rounding to the grid with other limits: so many steps from 0."""
+        most = levels * self.step
+        return lambda x: np.clip(self.unlimited(x), -most, most).astype(x.dtype)
+
+    def unlimited(self, x: Array) -> Array:
+        """The nearest number of the grid."""
+        return np.asarray(np.rint((x - self.offset) / self.step) * self.step + self.offset)
+
+
+def rounding_to_the_grid_of(array: Array) -> FoundGrid | None:
     """Rounding to the grid on which a quantized tensor's numbers lie, limited by the least and the largest; or None.
 
     A step that was chosen beforehand, from other images, shows in the tensor alone.
@@ -38,8 +68,13 @@ def rounding_to_the_grid_of(array: Array) -> Rounding | None:
     if not step:
         return None
     least, most = float(array.min()), float(array.max())
-    offset = least - step * np.rint(least / step)
-    return lambda x: np.clip(np.rint((x - offset) / step) * step + offset, least, most).astype(x.dtype)
+    return FoundGrid(step, least - step * float(np.rint(least / step)), least, most)
+
+
+def usual_grid_of(array: Array) -> FoundGrid:
+    """Rounding to 127 steps from 0 to a tensor's largest number, for one whose few numbers show no step."""
+    largest = float(np.abs(array).max())
+    return FoundGrid(largest / 127 or 1.0, 0.0, -largest, largest)
 
 
 def _step(numbers: Array) -> tuple[float, int]:

@@ -9,13 +9,14 @@ from npswin.verify.fits.number_formats import FLOATS, scaled
 from npswin.verify.graph import Operation
 from npswin.verify.mistakes.mistake import transform_output
 from npswin.verify.port.operation_steps import Rounding
+from npswin.verify.port.quantization import FoundGrid
 from npswin.verify.port.rounded_operation import RoundedOperation, with_rounded_inputs
 
 Scales = dict[str, Rounding]
 SCALES = {"one scale for the tensor": None, "one scale for each row": 0}  # of a weight, as its axis
 
 
-def quantized_operations(operation: Operation, grid: Rounding | None = None) -> Iterator[RoundedOperation]:
+def quantized_operations(operation: Operation, grid: FoundGrid | None = None) -> Iterator[RoundedOperation]:
     """The ways in which a product can be computed with factors of few bits.
 
     Args:
@@ -26,6 +27,18 @@ def quantized_operations(operation: Operation, grid: Rounding | None = None) -> 
     if operation.name in ("linear", "patch_embed"):
         yield from _quantized(operation)
         yield from _with_quantized_result(operation, grid) if grid else ()
+
+
+def on_the_grid(operation: Operation, grid: FoundGrid) -> Iterator[RoundedOperation]:
+    """Another operation, such as a sum, whose inputs, or whose inputs and result, are on the grid of the result."""
+    ranges: Scales = {"the range of the result": grid, "127 steps": grid.within(127)}
+    for limits, to_steps in ranges.items():
+        inputs = with_rounded_inputs(operation, to_steps, (0, 1))
+        text = f"its inputs are rounded to int8 with the step of its result, up to {limits}"
+        yield RoundedOperation("int8", text, inputs, on_grid=True)
+        result = transform_output(inputs, ((lambda y: (grid(y), None)), (lambda dy, _: dy)))
+        text = f"its inputs and its result are rounded to int8 with one step, and limited ({limits})"
+        yield RoundedOperation("int8", text, result, on_grid=True)
 
 
 def to_integers(levels: float, axis: int | None = None, zero_point: bool = False) -> Rounding:
@@ -133,7 +146,7 @@ def _quantized(operation: Operation) -> Iterator[RoundedOperation]:
             yield RoundedOperation(inputs, f"its inputs are {inputs} ({what})", one)
 
 
-def _with_quantized_result(operation: Operation, grid: Rounding) -> Iterator[RoundedOperation]:
+def _with_quantized_result(operation: Operation, grid: FoundGrid) -> Iterator[RoundedOperation]:
     """A linear map with a result on a grid, without and with inputs and weights that are multiples of a step."""
     to_grid = (lambda y: (grid(y), None)), (lambda dy, _: dy)
     result = transform_output(operation, to_grid)

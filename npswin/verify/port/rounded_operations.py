@@ -15,7 +15,8 @@ from npswin.verify.graph.operations import LAYER_NORM, ROW_TERMS, SOFTMAX
 from npswin.verify.graph.precision import rounded
 from npswin.verify.port.operation_steps import STEPS, Rounding
 from npswin.verify.port.partial_steps import PARTIAL_NORMS, PARTIAL_STEPS
-from npswin.verify.port.quantized_operations import quantized_operations
+from npswin.verify.port.quantization import FoundGrid
+from npswin.verify.port.quantized_operations import on_the_grid, quantized_operations
 from npswin.verify.port.rounded_operation import RoundedOperation, with_rounded_inputs, with_rounded_result
 
 SIXTEEN_BITS = ("float16", "bfloat16")
@@ -24,7 +25,7 @@ TF32_BITS = 13  # of float32's mantissa that tf32 lacks
 PARAMETERS = ("weight", "bias", "table", "absolute_pos_embed")  # ends of parameters' names
 
 
-def rounded_operations(node: Node, grid: Rounding | None = None) -> Iterator[RoundedOperation]:
+def rounded_operations(node: Node, grid: FoundGrid | None = None) -> Iterator[RoundedOperation]:
     """The ways in which a node's operation can be computed in few bits, the simplest first.
 
     Args:
@@ -67,6 +68,8 @@ def rounded_operations(node: Node, grid: Rounding | None = None) -> Iterator[Rou
     yield RoundedOperation("float16", "numbers below float16's smallest normal number become 0", flushed)
     if operation.multiplies:
         yield from quantized_operations(operation, grid)
+    elif grid is not None:
+        yield from on_the_grid(operation, grid)
 
 
 def to_precision(precision: str) -> Rounding:

@@ -102,6 +102,9 @@ class Trials:
         """The symptoms that a hypothesis leaves. One of parameters becomes one of loading them if that leaves fewer."""
         then = now.local_errors.replaced(hypothesis.changes)
         symptoms = self.symptoms.state(then, now.dump, hypothesis.without_derivative).symptoms
+        if hypothesis.without_derivative:  # what was wrong and is not explained by it stays so
+            with_its_own = self.symptoms.state(then, now.dump).symptoms
+            symptoms |= {name: ratio for name, ratio in with_its_own.items() if name in now.symptoms}
         of_result = hypothesis.backward or hypothesis.name in OF_RESULTS or self.is_of_activation(hypothesis)
         loaded = None if of_result else as_loaded(hypothesis.changes, self.comparer.key.graph)
         if loaded is None or not any(name.startswith(GRADIENT_PREFIX) for name in symptoms):

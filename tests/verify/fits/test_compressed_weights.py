@@ -42,6 +42,7 @@ def zero_point(x):
 
 LARGEST = np.abs(W).max()
 ROWS = np.abs(W).max(1, keepdims=True)
+STEP = (W - 0.5).max() / 127
 CENTRES = np.quantile(W, np.arange(0.5, 8) / 8)
 CASES = {
     "its 50% smallest numbers are 0": W * (np.abs(W) > np.median(np.abs(W))),
@@ -67,6 +68,8 @@ CASES = {
         24, 12
     ) * np.repeat(np.abs(W.reshape(-1, 3)).max(1) / 7, 3).reshape(24, 12),
     "for each hidden, step": np.rint(W / ROWS * 127) * ROWS / 127,
+    "the step is that of the largest number, not of the largest size": np.clip(np.rint((W - 0.5) / STEP), -128, 127)
+    * STEP,
     "they were divided by another step": np.rint(W / ROWS * 127) * ROWS / 128,
     "up to 127 steps": np.clip(np.rint(W / (LARGEST / 200)), -127, 127) * (LARGEST / 200),
 }  # fmt: skip
@@ -75,12 +78,25 @@ SCALES = {"rounded to float8 (e4m3)": 100, "rounded to float8 (e5m2)": 1e4}  # s
 
 @pytest.mark.parametrize("words", CASES)
 def test_a_weight_of_fewer_numbers_is_told(words):
-    right = W / SCALES.get(words, 1)
+    right = W / SCALES.get(words, 1) - 0.5 * ("largest number, not" in words)
     found = CASES[words]
     explanation = first_explanation(Evidence(found, right, AXES, 1e-9 / SCALES.get(words, 1), {}))
     assert explanation is not None
     assert words in explanation.words
     np.testing.assert_allclose(explanation.pair[0](right)[0], found, atol=1e-8)
+
+
+def test_a_grid_that_is_limited_by_one_images_range_is_told_with_both_derivatives():
+    """Steps from the first image's least number to its largest, as a calibration with this image leaves them."""
+    right = np.random.default_rng(3).standard_normal((3, 40, 6))
+    low, step = right[0].min(), np.ptp(right[0]) / 63
+    found = np.rint((np.clip(right, low, right[0].max()) - low) / step) * step + low
+    axes = [[Axis("B", 3)], [Axis("token", 40)], [Axis("C", 6)]]
+    told = [one for one in explanations(Evidence(found, right, axes, 1e-7, {})) if "grid" in one.words]
+    assert [one.words.endswith("the range of image 0") for one in told] == [True, True]
+    derivatives = [one.pair[1](np.ones_like(right), None) for one in told]
+    assert (derivatives[0] == 1).all()
+    np.testing.assert_array_equal(derivatives[1] == 0, (right < low) | (right > right[0].max()))
 
 
 @settings(max_examples=20)

@@ -41,6 +41,12 @@ def online(scores, size, rescale_sum, rescale_rest):
     return np.concatenate(parts, -1) / total
 
 
+def of_own_largest(scores, starts):
+    """Exponentials minus the largest score of each part."""
+    parts = np.split(scores, starts, axis=-1)
+    return np.concatenate([np.exp(part - part.max(-1, keepdims=True)) for part in parts], -1)
+
+
 def schraudolph(x):
     bits = (x * 2.0**23 / np.log(2) + 127 * 2.0**23 - 366393).astype(np.int32)
     return bits.view(np.float32).astype(np.float64)
@@ -109,6 +115,10 @@ CASES = {
     "in tiles of 4 keys: what was computed before is not rescaled": online(SCORES, 4, False, False),
     "in tiles of 8 keys: exponentials are not rescaled": online(SCORES, 8, True, False),
     "in tiles of 4 keys: the sum is not rescaled": online(SCORES, 4, False, True),
+    "in tiles of 5 and 6 keys, each minus its own largest score, with one sum": shares(of_own_largest(SCORES, [5, 10])),
+    "each tile of 8 keys has a softmax of its own": np.concatenate(
+        [shares(np.exp(SCORES[..., :8])), shares(np.exp(SCORES[..., 8:]))], -1
+    ),
 }  # fmt: skip
 
 

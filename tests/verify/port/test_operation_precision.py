@@ -29,6 +29,7 @@ from tests.verify.keys import computed, miniature_trace
 
 BLOCK = "layers.0.blocks.1"
 NORM, SOFTMAX, FC1 = f"{BLOCK}.norm1", f"{BLOCK}.attn.probabilities", f"{BLOCK}.mlp.fc1"
+SUM = f"{BLOCK}.residual"
 SCORES, SCORES_OF_HEADS = f"{BLOCK}.attn.scores", "layers.1.blocks.1.attn.scores"
 BLOCKS = ("input", "layers.0.blocks.0", BLOCK, "head")
 
@@ -116,6 +117,13 @@ def scores_with_int8_keys(q, k):
     return (q @ (np.rint(k / step) * step).swapaxes(-1, -2)).astype(np.float32)
 
 
+def sum_in_int8(x, branch):
+    """Both terms and the sum are integers of 8 bits, times a step that the terms determine."""
+    step = max(np.abs(x).max(), np.abs(branch).max()) / 127
+    x, branch = (np.rint(each / step) for each in (x, branch))
+    return (np.clip(x + branch, -127, 127) * step).astype(np.float32)
+
+
 def port(functions, names=None):
     """A float32 port with other functions for some tensors; those of `names` are dumped."""
     key = miniature_trace()
@@ -152,6 +160,11 @@ def explanation(tensors, name):
         (FC1, half(linear, ml_dtypes.bfloat16), "computed in bfloat16: its inputs and its result are rounded"),
         (FC1, lambda x, *params: linear(x, *map(in_bfloat16, params)), "its weights are rounded to bfloat16"),
         (FC1, with_int8_rows, "computed in int8: its weights are int8, one scale for each row"),
+        (
+            f"{BLOCK}.residual",
+            sum_in_steps_of_the_branch,
+            "its inputs and its result are rounded to int8 with one step",
+        ),
         (SCORES, scores_in_steps_of_image_0, "its factors are int8, the scale of the first image, larger numbers"),
         (SCORES_OF_HEADS, scores_with_int8_keys, "its second factor is int8, one scale for each head"),
     ],
