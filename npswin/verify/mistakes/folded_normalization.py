@@ -65,11 +65,16 @@ def folded_normalization(
     reach = 2 * tolerance[BIAS] + EPS * float(np.abs(found[BIAS]).max() + np.abs(weight).sum((1, 2, 3)).max())
     if np.abs(change).max() <= LARGE * reach:
         return {}
-    for shift in _shifts(mean, std):
+    shifts = list(_shifts(mean, std))
+    right, key_deviation = shifts[0], "the key's deviation"
+    for shift in shifts:
         for sign, verb in ((-1, "is subtracted from it"), (1, "is added to it, not subtracted")):
             added = sign * sums @ shift.numbers
             if np.abs(added - change).max() <= reach:
-                text = f"Σ weight · ({shift.words}) {verb}: {conclusion}"
+                is_folded = WEIGHT in found and explained[WEIGHT].words == f"each channel is divided by {key_deviation}"
+                is_wrong = is_folded and not (sign < 0 and shift is right)
+                instead = f", where -Σ weight · ({right.words}) belongs" if is_wrong else ""
+                text = f"Σ weight · ({shift.words}) {verb}{instead}: {conclusion}"
                 return explained | {BIAS: Explanation(text, plus(added))}
     if len(bias) < FEWEST_PER_NUMBER * len(mean):
         return {}

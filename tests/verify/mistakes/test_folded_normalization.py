@@ -18,7 +18,8 @@ CASES = {  # by words the port's weight and bias
     "Σ weight · (the key's mean / the key's deviation) is added to it, not subtracted": (
         lambda w, b: (w / STD, b + (w * MEAN / STD).sum((1, 2, 3)))
     ),
-    "Σ weight · (the key's mean) is subtracted from it": lambda w, b: (w / STD, b - (w * MEAN).sum((1, 2, 3))),
+    "Σ weight · (the key's mean) is subtracted from it, where -Σ weight · (the key's mean / the key's deviation) "
+    "belongs: the normalization is folded into": lambda w, b: (w / STD, b - (w * MEAN).sum((1, 2, 3))),
     "multiplied by the key's deviation; patch_embed.proj.bias: Σ weight · (the key's mean) is added to it, not "
     "subtracted: the normalization is undone in": lambda w, b: (w * STD, b + (w * MEAN).sum((1, 2, 3))),
     "divided by the key's reversed deviation": lambda w, b: (

@@ -162,7 +162,7 @@ def explanation(tensors, name):
         (FC1, with_int8_rows, "computed in int8: its weights are int8, one scale for each row"),
         (
             f"{BLOCK}.residual",
-            sum_in_steps_of_the_branch,
+            sum_in_int8,
             "its inputs and its result are rounded to int8 with one step",
         ),
         (SCORES, scores_in_steps_of_image_0, "its factors are int8, the scale of the first image, larger numbers"),
