@@ -23,7 +23,7 @@ CONDITIONS: dict[str, Callable[[Array], Array]] = {
 
 def _medians(x: Array) -> list[float]:
     """Of an even count the lower one, as PyTorch has it, the upper one, and their mean."""
-    return [float(np.quantile(x, 0.5, method=how)) for how in ("lower", "higher", "midpoint")]  # type: ignore[call-overload]
+    return [float(np.quantile(x, 0.5, method=how)) for how in ("lower", "higher", "midpoint")]
 
 
 # By words what a threshold may be.
