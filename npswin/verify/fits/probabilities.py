@@ -25,6 +25,7 @@ class RowExplanation:
         through: of rounded numbers (scores -> the function of nearby scores whose derivative is taken), as a rounding
             is that passes derivatives through.
         derivative: (dp, scores) -> the derivative by the scores, where it is not that of each query by itself.
+        of_constants: as `through`, with the largest scores as constants, where that is another derivative.
     """
 
     words: str
@@ -32,6 +33,7 @@ class RowExplanation:
     fitted: int = 0
     through: Callable[[Array], Rows] | None = None
     derivative: Callable[[Array, Array], Array] | None = None
+    of_constants: Callable[[Array], Rows] | None = None
 
 
 @dataclass(frozen=True)

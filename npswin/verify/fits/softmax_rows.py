@@ -27,7 +27,7 @@ from npswin.verify.fits.recovered_scores import other_scores
 from npswin.verify.fits.softmax_grid import on_a_grid
 from npswin.verify.fits.softmax_sums import other_sum
 from npswin.verify.fits.tables import Known, tables
-from npswin.verify.fits.tiles import tile_by_tile
+from npswin.verify.fits.tiles import InTiles, tile_by_tile
 
 SUMS_TO_ONE = 1e-4
 FEW_ROWS = 64  # of queries in which a softmax in tiles is tried first
@@ -178,7 +178,11 @@ def _in_tiles(given: Probabilities) -> Iterator[RowExplanation]:
     scores, found = (each.reshape(-1, keys)[::step] for each in (given.scores, given.found))
     for words, rows in tile_by_tile(keys):
         if np.abs(rows(scores) - found).max() <= MARGIN * given.tolerance:
-            yield RowExplanation(words, rows)
+            yield RowExplanation(words, rows, of_constants=_of_constants(rows))
+
+
+def _of_constants(rows: InTiles) -> Callable[[Array], Rows]:
+    return lambda at: lambda scores: rows(scores, at)
 
 
 FAMILIES: tuple[Callable[[Probabilities], Iterator[RowExplanation]], ...] = (

@@ -12,11 +12,27 @@ from npswin.verify.fits.explanation import Evidence, Explanation, replaced_where
 LARGEST_SHARE = 0.9  # of the numbers that may be wrong
 FEWEST = 8  # numbers in a row whose places count as a rule
 CHOICES = 10_000  # of places: among fewer, a threshold may divide the numbers by chance
+FEWEST_OF_STATISTIC = 64  # numbers: the gap between two of fewer is wide
 CONDITIONS: dict[str, Callable[[Array], Array]] = {
     "is not 0": lambda x: x != 0,
     "is negative": lambda x: x < 0,
     "is 0": lambda x: x == 0,
     "is positive": lambda x: x > 0,
+}
+
+
+def _medians(x: Array) -> list[float]:
+    """Of an even count the lower one, as PyTorch has it, the upper one, and their mean."""
+    return [float(np.quantile(x, 0.5, method=how)) for how in ("lower", "higher", "midpoint")]
+
+
+# By words what a threshold may be.
+STATISTICS: dict[str, Callable[[Array], list[float]]] = {
+    "the median of the absolute values": lambda x: _medians(np.abs(x)),
+    "the median": _medians,
+    "the mean of the absolute values": lambda x: [float(np.abs(x).mean())],
+    "the mean": lambda x: [float(x.mean())],
+    "the standard deviation": lambda x: [float(x.std()), float(x.std(ddof=1))],
 }
 
 
@@ -27,7 +43,7 @@ def constant_in_places(evidence: Evidence) -> Iterator[Explanation]:
     count, others = int(wrong.sum()), int((~wrong).sum())
     if count < 2 or wrong.mean() > LARGEST_SHARE or np.ptp(found[wrong]) > evidence.tolerance:
         return
-    number = float(found[wrong].mean())
+    number = 0.0 if (np.abs(found[wrong]) <= evidence.tolerance).all() else float(found[wrong].mean())
     rule, of_places = _by_condition(evidence, wrong), 0
     if not rule and math.comb(count + others, count) >= CHOICES:
         rule, of_places = (_by_largest(right, wrong) if not number else "") or _by_threshold(right, wrong), 1
@@ -37,7 +53,7 @@ def constant_in_places(evidence: Evidence) -> Iterator[Explanation]:
     if not rule and count >= FEWEST and regular_places(wrong, evidence.axes):
         where, of_places = places_words(wrong, evidence.axes), 0
     words = f"{where} are {number:.6g}{rule}"
-    yield Explanation(words, replaced_where(wrong, found), of_places + int(number != 0))
+    yield Explanation(words, replaced_where(wrong, np.full_like(found, number)), of_places + int(number != 0))
 
 
 def _by_condition(evidence: Evidence, wrong: Array) -> str:
@@ -65,9 +81,18 @@ def _by_largest(right: Array, wrong: Array) -> str:
 def _by_threshold(right: Array, wrong: Array) -> str:
     low, high = right[wrong], right[~wrong]
     if low.max() <= high.min():
-        return f": those below {float((low.max() + high.min()) / 2):.4g}"
+        return f": those below {_threshold(right, low.max(), high.min())}"
     if np.abs(low).max() <= np.abs(high).min():
-        return f": those between ±{float((np.abs(low).max() + np.abs(high).min()) / 2):.4g}"
+        return f": those between ±{_threshold(right, np.abs(low).max(), np.abs(high).min())}"
     if low.min() >= high.max():
-        return f": those above {float((low.min() + high.max()) / 2):.4g}"
+        return f": those above {_threshold(right, high.max(), low.min())}"
     return ""
+
+
+def _threshold(right: Array, low: float, high: float) -> str:
+    """The number between two, and the statistic of the numbers that lies between them, if one does."""
+    number = f"{float((low + high) / 2):.4g}"
+    for words, values in STATISTICS.items() if right.size >= FEWEST_OF_STATISTIC else ():
+        if any(low <= value <= high for value in values(right)):
+            return f"{number}, {words}"
+    return number

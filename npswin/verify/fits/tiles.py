@@ -10,6 +10,7 @@ import numpy as np
 
 from npswin.types import Array
 
+InTiles = Callable[..., Array]  # (scores, scores with the largest ones or None) -> probabilities
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 SMALLEST = 1e-300  # of a factor that is divided by
 KEPT, INVERSE, LATE, OVERWRITTEN = "kept", "inverse", "late", "overwritten"
@@ -29,8 +30,12 @@ def _mistakes(accumulated: str) -> Iterator[tuple[str, str, str]]:
         yield f"{accumulated} {words}, the sum is right", "", mistake
 
 
-def tile_by_tile(keys: int, accumulated: str = "exponentials are") -> Iterator[tuple[str, Callable[[Array], Array]]]:
-    """Each mistake with each size of the tiles, and whether the last tile is left out."""
+def tile_by_tile(keys: int, accumulated: str = "exponentials are") -> Iterator[tuple[str, InTiles]]:
+    """Each mistake with each size of the tiles, and whether the last tile is left out.
+
+    The functions have the scores as argument, and as a second one, if it is given, scores whose largest ones are taken
+    in place of their own: those that are constants where the derivative is taken.
+    """
     for size in SIZES:
         if size >= keys:
             break
@@ -56,8 +61,8 @@ def _divisions(keys: int) -> Iterator[tuple[int, ...]]:
     yield from dict.fromkeys(divisions)
 
 
-def _without_rest(read: int) -> Callable[[Array], Array]:
-    def rows(scores: Array) -> Array:
+def _without_rest(read: int) -> InTiles:
+    def rows(scores: Array, _: Array | None = None) -> Array:
         powers = np.exp(scores - scores[..., :read].max(axis=-1, keepdims=True))
         powers[..., read:] = 0
         return powers / powers.sum(axis=-1, keepdims=True)
@@ -65,9 +70,10 @@ def _without_rest(read: int) -> Callable[[Array], Array]:
     return rows
 
 
-def _of_own_largest(starts: tuple[int, ...], own_sum: bool) -> Callable[[Array], Array]:
-    def rows(scores: Array) -> Array:
-        tiles = [np.exp(tile - tile.max(axis=-1, keepdims=True)) for tile in np.split(scores, starts[1:], axis=-1)]
+def _of_own_largest(starts: tuple[int, ...], own_sum: bool) -> InTiles:
+    def rows(scores: Array, of_largest: Array | None = None) -> Array:
+        pairs = zip(*(np.split(one, starts[1:], -1) for one in (scores, _or(of_largest, scores))), strict=True)
+        tiles = [np.exp(tile - other.max(axis=-1, keepdims=True)) for tile, other in pairs]
         if own_sum:
             tiles = [tile / tile.sum(axis=-1, keepdims=True) for tile in tiles]
         powers = np.concatenate(tiles, axis=-1)
@@ -76,13 +82,17 @@ def _of_own_largest(starts: tuple[int, ...], own_sum: bool) -> Callable[[Array],
     return rows
 
 
-def _online(size: int, of_sum: str, of_exponentials: str) -> Callable[[Array], Array]:
-    def rows(scores: Array) -> Array:
+def _or(given: Array | None, otherwise: Array) -> Array:
+    return otherwise if given is None else given
+
+
+def _online(size: int, of_sum: str, of_exponentials: str) -> InTiles:
+    def rows(scores: Array, of_largest: Array | None = None) -> Array:
         largest = np.full((*scores.shape[:-1], 1), -np.inf)
         total, powers = np.zeros_like(largest), np.zeros_like(scores)
         for start in range(0, scores.shape[-1], size):
             tile = slice(start, start + size)
-            new = np.maximum(largest, scores[..., tile].max(axis=-1, keepdims=True))
+            new = np.maximum(largest, _or(of_largest, scores)[..., tile].max(axis=-1, keepdims=True))
             powers[..., tile] = np.exp(scores[..., tile] - new)
             added = powers[..., tile].sum(axis=-1, keepdims=True)
             change = np.where(np.isfinite(largest), np.exp(largest - new), 1)

@@ -9,6 +9,7 @@ from npswin.types import Array
 from npswin.verify.fits.explanation import gathered
 from npswin.verify.graph import GRADIENT_PREFIX, Node, Run
 from npswin.verify.mistakes.counterparts import counterparts
+from npswin.verify.mistakes.filled_padding import Filling, fillings
 from npswin.verify.mistakes.mistake import Changes, change_node, is_output_of, transform_derivative, with_backward
 from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.mistakes.other_terms import OtherTerms
@@ -38,7 +39,7 @@ def fit_buffers(run: Run, symptom: str, found: Array, tolerance: float) -> Itera
         yield from _added(run, tensor, found, tolerance)
     node = run.graph.nodes[users[0]]
     if len(users) == 1 and is_output_of(node, "pad", "crop"):
-        yield from _never_cleared(run, node, tensor, found, tolerance)
+        yield from _filled(run, node, tensor, found, tolerance)
         yield from _other_strides(run, node, tensor, found, tolerance)
 
 
@@ -82,29 +83,58 @@ def _with_sum(run: Run, tensor: str, array: Array) -> Changes:
     return change_node(node, transform_derivative(node.operation, node.inputs.index(tensor), add))
 
 
-def _never_cleared(run: Run, node: Node, tensor: str, found: Array, tolerance: float) -> Iterator[OtherTerms]:
-    """Places that no number is written to are not 0; all others are right."""
+def _filled(run: Run, node: Node, tensor: str, found: Array, tolerance: float) -> Iterator[OtherTerms]:
+    """Places that no number is written to are not 0: filled by a rule, or not cleared. All others are right."""
     zero, right = _unwritten(run, node, tensor), run.compute(GRADIENT_PREFIX + tensor)
-    if not zero.any() or zero.all() or np.abs(found - right)[~zero].max() > tolerance or not found[zero].any():
+    if not zero.any() or zero.all() or np.abs(found - right)[~zero].max() > tolerance:
+        return
+    if np.abs(found[zero]).max() <= tolerance:
+        return
+    height, width = node.settings["size"]
+    padding = f"the padding in grad/{tensor}, rows from {height} on and columns from {width} on"
+    crops = [one for one in run.graph.nodes.values() if one.operation is node.operation]
+    description, fix = "the gradient of a map's padding is not 0", "what the crop leaves out has the derivative 0"
+    rules = list(fillings(found, (height, width), tolerance))
+    for words, rule, fitted in rules:
+        detail = f"{words}: {padding}"
+        yield OtherTerms(description, detail, fix, node.name, _filled_by(node, rule), fitted, False)
+        if len(crops) > 1:
+            changes: Changes = {}
+            for other in crops:
+                changes |= _filled_by(other, rule)
+            where = f"{detail}; likewise in all of {len(crops)} places"
+            yield OtherTerms(description, where, fix, node.name, changes, fitted, True)
+    if rules:
         return
     names = (name for name, array in run.given.items() if array.shape == found.shape)
     own = GRADIENT_PREFIX + tensor
     there = [name for name in names if name != own and np.abs(run.given[name] - found)[zero].max() <= tolerance]
-    what = f"those of {there[0]}" if there else f"other numbers, up to {np.abs(found[zero]).max():.3g}"
-    height, width = node.settings["size"]
-    description = "the part of a gradient to which nothing is written is not 0: its memory was never cleared"
-    padding = f"the padding in grad/{tensor}, rows from {height} on and columns from {width} on"
-    detail = f"{padding}, has {what}; the rest is right"
+    if there:
+        detail = f"it has the numbers of {there[0]}: {padding}"
+    else:
+        detail = (
+            f"it has other numbers, up to {np.abs(found[zero]).max():.3g} (memory that was not cleared?): {padding}"
+        )
     yield OtherTerms(description, detail, CLEARED, node.name, _replaced(node, zero, found), 0, False)
-    changes: Changes = {}
-    for other in run.graph.nodes.values():
-        if other.operation is node.operation and GRADIENT_PREFIX + other.inputs[0] in run.given:
+    changes = {}
+    for other in crops:
+        if GRADIENT_PREFIX + other.inputs[0] in run.given:
             array = run.given[GRADIENT_PREFIX + other.inputs[0]]
             if array.shape == run.value(other.inputs[0]).shape and np.isfinite(array).all():
                 changes |= _replaced(other, _unwritten(run, other, other.inputs[0]), array)
     if len(changes) > 1:
         where = f"{detail}; likewise in all of {len(changes)} places"
         yield OtherTerms(description, where, CLEARED, node.name, changes, 0, True)
+
+
+def _filled_by(node: Node, rule: Filling) -> Changes:
+    """The crop's derivative with the padding filled by a rule."""
+    assert node.operation is not None
+
+    def backward(dy: Array, shape: tuple[int, ...]) -> tuple[Array]:
+        return (rule(dy, (shape[1], shape[2])),)
+
+    return change_node(node, with_backward(node.operation, backward))
 
 
 def _unwritten(run: Run, node: Node, tensor: str) -> Array:

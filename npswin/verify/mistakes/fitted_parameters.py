@@ -17,6 +17,7 @@ from npswin.verify.fits.explanation import Evidence, Explanation, replaced_by, r
 from npswin.verify.fits.families import first_explanation
 from npswin.verify.graph import Node, Run
 from npswin.verify.mistakes.axis_parts import axis_parts
+from npswin.verify.mistakes.bias_of_weight import made_of_weight
 from npswin.verify.mistakes.fitted_tensors import Fit
 from npswin.verify.mistakes.fitted_together import (
     as_the_weight,
@@ -85,6 +86,9 @@ def fit_parameters(run: Run, name: str, found: Array, tolerance: float) -> Itera
     text, others = "; ".join(words), tuple(also) if len(words) == 1 else ()
     yield Fit(text, change_node(node, loaded), fitted, others)  # the port's own parameter, of which it has the gradient
     yield Fit(text, change_node(node, computed), fitted, others)  # made from the right one, which has the gradient
+    made = made_of_weight(run, node, explained)
+    if made is not None:
+        yield Fit(text, change_node(node, made), fitted, others)
     if len(used) == len(words):
         inputs = tuple(used.get(index, read) for index, read in enumerate(node.inputs))
         yield Fit(text, change_node(node, inputs=inputs), fitted)

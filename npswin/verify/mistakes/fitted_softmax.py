@@ -1,6 +1,7 @@
 """Probabilities that are no softmax of the scores: which function of them they are."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,6 +29,10 @@ def fit_softmax(run: Run, name: str, found: Array, tolerance: float) -> Iterator
         yield Fit(one.words, change_node(node, operation), one.fitted)
         kept = with_kept_shares(operation)
         yield Fit(f"{one.words}; its derivative is p (dp - Σ p dp), of these p", change_node(node, kept), one.fitted)
+        if one.of_constants is not None:
+            other = _operation(replace(one, through=one.of_constants))
+            words = f"{one.words}; its derivative takes the largest scores for constants"
+            yield Fit(words, change_node(node, other), one.fitted)
 
 
 def _operation(given: RowExplanation) -> Operation:

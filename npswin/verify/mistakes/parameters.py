@@ -2,6 +2,7 @@
 
 from npswin.verify.graph import Graph, Node
 from npswin.verify.mistakes.mistake import Mistake, Variants, change_node, is_output_of
+from npswin.verify.mistakes.shared_bias import shared_bias
 
 
 def _other_parameters(graph: Graph, name: str) -> Variants:
@@ -16,6 +17,8 @@ def _other_parameters(graph: Graph, name: str) -> Variants:
             swapped = dict(zip(own, theirs, strict=True))
             inputs = tuple(swapped.get(read, read) for read in node.inputs)
             yield f"of {theirs[0].rpartition('.')[0]}", change_node(node, inputs=inputs)
+    if is_output_of(node, "position_bias"):
+        yield from shared_bias(graph, node)
 
 
 def _parameters(graph: Graph, node: Node) -> list[str]:

@@ -1,5 +1,6 @@
 """Looks for the explanations of one symptom: the catalogue first, then fewer bits, fits, and general families."""
 
+from dataclasses import replace
 from itertools import takewhile
 
 import numpy as np
@@ -8,6 +9,7 @@ from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.mistakes import GENERAL
 from npswin.verify.mistakes.axis_parts import axis_parts
+from npswin.verify.mistakes.mistake import with_backward_of
 from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.differences import difference_text
 from npswin.verify.port.distance import finite_rms
@@ -166,8 +168,16 @@ class Explainer:
         steps, ways = quantization_text(found), []
         for way in (explanation, *explanation.as_near):
             one = Hypothesis("precision", way.text, fix, steps, way.places[0], way.changes, fitted=True, varies=True)
-            one.tolerance_ratio = self.trials.ratio(symptom, found, now, way.changes)
-            one.symptoms_left = len(self.symptoms.state(now.local_errors.replaced(way.changes), now.dump).symptoms)
             ways.append(one)
+            if symptom.startswith(GRADIENT_PREFIX):
+                changes = {name: with_backward_of(now.graph.nodes[name], node) for name, node in way.changes.items()}
+                text = f"{way.text}, in the backward pass alone"
+                ways.append(replace(one, description=text, changes=changes, backward=True))
+        for one in ways:
+            one.tolerance_ratio = self.trials.ratio(symptom, found, now, one.changes)
+            left = self.symptoms.state(now.local_errors.replaced(one.changes), now.dump).symptoms
+            one.symptoms_left = len(left)
+            if any(name not in now.symptoms and not name.startswith(GRADIENT_PREFIX) for name in left):
+                one.tolerance_ratio = np.inf  # a right activation would be wrong
         ways = [one for one in ways if np.isfinite(one.tolerance_ratio)]
         return ways and [min(ways, key=lambda one: one.symptoms_left)]

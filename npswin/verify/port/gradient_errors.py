@@ -14,6 +14,7 @@ from npswin.verify.graph import GRADIENT_PREFIX
 from npswin.verify.port.cause import Hypothesis
 from npswin.verify.port.dump_errors import CorrectedDump
 from npswin.verify.port.gradient_batches import batch_hypotheses
+from npswin.verify.port.gradient_counts import count_hypotheses
 from npswin.verify.port.gradient_factors import factor_hypotheses
 from npswin.verify.port.gradient_images import image_hypotheses
 from npswin.verify.port.gradient_loss_sums import (
@@ -96,7 +97,7 @@ def partial_hypotheses(
     """
     wrong = gradient_symptoms(symptom, symptoms, dump, local_errors)
     with np.errstate(all="ignore"):
-        return [] if wrong is None else list(set_hypotheses(wrong))
+        return [] if wrong is None else [*count_hypotheses(wrong), *set_hypotheses(wrong)]
 
 
 def compelling(

@@ -58,12 +58,12 @@ class CommonFactor:
 def common_factor(wrong: GradientSymptoms) -> CommonFactor | None:
     """The factor of the first wrong gradient, fitted to all gradients that have it; None if that is no multiple."""
     first = wrong.wrong[wrong.first]
-    if not _is_multiple(first.factor, first.residual):
+    if not is_multiple(first.factor, first.residual):
         return None
     tensors, weights, factors = [], [], []
     for name, one in wrong.wrong.items():
         near = wrong.nearness + SIGMAS * (one.uncertainty + first.uncertainty)
-        if _is_multiple(one.factor, one.residual) and abs(one.factor / first.factor - 1) <= near:
+        if is_multiple(one.factor, one.residual) and abs(one.factor / first.factor - 1) <= near:
             tensors.append(name)
             weights.append(1 / (one.uncertainty**2 + wrong.nearness**2))
             factors.append(one.factor)
@@ -71,7 +71,8 @@ def common_factor(wrong: GradientSymptoms) -> CommonFactor | None:
     return CommonFactor(float(np.average(factors, weights=weights)), nearness, tensors)
 
 
-def _is_multiple(factor: float, residual: float) -> bool:
+def is_multiple(factor: float, residual: float) -> bool:
+    """Whether a gradient is a multiple of the right one, and another than itself."""
     return math.isfinite(factor) and factor != 0 and residual <= LARGEST_RESIDUAL * min(abs(factor - 1), 1)
 
 

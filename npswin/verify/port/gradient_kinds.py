@@ -50,6 +50,10 @@ def _kinds(wrong: GradientSymptoms) -> dict[str, Callable[[str], bool]]:
         "weights with two or more axes": lambda name: axes(name) > 1 and name.endswith(".weight"),
         "parameters with one axis": lambda name: axes(name) == 1,
         "linear layers": lambda name: not _is_of_norm(name) and name.endswith((".weight", ".bias")),
+        "biases of linear layers": lambda name: not _is_of_norm(name) and name.endswith(".bias"),
+        "biases of linear layers but the patch embedding's": lambda name: (
+            not _is_of_norm(name) and name.endswith(".bias") and not name.startswith("patch_embed.")
+        ),
         "parameters of norms, and biases": lambda name: _is_of_norm(name) or name.endswith(".bias"),
     }
 

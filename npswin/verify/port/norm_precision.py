@@ -83,11 +83,11 @@ def rounded_norms(node: Node, inputs: list[Array], found: Array, tolerance: floa
     (norm, _), precision, of_rounded = best
     r, words = to_precision(precision), norm.words(precision)
     words = f"its first input is rounded to {precision}, and {words}" if of_rounded else words
-    ways = [(norm, False), (norm, True)]
+    ways = [(norm, False, False), (norm, True, False), (norm, True, True)]
     if MEAN in norm.steps and not norm.exact_centre:
-        ways.append((replace(norm, exact_variance=True), True))
-    for each, differentiated in ways:
-        operation = each.operation(r, differentiated)
+        ways.append((replace(norm, exact_variance=True), True, False))
+    for each, differentiated, straight_through in ways:
+        operation = each.operation(r, differentiated, straight_through)
         if of_rounded:
             operation = with_rounded_inputs(operation, r, (0,))
         yield RoundedOperation(precision, words, operation)

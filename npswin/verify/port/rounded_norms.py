@@ -80,12 +80,13 @@ class RoundedNorm:
     def _rounded(self, r: Rounding, name: str, value: Array) -> Array:
         return r(value) if name in self.steps else value
 
-    def operation(self, r: Rounding, differentiated: bool) -> Operation:
+    def operation(self, r: Rounding, differentiated: bool, straight_through: bool = False) -> Operation:
         """The norm.
 
         Args:
             r: the rounding.
             differentiated: whether its derivative is that of these steps, or a kernel's that keeps mean and factor.
+            straight_through: whether the derivatives of these steps are not rounded, as where rounding is emulated.
         """
 
         def forward(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Any]:
@@ -98,17 +99,20 @@ class RoundedNorm:
 
         def backward(dy: Array, cache: Any) -> tuple[Array, Array, Array]:
             z, xhat, values, weight = cache
-            g, factor = self._rounded(r, NORMALIZED, dy * weight), values[FACTOR]
+            of_derivative = _unrounded if straight_through else r
+            g, factor = self._rounded(of_derivative, NORMALIZED, dy * weight), values[FACTOR]
             parameters = (dy * xhat).reshape(-1, dy.shape[-1]).sum(0), dy.reshape(-1, dy.shape[-1]).sum(0)
             if differentiated:
-                return self._derivative(r, g, z, values), *parameters
+                reciprocal = 1 / self._rounded(r, DEVIATION, values[DEVIATION])
+                kept = factor if WITH_EPS in self.steps and not straight_through else reciprocal  # before a cast
+                return self._derivative(of_derivative, g, z, values, kept), *parameters
             means = g.mean(-1, keepdims=True), (g * xhat).mean(-1, keepdims=True)
             return factor * (g - means[0] - xhat * means[1]), *parameters
 
         return Operation("layer_norm", forward, backward)
 
-    def _derivative(self, r: Rounding, g: Array, z: Array, values: dict[str, Array]) -> Array:
-        """Σ g ∂x̂/∂x step by step, where x̂ = z · factor and z = x - mean."""
+    def _derivative(self, r: Rounding, g: Array, z: Array, values: dict[str, Array], kept: Array) -> Array:
+        """Σ g ∂x̂/∂x step by step, where x̂ = z · factor and z = x - mean; the root keeps 1 / the deviation."""
 
         step = partial(self._rounded, r)
         channels, factor = g.shape[-1], values[FACTOR]
@@ -116,9 +120,6 @@ class RoundedNorm:
         of_centre = -direct.sum(-1, keepdims=True)
         of_factor = step(FACTOR, (g * z).sum(-1, keepdims=True))
         root = values[DEVIATION]
-        kept = (
-            factor if WITH_EPS in self.steps else 1 / self._rounded(r, DEVIATION, root)
-        )  # a cast follows the operation
         of_root = step(DEVIATION, -of_factor * kept**2)
         of_variance = step(WITH_EPS, of_root / (2 * root))
         of_variance = step(VARIANCE, np.where(values[VARIANCE] >= 0, of_variance, 0))
@@ -140,3 +141,7 @@ class RoundedNorm:
             of_mean = step(MEAN, of_mean - of_own.sum(-1, keepdims=True))
         through_mean = step(X, step(SUM, of_mean / channels))
         return direct + step(X, of_own + through_mean) + of_exact / channels
+
+
+def _unrounded(x: Array) -> Array:
+    return x

@@ -62,6 +62,8 @@ def rounded_operations(node: Node, grid: FoundGrid | None = None) -> Iterator[Ro
         for steps in STEPS.get(operation.name, ()):
             each = replace(operation, forward=_in_steps(operation, steps, to_bits))
             yield RoundedOperation(precision, f"each of its steps is rounded to {precision}", each)
+    flushed = with_rounded_result(operation, without_subnormals)
+    yield RoundedOperation("float16", "its result is rounded to float16, with 0 for subnormal numbers", flushed)
     flushed = with_rounded_result(with_rounded_inputs(operation, to_precision("float16")), without_subnormals)
     yield RoundedOperation("float16", "numbers below float16's smallest normal number become 0", flushed)
     if operation.multiplies:

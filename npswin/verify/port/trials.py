@@ -77,7 +77,8 @@ class Trials:
             breaks = any(name not in now.symptoms and not name.startswith(GRADIENT_PREFIX) for name in symptoms) or any(
                 np.isinf(ratio) and np.isfinite(now.symptoms.get(name, np.inf)) for name, ratio in symptoms.items()
             )
-            if not breaks and hypothesis.symptoms_left <= len(now.symptoms) - unlikely:
+            moves = hypothesis.backward and any(name not in now.symptoms for name in symptoms)  # the error elsewhere
+            if not breaks and hypothesis.symptoms_left <= len(now.symptoms) - (unlikely or moves):
                 explaining.append(hypothesis)
         explaining.sort(
             key=lambda one: (

@@ -54,8 +54,47 @@ def uncleared(dy, shape, node):
 def test_padding_that_is_not_cleared():
     cause = cause_of(odd_trace(), with_derivatives(CROPPED, uncleared))
     assert cause.name == "buffer"
-    assert "the padding in grad/" in str(cause)
+    assert "it has other numbers, up to" in str(cause)
+    assert "(memory that was not cleared?): the padding in grad/" in str(cause)
     assert f"likewise in all of {len(CROPPED)} places" in str(cause)
+
+
+def filled(mode, **values):
+    def derivative(dy, shape, _):
+        widths = [(0, large - small) for large, small in zip(shape, dy.shape, strict=True)]
+        return np.pad(dy, widths, mode=mode, **values)
+
+    return derivative
+
+
+def with_the_mean(dy, shape, node):
+    dx = filled("constant")(dy, shape, node)
+    height, width = node.settings["size"]
+    dx[:, height:] = dx[:, :, width:] = dy.mean(axis=(1, 2), keepdims=True)
+    return dx
+
+
+@pytest.mark.parametrize(
+    ("derivative", "words"),
+    [
+        (filled("edge"), "the edge is repeated"),
+        (filled("reflect"), "it is mirrored"),
+        (filled("symmetric"), "it is mirrored, the edge too"),
+        (filled("wrap"), "the map begins again"),
+        (with_the_mean, "it is the map's mean of each channel"),
+        (filled("constant", constant_values=0.25), "it is one number, 0.25"),
+    ],
+)
+def test_padding_that_a_rule_fills(derivative, words):
+    cause = str(cause_of(odd_trace(), with_derivatives(CROPPED, derivative)))
+    assert f"the gradient of a map's padding is not 0 ({words}: the padding in grad/" in cause
+    assert f"likewise in all of {len(CROPPED)} places" in cause
+
+
+def test_one_map_whose_padding_repeats_its_edge():
+    cause = str(cause_of(odd_trace(), with_derivatives(CROPPED[:1], filled("edge"))))
+    assert f"the edge is repeated: the padding in grad/{CROPPED[0].inputs[0]}" in cause
+    assert "likewise" not in cause
 
 
 def written_without_padding(dy, shape, _):

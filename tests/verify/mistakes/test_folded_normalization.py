@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from npswin.data import IMAGENET_MEAN, IMAGENET_STD
-from npswin.verify.graph import Run
+from npswin.verify import diagnose
+from npswin.verify.graph import Operation, Run
 from npswin.verify.mistakes.fitted_parameters import fit_parameters
-from tests.verify.keys import miniature_trace
+from npswin.verify.mistakes.mistake import change_node
+from tests.verify.keys import computed, miniature_trace
 
 PROJ = "patch_embed.proj"
 MEAN, STD = (np.reshape(each, (3, 1, 1)) for each in (IMAGENET_MEAN, IMAGENET_STD))
@@ -66,3 +68,30 @@ def test_other_parameters_are_no_normalization():
         fit = port(*other)
         assert fit is not None
         assert "normalization" not in fit.detail
+
+
+def test_the_weight_of_a_bias_that_is_made_of_it_has_the_gradient_of_both():
+    """A port that folds a normalization in each step, and forgets the deviation in the bias."""
+    key = miniature_trace()
+    node = key.graph.nodes[PROJ]
+
+    def folded(x, weight, bias, **settings):
+        return node.operation.forward(x, weight / STD, bias - (weight * MEAN).sum((1, 2, 3)), **settings)
+
+    def backward(dy, cache):
+        dx, dweight, dbias = node.operation.backward(dy, cache)
+        return dx, dweight / STD - dbias[:, None, None, None] * MEAN, dbias
+
+    changes = change_node(node, Operation("patch_embed", folded, backward, node.operation.terms, multiplies=True))
+    run = Run(key.graph.replaced(changes), key.sources)
+    direction = np.random.default_rng(0).standard_normal(key.sources[f"{PROJ}.weight"].shape)
+    losses = [
+        Run(run.graph, key.sources | {f"{PROJ}.weight": key.sources[f"{PROJ}.weight"] + step * direction}).value("loss")
+        for step in (1e-6, -1e-6)
+    ]
+    gradient = run.gradient(f"{PROJ}.weight")
+    np.testing.assert_allclose((gradient * direction).sum(), (losses[0] - losses[1]) / 2e-6, rtol=1e-5)
+    diagnosis = diagnose(key, computed(run.graph, key.sources, "float32", seed=7))
+    assert len(diagnosis.causes) == 1, str(diagnosis)
+    assert not diagnosis.unexplained
+    assert f"grad/{PROJ}.weight" in diagnosis.causes[0].explained

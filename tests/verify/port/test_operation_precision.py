@@ -8,11 +8,24 @@ import pytest
 
 from npswin.verify import compare, diagnose
 from npswin.verify.graph.operations import LAYER_NORM
+from npswin.verify.mistakes.mistake import change_node, with_backward
 from npswin.verify.port.local_error import LocalErrors
 from npswin.verify.port.operation_precision import precision_explanation
 from npswin.verify.port.quantization import quantization_text
-from npswin.verify.port.rounded_norms import RoundedNorm
-from tests.verify.keys import miniature_trace
+from npswin.verify.port.rounded_norms import (
+    CENTRED,
+    DEVIATION,
+    FACTOR,
+    MEAN,
+    MEAN_SQUARE,
+    NORMALIZED,
+    SQUARES,
+    VARIANCE,
+    WITH_EPS,
+    RoundedNorm,
+    X,
+)
+from tests.verify.keys import computed, miniature_trace
 
 BLOCK = "layers.0.blocks.1"
 NORM, SOFTMAX, FC1 = f"{BLOCK}.norm1", f"{BLOCK}.attn.probabilities", f"{BLOCK}.mlp.fc1"
@@ -173,6 +186,42 @@ WAYS += [RoundedNorm(frozenset(), True, exact_centre=True), RoundedNorm(frozense
 WAYS += [RoundedNorm(frozenset(), True, exact_variance=True)]
 
 
+class AddedConstants:
+    """Rounding that adds, at other numbers, what it added the first time: its derivative is 1."""
+
+    def __init__(self):
+        self.added, self.place = [], 0
+
+    def __call__(self, x):
+        if self.place == len(self.added):
+            self.added.append(x.astype(np.float16) - x)
+        self.place += 1
+        return x + self.added[self.place - 1]
+
+
+ROUNDED_WAYS = [RoundedNorm(frozenset({X, MEAN, SQUARES, MEAN_SQUARE}), True), RoundedNorm(frozenset({MEAN, VARIANCE}))]
+ROUNDED_WAYS += [RoundedNorm(frozenset({CENTRED, SQUARES, WITH_EPS, DEVIATION, FACTOR, NORMALIZED}))]
+
+
+@pytest.mark.parametrize("norm", ROUNDED_WAYS)
+def test_straight_through_the_derivative_of_a_rounded_norm_is_that_with_constants_added(norm):
+    rng, step = np.random.default_rng(0), 1e-6
+    x, weight, bias, dy = rng.standard_normal((1, 6)), *rng.standard_normal((2, 6)), rng.standard_normal((1, 6))
+    rounding = AddedConstants()
+    operation = norm.operation(rounding, True, straight_through=True)
+
+    def total(at):
+        rounding.place = 0
+        return np.sum(dy * operation.forward(at, weight, bias, eps=1e-5)[0])
+
+    total(x)
+    moves = step * np.eye(6)
+    numeric = [(total(x + move) - total(x - move)) / (2 * step) for move in moves]
+    rounding.place = 0
+    cache = operation.forward(x, weight, bias, eps=1e-5)[1]
+    np.testing.assert_allclose(operation.backward(dy, cache)[0][0], numeric, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize("norm", WAYS)
 @pytest.mark.parametrize("differentiated", [False, True])
 def test_without_rounding_the_steps_of_a_norm_have_its_derivative(norm, differentiated):
@@ -306,6 +355,37 @@ def test_a_gradient_in_half_precision():
     found = precision_explanation(errors, f"grad/{name}", gradient)
     assert found.precision == "float16"
     assert found.places == (norm_name,)
+
+
+def flushed(x):
+    half = x.astype(np.float16).astype(np.float32)
+    return np.where(np.abs(half) < 2.0**-14, np.float32(0), half).astype(x.dtype)
+
+
+def in_half(x):
+    return x.astype(np.float16).astype(x.dtype)
+
+
+@pytest.mark.parametrize(
+    ("rounding", "words"),
+    [
+        (flushed, "its result is rounded to float16, with 0 for subnormal numbers, in the backward pass alone"),
+        (in_half, "its result is rounded to float16, in the backward pass alone"),
+    ],
+)
+def test_derivatives_in_half_precision_are_one_cause(rounding, words):
+    key, changes = miniature_trace(), {}
+    for node in key.graph.nodes.values():
+        if node.name.endswith(".attn.probabilities"):
+
+            def backward(dy, cache, operation=node.operation):
+                return tuple(rounding(one) for one in operation.backward(dy, cache))
+
+            changes |= change_node(node, with_backward(node.operation, backward))
+    diagnosis = diagnose(key, computed(key.graph.replaced(changes), key.sources, "float32", seed=7))
+    assert len(diagnosis.causes) == 1, str(diagnosis)
+    assert not diagnosis.unexplained
+    assert words in str(diagnosis.causes[0])
 
 
 def test_multiples_of_a_step_are_recognized():

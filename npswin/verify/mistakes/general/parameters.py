@@ -46,6 +46,26 @@ def _without_smallest(share: float, per_row: bool) -> Callable[[Array], Array]:
     return pruned
 
 
+def _median(x: Array) -> float:
+    """Of an even count the lower one, as PyTorch has it."""
+    return float(np.quantile(x, 0.5, method="lower"))
+
+
+LIMITS: dict[str, Callable[[Array], float]] = {
+    "the median of their absolute values": lambda weight: _median(np.abs(weight)),
+    "the median of their absolute values, the mean of the middle two": lambda weight: float(np.median(np.abs(weight))),
+    "the mean of their absolute values": lambda weight: float(np.abs(weight).mean()),
+    "their standard deviation": lambda weight: float(weight.std()),
+    "their median": _median,
+    "0": lambda _: 0.0,
+}
+
+
+def _without_lower(limit: Callable[[Array], float]) -> Callable[[Array], Array]:
+    """Pruned by the value in place of the absolute value."""
+    return lambda weight: np.where(weight < limit(weight), 0, weight)
+
+
 def _of_rank(rank: int) -> Callable[[Array], Array]:
     def approximated(weight: Array) -> Array:
         if weight.ndim != 2 or min(weight.shape) <= rank:
@@ -74,6 +94,7 @@ CHANGES: dict[str, Callable[[Array], Array]] = {
         for share in (0.25, 0.5, 0.75, 0.8, 0.9)
         for per_row in (False, True)
     },
+    **{f"its numbers below {words} 0": _without_lower(one) for words, one in LIMITS.items()},
     **{f"approximated by a matrix of rank {rank}": _of_rank(rank) for rank in (1, 2, 4, 8, 16, 32)},
     "all 0": np.zeros_like,
     "all 1": np.ones_like,
@@ -87,7 +108,9 @@ CHANGES: dict[str, Callable[[Array], Array]] = {
 }
 
 
-OF_MATRICES = [words for words in CHANGES if "smallest" in words or "largest" in words or "rank" in words]
+OF_MATRICES = [
+    words for words in CHANGES if "smallest" in words or "below" in words or "largest" in words or "rank" in words
+]
 
 
 def _straight_through(function: Callable[[Array], Array]) -> Pair:

@@ -66,9 +66,13 @@ def _probabilities(graph: Graph, name: str) -> Variants:
     assert mix.operation is not None
     normalize, multiply = softmax.operation.forward, mix.operation.forward
     for words, scores in _earlier_scores(graph, softmax):
-        changes = recomputed(softmax, scores, lambda _, other: normalize(other)[1])
-        changes |= recomputed(mix, scores, lambda _, v, other: multiply(normalize(other)[0], v)[1])
-        yield words, changes
+        in_softmax = recomputed(softmax, scores, lambda _, other: normalize(other)[1])
+        in_mix = recomputed(mix, scores, lambda _, v, other: multiply(normalize(other)[0], v)[1])
+        yield words, in_softmax | in_mix
+        if node is softmax:
+            yield f"{words}; dv has those of the forward pass", in_softmax
+        else:
+            yield f"{words}; in dv alone", in_mix
 
 
 def _earlier_scores(graph: Graph, softmax: Node) -> Iterator[tuple[str, str]]:
