@@ -3,7 +3,6 @@
 from npswin.verify.mistakes.attention import ATTENTION
 from npswin.verify.mistakes.bias_use import BIAS_USE
 from npswin.verify.mistakes.blocks import BLOCKS
-from npswin.verify.mistakes.constant_scale import CONSTANT_SCALE
 from npswin.verify.mistakes.detached import DETACHED
 from npswin.verify.mistakes.drop_path import DROP_PATH
 from npswin.verify.mistakes.dropped_input import DROPPED_INPUT
@@ -68,7 +67,6 @@ FITTED: tuple[FittedMistake, ...] = (
     *MASK_VALUES,
     *DROP_PATH,
     *DROPPED_INPUT,
-    CONSTANT_SCALE,
     *FITTED_NUMBERS,
 )
 

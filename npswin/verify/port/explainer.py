@@ -60,11 +60,10 @@ class Explainer:
         generator = self.symptoms.generator(now.graph, now.dump)
         right_shape = found.shape == self.comparer.shapes[symptom]
         explaining = self.again(generator, symptom, found, now)
-        constant = [] if explaining else constant_scale_hypotheses(symptom, found, now.local_errors.exact)
-        explaining += self.compelling(self.trials.try_each(constant, symptom, found, now), symptom, now)
         if explaining:
             return explaining, []
         hypotheses = [one for one in generator.hypotheses(symptom) if self.belongs_to_forward(one)]
+        hypotheses += constant_scale_hypotheses(symptom, found, now.local_errors.exact)
         explaining = self.by_catalogue(generator, hypotheses, symptom, found, now)
         if not explaining and not self.trials.timed_out and right_shape:
             explaining = self.in_fewer_bits(symptom, found, now)
