@@ -42,8 +42,8 @@ def count_hypotheses(wrong: GradientSymptoms) -> Iterator[Hypothesis]:
             changes = with_gradients(wrong.graph, {name: multiplied_by(one) for name, one in factors.items()})
             numbers = ", ".join(f"{one:.4g}" for one in sorted(set(factors.values()), reverse=True))
             detail = f"{len(factors)} tensors, by {numbers}"
-            told = "gradients-counted", description, FIX, detail, place
-            one = Hypothesis(*told, changes, backward=True, everywhere=True)
+            texts = "gradients-counted", description, FIX, detail, place
+            one = Hypothesis(*texts, changes, backward=True, everywhere=True)
             one.rank = 1  # behind another derivative of one operation
             yield one
 
