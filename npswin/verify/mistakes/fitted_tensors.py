@@ -24,6 +24,7 @@ from npswin.verify.mistakes.named_vectors import named_vectors, reading_vectors,
 
 MOVING = ("cut_windows", "join_windows", "cyclic_shift", "split_heads", "merge_heads", "patch_concat")
 SUMS = ("residual", "add_bias", "add_mask")
+MOST_FITTED_OF_GRADIENT = 0.1  # share of a gradient's numbers: as many say nothing of a backward pass
 MOST_OTHERS = 200  # tensors that may be there in place of another one
 
 
@@ -83,6 +84,8 @@ def _related(run: Run, name: str, found: Array, right: Array, tolerance: float) 
                 yield Fit(words, reading_vectors(run.graph.nodes[name], explanation.vectors, named), 0)
                 return  # other families find the same numbers
             explanation = replace(explanation, words=words, fitted=0)
+        if name.startswith(GRADIENT_PREFIX) and explanation.fitted > MOST_FITTED_OF_GRADIENT * found.size:
+            continue
         changes = _changes(run.graph, name, explanation, found.shape)
         if changes is not None:
             words = explanation.words

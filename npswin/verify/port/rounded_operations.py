@@ -51,9 +51,11 @@ def rounded_operations(node: Node, grid: FoundGrid | None = None) -> Iterator[Ro
         yield RoundedOperation(precision, f"its inputs are rounded to {precision}", inputs)
         both = _with_rounded_cache(with_rounded_result(inputs, to_bits), operation, precision)
         yield RoundedOperation(precision, f"its inputs and its result are rounded to {precision}", both)
-        if len(node.inputs) > 1 and not operation.multiplies:
+        if len(node.inputs) > 1:
             first = with_rounded_inputs(operation, to_bits, (0,))
             yield RoundedOperation(precision, f"its first input is rounded to {precision}", first)
+        incoming = with_rounded_gradient(operation, to_bits)
+        yield RoundedOperation(precision, f"the incoming gradient is rounded to {precision}", incoming)
         for words, partial in PARTIAL_STEPS.get(operation.name, {}).items():
             one = replace(operation, forward=_in_partial_steps(operation, partial, to_bits))
             yield RoundedOperation(precision, f"{words} rounded to {precision}", one)
@@ -64,6 +66,9 @@ def rounded_operations(node: Node, grid: FoundGrid | None = None) -> Iterator[Ro
             yield RoundedOperation(precision, f"each of its steps is rounded to {precision}", each)
     flushed = with_rounded_result(operation, without_subnormals)
     yield RoundedOperation("float16", "its result is rounded to float16, with 0 for subnormal numbers", flushed)
+    incoming = with_rounded_gradient(operation, without_subnormals)
+    words = "the incoming gradient is rounded to float16, with 0 for subnormal numbers"
+    yield RoundedOperation("float16", words, incoming)
     flushed = with_rounded_result(with_rounded_inputs(operation, to_precision("float16")), without_subnormals)
     yield RoundedOperation("float16", "numbers below float16's smallest normal number become 0", flushed)
     if operation.multiplies:

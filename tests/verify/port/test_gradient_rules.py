@@ -5,9 +5,11 @@ import pytest
 
 from npswin.verify import diagnose
 from npswin.verify.graph import GRADIENT_PREFIX, Run
+from npswin.verify.key.golden import draw_pixels
+from npswin.verify.key.trace import trace
 from npswin.verify.port.gradient_images import weighted
 from tests.thorough import some
-from tests.verify.keys import right
+from tests.verify.keys import SCALE, computed, random_model, right
 from tests.verify.port.test_gradient_errors import KEY, PARAMETERS, diagnosis_of, gradients_of_parameters, only_cause
 
 RIGHT = {name: np.asarray(array, np.float64) for name, array in gradients_of_parameters().items()}
@@ -119,6 +121,16 @@ def test_gradients_of_the_step_before_are_added_to_those_of_norms():
     gradients = {name: g + other[name] * ("norm" in name) for name, g in RIGHT.items()}
     cause = only_cause(diagnosis_of(gradients, others=right("float32")), most_tried=100)
     assert "those of the horizontally mirrored images, are still in the gradients of all norms" in str(cause)
+
+
+def test_images_in_another_order_whose_gradients_are_the_same_are_no_other_step():
+    """With one label for all images their order does not matter, and noise is not that of another step."""
+    key = trace(random_model(), draw_pixels(0, 2, (10, 14)), np.array([1, 1]), normalization=SCALE)
+    tensors = computed(key.graph, key.sources, "float32", seed=0)
+    rng = np.random.default_rng(0)
+    for name in [f"grad/{one}" for one in key.graph.parameters if one.endswith("mlp.fc1.weight")]:
+        tensors[name] = tensors[name] * (1 + 1e-3 * rng.standard_normal(tensors[name].shape)).astype(np.float32)
+    assert "another step" not in str(diagnose(key, tensors))
 
 
 def test_gradients_after_a_step():

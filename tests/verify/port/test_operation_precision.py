@@ -1,5 +1,6 @@
 """Operations in fewer bits, recognized by their rounding errors. The ports compute with NumPy's own float16."""
 
+from dataclasses import replace
 from functools import reduce
 
 import ml_dtypes
@@ -386,6 +387,33 @@ def test_derivatives_in_half_precision_are_one_cause(rounding, words):
     assert len(diagnosis.causes) == 1, str(diagnosis)
     assert not diagnosis.unexplained
     assert words in str(diagnosis.causes[0])
+
+
+@pytest.mark.parametrize(
+    ("of_input", "of_gradient", "words"),
+    [
+        (in_bfloat16, None, "its first input is rounded to bfloat16, in the backward pass alone"),
+        (None, flushed, "the incoming gradient is rounded to float16, with 0 for subnormal numbers"),
+    ],
+)
+def test_what_a_linear_layers_backward_pass_reads_in_16_bits(of_input, of_gradient, words):
+    """The input that was kept for it, or the gradient that comes in."""
+    key = miniature_trace()
+    node = key.graph.nodes[FC1]
+    operation = node.operation
+
+    def forward(x, *parameters, **settings):
+        y, cache = operation.forward(x, *parameters, **settings)
+        return y, operation.forward(of_input(x), *parameters, **settings)[1] if of_input else cache
+
+    def backward(dy, cache):
+        return operation.backward(of_gradient(dy) if of_gradient else dy, cache)
+
+    wrong = change_node(node, replace(operation, forward=forward, backward=backward))
+    diagnosis = diagnose(key, computed(key.graph.replaced(wrong), key.sources, "float32", seed=7))
+    (cause,) = diagnosis.causes
+    assert words in str(cause)
+    assert not diagnosis.unexplained
 
 
 def test_multiples_of_a_step_are_recognized():
