@@ -53,9 +53,10 @@ class Diagnosis:
 def diagnosis_text(diagnosis: Diagnosis) -> str:
     """The causes, with the evidence for each, and the symptoms without a cause."""
     if diagnosis.comparison.case_ok:
-        agree = f"nothing to explain: all tensors agree, by what {diagnosis.comparison.precision} allows"
-        missing = [diagnosis.comparison.missing_gradients] * bool(diagnosis.comparison.missing_gradients)
-        return "\n".join([agree, *missing, *other_precisions_text(diagnosis.comparison)])
+        missing = diagnosis.comparison.missing_gradients
+        start = f"{missing}; what was dumped agrees" if missing else "nothing to explain: all tensors agree"
+        agree = f"{start}, by what {diagnosis.comparison.precision} allows"
+        return "\n".join([agree, *other_precisions_text(diagnosis.comparison)])
     if diagnosis.comparison.of_another_key:
         return "the image has another size than the key's: compare the dump with the key that it was made from"
     lines = [f"{row.name} could not be read: {row.note}" for row in diagnosis.comparison.unreadable[:SHOWN]]

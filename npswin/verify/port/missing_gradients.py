@@ -43,7 +43,22 @@ def missing_gradients(graph: Graph, names_of_key: Collection[str], dumped: Colle
         )
     if any(graph.nodes[name].axes != "parameter" for name in missing):  # the dump has some of many
         return ""
-    return f"the gradients of some parameters are missing, though those of others were dumped: {join_names(missing)}"
+    which = (
+        _rule(missing, [name for name in graph.parameters if name in there])
+        or f"some parameters ({join_names(missing)})"
+    )
+    return (
+        f"the gradients of {which} are missing, {len(missing)} in all, though those of others were dumped: these are "
+        "frozen, or do not lead to the loss"
+    )
+
+
+def _rule(missing: list[str], there: Collection[str]) -> str:
+    """A part of the name that the missing parameters have, and no other one; "" if there is none."""
+    common = set.intersection(*(set(name.split(".")) for name in missing))
+    shared = [part for part in missing[0].split(".") if part in common]
+    only = [part for part in shared if not any(part in name.split(".") for name in there)]
+    return f"all parameters with {only[-1]} in their names" if only else ""
 
 
 def _kind(graph: Graph, name: str) -> str:

@@ -29,7 +29,13 @@ def test_the_backward_pass_stops_at_a_tensor():
 
 def test_parameters_without_gradients():
     norms = {name for name in KEY.graph.parameters if "norm" in name}
-    assert "the gradients of some parameters are missing" in str(diagnose(KEY, without(norms.__contains__)))
+    said = str(diagnose(KEY, without(norms.__contains__)))
+    assert said.startswith("the gradients of some parameters (")
+    assert f"are missing, {len(norms)} in all" in said
+    of_projections = str(
+        diagnose(KEY, without(lambda name: name in KEY.graph.parameters and "proj" in name.split(".")))
+    )
+    assert "the gradients of all parameters with proj in their names are missing" in of_projections
 
 
 def test_a_dump_with_some_gradients_lacks_none():
