@@ -9,7 +9,9 @@ from scipy.special import erf
 from npswin.types import Array
 from npswin.verify.fits.explanation import Evidence, Explanation, Pair, mapped
 from npswin.verify.fits.factors import decimal
+from npswin.verify.fits.limits import range_of_an_image
 
+FEWEST_WRAPPED = 3  # numbers that wrap around
 FEWEST_OF_A_CURVE = 64  # numbers from which an unknown curve is recognized
 SHARE_OF_DIFFERENCE = 0.05  # that may be left of the difference between the found numbers and the right ones
 SMOOTHER = 2.0  # times nearer a smooth curve is to a line between neighbours than between the next ones
@@ -127,6 +129,7 @@ def scalar_function(evidence: Evidence) -> Iterator[Explanation]:
         if agrees and np.ptp(found) > 4 * evidence.tolerance:
             yield Explanation(words, mapped(function))
             return
+    yield from _wrapped(evidence)
     low, high = float(found.min()), float(found.max())
     limited = np.clip(right, low, high)
     at_limits = ((right < low - evidence.tolerance) | (right > high + evidence.tolerance)).sum()
@@ -136,8 +139,22 @@ def scalar_function(evidence: Evidence) -> Iterator[Explanation]:
         lowest, highest = (decimal(end, evidence.tolerance) for end in (low, high))
         ends = [f"below at {lowest}"] * below + [f"above at {highest}"] * above
         least, most = low if below else -np.inf, high if above else np.inf
-        words = f"it is limited {' and '.join(ends)}"
+        words = f"it is limited {' and '.join(ends)}{range_of_an_image(least, most, evidence)}"
         yield Explanation(words, mapped(lambda x: np.clip(x, least, most)), len(ends))
+
+
+def _wrapped(evidence: Evidence) -> Iterator[Explanation]:
+    """Numbers beyond a power of 2 that come in at the other end, as fixed-point numbers without saturation do."""
+    found, right = evidence.found, evidence.right
+    largest = float(np.abs(found).max(initial=0))
+    if not largest or np.abs(right).max() <= largest:
+        return
+    limit = 2.0 ** float(np.ceil(np.log2(largest)))
+    turns = np.floor((right + limit) / (2 * limit))
+    if np.count_nonzero(turns) >= FEWEST_WRAPPED and evidence.agrees(right - 2 * limit * turns):
+        words = f"it wraps around at {limit:g}, from where it goes on at -{limit:g}: without saturation"
+        pair = (lambda x: ((x - 2 * limit * turns).astype(x.dtype), None)), (lambda dy, _: dy)
+        yield Explanation(words, pair)
 
 
 def _is_near(value: Array, found: Array, right: Array) -> bool:

@@ -1,6 +1,6 @@
 """Grids of equal steps to which numbers are rounded: of the usual steps, or as the found numbers show them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,13 @@ SAMPLE = 32  # rows, and numbers of a row, that are looked at first
 STEP_TO_TOLERANCE = 4.0  # a grid is no finer
 MOST_LIMITED = 0.2  # share of the numbers that are limited, where the limits are those of the found ones
 LARGEST_SHARE = 0.5  # of the numbers that may be different, on a grid that is recognized from them alone
+# In words how numbers are rounded, where that is not to the nearest.
+WAYS: dict[str, Callable[[Array], Array]] = {
+    "": np.rint,
+    "; they are cut off towards 0, not rounded to the nearest": np.trunc,
+    "; they are rounded down, not to the nearest": np.floor,
+    "; they are rounded up, not to the nearest": np.ceil,
+}
 
 
 class Grid(NamedTuple):
@@ -27,6 +34,7 @@ class Grid(NamedTuple):
         signed: whether some are negative.
         limits: the least and the largest number, where these limit the right ones.
         of_step: in words how the step was chosen, if not as usual.
+        way: in words how they are rounded, if not to the nearest.
     """
 
     value: Array
@@ -36,6 +44,7 @@ class Grid(NamedTuple):
     signed: bool
     limits: tuple[float, float] | None = None
     of_step: str = ""
+    way: str = ""
 
 
 def find_grid(found: Array, right: Array, tolerance: float) -> Grid | None:
@@ -93,19 +102,19 @@ def _grid_up_to(found: Array, right: Array, tolerance: float, largest: Array) ->
             if step.min() < STEP_TO_TOLERANCE * tolerance or off.max() > tolerance:
                 continue
             for divisor in (step, *(other for other in steps if other is not step)):
-                for value in _on_grid(right / divisor, step, half):
+                for way, value in _on_grid(right / divisor, step, half):
                     if agree(found, value, tolerance):
-                        return _new_grid(value, float(step[0, 0]), float(divisor[0, 0]))
+                        return _new_grid(value, float(step[0, 0]), float(divisor[0, 0]))._replace(way=way)
     return None
 
 
-def _on_grid(right: Array, step: Array, half: int) -> Iterator[Array]:
-    """Numbers in steps, rounded in each usual way, limited or not, times the step."""
-    for rounding in (np.rint, np.trunc, np.floor, np.ceil):
+def _on_grid(right: Array, step: Array, half: int) -> Iterator[tuple[str, Array]]:
+    """Numbers in steps, rounded in each usual way, limited or not, times the step; with the way in words."""
+    for way, rounding in WAYS.items():
         integers = rounding(right)
-        yield integers * step
+        yield way, integers * step
         for low in (-half, -(half - 1)):
-            yield np.clip(integers, low, half - 1) * step
+            yield way, np.clip(integers, low, half - 1) * step
 
 
 def agree(found: Array, value: Array, tolerance: float) -> bool:
@@ -138,4 +147,4 @@ def grid_words(grid: Grid) -> str:
     other = f"; they were divided by another step, {grid.divisor:.4g}" if grid.divisor != grid.step else ""
     limits = f", from {grid.limits[0]:.4g} to {grid.limits[1]:.4g} alone" if grid.limits else ""
     steps = f"step {grid.step:.4g}, with up to {grid.levels} steps from 0, as {kind}{bits} has them"
-    return f"{steps}{limits}{other}{grid.of_step}"
+    return f"{steps}{limits}{other}{grid.of_step}{grid.way}"

@@ -7,7 +7,8 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.fits.explanation import Evidence, Explanation, Pair
-from npswin.verify.fits.grids import Grid, agree, find_grid, grid_words
+from npswin.verify.fits.grids import agree, find_grid, grid_words
+from npswin.verify.fits.limits import range_of_an_image
 from npswin.verify.fits.multiples import rounded_to_multiples
 from npswin.verify.fits.number_formats import SCALED, UNSCALED
 from npswin.verify.graph.precision import rounded
@@ -53,7 +54,8 @@ def rounded_numbers(evidence: Evidence) -> Iterator[Explanation]:
                 return
         if grid := find_grid(*rows, evidence.tolerance):
             own = "a grid of" if not which else f"a grid of its own{which},"
-            words = f"the numbers are rounded to {own} {grid_words(grid)}{_range_of_an_image(grid, evidence)}"
+            limits = range_of_an_image(*grid.limits, evidence) if grid.limits else ""
+            words = f"the numbers are rounded to {own} {grid_words(grid)}{limits}"
             yield Explanation(words, _rounding(back(grid.value) - right), count)
             if grid.limits:
                 low, high = (end + sign * FLOAT32 * abs(end) for end, sign in zip(grid.limits, (-1, 1), strict=True))
@@ -121,14 +123,3 @@ def _without_zero_point(right: Array, evidence: Evidence) -> Explanation | None:
 def _rounding(difference: Array, limited: Array | bool = False) -> Pair:
     """The same roundings; the derivative passes straight through, and is 0 for numbers that are limited."""
     return (lambda x: (x + difference.astype(x.dtype), None)), (lambda dy, _: np.where(limited, 0, dy))
-
-
-def _range_of_an_image(grid: Grid, evidence: Evidence) -> str:
-    """In words the image whose least and largest numbers limit those of all; "" if there is none."""
-    if grid.limits is None or not evidence.axes or [part.name for part in evidence.axes[0]] != ["B"]:
-        return ""
-    for number, image in enumerate(evidence.right):
-        ends = abs(float(image.min()) - grid.limits[0]), abs(float(image.max()) - grid.limits[1])
-        if max(ends) <= evidence.tolerance:
-            return f", the range of image {number}"
-    return ""

@@ -61,6 +61,12 @@ def _by_halves(x: Array) -> Array:
     return part / x.shape[-1]
 
 
+def _variance_of_parts(x: Array, count: int) -> Array:
+    """The mean of the variances of so many parts, without what the parts' means differ."""
+    parts = np.array_split(x, count, axis=-1)
+    return sum((variance(part) * part.shape[-1] for part in parts), start=0 * x[..., :1]) / x.shape[-1]
+
+
 CENTRES: dict[str, Row] = {
     "its mean is subtracted": mean,
     "nothing is subtracted": lambda x: 0 * x[..., :1],
@@ -82,6 +88,8 @@ ROOTS: dict[str, Scale] = {  # whose root is the scale
     "the mean square": lambda x, z: mean_square(x),
     "the variance of all channels but the last": lambda x, z: variance(x[..., :-1]),
     "the variance of all channels but the first": lambda x, z: variance(x[..., 1:]),
+    "the mean of two halves' variances, without that of their means": lambda x, z: _variance_of_parts(x, 2),
+    "the mean of four quarters' variances, without that of their means": lambda x, z: _variance_of_parts(x, 4),
     "the variance of the first half of the channels": lambda x, z: variance(x[..., : x.shape[-1] // 2]),
 }
 SCALES: dict[str, Scale] = {

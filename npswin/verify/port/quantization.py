@@ -7,7 +7,7 @@ import numpy as np
 from npswin.types import Array
 from npswin.verify.port.operation_steps import Rounding
 
-MOST_LEVELS = 256
+MOST_LEVELS = 511  # the sum of two numbers of 8 bits
 FEWEST_NUMBERS = 16  # different ones, of the tensor or of a channel
 ROUNDING = 0.02  # of a step, by which float32 multiples of it may be off
 LARGEST = 2**20  # numbers of a tensor that is looked at

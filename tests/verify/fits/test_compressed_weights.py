@@ -70,6 +70,7 @@ CASES = {
     "for each hidden, step": np.rint(W / ROWS * 127) * ROWS / 127,
     "the step is that of the largest number, not of the largest size": np.clip(np.rint((W - 0.5) / STEP), -128, 127)
     * STEP,
+    "they are cut off towards 0, not rounded to the nearest": np.trunc(W / LARGEST * 127) * LARGEST / 127,
     "they were divided by another step": np.rint(W / ROWS * 127) * ROWS / 128,
     "up to 127 steps": np.clip(np.rint(W / (LARGEST / 200)), -127, 127) * (LARGEST / 200),
 }  # fmt: skip

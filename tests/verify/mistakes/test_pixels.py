@@ -80,6 +80,7 @@ BEFORE = {  # functions of the pixels, which are then normalized
     "(limited range), rounded to integers": lambda x: np.rint(16 + x * 219 / 255),
     "pixels are limited, at least 10 and at most 240": lambda x: np.clip(x, 10, 240),
     "1.2 pixel, at most 255": lambda x: np.clip(1.2 * x, 0, 255),
+    "pixels below 104 wrap around and are larger by 256, as where 104 is subtracted": lambda x: (x - 104) % 256 + 104.5,
     "0.8 pixel + 10, cut to integers": lambda x: np.trunc(0.8 * x + 10),
     "pixels from 128 on are inverted: 255 - pixel (solarized)": lambda x: np.where(x < 128, x, 255 - x),
     "pixels are 0 below 100 and 255 from it on": lambda x: np.where(x < 100, 0, 255),

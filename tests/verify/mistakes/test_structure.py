@@ -114,6 +114,12 @@ def of_median(x, weight, bias):
     return (x - median) / np.sqrt(x.var(-1, keepdims=True) + 1e-5) * weight + bias
 
 
+def merged_halves(x, weight, bias):
+    """The variances of two halves are averaged, without the difference of their means (Chan et al. 1979)."""
+    variance = sum(half.var(-1, keepdims=True) for half in np.split(x, 2, axis=-1)) / 2
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(variance + 1e-5) * weight + bias
+
+
 def of_some_channels(x, weight, bias):
     centred = x - x[..., : x.shape[-1] - 2].sum(-1, keepdims=True) / x.shape[-1]
     return centred / np.sqrt((centred * centred).mean(-1, keepdims=True) + 1e-5) * weight + bias
@@ -183,6 +189,7 @@ CASES = {
     "the sum of 4 of its 6 channels (0, 1, 2, 3), divided by 6, is subtracted": (NORM2, (SECOND,), of_some_channels),
     "summed by halves that lose the last of an odd count": (NORM2, (SECOND,), of_halves),
     "its median is subtracted": (NORM2, (SECOND,), of_median),
+    "the root of the mean of two halves' variances, without that of their": (NORM2, (SECOND,), merged_halves),
     "a patch has every 2nd pixel (dilation 2); zeros come in": ("patch_embed.proj", ("input",), dilated),
     "the mean of the tokens at row 0 and columns 0, 1": ("avgpool", ("norm",), lambda x: x[:, 0, :2].mean(1)),
     "both halves are a GELU(b)": (f"{NEXT}.mlp.act", (f"{NEXT}.mlp.fc1",), gated),

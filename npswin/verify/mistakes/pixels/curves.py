@@ -118,7 +118,7 @@ def _candidates(points: Points) -> Iterator[Recognized]:
     for words, curve in KNOWN.items():
         for how, rounding in ROUNDINGS.items():
             yield Recognized(words + how, _after(curve, rounding))
-    for family in (_added_bits, _levels, _solarized, _power, _line) if len(points.value) >= FEWEST else ():
+    for family in (_added_bits, _levels, _solarized, _power, _line, _wrapped) if len(points.value) >= FEWEST else ():
         yield from family(points)
 
 
@@ -209,6 +209,24 @@ def _power(points: Points) -> Iterator[Recognized]:
 
 def _raised(gamma: float, x: Array) -> Array:
     return np.asarray(WHITE * (np.maximum(x, 0) / WHITE) ** gamma)
+
+
+def _wrapped(points: Points) -> Iterator[Recognized]:
+    """(pixel - c) modulo 256, and a constant: c is subtracted from bytes without a sign."""
+    change = points.becomes - points.value
+    low, high = float(change.min()), float(change.max())
+    is_high = change > (low + high) / 2
+    least = int(np.count_nonzero(is_high))
+    flat = np.where(is_high, change - 256, change)
+    if abs(high - low - 256) > 2 * points.tolerance or np.ptp(flat) > 2 * points.tolerance:
+        return
+    if not is_high[:least].all():
+        return
+    first = int(points.value[least])
+    constant = f"; {low:.4g} is added to all" if abs(low) > points.tolerance else ""
+    why = f"as where {first} is subtracted from bytes without a sign"
+    words = f"pixels below {first} wrap around and are larger by 256, {why}"
+    yield Recognized(words + constant, lambda x: x + low + 256 * (x < first), 1)
 
 
 def _line(points: Points) -> Iterator[Recognized]:
