@@ -35,6 +35,7 @@ from npswin.verify.mistakes.table_rows import fit_table_rows, fit_table_rule
 from npswin.verify.mistakes.tiled_context import fit_tiles
 from npswin.verify.mistakes.told_by_gradient import fit_by_gradient
 from npswin.verify.mistakes.weighted_pool import fit_pool
+from npswin.verify.mistakes.weighted_shares import fit_weighted_shares
 
 # Fits of a function of the operation's input, the same wherever the operation is: name, description, fit.
 FUNCTION_FITS = (
@@ -89,4 +90,5 @@ DERIVATIVE_FITS = (
     ("overwritten", fit_overwritten),
     ("buffer", fit_buffers),
     ("lost-terms", fit_lost_terms),
+    ("weighted-shares", fit_weighted_shares),
 )
