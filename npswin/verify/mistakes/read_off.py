@@ -28,6 +28,7 @@ from npswin.verify.mistakes.other_terms import fit_other_terms
 from npswin.verify.mistakes.overwritten import fit_overwritten
 from npswin.verify.mistakes.partial_sums import fit_partial_sums
 from npswin.verify.mistakes.pixels import fit_pixels
+from npswin.verify.mistakes.restored_norms import fit_restored_norms
 from npswin.verify.mistakes.sampled_patches import fit_patches
 from npswin.verify.mistakes.shifted_tokens import fit_shifted_tokens
 from npswin.verify.mistakes.summed_parts import fit_summed_parts
@@ -91,4 +92,5 @@ DERIVATIVE_FITS = (
     ("buffer", fit_buffers),
     ("lost-terms", fit_lost_terms),
     ("weighted-shares", fit_weighted_shares),
+    ("restored-norm", fit_restored_norms),
 )
