@@ -34,6 +34,7 @@ from npswin.verify.mistakes.shifted_tokens import fit_shifted_tokens
 from npswin.verify.mistakes.summed_parts import fit_summed_parts
 from npswin.verify.mistakes.table_rows import fit_table_rows, fit_table_rule
 from npswin.verify.mistakes.tiled_context import fit_tiles
+from npswin.verify.mistakes.tiled_sums import fit_tiled_sums
 from npswin.verify.mistakes.told_by_gradient import fit_by_gradient
 from npswin.verify.mistakes.weighted_pool import fit_pool
 from npswin.verify.mistakes.weighted_shares import fit_weighted_shares
@@ -93,4 +94,5 @@ DERIVATIVE_FITS = (
     ("lost-terms", fit_lost_terms),
     ("weighted-shares", fit_weighted_shares),
     ("restored-norm", fit_restored_norms),
+    ("tiled-sum", fit_tiled_sums),
 )
