@@ -28,13 +28,16 @@ from npswin.verify.mistakes.other_terms import fit_other_terms
 from npswin.verify.mistakes.overwritten import fit_overwritten
 from npswin.verify.mistakes.partial_sums import fit_partial_sums
 from npswin.verify.mistakes.pixels import fit_pixels
+from npswin.verify.mistakes.restored_norms import fit_restored_norms
 from npswin.verify.mistakes.sampled_patches import fit_patches
 from npswin.verify.mistakes.shifted_tokens import fit_shifted_tokens
 from npswin.verify.mistakes.summed_parts import fit_summed_parts
 from npswin.verify.mistakes.table_rows import fit_table_rows, fit_table_rule
 from npswin.verify.mistakes.tiled_context import fit_tiles
+from npswin.verify.mistakes.tiled_sums import fit_tiled_sums
 from npswin.verify.mistakes.told_by_gradient import fit_by_gradient
 from npswin.verify.mistakes.weighted_pool import fit_pool
+from npswin.verify.mistakes.weighted_shares import fit_weighted_shares
 
 # Fits of a function of the operation's input, the same wherever the operation is: name, description, fit.
 FUNCTION_FITS = (
@@ -89,4 +92,7 @@ DERIVATIVE_FITS = (
     ("overwritten", fit_overwritten),
     ("buffer", fit_buffers),
     ("lost-terms", fit_lost_terms),
+    ("weighted-shares", fit_weighted_shares),
+    ("restored-norm", fit_restored_norms),
+    ("tiled-sum", fit_tiled_sums),
 )
