@@ -34,6 +34,22 @@ class _Found(NamedTuple):
     chance: float
 
 
+class _Pairs(NamedTuple):
+    """The pairs of tokens that are lost in a table's gradient, or doubled.
+
+    Attributes:
+        weights: of each pair in the sums.
+        unknown: rows of the table that are wrong in another way.
+        sign: -1 for lost ones, 1 for doubled ones.
+        chance: with which the rows that several pairs read would be explained without it.
+    """
+
+    weights: Array
+    unknown: list[int]
+    sign: int
+    chance: float
+
+
 def fit_lost_terms(run: Run, symptom: str, found: Array, tolerance: float) -> Iterator[OtherTerms]:
     """Explanations of a parameter's gradient by the terms that its sums lack.
 
@@ -57,32 +73,22 @@ def fit_lost_terms(run: Run, symptom: str, found: Array, tolerance: float) -> It
 
 
 def _of_table(run: Run, node: Node, found: Array, tolerance: float) -> Iterator[OtherTerms]:
-    """Pairs of tokens whose derivative is missing in the row of the table that they read."""
-    dbias, right = run.gradient(node.name), run.compute(GRADIENT_PREFIX + node.inputs[0])
-    index = relative_position_index(node.settings["window_size"]).reshape(-1)
-    if dbias.shape[0] != found.shape[1]:
+    """Pairs of tokens whose derivative is missing in the row of the table that they read.
+
+    A row that one pair alone reads is 0 without it, which other mistakes give, too: there, the table of another block
+    has to show that pairs are lost.
+    """
+    lost = _lost_pairs(run, node, found, tolerance)
+    if lost is None or not (lost.chance <= CHANCE or _others_lose_pairs(run, node, tolerance / _peak(found))):
         return
-    pairs = dbias.reshape(len(dbias), -1).T
-    difference = found - right
-    wrong = np.flatnonzero(np.abs(difference).max(axis=1) > tolerance)
-    weights, unknown, signs, chance = np.ones(len(index)), [], set(), 1.0
-    for row in wrong:
-        own = np.flatnonzero(index == row)
-        some = _missing(difference[row], pairs[own], 2 * tolerance, CHANCE_OF_ONE)
-        if some is None:
-            unknown.append(row)
-        else:
-            weights[own[list(some.terms)]] += some.sign
-            signs.add(some.sign)
-            chance *= some.chance
-    if len(signs) != 1 or chance > CHANCE or len(unknown) > (1 - SHARE) * len(wrong):
-        return
+    weights, unknown = lost.weights, lost.unknown
     changed = np.flatnonzero(weights != 1)
-    side = dbias.shape[-1]
+    side = math.isqrt(len(weights))
     listed = ", ".join(f"({place // side}, {place % side})" for place in changed[:4])
-    what = "missing in" if signs == {-1} else "twice in"
-    detail = f"{len(changed)} of {len(index)} pairs of tokens ({len(changed) / len(index):.1%}) are {what} the sums"
-    detail += f" of their rows of the table: (query, key) {listed}{', ...' * (len(changed) > 4)}"
+    what = "missing in" if lost.sign == -1 else "twice in"
+    verb = "is" if len(changed) == 1 else "are"
+    detail = f"{len(changed)} of {len(weights)} pairs of tokens ({len(changed) / len(weights):.1%}) {verb} {what} the"
+    detail += f" sums of their rows of the table: (query, key) {listed}{', ...' * (len(changed) > 4)}"
     assert node.operation is not None
     operation = node.operation
 
@@ -95,8 +101,54 @@ def _of_table(run: Run, node: Node, found: Array, tolerance: float) -> Iterator[
         return (table,)
 
     changes = change_node(node, with_backward(operation, backward))
-    text = DESCRIPTION if signs == {-1} else TWICE
+    text = DESCRIPTION if lost.sign == -1 else TWICE
     yield OtherTerms(text, detail, FIX, node.name, changes, len(unknown) * found.shape[1], False, True)
+
+
+def _lost_pairs(run: Run, node: Node, found: Array, tolerance: float) -> _Pairs | None:
+    """The pairs of tokens that most wrong rows of a table's gradient lack, or have twice; None if there are none."""
+    dbias, right = run.gradient(node.name), run.compute(GRADIENT_PREFIX + node.inputs[0])
+    index = relative_position_index(node.settings["window_size"]).reshape(-1)
+    if dbias.shape[0] != found.shape[1] or right.shape != found.shape:
+        return None
+    pairs = dbias.reshape(len(dbias), -1).T
+    difference = found - right
+    wrong = np.flatnonzero(np.abs(difference).max(axis=1) > tolerance)
+    weights, unknown, signs, chance = np.ones(len(index)), [], set(), 1.0
+    for row in wrong:
+        own = np.flatnonzero(index == row)
+        some = _missing(difference[row], pairs[own], 2 * tolerance, CHANCE_OF_ONE)
+        if some is None:
+            unknown.append(int(row))
+        else:
+            weights[own[list(some.terms)]] += some.sign
+            signs.add(some.sign)
+            chance *= some.chance if len(own) > 1 else 1.0
+    if len(signs) != 1 or len(unknown) > (1 - SHARE) * len(wrong):
+        return None
+    return _Pairs(weights, unknown, signs.pop(), chance)
+
+
+def _others_lose_pairs(run: Run, node: Node, share: float) -> bool:
+    """Whether the gradient of another table surely lacks pairs.
+
+    Args:
+        run: the graph on the port's own inputs.
+        node: the look-up in the table at hand.
+        share: of a gradient's largest number, by which equal numbers may differ.
+    """
+    for other in run.graph.nodes.values():
+        found = run.given.get(GRADIENT_PREFIX + other.inputs[0]) if is_output_of(other, "position_bias") else None
+        if other is node or found is None or not np.isfinite(found).all():
+            continue
+        lost = _lost_pairs(run, other, found, share * _peak(found))
+        if lost is not None and lost.chance <= CHANCE:
+            return True
+    return False
+
+
+def _peak(array: Array) -> float:
+    return max(float(np.abs(array).max()), 1e-300)
 
 
 def _of_rows(run: Run, node: Node, index: int, found: Array, tolerance: float) -> Iterator[OtherTerms]:
@@ -143,7 +195,7 @@ def _missing(difference: Array, terms: Array, tolerance: float, most: float = CH
         tolerance: the largest difference of equal numbers.
         most: the chance, up to which terms are looked for.
     """
-    spread = np.maximum(terms.std(axis=0), 1e-300)
+    spread = np.maximum(terms.std(axis=0) if len(terms) > 1 else np.abs(terms[0]), 1e-300)
     by_chance = float(np.minimum(1, 2 * tolerance / spread).prod())
     best = int(spread.argmax())  # the number by which terms are looked up
     for count in range(1, MOST_LOST + 1):

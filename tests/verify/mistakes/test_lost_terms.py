@@ -36,6 +36,40 @@ def test_pairs_of_tokens_in_the_bias_table(weight, words):
     assert words in diagnosis.causes[0].hypothesis.detail
 
 
+def without_pairs(lost_by_block):
+    """The gradients of bias tables without some pairs (query, key) of a window."""
+    changes = {}
+    for block, lost in lost_by_block.items():
+        node = KEY.graph.nodes[f"{block}.attn.relative_position_bias"]
+        weights = np.ones((1, *[int(node.settings["window_size"]) ** 2] * 2))
+        for query, key in lost:
+            weights[0, query, key] = 0
+
+        def backward(dy, cache, operation=node.operation, weights=weights):
+            return operation.backward(dy * weights.astype(dy.dtype), cache)
+
+        changes |= change_node(node, with_backward(node.operation, backward))
+    return changes
+
+
+def test_a_pair_that_alone_reads_its_row_is_lost_where_pairs_are_lost_in_other_blocks():
+    lost = {"layers.2.blocks.0": [(0, 3)], "layers.0.blocks.1": [(0, 1), (3, 4)], "layers.0.blocks.0": [(2, 1)]}
+    diagnosis = diagnosis_of(without_pairs(lost))
+    assert len(diagnosis.causes) == 1, str(diagnosis)
+    assert not diagnosis.unexplained
+    assert "1 of 16 pairs of tokens (6.2%) is missing" in diagnosis.causes[0].hypothesis.detail
+    assert "(query, key) (0, 3)" in diagnosis.causes[0].hypothesis.detail
+    assert len(diagnosis.causes[0].places) == len(lost)
+
+
+@pytest.mark.parametrize("blocks", [["layers.2.blocks.0"], ["layers.2.blocks.0", "layers.1.blocks.0"]])
+def test_a_row_of_zeros_alone_is_no_lost_pair(blocks):
+    sides = {block: int(KEY.sources[f"{block}.attn.relative_position_bias_table"].shape[0] ** 0.5) for block in blocks}
+    last = {block: ((side + 1) // 2) ** 2 - 1 for block, side in sides.items()}
+    diagnosis = diagnosis_of(without_pairs({block: [(0, key)] for block, key in last.items()}))
+    assert not [one for one in diagnosis.causes if one.hypothesis.name == "lost-terms"], str(diagnosis)
+
+
 def test_tokens_in_the_gradient_of_a_bias():
     node = KEY.graph.nodes["layers.0.blocks.0.mlp.fc2"]
 

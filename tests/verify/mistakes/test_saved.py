@@ -8,7 +8,8 @@ from scipy.special import logsumexp
 
 from npswin.ops.layer_norm import layer_norm_backward
 from npswin.verify import diagnose
-from npswin.verify.mistakes.mistake import change_node, with_backward
+from npswin.verify.graph.precision import rounded
+from npswin.verify.mistakes.mistake import change_node, is_output_of, with_backward
 from tests.verify.keys import computed, miniature_trace
 
 KEY = miniature_trace()
@@ -67,7 +68,49 @@ def values_by_the_next_window():
     return with_cache(KEY.graph.nodes[f"{BLOCK}.attn.context"], cache_of)
 
 
+def softmax_with_rows(rows):
+    """The derivative of every softmax with exp(scores - L), L a number for each row of the scores."""
+    changes = {}
+    for node in KEY.graph.nodes.values():
+        if is_output_of(node, "softmax"):
+            changes |= with_cache(node, lambda scores: np.exp(scores - rows(scores)[..., None]))
+    return changes
+
+
+def softmax_with_a_short_log_sum():
+    return softmax_with_rows(lambda scores: logsumexp(scores, -1).astype(np.float16).astype(scores.dtype))
+
+
+def softmax_with_a_short_maximum():
+    def rows(scores):
+        largest = scores.max(-1)
+        return logsumexp(scores, -1) - largest + rounded(largest.astype(np.float32), "bfloat16")
+
+    return softmax_with_rows(rows)
+
+
+def softmax_with_a_short_sum_of_exponentials():
+    def rows(scores):
+        total = np.exp(logsumexp(scores, -1) - scores.max(-1))
+        return scores.max(-1) + np.log(total.astype(np.float16).astype(scores.dtype))
+
+    return softmax_with_rows(rows)
+
+
+def softmax_with_a_short_sum_of_products():
+    node = KEY.graph.nodes[f"{LAST}.attn.probabilities"]
+
+    def backward(dp, p):
+        return (p * (dp - (p * dp).sum(-1, keepdims=True).astype(np.float16).astype(dp.dtype)),)
+
+    return change_node(node, with_backward(node.operation, backward))
+
+
 PLANTED = {
+    "L, the log-sum-exp, is kept in float16": softmax_with_a_short_log_sum,
+    "the maximum in L is kept in bfloat16": softmax_with_a_short_maximum,
+    "the sum of exponentials in L is kept in float16": softmax_with_a_short_sum_of_exponentials,
+    "than that of the row (kept in float16": softmax_with_a_short_sum_of_products,
     "memory of (windows, heads, query) read as (windows, query, heads)": softmax_with_sums_read_otherwise,
     "heads each in the place of the one before": softmax_with_the_sum_of_the_next_head,
     "deviation: columns each in the place of the next": norm_with_the_deviation_of_the_previous_token,
@@ -76,7 +119,7 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("words", PLANTED)
-def test_what_was_kept_of_other_rows(words):
+def test_what_was_kept(words):
     diagnosis = diagnose(KEY, computed(KEY.graph.replaced(PLANTED[words]()), KEY.sources, "float32", seed=6))
     assert len(diagnosis.causes) == 1, str(diagnosis)
     assert not diagnosis.unexplained
@@ -106,3 +149,14 @@ def test_noise_is_of_no_other_row(name):
     noisy = tensors[f"grad/{name}"] + noise * np.abs(tensors[f"grad/{name}"]).mean()
     diagnosis = diagnose(KEY, tensors | {f"grad/{name}": noisy.astype(np.float32)})
     assert not diagnosis.causes, str(diagnosis)
+
+
+def test_an_inexact_exponential_is_no_log_sum_in_fewer_bits():
+    noise = np.random.default_rng(0).standard_normal(256)
+
+    def rows(scores):
+        return logsumexp(scores, -1) * (1 + 3e-4 * np.resize(noise, scores.shape[:-1]))
+
+    tensors = computed(KEY.graph.replaced(softmax_with_rows(rows)), KEY.sources, "float32", seed=6)
+    diagnosis = diagnose(KEY, tensors)
+    assert not [one for one in diagnosis.causes if "kept in" in str(one)], str(diagnosis)

@@ -1,7 +1,7 @@
-"""Backward passes that read what the forward pass has kept for them in other places, or in another memory order.
+"""Backward passes that read what the forward pass has kept in other places, in another memory order, or in fewer bits.
 
 What is kept is an input, or one number of each row: a norm's mean and 1 / deviation, a softmax' log-sum-exp and its
-sum of p dp.
+sum of p dp. In fewer bits, it may also be a softmax' maximum or its sum of exponentials.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +11,7 @@ import numpy as np
 
 from npswin.types import Array
 from npswin.verify.graph import GRADIENT_PREFIX, Graph, Node, Operation, Run
+from npswin.verify.graph.precision import rounded
 from npswin.verify.mistakes.general.rearrangements import Rearrangement, rearrangements
 from npswin.verify.mistakes.general.recomputed import recomputed
 from npswin.verify.mistakes.mistake import (
@@ -26,6 +27,7 @@ from npswin.verify.mistakes.not_applicable import NotApplicable
 from npswin.verify.mistakes.other_terms import derivative_by
 
 Rows = Callable[[Array], Array]  # scores (..., keys) -> a number for each row
+SHORT = ("float16", "bfloat16")
 TESTED_ROWS = 32
 ROUNDINGS = 8  # by which such a row may differ from a sum of two or three columns
 KEPT = ("linear", "scores", "mix", "layer_norm", "gelu")  # operations whose derivatives read their inputs
@@ -61,6 +63,11 @@ def _norm(graph: Graph, node: Node) -> Variants:
             yield f"{what}: {words}", change_node(node, changed)
 
 
+def _rounding(precision: str) -> Rearrangement:
+    """Numbers rounded to a precision, in the dtype that they have."""
+    return lambda kept: rounded(kept.astype(np.float32), precision).astype(kept.dtype)
+
+
 def _with_statistics(node: Node, of_mean: Rearrangement | None, of_rstd: Rearrangement | None) -> Operation:
     operation = node.operation
     assert operation is not None
@@ -75,9 +82,10 @@ def _with_statistics(node: Node, of_mean: Rearrangement | None, of_rstd: Rearran
     return Operation(operation.name, forward, operation.backward, operation.terms)
 
 
-def _log_sum(scores: Array) -> Array:
-    largest = scores.max(axis=-1, keepdims=True)
-    return np.asarray((largest + np.log(np.exp(scores - largest).sum(axis=-1, keepdims=True)))[..., 0])
+def _log_sum(scores: Array, of_largest: Rearrangement = np.asarray, of_sum: Rearrangement = np.asarray) -> Array:
+    """log Σ exp(scores) by the largest score and the sum of exp(scores - largest), both as they are kept."""
+    largest = scores.max(axis=-1)
+    return np.asarray(of_largest(largest) + np.log(of_sum(np.exp(scores - largest[..., None]).sum(axis=-1))))
 
 
 def _softmax(graph: Graph, name: str) -> Variants:
@@ -91,8 +99,24 @@ def _softmax(graph: Graph, name: str) -> Variants:
         others["L is 0: they are not divided by their sum"] = lambda s: np.zeros_like(s[..., 0])
         for words, rearrange in rearrangements(graph, softmax.inputs[0], of_rows=True):
             others[f"L, the log-sum-exp: {words}"] = _rearranged(rearrange)
+        for precision in SHORT:
+            others |= _kept_in(precision)
         for words, rows in others.items():
             yield from _with_rows(node, mix, softmax, words, rows)
+
+
+def _kept_in(precision: str) -> dict[str, Rows]:
+    """The log-sum-exp of numbers that were rounded when they were kept."""
+    short = _rounding(precision)
+    return {
+        f"L, the log-sum-exp, is kept in {precision}": lambda s: short(_log_sum(s)),
+        f"the maximum in L is kept in {precision}": lambda s: _log_sum(s, short),
+        f"the sum of exponentials in L is kept in {precision}": lambda s: _log_sum(s, of_sum=short),
+        f"the maximum and the sum of exponentials in L are kept in {precision}": lambda s: _log_sum(s, short, short),
+        f"1 / the sum of exponentials in L is kept in {precision}": lambda s: _log_sum(
+            s, of_sum=lambda total: 1 / short(1 / total)
+        ),
+    }
 
 
 def _rearranged(rearrange: Rearrangement) -> Rows:
@@ -136,7 +160,8 @@ def _softmax_of(node: Node, again: Callable[[Array], Array], with_sum: bool) -> 
 def _sum(graph: Graph, node: Node) -> Variants:
     """The sum of p dp of a row is that of another one."""
     assert node.operation is not None
-    for words, rearrange in rearrangements(graph, node.name, of_rows=True):
+    short = ((f"kept in {precision}", _rounding(precision)) for precision in SHORT)
+    for words, rearrange in (*rearrangements(graph, node.name, of_rows=True), *short):
         yield words, change_node(node, _with_sums(node.operation, rearrange))
 
 
@@ -197,6 +222,6 @@ SAVED = (
     Mistake("saved-log-sum", "the backward pass computes exp(scores - L) in place of the probabilities",
             "L is the row's log-sum-exp, so that each row's sum is 1", _softmax, backward=True,
             can_make=_is_of_rows),
-    Mistake("saved-sum", "the backward pass of the softmax subtracts the sum of p dp of other rows", RIGHT,
+    Mistake("saved-sum", "the backward pass of the softmax subtracts another sum of p dp than that of the row", RIGHT,
             at_outputs_of("softmax", _sum), backward=True, can_make=_is_of_rows),
 )  # fmt: skip
