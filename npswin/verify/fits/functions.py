@@ -150,11 +150,24 @@ def _wrapped(evidence: Evidence) -> Iterator[Explanation]:
     if not largest or np.abs(right).max() <= largest:
         return
     limit = 2.0 ** float(np.ceil(np.log2(largest)))
-    turns = np.floor((right + limit) / (2 * limit))
-    if np.count_nonzero(turns) >= FEWEST_WRAPPED and evidence.agrees(right - 2 * limit * turns):
-        words = f"it wraps around at {limit:g}, from where it goes on at -{limit:g}: without saturation"
-        pair = (lambda x: ((x - 2 * limit * turns).astype(x.dtype), None)), (lambda dy, _: dy)
-        yield Explanation(words, pair)
+    left = (found - right + limit) % (2 * limit) - limit  # without the turns
+    turns = np.rint((right - found) / (2 * limit))
+    if np.count_nonzero(turns) < FEWEST_WRAPPED:
+        return
+    for bits in (0, 16, 8):
+        step = 2 * limit / 2**bits if bits else 0.0
+        on_grid = not bits or np.abs(found - np.rint(found / step) * step).max() <= evidence.tolerance
+        if on_grid and np.abs(left).max() <= step + evidence.tolerance:
+            way = "" if np.abs(left).max() <= step / 2 + evidence.tolerance else ", rounded down or towards 0"
+            width = f", in fixed point of {bits} bits{way}" if bits else ""
+            words = f"it wraps around at {limit:g}, from where it goes on at -{limit:g}: without saturation{width}"
+            yield Explanation(words, _added(found - right))
+            return
+
+
+def _added(difference: Array) -> Pair:
+    """Numbers that are added; the derivative passes straight through."""
+    return (lambda x: (x + difference.astype(x.dtype), None)), (lambda dy, _: dy)
 
 
 def _is_near(value: Array, found: Array, right: Array) -> bool:

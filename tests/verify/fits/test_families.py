@@ -72,6 +72,7 @@ CASES = {
     "it is limited below at -1 and above at 0.5": np.clip(X, -1, 0.5),
     ", the range of image 0": np.clip(X, X[0].min(), X[0].max()),
     "it wraps around at 1, from where it goes on at -1": (X + 1) % 2 - 1,
+    "without saturation, in fixed point of 16 bits, rounded down": (np.floor(X * 2**15) / 2**15 + 1) % 2 - 1,
     "a function of each number": np.sin(3 * X) + X**3,
     "of the numbers are 7": np.where(X > 0.3, X, 7.0),
     "in each row the 3 largest are kept": largest_kept(X),
