@@ -40,6 +40,12 @@ def _subtracted(x: Array, mask: Array) -> tuple[Array, Any]:
     return x - mask, np.ones_like(x)
 
 
+AFTER: dict[str, Use] = {
+    "it is added to the probabilities, after the softmax": _added,
+    "probabilities are multiplied by 0 where masked, and not normalized again": _kept,
+}
+
+
 def _on_scores(_: Graph, node: Node) -> Variants:
     assert node.operation is not None
     for detail, use in {
@@ -63,19 +69,21 @@ def _using(use: Use) -> tuple[Callable[..., tuple[Array, Any]], Callable[..., tu
     return forward, backward
 
 
-def _after_softmax(graph: Graph, node: Node) -> Variants:
-    masked = graph.nodes[node.inputs[0]]
-    if not is_output_of(masked, "add_mask"):
-        return
-    for detail, use in {
-        "it is added to the probabilities, after the softmax": _added,
-        "probabilities are multiplied by 0 where masked, and not normalized again": _kept,
-    }.items():
-        forward, backward = _after(use)
-        yield detail, change_node(node, Operation("softmax", forward, backward), inputs=masked.inputs)
+def _after_softmax(graph: Graph, name: str) -> Variants:
+    """From the softmax, or, where the port dumps the scores without the mask, from these."""
+    node = graph.nodes[name]
+    if is_output_of(node, "add_mask"):
+        unmasked = change_node(node, Operation("add_mask", lambda x, _: (x, None), lambda dy, _: (dy, None)))
+        for user in (graph.nodes[one] for one in graph.consumers[name]):
+            for detail, use in AFTER.items() if is_output_of(user, "softmax") else ():
+                changes = change_node(user, _after(use), inputs=(name, node.inputs[1]))
+                yield f"{detail}; the scores are dumped without it", unmasked | changes
+    elif is_output_of(node, "softmax") and is_output_of(masked := graph.nodes[node.inputs[0]], "add_mask"):
+        for detail, use in AFTER.items():
+            yield detail, change_node(node, _after(use), inputs=masked.inputs)
 
 
-def _after(use: Use) -> tuple[Callable[..., tuple[Array, Any]], Callable[..., tuple[Array | None, ...]]]:
+def _after(use: Use) -> Operation:
     def forward(scores: Array, mask: Array) -> tuple[Array, Any]:
         probabilities, cache = softmax_forward(scores)
         y, factor = use(probabilities, mask[:, None])
@@ -85,7 +93,7 @@ def _after(use: Use) -> tuple[Callable[..., tuple[Array, Any]], Callable[..., tu
         cache, factor = caches
         return softmax_backward(dy * factor, cache), None
 
-    return forward, backward
+    return Operation("softmax", forward, backward)
 
 
 MASK_USE = (
@@ -99,6 +107,6 @@ MASK_USE = (
         "mask-after-softmax",
         "the mask is used after the softmax",
         "add the mask, 0 or -100, to the scores, then take the softmax",
-        at_outputs_of("softmax", _after_softmax),
+        _after_softmax,
     ),
 )

@@ -116,6 +116,7 @@ CASES = {
     "in tiles of 8 keys: exponentials are not rescaled": online(SCORES, 8, True, False),
     "in tiles of 4 keys: the sum is not rescaled": online(SCORES, 4, False, True),
     "in tiles of 5 and 6 keys, each minus its own largest score, with one sum": shares(of_own_largest(SCORES, [5, 10])),
+    "online softmax in tiles of 6 and 4 keys: what was computed before is not": online(SCORES, 6, False, False),
     "each tile of 8 keys has a softmax of its own": np.concatenate(
         [shares(np.exp(SCORES[..., :8])), shares(np.exp(SCORES[..., 8:]))], -1
     ),
