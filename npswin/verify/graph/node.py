@@ -96,6 +96,10 @@ class Graph:
         """The names of the tensors that are computed, in order."""
         return [name for name, node in self.nodes.items() if node.operation is not None]
 
+    def differentiable_consumers(self, name: str) -> list[str]:
+        """The names of the tensors by which a tensor gets its gradient: computed from it, and with one themselves."""
+        return [user for user in self.consumers[name] if user in self.differentiable]
+
     def backward_order(self) -> list[str]:
         """The tensors that have a gradient, in an order in which a backward pass finishes them: the loss first."""
         differentiable = self.differentiable

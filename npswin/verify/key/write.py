@@ -133,7 +133,7 @@ def _entry(graph: Graph, name: str, tensors: dict[str, Array], stored: dict[str,
     node = graph.nodes[name.removeprefix(GRADIENT_PREFIX)]
     entry: dict[str, Any] = {"name": name, "shape": list(tensors[name].shape), "axes": node.axes}
     if name.startswith(GRADIENT_PREFIX):
-        uses = [use for use in graph.consumers[node.name] if use in graph.differentiable]
+        uses = graph.differentiable_consumers(node.name)
         entry |= {"kind": "gradient", "operation": "backward", "inputs": [GRADIENT_PREFIX + use for use in uses]}
         entry["formula"] = f"d loss / d {node.name}: what the backward passes of {', '.join(uses) or 'it'} give, summed"
     elif node.operation is None:

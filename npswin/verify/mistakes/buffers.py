@@ -30,7 +30,7 @@ def fit_buffers(run: Run, symptom: str, found: Array, tolerance: float) -> Itera
         tolerance: the largest difference of equal numbers.
     """
     tensor = symptom.removeprefix(GRADIENT_PREFIX)
-    users = [user for user in run.graph.consumers[tensor] if user in run.graph.differentiable]
+    users = run.graph.differentiable_consumers(tensor)
     if tensor == symptom or not users or found.size < FEWEST or not np.isfinite(found).all():
         return
     if run.value(tensor).shape != found.shape:  # by another mistake

@@ -119,7 +119,7 @@ def _moved_inputs(run: Run, name: str, found: Array, tolerance: float) -> Iterat
 def _moved_derivative(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
     """The numbers of the derivative from which this one is computed, in an order that the operation does not give."""
     inner = name.removeprefix(GRADIENT_PREFIX)
-    users = [user for user in run.graph.consumers[inner] if user in run.graph.differentiable]
+    users = run.graph.differentiable_consumers(inner)
     if len(users) != 1 or run.graph.nodes[users[0]].inputs.count(inner) != 1:
         return
     node, dy = run.graph.nodes[users[0]], run.gradient(users[0])
@@ -259,7 +259,7 @@ def _changes(graph: Graph, name: str, explanation: Explanation, shape: tuple[int
             return change_node(node, _as_it_is(shape), inputs=(explanation.source,))
         return change_node(node, with_sums(transform_output(node.operation, explanation.pair), explanation.terms))
     inner, forward = name.removeprefix(GRADIENT_PREFIX), explanation.pair[0]
-    users = [graph.nodes[user] for user in graph.consumers[inner] if user in graph.differentiable]
+    users = [graph.nodes[user] for user in graph.differentiable_consumers(inner)]
     if len(users) != 1 or users[0].inputs.count(inner) != 1:
         return None  # a sum of several derivatives
     operation = users[0].operation

@@ -74,7 +74,7 @@ def fit_other_terms(run: Run, symptom: str, found: Array, tolerance: float) -> I
     tensor = symptom.removeprefix(GRADIENT_PREFIX)
     if tensor == symptom or not np.isfinite(found).all() or not found.any():
         return
-    users = [user for user in run.graph.consumers[tensor] if user in run.graph.differentiable]
+    users = run.graph.differentiable_consumers(tensor)
     parts = {user: derivative_by(run, user, tensor) for user in users}
     for user in users:
         node = run.graph.nodes[user]

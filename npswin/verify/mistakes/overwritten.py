@@ -30,7 +30,7 @@ def fit_overwritten(run: Run, symptom: str, found: Array, tolerance: float) -> I
     tensor = symptom.removeprefix(GRADIENT_PREFIX)
     if tensor == symptom or not np.isfinite(found).all() or found.size < 2:
         return
-    users = [user for user in run.graph.consumers[tensor] if user in run.graph.differentiable]
+    users = run.graph.differentiable_consumers(tensor)
     for user in users:
         node = run.graph.nodes[user]
         if node.inputs.count(tensor) != 1 or not _reads_a_buffer(node, node.inputs.index(tensor)):

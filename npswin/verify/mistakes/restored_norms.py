@@ -59,7 +59,7 @@ def fit_restored_norms(run: Run, symptom: str, found: Array, tolerance: float) -
     tensor = symptom.removeprefix(GRADIENT_PREFIX)
     if tensor == symptom or not np.isfinite(found).all() or found.size < FEWEST:
         return
-    users = [user for user in run.graph.consumers[tensor] if user in run.graph.differentiable]
+    users = run.graph.differentiable_consumers(tensor)
     for user in users:
         node = run.graph.nodes[user]
         if node.operation is not LAYER_NORM or tensor not in node.inputs[:2]:

@@ -61,7 +61,7 @@ def fit_summed_parts(run: Run, symptom: str, found: Array, tolerance: float) -> 
         tolerance: the largest difference of equal numbers.
     """
     tensor = symptom.removeprefix(GRADIENT_PREFIX)
-    users = [user for user in run.graph.consumers[tensor] if user in run.graph.differentiable]
+    users = run.graph.differentiable_consumers(tensor)
     if tensor == symptom or len(users) != 1 or not np.isfinite(found).all() or not found.any():
         return
     node = run.graph.nodes[users[0]]

@@ -32,7 +32,7 @@ def fit_weighted_shares(run: Run, symptom: str, found: Array, tolerance: float) 
         tolerance: the largest difference of equal numbers.
     """
     tensor = symptom.removeprefix(GRADIENT_PREFIX)
-    users = _users(run.graph, tensor)
+    users = run.graph.differentiable_consumers(tensor)
     if tensor == symptom or len(users) < 2 or found.size < NUMBERS_PER_SHARE * len(users):
         return
     shares = {user: derivative_by(run, user, tensor) for user in users}
@@ -57,10 +57,6 @@ def fit_weighted_shares(run: Run, symptom: str, found: Array, tolerance: float) 
             changes |= _with_factors(run.graph, name, numbers)
         where = f"; likewise for all of {len(places)} such tensors" if len(places) > 1 else ""
         yield OtherTerms(description, detail + where, FIX, users[0], changes, fitted, len(places) > 1)
-
-
-def _users(graph: Graph, tensor: str) -> list[str]:
-    return [user for user in dict.fromkeys(graph.consumers[tensor]) if user in graph.differentiable]
 
 
 def _factors(
@@ -103,7 +99,7 @@ def _times(factor: float) -> Callable[[Array], Array]:
 
 
 def _nodes(graph: Graph, tensor: str) -> list[Node]:
-    return [graph.nodes[user] for user in _users(graph, tensor)]
+    return [graph.nodes[user] for user in graph.differentiable_consumers(tensor)]
 
 
 def _reader(node: Node) -> tuple[str, str]:

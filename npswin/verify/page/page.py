@@ -94,7 +94,7 @@ def _windows(windows: Windows) -> dict[str, Any]:
 
 
 def _node(node: Node, graph: Graph, shape: tuple[int, ...]) -> dict[str, Any]:
-    uses = [use for use in graph.consumers[node.name] if use in graph.differentiable]
+    uses = graph.differentiable_consumers(node.name)
     return {
         "name": node.name,
         "parameter": node.operation is None and node.axes == "parameter",

@@ -168,7 +168,7 @@ def _places(local_errors: LocalErrors, name: str) -> list[str]:
     places: list[str] = []
     for one in [name, *DumpedInputs(local_errors.exact, local_errors.exact.given).not_dumped(name)]:
         inner = one.removeprefix(GRADIENT_PREFIX)
-        users = [inner] if inner == one else [use for use in graph.consumers[inner] if use in graph.differentiable]
+        users = [inner] if inner == one else graph.differentiable_consumers(inner)
         places += [place for place in users if graph.nodes[place].operation is not None and place not in places]
     return places
 

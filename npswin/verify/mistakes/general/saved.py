@@ -180,7 +180,7 @@ def _is_of_rows(run: Run, symptom: str, found: Array, tolerance: float) -> bool:
     It is p (r dp - s) with two numbers r and s of the row, or r g + s x + t with three of them.
     """
     tensor = symptom.removeprefix(GRADIENT_PREFIX)
-    users = [user for user in run.graph.consumers[tensor] if user in run.graph.differentiable]
+    users = run.graph.differentiable_consumers(tensor)
     if any(GRADIENT_PREFIX + user not in run.given for user in users):  # it is made by several backward passes
         return True
     for user in users:
