@@ -21,7 +21,14 @@ FEWEST_ROWS, MOST_ROWS = 2, 64
 
 
 def fit_partial_sums(run: Run, name: str, found: Array, tolerance: float) -> Iterator[Fit]:
-    """Explanations of a linear layer's output by sums over a part of its terms."""
+    """Explanations of a linear layer's output by sums over a part of its terms.
+
+    Args:
+        run: the graph on the port's own inputs.
+        name: the symptom.
+        found: the port's tensor, (..., outputs).
+        tolerance: the largest difference of equal numbers.
+    """
     node = run.graph.nodes.get(name)
     if node is None or not is_output_of(node, "linear") or not np.isfinite(found).all():
         return
@@ -50,7 +57,15 @@ def fit_partial_sums(run: Run, name: str, found: Array, tolerance: float) -> Ite
 
 
 def _terms(x: Array, weight: Array, bias: Array, wanted: Array, tolerance: float) -> tuple[Array | None, Array, Array]:
-    """For each output the first term, the one after the last, and whether the bias is added; None if there are none."""
+    """For each output the first term, the one after the last, and whether the bias is added; None if there are none.
+
+    Args:
+        x: (rows, terms).
+        weight: (outputs, terms).
+        bias: (outputs,).
+        wanted: (rows, outputs).
+        tolerance: the largest difference of equal numbers.
+    """
     terms = x[:, None, :] * weight  # (rows, outputs, terms)
     sums = np.concatenate([np.zeros((*terms.shape[:2], 1)), terms.cumsum(axis=2)], axis=2)
     count = weight.shape[1]
@@ -83,7 +98,7 @@ def _words(inputs: tuple[str, ...], begins: Array, ends: Array, added: Array, co
             words.append(f"the last {cut} of the {count * len(ends)} numbers of {inputs[1]} are 0")
         else:
             some = np.flatnonzero(left_out)
-            part = "first" if begins.any() else "last"
+            part = " or ".join(["first"] * bool(begins.any()) + ["last"] * bool((ends < count).any()))
             listed = ", ".join(f"{left_out[output]} of output {output}" for output in some[:4])
             words.append(f"the {part} terms of sums are left out: {listed}{', ...' if some.size > 4 else ''}")
     if not added.all():

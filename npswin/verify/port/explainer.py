@@ -179,4 +179,7 @@ class Explainer:
             if any(name not in now.symptoms and not name.startswith(GRADIENT_PREFIX) for name in left):
                 one.tolerance_ratio = np.inf  # a right activation would be wrong
         ways = [one for one in ways if np.isfinite(one.tolerance_ratio)]
-        return ways and [min(ways, key=lambda one: one.symptoms_left)]
+        if not ways:
+            self.symptoms.settled.discard(symptom)
+            return []
+        return [min(ways, key=lambda one: one.symptoms_left)]
