@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 from npswin.verify import compare, diagnose
+from npswin.verify.fits.explanation import times
 from npswin.verify.graph.operations import LAYER_NORM
-from npswin.verify.mistakes.mistake import change_node, with_backward
+from npswin.verify.mistakes.mistake import change_node, transform_output, with_backward
+from npswin.verify.port.comparer import Comparer
+from npswin.verify.port.dump_errors import CorrectedDump
+from npswin.verify.port.explainer import Explainer
 from npswin.verify.port.local_error import LocalErrors
-from npswin.verify.port.operation_precision import precision_explanation
+from npswin.verify.port.operation_precision import PrecisionExplanation, precision_explanation
 from npswin.verify.port.quantization import quantization_text
 from npswin.verify.port.rounded_norms import (
     CENTRED,
@@ -26,7 +30,9 @@ from npswin.verify.port.rounded_norms import (
     RoundedNorm,
     X,
 )
-from tests.verify.keys import computed, miniature_trace
+from npswin.verify.port.symptoms import Symptoms
+from npswin.verify.port.trials import Trials
+from tests.verify.keys import candidate_of, computed, miniature_trace
 
 BLOCK = "layers.0.blocks.1"
 NORM, SOFTMAX, FC1 = f"{BLOCK}.norm1", f"{BLOCK}.attn.probabilities", f"{BLOCK}.mlp.fc1"
@@ -414,6 +420,22 @@ def test_what_a_linear_layers_backward_pass_reads_in_16_bits(of_input, of_gradie
     (cause,) = diagnosis.causes
     assert words in str(cause)
     assert not diagnosis.unexplained
+
+
+def test_fewer_bits_that_make_a_right_activation_wrong_settle_nothing(monkeypatch):
+    key, name = miniature_trace(), f"{BLOCK}.mlp.act"
+    noise = np.random.default_rng(0).standard_normal(key.shapes[name])
+    tensors = computed(key.graph, key.sources, "float32", seed=0) | {name: np.float32(key[name] + noise)}
+    fc2 = key.graph.nodes["layers.0.blocks.0.mlp.fc2"]
+    changes = change_node(fc2, transform_output(fc2.operation, times(2.0)))
+    refused = PrecisionExplanation("computed in float16", "", "float16", (name,), changes, 0.1)
+    monkeypatch.setattr("npswin.verify.port.explainer.precision_explanation", lambda *_, **__: refused)
+    comparer = Comparer(key, candidate_of(tensors, key.shapes), None)
+    symptoms = Symptoms(comparer, comparer.compare(), lambda *_: None)
+    now = symptoms.state(comparer.local_errors, CorrectedDump(comparer.candidate, dict(comparer.given)))
+    explainer = Explainer(symptoms, Trials(symptoms, [], lambda *_: None, np.inf))
+    assert not explainer.in_fewer_bits(name, now.dump.tensor(name), now)
+    assert name not in symptoms.settled
 
 
 def test_multiples_of_a_step_are_recognized():
