@@ -5,9 +5,12 @@ import zlib
 
 import pytest
 
-from npswin.training import RunFolderError
+from npswin.training import RunFolderError, TrainConfig
 from npswin.training.metrics_file import LONGEST_LINE, MetricsFile
+from npswin.training.tasks.classification import ClassificationTask
 from tests.training.tiny import FileSizeLimit
+
+TASK = ClassificationTask(TrainConfig())
 
 
 def record(step, /, **changes):
@@ -20,7 +23,7 @@ def record(step, /, **changes):
 @pytest.fixture
 def metrics(tmp_path):
     """A file with the records of seven steps."""
-    file = MetricsFile(tmp_path / "metrics.jsonl", steps_per_epoch=3)
+    file = MetricsFile(tmp_path / "metrics.jsonl", steps_per_epoch=3, task=TASK)
     file.open(lines=0)
     for step in range(1, 8):
         file.append(record(step))
@@ -120,7 +123,7 @@ def test_a_missing_file(metrics):
 
 
 def test_a_line_that_cannot_be_written_leaves_the_file_unchanged(tmp_path):
-    metrics = MetricsFile(tmp_path / "metrics.jsonl", steps_per_epoch=3)
+    metrics = MetricsFile(tmp_path / "metrics.jsonl", steps_per_epoch=3, task=TASK)
     metrics.open(lines=0)
     with FileSizeLimit(100):
         metrics.append(record(1))
