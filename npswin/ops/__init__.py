@@ -20,6 +20,14 @@ from npswin.ops.branches import (
     mlp_branch_forward,
 )
 from npswin.ops.checked import checked_ops
+from npswin.ops.conv2d import (
+    conv2d_backward,
+    conv2d_forward,
+)
+from npswin.ops.conv_transpose2d import (
+    conv_transpose2d_backward,
+    conv_transpose2d_forward,
+)
 from npswin.ops.dropout import (
     draw_mask,
     dropout_backward,
@@ -115,6 +123,10 @@ __all__ = [
     "attention_branch_forward",
     "attention_forward",
     "attention_probabilities",
+    "conv2d_backward",
+    "conv2d_forward",
+    "conv_transpose2d_backward",
+    "conv_transpose2d_forward",
     "cross_entropy_backward",
     "cross_entropy_forward",
     "draw_mask",

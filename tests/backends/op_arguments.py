@@ -52,6 +52,8 @@ ARGUMENTS = {
     },
     "attention_branch": {"x": (3, 2, 4, 5), **_NORM, **_ATTENTION, "path_scale": (3,), **_ATTENTION_MASKS},
     "attention_probabilities": {"qkv": (6, 4, 18), "bias": (3, 4, 4), "mask": (6, 4, 4), "num_heads": 3},
+    "conv2d": {"x": (2, 3, 4, 5), "weight": (6, 5, 3, 3), "bias": (6,), "stride": 1, "padding": 1},
+    "conv_transpose2d": {"x": (2, 3, 4, 5), "weight": (5, 6, 2, 2), "bias": (6,)},
     "cross_entropy": {"logits": (2, 3), "targets": (2, 3)},
     "draw_mask": {"rng": np.random.default_rng(0), "shape": P(2, 3), "rate": 0.5, "dtype": "float32"},
     "dropout": {"x": (2, 3), "mask": (2, 3)},

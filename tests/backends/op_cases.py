@@ -39,6 +39,7 @@ class Case:
 
 CHANNELS = st.integers(1, 100)
 FEW = st.integers(1, 9)
+SIDES = st.integers(1, 3)
 
 
 def _rng(draw):
@@ -311,6 +312,31 @@ def resize_bicubic(draw, large):
     return Case([x, (draw(FEW), draw(FEW))], rng, length=max(size))
 
 
+def conv2d(draw, large):
+    rng, (batch, height, width) = _rng(draw), _map(draw, large)
+    inputs, outputs, padding = draw(CHANNELS), draw(CHANNELS), draw(st.integers(0, 3))
+    rows, columns = (min(draw(st.sampled_from([1, 3, 5])), side + 2 * padding) for side in (height, width))
+    rows, columns = rows - 1 + rows % 2, columns - 1 + columns % 2
+    args = [
+        rng.standard_normal((batch, height, width, inputs)),
+        weight_parameter(rng, outputs, inputs, rows, columns),
+        _maybe(draw, rng.standard_normal(outputs)),
+        draw(st.integers(1, 3)),
+        padding,
+    ]
+    return Case(args, rng, length=max(rows * columns * max(inputs, outputs), batch * height * width))
+
+
+def conv_transpose2d(draw, large):
+    rng, size, inputs, outputs, side = _rng(draw), _map(draw, large), draw(CHANNELS), draw(CHANNELS), draw(SIDES)
+    args = [
+        rng.standard_normal((*size, inputs)),
+        np.moveaxis(weight_parameter(rng, outputs, side, side, inputs), -1, 0),
+        _maybe(draw, rng.standard_normal(outputs)),
+    ]
+    return Case(args, rng, length=max(inputs, outputs * side**2, _count(size) * side**2))
+
+
 def cross_entropy(draw, large):
     rng, rows, classes = _rng(draw), draw(st.integers(1, 400 if large else 9)), draw(st.integers(1, 300))
     targets = rng.random((rows, classes))
@@ -407,7 +433,8 @@ def draw_cases(op, draw, large):
 OPS = {
     function.__name__: function
     for function in (
-        *(adamw_update, adamw_update_all, attention, attention_branch, attention_probabilities, cross_entropy),
+        *(adamw_update, adamw_update_all, attention, attention_branch, attention_probabilities, conv2d),
+        *(conv_transpose2d, cross_entropy),
         *(draw_mask, dropout, ema_update, ema_update_all, gelu, global_norm, layer_norm, linear, mean_pool, mlp),
         *(mlp_branch, patch_concat, patch_embed, patch_merging, position_bias, position_embed, residual),
         *(resize_bicubic, sgd_update, sgd_update_all, softmax, window_attention, window_partition, window_reverse),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from npswin import ops
 from npswin.ops.windows import count_windows
 from tests.gradient_errors import gradcheck_and_record
-from tests.ops.drawn import SEEDS, SIDES, normal, window_attention_inputs, window_cases
+from tests.ops.drawn import SEEDS, SIDES, conv2d_cases, normal, window_attention_inputs, window_cases
 from tests.thorough import examples
 
 COMPLEX_TOLERANCE = 2e-12
@@ -179,6 +179,19 @@ def test_patch_embed(seed, batch, in_chans, height, width, patch_size, channels)
     images = normal(seed, batch, in_chans, height, width)
     weight, bias = normal(seed, channels, in_chans, patch_size, patch_size), normal(seed, channels)
     check(ops.patch_embed_forward, ops.patch_embed_backward, [images, weight, bias])
+
+
+@given(conv2d_cases())
+def test_conv2d(case):
+    arrays, arguments = case
+    check(ops.conv2d_forward, ops.conv2d_backward, arrays, **arguments)
+
+
+@given(SEEDS, st.integers(1, 2), SIDES, SIDES, SIDES, SIDES, st.integers(1, 3), st.booleans())
+def test_conv_transpose2d(seed, batch, height, width, inputs, outputs, side, bias):
+    x, weight = normal(seed, batch, height, width, inputs), normal(seed, inputs, outputs, side, side)
+    arrays = [x, weight, normal(seed, outputs) if bias else None]
+    check(ops.conv_transpose2d_forward, ops.conv_transpose2d_backward, arrays)
 
 
 @given(SEEDS, st.integers(1, 2), SIDES, SIDES, st.integers(1, 3))

@@ -275,6 +275,26 @@ FAULTS = [
         ),
     ),
     *faults(
+        "ops/conv2d.py",
+        DEFINITIONS,
+        ("kernel's rows and columns exchanged", "weight.transpose(2, 3, 0, 1)", "weight.transpose(3, 2, 0, 1)"),
+        ("kernel flipped", "weight.transpose(2, 3, 0, 1)", "weight[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)"),
+        ("stride along rows only", "j : j + stride * width : stride]", "j : j + width]"),
+        ("overlapping windows do not add", "dwindow += dy @ matrix", "dwindow[...] = dy @ matrix"),
+        ("gradient of the padding for that of the map", "padding : padding + height,", ":height,"),
+        ("padding on one side", "(padding, padding), (0, 0)))", "(2 * padding, 0), (0, 0)))"),
+    ),
+    *faults(
+        "ops/conv_transpose2d.py",
+        DEFINITIONS,
+        (
+            "patches transposed",
+            "patches.transpose(0, 1, 4, 2, 5, 3)",
+            "patches.transpose(0, 1, 5, 2, 4, 3)",
+        ),
+        ("dy's patches transposed", "transpose(0, 1, 3, 5, 2, 4)", "transpose(0, 1, 3, 5, 4, 2)"),
+    ),
+    *faults(
         "ops/patch_merging.py",
         DEFINITIONS,
         ("merged in reading order", "((0, 0), (1, 0), (0, 1), (1, 1))", "((0, 0), (0, 1), (1, 0), (1, 1))"),

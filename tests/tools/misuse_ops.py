@@ -135,6 +135,14 @@ KINDS: dict[str, dict[str, Kind]] = {
     "attention": {**_SCORES, "drop_mask": optional(MAP)},
     "attention_branch": {"x": MAP, **_NORM, **_ATTENTION, "path_scale": optional(VECTOR)},
     "attention_probabilities": _SCORES,
+    "conv2d": {
+        "x": BATCH,
+        "weight": MAP,
+        "bias": optional(VECTOR),
+        "stride": integer(1, LARGEST_SIDE),
+        "padding": integer(0, LARGEST_SIDE),
+    },
+    "conv_transpose2d": {"x": BATCH, "weight": MAP, "bias": optional(VECTOR)},
     "cross_entropy": {"logits": MATRIX, "targets": MATRIX},
     "draw_mask": {
         "rng": GENERATOR,
@@ -249,6 +257,17 @@ def _fits_patches(images, weight, bias) -> bool:
     return channels == images.shape[1] and height == width and _are((bias, (outputs,)))
 
 
+def _fits_conv2d(x, weight, bias, padding, **_) -> bool:
+    outputs, channels, *kernel = weight.shape
+    fitting = all(k % 2 == 1 and k <= side + 2 * padding for k, side in zip(kernel, x.shape[1:3], strict=True))
+    return fitting and channels == x.shape[-1] and _are((bias, (outputs,)))
+
+
+def _fits_conv_transpose2d(x, weight, bias) -> bool:
+    channels, outputs, height, width = weight.shape
+    return channels == x.shape[-1] and height == width and _are((bias, (outputs,)))
+
+
 def _fits_merging(x, norm_weight, norm_bias, reduction_weight, reduction_bias) -> bool:
     merged, outputs = 4 * x.shape[-1], len(reduction_weight)
     norm = (norm_weight, (merged,)), (norm_bias, (merged,))
@@ -274,6 +293,8 @@ SHAPES: dict[str, Callable[..., bool]] = {
     "attention": _fits_scores,
     "attention_branch": _fits_branch(_fits_attention),
     "attention_probabilities": _fits_scores,
+    "conv2d": _fits_conv2d,
+    "conv_transpose2d": _fits_conv_transpose2d,
     "cross_entropy": lambda logits, targets: _rest(logits, targets),
     "draw_mask": _always,
     "dropout": lambda x, mask: _are((mask, x.shape)),
