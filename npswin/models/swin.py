@@ -1,15 +1,17 @@
 """Swin Transformer, whole: the hierarchy of Figure 3a of Liu et al. 2021."""
 
+import inspect
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
-from npswin.checks import check_generator, check_path
+from npswin.checks import check_generator, check_instance, check_path, shown
 from npswin.deprecation import RenamedKeys, renamed_function
 from npswin.devices import to_host
+from npswin.files import listed
 from npswin.layers import Layer, LayerNorm, Linear, MeanPool, SwinTransformerBlock
 from npswin.layers.layer import check_derivative, keep, kept
 from npswin.models.backbone import SwinBackbone, check_derivatives
@@ -299,6 +301,27 @@ class SwinTransformer(Layer):
         path = check_path("path", path)
         params = {name: to_host(param) for name, param in self.params.items()}
         save_tensors(path, params, {"config": json.dumps(self.config)})
+
+
+def backbone_arguments(given: Mapping[str, Any] | None, dtype: Any, seed: Any) -> dict[str, Any]:
+    """The arguments of a dense model's backbone: the defaults of `SwinTransformer`, but for images of any size.
+
+    Args:
+        given: those that differ.
+        dtype, seed: of the whole model.
+
+    Raises:
+        ValueError: an argument that `SwinTransformer` does not have, or that does not fit.
+    """
+    given = {} if given is None else check_instance("backbone", given, Mapping, "arguments of SwinTransformer by name")
+    defaults = {name: one.default for name, one in inspect.signature(SwinTransformer).parameters.items()}
+    defaults |= {"img_size": None, "num_classes": 0, "dtype": dtype, "seed": seed}
+    if unknown := [name for name in given if name not in defaults]:
+        raise ValueError(f"backbone: got {listed(map(shown, unknown))}, expected arguments of SwinTransformer")
+    try:
+        return checked_arguments({**defaults, **given, "dtype": dtype, "seed": seed})
+    except ValueError as error:
+        raise ValueError(f"backbone: {error}") from error
 
 
 def _channels_first(x: Array) -> Array:
