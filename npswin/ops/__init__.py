@@ -8,10 +8,21 @@ is a pair of pure functions, next to each other,
 where dx is the derivative of the loss by x. They work on float32, float64 and, for complex-step checks, complex128.
 """
 
+from npswin.ops.adaptive_avg_pool2d import (
+    adaptive_avg_pool2d_backward,
+    adaptive_avg_pool2d_forward,
+)
 from npswin.ops.attention import (
     attention_backward,
     attention_forward,
     attention_probabilities,
+)
+from npswin.ops.batch_norm import (
+    batch_norm_backward,
+    batch_norm_backward_input,
+    batch_norm_backward_sums,
+    batch_norm_forward,
+    batch_norm_moments,
 )
 from npswin.ops.branches import (
     attention_branch_backward,
@@ -49,6 +60,10 @@ from npswin.ops.loss import (
     cross_entropy_backward,
     cross_entropy_forward,
 )
+from npswin.ops.max_pool2d import (
+    max_pool2d_backward,
+    max_pool2d_forward,
+)
 from npswin.ops.mlp import (
     mlp_backward,
     mlp_forward,
@@ -85,6 +100,10 @@ from npswin.ops.position_embed import (
     position_embed_backward,
     position_embed_forward,
 )
+from npswin.ops.relu import (
+    relu_backward,
+    relu_forward,
+)
 from npswin.ops.residual import (
     residual_backward,
     residual_forward,
@@ -92,6 +111,10 @@ from npswin.ops.residual import (
 from npswin.ops.resize import (
     resize_bicubic_backward,
     resize_bicubic_forward,
+    resize_bilinear_backward,
+    resize_bilinear_forward,
+    resize_nearest_backward,
+    resize_nearest_forward,
 )
 from npswin.ops.softmax import (
     softmax_backward,
@@ -118,6 +141,8 @@ window_reverse_forward = accepts_shift(window_reverse_forward)
 __all__ = [
     "adamw_update",
     "adamw_update_all",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_avg_pool2d_forward",
     "attention_backward",
     "attention_branch_backward",
     "attention_branch_forward",
@@ -127,6 +152,11 @@ __all__ = [
     "conv2d_forward",
     "conv_transpose2d_backward",
     "conv_transpose2d_forward",
+    "batch_norm_backward",
+    "batch_norm_backward_input",
+    "batch_norm_backward_sums",
+    "batch_norm_forward",
+    "batch_norm_moments",
     "cross_entropy_backward",
     "cross_entropy_forward",
     "draw_mask",
@@ -141,6 +171,8 @@ __all__ = [
     "layer_norm_forward",
     "linear_backward",
     "linear_forward",
+    "max_pool2d_backward",
+    "max_pool2d_forward",
     "mean_pool_backward",
     "mean_pool_forward",
     "mlp_backward",
@@ -157,10 +189,16 @@ __all__ = [
     "position_bias_forward",
     "position_embed_backward",
     "position_embed_forward",
+    "relu_backward",
+    "relu_forward",
     "residual_backward",
     "residual_forward",
     "resize_bicubic_backward",
     "resize_bicubic_forward",
+    "resize_bilinear_backward",
+    "resize_bilinear_forward",
+    "resize_nearest_backward",
+    "resize_nearest_forward",
     "sgd_update",
     "sgd_update_all",
     "softmax_backward",

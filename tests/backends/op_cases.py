@@ -115,6 +115,11 @@ def gelu(draw, large):
     return Case([x], rng, least_scale=np.abs(x).max(), cancelled=1.0)
 
 
+def relu(draw, large):
+    rng, shape = _rng(draw), _any_shape(draw, large)
+    return Case([np.round(rng.standard_normal(shape), 1)], rng)  # zeros among them
+
+
 def softmax(draw, large):
     rng, shape = _rng(draw), _any_shape(draw, large)
     x = rng.standard_normal(shape)
@@ -198,6 +203,12 @@ def _attention(draw, large):
 def attention(draw, large):
     rng, args, shape = _attention(draw, large)
     return Case(args, rng, {"drop_mask": _mask(draw, rng, *shape)}, length=max(args[0].shape))
+
+
+def adaptive_avg_pool2d(draw, large):
+    rng, size = _rng(draw), _map(draw, large)
+    x = rng.standard_normal((*size, draw(CHANNELS))) + 1  # a mean of 0 would be what rounding leaves of its terms
+    return Case([x, (draw(FEW), draw(FEW))], rng, length=size[1] * size[2])
 
 
 def attention_probabilities(draw, large):
@@ -290,6 +301,16 @@ def patch_merging(draw, large):
     return Case(args, rng, length=max(4 * channels, _count(size)), cancelled=cancelled)
 
 
+def max_pool2d(draw, large):
+    rng, size, kernel_size = _rng(draw), _map(draw, large), draw(st.integers(1, 4))
+    padding = draw(st.integers(0, kernel_size // 2))
+    least = max(kernel_size - 2 * padding, 1)
+    x = rng.standard_normal((size[0], max(size[1], least), max(size[2], least), draw(CHANNELS)))
+    if draw(st.booleans()):
+        x = np.round(2 * x)  # several pixels of a window are equal
+    return Case([x, kernel_size, draw(st.integers(1, 4)), padding], rng, length=kernel_size**2)
+
+
 def mean_pool(draw, large):
     rng, size = _rng(draw), _map(draw, large)
     x = rng.standard_normal((*size, draw(CHANNELS))) + 1  # a mean of 0 would be what rounding leaves of its terms
@@ -335,6 +356,49 @@ def conv_transpose2d(draw, large):
         _maybe(draw, rng.standard_normal(outputs)),
     ]
     return Case(args, rng, length=max(inputs, outputs * side**2, _count(size) * side**2))
+def _batch(draw, large):
+    """A generator, a map of pixels, and the mean and variance of each channel."""
+    rng, shape = _rng(draw), _any_shape(draw, large)
+    x = draw(st.sampled_from([0.1, 1, 30])) * rng.standard_normal(shape) + draw(st.sampled_from([0, 1]))
+    return rng, x, *ops.batch_norm_moments(x)[1:]
+
+
+def batch_norm(draw, large):
+    rng, x, mean, variance = _batch(draw, large)
+    kwargs = {"eps": draw(st.sampled_from([1e-5, 0.01])), "constant": draw(st.booleans())}
+    pixels, largest = _count(x.shape[:-1]), np.abs(mean).max() / np.sqrt(variance.min() + kwargs["eps"])
+    args = [x, *norm_parameters(rng, x.shape[-1]), mean, variance]
+    # the mean of one or two pixels cancels what is theirs: see `_norm_cancels`
+    cancelled = (variance + kwargs["eps"]).min() ** -0.5 if pixels < 3 else 0.0
+    return Case(args, rng, kwargs, length=pixels, least_scale=largest, cancelled=cancelled)
+
+
+def batch_norm_backward_input(draw, large):
+    rng, x, mean, variance = _batch(draw, large)
+    dy, weight = rng.standard_normal(x.shape), norm_parameters(rng, x.shape[-1])[0]
+    means = [0.3 * rng.standard_normal(x.shape[-1]) for _ in range(2)]
+    return Case([dy, x, weight, mean, variance, *means], rng, least_scale=(variance + 1e-5).min() ** -0.5)
+
+
+def batch_norm_backward_sums(draw, large):
+    rng, x, mean, variance = _batch(draw, large)
+    pixels = _count(x.shape[:-1])
+    # x̂ is the difference of x and the mean, over the deviation
+    largest = np.abs(x).max() / np.sqrt(variance.min() + 1e-5)
+    return Case([rng.standard_normal(x.shape), x, mean, variance], rng, length=pixels, least_scale=largest)
+
+
+def batch_norm_moments(draw, large):
+    rng, x, *_ = _batch(draw, large)
+    return Case([x], rng, length=_count(x.shape[:-1]), least_scale=np.abs(x).max())
+
+
+def resize_bilinear(draw, large):
+    return resize_bicubic(draw, large)
+
+
+def resize_nearest(draw, large):
+    return resize_bicubic(draw, large)
 
 
 def cross_entropy(draw, large):
@@ -437,6 +501,8 @@ OPS = {
         *(conv_transpose2d, cross_entropy),
         *(draw_mask, dropout, ema_update, ema_update_all, gelu, global_norm, layer_norm, linear, mean_pool, mlp),
         *(mlp_branch, patch_concat, patch_embed, patch_merging, position_bias, position_embed, residual),
+        *(adaptive_avg_pool2d, batch_norm, batch_norm_backward_input, batch_norm_backward_sums, batch_norm_moments),
+        *(max_pool2d, relu, resize_bilinear, resize_nearest),
         *(resize_bicubic, sgd_update, sgd_update_all, softmax, window_attention, window_partition, window_reverse),
     )
 }

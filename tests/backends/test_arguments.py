@@ -105,7 +105,10 @@ def wrong_numbers(name, value):
 ARRAYS = [(op, name) for op in sorted(ARGUMENTS) for name, value in described(op) if isinstance(value, Axes)]
 LISTS = [(op, name) for op in sorted(ARGUMENTS) for name, value in described(op) if isinstance(value, Each)]
 VALUES = [(op, name) for op in sorted(ARGUMENTS) for name, value in described(op) if isinstance(value, Value)]
-NUMBERS = [(op, name) for op, name in VALUES if isinstance(ARGUMENTS[op][name], int | float)]
+FLAGS = [(op, name) for op, name in VALUES if isinstance(ARGUMENTS[op][name], bool)]
+NUMBERS = [
+    (op, name) for op, name in VALUES if isinstance(ARGUMENTS[op][name], int | float) and (op, name) not in FLAGS
+]
 SIZES = [(op, name) for op, name in VALUES if isinstance(ARGUMENTS[op][name], P)]
 UPDATED = [(op, name) for op in sorted(UPDATES) for name, value in described(op) if is_updated(value)]
 PAIRS = sorted(filter(is_pair, ARGUMENTS))
@@ -304,6 +307,14 @@ def test_numbers_of_numpy_are_numbers(op, name):
             assert isinstance(outcome(module, main_function(op), copy.deepcopy(arguments)), list)
 
 
+@pytest.mark.parametrize(("op", "name"), FLAGS)
+def test_a_flag_is_true_or_false(op, name):
+    for value in (0, 1, 0.0, None, "True", [True], np.ones(1, bool)):
+        assert_refused(op, name, value)
+    for module in BACKENDS.values():
+        assert isinstance(outcome(module, main_function(op), arguments_of(op) | {name: np.True_}), list)
+
+
 @pytest.mark.parametrize(("op", "name"), SIZES)
 def test_a_size_is_made_of_integers(op, name):
     for value in (None, 3, "ab", (1.5, 2), (True, 2), (-1, 2), [None, 2], np.ones(2), (float("nan"), 2)):
@@ -445,13 +456,17 @@ def test_complex_numbers_are_left_to_the_definition(op):
         np.testing.assert_array_equal(getattr(cpu, op)(**mixed), y)
 
 
+def first_array(result):
+    return next(one for one in result if hasattr(one, "dtype")) if isinstance(result, tuple) else result
+
+
 @pytest.mark.parametrize(("op", "name"), [case for case in ARRAYS if case[0] not in UPDATES])
 def test_one_complex_array_is_enough_for_a_complex_call(op, name):
     function, all_complex = main_function(op), arguments_of(op, "complex128")
     mixed = arguments_of(op, "float64") | {name: all_complex[name]}
     for module in BACKENDS.values():
         expected, found = (getattr(module, function)(**arguments) for arguments in (all_complex, mixed))
-        one, other = (result[0] if isinstance(result, tuple) else result for result in (expected, found))
+        one, other = (first_array(result) for result in (expected, found))
         assert one.dtype == np.complex128
         np.testing.assert_array_equal(one, other, strict=True)
         if op in INFERENCE:

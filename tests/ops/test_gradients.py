@@ -236,6 +236,48 @@ def test_resize_bicubic(seed, lead, height, width, rows, columns, channels):
     check(ops.resize_bicubic_forward, ops.resize_bicubic_backward, [x], size=(rows, columns), tolerance=1e-11)
 
 
+@given(SEEDS, st.lists(SIDES, max_size=2), SIDES, SIDES, SIDES, SIDES, st.integers(1, 3))
+def test_resize_bilinear(seed, lead, height, width, rows, columns, channels):
+    x = normal(seed, *lead, height, width, channels)
+    check(ops.resize_bilinear_forward, ops.resize_bilinear_backward, [x], size=(rows, columns))
+
+
+@given(SEEDS, st.lists(SIDES, max_size=2), SIDES, SIDES, SIDES, SIDES, st.integers(1, 3))
+def test_resize_nearest(seed, lead, height, width, rows, columns, channels):
+    x = normal(seed, *lead, height, width, channels)
+    check(ops.resize_nearest_forward, ops.resize_nearest_backward, [x], size=(rows, columns))
+
+
+@given(SEEDS, st.integers(1, 2), SIDES, SIDES, SIDES, SIDES, st.integers(1, 3))
+def test_adaptive_avg_pool2d(seed, batch, height, width, rows, columns, channels):
+    x = normal(seed, batch, height, width, channels)
+    check(ops.adaptive_avg_pool2d_forward, ops.adaptive_avg_pool2d_backward, [x], size=(rows, columns))
+
+
+@given(SEEDS, st.integers(1, 2), st.integers(3, 8), st.integers(3, 8), st.integers(1, 3), st.integers(1, 3), st.data())
+def test_max_pool2d(seed, batch, height, width, kernel_size, stride, data):
+    padding = data.draw(st.integers(0, kernel_size // 2))
+    x = normal(seed, batch, height, width, 2)
+    arguments = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
+    check(ops.max_pool2d_forward, ops.max_pool2d_backward, [x], **arguments)
+
+
+@given(SEEDS, st.lists(SIDES, min_size=1, max_size=3), st.floats(0.1, 5))
+def test_relu(seed, shape, scale):
+    check(ops.relu_forward, ops.relu_backward, [scale * normal(seed, *shape)])
+
+
+@given(SEEDS, st.lists(SIDES, max_size=2), st.integers(3, 9), SIDES, st.booleans())
+def test_batch_norm(seed, lead, pixels, channels, constant):
+    x, weight, bias, shift = normal(seed, *lead, pixels, channels), *normal(seed, 3, channels)
+
+    def forward(x, weight, bias):
+        moments = ops.batch_norm_moments(shift + normal(seed, 5, channels) if constant else x)
+        return ops.batch_norm_forward(x, weight, bias, moments.mean, moments.variance, constant=constant)
+
+    check(forward, ops.batch_norm_backward, [x, weight, bias])
+
+
 CHECKED = sorted(pair for pair in PAIRS if callable(globals().get(f"test_{pair}")))
 
 

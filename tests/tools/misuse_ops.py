@@ -18,6 +18,7 @@ from tests.backends.op_arguments import ARGUMENTS, P
 from tests.tools.misuse_examples import Example
 from tests.tools.misuse_surface import OPS, Entry, entry_of
 from tests.tools.misuse_values import (
+    FLAG,
     GENERATOR,
     NOT_NEGATIVE,
     NOTHING,
@@ -107,6 +108,7 @@ _MLP = {
     "hidden_drop_mask": optional(ROWS),
     "output_drop_mask": optional(ROWS),
 }
+_STATISTICS = {"mean": VECTOR, "variance": VECTOR, "eps": NOT_NEGATIVE}
 _WINDOWS = {"window_size": integer(1, LARGEST_SIDE), "shift_size": integer(0)}
 _ADAMW = {"lr": NOT_NEGATIVE, "beta1": RATE, "beta2": RATE, "eps": NOT_NEGATIVE, "step": integer(1, 2**53)}
 _SGD = {"lr": NOT_NEGATIVE, "momentum": RATE}
@@ -132,6 +134,7 @@ _OF_EMA = _updates("average", read=("param",))
 KINDS: dict[str, dict[str, Kind]] = {
     "adamw_update": {**_OF_ADAMW, **_ADAMW, "weight_decay": NOT_NEGATIVE},
     "adamw_update_all": {**_each(_OF_ADAMW), **_ADAMW, **_OF_EACH},
+    "adaptive_avg_pool2d": {"x": BATCH, "size": _pair()},
     "attention": {**_SCORES, "drop_mask": optional(MAP)},
     "attention_branch": {"x": MAP, **_NORM, **_ATTENTION, "path_scale": optional(VECTOR)},
     "attention_probabilities": _SCORES,
@@ -143,6 +146,14 @@ KINDS: dict[str, dict[str, Kind]] = {
         "padding": integer(0, LARGEST_SIDE),
     },
     "conv_transpose2d": {"x": BATCH, "weight": MAP, "bias": optional(VECTOR)},
+    "batch_norm": {"x": ROWS, **_STATISTICS, "weight": VECTOR, "bias": VECTOR, "constant": FLAG},
+    "batch_norm_backward_input": {
+        **dict.fromkeys(("dy", "x"), ROWS),
+        **dict.fromkeys(("weight", "dy_mean", "dy_xhat_mean"), VECTOR),
+        **_STATISTICS,
+    },
+    "batch_norm_backward_sums": {"dy": ROWS, "x": ROWS, **_STATISTICS},
+    "batch_norm_moments": {"x": ROWS},
     "cross_entropy": {"logits": MATRIX, "targets": MATRIX},
     "draw_mask": {
         "rng": GENERATOR,
@@ -157,6 +168,11 @@ KINDS: dict[str, dict[str, Kind]] = {
     "global_norm": {"grads": listed(ANY, LISTS)},
     "layer_norm": {"x": ROWS, "weight": VECTOR, "bias": VECTOR, "eps": NOT_NEGATIVE},
     "linear": {"x": ROWS, "weight": MATRIX, "bias": optional(VECTOR)},
+    "max_pool2d": {
+        "x": BATCH,
+        **dict.fromkeys(("kernel_size", "stride"), integer(1, LARGEST_SIDE)),
+        "padding": integer(0, LARGEST_SIDE),
+    },
     "mean_pool": {"x": BATCH},
     "mlp": _MLP,
     "mlp_branch": {**_MLP, **_NORM, "path_scale": _PATH_SCALE},
@@ -169,11 +185,14 @@ KINDS: dict[str, dict[str, Kind]] = {
     },
     "position_bias": {"table": MATRIX, "window_size": integer(1, LARGEST_SIDE)},
     "position_embed": {"x": BATCH, "table": BLOCK, "grid": _pair()},
+    "relu": {"x": ROWS},
     "residual": {
         **dict.fromkeys(("shortcut", "branch"), _numbers(lambda a: a.ndim >= 1)),
         "path_scale": _PATH_SCALE,
     },
     "resize_bicubic": {"x": _numbers(_last_axes(3)), "size": _pair()},
+    "resize_bilinear": {"x": _numbers(_last_axes(3)), "size": _pair()},
+    "resize_nearest": {"x": _numbers(_last_axes(3)), "size": _pair()},
     "sgd_update": {**_OF_SGD, **_SGD, "weight_decay": NOT_NEGATIVE},
     "sgd_update_all": {**_each(_OF_SGD), **_SGD, **_OF_EACH},
     "softmax": {"x": ROWS},
@@ -280,6 +299,14 @@ def _fits_reverse(windows, size, window_size, shift_size) -> bool:
     return windows.shape[1] == window_size**2 and len(windows) % count == 0 and shift_size < window_size
 
 
+def _fits_channels(x, **vectors) -> bool:
+    return _are(*((vector, x.shape[-1:]) for vector in vectors.values()))
+
+
+def _fits_max_pool(x, kernel_size, stride, padding) -> bool:
+    return 2 * padding <= kernel_size <= min(x.shape[1:3]) + 2 * padding
+
+
 def _always(**_: Any) -> bool:
     return True
 
@@ -290,11 +317,15 @@ SHAPES: dict[str, Callable[..., bool]] = {
     "adamw_update_all": lambda params, grads, ms, vs, weight_decays, **_: _each_alike(
         params, grads, ms, vs, weight_decays
     ),
+    "adaptive_avg_pool2d": _always,
     "attention": _fits_scores,
     "attention_branch": _fits_branch(_fits_attention),
     "attention_probabilities": _fits_scores,
     "conv2d": _fits_conv2d,
     "conv_transpose2d": _fits_conv_transpose2d,
+    "batch_norm": lambda x, eps, constant, **others: _fits_channels(x, **others),
+    "batch_norm_backward_input": lambda dy, x, eps, **others: _rest(dy, x) and _fits_channels(x, **others),
+    "batch_norm_backward_sums": lambda dy, x, eps, **others: _rest(dy, x) and _fits_channels(x, **others),
     "cross_entropy": lambda logits, targets: _rest(logits, targets),
     "draw_mask": _always,
     "dropout": lambda x, mask: _are((mask, x.shape)),
@@ -302,6 +333,7 @@ SHAPES: dict[str, Callable[..., bool]] = {
     "ema_update_all": lambda averages, params, **_: _each_alike(averages, params),
     "layer_norm": lambda x, weight, bias, **_: _are((weight, x.shape[-1:]), (bias, x.shape[-1:])),
     "linear": lambda x, weight, bias: x.shape[-1] == weight.shape[1] and _are((bias, weight.shape[:1])),
+    "max_pool2d": _fits_max_pool,
     "mlp": _fits_mlp,
     "mlp_branch": _fits_branch(_fits_mlp),
     "patch_embed": _fits_patches,
@@ -312,6 +344,8 @@ SHAPES: dict[str, Callable[..., bool]] = {
     "position_embed": lambda x, table, grid: table.shape == (1, grid[0] * grid[1], x.shape[-1]),
     "residual": lambda shortcut, branch, path_scale: _rest(shortcut, branch) and _are((path_scale, shortcut.shape[:1])),
     "resize_bicubic": _always,
+    "resize_bilinear": _always,
+    "resize_nearest": _always,
     "sgd_update": lambda param, grad, velocity, **_: _rest(param, grad, velocity),
     "sgd_update_all": lambda params, grads, velocities, weight_decays, **_: _each_alike(
         params, grads, velocities, weight_decays
