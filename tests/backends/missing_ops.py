@@ -6,16 +6,6 @@ is added here; one that it gains is removed.
 
 MISSING = {
     "cpu": [
-        "conv2d_backward",
-        "conv2d_forward",
-        "conv_transpose2d_backward",
-        "conv_transpose2d_forward",
-    ],
-    "cuda": [
-        "conv2d_backward",
-        "conv2d_forward",
-        "conv_transpose2d_backward",
-        "conv_transpose2d_forward",
         "adaptive_avg_pool2d_backward",
         "adaptive_avg_pool2d_forward",
         "batch_norm_backward",
@@ -23,6 +13,10 @@ MISSING = {
         "batch_norm_backward_sums",
         "batch_norm_forward",
         "batch_norm_moments",
+        "conv2d_backward",
+        "conv2d_forward",
+        "conv_transpose2d_backward",
+        "conv_transpose2d_forward",
         "max_pool2d_backward",
         "max_pool2d_forward",
         "relu_backward",
@@ -40,6 +34,10 @@ MISSING = {
         "batch_norm_backward_sums",
         "batch_norm_forward",
         "batch_norm_moments",
+        "conv2d_backward",
+        "conv2d_forward",
+        "conv_transpose2d_backward",
+        "conv_transpose2d_forward",
         "max_pool2d_backward",
         "max_pool2d_forward",
         "relu_backward",

@@ -356,6 +356,8 @@ def conv_transpose2d(draw, large):
         _maybe(draw, rng.standard_normal(outputs)),
     ]
     return Case(args, rng, length=max(inputs, outputs * side**2, _count(size) * side**2))
+
+
 def _batch(draw, large):
     """A generator, a map of pixels, and the mean and variance of each channel."""
     rng, shape = _rng(draw), _any_shape(draw, large)

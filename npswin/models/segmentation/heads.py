@@ -155,8 +155,7 @@ class UPerHead(Layer):
         del dy
         douts = [first] + [dispatch.resize_bilinear_backward(*pair) for pair in zip(others, out_caches, strict=True)]
         dlaterals = [
-            conv.backward(dout, one)
-            for conv, dout, one in zip(self.fpn_convs, douts[:-1], conv_caches, strict=True)
+            conv.backward(dout, one) for conv, dout, one in zip(self.fpn_convs, douts[:-1], conv_caches, strict=True)
         ] + douts[-1:]
         for level, resize_cache in enumerate(reversed(resize_caches), start=1):
             dlaterals[level] = dlaterals[level] + dispatch.resize_bilinear_backward(dlaterals[level - 1], resize_cache)
