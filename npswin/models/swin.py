@@ -25,7 +25,7 @@ from npswin.layers.layer import check_derivative, keep, kept
 from npswin.models.checks import check_cache_complete, check_images, checked_arguments
 from npswin.models.flops import Flops, count_flops
 from npswin.types import Array
-from npswin.weights import save_tensors
+from npswin.weights import model_tensors, save_tensors
 
 
 class SwinTransformer(Layer):
@@ -368,15 +368,15 @@ class SwinTransformer(Layer):
         return count_flops(self.trunk + self.tail, size, training)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the parameters to a safetensors file, with `config` in its metadata.
+        """Write parameters and buffers to a safetensors file, with `config` in its metadata.
 
         Raises:
             ValueError: this is no path.
             OSError: the file could not be written.
         """
         path = check_path("path", path)
-        params = {name: to_host(param) for name, param in self.params.items()}
-        save_tensors(path, params, {"config": json.dumps(self.config)})
+        tensors = {name: to_host(tensor) for name, tensor in model_tensors(self).items()}
+        save_tensors(path, tensors, {"config": json.dumps(self.config)})
 
 
 def _pair(size: int | Sequence[int]) -> tuple[int, int]:
