@@ -116,6 +116,10 @@ from npswin.ops.resize import (
     resize_nearest_backward,
     resize_nearest_forward,
 )
+from npswin.ops.resized_conv2d import (
+    resized_conv2d_backward,
+    resized_conv2d_forward,
+)
 from npswin.ops.softmax import (
     softmax_backward,
     softmax_forward,
@@ -199,6 +203,8 @@ __all__ = [
     "resize_bilinear_forward",
     "resize_nearest_backward",
     "resize_nearest_forward",
+    "resized_conv2d_backward",
+    "resized_conv2d_forward",
     "sgd_update",
     "sgd_update_all",
     "softmax_backward",

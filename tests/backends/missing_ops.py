@@ -46,6 +46,8 @@ MISSING = {
         "resize_bilinear_forward",
         "resize_nearest_backward",
         "resize_nearest_forward",
+        "resized_conv2d_backward",
+        "resized_conv2d_forward",
         "window_partition_backward",
         "window_partition_forward",
         "window_reverse_backward",

@@ -86,6 +86,10 @@ from npswin.backends.cpu.resize import (
     resize_bicubic_backward,
     resize_bicubic_forward,
 )
+from npswin.backends.cpu.resized_conv2d import (
+    resized_conv2d_backward,
+    resized_conv2d_forward,
+)
 from npswin.backends.cpu.softmax import (
     softmax_backward,
     softmax_forward,
@@ -153,6 +157,8 @@ __all__ = [
     "residual_forward",
     "resize_bicubic_backward",
     "resize_bicubic_forward",
+    "resized_conv2d_backward",
+    "resized_conv2d_forward",
     "sgd_update",
     "sgd_update_all",
     "softmax_backward",
