@@ -5,23 +5,7 @@ is added here; one that it gains is removed.
 """
 
 MISSING = {
-    "cpu": [
-        "adaptive_avg_pool2d_backward",
-        "adaptive_avg_pool2d_forward",
-        "batch_norm_backward",
-        "batch_norm_backward_input",
-        "batch_norm_backward_sums",
-        "batch_norm_forward",
-        "batch_norm_moments",
-        "max_pool2d_backward",
-        "max_pool2d_forward",
-        "relu_backward",
-        "relu_forward",
-        "resize_bilinear_backward",
-        "resize_bilinear_forward",
-        "resize_nearest_backward",
-        "resize_nearest_forward",
-    ],
+    "cpu": [],
     "cuda": [
         "adaptive_avg_pool2d_backward",
         "adaptive_avg_pool2d_forward",
