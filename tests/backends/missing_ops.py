@@ -26,6 +26,7 @@ MISSING = {
         "resize_nearest_backward",
         "resize_nearest_forward",
     ],
+    "cpu": [],
     "cuda": [
         "adaptive_avg_pool2d_backward",
         "adaptive_avg_pool2d_forward",
