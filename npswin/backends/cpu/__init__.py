@@ -128,7 +128,9 @@ from npswin.backends.cpu.windows import (
     window_reverse_backward,
     window_reverse_forward,
 )
-from npswin.ops.checked import checked_ops
+from npswin.ops.checked import (
+    checked_ops,
+)
 
 globals().update(checked_ops("cpu", globals()))  # here they become public: from now on arguments are checked
 
@@ -191,12 +193,12 @@ __all__ = [
     "residual_forward",
     "resize_bicubic_backward",
     "resize_bicubic_forward",
-    "resized_conv2d_backward",
-    "resized_conv2d_forward",
     "resize_bilinear_backward",
     "resize_bilinear_forward",
     "resize_nearest_backward",
     "resize_nearest_forward",
+    "resized_conv2d_backward",
+    "resized_conv2d_forward",
     "sgd_update",
     "sgd_update_all",
     "softmax_backward",
