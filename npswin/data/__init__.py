@@ -7,6 +7,7 @@ from npswin.data.dataset import IMAGENET_MEAN, IMAGENET_STD, ImageDataset, chann
 from npswin.data.errors import DataFileError, DataUnavailableError
 from npswin.data.mixing import cutmix, mixup, one_hot
 from npswin.data.rand_augment import rand_augment
+from npswin.data.scenes import SCENE_CLASSES, SCENE_THINGS, load_detection_scenes, load_segmentation_scenes
 from npswin.data.shapes import SHAPE_CLASSES, SHAPES_MEAN, SHAPES_STD, load_shapes, make_shapes
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "CIFAR10_STD",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "SCENE_CLASSES",
+    "SCENE_THINGS",
     "SHAPES_MEAN",
     "SHAPES_STD",
     "SHAPE_CLASSES",
@@ -26,6 +29,8 @@ __all__ = [
     "cutmix",
     "epoch_batches",
     "load_cifar10",
+    "load_detection_scenes",
+    "load_segmentation_scenes",
     "load_shapes",
     "make_shapes",
     "mixup",

@@ -427,6 +427,13 @@ EXAMPLES: dict[str, Example] = {
     "npswin.data.load_cifar10": Example(
         lambda: {"data_dir": _cifar10(os.getcwd()), "train": False, "download": False}, {"data_dir": optional(PATH)}
     ),
+    **{
+        f"npswin.data.load_{task}_scenes": Example(
+            lambda: {"train": False, "size": 32, "count": 3, "seed": 1},
+            {"size": integer(32, 2048), "count": optional(integer(1, 1_000_000))},
+        )
+        for task in ("detection", "segmentation")
+    },
     "npswin.data.load_shapes": Example(lambda: {"train": False, "seed": 1}),
     "npswin.data.make_shapes": Example(
         lambda: {"count": 3, "seed": 1, "split": "test"}, {"split": choice("train", "test")}
