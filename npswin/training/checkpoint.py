@@ -16,10 +16,10 @@ from npswin.training.errors import CheckpointError
 from npswin.training.learner import Learner
 from npswin.training.metrics_file import MetricsFile
 from npswin.training.tasks.task import Task
-from npswin.training.trainable import weights_of
 from npswin.types import Array
 from npswin.weights import TensorFile, WeightFileError, save_tensors
 from npswin.weights.layout_search import TRAINING_PREFIX
+from npswin.weights.load import model_tensors
 
 _RUN, _STATE, _STEP = "run", "training", "step"  # names in the metadata
 _LATER_FIELDS = {"schedule": "cosine", "decay_epochs": [], "warmup_steps": 0}  # of a recipe
@@ -62,7 +62,7 @@ def save_checkpoint(
         metadata: further text for the file's header.
     """
     training_state = {TRAINING_PREFIX + name: tensor for name, tensor in learner.training_state().items()}
-    tensors = {name: to_host(tensor) for name, tensor in {**weights_of(learner.model), **training_state}.items()}
+    tensors = {name: to_host(tensor) for name, tensor in {**model_tensors(learner.model), **training_state}.items()}
     state = {
         "step": progress.step,
         _best_name(learner.task): progress.best_metric,
@@ -103,7 +103,7 @@ def check_best(path: Path, progress: Progress, learner: Learner, run: Mapping[st
             first_later_step = progress.step + (progress.unevaluated_record is None)
             if not (step.isdecimal() and len(step) < 20 and int(step) >= first_later_step):
                 raise ValueError("it is not the file that the checkpoint was saved with")
-        shapes = {name: tuple(array.shape) for name, array in weights_of(learner.model).items()}
+        shapes = {name: tuple(array.shape) for name, array in model_tensors(learner.model).items()}
         if file.shapes != shapes:
             raise ValueError("its tensors are not those of the model")
         if wrong := [name for name in shapes if not np.isfinite(file[name]).all()]:
@@ -147,7 +147,9 @@ def read_checkpoint(path: Path, learner: Learner, run: Mapping[str, Any], metric
         file = TensorFile(path)
         check_run(file, run)
         progress = _progress(file.metadata, learner, metrics)
-        own = sum(array.nbytes for array in (*weights_of(learner.model).values(), *learner.training_state().values()))
+        own = sum(
+            array.nbytes for array in (*model_tensors(learner.model).values(), *learner.training_state().values())
+        )
         found = sum(math.prod(shape) for shape in file.shapes.values())
         if found > own:  # every number has at least one byte
             raise ValueError(f"it has {found} numbers, the run's tensors have {own} bytes")

@@ -57,7 +57,7 @@ def batch_gradients(
     model.zero_grad()
     batch = len(inputs)
     pieces = min(micro_batches, batch)
-    losses: dict[str, Any] = dict.fromkeys(task.loss_names, 0.0)
+    losses: dict[str, Any] = dict.fromkeys(task.loss_names(model), 0.0)
     like = next(iter(model.params.values()), inputs)
     for start, stop in pairwise(batch * piece // pieces for piece in range(pieces + 1)):
         part, part_targets = inputs[start:stop], targets[start:stop]

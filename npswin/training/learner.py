@@ -25,10 +25,12 @@ from npswin.training.gradients import (
 )
 from npswin.training.optimizers import SGD, AdamW, gradient_scale
 from npswin.training.schedules import Schedule
+from npswin.training.tasks.metric import LOSS
 from npswin.training.tasks.task import CapturableTask, Task
 from npswin.training.terminal import print_stderr
-from npswin.training.trainable import Trainable, weights_of
+from npswin.training.trainable import Trainable
 from npswin.types import Array
+from npswin.weights.load import model_tensors
 
 _OPTIMIZER, _EMA, _LOSS_SCALE = "optimizer.", "ema.", "loss_scale"
 
@@ -107,13 +109,13 @@ class Learner:
             NonFiniteError: a loss or the norm is NaN or infinite. The step has changed no weights; the step counts are
                 set back to those before it.
         """
-        names = (*self.task.loss_names, "gradient_norm")
+        names = (*self.task.loss_names(self.model), "gradient_norm")
         plain = {**record, **{name: float(record[name]) for name in names}}
         if not all(math.isfinite(plain[name]) for name in names):
             self.optimizer.steps -= self.step - (plain["step"] - 1)
             self.step = plain["step"] - 1
             require_finite("parameter", self.model.params.items())
-            numbers = f"the loss is {plain[names[0]]} and the norm of all gradients {plain['gradient_norm']}"
+            numbers = f"the loss is {plain[LOSS.name]} and the norm of all gradients {plain['gradient_norm']}"
             raise NonFiniteError(f"{numbers}; on a CPU the message would name the tensor")
         return plain
 
@@ -124,7 +126,7 @@ class Learner:
         scalars = StepScalars(self.optimizer.lr, self.optimizer.steps + 1, self.loss_scale.value, decay)
         if self._captured is not None:
             loss, norm = self._captured.run(inputs, targets, seed, scalars)
-            return {self.task.loss_names[0]: loss}, norm
+            return {LOSS.name: loss}, norm
         losses = batch_gradients(self.task, model, inputs, targets, config.micro_batches, seed, scalars.loss_scale)
         return losses, self._update_weights(scalars)
 
@@ -160,7 +162,7 @@ class Learner:
         """Continue from a checkpoint, whose tensors are copied.
 
         Args:
-            weights: parameters and buffers, see `weights_of`.
+            weights: parameters and buffers, see `model_tensors`.
             training_state: from `training_state()`.
             step: steps done.
 
@@ -168,7 +170,7 @@ class Learner:
             ValueError: see `check_state`. Nothing is changed then.
         """
         self.check_state(weights, training_state, step)
-        for name, array in weights_of(self.model).items():
+        for name, array in model_tensors(self.model).items():
             array[...] = to_device_of(weights[name], array)
         self.optimizer.load_state(_with_prefix(_OPTIMIZER, training_state))
         self.loss_scale.load_state(training_state)
@@ -183,7 +185,7 @@ class Learner:
         optimizer has done another number of steps. The loss scale may be missing, or be there and not be needed, since
         a run may be resumed in another precision.
         """
-        own = {**weights_of(self.model), **self.training_state()}
+        own = {**model_tensors(self.model), **self.training_state()}
         given = {**weights, **self.loss_scale.state(), **training_state}
         if not self.loss_scale.adapts:
             given.pop(_LOSS_SCALE, None)

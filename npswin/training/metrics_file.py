@@ -6,7 +6,7 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from npswin.checks import check_number
 from npswin.files import open_regular, shortened, shown_path, write_atomically
@@ -15,6 +15,23 @@ from npswin.training.tasks.task import Task
 
 LONGEST_LINE = 2**16  # bytes
 MOST_SKIPPED = 2**24  # bytes of a line that is too long, before the rest of the file is given up
+
+
+class RecordNames(NamedTuple):
+    """The names of a task's numbers in the records.
+
+    Attributes:
+        losses: of each step; the first is "loss".
+        metrics: of an evaluation, such as "test_accuracy".
+    """
+
+    losses: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+
+def record_names(task: Task, model: Any) -> RecordNames:
+    """The names in the records of a run of this task and model."""
+    return RecordNames(task.loss_names(model), tuple(metric.record_name for metric in task.metrics))
 
 
 class MetricsFile:
@@ -27,17 +44,16 @@ class MetricsFile:
     Args:
         path: the file.
         steps_per_epoch: number of steps in an epoch.
-        task: whose losses and metrics they are.
+        names: of the task's numbers.
 
     Attributes:
         crc32: checksum of the lines that were kept and written, while the file is open for `append`.
     """
 
-    def __init__(self, path: Path, steps_per_epoch: int, task: Task) -> None:
+    def __init__(self, path: Path, steps_per_epoch: int, names: RecordNames) -> None:
         self.path = path
         self._steps_per_epoch = steps_per_epoch
-        self._numbers = (*task.loss_names, "lr", "gradient_norm")
-        self._evaluation = tuple(metric.record_name for metric in task.metrics)
+        self._numbers, self._evaluation = (*names.losses, "lr", "gradient_norm"), names.metrics
         self._file: BinaryIO | None = None
         self._length = self.crc32 = 0
 

@@ -23,9 +23,8 @@ from npswin.training.checkpoint import (
 from npswin.training.environment import import_optional
 from npswin.training.errors import CheckpointError, RunFolderError
 from npswin.training.learner import Learner
-from npswin.training.metrics_file import MetricsFile
+from npswin.training.metrics_file import MetricsFile, RecordNames
 from npswin.training.normalization import NAMES
-from npswin.training.tasks.task import Task
 from npswin.training.terminal import print_stderr
 from npswin.types import Array
 
@@ -43,18 +42,18 @@ class RunFolder:
         path: the folder.
         description: the run's settings, as JSON can hold them. What is in the folder has to be of the same run.
         steps_per_epoch: number of steps in an epoch.
-        task: what the run's model learns.
+        names: of the task's numbers in the records.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], description: Mapping[str, Any], steps_per_epoch: int, task: Task
+        self, path: str | os.PathLike[str], description: Mapping[str, Any], steps_per_epoch: int, names: RecordNames
     ) -> None:
         self.path = Path(path).absolute()  # the current folder may change
         self.config = self.path / "config.json"
         self.last = self.path / "last.safetensors"
         self.previous = self.path / "previous.safetensors"
         self.best = self.path / "best.safetensors"
-        self.metrics = MetricsFile(self.path / "metrics.jsonl", steps_per_epoch, task)
+        self.metrics = MetricsFile(self.path / "metrics.jsonl", steps_per_epoch, names)
         self._description = description
         self._lock: Any = None
 

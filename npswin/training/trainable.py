@@ -62,11 +62,6 @@ def buffers_of(model: Any) -> dict[str, Array]:
     return getattr(model, "buffers", {})
 
 
-def weights_of(model: Trainable) -> dict[str, Array]:
-    """What a weight file has: parameters and buffers, name -> array."""
-    return {**model.params, **buffers_of(model)}
-
-
 def check_model(model: Any, *needed: str) -> None:
     """Raise a ValueError unless this is an object with these attributes of a `Trainable`."""
     if isinstance(model, type) or not all(_has(model, name) for name in needed):

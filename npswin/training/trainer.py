@@ -6,6 +6,7 @@ What is learned, from what, and how well, is up to a task; see `tasks/task.py`.
 import json
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,15 @@ from npswin.training.gpu.transfers import AsyncScalar
 from npswin.training.gradients import NonFiniteError, require_finite_weights
 from npswin.training.inputs import check_precision
 from npswin.training.learner import Learner
+from npswin.training.metrics_file import record_names
 from npswin.training.normalization import choose_normalization
 from npswin.training.pictures import draw_curves
 from npswin.training.run_folder import RunFolder
 from npswin.training.tasks.choose import choose_task
 from npswin.training.tasks.task import Dataset, Task
 from npswin.training.terminal import StopSignals, TrainingInterrupted, print_stderr, show_progress
-from npswin.training.trainable import Trainable, weights_of
+from npswin.training.trainable import Trainable
+from npswin.weights.load import model_tensors
 
 
 class _StopTraining(Exception):
@@ -84,7 +87,7 @@ class Trainer:
     ) -> None:
         check_instance("config", config, TrainConfig, "a TrainConfig")
         self.task = choose_task(train_data, config) if task is None else check_instance("task", task, Task, "a task")
-        self.task.check(model, train_data, test_data)
+        self.task.check(model, train_data, test_data, config)
         check_precision(model, config.precision)
         self.model, self.train_data, self.test_data, self.config = model, train_data, test_data, config
         self.mean, self.std = choose_normalization(
@@ -104,7 +107,8 @@ class Trainer:
             "backend": "cuda" if on_gpu(next(iter(model.params.values()))) else get_backend(),
         }
         self._steps_per_epoch = steps_per_epoch(len(train_data), config.batch_size)
-        self._folder = RunFolder(check_path("out", out), self._description, self._steps_per_epoch, self.task)
+        names = record_names(self.task, model)
+        self._folder = RunFolder(check_path("out", out), self._description, self._steps_per_epoch, names)
         self._learner = Learner(model, config, self._steps_per_epoch, self.task)
         # The record of an epoch's last step, until the evaluation adds its results and it is written.
         self._unevaluated_record: dict[str, Any] | None = None
@@ -205,8 +209,9 @@ class Trainer:
         total, done = sum(map(len, index_batches)), sum(map(len, index_batches[:first]))
         unfinished: list[dict[str, Any]] = []  # records of steps that a GPU may still be computing
         shown_values: dict[str, str] = {}
-        batches = self.task.load(self.train_data, index_batches[first:], next(iter(self.model.params.values())))
-        with show_progress(f"epoch {epoch + 1}/{config.epochs}", total, done) as progress:
+        like = next(iter(self.model.params.values()))
+        loading = closing(self.task.load(self.train_data, index_batches[first:], like, config.seed, epoch))
+        with loading as batches, show_progress(f"epoch {epoch + 1}/{config.epochs}", total, done) as progress:
             for step, samples in enumerate(batches, start=first):
                 unfinished.append(self._train_step(samples, epoch, step))
                 is_last, must_stop = step == len(index_batches) - 1, self._stop_signals.received is not None
@@ -262,7 +267,7 @@ class Trainer:
         if metric.is_better(value, self.best_metric):
             self.best_metric = value
             with self._learner.averaged_weights():
-                weights = weights_of(self.model)
+                weights = model_tensors(self.model)
                 self._best_checksum = self._folder.save_best(weights, self._learner.step, self._metadata())
 
     def _evaluate(self) -> Any:

@@ -77,7 +77,6 @@ class Result:
 class PlaneTask:
     """The mean square of y − w·x − b, plus a penalty on b."""
 
-    loss_names = ("loss", "squares", "penalty")
     loss_label = "mean square"
     metrics = (ERROR,)
     main_metric = ERROR
@@ -85,8 +84,11 @@ class PlaneTask:
     def __init__(self, penalty=0.1, signal_at=None):
         self.penalty, self.signal_at, self.prepared = penalty, signal_at, 0
 
-    def check(self, model, train_data, test_data):
+    def check(self, model, train_data, test_data, config):
         pass
+
+    def loss_names(self, model):
+        return "loss", "squares", "penalty"
 
     def describe(self, train_data):
         return {"task": {"name": "plane", "penalty": self.penalty}}
@@ -94,7 +96,7 @@ class PlaneTask:
     def channel_statistics(self, train_data):
         return tuple(train_data.x.mean(axis=0)), tuple(train_data.x.std(axis=0))
 
-    def load(self, dataset, index_batches, like):
+    def load(self, dataset, index_batches, like, seed, epoch):
         for indices in index_batches:
             yield dataset.x[indices], [dataset.values[index] for index in indices]
 

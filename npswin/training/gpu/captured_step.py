@@ -9,6 +9,7 @@ import numpy as np
 from npswin.backends import capture
 from npswin.devices import cupy, to_gpu
 from npswin.training.gradients import batch_gradients
+from npswin.training.tasks.metric import LOSS
 from npswin.training.tasks.task import CapturableTask
 from npswin.training.terminal import print_stderr
 from npswin.types import Array
@@ -65,7 +66,7 @@ class CapturedSteps:
             else:
                 return graphs.run(images, fixed_targets, seed, scalars)
         losses = batch_gradients(self._task, self._model, images, targets, 1, seed, scalars.loss_scale)
-        return losses[self._task.loss_names[0]], self._update(_to_gpu(scalars, self._model.dtype))
+        return losses[LOSS.name], self._update(_to_gpu(scalars, self._model.dtype))
 
     def _graphs_for(self, images: Array, targets: Array) -> "_StepGraphs":
         key = images.shape, images.dtype.name

@@ -1,6 +1,6 @@
 """Classification: one class for each image."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,6 @@ class ClassificationTask:
         ValueError: it is no recipe.
     """
 
-    loss_names: tuple[str, ...] = (LOSS.name,)
     loss_label = "cross-entropy (nats)"
     metrics: tuple[Metric, ...] = (LOSS, ACCURACY)
     main_metric = ACCURACY
@@ -40,10 +39,14 @@ class ClassificationTask:
     def __init__(self, config: TrainConfig) -> None:
         self.config: TrainConfig = check_instance("config", config, TrainConfig, "a TrainConfig")
 
-    def check(self, model: Classifier, train_data: ImageDataset, test_data: ImageDataset) -> None:
+    def check(self, model: Classifier, train_data: ImageDataset, test_data: ImageDataset, config: TrainConfig) -> None:
         """Channels and classes of both data sets are the model's, and the augmentations are defined for the images."""
         check_data(model, train_data, test_data)
         check_augmentation(self.config, train_data)
+
+    def loss_names(self, model: Classifier) -> tuple[str, ...]:
+        """One loss."""
+        return (LOSS.name,)
 
     def describe(self, train_data: ImageDataset) -> dict[str, Any]:
         """The names of the classes."""
@@ -53,7 +56,9 @@ class ClassificationTask:
         """See `npswin.data.channel_statistics`."""
         return channel_statistics(train_data.images)
 
-    def load(self, dataset: ImageDataset, index_batches: Sequence[Array], like: Array) -> Iterator[tuple[Array, Array]]:
+    def load(
+        self, dataset: ImageDataset, index_batches: Sequence[Array], like: Array, seed: int, epoch: int
+    ) -> Generator[tuple[Array, Array], None, None]:
         """Images and labels of each batch; see `load_batches`."""
         return load_batches(dataset, index_batches, like)
 

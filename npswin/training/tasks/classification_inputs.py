@@ -1,6 +1,6 @@
 """A batch of classified images on its way into the model: chosen from the data set, and augmented."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -56,7 +56,9 @@ def check_augmentation(config: TrainConfig, dataset: ImageDataset) -> None:
         raise ValueError(f"rand_augment: {got}, expected 0: {expected}")
 
 
-def load_batches(dataset: ImageDataset, index_batches: Sequence[Array], like: Array) -> Iterator[tuple[Array, Array]]:
+def load_batches(
+    dataset: ImageDataset, index_batches: Sequence[Array], like: Array
+) -> Generator[tuple[Array, Array], None, None]:
     """Images and labels of one batch after the other, on the device of another array.
 
     Args:

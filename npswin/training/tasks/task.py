@@ -1,10 +1,11 @@
 """What the trainer asks of a task: batches, losses with their gradients, and an evaluation."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
+from npswin.training.config import TrainConfig
 from npswin.training.normalization import Normalization
 from npswin.training.tasks.metric import Metric
 from npswin.types import Array
@@ -41,22 +42,25 @@ class Task(Protocol):
     A task has no state that changes in training, so that a run can be resumed.
 
     Attributes:
-        loss_names: names of the losses that `forward_backward` returns, which are those in the records. The first one
-            is "loss", the sum that is differentiated; where it has several terms, their names follow.
         loss_label: what the loss is, for curves.png.
         metrics: what an evaluation gives.
         main_metric: the one of them by which the best weights are chosen.
     """
 
-    loss_names: tuple[str, ...]
     loss_label: str
     metrics: tuple[Metric, ...]
     main_metric: Metric
 
-    def check(self, model: Any, train_data: Any, test_data: Any) -> None:
-        """Raise a ValueError, which names the argument, unless the task can be learned by this model from these data.
+    def check(self, model: Any, train_data: Any, test_data: Any, config: TrainConfig) -> None:
+        """Raise a ValueError, which names the argument, unless this model can learn the task from these data.
 
-        The model is a `Trainable`, and has what the task's own methods use.
+        The model is a `Trainable` that has what the task's methods use; the recipe has no setting that they ignore.
+        """
+
+    def loss_names(self, model: Any) -> tuple[str, ...]:
+        """Names of the losses that `forward_backward` returns, which are those in the records.
+
+        The first one is "loss", what is differentiated; where it is a sum of terms, their names follow.
         """
 
     def describe(self, train_data: Any) -> dict[str, Any]:
@@ -68,13 +72,17 @@ class Task(Protocol):
     def channel_statistics(self, train_data: Any) -> Normalization:
         """Mean and deviation of each channel of the training images, of pixels scaled to [0, 1]."""
 
-    def load(self, dataset: Any, index_batches: Sequence[Array], like: Array) -> Iterator[Any]:
+    def load(
+        self, dataset: Any, index_batches: Sequence[Array], like: Array, seed: int, epoch: int
+    ) -> Generator[Any, None, None]:
         """The samples of one batch after the other, as `prepare` takes them.
 
         Args:
             dataset: the training data.
             index_batches: indices of the images of each batch, (B,).
             like: an array on the device that the model is on.
+            seed: of the run; random numbers of a sample may depend on it, the epoch and the sample alone.
+            epoch: number of the epoch, from 0.
         """
 
     def prepare(

@@ -13,6 +13,7 @@ import numpy as np
 from npswin import training
 from npswin.training.checkpoint import Progress
 from npswin.training.learner import Learner
+from npswin.training.metrics_file import record_names
 from npswin.training.run_folder import RunFolder
 from npswin.training.tasks.classification import ClassificationTask
 from tests.tools.fuzzing.doors.door import Door, Sample, require, same, small_model
@@ -50,7 +51,7 @@ def _run(folder: Path) -> _Run:
         "mean": [0.5],
         "backend": "numpy",
     }
-    run_folder = RunFolder(folder / "run", description, 2, learner.task)
+    run_folder = RunFolder(folder / "run", description, 2, record_names(learner.task, model))
     run_folder.create()
     rng = np.random.default_rng(0)
     states = []
@@ -81,7 +82,7 @@ def _read_run(folder: Path) -> Callable[[Sample], str]:
         for array in (*learner.model.params.values(), *learner.training_state().values()):
             array[...] = 1
         learner.step = 0
-        run_folder = RunFolder(sample.folder, run.description, 2, learner.task)
+        run_folder = RunFolder(sample.folder, run.description, 2, record_names(learner.task, learner.model))
         repair = sample.number % 4 == 0
         try:
             with contextlib.redirect_stderr(io.StringIO()):
