@@ -9,7 +9,7 @@ import contextlib
 import io
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,10 +63,9 @@ POSITION_BIASES = ("per_head", "shared", "full", "none")
 
 def _are_index_batches(value: Any) -> bool:
     kind = array("iu", lambda a: a.ndim == 1 and (a.size == 0 or (a.min() >= 0 and a.max() < 3)))
-    is_number = isinstance(value, np.ndarray) and value.ndim == 0
-    return (
-        isinstance(value, Iterable) and not isinstance(value, type) and not is_number and all(map(kind.accepts, value))
-    )
+    if isinstance(value, type | Iterator) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return False
+    return isinstance(value, Iterable) and all(map(kind.accepts, value))
 
 
 def scene() -> SegmentationSample:
