@@ -22,6 +22,8 @@ def tight_boxes(masks: Array) -> Array:
     if masks.ndim != 3 or masks.dtype != bool:
         raise ValueError(f"masks: got {describe(masks)}, expected bool of shape (n, H, W)")
     boxes = np.zeros((len(masks), 4), np.float32)
+    if masks.size == 0:
+        return boxes
     for axis, (low, high) in ((1, (0, 2)), (2, (1, 3))):
         occupied = np.logical_or.reduce(masks, axis=axis)  # over rows for x, over columns for y
         boxes[:, low] = occupied.argmax(axis=1)
