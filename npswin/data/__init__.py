@@ -4,29 +4,53 @@ from npswin.data.augment import random_crop, random_erasing, random_flip
 from npswin.data.batches import batch_rng, epoch_batches, steps_per_epoch
 from npswin.data.cifar10 import CIFAR10_CLASSES, CIFAR10_MEAN, CIFAR10_STD, load_cifar10
 from npswin.data.dataset import IMAGENET_MEAN, IMAGENET_STD, ImageDataset, channel_statistics, normalize
-from npswin.data.errors import DataFileError, DataUnavailableError
+from npswin.data.detections import Detections
+from npswin.data.errors import AnnotationError, DataFileError, DataUnavailableError
+from npswin.data.formats.ade20k import ADE20K_CLASSES, load_ade20k
+from npswin.data.formats.cityscapes import CITYSCAPES_CLASSES, load_cityscapes
+from npswin.data.formats.class_names import read_class_names
+from npswin.data.formats.coco import load_coco
+from npswin.data.formats.coco_results import read_coco_results, write_coco_results
+from npswin.data.formats.label_maps import load_label_maps
+from npswin.data.formats.voc import VOC_CLASSES, load_voc
 from npswin.data.mixing import cutmix, mixup, one_hot
 from npswin.data.rand_augment import rand_augment
+from npswin.data.sample_datasets import DetectionDataset, SegmentationDataset
+from npswin.data.samples import DetectionSample, SegmentationSample
 from npswin.data.shapes import SHAPE_CLASSES, SHAPES_MEAN, SHAPES_STD, load_shapes, make_shapes
 
 __all__ = [
+    "ADE20K_CLASSES",
     "CIFAR10_CLASSES",
     "CIFAR10_MEAN",
     "CIFAR10_STD",
+    "CITYSCAPES_CLASSES",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "SHAPES_MEAN",
     "SHAPES_STD",
     "SHAPE_CLASSES",
+    "VOC_CLASSES",
+    "AnnotationError",
     "DataFileError",
     "DataUnavailableError",
+    "DetectionDataset",
+    "DetectionSample",
+    "Detections",
     "ImageDataset",
+    "SegmentationDataset",
+    "SegmentationSample",
     "batch_rng",
     "channel_statistics",
     "cutmix",
     "epoch_batches",
+    "load_ade20k",
     "load_cifar10",
+    "load_cityscapes",
+    "load_coco",
+    "load_label_maps",
     "load_shapes",
+    "load_voc",
     "make_shapes",
     "mixup",
     "normalize",
@@ -35,5 +59,8 @@ __all__ = [
     "random_crop",
     "random_erasing",
     "random_flip",
+    "read_class_names",
+    "read_coco_results",
     "steps_per_epoch",
+    "write_coco_results",
 ]
