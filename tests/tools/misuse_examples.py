@@ -31,6 +31,7 @@ from npswin.verify import Trace, compare, trace, write_key
 from npswin.weights import save_tensors
 from tests.layers.drawn import make
 from tests.models.tiny import tiny
+from tests.tools.misuse_data import DATA_EXAMPLES
 from tests.tools.misuse_values import (
     FLAG,
     FUNCTION,
@@ -443,6 +444,7 @@ EXAMPLES: dict[str, Example] = {
         },
     ),
     "npswin.data.batch_rng": Example(lambda: {"seed": 1, "epoch": 2, "step": 3}),
+    **{f"npswin.data.{name}": Example(*example) for name, example in DATA_EXAMPLES.items()},
     "npswin.data.channel_statistics": Example(lambda: {"images": pixels()}, {"images": PIXELS}),
     "npswin.data.crop_sample": Example(
         lambda: {"sample": scene(), "top": 2, "left": 3, "size": (8, 10)},
