@@ -102,6 +102,11 @@ class UPerNet(Layer):
         parameters = sum(param.size for param in self.params.values())
         return f"num_classes={self.num_classes}, dtype={self.dtype.name!r}, {parameters:,} parameters"
 
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        """The names of the losses of `loss_forward`."""
+        return ("loss_segmentation", "loss_auxiliary")[: 1 if self.auxiliary_head is None else 2]
+
     def __call__(self, images: Array) -> Array:
         """Logits (B, H, W, K) for each pixel of images (B, c, H, W); nothing is dropped, nothing is kept."""
         return dispatch.resize_bilinear(self.decode_head(self.backbone(images)), images.shape[2:])
@@ -162,9 +167,9 @@ class UPerNet(Layer):
             is their sum. And the cache for `loss_backward`.
         """
         outputs, cache = self.forward(images, rng)
-        names, weights = ("loss_segmentation", "loss_auxiliary"), (1.0, self.auxiliary_weight)
+        weights = (1.0, self.auxiliary_weight)[: len(outputs)]
         losses, derivatives = {}, []
-        for name, weight, logits in zip(names, weights, outputs, strict=False):
+        for name, weight, logits in zip(self.loss_names, weights, outputs, strict=True):
             losses[name], derivative = segmentation_loss(logits, labels, weight)
             derivatives.append(derivative)
         return losses, keep(self, (), (derivatives, cache), "loss_forward")
