@@ -5,12 +5,7 @@ is added here; one that it gains is removed.
 """
 
 MISSING = {
-    "cpu": [
-        "conv2d_backward",
-        "conv2d_forward",
-        "conv_transpose2d_backward",
-        "conv_transpose2d_forward",
-    ],
+    "cpu": [],
     "cuda": [
         "conv2d_backward",
         "conv2d_forward",
