@@ -29,6 +29,14 @@ from npswin.backends.cpu.branches import (
     mlp_branch_backward,
     mlp_branch_forward,
 )
+from npswin.backends.cpu.conv2d import (
+    conv2d_backward,
+    conv2d_forward,
+)
+from npswin.backends.cpu.conv_transpose2d import (
+    conv_transpose2d_backward,
+    conv_transpose2d_forward,
+)
 from npswin.backends.cpu.dropout import (
     draw_mask,
     dropout_backward,
@@ -150,6 +158,10 @@ __all__ = [
     "batch_norm_backward_sums",
     "batch_norm_forward",
     "batch_norm_moments",
+    "conv2d_backward",
+    "conv2d_forward",
+    "conv_transpose2d_backward",
+    "conv_transpose2d_forward",
     "cross_entropy_backward",
     "cross_entropy_forward",
     "draw_mask",
