@@ -4,6 +4,11 @@
 is added here; one that it gains is removed.
 """
 
+# Definitions with loops over boxes, in NumPy alone.
+WITHOUT_FALLBACK = {
+    *("box_iou", "decode_boxes", "encode_boxes", "giou_loss", "l1_loss", "nms", "paste_masks", "pixel_cross_entropy"),
+    *("resized_cross_entropy", "roi_align", "sigmoid_cross_entropy", "smooth_l1_loss"),
+}
 MISSING = {
     "cpu": [
         "box_iou",
@@ -59,6 +64,8 @@ MISSING = {
         "resize_nearest_forward",
         "resized_conv2d_backward",
         "resized_conv2d_forward",
+        "resized_cross_entropy_backward",
+        "resized_cross_entropy_forward",
         "roi_align_backward",
         "roi_align_forward",
         "sigmoid_cross_entropy_backward",

@@ -121,6 +121,10 @@ from npswin.backends.cpu.resized_conv2d import (
     resized_conv2d_backward,
     resized_conv2d_forward,
 )
+from npswin.backends.cpu.resized_cross_entropy import (
+    resized_cross_entropy_backward,
+    resized_cross_entropy_forward,
+)
 from npswin.backends.cpu.softmax import (
     softmax_backward,
     softmax_forward,
@@ -211,6 +215,8 @@ __all__ = [
     "resize_nearest_forward",
     "resized_conv2d_backward",
     "resized_conv2d_forward",
+    "resized_cross_entropy_backward",
+    "resized_cross_entropy_forward",
     "sgd_update",
     "sgd_update_all",
     "softmax_backward",
