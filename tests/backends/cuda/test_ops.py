@@ -24,12 +24,8 @@ from tests.thorough import examples
 
 LIMIT = 3  # times the error to be expected
 COMPARED = sorted(set(implemented_ops("cuda")) - DRAWING)
-<<<<<<< HEAD
 FALLING_BACK = sorted({op_of(name) for name in MISSING["cuda"]} & set(OPS) - DRAWING - WITHOUT_FALLBACK)
-=======
-FALLING_BACK = sorted({op_of(name) for name in MISSING["cuda"]} & set(OPS) - DRAWING)
 TAKING_TWO_MAPS = {"batch_norm_backward_input", "batch_norm_backward_sums"}
->>>>>>> norms
 TAKING_MAPS = set(OPS) - DRAWING - UPDATES - {"global_norm", "position_bias"}
 
 
