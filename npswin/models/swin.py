@@ -18,7 +18,7 @@ from npswin.models.backbone import SwinBackbone, check_derivatives
 from npswin.models.checks import check_cache_complete, checked_arguments
 from npswin.models.flops import Flops, count_flops
 from npswin.types import Array
-from npswin.weights import save_tensors
+from npswin.weights import model_tensors, save_tensors
 
 
 class SwinTransformer(Layer):
@@ -292,15 +292,15 @@ class SwinTransformer(Layer):
         return count_flops(self.trunk + self.tail, size, training)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the parameters to a safetensors file, with `config` in its metadata.
+        """Write parameters and buffers to a safetensors file, with `config` in its metadata.
 
         Raises:
             ValueError: this is no path.
             OSError: the file could not be written.
         """
         path = check_path("path", path)
-        params = {name: to_host(param) for name, param in self.params.items()}
-        save_tensors(path, params, {"config": json.dumps(self.config)})
+        tensors = {name: to_host(tensor) for name, tensor in model_tensors(self).items()}
+        save_tensors(path, tensors, {"config": json.dumps(self.config)})
 
 
 def backbone_arguments(given: Mapping[str, Any] | None, dtype: Any, seed: Any) -> dict[str, Any]:

@@ -20,6 +20,11 @@ def _kernel(distance: Array) -> Array:
     return np.where(s <= 1, near, np.where(s < 2, far, 0.0))
 
 
+def _centres(size_out: int, size_in: int) -> Array:
+    """(size_out,): where the centre of each output lies along an axis; input i lies at i."""
+    return (np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5
+
+
 @lru_cache(maxsize=64)
 def bicubic_matrix(size_out: int, size_in: int) -> Array:
     """The matrix A of bicubic resampling along one axis: y = A x.
@@ -39,8 +44,7 @@ def bicubic_matrix(size_out: int, size_in: int) -> Array:
     """
     if size_out < 1 or size_in < 1:
         raise ValueError(f"size_out, size_in: got {size_out} and {size_in}, expected two sizes of at least 1")
-    centre = (np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5
-    return _read_only(cubic_matrix(centre, size_in))
+    return _read_only(cubic_matrix(_centres(size_out, size_in), size_in))
 
 
 def cubic_matrix(centre: Array, size_in: int) -> Array:
@@ -115,7 +119,7 @@ def bilinear_pixels(size_out: int, size_in: int) -> tuple[Array, Array]:
     Returns:
         pixel (size_out, 2), integers, and weight (size_out, 2) in float64; both read-only.
     """
-    centre = np.maximum((np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5, 0)
+    centre = np.maximum(_centres(size_out, size_in), 0)
     near = np.floor(centre).astype(np.int64)
     t = centre - near
     pixel, weight = np.stack([near, np.minimum(near + 1, size_in - 1)], axis=1), np.stack([1 - t, t], axis=1)
