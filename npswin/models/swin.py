@@ -1,24 +1,22 @@
 """Swin Transformer, whole: the hierarchy of Figure 3a of Liu et al. 2021."""
 
 import inspect
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
-from npswin.checks import check_generator, check_instance, check_path, shown
+from npswin.checks import check_generator, check_instance, shown
 from npswin.deprecation import RenamedKeys, renamed_function
-from npswin.devices import to_host
 from npswin.files import listed
 from npswin.layers import Layer, LayerNorm, Linear, MeanPool, SwinTransformerBlock
 from npswin.layers.layer import check_derivative, keep, kept
 from npswin.models.backbone import SwinBackbone, check_derivatives
 from npswin.models.checks import check_cache_complete, checked_arguments
 from npswin.models.flops import Flops, count_flops
+from npswin.models.saving import save_model
 from npswin.types import Array
-from npswin.weights import model_tensors, save_tensors
 
 
 class SwinTransformer(Layer):
@@ -298,9 +296,7 @@ class SwinTransformer(Layer):
             ValueError: this is no path.
             OSError: the file could not be written.
         """
-        path = check_path("path", path)
-        tensors = {name: to_host(tensor) for name, tensor in model_tensors(self).items()}
-        save_tensors(path, tensors, {"config": json.dumps(self.config)})
+        save_model(self, path)
 
 
 def backbone_arguments(given: Mapping[str, Any] | None, dtype: Any, seed: Any) -> dict[str, Any]:

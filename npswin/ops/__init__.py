@@ -33,7 +33,9 @@ from npswin.ops.branches import (
     mlp_branch_backward,
     mlp_branch_forward,
 )
-from npswin.ops.checked import checked_ops
+from npswin.ops.checked import (
+    checked_ops,
+)
 from npswin.ops.conv2d import (
     conv2d_backward,
     conv2d_forward,
@@ -87,7 +89,10 @@ from npswin.ops.mlp import (
 from npswin.ops.nms import (
     nms,
 )
-from npswin.ops.old_arguments import accepts_shift, accepts_spec_fields
+from npswin.ops.old_arguments import (
+    accepts_shift,
+    accepts_spec_fields,
+)
 from npswin.ops.optimizer import (
     adamw_update,
     adamw_update_all,
@@ -141,6 +146,10 @@ from npswin.ops.resize import (
     resize_bilinear_forward,
     resize_nearest_backward,
     resize_nearest_forward,
+)
+from npswin.ops.resized_conv2d import (
+    resized_conv2d_backward,
+    resized_conv2d_forward,
 )
 from npswin.ops.roi_align import (
     roi_align_backward,
@@ -249,6 +258,8 @@ __all__ = [
     "resize_bilinear_forward",
     "resize_nearest_backward",
     "resize_nearest_forward",
+    "resized_conv2d_backward",
+    "resized_conv2d_forward",
     "roi_align_backward",
     "roi_align_forward",
     "sgd_update",

@@ -169,6 +169,8 @@ def batch_norm_backward(dy: Array, cache: Any) -> tuple[Array, Array, Array]:
     """
     x, weight, mean, variance, eps, constant = cache
     dbias, dweight = batch_norm_backward_sums(dy, x, mean, variance, eps)
-    share = 0.0 if constant else 1 / max(x.size // x.shape[-1], 1)  # of one pixel in the means
+    if constant:
+        return dy * (weight / np.sqrt(variance + eps)), dweight, dbias
+    share = 1 / max(x.size // x.shape[-1], 1)  # of one pixel in the means
     dx = batch_norm_backward_input(dy, x, weight, mean, variance, share * dbias, share * dweight, eps)
     return dx, dweight, dbias

@@ -348,6 +348,13 @@ def conv2d(draw, large):
     return Case(args, rng, length=max(rows * columns * max(inputs, outputs), batch * height * width))
 
 
+def resized_conv2d(draw, large):
+    rng, size, inputs, outputs = _rng(draw), _map(draw, large), draw(CHANNELS), draw(CHANNELS)
+    side, out_size = draw(st.sampled_from([1, 3, 5])), (draw(FEW), draw(FEW))
+    args = [rng.standard_normal((*size, inputs)), weight_parameter(rng, outputs, inputs, side, side), out_size]
+    return Case(args, rng, length=max(side**2 * max(inputs, outputs), size[0] * _count(out_size)))
+
+
 def conv_transpose2d(draw, large):
     rng, size, inputs, outputs, side = _rng(draw), _map(draw, large), draw(CHANNELS), draw(CHANNELS), draw(SIDES)
     args = [
@@ -601,6 +608,7 @@ OPS = {
         *(mlp_branch, patch_concat, patch_embed, patch_merging, position_bias, position_embed, residual),
         *(adaptive_avg_pool2d, batch_norm, batch_norm_backward_input, batch_norm_backward_sums, batch_norm_moments),
         *(max_pool2d, relu, resize_bilinear, resize_nearest),
+        *(resized_conv2d,),
         *(resize_bicubic, sgd_update, sgd_update_all, softmax, window_attention, window_partition, window_reverse),
         *(adamw_update, adamw_update_all, attention, attention_branch, attention_probabilities, box_iou),
         *(cross_entropy, decode_boxes, draw_mask, dropout, ema_update, ema_update_all, encode_boxes, gelu, giou_loss),

@@ -24,7 +24,8 @@ BACKENDS = {"numpy": ops, "cpu": Dispatcher("cpu")}
 MOVING = {"patch_concat", "window_partition", "window_reverse"}  # take numbers of any dtype
 ANY_NUMBER = {"grad_scale"}  # may be negative, NaN or infinite
 COMPARING = {"box_iou", "nms", "paste_masks"}  # have no derivative: of complex numbers they compare the real parts
-ANY_COUNT = {("box_iou", "b"), ("roi_align", "rois")}  # as many boxes as there are, whatever else there is
+# any number of boxes, or of output channels without a bias, whatever else there is
+ANY_COUNT = {("box_iou", "b"), ("resized_conv2d", "weight"), ("roi_align", "rois")}
 
 
 def main_function(op):
@@ -197,7 +198,7 @@ def test_an_array_has_the_shape_that_others_give_it(op, name):
         if name != first:
             assert_refused(op, name, value)
             continue
-        # the first array may have other axes; then some other one does not fit, or all is well
+        # this array may have other axes; then some other one does not fit, or all is well
         arguments = arguments_of(op) | {name: value}
         found = [outcome(module, main_function(op), arguments) for module in BACKENDS.values()]
         assert found[0] == found[1]

@@ -196,6 +196,14 @@ def test_conv2d(case):
     check(ops.conv2d_forward, ops.conv2d_backward, arrays, **arguments)
 
 
+@given(
+    SEEDS, st.integers(1, 2), st.tuples(SIDES, SIDES), st.tuples(SIDES, SIDES), SIDES, SIDES, st.sampled_from([1, 3, 5])
+)
+def test_resized_conv2d(seed, batch, own_size, size, inputs, outputs, side):
+    arrays = [normal(seed, batch, *own_size, inputs), normal(seed, outputs, inputs, side, side)]
+    check(ops.resized_conv2d_forward, ops.resized_conv2d_backward, arrays, size=size)
+
+
 @given(SEEDS, st.integers(1, 2), SIDES, SIDES, SIDES, SIDES, st.integers(1, 3), st.booleans())
 def test_conv_transpose2d(seed, batch, height, width, inputs, outputs, side, bias):
     x, weight = normal(seed, batch, height, width, inputs), normal(seed, inputs, outputs, side, side)

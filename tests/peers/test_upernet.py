@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from npswin.models.segmentation import UPerNet
+from npswin.weights.load import model_tensors
 from tests.peers.comparison import relative
 from tests.peers.upernet import CASES, GOLDEN_CASES, read_golden, run
 
@@ -16,7 +17,7 @@ def compare(case, expected):
     """Errors by the name of what is compared."""
     model = UPerNet(**{**case.model, "backbone": {**case.model["backbone"], "in_chans": case.images[1]}})
     before = {name.removeprefix("before/"): value for name, value in expected.items() if name.startswith("before/")}
-    state = model.state()
+    state = model_tensors(model)
     assert set(before) == set(state)
     for name, value in state.items():
         value[...] = before[name]
@@ -34,8 +35,10 @@ def compare(case, expected):
         "inference": relative(model(images).transpose(0, 3, 1, 2), expected["inference"]),
     }
     found |= {f"after/{name}": relative(value, after[name]) for name, value in model.buffers.items()}
-    # Batch norm makes the loss independent of what is added before it: there a gradient is 0 but for rounding.
-    found |= {f"grads/{name}": relative(value, grads[name], largest) for name, value in model.grads.items()}
+    for name, value in model.grads.items():
+        # A stage's norm adds its bias before a 1×1 convolution with batch norm: that derivative is 0 but for rounding.
+        is_zero = np.abs(grads[name]).max() < 1e-14 * largest
+        found[f"grads/{name}"] = np.abs(value).max() / largest if is_zero else relative(value, grads[name])
     return found
 
 

@@ -121,13 +121,12 @@ def run(case: Case) -> dict[str, np.ndarray]:
         "images": images.detach().numpy(),
         "labels": labels.numpy(),
         "loss": outputs.loss.detach().numpy(),
-        "logits": outputs.logits.detach().numpy(),
         "inference": inference.numpy(),
         "dimages": images.grad.numpy(),
     }
     for kind, tensors in (("before", before), ("after", after), ("grads", grads)):
         found |= {f"{kind}/{name}": tensor for name, tensor in official(tensors).items()}
-    return {name: np.ascontiguousarray(tensor) for name, tensor in found.items()}
+    return {name: np.array(tensor, order="C") for name, tensor in found.items()}
 
 
 def official(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -215,6 +215,7 @@ KINDS: dict[str, dict[str, Kind]] = {
         **dict.fromkeys(("shortcut", "branch"), _numbers(lambda a: a.ndim >= 1)),
         "path_scale": _PATH_SCALE,
     },
+    "resized_conv2d": {"x": BATCH, "weight": MAP, "size": _pair()},
     "resize_bicubic": {"x": _numbers(_last_axes(3)), "size": _pair()},
     "resize_bilinear": {"x": _numbers(_last_axes(3)), "size": _pair()},
     "resize_nearest": {"x": _numbers(_last_axes(3)), "size": _pair()},
@@ -316,6 +317,11 @@ def _fits_conv2d(x, weight, bias, padding, **_) -> bool:
     return fitting and channels == x.shape[-1] and _are((bias, (outputs,)))
 
 
+def _fits_resized_conv2d(x, weight, size) -> bool:
+    _, channels, height, width = weight.shape
+    return channels == x.shape[-1] and height == width and height % 2 == 1
+
+
 def _fits_conv_transpose2d(x, weight, bias) -> bool:
     channels, outputs, height, width = weight.shape
     return channels == x.shape[-1] and height == width and _are((bias, (outputs,)))
@@ -405,6 +411,7 @@ SHAPES: dict[str, Callable[..., bool]] = {
     ),
     "position_embed": lambda x, table, grid: table.shape == (1, grid[0] * grid[1], x.shape[-1]),
     "residual": lambda shortcut, branch, path_scale: _rest(shortcut, branch) and _are((path_scale, shortcut.shape[:1])),
+    "resized_conv2d": _fits_resized_conv2d,
     "resize_bicubic": _always,
     "resize_bilinear": _always,
     "resize_nearest": _always,

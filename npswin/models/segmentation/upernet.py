@@ -1,6 +1,5 @@
 """UPerNet (Xiao et al. 2018, "Unified Perceptual Parsing for Scene Understanding") on Swin: a class for each pixel."""
 
-import json
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
@@ -8,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.checks import check_generator, check_number, check_path, check_size
+from npswin.checks import check_generator, check_number, check_size
 from npswin.layers import Layer
 from npswin.layers.layer import check_derivative, keep, kept
 from npswin.models.backbone import SwinBackbone
+from npswin.models.saving import save_model
 from npswin.models.segmentation.heads import FCNHead, UPerHead
 from npswin.models.segmentation.loss import segmentation_loss
 from npswin.models.swin import backbone_arguments
 from npswin.types import Array
-from npswin.weights import save_tensors
 
 
 class UPerNet(Layer):
@@ -192,4 +191,4 @@ class UPerNet(Layer):
             ValueError: this is no path.
             OSError: the file could not be written.
         """
-        save_tensors(check_path("path", path), self.state(), {"config": json.dumps(self.config)})
+        save_model(self, path)
