@@ -29,6 +29,14 @@ from npswin.backends.cpu.branches import (
     mlp_branch_backward,
     mlp_branch_forward,
 )
+from npswin.backends.cpu.conv2d import (
+    conv2d_backward,
+    conv2d_forward,
+)
+from npswin.backends.cpu.conv_transpose2d import (
+    conv_transpose2d_backward,
+    conv_transpose2d_forward,
+)
 from npswin.backends.cpu.dropout import (
     draw_mask,
     dropout_backward,
@@ -113,6 +121,10 @@ from npswin.backends.cpu.resized_conv2d import (
     resized_conv2d_backward,
     resized_conv2d_forward,
 )
+from npswin.backends.cpu.resized_cross_entropy import (
+    resized_cross_entropy_backward,
+    resized_cross_entropy_forward,
+)
 from npswin.backends.cpu.softmax import (
     softmax_backward,
     softmax_forward,
@@ -150,6 +162,10 @@ __all__ = [
     "batch_norm_backward_sums",
     "batch_norm_forward",
     "batch_norm_moments",
+    "conv2d_backward",
+    "conv2d_forward",
+    "conv_transpose2d_backward",
+    "conv_transpose2d_forward",
     "cross_entropy_backward",
     "cross_entropy_forward",
     "draw_mask",
@@ -199,6 +215,8 @@ __all__ = [
     "resize_nearest_forward",
     "resized_conv2d_backward",
     "resized_conv2d_forward",
+    "resized_cross_entropy_backward",
+    "resized_cross_entropy_forward",
     "sgd_update",
     "sgd_update_all",
     "softmax_backward",
