@@ -7,10 +7,6 @@ is added here; one that it gains is removed.
 MISSING = {
     "cpu": [],
     "cuda": [
-        "conv2d_backward",
-        "conv2d_forward",
-        "conv_transpose2d_backward",
-        "conv_transpose2d_forward",
         "window_partition_backward",
         "window_partition_forward",
         "window_reverse_backward",

@@ -15,6 +15,14 @@ from npswin.backends.cuda.branches import (
     mlp_branch_backward,
     mlp_branch_forward,
 )
+from npswin.backends.cuda.conv2d import (
+    conv2d_backward,
+    conv2d_forward,
+)
+from npswin.backends.cuda.conv_transpose2d import (
+    conv_transpose2d_backward,
+    conv_transpose2d_forward,
+)
 from npswin.backends.cuda.dropout import (
     draw_mask,
     dropout_backward,
@@ -105,6 +113,10 @@ __all__ = [
     "attention_forward",
     "attention_probabilities",
     "bicubic_matrix",
+    "conv2d_backward",
+    "conv2d_forward",
+    "conv_transpose2d_backward",
+    "conv_transpose2d_forward",
     "cross_entropy_backward",
     "cross_entropy_forward",
     "draw_mask",
