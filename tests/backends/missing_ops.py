@@ -32,10 +32,6 @@ MISSING = {
     ],
     "cuda": [
         "box_iou",
-        "conv2d_backward",
-        "conv2d_forward",
-        "conv_transpose2d_backward",
-        "conv_transpose2d_forward",
         "decode_boxes_backward",
         "decode_boxes_forward",
         "encode_boxes",
