@@ -11,24 +11,9 @@ WITHOUT_FALLBACK = {
 }
 MISSING = {
     "cpu": [
-        "box_iou",
         "decode_boxes_backward",
         "decode_boxes_forward",
         "encode_boxes",
-        "giou_loss_backward",
-        "giou_loss_forward",
-        "l1_loss_backward",
-        "l1_loss_forward",
-        "nms",
-        "paste_masks",
-        "pixel_cross_entropy_backward",
-        "pixel_cross_entropy_forward",
-        "roi_align_backward",
-        "roi_align_forward",
-        "sigmoid_cross_entropy_backward",
-        "sigmoid_cross_entropy_forward",
-        "smooth_l1_loss_backward",
-        "smooth_l1_loss_forward",
     ],
     "cuda": [
         "box_iou",
