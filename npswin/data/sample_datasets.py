@@ -25,18 +25,19 @@ class _SampleDataset(Generic[Sample]):
     checksum: int | None = None
 
     def __post_init__(self) -> None:
-        samples, names = self.samples, self.class_names
-        if isinstance(samples, str | bytes) or not (hasattr(samples, "__len__") and hasattr(samples, "__getitem__")):
+        samples = self.samples
+        if not isinstance(samples, Sequence) or isinstance(samples, str | bytes):
             raise ValueError(f"samples: got {shown(samples)}, expected a list, or another sequence of samples")
         if len(samples) == 0:
             raise ValueError("samples: got none, expected at least one")
-        if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
-            raise ValueError(f"class_names: got {shown(names)}, expected a tuple of names")
-        object.__setattr__(self, "class_names", tuple(names))
+        object.__setattr__(self, "class_names", check_class_names(self.class_names))
         check_text("name", self.name)
         check_text("split", self.split)
         if self.checksum is not None:
             check_integer("checksum", self.checksum, 0)
+        if isinstance(samples, list | tuple):  # unlike those that are read or drawn later
+            for index, sample in enumerate(samples):
+                self._check(f"samples[{index}]", sample)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -47,7 +48,7 @@ class _SampleDataset(Generic[Sample]):
         if not 0 <= number < len(self):
             raise IndexError(f"index: got {number}, expected 0 to {len(self) - 1}")
         sample = self.samples[number]
-        self._check(f"sample {number}", sample)
+        self._check(f"samples[{number}]", sample)
         return sample
 
     def __iter__(self) -> Iterator[Sample]:
@@ -87,8 +88,8 @@ class SegmentationDataset(_SampleDataset[SegmentationSample]):
             needed.
 
     Raises:
-        ValueError: there is no sample, or an argument has another type; from `dataset[i]`, a sample is of another type,
-            or has labels without a class name.
+        ValueError: there is no sample, or an argument has another type; from `dataset[i]`, and at once where the
+            samples are a list, a sample is of another type, or has labels without a class name.
     """
 
     def __post_init__(self) -> None:
@@ -113,8 +114,8 @@ class DetectionDataset(_SampleDataset[DetectionSample]):
         category_ids: a number for each class, by which files of results name the classes; empty for 1 to K.
 
     Raises:
-        ValueError: as `SegmentationDataset`; or ids are not one for each sample or class, or one is there twice; from
-            `dataset[i]`, a sample has masks although the others have none, or none although they have.
+        ValueError: as `SegmentationDataset`; or ids are not one for each sample or class, or one is there twice; or a
+            sample has masks although `has_masks` is False, or has none although it is True.
     """
 
     has_masks: bool
@@ -122,13 +123,12 @@ class DetectionDataset(_SampleDataset[DetectionSample]):
     category_ids: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         check_flag("has_masks", self.has_masks)
-        image_ids = _check_ids("image_ids", self.image_ids or tuple(range(len(self))), len(self))
-        classes = len(self.class_names)
-        category_ids = _check_ids("category_ids", self.category_ids or tuple(range(1, classes + 1)), classes)
-        object.__setattr__(self, "image_ids", image_ids)
-        object.__setattr__(self, "category_ids", category_ids)
+        super().__post_init__()
+        object.__setattr__(self, "image_ids", _check_ids("image_ids", self.image_ids, len(self), 0))
+        object.__setattr__(
+            self, "category_ids", _check_ids("category_ids", self.category_ids, len(self.class_names), 1)
+        )
 
     def _check(self, name: str, sample: DetectionSample) -> None:
         check_instance(name, sample, DetectionSample, "a DetectionSample")
@@ -137,10 +137,18 @@ class DetectionDataset(_SampleDataset[DetectionSample]):
             raise ValueError(f"{name}: has {'no ' * self.has_masks}masks, expected as has_masks says")
 
 
-def _check_ids(name: str, ids: Any, count: int) -> tuple[int, ...]:
-    if not isinstance(ids, list | tuple) or len(ids) != count:
+def check_class_names(names: Any) -> tuple[str, ...]:
+    """The names of at least one class, as a tuple."""
+    if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"class_names: got {shown(names)}, expected a tuple of names")
+    return tuple(names)
+
+
+def _check_ids(name: str, ids: Any, count: int, first: int) -> tuple[int, ...]:
+    """So many different integers; counted from the first where there are none."""
+    if not isinstance(ids, list | tuple) or len(ids) not in (0, count):
         raise ValueError(f"{name}: got {shown(ids)}, expected a tuple of {count} integers")
-    numbers = tuple(check_integer(name, number) for number in ids)
+    numbers = tuple(check_integer(name, number) for number in ids or range(first, first + count))
     if len(set(numbers)) < count:
         raise ValueError(f"{name}: got a number twice, expected {count} different ones")
     return numbers

@@ -8,6 +8,7 @@ from npswin.checks import check_array, describe
 from npswin.types import Array
 
 IGNORED = 255  # the label of a pixel that has no class: it takes no part in losses and results
+FLOATS = ("float32", "float64")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +28,7 @@ class SegmentationSample:
 
     def __post_init__(self) -> None:
         height, width = _check_image(self.image)
-        expected = f"uint8 or int64 of shape ({height}, {width}), as the image"
-        labels = check_array("labels", self.labels, expected)
-        if labels.shape != (height, width) or labels.dtype not in (np.uint8, np.int64):
-            raise ValueError(f"labels: got {describe(labels)}, expected {expected}")
+        check_axes("labels", self.labels, (height, width), ("uint8", "int64"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,27 +57,35 @@ class DetectionSample:
     crowd: Array
 
     def __post_init__(self) -> None:
-        size, count = _check_image(self.image), len(check_array("labels", self.labels, "int64 of shape (n,)"))
-        _check_like("labels", self.labels, (count,), ("int64",))
-        boxes = _check_like("boxes", self.boxes, (count, 4), ("float32", "float64"))
-        _check_like("crowd", self.crowd, (count,), ("bool",))
+        height, width = _check_image(self.image)
+        count = len(check_axes("labels", self.labels, ("n",), ("int64",)))
+        check_boxes("boxes", self.boxes, count)
+        check_axes("crowd", self.crowd, (count,), ("bool",))
         if self.masks is not None:
-            _check_like("masks", self.masks, (count, *size), ("bool",))
-        if not np.isfinite(boxes).all() or (boxes[:, :2] > boxes[:, 2:]).any():
-            raise ValueError("boxes: got corners that are not finite or exchanged, expected x1 <= x2 and y1 <= y2")
+            check_axes("masks", self.masks, (count, height, width), ("bool",))
 
 
 def _check_image(image: Array) -> tuple[int, int]:
     """Height and width of an image, or a ValueError."""
-    check_array("image", image, "uint8 of shape (c, H, W), not empty")
-    if image.ndim != 3 or image.dtype != np.uint8 or image.size == 0:
-        raise ValueError(f"image: got {describe(image)}, expected uint8 of shape (c, H, W), not empty")
+    check_axes("image", image, ("c", "H", "W"), ("uint8",))
+    if image.size == 0:
+        raise ValueError(f"image: got {describe(image)}, expected nothing empty")
     return image.shape[1], image.shape[2]
 
 
-def _check_like(name: str, array: Array, shape: tuple[int, ...], dtypes: tuple[str, ...]) -> Array:
-    expected = f"{' or '.join(dtypes)} of shape {shape}"
+def check_boxes(name: str, boxes: Array, count: int) -> Array:
+    """So many boxes (n, 4) with finite corners in their order, or a ValueError."""
+    check_axes(name, boxes, (count, 4), FLOATS)
+    if not np.isfinite(boxes).all() or (boxes[:, :2] > boxes[:, 2:]).any():
+        raise ValueError(f"{name}: got corners that are not finite or exchanged, expected x1 <= x2 and y1 <= y2")
+    return boxes
+
+
+def check_axes(name: str, array: Array, shape: tuple[int | str, ...], dtypes: tuple[str, ...]) -> Array:
+    """An array of this shape, in which an axis with a name may have any length, and one of these dtypes."""
+    expected = f"{' or '.join(dtypes)} of shape ({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
     check_array(name, array, expected)
-    if array.shape != shape or array.dtype.name not in dtypes:
+    fits = [isinstance(wanted, str) or wanted == length for wanted, length in zip(shape, array.shape, strict=False)]
+    if array.ndim != len(shape) or not all(fits) or array.dtype.name not in dtypes or not array.dtype.isnative:
         raise ValueError(f"{name}: got {describe(array)}, expected {expected}")
     return array
