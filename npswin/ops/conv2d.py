@@ -25,17 +25,27 @@ def _check_kernel(x: Array, weight: Array, padding: int, **_: Any) -> None:
         raise ValueError(f"weight: got a kernel of {height}×{width}, expected at most the padded map's {padded}")
 
 
-def _windows(padded: Array, weight: Array, stride: int, size: tuple[int, int]) -> Iterator[tuple[Array, Array]]:
-    """For each place (i, j) of the kernel: the entries (B, H', W', I) that it meets, a view, and its weight (O, I)."""
-    height, width = size
-    for (i, j), matrix in zip(np.ndindex(weight.shape[2:]), _matrices(weight), strict=True):
-        yield padded[:, i : i + stride * height : stride, j : j + stride * width : stride], matrix
+def overlap(place: int, side: int, side_out: int, stride: int, padding: int) -> tuple[slice, slice]:
+    """Along one axis: the results for which this place of the kernel is on the map, and the entries that it meets.
+
+    Result h meets entry s·h + place − p, which has to be at least 0 and below the map's side.
+    """
+    first = max(0, -(-(padding - place) // stride))
+    stop = max(first, min(side_out, (side - 1 + padding - place) // stride + 1))
+    entry = stride * first + place - padding
+    return slice(first, stop), slice(entry, entry + stride * (stop - first), stride)
 
 
-def _matrices(weight: Array) -> Array:
-    """(O, I, kh, kw) -> (kh·kw, O, I), contiguous."""
-    outputs, inputs = weight.shape[:2]
-    return np.ascontiguousarray(weight.transpose(2, 3, 0, 1)).reshape(-1, outputs, inputs)
+def _places(
+    x: Array, weight: Array, size: tuple[int, int], stride: int, padding: int
+) -> Iterator[tuple[Array, tuple[slice, ...], tuple[slice, ...]]]:
+    """For each place of the kernel: its weight W_ij (O, I), and as indices the part of y and of x that it connects."""
+    outputs, inputs, *kernel_size = weight.shape
+    matrices = np.ascontiguousarray(weight.transpose(2, 3, 0, 1)).reshape(-1, outputs, inputs)
+    for place, matrix in zip(np.ndindex(*kernel_size), matrices, strict=True):
+        axes = zip(place, x.shape[1:3], size, strict=True)
+        (rows, entry_rows), (columns, entry_columns) = (overlap(*axis, stride, padding) for axis in axes)
+        yield matrix, (slice(None), rows, columns), (slice(None), entry_rows, entry_columns)
 
 
 @op(
@@ -49,9 +59,11 @@ def _matrices(weight: Array) -> Array:
 def conv2d_forward(
     x: Array, weight: Array, bias: Array | None = None, stride: int = 1, padding: int = 0
 ) -> tuple[Array, Any]:
-    """A sum over the kernel's places, each a linear map of a shifted view of the map padded with zeros, x⁺:
+    """A sum over the kernel's places, each a linear map of the shifted map x:
 
-        y_hw = Σ_ij W_ij x⁺_(sh+i)(sw+j) + b        with W_ij = weight[:, :, i, j]
+        y_hw = b + Σ_ij W_ij x_(sh+i−p)(sw+j−p)        with W_ij = weight[:, :, i, j]
+
+    of those terms whose entry of x is on the map: beyond its border are p rows and columns of zeros.
 
     Equal to torch.nn.functional.conv2d on maps with channels last.
 
@@ -68,21 +80,20 @@ def conv2d_forward(
     Test: tests/ops/test_gradients.py::test_conv2d
     """
     size = conv2d_size(x.shape[1:3], weight.shape[2:], stride, padding)
-    padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     y = np.zeros((len(x), *size, len(weight)), np.result_type(x, weight))
-    for window, matrix in _windows(padded, weight, stride, size):
-        y += window @ matrix.T
+    for matrix, results, entries in _places(x, weight, size, stride, padding):
+        y[results] += x[entries] @ matrix.T
     if bias is not None:
         y = y + bias
-    return y, (padded, weight, bias is not None, stride, padding)
+    return y, (x, weight, bias is not None, stride, padding)
 
 
 def conv2d_backward(dy: Array, cache: Any) -> tuple[Array, Array, Array | None]:
-    """Each place of the kernel is a linear map of its own window of x⁺, so the derivatives are those of `linear`:
+    """Each place of the kernel is a linear map of what it meets, so the derivatives are those of `linear`, summed:
 
-        dx⁺_(sh+i)(sw+j) += W_ijᵀ dy_hw        dW_ij = Σ_bhw dy_bhw x⁺_b(sh+i)(sw+j)ᵀ        db = Σ_bhw dy_bhw
+        dx_(sh+i−p)(sw+j−p) += W_ijᵀ dy_hw        dW_ij = Σ_bhw dy_bhw x_b(sh+i−p)(sw+j−p)ᵀ        db = Σ_bhw dy_bhw
 
-    Windows overlap, so dx⁺ is summed over the places; that of the padding is dropped.
+    Several results meet the same entry of x, so dx is a sum over the places.
 
     Args:
         dy: (B, H', W', O).
@@ -90,17 +101,11 @@ def conv2d_backward(dy: Array, cache: Any) -> tuple[Array, Array, Array | None]:
     Returns:
         dx (B, H, W, I), dweight (O, I, kh, kw), dbias (O,) or None.
     """
-    padded, weight, has_bias, stride, padding = cache
-    outputs, inputs, *kernel_size = weight.shape
-    size = dy.shape[1:3]
-    drows = dy.reshape(-1, outputs)
-    dpadded = np.zeros(padded.shape, np.result_type(dy, weight))
+    x, weight, has_bias, stride, padding = cache
+    dx = np.zeros(x.shape, np.result_type(dy, weight))
     dweight = []
-    windows = _windows(padded, weight, stride, size)
-    for (window, matrix), (dwindow, _) in zip(windows, _windows(dpadded, weight, stride, size), strict=True):
-        dwindow += dy @ matrix
-        dweight.append(drows.T @ window.reshape(-1, inputs))
-    height, width = (side - 2 * padding for side in padded.shape[1:3])
-    dx = dpadded[:, padding : padding + height, padding : padding + width]
-    dbias = drows.sum(axis=0) if has_bias else None
-    return dx, np.stack(dweight, axis=-1).reshape(outputs, inputs, *kernel_size), dbias
+    for matrix, results, entries in _places(x, weight, dy.shape[1:3], stride, padding):
+        dx[entries] += dy[results] @ matrix
+        dweight.append(np.tensordot(dy[results], x[entries], axes=([0, 1, 2], [0, 1, 2])))
+    dbias = dy.reshape(-1, dy.shape[-1]).sum(axis=0) if has_bias else None
+    return dx, np.stack(dweight, axis=-1).reshape(weight.shape), dbias

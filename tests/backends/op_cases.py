@@ -336,13 +336,15 @@ def resize_bicubic(draw, large):
 def conv2d(draw, large):
     rng, (batch, height, width) = _rng(draw), _map(draw, large)
     inputs, outputs, padding = draw(CHANNELS), draw(CHANNELS), draw(st.integers(0, 3))
-    rows, columns = (min(draw(st.sampled_from([1, 3, 5])), side + 2 * padding) for side in (height, width))
-    rows, columns = rows - 1 + rows % 2, columns - 1 + columns % 2
+    kernel = draw(st.sampled_from([(3, 3), (3, 3), (1, 1), (5, 5), (1, 3), (5, 1)]))
+    rows, columns = (
+        min(k, (side + 2 * padding - 1) // 2 * 2 + 1) for k, side in zip(kernel, (height, width), strict=True)
+    )
     args = [
         rng.standard_normal((batch, height, width, inputs)),
         weight_parameter(rng, outputs, inputs, rows, columns),
         _maybe(draw, rng.standard_normal(outputs)),
-        draw(st.integers(1, 3)),
+        draw(st.sampled_from([1, 1, 2, 3])),
         padding,
     ]
     return Case(args, rng, length=max(rows * columns * max(inputs, outputs), batch * height * width))
@@ -441,6 +443,14 @@ def pixel_cross_entropy(draw, large):
     weights, divisor = _weights_and_divisor(draw, rng, *lead)
     weights = None if weights is None else np.asarray(weights)
     return Case([logits, labels, weights, max(labels.max(initial=0), 255), divisor], rng, length=logits.size)
+
+
+def resized_cross_entropy(draw, large):
+    rng, size, classes, out_size = _rng(draw), _map(draw, large), draw(CHANNELS), (draw(FEW), draw(FEW))
+    logits = draw(st.sampled_from([1, 20])) * rng.standard_normal((*size, classes))
+    labels = rng.integers(0, classes, (size[0], *out_size))
+    labels[rng.random(labels.shape) < 0.2] = 255
+    return Case([logits, labels, 255], rng, length=labels.size * classes)
 
 
 def _deviations_of_boxes(draw, large):
@@ -602,20 +612,14 @@ def draw_cases(op, draw, large):
 OPS = {
     function.__name__: function
     for function in (
-        *(adamw_update, adamw_update_all, attention, attention_branch, attention_probabilities, conv2d),
-        *(conv_transpose2d, cross_entropy),
-        *(draw_mask, dropout, ema_update, ema_update_all, gelu, global_norm, layer_norm, linear, mean_pool, mlp),
-        *(mlp_branch, patch_concat, patch_embed, patch_merging, position_bias, position_embed, residual),
-        *(adaptive_avg_pool2d, batch_norm, batch_norm_backward_input, batch_norm_backward_sums, batch_norm_moments),
-        *(max_pool2d, relu, resize_bilinear, resize_nearest),
-        *(resized_conv2d,),
-        *(resize_bicubic, sgd_update, sgd_update_all, softmax, window_attention, window_partition, window_reverse),
-        *(adamw_update, adamw_update_all, attention, attention_branch, attention_probabilities, box_iou),
-        *(cross_entropy, decode_boxes, draw_mask, dropout, ema_update, ema_update_all, encode_boxes, gelu, giou_loss),
-        *(global_norm, l1_loss, layer_norm, linear, mean_pool, mlp, mlp_branch, nms, paste_masks, patch_concat),
-        *(patch_embed, patch_merging, pixel_cross_entropy, position_bias, position_embed, residual, resize_bicubic),
-        *(roi_align, sgd_update, sgd_update_all, sigmoid_cross_entropy, smooth_l1_loss, softmax, window_attention),
-        *(window_partition, window_reverse),
+        *(adamw_update, adamw_update_all, adaptive_avg_pool2d, attention, attention_branch, attention_probabilities),
+        *(batch_norm, batch_norm_backward_input, batch_norm_backward_sums, batch_norm_moments, box_iou, conv2d),
+        *(conv_transpose2d, cross_entropy, decode_boxes, draw_mask, dropout, ema_update, ema_update_all),
+        *(encode_boxes, gelu, giou_loss, global_norm, l1_loss, layer_norm, linear, max_pool2d, mean_pool, mlp),
+        *(mlp_branch, nms, paste_masks, patch_concat, patch_embed, patch_merging, pixel_cross_entropy, position_bias),
+        *(position_embed, relu, residual, resize_bicubic, resize_bilinear, resize_nearest, resized_conv2d),
+        *(resized_cross_entropy, roi_align, sgd_update, sgd_update_all, sigmoid_cross_entropy, smooth_l1_loss),
+        *(softmax, window_attention, window_partition, window_reverse),
     )
 }
 # They change their arguments in place; all other ops leave them as they are.

@@ -9,7 +9,7 @@ import contextlib
 import io
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,10 +17,8 @@ from unittest import mock
 
 import numpy as np
 
-from npswin.data import ImageDataset, load_segmentation_scenes, one_hot
+from npswin.data import ImageDataset, one_hot
 from npswin.data.cifar10_download import FOLDER, TEST_FILES, TRAIN_FILES
-from npswin.data.sample_datasets import SegmentationDataset
-from npswin.data.samples import DetectionSample, SegmentationSample
 from npswin.layers import Layer
 from npswin.models import CONFIGS, SwinTransformer
 from npswin.models.flops import Flops
@@ -32,6 +30,7 @@ from npswin.weights import save_tensors
 from tests.layers.drawn import make
 from tests.models.tiny import tiny
 from tests.tools.misuse_data import DATA_EXAMPLES
+from tests.tools.misuse_samples import SAMPLE_EXAMPLES
 from tests.tools.misuse_values import (
     FLAG,
     FUNCTION,
@@ -62,18 +61,6 @@ FOLDER_NAME = Kind(lambda value: isinstance(value, str) and value.replace("-", "
 SIZE = integer(1, LARGEST)
 PRECISIONS = ("full", "tf32", "bfloat16", "float16")
 POSITION_BIASES = ("per_head", "shared", "full", "none")
-
-
-def _are_index_batches(value: Any) -> bool:
-    kind = array("iu", lambda a: a.ndim == 1 and (a.size == 0 or (a.min() >= 0 and a.max() < 3)))
-    if isinstance(value, type | Iterator) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        return False
-    return isinstance(value, Iterable) and all(map(kind.accepts, value))
-
-
-def scene() -> SegmentationSample:
-    """A small sample."""
-    return load_segmentation_scenes(size=32, count=1)[0]
 
 
 def _share(value: float) -> bool:
@@ -137,7 +124,6 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(("lr", "weight_decay", "base_lr", "min_lr"), NOT_NEGATIVE),
     **dict.fromkeys(("name", "split", "data_name", "pattern"), TEXT),
     "rng": GENERATOR,
-    "sample": instance(SegmentationSample, DetectionSample),
     "images": BATCH,
     "targets": array("f", _is_distributions),
     "mean": THREE,
@@ -420,19 +406,6 @@ _CLASSES = either(
     ),
 )
 
-_SIDE = integer(1, 16384)
-_INDEX_BATCHES = Kind(_are_index_batches)
-_SAMPLE = instance(SegmentationSample, DetectionSample)
-
-
-def _size(*largest: int) -> Kind:
-    def accepts(value):
-        sides = isinstance(value, list | tuple) and len(value) == 2
-        return sides and all(integer(1, most).accepts(one) for one, most in zip(value, largest, strict=True))
-
-    return Kind(accepts, lambda value: tuple(map(int, value)))
-
-
 EXAMPLES: dict[str, Example] = {
     # data
     "npswin.data.ImageDataset.__init__": Example(
@@ -444,13 +417,8 @@ EXAMPLES: dict[str, Example] = {
         },
     ),
     "npswin.data.batch_rng": Example(lambda: {"seed": 1, "epoch": 2, "step": 3}),
-    **{f"npswin.data.{name}": Example(*example) for name, example in DATA_EXAMPLES.items()},
+    **{f"npswin.data.{name}": Example(*example) for name, example in {**DATA_EXAMPLES, **SAMPLE_EXAMPLES}.items()},
     "npswin.data.channel_statistics": Example(lambda: {"images": pixels()}, {"images": PIXELS}),
-    "npswin.data.crop_sample": Example(
-        lambda: {"sample": scene(), "top": 2, "left": 3, "size": (8, 10)},
-        {"top": integer(0, 24), "left": integer(0, 22), "size": _size(32, 32)},
-        fits=lambda given: given["top"] + given["size"][0] <= 32 and given["left"] + given["size"][1] <= 32,
-    ),
     **{
         f"npswin.data.{name}": Example(
             lambda: {"images": floats(), "targets": targets(), "rng": rng(), "alpha": 0.5},
@@ -459,34 +427,8 @@ EXAMPLES: dict[str, Example] = {
         for name in ("cutmix", "mixup")
     },
     "npswin.data.epoch_batches": Example(lambda: {"dataset_size": 7, "batch_size": 3, "seed": 1, "epoch": 2}),
-    **{
-        f"npswin.data.{name}": Example(lambda: {"sample": scene(), "rng": rng()})
-        for name in ("distort_colours", "random_flip_sample")
-    },
-    "npswin.data.flip_sample": Example(lambda: {"sample": scene()}),
     "npswin.data.load_cifar10": Example(
         lambda: {"data_dir": _cifar10(os.getcwd()), "train": False, "download": False}, {"data_dir": optional(PATH)}
-    ),
-    **{
-        f"npswin.data.load_{task}_scenes": Example(
-            lambda: {"train": False, "size": 32, "count": 3, "seed": 1},
-            {"size": integer(32, 2048), "count": optional(integer(1, 1_000_000))},
-        )
-        for task in ("detection", "segmentation")
-    },
-    "npswin.data.load_samples": Example(
-        lambda: {
-            "dataset": load_segmentation_scenes(size=32, count=3),
-            "index_batches": [np.array([1, 0])],
-            "augment": lambda sample, rng: sample,
-            "seed": 1,
-            "epoch": 2,
-        },
-        {
-            "dataset": instance(SegmentationDataset),
-            "index_batches": _INDEX_BATCHES,
-            "augment": optional(FUNCTION),
-        },
     ),
     "npswin.data.load_shapes": Example(lambda: {"train": False, "seed": 1}),
     "npswin.data.make_shapes": Example(
@@ -497,24 +439,9 @@ EXAMPLES: dict[str, Example] = {
         {"dtype": FLOAT_DTYPE},
         {"images": "mean"},
     ),
-    "npswin.data.normalize_padded": Example(
-        lambda: {
-            "images": pixels(),
-            "sizes": np.array([[8, 8], [5, 3], [1, 1], [2, 8]]),
-            "mean": (0.4, 0.5, 0.6),
-            "std": (0.2, 0.3, 0.4),
-            "dtype": "float32",
-        },
-        {"sizes": array("iu", lambda a: a.shape == (4, 2)), "dtype": FLOAT_DTYPE},
-        {"images": "mean"},
-    ),
     "npswin.data.one_hot": Example(
         lambda: {"labels": np.array([0, 2, 1]), "num_classes": 3, "dtype": "float32"},
         {"labels": array("iu", lambda a: a.ndim == 1), "dtype": FLOAT_DTYPE},
-    ),
-    "npswin.data.padded_batch": Example(
-        lambda: {"samples": [scene(), scene()], "divisor": 8},
-        {"samples": listed(_SAMPLE, at_least=1), "divisor": integer(1, 16384)},
     ),
     "npswin.data.rand_augment": Example(
         lambda: {"images": pixels(), "rng": rng(), "num_ops": 2, "magnitude": 9},
@@ -522,10 +449,6 @@ EXAMPLES: dict[str, Example] = {
     ),
     "npswin.data.random_crop": Example(
         lambda: {"images": pixels(), "rng": rng(), "padding": 2}, {"padding": integer(0, 1024)}
-    ),
-    "npswin.data.random_crop_sample": Example(
-        lambda: {"sample": scene(), "rng": rng(), "size": (8, 10), "largest_share": 0.75},
-        {"size": _size(16384, 16384), "largest_share": number(lambda value: 0 < value <= 1)},
     ),
     "npswin.data.random_erasing": Example(
         lambda: {"images": floats(), "rng": rng(), "probability": 0.5, "area": (0.1, 0.3), "aspect": (0.5, 2.0)},
@@ -536,32 +459,7 @@ EXAMPLES: dict[str, Example] = {
         },
     ),
     "npswin.data.random_flip": Example(lambda: {"images": pixels(), "rng": rng()}),
-    "npswin.data.random_rescale": Example(
-        lambda: {"sample": scene(), "rng": rng(), "shorter": 16, "longer": 20, "ratios": (0.5, 2.0)},
-        {
-            "shorter": _SIDE,
-            "longer": _SIDE,
-            "ratios": numbers(2, lambda value: 0 < value <= 100, increasing=True),
-        },
-        fits=lambda given: given["shorter"] <= given["longer"],
-    ),
-    "npswin.data.random_resize": Example(
-        lambda: {"sample": scene(), "rng": rng(), "shorter": (8, 16), "longer": 20},
-        {"shorter": listed(_SIDE, at_least=1), "longer": _SIDE},
-        fits=lambda given: max(given["shorter"]) <= given["longer"],
-    ),
-    "npswin.data.resize_sample": Example(lambda: {"sample": scene(), "size": (8, 10)}, {"size": _size(16384, 16384)}),
-    "npswin.data.sample_rng": Example(lambda: {"seed": 1, "epoch": 2, "index": 3}, {"index": integer(0)}),
-    "npswin.data.sample_statistics": Example(lambda: {"samples": [scene()]}, {"samples": listed(_SAMPLE, at_least=1)}),
-    "npswin.data.size_within": Example(
-        lambda: {"size": (30, 40), "shorter": 20, "longer": 50},
-        {"size": _size(16384, 16384), "shorter": _SIDE, "longer": _SIDE},
-        fits=lambda given: given["shorter"] <= given["longer"],
-    ),
     "npswin.data.steps_per_epoch": Example(lambda: {"dataset_size": 7, "batch_size": 3}),
-    "npswin.data.tight_boxes": Example(
-        lambda: {"masks": np.eye(4, dtype=bool)[None]}, {"masks": array("b", lambda a: a.ndim == 3)}
-    ),
     # layers
     **_layer_examples(),
     "npswin.layers.Layer.add_parameter": Example(
