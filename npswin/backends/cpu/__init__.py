@@ -10,6 +10,9 @@ from npswin.backends.cpu.attention import (
     attention_forward,
     attention_probabilities,
 )
+from npswin.backends.cpu.box_iou import (
+    box_iou,
+)
 from npswin.backends.cpu.branches import (
     attention_branch,
     attention_branch_backward,
@@ -26,6 +29,14 @@ from npswin.backends.cpu.dropout import (
 from npswin.backends.cpu.gelu import (
     gelu_backward,
     gelu_forward,
+)
+from npswin.backends.cpu.giou_loss import (
+    giou_loss_backward,
+    giou_loss_forward,
+)
+from npswin.backends.cpu.l1_loss import (
+    l1_loss_backward,
+    l1_loss_forward,
 )
 from npswin.backends.cpu.layer_norm import (
     layer_norm_backward,
@@ -45,6 +56,9 @@ from npswin.backends.cpu.mlp import (
     mlp_backward,
     mlp_forward,
 )
+from npswin.backends.cpu.nms import (
+    nms,
+)
 from npswin.backends.cpu.optimizer import (
     adamw_update,
     adamw_update_all,
@@ -53,6 +67,9 @@ from npswin.backends.cpu.optimizer import (
     global_norm,
     sgd_update,
     sgd_update_all,
+)
+from npswin.backends.cpu.paste_masks import (
+    paste_masks,
 )
 from npswin.backends.cpu.patch_embed import (
     patch_embed,
@@ -65,6 +82,10 @@ from npswin.backends.cpu.patch_merging import (
     patch_merging,
     patch_merging_backward,
     patch_merging_forward,
+)
+from npswin.backends.cpu.pixel_cross_entropy import (
+    pixel_cross_entropy_backward,
+    pixel_cross_entropy_forward,
 )
 from npswin.backends.cpu.pool import (
     mean_pool_backward,
@@ -85,6 +106,18 @@ from npswin.backends.cpu.residual import (
 from npswin.backends.cpu.resize import (
     resize_bicubic_backward,
     resize_bicubic_forward,
+)
+from npswin.backends.cpu.roi_align import (
+    roi_align_backward,
+    roi_align_forward,
+)
+from npswin.backends.cpu.sigmoid_cross_entropy import (
+    sigmoid_cross_entropy_backward,
+    sigmoid_cross_entropy_forward,
+)
+from npswin.backends.cpu.smooth_l1_loss import (
+    smooth_l1_loss_backward,
+    smooth_l1_loss_forward,
 )
 from npswin.backends.cpu.softmax import (
     softmax_backward,
@@ -114,6 +147,7 @@ __all__ = [
     "attention_branch_forward",
     "attention_forward",
     "attention_probabilities",
+    "box_iou",
     "cross_entropy_backward",
     "cross_entropy_forward",
     "draw_mask",
@@ -123,7 +157,11 @@ __all__ = [
     "ema_update_all",
     "gelu_backward",
     "gelu_forward",
+    "giou_loss_backward",
+    "giou_loss_forward",
     "global_norm",
+    "l1_loss_backward",
+    "l1_loss_forward",
     "layer_norm_backward",
     "layer_norm_forward",
     "linear",
@@ -137,6 +175,8 @@ __all__ = [
     "mlp_branch_backward",
     "mlp_branch_forward",
     "mlp_forward",
+    "nms",
+    "paste_masks",
     "patch_concat_backward",
     "patch_concat_forward",
     "patch_embed",
@@ -145,6 +185,8 @@ __all__ = [
     "patch_merging",
     "patch_merging_backward",
     "patch_merging_forward",
+    "pixel_cross_entropy_backward",
+    "pixel_cross_entropy_forward",
     "position_bias_backward",
     "position_bias_forward",
     "position_embed_backward",
@@ -153,8 +195,14 @@ __all__ = [
     "residual_forward",
     "resize_bicubic_backward",
     "resize_bicubic_forward",
+    "roi_align_backward",
+    "roi_align_forward",
     "sgd_update",
     "sgd_update_all",
+    "sigmoid_cross_entropy_backward",
+    "sigmoid_cross_entropy_forward",
+    "smooth_l1_loss_backward",
+    "smooth_l1_loss_forward",
     "softmax_backward",
     "softmax_forward",
     "window_attention",
