@@ -21,6 +21,9 @@ from npswin.backends.cpu.batch_norm import (
     batch_norm_forward,
     batch_norm_moments,
 )
+from npswin.backends.cpu.box_iou import (
+    box_iou,
+)
 from npswin.backends.cpu.branches import (
     attention_branch,
     attention_branch_backward,
@@ -28,6 +31,14 @@ from npswin.backends.cpu.branches import (
     mlp_branch,
     mlp_branch_backward,
     mlp_branch_forward,
+)
+from npswin.backends.cpu.conv2d import (
+    conv2d_backward,
+    conv2d_forward,
+)
+from npswin.backends.cpu.conv_transpose2d import (
+    conv_transpose2d_backward,
+    conv_transpose2d_forward,
 )
 from npswin.backends.cpu.dropout import (
     draw_mask,
@@ -37,6 +48,14 @@ from npswin.backends.cpu.dropout import (
 from npswin.backends.cpu.gelu import (
     gelu_backward,
     gelu_forward,
+)
+from npswin.backends.cpu.giou_loss import (
+    giou_loss_backward,
+    giou_loss_forward,
+)
+from npswin.backends.cpu.l1_loss import (
+    l1_loss_backward,
+    l1_loss_forward,
 )
 from npswin.backends.cpu.layer_norm import (
     layer_norm_backward,
@@ -60,6 +79,9 @@ from npswin.backends.cpu.mlp import (
     mlp_backward,
     mlp_forward,
 )
+from npswin.backends.cpu.nms import (
+    nms,
+)
 from npswin.backends.cpu.optimizer import (
     adamw_update,
     adamw_update_all,
@@ -68,6 +90,9 @@ from npswin.backends.cpu.optimizer import (
     global_norm,
     sgd_update,
     sgd_update_all,
+)
+from npswin.backends.cpu.paste_masks import (
+    paste_masks,
 )
 from npswin.backends.cpu.patch_embed import (
     patch_embed,
@@ -80,6 +105,10 @@ from npswin.backends.cpu.patch_merging import (
     patch_merging,
     patch_merging_backward,
     patch_merging_forward,
+)
+from npswin.backends.cpu.pixel_cross_entropy import (
+    pixel_cross_entropy_backward,
+    pixel_cross_entropy_forward,
 )
 from npswin.backends.cpu.pool import (
     mean_pool_backward,
@@ -109,6 +138,26 @@ from npswin.backends.cpu.resize import (
     resize_nearest_backward,
     resize_nearest_forward,
 )
+from npswin.backends.cpu.resized_conv2d import (
+    resized_conv2d_backward,
+    resized_conv2d_forward,
+)
+from npswin.backends.cpu.resized_cross_entropy import (
+    resized_cross_entropy_backward,
+    resized_cross_entropy_forward,
+)
+from npswin.backends.cpu.roi_align import (
+    roi_align_backward,
+    roi_align_forward,
+)
+from npswin.backends.cpu.sigmoid_cross_entropy import (
+    sigmoid_cross_entropy_backward,
+    sigmoid_cross_entropy_forward,
+)
+from npswin.backends.cpu.smooth_l1_loss import (
+    smooth_l1_loss_backward,
+    smooth_l1_loss_forward,
+)
 from npswin.backends.cpu.softmax import (
     softmax_backward,
     softmax_forward,
@@ -124,7 +173,9 @@ from npswin.backends.cpu.windows import (
     window_reverse_backward,
     window_reverse_forward,
 )
-from npswin.ops.checked import checked_ops
+from npswin.ops.checked import (
+    checked_ops,
+)
 
 globals().update(checked_ops("cpu", globals()))  # here they become public: from now on arguments are checked
 
@@ -144,6 +195,11 @@ __all__ = [
     "batch_norm_backward_sums",
     "batch_norm_forward",
     "batch_norm_moments",
+    "box_iou",
+    "conv2d_backward",
+    "conv2d_forward",
+    "conv_transpose2d_backward",
+    "conv_transpose2d_forward",
     "cross_entropy_backward",
     "cross_entropy_forward",
     "draw_mask",
@@ -153,7 +209,11 @@ __all__ = [
     "ema_update_all",
     "gelu_backward",
     "gelu_forward",
+    "giou_loss_backward",
+    "giou_loss_forward",
     "global_norm",
+    "l1_loss_backward",
+    "l1_loss_forward",
     "layer_norm_backward",
     "layer_norm_forward",
     "linear",
@@ -169,6 +229,8 @@ __all__ = [
     "mlp_branch_backward",
     "mlp_branch_forward",
     "mlp_forward",
+    "nms",
+    "paste_masks",
     "patch_concat_backward",
     "patch_concat_forward",
     "patch_embed",
@@ -177,6 +239,8 @@ __all__ = [
     "patch_merging",
     "patch_merging_backward",
     "patch_merging_forward",
+    "pixel_cross_entropy_backward",
+    "pixel_cross_entropy_forward",
     "position_bias_backward",
     "position_bias_forward",
     "position_embed_backward",
@@ -191,8 +255,18 @@ __all__ = [
     "resize_bilinear_forward",
     "resize_nearest_backward",
     "resize_nearest_forward",
+    "resized_conv2d_backward",
+    "resized_conv2d_forward",
+    "resized_cross_entropy_backward",
+    "resized_cross_entropy_forward",
+    "roi_align_backward",
+    "roi_align_forward",
     "sgd_update",
     "sgd_update_all",
+    "sigmoid_cross_entropy_backward",
+    "sigmoid_cross_entropy_forward",
+    "smooth_l1_loss_backward",
+    "smooth_l1_loss_forward",
     "softmax_backward",
     "softmax_forward",
     "window_attention",

@@ -26,6 +26,14 @@ from npswin.backends.cuda.branches import (
     mlp_branch_backward,
     mlp_branch_forward,
 )
+from npswin.backends.cuda.conv2d import (
+    conv2d_backward,
+    conv2d_forward,
+)
+from npswin.backends.cuda.conv_transpose2d import (
+    conv_transpose2d_backward,
+    conv_transpose2d_forward,
+)
 from npswin.backends.cuda.dropout import (
     draw_mask,
     dropout_backward,
@@ -115,7 +123,9 @@ from npswin.backends.cuda.window_attention import (
 from npswin.backends.cuda.windows import (
     shift_mask,
 )
-from npswin.ops.checked import checked_ops
+from npswin.ops.checked import (
+    checked_ops,
+)
 
 globals().update(checked_ops("cuda", globals()))  # here they become public: from now on arguments are checked
 
@@ -135,6 +145,10 @@ __all__ = [
     "batch_norm_forward",
     "batch_norm_moments",
     "bicubic_matrix",
+    "conv2d_backward",
+    "conv2d_forward",
+    "conv_transpose2d_backward",
+    "conv_transpose2d_forward",
     "cross_entropy_backward",
     "cross_entropy_forward",
     "draw_mask",

@@ -13,18 +13,19 @@ from hypothesis import strategies as st
 
 from npswin import ops
 from npswin.backends import dispatch
+from npswin.backends.cuda import convolution
 from npswin.backends.cuda.fused import attention as fused_attention
 from npswin.backends.cuda.runtime import matrix_product
 from npswin.devices import to_gpu, to_host
 from npswin.ops.window_attention import AttentionSpec
 from tests.backends.comparison import arguments, call_op, expected, implemented_ops, op_of, relative_errors, rounded
-from tests.backends.missing_ops import MISSING
+from tests.backends.missing_ops import MISSING, WITHOUT_FALLBACK
 from tests.backends.op_cases import DRAWING, OPS, UPDATES, draw_cases
 from tests.thorough import examples
 
 LIMIT = 3  # times the error to be expected
 COMPARED = sorted(set(implemented_ops("cuda")) - DRAWING)
-FALLING_BACK = sorted({op_of(name) for name in MISSING["cuda"]} & set(OPS) - DRAWING)
+FALLING_BACK = sorted({op_of(name) for name in MISSING["cuda"]} & set(OPS) - DRAWING - WITHOUT_FALLBACK)
 TAKING_TWO_MAPS = {"batch_norm_backward_input", "batch_norm_backward_sums"}
 TAKING_MAPS = set(OPS) - DRAWING - UPDATES - {"global_norm", "position_bias"}
 
@@ -67,6 +68,14 @@ def test_an_op_equals_its_definition(cuda, op, dtype, data, large):
 def test_window_attention_equals_its_definition_where_a_block_takes_many_windows(cuda, dtype, data, large):
     with mock.patch.object(fused_attention, "_SHARES", 1):
         assert_equals_definition(cuda, "window_attention", dtype, data, large)
+
+
+@pytest.mark.parametrize("op", ["conv2d", "conv_transpose2d"])
+@settings(max_examples=examples(10))
+@given(st.data())
+def test_a_convolution_equals_its_definition_where_few_rows_are_gathered_together(cuda, op, data):
+    with mock.patch.object(convolution, "_ROWS_BYTES", 1 << 16):
+        assert_equals_definition(cuda, op, np.float64, data, False)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
