@@ -115,6 +115,17 @@ CUDA_FAULTS: list[Fault] = [
         ("the pool's derivative not divided", "+ i % channels] / tokens);\n}", "+ i % channels]);\n}"),
     ),
     *faults(
+        "backends/cuda/kernels/patches.cu",
+        comparison("conv2d"),
+        ("the stride's remainder is not looked at", "meets && row % stride == 0 && column", "meets && column"),
+        ("the kernel's columns the other way", "x - across : x * stride + across", "x + across : x * stride - across"),
+    ),
+    *faults(
+        "backends/cuda/kernels/patches.cu",
+        ("tests/backends/cuda/test_ops.py", "-k", "few_rows"),
+        ("all rows of the first token", "Index token = first + i / ((", "Index token = i / (("),
+    ),
+    *faults(
         "backends/cuda/kernels/optimizer.cu",
         comparison("adamw or sgd or ema"),
         ("no weight decay", "(1 - rate * decays[array]) * ", ""),
