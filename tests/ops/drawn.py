@@ -14,6 +14,21 @@ def normal(seed, *shape):
     return np.random.default_rng([seed, *shape]).standard_normal(shape)
 
 
+def random_boxes(seed, count, spread=1.0):
+    """Boxes (count, 4) with sides of 5 to 30 pixels, their centres closer to each other the smaller `spread` is."""
+    rng = np.random.default_rng([seed, count])
+    centres, sides = 100 + spread * rng.uniform(-20, 20, (count, 2)), rng.uniform(5, 30, (count, 2))
+    return np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
+
+
+@st.composite
+def loss_weights(draw, seed, *shape):
+    """Weights of this shape, of which some are 0, or None; and a divisor, or None."""
+    rng = np.random.default_rng([seed, *shape])
+    weights = draw(st.sampled_from([None, rng.random(shape) * rng.integers(0, 2, shape)]))
+    return weights, draw(st.sampled_from([None, 0.5, 7]))
+
+
 @st.composite
 def conv2d_cases(draw):
     """x, weight and bias of a convolution, and stride and padding as a dictionary; the kernel fits the padded map."""

@@ -113,7 +113,9 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(("count", "num_classes", "dataset_size", "dim", "in_features", "out_features", "hidden_dim"), SIZE),
     **dict.fromkeys(("patch_size", "in_chans", "embed_dim", "num_heads", "window_size"), SIZE),
     "batch_size": SIZE,
-    **dict.fromkeys(("train", "download", "bias", "norm", "training", "qkv_bias", "strict", "backward"), FLAG),
+    **dict.fromkeys(
+        ("train", "download", "frozen", "bias", "norm", "training", "qkv_bias", "strict", "backward"), FLAG
+    ),
     **dict.fromkeys(("drop", "drop_path", "attn_drop", "proj_drop", "label_smoothing"), RATE),
     **dict.fromkeys(("lr", "weight_decay", "base_lr", "min_lr"), NOT_NEGATIVE),
     **dict.fromkeys(("name", "split", "data_name", "pattern"), TEXT),
@@ -269,6 +271,7 @@ def _layer_examples() -> dict[str, Example]:
     kinds = {
         "linear": ("Linear", _channels_last(4)),
         "layer_norm": ("LayerNorm", _channels_last(4)),
+        "batch_norm": ("BatchNorm2d", _channels_last(4, 4)),
         "mlp": ("Mlp", _channels_last(4)),
         "window_attention": ("WindowAttention", _channels_last(4, 4)),
         "swin_transformer_block": ("SwinTransformerBlock", _channels_last(4, 4)),
@@ -458,6 +461,10 @@ EXAMPLES: dict[str, Example] = {
         lambda: {"self": _linear(), "name": "more", "value": np.ones((2, 3)), "dtype": "float32"},
         {"value": array("biuf", lists=True)},
     ),
+    "npswin.layers.Layer.add_buffer": Example(
+        lambda: {"self": _linear(), "name": "more", "value": np.ones((2, 3)), "dtype": "float32"},
+        {"value": array("biuf", lists=True), "dtype": dtype("float32", "float64", "int64")},
+    ),
     "npswin.layers.Layer.add_child": Example(
         lambda: {"self": _linear(), "name": "more", "layer": _linear()}, {"layer": instance(Layer)}
     ),
@@ -469,6 +476,7 @@ EXAMPLES: dict[str, Example] = {
         {"names": listed(choice("weight", "bias"), tuple), "gradients": _GRADIENTS},
     ),
     "npswin.layers.Layer.to": Example(lambda: {"self": _linear(), "device": "cpu"}, {"device": choice("cpu", "cuda")}),
+    "npswin.layers.BatchNorm2d.__init__": Example(lambda: {"dim": 4, "dtype": "float64", "frozen": True}),
     "npswin.layers.LayerNorm.__init__": Example(lambda: {"dim": 4, "dtype": "float64"}),
     "npswin.layers.Linear.__init__": Example(lambda: {"in_features": 4, "out_features": 3, "rng": rng()}),
     "npswin.layers.Mlp.__init__": Example(lambda: {"dim": 4, "hidden_dim": 3, "rng": rng(), "drop": 0.1}),
@@ -743,6 +751,7 @@ EXAMPLES: dict[str, Example] = {
         },
         {"source": "key"},
     ),
+    "npswin.weights.model_tensors": Example(lambda: {"model": tiny_model()}),
     "npswin.weights.save_tensors": Example(
         lambda: {"path": "w.safetensors", "tensors": tiny_model().params, "metadata": {"a": "b"}},
         {"path": PATH, "tensors": EMPTY, "metadata": optional(EMPTY), "progress": FUNCTION},
