@@ -151,6 +151,10 @@ from npswin.ops.resized_conv2d import (
     resized_conv2d_backward,
     resized_conv2d_forward,
 )
+from npswin.ops.resized_cross_entropy import (
+    resized_cross_entropy_backward,
+    resized_cross_entropy_forward,
+)
 from npswin.ops.roi_align import (
     roi_align_backward,
     roi_align_forward,
@@ -260,6 +264,8 @@ __all__ = [
     "resize_nearest_forward",
     "resized_conv2d_backward",
     "resized_conv2d_forward",
+    "resized_cross_entropy_backward",
+    "resized_cross_entropy_forward",
     "roi_align_backward",
     "roi_align_forward",
     "sgd_update",

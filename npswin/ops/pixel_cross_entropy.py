@@ -64,8 +64,8 @@ def pixel_cross_entropy_forward(
     log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     losses = np.where(valid, -np.take_along_axis(log_p, classes, axis=-1)[..., 0], 0)
     divisor = max(int(valid.sum()), 1) if divisor is None else divisor
-    loss, dlosses = weighted_mean(losses, weights, divisor)
-    return loss, (log_p, classes, np.where(valid, dlosses, 0))
+    loss, dlosses = weighted_mean(losses, None if weights is None else np.where(valid, weights, 0), divisor)
+    return loss, (log_p, classes, valid, dlosses)
 
 
 def pixel_cross_entropy_backward(dloss: Any, cache: Any) -> Array:
@@ -79,9 +79,9 @@ def pixel_cross_entropy_backward(dloss: Any, cache: Any) -> Array:
     Returns:
         dlogits (..., K).
     """
-    log_p, classes, dlosses = cache
+    log_p, classes, valid, dlosses = cache
     dlogits = np.exp(log_p)
-    one = np.take_along_axis(dlogits, classes, axis=-1)
-    np.put_along_axis(dlogits, classes, one - 1, axis=-1)
-    dlogits *= (log_p.dtype.type(dloss) * dlosses)[..., None]
-    return dlogits
+    of_class = np.take_along_axis(dlogits, classes, axis=-1)
+    np.put_along_axis(dlogits, classes, of_class - 1, axis=-1)
+    dlogits *= np.asarray(log_p.dtype.type(dloss) * dlosses)[..., None]
+    return np.where(valid[..., None], dlogits, 0)

@@ -4,11 +4,13 @@ from npswin.training.config import PRECISIONS, TrainConfig
 from npswin.training.ema import Ema
 from npswin.training.environment import set_threads
 from npswin.training.errors import CheckpointError, RunFolderError
-from npswin.training.evaluate import Evaluation, evaluate
-from npswin.training.gradients import NonFiniteError, compute_gradients
+from npswin.training.gradients import NonFiniteError
 from npswin.training.normalization import read_normalization
-from npswin.training.optimizers import SGD, AdamW, clip_gradients, decays, warmup_cosine
+from npswin.training.optimizers import SGD, AdamW, clip_gradients, decays
 from npswin.training.pictures import draw_attention, draw_curves, draw_predictions
+from npswin.training.schedules import warmup_cosine
+from npswin.training.tasks.classification import compute_gradients
+from npswin.training.tasks.classification_evaluation import Evaluation, evaluate
 from npswin.training.terminal import TrainingInterrupted
 from npswin.training.trainer import Trainer
 

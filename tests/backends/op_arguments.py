@@ -111,6 +111,7 @@ ARGUMENTS = {
     "position_embed": {"x": (2, 3, 4, 5), "table": (1, 14, 5), "grid": P(2, 7)},
     "relu": {"x": (2, 3)},
     "residual": {"shortcut": (2, 3, 4), "branch": (2, 3, 4), "path_scale": (2,)},
+    "resized_cross_entropy": {"logits": (2, 3, 4, 5), "labels": I(2, 7, 6), "ignore_index": 2},
     "resized_conv2d": {"x": (2, 3, 4, 5), "weight": (6, 5, 3, 3), "size": P(2, 7)},
     "resize_bicubic": {"x": (2, 3, 4, 5), "size": P(2, 7)},
     "resize_bilinear": {"x": (2, 3, 4, 5), "size": P(2, 7)},

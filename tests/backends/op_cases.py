@@ -445,6 +445,14 @@ def pixel_cross_entropy(draw, large):
     return Case([logits, labels, weights, max(labels.max(initial=0), 255), divisor], rng, length=logits.size)
 
 
+def resized_cross_entropy(draw, large):
+    rng, size, classes, out_size = _rng(draw), _map(draw, large), draw(CHANNELS), (draw(FEW), draw(FEW))
+    logits = draw(st.sampled_from([1, 20])) * rng.standard_normal((*size, classes))
+    labels = rng.integers(0, classes, (size[0], *out_size))
+    labels[rng.random(labels.shape) < 0.2] = 255
+    return Case([logits, labels, 255], rng, length=labels.size * classes)
+
+
 def _deviations_of_boxes(draw, large):
     rng, shape = _rng(draw), _any_shape(draw, large)
     x, targets = rng.standard_normal(shape), rng.standard_normal(shape)
@@ -604,20 +612,14 @@ def draw_cases(op, draw, large):
 OPS = {
     function.__name__: function
     for function in (
-        *(adamw_update, adamw_update_all, attention, attention_branch, attention_probabilities, conv2d),
-        *(conv_transpose2d, cross_entropy),
-        *(draw_mask, dropout, ema_update, ema_update_all, gelu, global_norm, layer_norm, linear, mean_pool, mlp),
-        *(mlp_branch, patch_concat, patch_embed, patch_merging, position_bias, position_embed, residual),
-        *(adaptive_avg_pool2d, batch_norm, batch_norm_backward_input, batch_norm_backward_sums, batch_norm_moments),
-        *(max_pool2d, relu, resize_bilinear, resize_nearest),
-        *(resized_conv2d,),
-        *(resize_bicubic, sgd_update, sgd_update_all, softmax, window_attention, window_partition, window_reverse),
-        *(adamw_update, adamw_update_all, attention, attention_branch, attention_probabilities, box_iou),
-        *(cross_entropy, decode_boxes, draw_mask, dropout, ema_update, ema_update_all, encode_boxes, gelu, giou_loss),
-        *(global_norm, l1_loss, layer_norm, linear, mean_pool, mlp, mlp_branch, nms, paste_masks, patch_concat),
-        *(patch_embed, patch_merging, pixel_cross_entropy, position_bias, position_embed, residual, resize_bicubic),
-        *(roi_align, sgd_update, sgd_update_all, sigmoid_cross_entropy, smooth_l1_loss, softmax, window_attention),
-        *(window_partition, window_reverse),
+        *(adamw_update, adamw_update_all, adaptive_avg_pool2d, attention, attention_branch, attention_probabilities),
+        *(batch_norm, batch_norm_backward_input, batch_norm_backward_sums, batch_norm_moments, box_iou, conv2d),
+        *(conv_transpose2d, cross_entropy, decode_boxes, draw_mask, dropout, ema_update, ema_update_all),
+        *(encode_boxes, gelu, giou_loss, global_norm, l1_loss, layer_norm, linear, max_pool2d, mean_pool, mlp),
+        *(mlp_branch, nms, paste_masks, patch_concat, patch_embed, patch_merging, pixel_cross_entropy, position_bias),
+        *(position_embed, relu, residual, resize_bicubic, resize_bilinear, resize_nearest, resized_conv2d),
+        *(resized_cross_entropy, roi_align, sgd_update, sgd_update_all, sigmoid_cross_entropy, smooth_l1_loss),
+        *(softmax, window_attention, window_partition, window_reverse),
     )
 }
 # They change their arguments in place; all other ops leave them as they are.

@@ -318,6 +318,17 @@ def test_pixel_cross_entropy(seed, lead, classes, scale, data):
     )
 
 
+@given(SEEDS, st.tuples(SIDES, SIDES), st.tuples(SIDES, SIDES), st.integers(1, 5), st.floats(0.1, 20))
+def test_resized_cross_entropy(seed, own_size, size, classes, scale):
+    labels = np.random.default_rng(seed).integers(0, classes + 1, (2, *size))
+    labels[labels == classes] = 255
+    check(
+        lambda x: ops.resized_cross_entropy_forward(x, labels),
+        ops.resized_cross_entropy_backward,
+        [scale * normal(seed, 2, *own_size, classes)],
+    )
+
+
 @given(SEEDS, st.lists(SIDES, max_size=3), st.data())
 def test_l1_loss(seed, shape, data):
     x, targets = normal(seed, *shape, 1), normal(seed + 1, *shape, 1)

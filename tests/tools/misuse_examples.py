@@ -23,10 +23,14 @@ from npswin.layers import Layer
 from npswin.models import CONFIGS, SwinTransformer
 from npswin.models.flops import Flops
 from npswin.training import SGD, AdamW, Ema, TrainConfig, Trainer
+from npswin.training.tasks.classification import ClassificationTask
+from npswin.training.tasks.metric import Metric
 from npswin.verify import Trace, compare, trace, write_key
 from npswin.weights import save_tensors
 from tests.layers.drawn import make
 from tests.models.tiny import tiny
+from tests.tools.misuse_data import DATA_EXAMPLES
+from tests.tools.misuse_samples import SAMPLE_EXAMPLES
 from tests.tools.misuse_values import (
     FLAG,
     FUNCTION,
@@ -413,6 +417,7 @@ EXAMPLES: dict[str, Example] = {
         },
     ),
     "npswin.data.batch_rng": Example(lambda: {"seed": 1, "epoch": 2, "step": 3}),
+    **{f"npswin.data.{name}": Example(*example) for name, example in {**DATA_EXAMPLES, **SAMPLE_EXAMPLES}.items()},
     "npswin.data.channel_statistics": Example(lambda: {"images": pixels()}, {"images": PIXELS}),
     **{
         f"npswin.data.{name}": Example(
@@ -577,6 +582,9 @@ EXAMPLES: dict[str, Example] = {
             "mixup": number(lambda value: 0 <= value <= 1e9),
             "cutmix": number(lambda value: 0 <= value <= 1e9),
             "erasing": number(_share),
+            "schedule": choice("cosine", "poly"),
+            "decay_epochs": listed(NOTHING),  # none with these schedules
+            "warmup_steps": integer(0, 0),  # not beside warmup_epochs
         },
     ),
     "npswin.training.Trainer.__init__": Example(
@@ -594,6 +602,7 @@ EXAMPLES: dict[str, Example] = {
             "config": instance(TrainConfig),
             "out": PATH,
             "normalization": optional(either(PATH, _NORMALIZATION)),
+            "task": optional(instance(ClassificationTask)),
         },
     ),
     "npswin.training.Trainer.fit": Example(
@@ -628,7 +637,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "npswin.training.draw_curves": Example(
         lambda: {"records": records(), "data_name": "data", "path": "c.png"},
-        {"records": listed(instance(Mapping), at_least=1)},
+        {"records": listed(instance(Mapping), at_least=1), "metric": instance(Metric), "loss_label": TEXT},
     ),
     "npswin.training.draw_predictions": Example(
         lambda: {"model": tiny_model(), "dataset": tiny_data(4), "mean": (0.5,) * 3, "std": (0.2,) * 3, "path": "p.png"}

@@ -215,6 +215,7 @@ KINDS: dict[str, dict[str, Kind]] = {
         **dict.fromkeys(("shortcut", "branch"), _numbers(lambda a: a.ndim >= 1)),
         "path_scale": _PATH_SCALE,
     },
+    "resized_cross_entropy": {"logits": BATCH, "labels": _LABELS, "ignore_index": integer(0, 2**31 - 1)},
     "resized_conv2d": {"x": BATCH, "weight": MAP, "size": _pair()},
     "resize_bicubic": {"x": _numbers(_last_axes(3)), "size": _pair()},
     "resize_bilinear": {"x": _numbers(_last_axes(3)), "size": _pair()},
@@ -367,6 +368,11 @@ def _fits_labels(logits, labels, weights, ignore_index, divisor) -> bool:
     )
 
 
+def _fits_resized_labels(logits, labels, ignore_index) -> bool:
+    known = (labels == ignore_index) | ((labels >= 0) & (labels < logits.shape[-1]))
+    return labels.ndim == 3 and len(labels) == len(logits) and 0 not in labels.shape[1:] and known.all()
+
+
 def _always(**_: Any) -> bool:
     return True
 
@@ -411,6 +417,7 @@ SHAPES: dict[str, Callable[..., bool]] = {
     ),
     "position_embed": lambda x, table, grid: table.shape == (1, grid[0] * grid[1], x.shape[-1]),
     "residual": lambda shortcut, branch, path_scale: _rest(shortcut, branch) and _are((path_scale, shortcut.shape[:1])),
+    "resized_cross_entropy": _fits_resized_labels,
     "resized_conv2d": _fits_resized_conv2d,
     "resize_bicubic": _always,
     "resize_bilinear": _always,

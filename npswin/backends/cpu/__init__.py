@@ -21,6 +21,9 @@ from npswin.backends.cpu.batch_norm import (
     batch_norm_forward,
     batch_norm_moments,
 )
+from npswin.backends.cpu.box_iou import (
+    box_iou,
+)
 from npswin.backends.cpu.branches import (
     attention_branch,
     attention_branch_backward,
@@ -46,6 +49,14 @@ from npswin.backends.cpu.gelu import (
     gelu_backward,
     gelu_forward,
 )
+from npswin.backends.cpu.giou_loss import (
+    giou_loss_backward,
+    giou_loss_forward,
+)
+from npswin.backends.cpu.l1_loss import (
+    l1_loss_backward,
+    l1_loss_forward,
+)
 from npswin.backends.cpu.layer_norm import (
     layer_norm_backward,
     layer_norm_forward,
@@ -68,6 +79,9 @@ from npswin.backends.cpu.mlp import (
     mlp_backward,
     mlp_forward,
 )
+from npswin.backends.cpu.nms import (
+    nms,
+)
 from npswin.backends.cpu.optimizer import (
     adamw_update,
     adamw_update_all,
@@ -76,6 +90,9 @@ from npswin.backends.cpu.optimizer import (
     global_norm,
     sgd_update,
     sgd_update_all,
+)
+from npswin.backends.cpu.paste_masks import (
+    paste_masks,
 )
 from npswin.backends.cpu.patch_embed import (
     patch_embed,
@@ -88,6 +105,10 @@ from npswin.backends.cpu.patch_merging import (
     patch_merging,
     patch_merging_backward,
     patch_merging_forward,
+)
+from npswin.backends.cpu.pixel_cross_entropy import (
+    pixel_cross_entropy_backward,
+    pixel_cross_entropy_forward,
 )
 from npswin.backends.cpu.pool import (
     mean_pool_backward,
@@ -120,6 +141,22 @@ from npswin.backends.cpu.resize import (
 from npswin.backends.cpu.resized_conv2d import (
     resized_conv2d_backward,
     resized_conv2d_forward,
+)
+from npswin.backends.cpu.resized_cross_entropy import (
+    resized_cross_entropy_backward,
+    resized_cross_entropy_forward,
+)
+from npswin.backends.cpu.roi_align import (
+    roi_align_backward,
+    roi_align_forward,
+)
+from npswin.backends.cpu.sigmoid_cross_entropy import (
+    sigmoid_cross_entropy_backward,
+    sigmoid_cross_entropy_forward,
+)
+from npswin.backends.cpu.smooth_l1_loss import (
+    smooth_l1_loss_backward,
+    smooth_l1_loss_forward,
 )
 from npswin.backends.cpu.softmax import (
     softmax_backward,
@@ -158,6 +195,7 @@ __all__ = [
     "batch_norm_backward_sums",
     "batch_norm_forward",
     "batch_norm_moments",
+    "box_iou",
     "conv2d_backward",
     "conv2d_forward",
     "conv_transpose2d_backward",
@@ -171,7 +209,11 @@ __all__ = [
     "ema_update_all",
     "gelu_backward",
     "gelu_forward",
+    "giou_loss_backward",
+    "giou_loss_forward",
     "global_norm",
+    "l1_loss_backward",
+    "l1_loss_forward",
     "layer_norm_backward",
     "layer_norm_forward",
     "linear",
@@ -187,6 +229,8 @@ __all__ = [
     "mlp_branch_backward",
     "mlp_branch_forward",
     "mlp_forward",
+    "nms",
+    "paste_masks",
     "patch_concat_backward",
     "patch_concat_forward",
     "patch_embed",
@@ -195,6 +239,8 @@ __all__ = [
     "patch_merging",
     "patch_merging_backward",
     "patch_merging_forward",
+    "pixel_cross_entropy_backward",
+    "pixel_cross_entropy_forward",
     "position_bias_backward",
     "position_bias_forward",
     "position_embed_backward",
@@ -211,8 +257,16 @@ __all__ = [
     "resize_nearest_forward",
     "resized_conv2d_backward",
     "resized_conv2d_forward",
+    "resized_cross_entropy_backward",
+    "resized_cross_entropy_forward",
+    "roi_align_backward",
+    "roi_align_forward",
     "sgd_update",
     "sgd_update_all",
+    "sigmoid_cross_entropy_backward",
+    "sigmoid_cross_entropy_forward",
+    "smooth_l1_loss_backward",
+    "smooth_l1_loss_forward",
     "softmax_backward",
     "softmax_forward",
     "window_attention",

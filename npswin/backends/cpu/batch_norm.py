@@ -123,10 +123,29 @@ def _backward_input(
 
 
 @kernel
-def _scale(first: int, stop: int, part: int, scratch: Array, dy: Array, dx: Array, channels: int, scale: Array) -> None:
-    for pixel in range(first * BLOCK, min(stop * BLOCK, dy.size // channels)):
-        drow, out = view(dy, pixel * channels, channels), view(dx, pixel * channels, channels)
+def _backward_constant(
+    first: int,
+    stop: int,
+    part: int,
+    scratch: Array,
+    dy: Array,
+    x: Array,
+    dx: Array,
+    channels: int,
+    mean: Array,
+    scale: Array,
+    sums: Array,
+) -> None:
+    """`_backward_sums`, and dx = dy · scale."""
+    dy_sum, product_sum = view(sums, part * 2 * channels, channels), view(sums, (part * 2 + 1) * channels, channels)
+    fill(dy_sum, 0)
+    fill(product_sum, 0)
+    for pixel in range(first * BLOCK, min(stop * BLOCK, x.size // channels)):
+        row, drow = view(x, pixel * channels, channels), view(dy, pixel * channels, channels)
+        out = view(dx, pixel * channels, channels)
         for c in range(channels):
+            dy_sum[c] += drow[c]
+            product_sum[c] += drow[c] * (row[c] - mean[c])
             out[c] = drow[c] * scale[c]
 
 
@@ -197,12 +216,21 @@ def batch_norm_backward_input(
 def batch_norm_backward(dy: Array, cache: Any) -> tuple[Array, Array, Array]:
     """See `npswin.ops.batch_norm_backward`."""
     x, weight, mean, variance, eps, constant = cache
-    dbias, dweight = batch_norm_backward_sums(dy, x, mean, variance, eps)
     if constant:
-        dx = pooled_empty(dy.shape, dy.dtype)
-        scale = weight / np.sqrt(variance + eps)
-        run_parallel(_scale, _blocks(dy), 0, dy.dtype, flat(dy), dx.reshape(-1), dy.shape[-1], scale)
-        return dx, dweight, dbias
+        return _constant_backward(dy, x, weight, mean, 1 / np.sqrt(variance + eps))
+    dbias, dweight = batch_norm_backward_sums(dy, x, mean, variance, eps)
     share = 1 / max(x.size // x.shape[-1], 1)
     dx = batch_norm_backward_input(dy, x, weight, mean, variance, share * dbias, share * dweight, eps)
     return dx, dweight, dbias
+
+
+def _constant_backward(dy: Array, x: Array, weight: Array, mean: Array, rstd: Array) -> tuple[Array, Array, Array]:
+    channels, blocks, threads = x.shape[-1], _blocks(x), thread_count()
+    dx, sums = pooled_empty(x.shape, x.dtype), pooled_empty((part_count(blocks, threads), 2, channels), x.dtype)
+    run_parallel(
+        *(_backward_constant, blocks, 0, x.dtype),
+        *(flat(dy), flat(x), dx.reshape(-1), channels, flat(mean), weight * rstd, sums.reshape(-1)),
+        threads=threads,
+    )
+    dy_sum, product_sum = sums.sum(axis=0)
+    return dx, product_sum * rstd, dy_sum

@@ -52,8 +52,8 @@ def _forward(
                         is_first = False
                     else:
                         for c in range(channels):
-                            # the first NaN is larger than what came before it
-                            larger = source[c] > best[c] or (source[c] != source[c] and best[c] == best[c])
+                            # `not <=` holds for NaN as well, which is larger than what came before it
+                            larger = (not source[c] <= best[c]) & (best[c] == best[c])
                             best[c] = source[c] if larger else best[c]
                             index[c] = pixel if larger else index[c]
 

@@ -4,10 +4,21 @@ An op has its file under the name that it has in `npswin/ops`. One that is missi
 whose NumPy calls CuPy carries out for its own arrays.
 """
 
+from npswin.backends.cuda.adaptive_avg_pool2d import (
+    adaptive_avg_pool2d_backward,
+    adaptive_avg_pool2d_forward,
+)
 from npswin.backends.cuda.attention import (
     attention_backward,
     attention_forward,
     attention_probabilities,
+)
+from npswin.backends.cuda.batch_norm import (
+    batch_norm_backward,
+    batch_norm_backward_input,
+    batch_norm_backward_sums,
+    batch_norm_forward,
+    batch_norm_moments,
 )
 from npswin.backends.cuda.branches import (
     attention_branch_backward,
@@ -43,6 +54,10 @@ from npswin.backends.cuda.linear import (
 from npswin.backends.cuda.loss import (
     cross_entropy_backward,
     cross_entropy_forward,
+)
+from npswin.backends.cuda.max_pool2d import (
+    max_pool2d_backward,
+    max_pool2d_forward,
 )
 from npswin.backends.cuda.mlp import (
     mlp_backward,
@@ -80,6 +95,10 @@ from npswin.backends.cuda.position_embed import (
     position_embed_backward,
     position_embed_forward,
 )
+from npswin.backends.cuda.relu import (
+    relu_backward,
+    relu_forward,
+)
 from npswin.backends.cuda.residual import (
     residual_backward,
     residual_forward,
@@ -88,6 +107,10 @@ from npswin.backends.cuda.resize import (
     bicubic_matrix,
     resize_bicubic_backward,
     resize_bicubic_forward,
+    resize_bilinear_backward,
+    resize_bilinear_forward,
+    resize_nearest_backward,
+    resize_nearest_forward,
 )
 from npswin.backends.cuda.softmax import (
     softmax_backward,
@@ -100,18 +123,27 @@ from npswin.backends.cuda.window_attention import (
 from npswin.backends.cuda.windows import (
     shift_mask,
 )
-from npswin.ops.checked import checked_ops
+from npswin.ops.checked import (
+    checked_ops,
+)
 
 globals().update(checked_ops("cuda", globals()))  # here they become public: from now on arguments are checked
 
 __all__ = [
     "adamw_update",
     "adamw_update_all",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_avg_pool2d_forward",
     "attention_backward",
     "attention_branch_backward",
     "attention_branch_forward",
     "attention_forward",
     "attention_probabilities",
+    "batch_norm_backward",
+    "batch_norm_backward_input",
+    "batch_norm_backward_sums",
+    "batch_norm_forward",
+    "batch_norm_moments",
     "bicubic_matrix",
     "conv2d_backward",
     "conv2d_forward",
@@ -131,6 +163,8 @@ __all__ = [
     "layer_norm_forward",
     "linear_backward",
     "linear_forward",
+    "max_pool2d_backward",
+    "max_pool2d_forward",
     "mean_pool_backward",
     "mean_pool_forward",
     "mlp_backward",
@@ -148,10 +182,16 @@ __all__ = [
     "position_embed_backward",
     "position_embed_forward",
     "relative_position_index",
+    "relu_backward",
+    "relu_forward",
     "residual_backward",
     "residual_forward",
     "resize_bicubic_backward",
     "resize_bicubic_forward",
+    "resize_bilinear_backward",
+    "resize_bilinear_forward",
+    "resize_nearest_backward",
+    "resize_nearest_forward",
     "sgd_update",
     "sgd_update_all",
     "shift_mask",

@@ -11,7 +11,8 @@ from npswin.layers import Layer
 from npswin.layers.conv2d import Conv2d
 from npswin.layers.conv_module import ConvModule
 from npswin.layers.layer import draw_mask, keep, kept_for
-from npswin.models.segmentation.pyramid_pooling import PyramidPooling, split_channels
+from npswin.models.segmentation.pyramid_conv import PyramidConv
+from npswin.models.segmentation.pyramid_pooling import PyramidPooling
 from npswin.types import Array
 
 
@@ -90,10 +91,10 @@ class UPerHead(Layer):
         super().__init__()
         self.classifier = PixelClassifier(channels, num_classes, dropout, rng, dtype)
         self.pyramid = PyramidPooling(in_channels[-1], channels, pool_scales, rng, dtype)
-        self.bottleneck = ConvModule(self.pyramid.out_channels, channels, 3, rng, dtype)
+        self.bottleneck = PyramidConv(self.pyramid.out_channels, channels, 3, rng, dtype)
         self.laterals = [ConvModule(size, channels, 1, rng, dtype) for size in in_channels[:-1]]
         self.fpn_convs = [ConvModule(channels, channels, 3, rng, dtype) for _ in in_channels[:-1]]
-        self.fpn_bottleneck = ConvModule(len(in_channels) * channels, channels, 3, rng, dtype)
+        self.fpn_bottleneck = PyramidConv([channels for _ in in_channels], channels, 3, rng, dtype)
         self.add_child("", self.classifier)
         self.add_child("psp_modules", self.pyramid)
         self.add_child("bottleneck", self.bottleneck)
@@ -107,64 +108,52 @@ class UPerHead(Layer):
         laterals = [conv(x) for conv, x in zip(self.laterals, maps[:-1], strict=True)]
         laterals.append(self.bottleneck(self.pyramid(maps[-1])))
         for level in reversed(range(1, len(laterals))):
-            laterals[level - 1] = laterals[level - 1] + _resized_like(laterals[level], laterals[level - 1])
-        outs = [conv(x) for conv, x in zip(self.fpn_convs, laterals[:-1], strict=True)] + laterals[-1:]
-        y = np.concatenate([outs[0], *(_resized_like(x, outs[0]) for x in outs[1:])], axis=-1)
-        return self.classifier(self.fpn_bottleneck(y))
+            laterals[level - 1] += dispatch.resize_bilinear(laterals[level], laterals[level - 1].shape[1:3])
+        outs = [conv(x) for conv, x in zip(self.fpn_convs, laterals[:-1], strict=True)]
+        return self.classifier(self.fpn_bottleneck([*outs, laterals[-1]]))
 
     def forward(self, maps: Sequence[Array], rng: np.random.Generator | None = None) -> tuple[Array, Any]:  # type: ignore[override]
         """As `__call__`, and the cache for `backward`; rng draws what is dropped."""
-        laterals, lateral_caches, resize_caches, conv_caches, out_caches = [], [], [], [], []
-        for conv, x in zip(self.laterals, maps[:-1], strict=True):
-            y, cache = conv.forward(x)
-            laterals.append(y)
-            lateral_caches.append(cache)
-        y, pyramid_cache = self.pyramid.forward(maps[-1])
-        y, bottleneck_cache = self.bottleneck.forward(y)
-        laterals.append(y)
+        laterals, lateral_caches = _each_forward(self.laterals, maps[:-1])
+        pooled, pyramid_cache = self.pyramid.forward(maps[-1])
+        top, bottleneck_cache = self.bottleneck.forward(pooled)
+        laterals.append(top)
+        resize_caches = []  # from the top down
         for level in reversed(range(1, len(laterals))):
-            finer = laterals[level - 1]
-            up, cache = dispatch.resize_bilinear_forward(laterals[level], finer.shape[1:3])
+            up, cache = dispatch.resize_bilinear_forward(laterals[level], laterals[level - 1].shape[1:3])
+            laterals[level - 1] = laterals[level - 1] + up
             resize_caches.append(cache)
-            laterals[level - 1] = finer + up
-        outs = []
-        for conv, x in zip(self.fpn_convs, laterals[:-1], strict=True):
-            y, cache = conv.forward(x)
-            outs.append(y)
-            conv_caches.append(cache)
-        outs.append(laterals[-1])
-        parts = outs[:1]
-        for x in outs[1:]:
-            y, cache = dispatch.resize_bilinear_forward(x, outs[0].shape[1:3])
-            parts.append(y)
-            out_caches.append(cache)
-        y, fused_cache = self.fpn_bottleneck.forward(np.concatenate(parts, axis=-1))
+        outs, conv_caches = _each_forward(self.fpn_convs, laterals[:-1])
+        y, fused_cache = self.fpn_bottleneck.forward([*outs, top])
         logits, classifier_cache = self.classifier.forward(y, rng)
-        top = (pyramid_cache, bottleneck_cache)
-        down = (lateral_caches, resize_caches, conv_caches, out_caches)
-        return logits, keep(self, (logits,), (top, down, (fused_cache, classifier_cache)))
+        top_down = lateral_caches, pyramid_cache, bottleneck_cache, resize_caches
+        return logits, keep(self, (logits,), (top_down, conv_caches, fused_cache, classifier_cache))
 
     def backward(self, dlogits: Array, cache: Any) -> list[Array]:  # type: ignore[override]
         """The derivative by each map, from the derivative by the logits; adds to `grads`.
 
         A lateral Lᵢ, i > 1, goes into its own conv and, resized, into Lᵢ₋₁: its derivative is the sum of both.
         """
-        top, (lateral_caches, resize_caches, conv_caches, out_caches), last = kept_for(self, dlogits, cache)
-        dy = self.fpn_bottleneck.backward(self.classifier.backward(dlogits, last[1]), last[0])
-        first, *others = split_channels(dy, [dy.shape[-1] // (len(out_caches) + 1)] * (len(out_caches) + 1))
-        del dy
-        douts = [first] + [dispatch.resize_bilinear_backward(*pair) for pair in zip(others, out_caches, strict=True)]
-        dlaterals = [
-            conv.backward(dout, one) for conv, dout, one in zip(self.fpn_convs, douts[:-1], conv_caches, strict=True)
-        ] + douts[-1:]
+        top_down, conv_caches, fused_cache, classifier_cache = kept_for(self, dlogits, cache)
+        lateral_caches, pyramid_cache, bottleneck_cache, resize_caches = top_down
+        *douts, dtop = self.fpn_bottleneck.backward(self.classifier.backward(dlogits, classifier_cache), fused_cache)
+        dlaterals = [*_each_backward(self.fpn_convs, douts, conv_caches), dtop]
         for level, resize_cache in enumerate(reversed(resize_caches), start=1):
-            dlaterals[level] = dlaterals[level] + dispatch.resize_bilinear_backward(dlaterals[level - 1], resize_cache)
-        dmaps = [
-            conv.backward(dlateral, one)
-            for conv, dlateral, one in zip(self.laterals, dlaterals[:-1], lateral_caches, strict=True)
-        ]
-        dmaps.append(self.pyramid.backward(self.bottleneck.backward(dlaterals[-1], top[1]), top[0]))
-        return dmaps
+            dlaterals[level] += dispatch.resize_bilinear_backward(dlaterals[level - 1], resize_cache)
+        dmaps = _each_backward(self.laterals, dlaterals[:-1], lateral_caches)
+        dpooled = self.bottleneck.backward(dlaterals[-1], bottleneck_cache)
+        return [*dmaps, self.pyramid.backward(dpooled, pyramid_cache)]
+
+
+def _each_forward(layers: Sequence[Layer], xs: Sequence[Array]) -> tuple[list[Array], list[Any]]:
+    """Outputs and caches of layers, each with its own input."""
+    pairs = [layer.forward(x) for layer, x in zip(layers, xs, strict=True)]
+    return [y for y, _ in pairs], [cache for _, cache in pairs]
+
+
+def _each_backward(layers: Sequence[Layer], dys: Sequence[Array], caches: Sequence[Any]) -> list[Array]:
+    """The derivatives by the inputs of `_each_forward`."""
+    return [layer.backward(dy, cache) for layer, dy, cache in zip(layers, dys, caches, strict=True)]
 
 
 class FCNHead(Layer):
@@ -209,7 +198,3 @@ class FCNHead(Layer):
         """dy (B, H, W, K) -> dx (B, H, W, C)."""
         conv_cache, classifier_cache = kept_for(self, dy, cache)
         return self.conv.backward(self.classifier.backward(dy, classifier_cache), conv_cache)
-
-
-def _resized_like(x: Array, other: Array) -> Array:
-    return dispatch.resize_bilinear(x, other.shape[1:3])

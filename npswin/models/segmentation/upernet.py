@@ -13,7 +13,6 @@ from npswin.layers.layer import check_derivative, keep, kept
 from npswin.models.backbone import SwinBackbone
 from npswin.models.saving import save_model
 from npswin.models.segmentation.heads import FCNHead, UPerHead
-from npswin.models.segmentation.loss import segmentation_loss
 from npswin.models.swin import backbone_arguments
 from npswin.types import Array
 
@@ -66,7 +65,6 @@ class UPerNet(Layer):
     ) -> None:
         super().__init__()
         self.num_classes = check_size("num_classes", num_classes)
-        self.auxiliary_weight = check_number("auxiliary_weight", auxiliary_weight, at_least=0)
         arguments = backbone_arguments(backbone, dtype, seed)
         self.config: dict[str, Any] = {
             "architecture": "upernet",
@@ -74,7 +72,7 @@ class UPerNet(Layer):
             "backbone": arguments,
             "channels": check_size("channels", channels),
             "auxiliary_channels": check_size("auxiliary_channels", auxiliary_channels, 0),
-            "auxiliary_weight": self.auxiliary_weight,
+            "auxiliary_weight": check_number("auxiliary_weight", auxiliary_weight, at_least=0),
             "pool_scales": [check_size(f"pool_scales[{place}]", scale) for place, scale in enumerate(pool_scales)],
             "dropout": check_number("dropout", dropout, at_least=0, below=1),
             "dtype": arguments["dtype"],
@@ -162,12 +160,12 @@ class UPerNet(Layer):
             is their sum. And the cache for `loss_backward`.
         """
         outputs, cache = self.forward(images, rng)
-        names, weights = ("loss_segmentation", "loss_auxiliary"), (1.0, self.auxiliary_weight)
-        losses, derivatives = {}, []
-        for name, weight, logits in zip(names, weights, outputs, strict=False):
-            losses[name], derivative = segmentation_loss(logits, labels, weight)
-            derivatives.append(derivative)
-        return losses, keep(self, (), (derivatives, cache), "loss_forward")
+        losses, loss_caches = {}, []
+        for (name, weight), logits in zip(self._weights.items(), outputs, strict=True):
+            loss, loss_cache = dispatch.resized_cross_entropy_forward(logits, labels)
+            losses[name] = weight * loss
+            loss_caches.append(loss_cache)
+        return losses, keep(self, (), (loss_caches, cache), "loss_forward")
 
     def loss_backward(self, cache: Any, scale: float = 1.0) -> Array:
         """The derivative of the sum of the losses by the images; adds to `grads`.
@@ -179,10 +177,16 @@ class UPerNet(Layer):
         Returns:
             dimages (B, c, H, W).
         """
-        derivatives, cache = kept(self, cache, "loss_forward").content
-        if scale != 1.0:
-            derivatives = [derivative * self.dtype.type(scale) for derivative in derivatives]
-        return self.backward(derivatives, cache)
+        loss_caches, cache = kept(self, cache, "loss_forward").content
+        weights = [weight * scale for weight in self._weights.values()]
+        pairs = zip(weights, loss_caches, strict=True)
+        return self.backward([dispatch.resized_cross_entropy_backward(*pair) for pair in pairs], cache)
+
+    @property
+    def _weights(self) -> dict[str, float]:
+        """The weight of each loss."""
+        auxiliary = {} if self.auxiliary_head is None else {"loss_auxiliary": float(self.config["auxiliary_weight"])}
+        return {"loss_segmentation": 1.0, **auxiliary}
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write parameters and buffers to a safetensors file, with `config` in its metadata.
