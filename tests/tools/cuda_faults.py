@@ -159,6 +159,15 @@ CUDA_FAULTS: list[Fault] = [
             "layer.own_grads, layer.own_buffers = own_params, own_grads, own_buffers",
             "layer.own_grads = own_params, own_grads",
         ),
+        "backends/cuda/kernels/patches.cu",
+        comparison("conv2d"),
+        ("the stride's remainder is not looked at", "meets && row % stride == 0 && column", "meets && column"),
+        ("the kernel's columns the other way", "x - across : x * stride + across", "x + across : x * stride - across"),
+    ),
+    *faults(
+        "backends/cuda/kernels/patches.cu",
+        ("tests/backends/cuda/test_ops.py", "-k", "few_rows"),
+        ("all rows of the first token", "Index token = first + i / ((", "Index token = i / (("),
     ),
     *faults(
         "backends/cuda/kernels/optimizer.cu",

@@ -11,6 +11,8 @@ def comparison(op_names: str) -> tuple[str, ...]:
     return "tests/backends/cpu/test_ops.py", "-k", f"equals_its_definition and contiguous-float32 and ({op_names})"
 
 
+PIECES = "tests/backends/cpu/test_convolution.py", "-k", "small_pieces"
+
 KERNEL_FAULTS: list[Fault] = [
     *faults(
         "backends/cpu/fused/attention_head.py",
@@ -175,6 +177,57 @@ KERNEL_FAULTS: list[Fault] = [
             "rows.pixel[(o + 1) * rows.taps - 1] <= top",
         ),
         ("the row's sum not cleared", "            fill(summed, 0)\n", ""),
+        "backends/cpu/convolution/places.py",
+        comparison("conv2d"),
+        ("the kernel's rows upside down", "overlap(place, size[0]", "overlap(kernel_size[0] - 1 - place, size[0]"),
+    ),
+    *faults(
+        "backends/cpu/convolution/panels.py",
+        comparison("conv2d"),
+        ("all panels have the first one's weights", "row = panel * PANEL + lane", "row = lane"),
+    ),
+    *faults(
+        "backends/cpu/convolution/direct.py",
+        comparison("conv2d"),
+        ("each place reads from the first one's column", "+ p.source_first[j]", "+ p.source_first[0]"),
+        ("tokens of the second tile read the first one's", "left = (source, at + t * row,", "left = (source, at,"),
+    ),
+    *faults(
+        "backends/cpu/convolution/direct.py",
+        PIECES,
+        ("each part of the depth has the first one's weights", "* panel_size + start * PANEL", "* panel_size"),
+    ),
+    *faults(
+        "backends/cpu/convolution/direct_weight.py",
+        comparison("conv2d"),
+        ("the stride is left out", "p.source_step * inputs)", "inputs)"),
+    ),
+    *faults(
+        "backends/cpu/convolution/token_sums.py",
+        comparison("conv2d"),
+        ("the last token for the sum", "total[c] += row[c]", "total[c] = row[c]"),
+    ),
+    *faults(
+        "backends/cpu/convolution/winograd.py",
+        PIECES,
+        ("Bᵀ's last row with the other sign", "c - b, d - b", "c - b, b - d"),
+        ("G without its halves", "(a + c) * half, b * half", "a + c, b"),
+    ),
+    *faults(
+        "backends/cpu/convolution/winograd_map.py",
+        PIECES,
+        ("the kernel is not turned round for dx", "(8, -1) if turned else (0, 1)", "(0, 1)"),
+        ("the second part of the depth overwrites the first", "FROM_OUTPUT if start else FROM_ZERO", "FROM_ZERO"),
+    ),
+    *faults(
+        "backends/cpu/convolution/winograd_weight.py",
+        PIECES,
+        ("the second chunk overwrites the first", "sums, sizes, first == 0)", "sums, sizes, True)"),
+    ),
+    *faults(
+        "backends/cpu/convolution/winograd.py",
+        ("tests/backends/cpu/test_convolution.py", "-k", "finite"),
+        ("sums with what is not finite are returned", "bool(np.isfinite(sums).all())", "True"),
     ),
     *faults(
         "backends/cpu/optimizer.py",
