@@ -312,7 +312,7 @@ FAULTS = [
         ARGUMENTS,
         ("a size that was told is not compared", "        return size == known\n", "        return True\n"),
         ("a product need not be whole", "if not known or size % known or", "if not known or"),
-        ("axes may be empty", "(size == 0 and unknown != _MAY_BE_EMPTY)", "False"),
+        ("axes may be empty", "(size == 0 and unknown not in _MAY_BE_EMPTY)", "False"),
         ("leading axes need not agree", "if sizes.setdefault(_ANY_AXES, middle) != middle:", "if False:"),
         ("sizes are forgotten", "        self.update(sizes)\n", ""),
         ("a number without bounds", "if type(value) is float and low <= value <= high else", "if True else"),
