@@ -21,6 +21,11 @@ from npswin.backends.cpu.branches import (
     mlp_branch_backward,
     mlp_branch_forward,
 )
+from npswin.backends.cpu.decode_boxes import (
+    decode_boxes_backward,
+    decode_boxes_forward,
+    encode_boxes,
+)
 from npswin.backends.cpu.dropout import (
     draw_mask,
     dropout_backward,
@@ -150,11 +155,14 @@ __all__ = [
     "box_iou",
     "cross_entropy_backward",
     "cross_entropy_forward",
+    "decode_boxes_backward",
+    "decode_boxes_forward",
     "draw_mask",
     "dropout_backward",
     "dropout_forward",
     "ema_update",
     "ema_update_all",
+    "encode_boxes",
     "gelu_backward",
     "gelu_forward",
     "giou_loss_backward",
