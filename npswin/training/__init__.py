@@ -11,6 +11,8 @@ from npswin.training.pictures import draw_attention, draw_curves, draw_predictio
 from npswin.training.schedules import warmup_cosine
 from npswin.training.tasks.classification import compute_gradients
 from npswin.training.tasks.classification_evaluation import Evaluation, evaluate
+from npswin.training.tasks.segmentation import SegmentationTask
+from npswin.training.tasks.segmentation_evaluation import evaluate_segmentation
 from npswin.training.terminal import TrainingInterrupted
 from npswin.training.trainer import Trainer
 
@@ -23,6 +25,7 @@ __all__ = [
     "Evaluation",
     "NonFiniteError",
     "RunFolderError",
+    "SegmentationTask",
     "TrainConfig",
     "Trainer",
     "TrainingInterrupted",
@@ -33,6 +36,7 @@ __all__ = [
     "draw_curves",
     "draw_predictions",
     "evaluate",
+    "evaluate_segmentation",
     "read_normalization",
     "set_threads",
     "warmup_cosine",
