@@ -1,6 +1,6 @@
 """What a detector finds in an image."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,10 @@ class Detections:
     labels: Array
     mask_probabilities: Array
     size: tuple[int, int]
+
+    def at_size(self, boxes: Array, size: tuple[int, int]) -> "Detections":
+        """The same objects in an image of another size, where their boxes are these."""
+        return replace(self, boxes=boxes.astype(self.boxes.dtype), size=size)
 
     def masks(self, threshold: float = 0.5) -> Array:
         """(n, H, W) bool: the pixels of the image whose probability is at least the threshold, 0 outside the box."""

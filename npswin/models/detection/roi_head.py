@@ -34,6 +34,15 @@ class RoIHead(Layer):
             self.add_child(f"bbox_head{suffix}", stage.box_head)
             self.add_child(f"mask_head{suffix}", stage.mask_head)
 
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        """The names of the losses of `loss_forward`."""
+        names = ("loss_cls", "loss_bbox", "loss_mask")
+        return tuple(self._prefix(place) + name for place in range(len(self.stages)) for name in names)
+
+    def _prefix(self, stage: int) -> str:
+        return f"s{stage}." if len(self.stages) > 1 else ""
+
     def loss_forward(
         self,
         maps: Sequence[Array],
@@ -60,7 +69,7 @@ class RoIHead(Layer):
         for place, stage in enumerate(self.stages):
             samples = stage.draw_samples(proposals, objects, rng)
             stage_losses, outputs, cache = stage.loss_forward(maps, samples)
-            prefix = f"s{place}." if len(self.stages) > 1 else ""
+            prefix = self._prefix(place)
             losses |= {prefix + name: loss for name, loss in stage_losses.items()}
             caches.append(cache)
             if stage is not self.stages[-1]:

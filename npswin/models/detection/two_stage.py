@@ -65,6 +65,11 @@ class TwoStageDetector(Layer):
         parameters = sum(param.size for param in self.params.values())
         return f"num_classes={self.num_classes}, dtype={self.dtype.name!r}, {parameters:,} parameters"
 
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        """The names of the losses of `loss_forward`."""
+        return ("loss_rpn_cls", "loss_rpn_bbox", *self.roi_head.loss_names)
+
     def detect(self, images: Array, sizes: Array | None = None) -> list[Detections]:
         """The objects in each image; nothing is dropped, nothing is kept.
 
