@@ -9,7 +9,7 @@ from npswin.layers import Layer
 from npswin.models.detection.box_head import BoxHead
 from npswin.models.detection.detections import DetectionLimits
 from npswin.models.detection.fpn import FPN
-from npswin.models.detection.losses import rpn_loss
+from npswin.models.detection.losses import rpn_loss_backward, rpn_loss_forward
 from npswin.models.detection.mask_head import MaskHead
 from npswin.models.detection.proposals import ProposalLimits, propose
 from npswin.models.detection.roi_head import RoIHead
@@ -56,11 +56,11 @@ def run(case, expected):
     places, is_object = expected["rpn/places"], expected["rpn/is_object"]
     images, anchors = np.divmod(places, outputs[0].shape[1])
     samples = RPNSamples(images, anchors, is_object, expected["rpn/deltas"], len(places))
-    losses, doutputs = rpn_loss(outputs, samples)
+    losses, loss_cache = rpn_loss_forward(outputs, samples)
     rois = RoISamples(*(expected[f"roi/{name}"] for name in ("rois", "labels", "boxes", "masks")), None)
     stage_losses, _, stage_cache = model.stage.loss_forward(pyramid[:-1], rois)
 
-    dpyramid = model.rpn_head.backward(doutputs, rpn_cache)
+    dpyramid = model.rpn_head.backward(rpn_loss_backward(loss_cache), rpn_cache)
     for level, dmap in enumerate(model.stage.loss_backward(stage_cache)):
         dpyramid[level] = dpyramid[level] + dmap
     dmaps = model.neck.backward(dpyramid, neck_cache)

@@ -49,16 +49,23 @@ DETECTOR_FAULTS = [
         LOSSES,
         (
             "box loss of anchors over the positive ones",
-            "target_deltas, None, samples.divisor",
-            "target_deltas, None, 1",
+            "targets, None, samples.divisor",
+            "targets, None, 1",
         ),
-        ("box loss over the positive RoIs", "deviations, kind, count, weight)", "deviations, kind, len(rois), weight)"),
-        ("masks of the first class", "logits[rois, :, :, labels], targets", "logits[rois, :, :, 0 * labels], targets"),
-        ("the derivative of masks in the first class", "dlogits[rois, :, :, labels] =", "dlogits[rois, :, :, 0] ="),
+        (
+            "box loss over the positive RoIs",
+            "forward(deltas[places], targets, None, count)",
+            "forward(deltas[places], targets)",
+        ),
+        (
+            "masks of the first class",
+            "slice(None), to_device_of(labels, logits)",
+            "slice(None), to_device_of(0 * labels, logits)",
+        ),
         (
             "the weight of GIoU is no factor of its derivative",
-            "np.full_like(loss, weight), cache)\n        return",
-            "np.ones_like(loss), cache)\n        return",
+            "giou_loss_backward(scale * weight, box_cache)",
+            "giou_loss_backward(scale, box_cache)",
         ),
     ),
     *faults(
@@ -85,7 +92,11 @@ DETECTOR_FAULTS = [
     *faults(
         "models/detection/roi_stage.py",
         GRADIENTS,
-        ("the stage's weight is no factor of its derivative", "type(scale * self.rule.loss_weight)", "type(scale)"),
+        (
+            "the stage's weight is no factor of its derivative",
+            "scale = scale * self.rule.loss_weight",
+            "scale = scale * 1",
+        ),
         ("masks have no derivative by the maps", "[a + b for a, b in", "[a + 0 * b for a, b in"),
     ),
     *faults(
@@ -120,8 +131,8 @@ DETECTOR_FAULTS = [
         SCALE,
         (
             "the scale is left out for the region proposals",
-            "factor = self.dtype.type(scale)",
-            "factor = self.dtype.type(1)",
+            "rpn_loss_backward(loss_cache, scale)",
+            "rpn_loss_backward(loss_cache)",
         ),
     ),
 ]

@@ -36,12 +36,12 @@ class RoIHead(Layer):
 
     @property
     def loss_names(self) -> tuple[str, ...]:
-        """The names of the losses of `loss_forward`."""
-        names = ("loss_cls", "loss_bbox", "loss_mask")
-        return tuple(self._prefix(place) + name for place in range(len(self.stages)) for name in names)
+        """The names of the losses: "loss_cls", "loss_bbox" and "loss_mask", in a cascade "s0.loss_cls" and so on."""
+        return tuple(prefix + name for prefix in self._prefixes for name in ("loss_cls", "loss_bbox", "loss_mask"))
 
-    def _prefix(self, stage: int) -> str:
-        return f"s{stage}." if len(self.stages) > 1 else ""
+    @property
+    def _prefixes(self) -> list[str]:
+        return [f"s{place}." for place in range(len(self.stages))] if len(self.stages) > 1 else [""]
 
     def loss_forward(
         self,
@@ -61,15 +61,13 @@ class RoIHead(Layer):
             rng: draws the samples.
 
         Returns:
-            "loss_cls", "loss_bbox" and "loss_mask", in a cascade "s0.loss_cls" and so on; the cache for
-            `loss_backward`.
+            The losses by the names in `loss_names`; the cache for `loss_backward`.
         """
         losses: dict[str, Any] = {}
         caches = []
-        for place, stage in enumerate(self.stages):
+        for prefix, stage in zip(self._prefixes, self.stages, strict=True):
             samples = stage.draw_samples(proposals, objects, rng)
             stage_losses, outputs, cache = stage.loss_forward(maps, samples)
-            prefix = self._prefix(place)
             losses |= {prefix + name: loss for name, loss in stage_losses.items()}
             caches.append(cache)
             if stage is not self.stages[-1]:
@@ -79,7 +77,7 @@ class RoIHead(Layer):
                 proposals = [rois[rois[:, 0] == image, 1:] for image in range(len(objects))]
         return losses, caches
 
-    def loss_backward(self, caches: Any, scale: float = 1.0) -> list[Array]:
+    def loss_backward(self, caches: Any, scale: Any = 1.0) -> list[Array]:
         """The derivative of the sum of the losses by each map; adds to `grads`.
 
         Every stage reads the same maps: their derivatives are added. The boxes that go from stage to stage are

@@ -7,7 +7,12 @@ import numpy as np
 
 from npswin.models.detection.box_head import BoxHead
 from npswin.models.detection.boxes import decode, host_floats
-from npswin.models.detection.losses import box_head_loss, mask_head_loss
+from npswin.models.detection.losses import (
+    box_head_loss_backward,
+    box_head_loss_forward,
+    mask_head_loss_backward,
+    mask_head_loss_forward,
+)
 from npswin.models.detection.mask_head import MaskHead
 from npswin.models.detection.roi_pooling import pool_rois_backward, pool_rois_forward
 from npswin.models.detection.samples import RoISamples, StageRule, TrueObjects
@@ -55,10 +60,12 @@ class RoIStage:
         rule = self.rule
         features, pool_cache = pool_rois_forward(maps, samples.rois, BOX_SIZE, self.strides)
         outputs, head_cache = self.box_head.forward(features)
-        losses, doutputs = box_head_loss(outputs, samples, rule.deviations, rule.box_loss, rule.box_loss_weight)
+        losses, loss_cache = box_head_loss_forward(
+            outputs, samples, rule.deviations, rule.box_loss, rule.box_loss_weight
+        )
         losses["loss_mask"], mask_cache = self._mask_loss_forward(maps, samples)
         losses = {name: rule.loss_weight * loss for name, loss in losses.items()}
-        return losses, outputs, (doutputs, head_cache, pool_cache, mask_cache)
+        return losses, outputs, (loss_cache, head_cache, pool_cache, mask_cache)
 
     def _mask_loss_forward(self, maps: Sequence[Array], samples: RoISamples) -> tuple[Any, Any]:
         positive = np.flatnonzero(samples.labels < self.box_head.num_classes)
@@ -66,23 +73,23 @@ class RoIStage:
             return maps[0].dtype.type(0), None
         features, pool_cache = pool_rois_forward(maps, samples.rois[positive], MASK_SIZE, self.strides)
         logits, head_cache = self.mask_head.forward(features)
-        loss, dlogits = mask_head_loss(logits, samples.labels[positive], samples.masks)
-        return loss, (dlogits, head_cache, pool_cache)
+        loss, loss_cache = mask_head_loss_forward(logits, samples.labels[positive], samples.masks)
+        return loss, (loss_cache, head_cache, pool_cache)
 
-    def loss_backward(self, cache: Any, scale: float = 1.0) -> list[Array]:
+    def loss_backward(self, cache: Any, scale: Any = 1.0) -> list[Array]:
         """The derivative of the sum of the stage's losses by each map; adds to the heads' `grads`.
 
         Args:
             cache: from `loss_forward`.
             scale: factor on the derivative.
         """
-        doutputs, head_cache, pool_cache, mask_cache = cache
-        factor = doutputs[0].dtype.type(scale * self.rule.loss_weight)
-        dfeatures = self.box_head.backward([factor * derivative for derivative in doutputs], head_cache)
+        loss_cache, head_cache, pool_cache, mask_cache = cache
+        scale = scale * self.rule.loss_weight
+        dfeatures = self.box_head.backward(box_head_loss_backward(loss_cache, scale), head_cache)
         dmaps = pool_rois_backward(dfeatures, pool_cache)
         if mask_cache is not None:
-            dlogits, head_cache, pool_cache = mask_cache
-            dfeatures = self.mask_head.backward(factor * dlogits, head_cache)
+            loss_cache, head_cache, pool_cache = mask_cache
+            dfeatures = self.mask_head.backward(mask_head_loss_backward(loss_cache, scale), head_cache)
             dmaps = [a + b for a, b in zip(dmaps, pool_rois_backward(dfeatures, pool_cache), strict=True)]
         return dmaps
 

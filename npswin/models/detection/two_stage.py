@@ -13,7 +13,7 @@ from npswin.models.backbone import SwinBackbone
 from npswin.models.detection.checks import check_objects, check_sizes
 from npswin.models.detection.detections import DetectionLimits, Detections
 from npswin.models.detection.fpn import FPN
-from npswin.models.detection.losses import rpn_loss
+from npswin.models.detection.losses import rpn_loss_backward, rpn_loss_forward
 from npswin.models.detection.proposals import ProposalLimits, propose
 from npswin.models.detection.roi_head import RoIHead
 from npswin.models.detection.rpn_head import RPNHead
@@ -67,7 +67,7 @@ class TwoStageDetector(Layer):
 
     @property
     def loss_names(self) -> tuple[str, ...]:
-        """The names of the losses of `loss_forward`."""
+        """The names of the losses of `loss_forward`, as in mmdetection."""
         return ("loss_rpn_cls", "loss_rpn_bbox", *self.roi_head.loss_names)
 
     def detect(self, images: Array, sizes: Array | None = None) -> list[Detections]:
@@ -100,8 +100,7 @@ class TwoStageDetector(Layer):
                 it is None.
 
         Returns:
-            The losses by their names in mmdetection, "loss_rpn_cls", "loss_rpn_bbox" and those of the RoI head; the
-            loss is their sum. And the cache for `loss_backward`.
+            The losses by the names in `loss_names`; the loss is their sum. And the cache for `loss_backward`.
         """
         rng = self.rng if rng is None else check_generator("rng", rng)
         sizes = check_sizes(sizes, images)
@@ -109,10 +108,11 @@ class TwoStageDetector(Layer):
         maps, backbone_cache = self.backbone.forward(images, rng)
         pyramid, neck_cache = self.neck.forward(maps)
         outputs, rpn_cache = self.rpn_head.forward(pyramid)
-        rpn_losses, doutputs = rpn_loss(outputs, self.rpn_head.draw_samples(pyramid, true_objects, sizes, rng))
+        samples = self.rpn_head.draw_samples(pyramid, true_objects, sizes, rng)
+        rpn_losses, loss_cache = rpn_loss_forward(outputs, samples)
         proposals = propose(outputs, self.rpn_head.anchors(pyramid), sizes, self.training_proposals)
         roi_losses, roi_cache = self.roi_head.loss_forward(pyramid[:-1], proposals, true_objects, sizes, rng)
-        caches = backbone_cache, neck_cache, (doutputs, rpn_cache), roi_cache
+        caches = backbone_cache, neck_cache, (loss_cache, rpn_cache), roi_cache
         return {**rpn_losses, **roi_losses}, keep(self, (), caches, "loss_forward")
 
     def loss_backward(self, cache: Any, scale: float = 1.0) -> Array:
@@ -128,9 +128,8 @@ class TwoStageDetector(Layer):
         Returns:
             dimages (B, c, H, W).
         """
-        backbone_cache, neck_cache, (doutputs, rpn_cache), roi_cache = kept(self, cache, "loss_forward").content
-        factor = self.dtype.type(scale)
-        dpyramid = self.rpn_head.backward([factor * derivative for derivative in doutputs], rpn_cache)
+        backbone_cache, neck_cache, (loss_cache, rpn_cache), roi_cache = kept(self, cache, "loss_forward").content
+        dpyramid = self.rpn_head.backward(rpn_loss_backward(loss_cache, scale), rpn_cache)
         for level, dmap in enumerate(self.roi_head.loss_backward(roi_cache, scale)):
             dpyramid[level] = dpyramid[level] + dmap
         return self.backbone.backward(self.neck.backward(dpyramid, neck_cache), backbone_cache)

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from npswin.models.detection.losses import box_head_loss, mask_head_loss, rpn_loss
+from npswin.models.detection.losses import (
+    box_head_loss_backward,
+    box_head_loss_forward,
+    mask_head_loss_backward,
+    mask_head_loss_forward,
+    rpn_loss_backward,
+    rpn_loss_forward,
+)
 from npswin.models.detection.samples import RoISamples, RPNSamples
 from tests.gradient_errors import gradcheck_and_record
 from tests.ops.drawn import normal
@@ -12,14 +19,14 @@ DEVIATIONS = (0.1, 0.1, 0.2, 0.2)
 TOLERANCE = 1e-7
 
 
-def as_functions(loss, *arguments):
-    """A loss and its derivatives as a forward and a backward function of the outputs."""
+def of_outputs(forward, backward, *arguments):
+    """The sum of losses as a forward and a backward function of the outputs one by one."""
 
-    def forward(*outputs):
-        losses, derivatives = loss(list(outputs), *arguments)
-        return np.array([sum(losses.values())]), derivatives
+    def summed(*outputs):
+        losses, cache = forward(list(outputs), *arguments)
+        return np.array([sum(losses.values())]), cache
 
-    return forward, lambda dy, derivatives: tuple(dy[0] * derivative for derivative in derivatives)
+    return summed, lambda dy, cache: tuple(backward(cache, dy[0]))
 
 
 def roi_samples(classes=3):
@@ -36,7 +43,7 @@ def roi_samples(classes=3):
 @pytest.mark.parametrize("boxes_a_roi", [1, 3])
 def test_box_head_loss(kind, boxes_a_roi):
     outputs = [normal(1, 5, 4), normal(2, 5, boxes_a_roi, 4)]
-    loss = as_functions(box_head_loss, roi_samples(), DEVIATIONS, kind, 1.5)
+    loss = of_outputs(box_head_loss_forward, box_head_loss_backward, roi_samples(), DEVIATIONS, kind, 1.5)
     gradcheck_and_record("box_head_loss", loss, outputs, tolerance=TOLERANCE)
 
 
@@ -46,7 +53,7 @@ def test_box_losses_are_divided_by_the_number_of_rois_and_weighted():
     centres = [(box[:, :2] + box[:, 2:]) / 2 for box in (samples.rois[[0, 2, 3], 1:], samples.boxes)]
     sides = [box[:, 2:] - box[:, :2] for box in (samples.rois[[0, 2, 3], 1:], samples.boxes)]
     targets = np.concatenate([(centres[1] - centres[0]) / sides[0] / 0.1, np.log(sides[1] / sides[0]) / 0.2], axis=1)
-    losses, _ = box_head_loss([np.zeros((5, 4)), deltas], samples, DEVIATIONS, "l1", 2.0)
+    losses, _ = box_head_loss_forward([np.zeros((5, 4)), deltas], samples, DEVIATIONS, "l1", 2.0)
     np.testing.assert_allclose(losses["loss_bbox"], 2 * np.abs(targets).sum() / 5)
     np.testing.assert_allclose(losses["loss_cls"], np.log(4))
 
@@ -54,26 +61,26 @@ def test_box_losses_are_divided_by_the_number_of_rois_and_weighted():
 def test_mask_loss_is_of_the_true_class_alone():
     samples = roi_samples()
     logits, labels = normal(3, 3, 4, 4, 3), samples.labels[[0, 2, 3]]
-    loss, dlogits = mask_head_loss(logits, labels, samples.masks)
+    loss, _ = mask_head_loss_forward(logits, labels, samples.masks)
     others = logits + 100 * (np.arange(3) != labels[:, None])[:, None, None]
-    np.testing.assert_array_equal(mask_head_loss(others, labels, samples.masks)[0], loss)
+    np.testing.assert_array_equal(mask_head_loss_forward(others, labels, samples.masks)[0], loss)
     chosen = np.stack([logits[i, :, :, label] for i, label in enumerate(labels)])
     probability = 1 / (1 + np.exp(-chosen))
     expected = -np.where(samples.masks, np.log(probability), np.log(1 - probability)).mean()
     np.testing.assert_allclose(loss, expected)
-    gradcheck_and_record(
-        "mask_head_loss",
-        (lambda x: (np.array([mask_head_loss(x, labels, samples.masks)[0]]), None), lambda dy, _: dy[0] * dlogits),
-        logits,
-        tolerance=TOLERANCE,
+    functions = (
+        lambda x: (np.array([(pair := mask_head_loss_forward(x, labels, samples.masks))[0]]), pair[1]),
+        lambda dy, cache: mask_head_loss_backward(cache, dy[0]),
     )
+    gradcheck_and_record("mask_head_loss", functions, logits, tolerance=TOLERANCE)
 
 
 def test_rpn_loss():
     samples = RPNSamples(np.array([0, 1, 1]), np.array([4, 0, 3]), np.array([True, False, True]), normal(4, 2, 4), 7)
     outputs = [normal(5, 2, 6), normal(6, 2, 6, 4)]
-    gradcheck_and_record("rpn_loss", as_functions(rpn_loss, samples), outputs, tolerance=TOLERANCE)
-    losses, _ = rpn_loss(outputs, samples)
+    loss = of_outputs(rpn_loss_forward, rpn_loss_backward, samples)
+    gradcheck_and_record("rpn_loss", loss, outputs, tolerance=TOLERANCE)
+    losses, _ = rpn_loss_forward(outputs, samples)
     x = outputs[0][[0, 1, 1], [4, 0, 3]]
     np.testing.assert_allclose(losses["loss_rpn_cls"], (np.log1p(np.exp(x)) - x * [1, 0, 1]).sum() / 7)
     np.testing.assert_allclose(losses["loss_rpn_bbox"], np.abs(outputs[1][[0, 1], [4, 3]] - samples.deltas).sum() / 7)
