@@ -124,7 +124,15 @@ class TrainConfig:
             object.__setattr__(self, name, check(name, value, *bounds, **named_bounds))
 
 
+def check_without_classification(config: TrainConfig) -> None:
+    """Raise a ValueError if a recipe for another task has a setting that is for classification alone."""
+    for name in _CLASSIFICATION:
+        if value := getattr(config, name):
+            raise ValueError(f"{name}: got {value}, expected none: it is for classification, this task has its own")
+
+
 MOST_STEPS = 2**31 - 1
+_CLASSIFICATION = ("label_smoothing", "crop_padding", "flip", "mixup", "cutmix", "erasing", "rand_augment")
 _OPTIONAL = ("clip_norm", "ema_decay", "checkpoint_every")
 # Field -> smallest value, and largest.
 _INTEGERS: dict[str, tuple[int, ...]] = {

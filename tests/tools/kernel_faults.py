@@ -140,6 +140,43 @@ KERNEL_FAULTS: list[Fault] = [
         ("the gradient of the padded columns is returned", "dweight[:, :inputs]", "dweight[:, -inputs:]"),
     ),
     *faults(
+        "backends/cpu/relu.py",
+        comparison("relu"),
+        ("the derivative passes at 0", "signs[i] <= zero", "signs[i] < zero"),
+    ),
+    *faults(
+        "backends/cpu/batch_norm.py",
+        comparison("batch_norm"),
+        ("blocks merged as if their means were one", " + between * difference * difference", ""),
+        ("the mean of the last block alone", "mean[c] += share * difference", "mean[c] = block_mean[c]"),
+        ("the variance's term is missing", " - (row[c] - mean[c]) * slope[c])", ")"),
+        (
+            "Σ dy x̂ without the mean",
+            "product_sum[c] += drow[c] * (row[c] - mean[c])\n\n\n",
+            "product_sum[c] += drow[c] * row[c]\n\n\n",
+        ),
+    ),
+    *faults(
+        "backends/cpu/max_pool2d.py",
+        comparison("max_pool2d"),
+        ("the last window of a row is left out", "(column + padding) // stride + 1", "(column + padding) // stride"),
+        ("the last of equal pixels", "(not source[c] <= best[c])", "(not source[c] < best[c])"),
+    ),
+    *faults(
+        "backends/cpu/adaptive_avg_pool2d.py",
+        comparison("adaptive_avg_pool2d"),
+        ("the first bin of a pixel alone", "range(first_j, stop_j)", "range(first_j, first_j + 1)"),
+    ),
+    *faults(
+        "backends/cpu/resize.py",
+        comparison("resize_bilinear or resize_nearest"),
+        ("the weights exchanged", "near * one[i] + far * other[i]", "far * one[i] + near * other[i]"),
+        (
+            "outputs that end in a piece's first row are left out",
+            "rows.pixel[(o + 1) * rows.taps - 1] < top",
+            "rows.pixel[(o + 1) * rows.taps - 1] <= top",
+        ),
+        ("the row's sum not cleared", "            fill(summed, 0)\n", ""),
         "backends/cpu/convolution/places.py",
         comparison("conv2d"),
         ("the kernel's rows upside down", "overlap(place, size[0]", "overlap(kernel_size[0] - 1 - place, size[0]"),

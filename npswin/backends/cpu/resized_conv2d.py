@@ -27,7 +27,8 @@ from npswin.backends.cpu.machine.compilation import inner_function, kernel
 from npswin.backends.cpu.machine.flat_array import view
 from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.threads import run_parallel
-from npswin.ops.resize import bilinear_pixels, resize_bilinear_backward, resize_bilinear_forward
+from npswin.backends.cpu.resize import resize_bilinear_backward, resize_bilinear_forward
+from npswin.ops.resize import bilinear_pixels
 from npswin.types import Array
 
 _ONE_PIECE = np.zeros((1, 1), np.int64)

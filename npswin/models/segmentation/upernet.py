@@ -100,6 +100,11 @@ class UPerNet(Layer):
         parameters = sum(param.size for param in self.params.values())
         return f"num_classes={self.num_classes}, dtype={self.dtype.name!r}, {parameters:,} parameters"
 
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        """The names of the losses of `loss_forward`."""
+        return tuple(self._weights)
+
     def __call__(self, images: Array) -> Array:
         """Logits (B, H, W, K) for each pixel of images (B, c, H, W); nothing is dropped, nothing is kept."""
         return dispatch.resize_bilinear(self.decode_head(self.backbone(images)), images.shape[2:])

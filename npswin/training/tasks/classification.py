@@ -17,7 +17,7 @@ from npswin.training.inputs import as_input
 from npswin.training.normalization import Normalization
 from npswin.training.tasks.classification_evaluation import Evaluation, evaluate
 from npswin.training.tasks.classification_inputs import augment, check_augmentation, check_data, load_batches
-from npswin.training.tasks.metric import ACCURACY, LOSS, Metric
+from npswin.training.tasks.metric import ACCURACY, LOSS
 from npswin.training.trainable import Classifier, check_model
 from npswin.types import Array
 
@@ -33,7 +33,7 @@ class ClassificationTask:
     """
 
     loss_label = "cross-entropy (nats)"
-    metrics: tuple[Metric, ...] = (LOSS, ACCURACY)
+    metrics = (LOSS, ACCURACY)
     main_metric = ACCURACY
 
     def __init__(self, config: TrainConfig) -> None:

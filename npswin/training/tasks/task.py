@@ -47,9 +47,14 @@ class Task(Protocol):
         main_metric: the one of them by which the best weights are chosen.
     """
 
-    loss_label: str
-    metrics: tuple[Metric, ...]
-    main_metric: Metric
+    @property
+    def loss_label(self) -> str: ...
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]: ...
+
+    @property
+    def main_metric(self) -> Metric: ...
 
     def check(self, model: Any, train_data: Any, test_data: Any, config: TrainConfig) -> None:
         """Raise a ValueError, which names the argument, unless this model can learn the task from these data.
