@@ -22,12 +22,8 @@ def conv2d_forward(
     if weight.shape[2:] == (1, 1) and stride == 1 and padding == 0:
         return linear_forward(x, weight, bias)
     size_out = conv2d_size(x.shape[1:3], weight.shape[2:], stride, padding)
-    cache = x, weight, bias is not None, (x.shape[1:3], size_out, weight.shape[2:], stride, padding)
-    if is_worthwhile(x, weight, size_out, stride):
-        y, is_finite = convolve_by_winograd(x, weight, bias, size_out, padding, transposed=False)
-        if is_finite:
-            return y, cache
-    return sum_places(x, weight, bias, kernel_places(*cache[-1], transposed=False), transposed=False), cache
+    geometry = x.shape[1:3], size_out, weight.shape[2:], stride, padding
+    return _y(x, weight, bias, geometry), (x, weight, bias is not None, geometry)
 
 
 def conv2d_backward(dy: Array, cache: Any) -> tuple[Array, Array, Array | None]:
@@ -37,6 +33,15 @@ def conv2d_backward(dy: Array, cache: Any) -> tuple[Array, Array, Array | None]:
     x, weight, has_bias, geometry = cache
     dbias = sum_of_tokens(dy) if has_bias else None
     return _dx(dy, x, weight, geometry), _dweight(dy, x, weight, geometry), dbias
+
+
+def _y(x: Array, weight: Array, bias: Array | None, geometry: Any) -> Array:
+    _, size_out, _, stride, padding = geometry
+    if is_worthwhile(x, weight, size_out, stride):
+        y, is_finite = convolve_by_winograd(x, weight, bias, size_out, padding, transposed=False)
+        if is_finite:
+            return y
+    return sum_places(x, weight, bias, kernel_places(*geometry, transposed=False), transposed=False)
 
 
 def _dx(dy: Array, x: Array, weight: Array, geometry: Any) -> Array:
