@@ -26,7 +26,10 @@ LAYERS = [
 ]
 LAYER_OF = {package: number for number, packages in enumerate(LAYERS) for package in packages}
 SAME_LAYER = {("weights", "ops"): "resizes bias tables with resize_bicubic"}
-EXTRAS = ("filelock", "matplotlib", "PIL", "pooch", "tqdm", "threadpoolctl", "torch", "numba", "cupy", "safetensors")
+EXTRAS = (
+    *("filelock", "matplotlib", "PIL", "pooch", "pycocotools", "tqdm", "threadpoolctl", "torch", "numba", "cupy"),
+    "safetensors",
+)
 
 
 @pytest.fixture(scope="module")

@@ -162,10 +162,11 @@ BOX_FAULTS: list[Fault] = [
     *faults(
         "backends/cuda/kernels/boxes.cu",
         cuda_faults.comparison("nms"),
+        ("boxes remove themselves", "first > box ? 0 : box + 1 - first", "first > box ? 0 : box - first"),
         (
-            "no barrier after a box has removed others",
-            "removed[word] |= suppressed[(Index)box * words + word];\n        __syncthreads();",
-            "removed[word] |= suppressed[(Index)box * words + word];",
+            "a box of the next word is not removed",
+            "word = box / WORD + threadIdx.x",
+            "word = box / WORD + 2 * threadIdx.x",
         ),
         ("boxes of other groups are removed", "(!groups || groups[first + k] == groups[box]) &&", ""),
     ),

@@ -275,6 +275,26 @@ FAULTS = [
         ),
     ),
     *faults(
+        "ops/conv2d.py",
+        DEFINITIONS,
+        ("kernel's rows and columns exchanged", "weight.transpose(2, 3, 0, 1)", "weight.transpose(3, 2, 0, 1)"),
+        ("kernel flipped", "weight.transpose(2, 3, 0, 1)", "weight[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)"),
+        ("the first result by rounding down", "-(-(padding - place) // stride)", "(padding - place) // stride"),
+        ("the last result left out", "(side - 1 + padding - place)", "(side - 2 + padding - place)"),
+        ("stride left out", "stride * first + place - padding", "first + place - padding"),
+        ("overlapping kernels do not add", "dx[entries] += dy[results]", "dx[entries] = dy[results]"),
+    ),
+    *faults(
+        "ops/conv_transpose2d.py",
+        DEFINITIONS,
+        (
+            "patches transposed",
+            "patches.transpose(0, 1, 4, 2, 5, 3)",
+            "patches.transpose(0, 1, 5, 2, 4, 3)",
+        ),
+        ("dy's patches transposed", "transpose(0, 1, 3, 5, 2, 4)", "transpose(0, 1, 3, 5, 4, 2)"),
+    ),
+    *faults(
         "ops/patch_merging.py",
         DEFINITIONS,
         ("merged in reading order", "((0, 0), (1, 0), (0, 1), (1, 1))", "((0, 0), (0, 1), (1, 0), (1, 1))"),
@@ -396,8 +416,8 @@ FAULTS = [
         DEFINITIONS,
         (
             "corners aligned",
-            "(np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5",
-            "np.arange(size_out) * (size_in / size_out)",
+            "return (np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5",
+            "return np.arange(size_out) * (size_in / size_out)",
         ),
         ("the kernel parameter of another library", "KEYS_A = -0.75", "KEYS_A = -0.5"),
         (
@@ -447,34 +467,39 @@ FAULTS = [
         ),
     ),
     *faults(
-        "models/swin.py",
+        "models/backbone.py",
         DEFINITIONS,
-        ("the longer side determines the shift", "min(grid) > c.window_size", "max(grid) > c.window_size"),
-        (
-            "the longer side determines the window",
-            "else min(c.window_size, *grid)",
-            "else min(c.window_size, max(grid))",
-        ),
-        ("attention's dropout is missing", "attn_drop=c.attn_drop_rate", "attn_drop=0.0"),
-        ("shift on the even blocks", "if block % 2 and fits else 0", "if block % 2 == 0 and fits else 0"),
-        (
-            "shift in a stage of one window",
-            "fits = grid is None or min(grid) > c.window_size",
-            "fits = grid is None or min(grid) >= c.window_size",
-        ),
-        (
-            "norm after the pool",
-            "[pool, norm] if c.norm_after_pool else [norm, pool]",
-            "[norm, pool] if c.norm_after_pool else [pool, norm]",
-        ),
+        ("the longer side determines the shift", "min(grid) > window_size", "max(grid) > window_size"),
+        ("the longer side determines the window", "else min(window_size, *grid)", "else min(window_size, max(grid))"),
+        ("attention's dropout is missing", 'attn_drop=c["attn_drop_rate"]', "attn_drop=0.0"),
+        ("shift on the even blocks", "bool(block % 2)", "block % 2 == 0"),
+        ("shift in a stage of one window", "min(grid) > window_size", "min(grid) >= window_size"),
         (
             "a stage's own loss is left out",
             "dx = dout if dx is None else dx + dout",
             "dx = dout if dx is None else dx",
         ),
         ("the next stage's loss is left out", "dx = dout if dx is None else dx + dout", "dx = dout"),
-        ("the cache holds the caller's images", "[], [], images.copy()", "[], [], images"),
-        ("the cache holds the caller's maps", ".copy() for x in stage_outputs", " for x in stage_outputs"),
+        ("the cache holds the caller's images", "[], [], [], images.copy()", "[], [], [], images"),
+        (
+            "the norm's derivative is left out",
+            "douts[stage] = self.norms[stage].backward(dmap, norm_cache)",
+            "self.norms[stage].backward(dmap, norm_cache)",
+        ),
+    ),
+    *faults(
+        "models/swin.py",
+        DEFINITIONS,
+        (
+            "norm after the pool",
+            '[pool, norm] if self.config["norm_after_pool"] else [norm, pool]',
+            '[norm, pool] if self.config["norm_after_pool"] else [pool, norm]',
+        ),
+        (
+            "the cache holds the caller's maps",
+            "return x.transpose(0, 3, 1, 2).copy()",
+            "return x.transpose(0, 3, 1, 2)",
+        ),
         ("each pass takes the other one's cache", 'kept(self, cache, "feature_maps_forward")', "cache"),
     ),
     *faults(

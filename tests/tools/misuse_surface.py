@@ -16,7 +16,10 @@ OPS = "npswin.ops"
 METHODS = ("__init__", "__call__")
 
 # What the package makes and returns; nobody else calls the constructor. Lookups by name are those of a dictionary.
-RESULTS = ("Comparison", "Diagnosis", "DumpComparison", "Evaluation", "Flops", "GradcheckReport", "LoadReport", "Trace")
+RESULTS = (
+    *("Comparison", "DetectionBatch", "Diagnosis", "DumpComparison", "Evaluation", "Flops", "GradcheckReport"),
+    *("LoadReport", "SegmentationBatch", "Trace"),
+)
 NOT_CALLED = {
     **{f"{name}.__init__": "the package makes it" for name in RESULTS},
     "Layer.forward": "each layer has its own",

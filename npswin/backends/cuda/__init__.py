@@ -4,10 +4,21 @@ An op has its file under the name that it has in `npswin/ops`. One that is missi
 whose NumPy calls CuPy carries out for its own arrays.
 """
 
+from npswin.backends.cuda.adaptive_avg_pool2d import (
+    adaptive_avg_pool2d_backward,
+    adaptive_avg_pool2d_forward,
+)
 from npswin.backends.cuda.attention import (
     attention_backward,
     attention_forward,
     attention_probabilities,
+)
+from npswin.backends.cuda.batch_norm import (
+    batch_norm_backward,
+    batch_norm_backward_input,
+    batch_norm_backward_sums,
+    batch_norm_forward,
+    batch_norm_moments,
 )
 from npswin.backends.cuda.box_iou import (
     box_iou,
@@ -17,6 +28,14 @@ from npswin.backends.cuda.branches import (
     attention_branch_forward,
     mlp_branch_backward,
     mlp_branch_forward,
+)
+from npswin.backends.cuda.conv2d import (
+    conv2d_backward,
+    conv2d_forward,
+)
+from npswin.backends.cuda.conv_transpose2d import (
+    conv_transpose2d_backward,
+    conv_transpose2d_forward,
 )
 from npswin.backends.cuda.decode_boxes import (
     decode_boxes_backward,
@@ -51,6 +70,10 @@ from npswin.backends.cuda.linear import (
 from npswin.backends.cuda.loss import (
     cross_entropy_backward,
     cross_entropy_forward,
+)
+from npswin.backends.cuda.max_pool2d import (
+    max_pool2d_backward,
+    max_pool2d_forward,
 )
 from npswin.backends.cuda.mlp import (
     mlp_backward,
@@ -98,6 +121,10 @@ from npswin.backends.cuda.position_embed import (
     position_embed_backward,
     position_embed_forward,
 )
+from npswin.backends.cuda.relu import (
+    relu_backward,
+    relu_forward,
+)
 from npswin.backends.cuda.residual import (
     residual_backward,
     residual_forward,
@@ -106,6 +133,10 @@ from npswin.backends.cuda.resize import (
     bicubic_matrix,
     resize_bicubic_backward,
     resize_bicubic_forward,
+    resize_bilinear_backward,
+    resize_bilinear_forward,
+    resize_nearest_backward,
+    resize_nearest_forward,
 )
 from npswin.backends.cuda.roi_align import (
     roi_align_backward,
@@ -130,20 +161,33 @@ from npswin.backends.cuda.window_attention import (
 from npswin.backends.cuda.windows import (
     shift_mask,
 )
-from npswin.ops.checked import checked_ops
+from npswin.ops.checked import (
+    checked_ops,
+)
 
 globals().update(checked_ops("cuda", globals()))  # here they become public: from now on arguments are checked
 
 __all__ = [
     "adamw_update",
     "adamw_update_all",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_avg_pool2d_forward",
     "attention_backward",
     "attention_branch_backward",
     "attention_branch_forward",
     "attention_forward",
     "attention_probabilities",
+    "batch_norm_backward",
+    "batch_norm_backward_input",
+    "batch_norm_backward_sums",
+    "batch_norm_forward",
+    "batch_norm_moments",
     "bicubic_matrix",
     "box_iou",
+    "conv2d_backward",
+    "conv2d_forward",
+    "conv_transpose2d_backward",
+    "conv_transpose2d_forward",
     "cross_entropy_backward",
     "cross_entropy_forward",
     "decode_boxes_backward",
@@ -165,6 +209,8 @@ __all__ = [
     "layer_norm_forward",
     "linear_backward",
     "linear_forward",
+    "max_pool2d_backward",
+    "max_pool2d_forward",
     "mean_pool_backward",
     "mean_pool_forward",
     "mlp_backward",
@@ -186,10 +232,16 @@ __all__ = [
     "position_embed_backward",
     "position_embed_forward",
     "relative_position_index",
+    "relu_backward",
+    "relu_forward",
     "residual_backward",
     "residual_forward",
     "resize_bicubic_backward",
     "resize_bicubic_forward",
+    "resize_bilinear_backward",
+    "resize_bilinear_forward",
+    "resize_nearest_backward",
+    "resize_nearest_forward",
     "roi_align_backward",
     "roi_align_forward",
     "sgd_update",

@@ -13,7 +13,18 @@ from tests.backends.cpu.settings import IMPLEMENTED
 from tests.backends.op_cases import OPS
 from tests.thorough import examples
 
-COMPUTED = ["attention", "attention_branch", "gelu", "layer_norm", "linear", "mean_pool", "mlp", "mlp_branch"]
+COMPUTED = [
+    "attention",
+    "attention_branch",
+    "conv2d",
+    "conv_transpose2d",
+    "gelu",
+    "layer_norm",
+    "linear",
+    "mean_pool",
+    "mlp",
+    "mlp_branch",
+]
 COMPUTED += ["patch_embed", "patch_merging", "softmax", "window_attention"]
 COMPUTED = [op for op in COMPUTED if op in IMPLEMENTED]
 WITH_PARAMETERS = sorted(

@@ -1,0 +1,120 @@
+"""The entries of COCO's JSON: categories, images and annotations, each checked."""
+
+from pathlib import Path
+from typing import Any
+
+from npswin.data.errors import DataFileError
+from npswin.data.formats.boxes import box_in_image
+from npswin.data.formats.entries import check_object, coordinates_of, file_name_of, integer_of, text_of
+from npswin.data.formats.findings import Findings, Problem
+from npswin.data.formats.image_files import MOST_PIXELS
+from npswin.data.formats.object_files import AnnotatedImage, Annotation
+from npswin.data.formats.run_lengths import encode_segmentation, mask_codes
+from npswin.files import shown_path
+
+SECTIONS = ("categories", "images", "annotations")
+
+
+def check_sections(content: Any, path: Path) -> dict[str, list[Any]]:
+    """The three lists of entries, or a DataFileError."""
+    for name in SECTIONS:
+        if not isinstance(content, dict) or not isinstance(content.get(name), list):
+            raise DataFileError(f"{shown_path(path)}: has no list {name!r}, expected COCO's annotations of objects")
+    return {name: content[name] for name in SECTIONS}
+
+
+def read_categories(entries: list[Any], findings: Findings) -> dict[int, str]:
+    """Names of categories by id, in the order of ids."""
+    names: dict[int, str] = {}
+    for index, entry in enumerate(entries):
+        try:
+            category, name = integer_of(check_object(entry), "id"), text_of(entry, "name")
+            if category in names or name in names.values():
+                raise Problem("category twice", f"has the id {category} or the name {name!r} of another category")
+            names[category] = name
+        except Problem as problem:
+            findings.add(problem.kind, f"categories[{index}]", problem.text, fatal=True)
+    if not names:
+        findings.add("no category", "categories", "there is none", fatal=True)
+    return dict(sorted(names.items()))
+
+
+def read_images(entries: list[Any], folder: Path, findings: Findings) -> dict[int, AnnotatedImage]:
+    """Images by id, in the order of the file."""
+    images: dict[int, AnnotatedImage] = {}
+    for index, entry in enumerate(entries):
+        where = f"images[{index}]"
+        try:
+            image_id, name = integer_of(check_object(entry), "id"), file_name_of(entry, "file_name")
+            where = f"image {image_id} ({name})"
+            height, width = (integer_of(entry, key, 1, MOST_PIXELS) for key in ("height", "width"))
+            if height * width > MOST_PIXELS:
+                raise Problem("too large", f"has {width}×{height} pixels, expected at most {MOST_PIXELS}")
+        except Problem as problem:
+            findings.add(problem.kind, where, problem.text)
+            continue
+        if image_id in images:
+            other = images[image_id].path.name
+            findings.add("image id twice", where, f"has the id of {other}, too", fatal=True)
+        images[image_id] = AnnotatedImage(image_id, folder / name, height, width)
+    return images
+
+
+def read_annotations(
+    entries: list[Any], images: dict[int, AnnotatedImage], labels: dict[int, int], findings: Findings
+) -> bool:
+    """Add the objects to their images.
+
+    Args:
+        entries: of the annotations.
+        images: by id.
+        labels: by the id of the category.
+        findings: what is wrong is added; the object is then left out.
+
+    Returns:
+        Whether the objects have masks; those without one are then wrong.
+    """
+    has_masks = any(isinstance(entry, dict) and entry.get("segmentation") for entry in entries)
+    seen: set[int] = set()
+    for index, entry in enumerate(entries):
+        where = f"annotations[{index}]"
+        try:
+            number = integer_of(check_object(entry), "id")
+            where = f"annotation {number}"
+            if number in seen:
+                raise Problem("annotation id twice", "has the id of another annotation")
+            seen.add(number)
+            image_id = integer_of(entry, "image_id")
+            if image_id not in images:
+                raise Problem("unknown image", f"is of image {image_id}, which is not among the images")
+            where = f"annotation {number} of image {image_id}"
+            image = images[image_id]
+            image.objects.append(_read_object(entry, image, labels, has_masks, findings, where))
+        except Problem as problem:
+            findings.add(problem.kind, where, problem.text)
+    return has_masks
+
+
+def _read_object(
+    entry: dict[str, Any],
+    image: AnnotatedImage,
+    labels: dict[int, int],
+    has_masks: bool,
+    findings: Findings,
+    where: str,
+) -> Annotation:
+    category = integer_of(entry, "category_id")
+    if category not in labels:
+        raise Problem("unknown category", f"has category {category}, which is not among the categories")
+    crowd = bool(integer_of(entry, "iscrowd", 0, 1)) if "iscrowd" in entry else False
+    x, y, box_width, box_height = coordinates_of(entry, "bbox", 4)
+    box = box_in_image((x, y, x + box_width, y + box_height), image.height, image.width, findings, where)
+    if not has_masks:
+        return Annotation(box, labels[category], crowd)
+    if not entry.get("segmentation"):
+        raise Problem("no mask", "has no segmentation, as others have")
+    mask = encode_segmentation(entry["segmentation"], image.height, image.width)
+    left, top, width, height = mask_codes().toBbox(mask).tolist()
+    if left >= box[2] or top >= box[3] or left + width <= box[0] or top + height <= box[1]:
+        raise Problem("mask outside of the box", f"has a mask at ({left:g}, {top:g}), outside of bbox {entry['bbox']}")
+    return Annotation(box, labels[category], crowd, mask)
