@@ -4,15 +4,9 @@
 is added here; one that it gains is removed.
 """
 
-# Definitions in NumPy alone.
-WITHOUT_FALLBACK = {"resized_cross_entropy"}
 MISSING = {
     "cpu": [],
     "cuda": [
-        "resized_conv2d_backward",
-        "resized_conv2d_forward",
-        "resized_cross_entropy_backward",
-        "resized_cross_entropy_forward",
         "window_partition_backward",
         "window_partition_forward",
         "window_reverse_backward",

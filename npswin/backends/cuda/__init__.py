@@ -138,6 +138,14 @@ from npswin.backends.cuda.resize import (
     resize_nearest_backward,
     resize_nearest_forward,
 )
+from npswin.backends.cuda.resized_conv2d import (
+    resized_conv2d_backward,
+    resized_conv2d_forward,
+)
+from npswin.backends.cuda.resized_cross_entropy import (
+    resized_cross_entropy_backward,
+    resized_cross_entropy_forward,
+)
 from npswin.backends.cuda.roi_align import (
     roi_align_backward,
     roi_align_forward,
@@ -242,6 +250,10 @@ __all__ = [
     "resize_bilinear_forward",
     "resize_nearest_backward",
     "resize_nearest_forward",
+    "resized_conv2d_backward",
+    "resized_conv2d_forward",
+    "resized_cross_entropy_backward",
+    "resized_cross_entropy_forward",
     "roi_align_backward",
     "roi_align_forward",
     "sgd_update",
