@@ -162,7 +162,7 @@ BOX_FAULTS: list[Fault] = [
     *faults(
         "backends/cuda/kernels/boxes.cu",
         cuda_faults.comparison("nms"),
-        ("boxes remove themselves", "first > box ? 0 : box + 1 - first", "first > box ? 0 : box - first"),
+        ("words of 32 boxes", "bits |= 1ull << k", "bits |= 1 << k"),
         (
             "a box of the next word is not removed",
             "word = box / WORD + threadIdx.x",
