@@ -17,6 +17,7 @@ LAYERS = [
     ("checks",),
     ("ops", "data", "weights"),
     ("backends",),
+    ("detection",),
     ("layers",),
     ("models",),
     ("verify", "training"),

@@ -11,8 +11,8 @@ import numpy as np
 from npswin.checks import check_integer, check_size
 from npswin.types import Array
 
-# First part of the spawn keys, so that shuffles and steps never share a stream of random numbers.
-_SHUFFLE_STREAM, _STEP_STREAM = 1, 2
+# First part of the spawn keys, so that shuffles, steps and samples never share a stream of random numbers.
+_SHUFFLE_STREAM, _STEP_STREAM, _SAMPLE_STREAM = 1, 2, 3
 
 
 def steps_per_epoch(dataset_size: int, batch_size: int) -> int:
@@ -70,6 +70,23 @@ def batch_rng(seed: int, epoch: int, step: int) -> np.random.Generator:
         ValueError: an argument is no integer, or negative.
     """
     return _generator(_STEP_STREAM, seed, epoch=epoch, step=step)
+
+
+def sample_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
+    """The generator of the augmentation of one sample, which may be made in any order.
+
+    Args:
+        seed: the run's seed, a non-negative integer.
+        epoch: number of the epoch, from 0.
+        index: of the sample in the data set, from 0.
+
+    Returns:
+        A new generator, independent of those of other samples and epochs, of the steps and of the shuffles.
+
+    Raises:
+        ValueError: an argument is no integer, or negative.
+    """
+    return _generator(_SAMPLE_STREAM, seed, epoch=epoch, index=index)
 
 
 def _generator(stream: int, seed: int, **counters: int) -> np.random.Generator:

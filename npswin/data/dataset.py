@@ -1,5 +1,6 @@
 """Labelled images in memory, and their normalization."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,13 @@ class ImageDataset:
     def __len__(self) -> int:
         return len(self.images)
 
+    def describe(self) -> dict[str, Any]:
+        """Name, split, shape of the images and checksum, by which a resumed run recognizes its data."""
+        checksum = 0
+        for array in (self.images, self.labels):
+            checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
+        return {"name": self.name, "split": self.split, "shape": list(self.images.shape), "crc32": checksum}
+
 
 def check_batch(images: Array) -> None:
     """Raise a ValueError unless images are (B, c, H, W) with nothing empty, of pixels or float."""
@@ -107,9 +115,14 @@ def channel_statistics(images: Array) -> tuple[tuple[float, ...], tuple[float, .
     """
     _check_pixels(images)
     # From counts of the 256 or 65536 values: exact, and without a float copy of the images.
-    white = largest_pixel(images.dtype)
-    values, channels = np.arange(white + 1) / white, images.swapaxes(0, 1)
-    shares = [np.bincount(channel.reshape(-1), minlength=white + 1) / channel.size for channel in channels]
+    values = largest_pixel(images.dtype) + 1
+    return statistics_of_counts([np.bincount(x.reshape(-1), minlength=values) for x in images.swapaxes(0, 1)])
+
+
+def statistics_of_counts(counts: Sequence[Array]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, scaled to [0, 1], from the count of each of 256 or 65536 values."""
+    values = np.arange(len(counts[0])) / (len(counts[0]) - 1)
+    shares = [count / count.sum() for count in counts]
     means = [float(share @ values) for share in shares]
     stds = [float(np.sqrt(share @ (values - mean) ** 2)) for share, mean in zip(shares, means, strict=True)]
     return tuple(means), tuple(stds)

@@ -3,31 +3,34 @@
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from npswin.checks import check_integer, check_number, shown
+from npswin.checks import check_flag, check_integer, check_number, check_numbers, shown
 
 LARGEST_SIDE = 1 << 16  # of maps and windows
 _ANY_AXES = "..."
-_MAY_BE_EMPTY = "B"
+_MAY_BE_EMPTY = "B", "n", "m"  # images, boxes
 
 
 class Axes:
     """An array, its axes described by words.
 
     A word is a number, a name, or a product of those, such as "3*h*d". The same name stands for the same size in all
-    arguments of an op. "..." stands for any number of axes, the same ones in all arguments. These and the axis B, the
-    images of a batch, may be empty; all others have at least one entry.
+    arguments of an op. "..." stands for any number of axes, the same ones in all arguments. These and the axes B, the
+    images of a batch, n and m, boxes, may be empty; all others have at least one entry.
 
     Args:
         alternatives: words with spaces between them; the array fits one of these.
         any_dtype: whether the op only moves numbers, of whatever dtype.
+        integers: whether these are labels or other integers, of any such dtype.
         updated: whether the op writes to it.
     """
 
-    def __init__(self, *alternatives: str, any_dtype: bool = False, updated: bool = False) -> None:
-        self.alternatives, self.any_dtype, self.updated = alternatives, any_dtype, updated
+    def __init__(
+        self, *alternatives: str, any_dtype: bool = False, integers: bool = False, updated: bool = False
+    ) -> None:
+        self.alternatives, self.any_dtype, self.integers, self.updated = alternatives, any_dtype, integers, updated
         self._words = [[_factors(word) for word in words.split()] for words in alternatives]
 
     def check(self, name: str, shape: tuple[int, ...], sizes: "Sizes") -> None:
@@ -71,7 +74,7 @@ def _fits_word(word: list[int | str], size: int, sizes: "Sizes") -> bool:
             known *= value
     if unknown is None:
         return size == known
-    if not known or size % known or (size == 0 and unknown != _MAY_BE_EMPTY):
+    if not known or size % known or (size == 0 and unknown not in _MAY_BE_EMPTY):
         return False
     sizes[unknown] = size // known
     return True
@@ -167,6 +170,21 @@ def number(*, may_be_on_gpu: bool = False, in_arrays_dtype: bool = False, **boun
 def any_number(may_be_on_gpu: bool = False) -> Value:
     """A number that may be NaN or infinite."""
     return Value(lambda name, value: check_number(name, value, finite=False), may_be_on_gpu=may_be_on_gpu)
+
+
+def flag() -> Value:
+    """True or False."""
+    return Value(check_flag)
+
+
+def numbers(count: int, **bounds: Any) -> Value:
+    """So many finite numbers, each with the bounds that `npswin.checks.check_number` has."""
+    return Value(lambda name, value: check_numbers(name, value, count, **bounds))
+
+
+def or_none(value: Value) -> Value:
+    """The same, or None."""
+    return replace(value, check=lambda name, given: None if given is None else value.check(name, given))
 
 
 def pair(*sizes: str) -> Value:

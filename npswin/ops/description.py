@@ -185,6 +185,10 @@ class Description:
             name = _entry(plain_name, place)
             check_array(name, array, "an array or None" if optional else "an array")
             _check_device(name, array, first, backend)
+            if axes.integers:
+                _check_integers(name, array)
+                axes.check(name, array.shape, sizes)
+                continue
             _check_dtype(name, array, first, axes.any_dtype)
             if self._updated and array.dtype.kind == "c":
                 raise ValueError(f"{name}: got dtype {dtype_name(array.dtype)}, expected float32 or float64")
@@ -267,6 +271,11 @@ def _check_device(name: str, array: Any, first: tuple[str, Any] | None, backend:
     if device != wanted:
         why = f"as {first[0]} is" if first else "where this backend computes"
         raise ValueError(f"{name}: got an array on {device!r}, expected one on {wanted!r}, {why}")
+
+
+def _check_integers(name: str, array: Any) -> None:
+    if array.dtype.kind not in "iu" or not array.dtype.isnative:
+        raise ValueError(f"{name}: got dtype {dtype_name(array.dtype)}, expected integers in the machine's byte order")
 
 
 def _check_dtype(name: str, array: Any, first: tuple[str, Any] | None, any_dtype: bool) -> None:

@@ -39,9 +39,9 @@ def laid_out(array, layout):
 
 
 def arguments(value, dtype, layout="contiguous"):
-    """An argument in the dtype: arrays are copied, anything else stays as it is."""
+    """An argument in the dtype: arrays are copied, those of integers in theirs; anything else stays as it is."""
     if isinstance(value, np.ndarray):
-        return laid_out(value.astype(dtype), layout)
+        return laid_out(value.astype(value.dtype if value.dtype.kind in "iu" else dtype), layout)
     if isinstance(value, list):
         return [arguments(item, dtype, layout) for item in value]
     if isinstance(value, dict):
@@ -54,7 +54,7 @@ def arguments(value, dtype, layout="contiguous"):
 def rounded(value, dtype):
     """An argument in float64 that the dtype represents exactly."""
     if isinstance(value, np.ndarray):
-        return value.astype(dtype).astype(np.float64)
+        return value if value.dtype.kind in "iu" else value.astype(dtype).astype(np.float64)
     if isinstance(value, list):
         return [rounded(item, dtype) for item in value]
     if isinstance(value, dict):
@@ -170,7 +170,11 @@ def _unit(dtype):
 
 
 def _largest_error(result, exact):
-    return 0.0 if exact is None else float(np.abs(result - exact).max(initial=0))
+    if exact is None:
+        return 0.0
+    if np.asarray(exact).dtype.kind in "biu":
+        return float(not np.array_equal(result, exact))
+    return float(np.abs(result - exact).max(initial=0))
 
 
 def relative_errors(results, wanted, dtype):
@@ -181,7 +185,9 @@ def relative_errors(results, wanted, dtype):
         assert (result is None) == (exact is None), f"result {place}: got {result}, expected {exact}"
         if exact is not None:
             assert np.shape(result) == np.shape(exact), f"result {place}"
-            assert np.ndim(exact) == 0 or result.dtype == dtype, f"result {place}"
+            kept = np.asarray(exact).dtype
+            kept = kept if kept.kind in "biu" else dtype
+            assert np.ndim(exact) == 0 or result.dtype == kept, f"result {place}"
             error = _largest_error(result, exact) / wanted.errors[place]
             found.append(np.inf if np.isnan(error) else error)  # the largest of some numbers and NaN may be any of them
     return found

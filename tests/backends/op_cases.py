@@ -39,6 +39,7 @@ class Case:
 
 CHANNELS = st.integers(1, 100)
 FEW = st.integers(1, 9)
+SIDES = st.integers(1, 3)
 
 
 def _rng(draw):
@@ -112,6 +113,11 @@ def gelu(draw, large):
     rng, shape = _rng(draw), _any_shape(draw, large)
     x = draw(st.sampled_from([0.1, 1, 5])) * rng.standard_normal(shape)
     return Case([x], rng, least_scale=np.abs(x).max(), cancelled=1.0)
+
+
+def relu(draw, large):
+    rng, shape = _rng(draw), _any_shape(draw, large)
+    return Case([np.round(rng.standard_normal(shape), 1)], rng)  # zeros among them
 
 
 def softmax(draw, large):
@@ -197,6 +203,12 @@ def _attention(draw, large):
 def attention(draw, large):
     rng, args, shape = _attention(draw, large)
     return Case(args, rng, {"drop_mask": _mask(draw, rng, *shape)}, length=max(args[0].shape))
+
+
+def adaptive_avg_pool2d(draw, large):
+    rng, size = _rng(draw), _map(draw, large)
+    x = rng.standard_normal((*size, draw(CHANNELS))) + 1  # a mean of 0 would be what rounding leaves of its terms
+    return Case([x, (draw(FEW), draw(FEW))], rng, length=size[1] * size[2])
 
 
 def attention_probabilities(draw, large):
@@ -289,6 +301,16 @@ def patch_merging(draw, large):
     return Case(args, rng, length=max(4 * channels, _count(size)), cancelled=cancelled)
 
 
+def max_pool2d(draw, large):
+    rng, size, kernel_size = _rng(draw), _map(draw, large), draw(st.integers(1, 4))
+    padding = draw(st.integers(0, kernel_size // 2))
+    least = max(kernel_size - 2 * padding, 1)
+    x = rng.standard_normal((size[0], max(size[1], least), max(size[2], least), draw(CHANNELS)))
+    if draw(st.booleans()):
+        x = np.round(2 * x)  # several pixels of a window are equal
+    return Case([x, kernel_size, draw(st.integers(1, 4)), padding], rng, length=kernel_size**2)
+
+
 def mean_pool(draw, large):
     rng, size = _rng(draw), _map(draw, large)
     x = rng.standard_normal((*size, draw(CHANNELS))) + 1  # a mean of 0 would be what rounding leaves of its terms
@@ -311,6 +333,85 @@ def resize_bicubic(draw, large):
     return Case([x, (draw(FEW), draw(FEW))], rng, length=max(size))
 
 
+def conv2d(draw, large):
+    rng, (batch, height, width) = _rng(draw), _map(draw, large)
+    inputs, outputs, padding = draw(CHANNELS), draw(CHANNELS), draw(st.integers(0, 3))
+    kernel = draw(st.sampled_from([(3, 3), (3, 3), (1, 1), (5, 5), (1, 3), (5, 1)]))
+    rows, columns = (
+        min(k, (side + 2 * padding - 1) // 2 * 2 + 1) for k, side in zip(kernel, (height, width), strict=True)
+    )
+    args = [
+        rng.standard_normal((batch, height, width, inputs)),
+        weight_parameter(rng, outputs, inputs, rows, columns),
+        _maybe(draw, rng.standard_normal(outputs)),
+        draw(st.sampled_from([1, 1, 2, 3])),
+        padding,
+    ]
+    return Case(args, rng, length=max(rows * columns * max(inputs, outputs), batch * height * width))
+
+
+def resized_conv2d(draw, large):
+    rng, size, inputs, outputs = _rng(draw), _map(draw, large), draw(CHANNELS), draw(CHANNELS)
+    side, out_size = draw(st.sampled_from([1, 3, 5])), (draw(FEW), draw(FEW))
+    args = [rng.standard_normal((*size, inputs)), weight_parameter(rng, outputs, inputs, side, side), out_size]
+    return Case(args, rng, length=max(side**2 * max(inputs, outputs), size[0] * _count(out_size)))
+
+
+def conv_transpose2d(draw, large):
+    rng, size, inputs, outputs, side = _rng(draw), _map(draw, large), draw(CHANNELS), draw(CHANNELS), draw(SIDES)
+    args = [
+        rng.standard_normal((*size, inputs)),
+        np.moveaxis(weight_parameter(rng, outputs, side, side, inputs), -1, 0),
+        _maybe(draw, rng.standard_normal(outputs)),
+    ]
+    return Case(args, rng, length=max(inputs, outputs * side**2, _count(size) * side**2))
+
+
+def _batch(draw, large):
+    """A generator, a map of pixels, and the mean and variance of each channel."""
+    rng, shape = _rng(draw), _any_shape(draw, large)
+    x = draw(st.sampled_from([0.1, 1, 30])) * rng.standard_normal(shape) + draw(st.sampled_from([0, 1]))
+    return rng, x, *ops.batch_norm_moments(x)[1:]
+
+
+def batch_norm(draw, large):
+    rng, x, mean, variance = _batch(draw, large)
+    kwargs = {"eps": draw(st.sampled_from([1e-5, 0.01])), "constant": draw(st.booleans())}
+    pixels, largest = _count(x.shape[:-1]), np.abs(mean).max() / np.sqrt(variance.min() + kwargs["eps"])
+    args = [x, *norm_parameters(rng, x.shape[-1]), mean, variance]
+    # the mean of one or two pixels cancels what is theirs: see `_norm_cancels`
+    cancelled = (variance + kwargs["eps"]).min() ** -0.5 if pixels < 3 else 0.0
+    return Case(args, rng, kwargs, length=pixels, least_scale=largest, cancelled=cancelled)
+
+
+def batch_norm_backward_input(draw, large):
+    rng, x, mean, variance = _batch(draw, large)
+    dy, weight = rng.standard_normal(x.shape), norm_parameters(rng, x.shape[-1])[0]
+    means = [0.3 * rng.standard_normal(x.shape[-1]) for _ in range(2)]
+    return Case([dy, x, weight, mean, variance, *means], rng, least_scale=(variance + 1e-5).min() ** -0.5)
+
+
+def batch_norm_backward_sums(draw, large):
+    rng, x, mean, variance = _batch(draw, large)
+    pixels = _count(x.shape[:-1])
+    # x̂ is the difference of x and the mean, over the deviation
+    largest = np.abs(x).max() / np.sqrt(variance.min() + 1e-5)
+    return Case([rng.standard_normal(x.shape), x, mean, variance], rng, length=pixels, least_scale=largest)
+
+
+def batch_norm_moments(draw, large):
+    rng, x, *_ = _batch(draw, large)
+    return Case([x], rng, length=_count(x.shape[:-1]), least_scale=np.abs(x).max())
+
+
+def resize_bilinear(draw, large):
+    return resize_bicubic(draw, large)
+
+
+def resize_nearest(draw, large):
+    return resize_bicubic(draw, large)
+
+
 def cross_entropy(draw, large):
     rng, rows, classes = _rng(draw), draw(st.integers(1, 400 if large else 9)), draw(st.integers(1, 300))
     targets = rng.random((rows, classes))
@@ -319,6 +420,110 @@ def cross_entropy(draw, large):
     targets *= draw(st.sampled_from([1, 0.7])) / targets.sum(axis=1, keepdims=True)
     logits = draw(st.sampled_from([1, 20])) * rng.standard_normal((rows, classes)) + draw(st.sampled_from([0, 1000]))
     return Case([logits, targets], rng, length=classes)
+
+
+def _weights_and_divisor(draw, rng, *shape):
+    weights = draw(st.sampled_from([None, rng.random(shape) * rng.integers(0, 2, shape)]))
+    return weights, draw(st.sampled_from([None, 0.5, 30]))
+
+
+def sigmoid_cross_entropy(draw, large):
+    rng, shape = _rng(draw), _any_shape(draw, large)
+    logits = draw(st.sampled_from([1, 20])) * rng.standard_normal(shape)
+    args = [logits, rng.random(shape), *_weights_and_divisor(draw, rng, *shape)]
+    return Case(args, rng, length=logits.size)
+
+
+def pixel_cross_entropy(draw, large):
+    rng, lead, classes = _rng(draw), _lead(draw, large), draw(CHANNELS)
+    logits = draw(st.sampled_from([1, 20])) * rng.standard_normal((*lead, classes))
+    labels = np.asarray(rng.integers(0, classes, lead))
+    labels[rng.random(lead) < 0.2] = draw(st.sampled_from([255, 300]))
+    labels = labels.astype(draw(st.sampled_from([np.int64, np.int32, np.uint16])))
+    weights, divisor = _weights_and_divisor(draw, rng, *lead)
+    weights = None if weights is None else np.asarray(weights)
+    return Case([logits, labels, weights, max(labels.max(initial=0), 255), divisor], rng, length=logits.size)
+
+
+def resized_cross_entropy(draw, large):
+    rng, size, classes, out_size = _rng(draw), _map(draw, large), draw(CHANNELS), (draw(FEW), draw(FEW))
+    logits = draw(st.sampled_from([1, 20])) * rng.standard_normal((*size, classes))
+    labels = rng.integers(0, classes, (size[0], *out_size))
+    labels[rng.random(labels.shape) < 0.2] = 255
+    return Case([logits, labels, 255], rng, length=labels.size * classes)
+
+
+def _deviations_of_boxes(draw, large):
+    rng, shape = _rng(draw), _any_shape(draw, large)
+    x, targets = rng.standard_normal(shape), rng.standard_normal(shape)
+    return Case([x, targets, *_weights_and_divisor(draw, rng, *shape)], rng, length=x.size)
+
+
+def l1_loss(draw, large):
+    return _deviations_of_boxes(draw, large)
+
+
+def smooth_l1_loss(draw, large):
+    case = _deviations_of_boxes(draw, large)
+    case.args.append(draw(st.sampled_from([1 / 9, 1.0])))
+    return case
+
+
+def _box_count(draw, large):
+    return 700 if large else draw(st.integers(0, 9))
+
+
+def _boxes(rng, count):
+    """Some apart from each other, some with a large overlap."""
+    centres, sides = rng.uniform(0, 60, (count, 2)), rng.uniform(4, 60, (count, 2))
+    return np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
+
+
+def giou_loss(draw, large):
+    rng, count = _rng(draw), _box_count(draw, large)
+    boxes, targets = _boxes(rng, count), _boxes(rng, count)
+    return Case([boxes, targets, *_weights_and_divisor(draw, rng, count)], rng, length=max(count, 1))
+
+
+def decode_boxes(draw, large):
+    rng, count = _rng(draw), _box_count(draw, large)
+    deltas = draw(st.sampled_from([1, 20])) * rng.standard_normal((count, 4))
+    return Case([deltas, _boxes(rng, count), (0.1, 0.15, 0.2, 0.3)], rng, least_scale=60)
+
+
+def encode_boxes(draw, large):
+    rng, count = _rng(draw), _box_count(draw, large)
+    return Case([_boxes(rng, count), _boxes(rng, count), (0.1, 0.15, 0.2, 0.3)], rng)
+
+
+def box_iou(draw, large):
+    rng = _rng(draw)
+    return Case([_boxes(rng, _box_count(draw, large)), _boxes(rng, draw(st.integers(0, 9)))], rng)
+
+
+def nms(draw, large):
+    rng, count = _rng(draw), _box_count(draw, large)
+    groups = draw(st.sampled_from([None, rng.integers(0, 3, count), rng.integers(-2, 2, count, np.int32)]))
+    scores = rng.integers(0, 20, count) / 16
+    return Case([_boxes(rng, count), scores, draw(st.sampled_from([0.3, 0.7])), groups], rng)
+
+
+def paste_masks(draw, large):
+    rng, count = _rng(draw), draw(st.integers(0, 5))
+    masks, boxes = rng.random((count, draw(FEW), draw(FEW))), _boxes(rng, count)
+    size = draw(st.sampled_from([(37, 61), (90, 41)])) if large else (draw(FEW), draw(FEW))
+    return Case([masks, boxes * draw(st.sampled_from([0.2, 1.0])), size], rng)
+
+
+def roi_align(draw, large):
+    rng, (batch, height, width) = _rng(draw), _map(draw, large)
+    count, scale = 60 if large else draw(st.integers(0, 5)), draw(st.sampled_from([0.25, 1.0]))
+    corners = np.stack([rng.uniform(-0.3, 1.3, (2, count)) * side / scale for side in (width, height)], axis=-1)
+    corners = corners if draw(st.booleans()) else np.sort(corners, axis=0)  # the former has RoIs of negative sides
+    rois = np.concatenate([rng.integers(0, batch, (count, 1)), *corners], axis=1)
+    x = rng.standard_normal((batch, height, width, draw(CHANNELS)))
+    size = draw(st.integers(1, 7)), draw(st.integers(1, 7))
+    return Case([x, rois, size, scale, draw(st.integers(0, 3))], rng, length=max(height * width, count))
 
 
 def _parameters(draw, large, count):
@@ -407,10 +612,14 @@ def draw_cases(op, draw, large):
 OPS = {
     function.__name__: function
     for function in (
-        *(adamw_update, adamw_update_all, attention, attention_branch, attention_probabilities, cross_entropy),
-        *(draw_mask, dropout, ema_update, ema_update_all, gelu, global_norm, layer_norm, linear, mean_pool, mlp),
-        *(mlp_branch, patch_concat, patch_embed, patch_merging, position_bias, position_embed, residual),
-        *(resize_bicubic, sgd_update, sgd_update_all, softmax, window_attention, window_partition, window_reverse),
+        *(adamw_update, adamw_update_all, adaptive_avg_pool2d, attention, attention_branch, attention_probabilities),
+        *(batch_norm, batch_norm_backward_input, batch_norm_backward_sums, batch_norm_moments, box_iou, conv2d),
+        *(conv_transpose2d, cross_entropy, decode_boxes, draw_mask, dropout, ema_update, ema_update_all),
+        *(encode_boxes, gelu, giou_loss, global_norm, l1_loss, layer_norm, linear, max_pool2d, mean_pool, mlp),
+        *(mlp_branch, nms, paste_masks, patch_concat, patch_embed, patch_merging, pixel_cross_entropy, position_bias),
+        *(position_embed, relu, residual, resize_bicubic, resize_bilinear, resize_nearest, resized_conv2d),
+        *(resized_cross_entropy, roi_align, sgd_update, sgd_update_all, sigmoid_cross_entropy, smooth_l1_loss),
+        *(softmax, window_attention, window_partition, window_reverse),
     )
 }
 # They change their arguments in place; all other ops leave them as they are.

@@ -15,7 +15,7 @@ from npswin.ops.arguments import Axes, Each, Value
 from npswin.ops.description import DESCRIPTIONS
 from npswin.ops.window_attention import AttentionSpec
 from tests.backends.comparison import implemented_ops, is_pair, op_of
-from tests.backends.op_arguments import ARGUMENTS, P, arguments_of
+from tests.backends.op_arguments import ARGUMENTS, I, P, arguments_of
 from tests.backends.op_cases import UPDATES
 
 pytestmark = pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
@@ -23,6 +23,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDepre
 BACKENDS = {"numpy": ops, "cpu": Dispatcher("cpu")}
 MOVING = {"patch_concat", "window_partition", "window_reverse"}  # take numbers of any dtype
 ANY_NUMBER = {"grad_scale"}  # may be negative, NaN or infinite
+COMPARING = {"box_iou", "nms", "paste_masks"}  # have no derivative: of complex numbers they compare the real parts
+# Axes of any size, whatever else there is: boxes, output channels without a bias, pixels of another size than logits
+FREE_AXES = {
+    ("box_iou", "b"): (0,),
+    ("resized_conv2d", "weight"): (0,),
+    ("resized_cross_entropy", "labels"): (1, 2),
+    ("roi_align", "rois"): (0,),
+}
 
 
 def main_function(op):
@@ -94,18 +102,24 @@ def of_other_shapes(array):
     return [np.full(shape, 0.5, array.dtype) for shape in shapes]
 
 
-def wrong_numbers(name, value):
+def wrong_numbers(op, name, value):
     """What is taken for a number."""
-    values = [True, np.True_, "1", None, [value], 1j, np.ones(2), {}]
+    values = [True, np.True_, "1", [value], 1j, np.ones(2), {}]
+    if name not in DESCRIPTIONS[main_function(op)].optional:
+        values.append(None)
     if name not in ANY_NUMBER:
         values += [float("nan"), -1, -0.5, float("inf"), np.float32("nan")]
     return [*values, 1.5, np.float64(2.5)] if isinstance(value, int) else values
 
 
 ARRAYS = [(op, name) for op in sorted(ARGUMENTS) for name, value in described(op) if isinstance(value, Axes)]
+OF_INTEGERS = [(op, name) for op, name in ARRAYS if isinstance(ARGUMENTS[op][name], I)]
 LISTS = [(op, name) for op in sorted(ARGUMENTS) for name, value in described(op) if isinstance(value, Each)]
 VALUES = [(op, name) for op in sorted(ARGUMENTS) for name, value in described(op) if isinstance(value, Value)]
-NUMBERS = [(op, name) for op, name in VALUES if isinstance(ARGUMENTS[op][name], int | float)]
+FLAGS = [(op, name) for op, name in VALUES if isinstance(ARGUMENTS[op][name], bool)]
+NUMBERS = [
+    (op, name) for op, name in VALUES if isinstance(ARGUMENTS[op][name], int | float) and (op, name) not in FLAGS
+]
 SIZES = [(op, name) for op, name in VALUES if isinstance(ARGUMENTS[op][name], P)]
 UPDATED = [(op, name) for op in sorted(UPDATES) for name, value in described(op) if is_updated(value)]
 PAIRS = sorted(filter(is_pair, ARGUMENTS))
@@ -150,12 +164,23 @@ def test_none_is_taken_where_the_annotation_allows_it(op, name):
         assert re.search(rf"{name}.*: got .*None", found[0])
 
 
-@pytest.mark.parametrize(("op", "name"), [case for case in ARRAYS if case[0] not in MOVING])
+@pytest.mark.parametrize(("op", "name"), OF_INTEGERS)
+def test_an_array_of_integers_has_one_of_their_dtypes(op, name):
+    array = arguments_of(op)[name]
+    for dtype in ("float32", "float64", "complex128", "bool", "object", "U5", array.dtype.newbyteorder()):
+        assert_refused(op, name, array.astype(dtype))
+    for dtype in ("uint8", "int16", "int32", "uint64"):
+        for module in BACKENDS.values():
+            arguments = arguments_of(op) | {name: array.astype(dtype)}
+            assert isinstance(outcome(module, main_function(op), arguments), list)
+
+
+@pytest.mark.parametrize(("op", "name"), [case for case in ARRAYS if case[0] not in MOVING and case not in OF_INTEGERS])
 def test_an_array_has_one_of_the_dtypes(op, name):
     array = arguments_of(op)[name]
     for value in of_other_dtypes(array):
         assert_refused(op, name, value)
-    if len([case for case in ARRAYS if case[0] == op]) > 1:
+    if len([case for case in ARRAYS if case[0] == op and case not in OF_INTEGERS]) > 1:
         assert_refused(op, name, array.astype(np.float64))
         assert_refused(op, name, array.astype(np.complex128))
 
@@ -171,37 +196,44 @@ def test_an_op_that_moves_numbers_refuses_what_are_none(op):
 @pytest.mark.parametrize(("op", "name"), ARRAYS)
 def test_an_array_has_the_shape_that_others_give_it(op, name):
     first = next(other for other, _ in described(op) if (op, other) in ARRAYS)
-    for value in of_other_shapes(arguments_of(op)[name]):
+    array = arguments_of(op)[name]
+    for value in of_other_shapes(array):
+        free = FREE_AXES.get((op, name), ())
+        if value.ndim == array.ndim and all(
+            axis in free or size == wanted
+            for axis, (size, wanted) in enumerate(zip(value.shape, array.shape, strict=True))
+        ):
+            continue
         if name != first:
             assert_refused(op, name, value)
             continue
-        # the first array may have other axes; then some other one does not fit, or all is well
+        # this array may have other axes; then some other one does not fit, or all is well
         arguments = arguments_of(op) | {name: value}
         found = [outcome(module, main_function(op), arguments) for module in BACKENDS.values()]
         assert found[0] == found[1]
         assert isinstance(found[0], list) or re.search(rf"\b({name}|expected)\b", found[0])
 
 
-def without_entries(op, axis):
-    """The op's arguments with nothing along their first axis, where that is B or "..."."""
+def without_entries(op, axes):
+    """The op's arguments with nothing along their first axis, where that is one of these."""
     arguments = arguments_of(op)
     for name, description in described(op):
-        if isinstance(description, Axes) and description.alternatives[0].startswith(axis):
+        if isinstance(description, Axes) and description.alternatives[0].split()[0] in axes:
             arguments[name] = arguments[name][:0]
     return arguments
 
 
 EMPTY = [
-    (op, axis)
+    (op, axes)
     for op in PAIRS
-    for axis in ("B", "...")
-    if any(isinstance(value, np.ndarray) and not value.size for value in without_entries(op, axis).values())
+    for axes in (("B", "n"), ("n",), ("...",))
+    if any(isinstance(value, np.ndarray) and not value.size for value in without_entries(op, axes).values())
 ]
 
 
-@pytest.mark.parametrize(("op", "axis"), EMPTY)
-def test_of_no_images_or_tokens_all_gradients_are_zeros(op, axis):
-    arguments = without_entries(op, axis)
+@pytest.mark.parametrize(("op", "axes"), EMPTY)
+def test_of_no_images_boxes_or_tokens_all_gradients_are_zeros(op, axes):
+    arguments = without_entries(op, axes)
     found = []
     for module in BACKENDS.values():
         y, cache = getattr(module, f"{op}_forward")(**arguments)
@@ -222,7 +254,7 @@ def test_a_list_has_an_entry_for_each_parameter(op, name):
         assert "expected" in refusal(op, lambda: arguments_of(op) | {name: [*entries, entries[0]]})
     for place, entry in enumerate(entries):
         if not isinstance(entry, np.ndarray):
-            for value in wrong_numbers(name, entry):
+            for value in wrong_numbers(op, name, entry):
                 assert_refused(op, name, value, place)
             continue
         for value in [None, *no_arrays(entry), *of_other_dtypes(entry)]:
@@ -291,7 +323,7 @@ def test_an_op_that_updates_arrays_takes_no_complex_numbers(op, name):
 
 @pytest.mark.parametrize(("op", "name"), NUMBERS)
 def test_a_number_is_in_its_range(op, name):
-    for value in wrong_numbers(name, ARGUMENTS[op][name]):
+    for value in wrong_numbers(op, name, ARGUMENTS[op][name]):
         assert_refused(op, name, value)
 
 
@@ -302,6 +334,14 @@ def test_numbers_of_numpy_are_numbers(op, name):
         arguments[name] = kind(arguments[name])
         for module in BACKENDS.values():
             assert isinstance(outcome(module, main_function(op), copy.deepcopy(arguments)), list)
+
+
+@pytest.mark.parametrize(("op", "name"), FLAGS)
+def test_a_flag_is_true_or_false(op, name):
+    for value in (0, 1, 0.0, None, "True", [True], np.ones(1, bool)):
+        assert_refused(op, name, value)
+    for module in BACKENDS.values():
+        assert isinstance(outcome(module, main_function(op), arguments_of(op) | {name: np.True_}), list)
 
 
 @pytest.mark.parametrize(("op", "name"), SIZES)
@@ -340,6 +380,12 @@ def test_a_generator_and_a_dtype_are_ones():
         assert_refused("draw_mask", "rng", value)
     for value in ("int32", "no_dtype", None, np.longdouble, ">f4", 3, np.ones(2), np.float32(0.5), np.float64("nan")):
         assert_refused("draw_mask", "dtype", value)
+
+
+def test_deviations_are_four_positive_numbers():
+    for op in ("decode_boxes", "encode_boxes"):
+        for value in (0.1, None, (0.1, 0.1, 0.2), (0.1, 0.1, 0.2, 0), (0.1, 0.1, 0.2, float("nan")), np.ones((2, 2))):
+            assert_refused(op, "deviations", value)
 
 
 def test_a_norm_has_a_weight_and_a_bias():
@@ -411,7 +457,8 @@ def test_a_gradient_is_like_y(op):
 
 
 GRADIENT_NAMES = {
-    "cross_entropy": "dloss",
+    **dict.fromkeys(("cross_entropy", "giou_loss", "l1_loss", "pixel_cross_entropy"), "dloss"),
+    **dict.fromkeys(("resized_cross_entropy", "sigmoid_cross_entropy", "smooth_l1_loss"), "dloss"),
     "position_bias": "dbias",
     "softmax": "dp",
     "window_partition": "dwindows",
@@ -445,13 +492,19 @@ def test_complex_numbers_are_left_to_the_definition(op):
         np.testing.assert_array_equal(getattr(cpu, op)(**mixed), y)
 
 
-@pytest.mark.parametrize(("op", "name"), [case for case in ARRAYS if case[0] not in UPDATES])
+def first_array(result):
+    return next(one for one in result if hasattr(one, "dtype")) if isinstance(result, tuple) else result
+
+
+@pytest.mark.parametrize(
+    ("op", "name"), [case for case in ARRAYS if case[0] not in UPDATES | COMPARING and case not in OF_INTEGERS]
+)
 def test_one_complex_array_is_enough_for_a_complex_call(op, name):
     function, all_complex = main_function(op), arguments_of(op, "complex128")
     mixed = arguments_of(op, "float64") | {name: all_complex[name]}
     for module in BACKENDS.values():
         expected, found = (getattr(module, function)(**arguments) for arguments in (all_complex, mixed))
-        one, other = (result[0] if isinstance(result, tuple) else result for result in (expected, found))
+        one, other = (first_array(result) for result in (expected, found))
         assert one.dtype == np.complex128
         np.testing.assert_array_equal(one, other, strict=True)
         if op in INFERENCE:

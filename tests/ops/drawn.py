@@ -14,6 +14,36 @@ def normal(seed, *shape):
     return np.random.default_rng([seed, *shape]).standard_normal(shape)
 
 
+def random_boxes(seed, count, spread=1.0):
+    """Boxes (count, 4) with sides of 5 to 30 pixels, their centres closer to each other the smaller `spread` is."""
+    rng = np.random.default_rng([seed, count])
+    centres, sides = 100 + spread * rng.uniform(-20, 20, (count, 2)), rng.uniform(5, 30, (count, 2))
+    return np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
+
+
+@st.composite
+def loss_weights(draw, seed, *shape):
+    """Weights of this shape, of which some are 0, or None; and a divisor, or None."""
+    rng = np.random.default_rng([seed, *shape])
+    weights = draw(st.sampled_from([None, rng.random(shape) * rng.integers(0, 2, shape)]))
+    return weights, draw(st.sampled_from([None, 0.5, 7]))
+
+
+@st.composite
+def conv2d_cases(draw):
+    """x, weight and bias of a convolution, and stride and padding as a dictionary; the kernel fits the padded map."""
+    seed, padding, stride = draw(SEEDS), draw(st.integers(0, 3)), draw(st.integers(1, 3))
+    height, width = (draw(st.sampled_from([1, 3, 5])) for _ in range(2))
+    rows, columns = (draw(st.integers(max(1, k - 2 * padding), 7)) for k in (height, width))
+    inputs, outputs = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    arrays = [
+        normal(seed, draw(st.integers(1, 2)), rows, columns, inputs),
+        normal(seed, outputs, inputs, height, width),
+        normal(seed, outputs) if draw(st.booleans()) else None,
+    ]
+    return arrays, {"stride": stride, "padding": padding}
+
+
 @st.composite
 def window_cases(draw):
     """A map's size, a window size, which may exceed the map's, a shift size and a head count, as a dictionary."""

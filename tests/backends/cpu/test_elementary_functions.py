@@ -1,4 +1,4 @@
-"""The backend's exponential, normal distribution and GELU's derivative, compared with SciPy in float64."""
+"""The backend's exponential, logarithm, normal distribution and GELU's derivative, compared with SciPy in float64."""
 
 import numba
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from scipy.special import ndtr
 
 from npswin.backends.cpu.machine.compilation import OPTIONS
-from npswin.backends.cpu.simd.elementary_functions import exp, normal_cdf, normal_cdf_and_gelu_derivative
+from npswin.backends.cpu.simd.elementary_functions import exp, log_one_plus, normal_cdf, normal_cdf_and_gelu_derivative
 
 DTYPES = [np.float32, np.float64]
 ALL = np.arange(-12, 12, 2.0**-16)
@@ -77,3 +77,19 @@ def test_far_from_zero_results_are_exactly_zero_and_one(dtype):
 def test_nan_stays_nan(dtype):
     for result in computed([np.nan] * 33, dtype):
         assert np.isnan(result).all()
+
+
+@numba.njit(**OPTIONS)
+def _all_logarithms(x, y):
+    for i in range(x.size):
+        y[i] = log_one_plus(x[i])
+
+
+@both_dtypes
+@pytest.mark.parametrize("grid", [np.arange(0, 1 + 2.0**-18, 2.0**-18), np.exp(np.arange(-87, 0, 2.0**-10))])
+def test_log_one_plus_has_a_relative_error_of_a_few_roundings(dtype, grid):
+    x = grid.astype(dtype)
+    y = np.empty_like(x)
+    _all_logarithms(x, y)
+    wanted = np.log1p(x.astype(np.float64))
+    assert (np.abs(y - wanted) <= 5 * half_units(dtype) * wanted).all()

@@ -103,6 +103,37 @@ def _exp(x: Any) -> Any:
     return exp32
 
 
+def log_one_plus(x: float) -> float:
+    """log(1 + x) for 0 ≤ x ≤ 1; in float32 with a relative error of some 1e-7."""
+    return math.log1p(x)
+
+
+@numba.njit
+def _log_one_plus64(x: float) -> float:
+    return math.log1p(x)
+
+
+@overload(log_one_plus, jit_options=EXACT)
+def _log_one_plus(x: Any) -> Any:
+    """log(1 + x) = 2 artanh(z) with z = x / (2 + x) ≤ 1/3, whose series is z + z³/3 + z⁵/5 + …, here up to z¹⁵."""
+    if not _in_float32(x):
+        return _lane_by_lane(_log_one_plus64, x)
+
+    def log32(x: Any) -> Any:
+        f = types.float32
+        z = x / (x + f(2.0))
+        square = z * z
+        series = square * f(1 / 15) + f(1 / 13)
+        series = series * square + f(1 / 11)
+        series = series * square + f(1 / 9)
+        series = series * square + f(1 / 7)
+        series = series * square + f(1 / 5)
+        series = series * square + f(1 / 3)
+        return f(2.0) * (z + z * square * series)
+
+    return log32
+
+
 def normal_cdf(x: float) -> float:
     """Φ(x), the share of a standard normal variable that lies below x."""
     return 0.5 * math.erfc(-x / math.sqrt(2))
