@@ -27,7 +27,7 @@ from benchmarks.training_parity import make_peer
 from examples.train_cifar import COMMON, RECIPES
 from npswin.data import batch_rng, channel_statistics, epoch_batches, load_cifar10, normalize
 from npswin.training import TrainConfig, decays, warmup_cosine
-from npswin.training.inputs import augment
+from npswin.training.tasks.classification_inputs import augment
 
 TIMED_STEPS = 60
 EVALUATION_BATCH = 100

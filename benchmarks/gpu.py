@@ -33,6 +33,7 @@ from benchmarks.peers.workloads import LR, WEIGHT_DECAY, make_batch, make_model
 from npswin.devices import cupy, half_dtype, to_gpu, to_host
 from npswin.training import TrainConfig
 from npswin.training.learner import Learner
+from npswin.training.tasks.classification import ClassificationTask
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("tests", "table", "cifar")
@@ -91,7 +92,7 @@ def npswin_call(row: Row, device: str) -> tuple[Callable[[], Any], Any]:
         return lambda: infer(images), model(images)
     logits = model(images)
     config = TrainConfig(epochs=1, lr=LR, weight_decay=WEIGHT_DECAY, precision=row.precision.replace("float32", "full"))
-    learner = Learner(model, config, steps_per_epoch=1 << 20)
+    learner = Learner(model, config, steps_per_epoch=1 << 20, task=ClassificationTask(config))
     labels = to_gpu(labels) if device == "cuda" else labels
     return lambda: learner.train_step(images, labels, seed=0), logits
 

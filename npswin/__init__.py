@@ -10,7 +10,14 @@ if TYPE_CHECKING:
     from npswin import data
     from npswin.backends import allow_tf32, capture, get_backend, set_backend
     from npswin.layers.loss import cross_entropy
-    from npswin.models import CONFIGS, SWIN_TRANSFORMER_PYTORCH, SwinTransformer, create_model, list_models
+    from npswin.models import (
+        CONFIGS,
+        SWIN_TRANSFORMER_PYTORCH,
+        SwinTransformer,
+        UPerNet,
+        create_model,
+        list_models,
+    )
     from npswin.models.attention_maps import attention_maps
     from npswin.models.grad_cam import grad_cam
     from npswin.models.warmup import warmup
@@ -30,6 +37,7 @@ __all__ = [
     "SwinTransformer",
     "TrainConfig",
     "Trainer",
+    "UPerNet",
     "allow_tf32",
     "attention_maps",
     "capture",
@@ -50,7 +58,7 @@ _PACKAGES = ("backends", "data", "layers", "models", "ops", "training", "verify"
 _SOURCES = {  # module -> its names that are public here, too
     "backends": ("allow_tf32", "capture", "get_backend", "set_backend"),
     "layers.loss": ("cross_entropy",),
-    "models": ("CONFIGS", "SWIN_TRANSFORMER_PYTORCH", "SwinTransformer", "create_model", "list_models"),
+    "models": ("CONFIGS", "SWIN_TRANSFORMER_PYTORCH", "SwinTransformer", "UPerNet", "create_model", "list_models"),
     "models.attention_maps": ("attention_maps",),
     "models.grad_cam": ("grad_cam",),
     "models.warmup": ("warmup",),

@@ -1,5 +1,6 @@
 """Labelled images in memory, and their normalization."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,13 @@ class ImageDataset:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def describe(self) -> dict[str, Any]:
+        """Name, split, shape of the images and checksum, by which a resumed run recognizes its data."""
+        checksum = 0
+        for array in (self.images, self.labels):
+            checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
+        return {"name": self.name, "split": self.split, "shape": list(self.images.shape), "crc32": checksum}
 
 
 def check_batch(images: Array) -> None:

@@ -1,5 +1,6 @@
 """The layers: parameters, forward and backward pass, in terms of the ops in `npswin.ops`."""
 
+from npswin.layers.batch_norm import BatchNorm2d
 from npswin.layers.block import SwinTransformerBlock
 from npswin.layers.layer import Layer
 from npswin.layers.layer_norm import LayerNorm
@@ -12,6 +13,7 @@ from npswin.layers.position_embed import PositionEmbed
 from npswin.layers.window_attention import WindowAttention
 
 __all__ = [
+    "BatchNorm2d",
     "Layer",
     "LayerNorm",
     "Linear",

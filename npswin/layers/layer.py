@@ -25,6 +25,7 @@ from npswin.devices import DEVICES, HALF_DTYPES, cupy, device_of, is_array, on_g
 from npswin.types import Array
 
 DTYPES = ("float32", "float64")  # of parameters
+BUFFER_DTYPES = (*DTYPES, "int64")
 _METHODS = frozenset(("__call__", "forward", "backward"))
 
 
@@ -46,6 +47,7 @@ class Layer:
     Attributes:
         own_params: this layer's own parameters by name, without those of its sub-layers.
         own_grads: their gradients, of the same shapes; None stands for zeros.
+        own_buffers: this layer's own tensors that are saved with the parameters, and not trained.
         children: the sub-layers by name.
     """
 
@@ -53,6 +55,7 @@ class Layer:
     _methods: tuple[Any, Any, Any]  # of each class, as it was defined
     fused_children: ClassVar[dict[str, type["Layer"]]] = {}  # sub-layers whose parameters a fused op takes
     drop_rates: ClassVar[tuple[str, ...]] = ()  # attributes with the rates at which `forward` drops something
+    inference_flags: ClassVar[tuple[str, ...]] = ()  # attributes that, if True, let `forward` compute as inference does
 
     def __init_subclass__(cls) -> None:
         cls._methods = cls.__call__, cls.forward, cls.backward
@@ -60,22 +63,23 @@ class Layer:
     def __init__(self) -> None:
         self.own_params: dict[str, Array] = {}
         self.own_grads: dict[str, Array | None] = {}
+        self.own_buffers: dict[str, Array] = {}
         self.children: dict[str, Layer] = {}
         self._places: dict[tuple[str, ...], tuple[int, list[tuple[Layer, str] | None]]] = {}
 
     def add_parameter(self, name: str, value: Array, dtype: Any) -> None:
         """Create a parameter with this initial value and a gradient of zeros."""
-        check_text("name", name)
-        value, dtype = check_array_like("value", value), check_dtype("dtype", dtype, DTYPES)
-        if value.dtype.kind not in "biuf":
-            raise ValueError(f"value: got {describe(value)}, expected numbers")
-        with np.errstate(over="ignore"):
-            stored = np.ascontiguousarray(value, dtype)
-        if not np.array_equal(np.isinf(stored), np.isinf(value)):
-            raise ValueError(f"value: got numbers beyond the range of {dtype}")
+        stored = _initial_value(name, value, dtype, DTYPES)
         Layer._changes += 1
         self.own_params[name] = stored
         self.own_grads[name] = None
+
+    def add_buffer(self, name: str, value: Array, dtype: Any) -> None:
+        """Create a tensor with this initial value that is saved with the parameters, moved with them, and not trained.
+
+        The layer itself changes it in place. The dtype is float32, float64 or int64.
+        """
+        self.own_buffers[name] = _initial_value(name, value, dtype, BUFFER_DTYPES)
 
     def add_child(self, name: str, layer: "Layer") -> None:
         """Add or replace a sub-layer; its parameters get the prefix `name.`, or none where `name` is empty."""
@@ -139,6 +143,11 @@ class Layer:
         """The gradient of each parameter, under the parameter's name; the same arrays until `zero_grad`."""
         return {prefix + name: layer._own_grad(name) for prefix, layer in self._walk() for name in layer.own_params}
 
+    @property
+    def buffers(self) -> dict[str, Array]:
+        """All buffers by their official name: what is saved with the parameters, and not trained."""
+        return {prefix + name: value for prefix, layer in self._walk() for name, value in layer.own_buffers.items()}
+
     def _own_grad(self, name: str) -> Array:
         gradient = self.own_grads[name]
         if gradient is None:
@@ -151,23 +160,28 @@ class Layer:
             layer.own_grads = dict.fromkeys(layer.own_grads)
 
     def without_dropout(self) -> Self:
-        """A layer with the same parameters whose `forward` drops nothing, for derivatives of inference.
+        """A layer with the same parameters whose `forward` computes what inference does, for its derivatives.
+
+        It drops nothing, and batch norms take their running statistics, as constants, and do not update them.
 
         Returns:
-            A copy: its parameters are the same arrays, its gradients are its own.
+            A copy: its parameters and buffers are the same arrays, its gradients are its own.
         """
         not_copied: dict[int, Any] = {}
         for _, layer in self._walk():
-            not_copied.update((id(param), param) for param in layer.own_params.values())
+            shared = (*layer.own_params.values(), *layer.own_buffers.values())
+            not_copied.update((id(tensor), tensor) for tensor in shared)
             not_copied.update((id(gradient), None) for gradient in layer.own_grads.values())
         twin = copy.deepcopy(self, not_copied)
         for _, layer in twin._walk():
             for name in layer.drop_rates:
                 setattr(layer, name, 0.0)
+            for name in layer.inference_flags:
+                setattr(layer, name, True)
         return twin
 
     def to(self, device: str) -> Self:
-        """Move all parameters and gradients to a device, on which `forward` and `backward` then compute.
+        """Move all parameters, gradients and buffers to a device, on which `forward` and `backward` then compute.
 
         Do it before creating an optimizer, which holds references to the arrays.
 
@@ -188,8 +202,9 @@ class Layer:
         grads = [
             {name: None if grad is None else move(grad) for name, grad in layer.own_grads.items()} for layer in layers
         ]
-        for layer, own_params, own_grads in zip(layers, params, grads, strict=True):
-            layer.own_params, layer.own_grads = own_params, own_grads
+        buffers = [{name: move(buffer) for name, buffer in layer.own_buffers.items()} for layer in layers]
+        for layer, own_params, own_grads, own_buffers in zip(layers, params, grads, buffers, strict=True):
+            layer.own_params, layer.own_grads, layer.own_buffers = own_params, own_grads, own_buffers
         return self
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
@@ -209,8 +224,9 @@ class Layer:
         return ""
 
     def __repr__(self) -> str:
-        """The class, `extra_repr`, own parameters with their shapes; then the sub-layers, one or more lines each."""
-        shapes = [f"{name} {tuple(param.shape)}" for name, param in self.own_params.items()]
+        """The class, `extra_repr`, own tensors with their shapes; then the sub-layers, one or more lines each."""
+        tensors = {**self.own_params, **self.own_buffers}
+        shapes = [f"{name} {tuple(tensor.shape)}" for name, tensor in tensors.items()]
         own = ", ".join(filter(None, [self.extra_repr(), *shapes]))
         if not self.children:
             return f"{type(self).__name__}({own})"
@@ -218,6 +234,20 @@ class Layer:
         lines += [f"({name}): {child!r}" if name else repr(child) for name, child in self.children.items()]
         inner = textwrap.indent("\n".join(lines), "  ")
         return f"{type(self).__name__}(\n{inner}\n)"
+
+
+def _initial_value(name: str, value: Array, dtype: Any, dtypes: tuple[str, ...]) -> Array:
+    """The tensor that a parameter or a buffer begins with, checked."""
+    check_text("name", name)
+    value, dtype = check_array_like("value", value), check_dtype("dtype", dtype, dtypes)
+    if value.dtype.kind not in "biuf":
+        raise ValueError(f"value: got {describe(value)}, expected numbers")
+    with np.errstate(over="ignore", invalid="ignore"):
+        stored = np.array(value, dtype, order="C")
+    is_float = dtype.kind == "f"
+    if not (np.array_equal(np.isinf(stored), np.isinf(value)) if is_float else np.array_equal(stored, value)):
+        raise ValueError(f"value: got numbers {'beyond the range' if is_float else 'that are none'} of {dtype}")
+    return stored
 
 
 def child(name: str) -> property:

@@ -1,4 +1,4 @@
-"""Swin Transformer and its named configurations."""
+"""Swin Transformer, the dense models on it, and the named configurations."""
 
 from typing import TYPE_CHECKING
 
@@ -7,6 +7,7 @@ from npswin.models.attention_maps import attention_maps
 from npswin.models.configs import CONFIGS, SWIN_TRANSFORMER_PYTORCH, create_model, list_models
 from npswin.models.flops import Flops
 from npswin.models.grad_cam import grad_cam
+from npswin.models.segmentation import UPerNet
 from npswin.models.swin import SwinTransformer
 from npswin.models.warmup import warmup
 
@@ -15,6 +16,7 @@ __all__ = [
     "SWIN_TRANSFORMER_PYTORCH",
     "Flops",
     "SwinTransformer",
+    "UPerNet",
     "attention_maps",
     "create_model",
     "grad_cam",

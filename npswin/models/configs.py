@@ -1,11 +1,17 @@
-"""The named configurations: the official ones (appendix A1 and the released configuration files) and small ones."""
+"""The named configurations: the official ones (appendix A1 and the released configuration files) and small ones.
+
+Those of dense models are in the packages of their tasks.
+"""
 
 import difflib
 import fnmatch
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from npswin.checks import check_text, shown
 from npswin.deprecation import renamed_attributes
+from npswin.models.segmentation import UPerNet
+from npswin.models.segmentation.configs import UPERNET_CONFIGS
 from npswin.models.swin import SwinTransformer
 
 _SIZES: dict[str, dict[str, Any]] = {
@@ -80,6 +86,13 @@ if not TYPE_CHECKING:  # a type checker would accept any attribute of a module t
     __getattr__ = renamed_attributes(__name__, {"OTHER_READING": "SWIN_TRANSFORMER_PYTORCH"})
 
 
+# Each name's class and arguments.
+_MODELS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    **{name: (SwinTransformer, config) for name, config in CONFIGS.items()},
+    **{name: (UPerNet, config) for name, config in UPERNET_CONFIGS.items()},
+}
+
+
 def list_models(pattern: str = "*") -> list[str]:
     """The names of the configurations.
 
@@ -93,30 +106,34 @@ def list_models(pattern: str = "*") -> list[str]:
         The names that match, in alphabetical order; an empty list if none does.
     """
     check_text("pattern", pattern)
-    return sorted(name for name in CONFIGS if fnmatch.fnmatchcase(name, pattern))
+    return sorted(name for name in _MODELS if fnmatch.fnmatchcase(name, pattern))
 
 
 def _similar(name: str) -> list[str]:
     """Names that begin as a name does, or are nearly it."""
-    beginning = [one for one in CONFIGS if one.startswith(name.replace("-", "_") + "_")]
-    return beginning or difflib.get_close_matches(name, CONFIGS)
+    beginning = [one for one in _MODELS if one.startswith(name.replace("-", "_") + "_")]
+    return beginning or difflib.get_close_matches(name, _MODELS)
 
 
-def create_model(name: str, **overrides: Any) -> SwinTransformer:
+def create_model(name: str, **overrides: Any) -> Any:
     """A model by its configuration's name.
 
     Args:
-        name: one of `npswin.list_models()`, such as "swin_tiny_patch4_window7_224".
-        **overrides: arguments of `SwinTransformer` that shall differ, such as num_classes, dtype, seed.
+        name: one of `npswin.list_models()`, such as "swin_tiny_patch4_window7_224" or "upernet_swin_tiny".
+        **overrides: arguments of the model's class that shall differ, such as num_classes, dtype, seed. Of a dense
+            model, `backbone` has the arguments of its `SwinTransformer` that shall differ.
 
     Returns:
-        The model, with fresh weights.
+        A `SwinTransformer` or a `UPerNet`, with fresh weights.
 
     Raises:
         ValueError: no configuration has this name; or an argument that does not fit.
     """
-    if not isinstance(name, str) or name not in CONFIGS:
+    if not isinstance(name, str) or name not in _MODELS:
         close = _similar(name[:80]) if isinstance(name, str) else []
         hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-        raise ValueError(f"name: got {shown(name)}, expected one of {', '.join(CONFIGS)}{hint}")
-    return SwinTransformer(**{**CONFIGS[name], **overrides})
+        raise ValueError(f"name: got {shown(name)}, expected one of {', '.join(_MODELS)}{hint}")
+    kind, config = _MODELS[name]
+    if "backbone" in config and isinstance(overrides.get("backbone"), dict):
+        overrides = {**overrides, "backbone": {**config["backbone"], **overrides["backbone"]}}
+    return kind(**{**config, **overrides})

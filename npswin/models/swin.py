@@ -1,31 +1,22 @@
 """Swin Transformer, whole: the hierarchy of Figure 3a of Liu et al. 2021."""
 
-import json
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from npswin.checks import check_generator, check_path, shown
+from npswin.checks import check_generator, check_instance, shown
 from npswin.deprecation import RenamedKeys, renamed_function
-from npswin.devices import to_host
-from npswin.layers import (
-    Layer,
-    LayerNorm,
-    Linear,
-    MeanPool,
-    PatchEmbed,
-    PatchMerging,
-    PositionEmbed,
-    SwinTransformerBlock,
-)
+from npswin.files import listed
+from npswin.layers import Layer, LayerNorm, Linear, MeanPool, SwinTransformerBlock
 from npswin.layers.layer import check_derivative, keep, kept
-from npswin.models.checks import check_cache_complete, check_images, checked_arguments
+from npswin.models.backbone import SwinBackbone, check_derivatives
+from npswin.models.checks import check_cache_complete, checked_arguments
 from npswin.models.flops import Flops, count_flops
+from npswin.models.saving import save_model
 from npswin.types import Array
-from npswin.weights import save_tensors
 
 
 class SwinTransformer(Layer):
@@ -68,7 +59,7 @@ class SwinTransformer(Layer):
 
     Attributes:
         config: the arguments above, as JSON can hold them.
-        trunk: (name, layer) from the patch embedding to the last block, in order.
+        backbone: from the images to each stage's map.
         tail: (name, layer) of the norm, the pool and the head.
         rng: the generator that `forward` uses when it is given none.
 
@@ -105,52 +96,18 @@ class SwinTransformer(Layer):
         super().__init__()
         arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self.config: dict[str, Any] = checked_arguments(arguments)
-        c = SimpleNamespace(**self.config)
-        self.dtype = np.dtype(c.dtype)
-        self.in_chans, self.num_classes = c.in_chans, c.num_classes
-        self.rng = np.random.default_rng([c.seed, 1])
-        init = np.random.default_rng([c.seed, 0])
+        self.dtype = np.dtype(self.config["dtype"])
+        self.in_chans, self.num_classes = self.config["in_chans"], self.config["num_classes"]
+        self.rng = np.random.default_rng([self.config["seed"], 1])
+        init = np.random.default_rng([self.config["seed"], 0])
 
-        grid = None if c.img_size is None else _ceil_divide(_pair(c.img_size), c.patch_size)
-        drop_paths = iter(np.linspace(0, c.drop_path_rate, sum(c.depths)).tolist())
-        self.trunk: list[tuple[str, Layer]] = []
-        self.stage_ends: list[int] = []  # places in the trunk of each stage's last block
-
-        self._append("patch_embed", PatchEmbed(c.patch_size, c.in_chans, c.embed_dim, init, c.patch_norm, c.dtype))
-        if c.ape or c.drop_rate:
-            self._append("", PositionEmbed(c.embed_dim, grid if c.ape else None, init, c.drop_rate, c.dtype))
-        for stage, (depth, heads) in enumerate(zip(c.depths, c.num_heads, strict=True)):
-            dim = c.embed_dim * 2**stage
-            fits = grid is None or min(grid) > c.window_size
-            for block in range(depth):
-                self._append(
-                    f"layers.{stage}.blocks.{block}",
-                    SwinTransformerBlock(
-                        dim,
-                        heads,
-                        c.window_size if grid is None else min(c.window_size, *grid),
-                        init,
-                        shift_size=c.window_size // 2 if block % 2 and fits else 0,
-                        mlp_ratio=c.mlp_ratio,
-                        drop=c.drop_rate,
-                        drop_path=next(drop_paths),
-                        dtype=c.dtype,
-                        qkv_bias=c.qkv_bias,
-                        head_dim=c.head_dim,
-                        position_bias=c.position_bias,
-                        mask_value=float(c.mask_value),
-                        attn_drop=c.attn_drop_rate,
-                    ),
-                )
-            self.stage_ends.append(len(self.trunk) - 1)
-            if stage < len(c.depths) - 1:
-                merging = PatchMerging(dim, init, c.merge_norm, c.merge_bias, c.dtype)
-                self._append(f"layers.{stage}.downsample", merging)
-                grid = None if grid is None else _ceil_divide(grid, 2)
-        norm, pool = ("norm", LayerNorm(dim, c.dtype)), ("pool", MeanPool())
-        self.tail: list[tuple[str, Layer]] = [pool, norm] if c.norm_after_pool else [norm, pool]
-        if c.num_classes:
-            self.tail.append(("head", Linear(dim, c.num_classes, init, dtype=c.dtype)))
+        self.backbone = SwinBackbone(self.config, init)
+        self.add_child("", self.backbone)
+        dim = self.backbone.channels[-1]
+        norm, pool = ("norm", LayerNorm(dim, self.dtype)), ("pool", MeanPool())
+        self.tail: list[tuple[str, Layer]] = [pool, norm] if self.config["norm_after_pool"] else [norm, pool]
+        if self.num_classes:
+            self.tail.append(("head", Linear(dim, self.num_classes, init, dtype=self.dtype)))
         for name, layer in self.tail:
             self.add_child(name, layer)
 
@@ -159,14 +116,15 @@ class SwinTransformer(Layer):
         shown = ", ".join(f"{name}={self.config[name]!r}" for name in ("img_size", "in_chans", "num_classes", "dtype"))
         return f"{shown}, {sum(param.size for param in self.params.values()):,} parameters"
 
-    def _append(self, name: str, layer: Layer) -> None:
-        # The position embedding's parameter has no prefix in the official checkpoints, hence its empty name.
-        self.add_child(name, layer)
-        self.trunk.append((name or "pos_drop", layer))
+    @property
+    def trunk(self) -> list[tuple[str, Layer]]:
+        """(name, layer) from the patch embedding to the last block, in order."""
+        return self.backbone.trunk
 
     @property
-    def _first_param(self) -> Array:
-        return self.trunk[0][1].own_params["proj.weight"]
+    def stage_ends(self) -> list[int]:
+        """Places in the trunk of each stage's last block."""
+        return self.backbone.stage_ends
 
     def activations(self, images: Array) -> Iterator[tuple[str, Array]]:
         """Inference step by step: the name and the output of each layer, the last being ("head", logits).
@@ -177,11 +135,12 @@ class SwinTransformer(Layer):
         Returns:
             An iterator: maps (B, H, W, C) up to the pool, then (B, C), then logits (B, K).
         """
-        check_images(images, self.in_chans, self._first_param)
-        return self._activations(images)
+        return self._with_tail(self.backbone.activations(images))
 
-    def _activations(self, x: Array) -> Iterator[tuple[str, Array]]:
-        for name, layer in self.trunk + self.tail:
+    def _with_tail(self, trunk: Iterator[tuple[str, Array]]) -> Iterator[tuple[str, Array]]:
+        for name, x in trunk:
+            yield name, x
+        for name, layer in self.tail:
             x = layer(x)
             yield name, x
 
@@ -202,13 +161,7 @@ class SwinTransformer(Layer):
         Returns:
             A map (B, C·2ⁱ, Hᵢ, Wᵢ) for each stage i.
         """
-        check_images(images, self.in_chans, self._first_param)
-        maps, x = [], images
-        for place, (_, layer) in enumerate(self.trunk):
-            x = layer(x)
-            if place in self.stage_ends:
-                maps.append(x.transpose(0, 3, 1, 2).copy())
-        return maps
+        return [_channels_first(x) for x in self.backbone(images)]
 
     def feature_maps_forward(self, images: Array, rng: np.random.Generator | None = None) -> tuple[list[Array], Any]:
         """The maps of `feature_maps` in training, with dropout and drop path, and the cache for the backward pass.
@@ -221,23 +174,13 @@ class SwinTransformer(Layer):
             A map (B, C·2ⁱ, Hᵢ, Wᵢ) for each stage i, and the cache for `feature_maps_backward`. Images and maps may be
             changed before that.
         """
-        stage_outputs, caches = self._trunk_forward(images, rng)
+        maps, cache = self.backbone.forward(images, self._generator(rng))
         # Copies, since the next stage's cache may hold the map.
-        maps = [x.transpose(0, 3, 1, 2).copy() for x in stage_outputs]
-        return maps, keep(self, maps, caches, "feature_maps_forward")
+        maps = [_channels_first(x) for x in maps]
+        return maps, keep(self, maps, cache, "feature_maps_forward")
 
-    def _trunk_forward(self, images: Array, rng: np.random.Generator | None) -> tuple[list[Array], list[Any]]:
-        """The output (B, Hᵢ, Wᵢ, C·2ⁱ) of each stage i, and each layer's cache."""
-        check_images(images, self.in_chans, self._first_param)
-        rng = self.rng if rng is None else check_generator("rng", rng)
-        # A copy, since the first layer's cache may hold its input, and the images' memory is the caller's.
-        outputs, caches, x = [], [], images.copy()
-        for place, (_, layer) in enumerate(self.trunk):
-            x, cache = layer.forward(x, rng)
-            caches.append(cache)
-            if place in self.stage_ends:
-                outputs.append(x)
-        return outputs, caches
+    def _generator(self, rng: np.random.Generator | None) -> np.random.Generator:
+        return self.rng if rng is None else check_generator("rng", rng)
 
     def feature_maps_backward(self, dmaps: Sequence[Array | None], cache: Any) -> Array:
         """The derivative by the images; adds to `grads`.
@@ -253,31 +196,9 @@ class SwinTransformer(Layer):
             dimages (B, c, H, W).
         """
         cache = kept(self, cache, "feature_maps_forward")
-        check_cache_complete(cache.content, self.trunk)
-        if not isinstance(dmaps, list | tuple):
-            raise ValueError(f"dmaps: got {shown(dmaps)}, expected a list with a derivative or None for each stage")
-        if len(dmaps) != len(cache.outputs):
-            raise ValueError(f"dmaps: got {len(dmaps)} derivatives, expected {len(cache.outputs)}, one for each stage")
-        for stage, (dmap, output) in enumerate(zip(dmaps, cache.outputs, strict=True)):
-            if dmap is not None:
-                check_derivative(f"dmaps[{stage}]", dmap, output)
-        if all(dmap is None for dmap in dmaps):
-            raise ValueError("dmaps: got None for every stage, expected at least one derivative")
-        return self._trunk_backward(
-            [None if dmap is None else dmap.transpose(0, 2, 3, 1) for dmap in dmaps], cache.content
-        )
-
-    def _trunk_backward(self, douts: Sequence[Array | None], caches: list[Any]) -> Array:
-        """The derivative by the images, from those by the outputs of `_trunk_forward`, whose caches are used up."""
-        outputs = dict(zip(self.stage_ends, douts, strict=True))
-        dx: Any = None
-        for place in range(len(self.trunk) - 1, -1, -1):
-            layer_cache, dout = caches.pop(), outputs.get(place)
-            if dout is not None:
-                dx = dout if dx is None else dx + dout
-            if dx is not None:
-                dx = self.trunk[place][1].backward(dx, layer_cache)
-        return dx
+        check_derivatives(dmaps, cache.outputs)
+        dmaps = [None if dmap is None else dmap.transpose(0, 2, 3, 1) for dmap in dmaps]
+        return self.backbone.backward(dmaps, cache.content)
 
     def forward(self, images: Array, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """Logits for training, with dropout and drop path.
@@ -290,12 +211,12 @@ class SwinTransformer(Layer):
             logits (B, K) and the cache for `backward`. Images and logits may be changed before that, the weights may
             not.
         """
-        stage_outputs, caches = self._trunk_forward(images, rng)
-        x = stage_outputs[-1]
+        maps, backbone_cache = self.backbone.forward(images, self._generator(rng))
+        x, caches = maps[-1], []
         for _, layer in self.tail:
             x, cache = layer.forward(x)
             caches.append(cache)
-        return x, keep(self, (x,), caches)
+        return x, keep(self, (x,), (backbone_cache, caches))
 
     def backward(self, dlogits: Array, cache: Any) -> Array:
         """The derivative by the images; adds to `grads`.
@@ -308,13 +229,14 @@ class SwinTransformer(Layer):
             dimages (B, c, H, W).
         """
         cache = kept(self, cache)
-        check_cache_complete(cache.content, self.trunk + self.tail)
+        backbone_cache, caches = cache.content
+        check_cache_complete(caches, self.tail)
         check_derivative("dlogits", dlogits, cache.outputs[0])
         dx = dlogits
         for _, layer in reversed(self.tail):
-            dx = layer.backward(dx, cache.content.pop())
+            dx = layer.backward(dx, caches.pop())
         earlier = [None] * (len(self.stage_ends) - 1)
-        return self._trunk_backward([*earlier, dx], cache.content)
+        return self.backbone.backward([*earlier, dx], backbone_cache)
 
     forward_features = renamed_function("forward_features", feature_maps)
     features = renamed_function("features", feature_maps_forward)
@@ -330,7 +252,7 @@ class SwinTransformer(Layer):
             A dictionary for each block: "name", "shift_size", "window_size", "grid" (rows and columns of windows) and
             "probabilities" (B, nW, h, N, N), with window number row·columns + column of the shifted, padded map.
         """
-        check_images(images, self.in_chans, self._first_param)
+        self.backbone.check_images(images)
         found: list[dict[str, Any]] = []
         x = images
         for name, layer in self.trunk:
@@ -368,24 +290,36 @@ class SwinTransformer(Layer):
         return count_flops(self.trunk + self.tail, size, training)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the parameters to a safetensors file, with `config` in its metadata.
+        """Write parameters and buffers to a safetensors file, with `config` in its metadata.
 
         Raises:
             ValueError: this is no path.
             OSError: the file could not be written.
         """
-        path = check_path("path", path)
-        params = {name: to_host(param) for name, param in self.params.items()}
-        save_tensors(path, params, {"config": json.dumps(self.config)})
+        save_model(self, path)
 
 
-def _pair(size: int | Sequence[int]) -> tuple[int, int]:
-    if isinstance(size, int):
-        return size, size
-    height, width = size
-    return height, width
+def backbone_arguments(given: Mapping[str, Any] | None, dtype: Any, seed: Any) -> dict[str, Any]:
+    """The arguments of a dense model's backbone: the defaults of `SwinTransformer`, but for images of any size.
+
+    Args:
+        given: those that differ.
+        dtype, seed: of the whole model.
+
+    Raises:
+        ValueError: an argument that `SwinTransformer` does not have, or that does not fit.
+    """
+    given = {} if given is None else check_instance("backbone", given, Mapping, "arguments of SwinTransformer by name")
+    defaults = {name: one.default for name, one in inspect.signature(SwinTransformer).parameters.items()}
+    defaults |= {"img_size": None, "num_classes": 0, "dtype": dtype, "seed": seed}
+    if unknown := [name for name in given if name not in defaults]:
+        raise ValueError(f"backbone: got {listed(map(shown, unknown))}, expected arguments of SwinTransformer")
+    try:
+        return checked_arguments({**defaults, **given, "dtype": dtype, "seed": seed})
+    except ValueError as error:
+        raise ValueError(f"backbone: {error}") from error
 
 
-def _ceil_divide(size: tuple[int, int], divisor: int) -> tuple[int, int]:
-    height, width = size
-    return -(-height // divisor), -(-width // divisor)
+def _channels_first(x: Array) -> Array:
+    """A copy (B, C, H, W) of a map (B, H, W, C)."""
+    return x.transpose(0, 3, 1, 2).copy()

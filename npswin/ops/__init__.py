@@ -8,10 +8,21 @@ is a pair of pure functions, next to each other,
 where dx is the derivative of the loss by x. They work on float32, float64 and, for complex-step checks, complex128.
 """
 
+from npswin.ops.adaptive_avg_pool2d import (
+    adaptive_avg_pool2d_backward,
+    adaptive_avg_pool2d_forward,
+)
 from npswin.ops.attention import (
     attention_backward,
     attention_forward,
     attention_probabilities,
+)
+from npswin.ops.batch_norm import (
+    batch_norm_backward,
+    batch_norm_backward_input,
+    batch_norm_backward_sums,
+    batch_norm_forward,
+    batch_norm_moments,
 )
 from npswin.ops.box_iou import (
     box_iou,
@@ -22,7 +33,17 @@ from npswin.ops.branches import (
     mlp_branch_backward,
     mlp_branch_forward,
 )
-from npswin.ops.checked import checked_ops
+from npswin.ops.checked import (
+    checked_ops,
+)
+from npswin.ops.conv2d import (
+    conv2d_backward,
+    conv2d_forward,
+)
+from npswin.ops.conv_transpose2d import (
+    conv_transpose2d_backward,
+    conv_transpose2d_forward,
+)
 from npswin.ops.decode_boxes import (
     decode_boxes_backward,
     decode_boxes_forward,
@@ -57,6 +78,10 @@ from npswin.ops.loss import (
     cross_entropy_backward,
     cross_entropy_forward,
 )
+from npswin.ops.max_pool2d import (
+    max_pool2d_backward,
+    max_pool2d_forward,
+)
 from npswin.ops.mlp import (
     mlp_backward,
     mlp_forward,
@@ -64,7 +89,10 @@ from npswin.ops.mlp import (
 from npswin.ops.nms import (
     nms,
 )
-from npswin.ops.old_arguments import accepts_shift, accepts_spec_fields
+from npswin.ops.old_arguments import (
+    accepts_shift,
+    accepts_spec_fields,
+)
 from npswin.ops.optimizer import (
     adamw_update,
     adamw_update_all,
@@ -103,6 +131,10 @@ from npswin.ops.position_embed import (
     position_embed_backward,
     position_embed_forward,
 )
+from npswin.ops.relu import (
+    relu_backward,
+    relu_forward,
+)
 from npswin.ops.residual import (
     residual_backward,
     residual_forward,
@@ -110,6 +142,18 @@ from npswin.ops.residual import (
 from npswin.ops.resize import (
     resize_bicubic_backward,
     resize_bicubic_forward,
+    resize_bilinear_backward,
+    resize_bilinear_forward,
+    resize_nearest_backward,
+    resize_nearest_forward,
+)
+from npswin.ops.resized_conv2d import (
+    resized_conv2d_backward,
+    resized_conv2d_forward,
+)
+from npswin.ops.resized_cross_entropy import (
+    resized_cross_entropy_backward,
+    resized_cross_entropy_forward,
 )
 from npswin.ops.roi_align import (
     roi_align_backward,
@@ -148,12 +192,23 @@ window_reverse_forward = accepts_shift(window_reverse_forward)
 __all__ = [
     "adamw_update",
     "adamw_update_all",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_avg_pool2d_forward",
     "attention_backward",
     "attention_branch_backward",
     "attention_branch_forward",
     "attention_forward",
     "attention_probabilities",
+    "batch_norm_backward",
+    "batch_norm_backward_input",
+    "batch_norm_backward_sums",
+    "batch_norm_forward",
+    "batch_norm_moments",
     "box_iou",
+    "conv2d_backward",
+    "conv2d_forward",
+    "conv_transpose2d_backward",
+    "conv_transpose2d_forward",
     "cross_entropy_backward",
     "cross_entropy_forward",
     "decode_boxes_backward",
@@ -175,6 +230,8 @@ __all__ = [
     "layer_norm_forward",
     "linear_backward",
     "linear_forward",
+    "max_pool2d_backward",
+    "max_pool2d_forward",
     "mean_pool_backward",
     "mean_pool_forward",
     "mlp_backward",
@@ -195,10 +252,20 @@ __all__ = [
     "position_bias_forward",
     "position_embed_backward",
     "position_embed_forward",
+    "relu_backward",
+    "relu_forward",
     "residual_backward",
     "residual_forward",
     "resize_bicubic_backward",
     "resize_bicubic_forward",
+    "resize_bilinear_backward",
+    "resize_bilinear_forward",
+    "resize_nearest_backward",
+    "resize_nearest_forward",
+    "resized_conv2d_backward",
+    "resized_conv2d_forward",
+    "resized_cross_entropy_backward",
+    "resized_cross_entropy_forward",
     "roi_align_backward",
     "roi_align_forward",
     "sgd_update",

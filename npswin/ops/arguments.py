@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from npswin.checks import check_integer, check_number, check_numbers, shown
+from npswin.checks import check_flag, check_integer, check_number, check_numbers, shown
 
 LARGEST_SIDE = 1 << 16  # of maps and windows
 _ANY_AXES = "..."
@@ -170,6 +170,11 @@ def number(*, may_be_on_gpu: bool = False, in_arrays_dtype: bool = False, **boun
 def any_number(may_be_on_gpu: bool = False) -> Value:
     """A number that may be NaN or infinite."""
     return Value(lambda name, value: check_number(name, value, finite=False), may_be_on_gpu=may_be_on_gpu)
+
+
+def flag() -> Value:
+    """True or False."""
+    return Value(check_flag)
 
 
 def numbers(count: int, **bounds: Any) -> Value:

@@ -1,4 +1,4 @@
-"""Bicubic resampling of maps, for tables that were learned at another size."""
+"""Resampling of maps to another size: bicubic, for tables that were learned at another size; bilinear; nearest."""
 
 from functools import lru_cache
 from typing import Any
@@ -20,6 +20,11 @@ def _kernel(distance: Array) -> Array:
     return np.where(s <= 1, near, np.where(s < 2, far, 0.0))
 
 
+def _centres(size_out: int, size_in: int) -> Array:
+    """(size_out,): where the centre of each output lies along an axis; input i lies at i."""
+    return (np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5
+
+
 @lru_cache(maxsize=64)
 def bicubic_matrix(size_out: int, size_in: int) -> Array:
     """The matrix A of bicubic resampling along one axis: y = A x.
@@ -39,10 +44,7 @@ def bicubic_matrix(size_out: int, size_in: int) -> Array:
     """
     if size_out < 1 or size_in < 1:
         raise ValueError(f"size_out, size_in: got {size_out} and {size_in}, expected two sizes of at least 1")
-    centre = (np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5
-    matrix = cubic_matrix(centre, size_in)
-    matrix.flags.writeable = False
-    return matrix
+    return _read_only(cubic_matrix(_centres(size_out, size_in), size_in))
 
 
 def cubic_matrix(centre: Array, size_in: int) -> Array:
@@ -98,3 +100,130 @@ def resize_bicubic_backward(dy: Array, cache: Any) -> Array:
     """
     rows, columns = cache
     return _along_both_axes(rows.T, columns.T, dy)
+
+
+@lru_cache(maxsize=256)
+def bilinear_pixels(size_out: int, size_in: int) -> tuple[Array, Array]:
+    """What bilinear resampling along one axis reads: y_o = Σ_k weight_ok x[pixel_ok], of two pixels each.
+
+    With pixels taken as unit squares (align_corners=False), the centre of output o lies at
+
+        u_o = max((o + 1/2) · size_in / size_out − 1/2, 0)
+
+    between the inputs i = ⌊u_o⌋ and i + 1, whose weights are 1 − t and t with t = u_o − i. Beyond the border lies the
+    border's pixel again.
+
+    Args:
+        size_out, size_in: pixels along the axis, at least 1.
+
+    Returns:
+        pixel (size_out, 2), integers, and weight (size_out, 2) in float64; both read-only.
+    """
+    centre = np.maximum(_centres(size_out, size_in), 0)
+    near = np.floor(centre).astype(np.int64)
+    t = centre - near
+    pixel, weight = np.stack([near, np.minimum(near + 1, size_in - 1)], axis=1), np.stack([1 - t, t], axis=1)
+    return _read_only(pixel), _read_only(weight)
+
+
+@lru_cache(maxsize=256)
+def nearest_pixels(size_out: int, size_in: int) -> tuple[Array, Array]:
+    """What nearest resampling along one axis reads, as `bilinear_pixels`: the one pixel ⌊o · size_in / size_out⌋.
+
+    It is the pixel where output o begins, as in torch.nn.functional.interpolate(mode="nearest"); PyTorch computes it in
+    float32, so that some sizes above 80 get its neighbour where o · size_in / size_out is a whole number.
+
+    Returns:
+        pixel (size_out, 1), integers, and weight (size_out, 1), ones; both read-only.
+    """
+    pixel = np.arange(size_out)[:, None] * size_in // size_out
+    return _read_only(pixel), _read_only(np.ones(pixel.shape))
+
+
+def _read_only(array: Array) -> Array:
+    array.flags.writeable = False
+    return array
+
+
+def _read(x: Array, axis: int, pixel: Array, weight: Array) -> Array:
+    """y_o = Σ_k weight_ok x[pixel_ok] along an axis, in x's precision."""
+    x, weight = np.moveaxis(x, axis, -1), weight.astype(x.real.dtype)
+    y = np.zeros((*x.shape[:-1], len(pixel)), x.dtype)
+    for k in range(pixel.shape[1]):
+        y += weight[:, k] * x[..., pixel[:, k]]
+    return np.moveaxis(y, -1, axis)
+
+
+def _read_backward(dy: Array, axis: int, size_in: int, pixel: Array, weight: Array) -> Array:
+    """dx = Σ weight_ok dy_o along an axis over all (o, k) that read a pixel: the transpose."""
+    dy, weight = np.moveaxis(dy, axis, 0), weight.astype(dy.real.dtype)
+    dx = np.zeros((size_in, *dy.shape[1:]), dy.dtype)
+    for o, k in np.ndindex(pixel.shape):
+        dx[pixel[o, k]] += weight[o, k] * dy[o]
+    return np.moveaxis(dx, 0, axis)
+
+
+@op(x="... H W C", size=pair())
+def resize_bilinear_forward(x: Array, size: tuple[int, int]) -> tuple[Array, Any]:
+    """Bilinear resampling: what `bilinear_pixels` says along the rows, and along the columns.
+
+    Equal to torch.nn.functional.interpolate(mode="bilinear", align_corners=False) on maps with channels last.
+
+    Args:
+        x: (..., H, W, C).
+        size: (H', W').
+
+    Returns:
+        y (..., H', W', C) and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_resize_bilinear
+    """
+    height, width = x.shape[-3:-1]
+    rows, columns = bilinear_pixels(size[0], height), bilinear_pixels(size[1], width)
+    return _read(_read(x, -3, *rows), -2, *columns), (height, width)
+
+
+def resize_bilinear_backward(dy: Array, cache: Any) -> Array:
+    """The map is linear, so its derivative is its transpose: each output adds dy, by its weights, to what it read.
+
+    Args:
+        dy: (..., H', W', C).
+
+    Returns:
+        dx (..., H, W, C).
+    """
+    height, width = cache
+    rows, columns = bilinear_pixels(dy.shape[-3], height), bilinear_pixels(dy.shape[-2], width)
+    return _read_backward(_read_backward(dy, -3, height, *rows), -2, width, *columns)
+
+
+@op(x="... H W C", size=pair())
+def resize_nearest_forward(x: Array, size: tuple[int, int]) -> tuple[Array, Any]:
+    """Nearest resampling: what `nearest_pixels` says along the rows, and along the columns.
+
+    Args:
+        x: (..., H, W, C).
+        size: (H', W').
+
+    Returns:
+        y (..., H', W', C) and the cache for the backward pass.
+
+    Test: tests/ops/test_gradients.py::test_resize_nearest
+    """
+    height, width = x.shape[-3:-1]
+    rows, columns = nearest_pixels(size[0], height), nearest_pixels(size[1], width)
+    return _read(_read(x, -3, *rows), -2, *columns), (height, width)
+
+
+def resize_nearest_backward(dy: Array, cache: Any) -> Array:
+    """The transpose: dx is the sum of dy over the outputs that read a pixel.
+
+    Args:
+        dy: (..., H', W', C).
+
+    Returns:
+        dx (..., H, W, C).
+    """
+    height, width = cache
+    rows, columns = nearest_pixels(dy.shape[-3], height), nearest_pixels(dy.shape[-2], width)
+    return _read_backward(_read_backward(dy, -3, height, *rows), -2, width, *columns)

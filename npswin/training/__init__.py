@@ -4,11 +4,21 @@ from npswin.training.config import PRECISIONS, TrainConfig
 from npswin.training.ema import Ema
 from npswin.training.environment import set_threads
 from npswin.training.errors import CheckpointError, RunFolderError
-from npswin.training.evaluate import Evaluation, evaluate
-from npswin.training.gradients import NonFiniteError, compute_gradients
+from npswin.training.gradients import NonFiniteError
 from npswin.training.normalization import read_normalization
-from npswin.training.optimizers import SGD, AdamW, clip_gradients, decays, warmup_cosine
-from npswin.training.pictures import draw_attention, draw_curves, draw_predictions
+from npswin.training.optimizers import SGD, AdamW, clip_gradients, decays
+from npswin.training.pictures import (
+    draw_attention,
+    draw_curves,
+    draw_detections,
+    draw_predictions,
+    draw_segmentation,
+)
+from npswin.training.schedules import warmup_cosine
+from npswin.training.tasks.classification import compute_gradients
+from npswin.training.tasks.classification_evaluation import Evaluation, evaluate
+from npswin.training.tasks.segmentation import SegmentationTask
+from npswin.training.tasks.segmentation_evaluation import evaluate_segmentation, predict_segmentation
 from npswin.training.terminal import TrainingInterrupted
 from npswin.training.trainer import Trainer
 
@@ -21,6 +31,7 @@ __all__ = [
     "Evaluation",
     "NonFiniteError",
     "RunFolderError",
+    "SegmentationTask",
     "TrainConfig",
     "Trainer",
     "TrainingInterrupted",
@@ -29,8 +40,12 @@ __all__ = [
     "decays",
     "draw_attention",
     "draw_curves",
+    "draw_detections",
     "draw_predictions",
+    "draw_segmentation",
     "evaluate",
+    "evaluate_segmentation",
+    "predict_segmentation",
     "read_normalization",
     "set_threads",
     "warmup_cosine",

@@ -15,11 +15,14 @@ from npswin.files import listed, shortened, shown_path
 from npswin.training.errors import CheckpointError
 from npswin.training.learner import Learner
 from npswin.training.metrics_file import MetricsFile
+from npswin.training.tasks.task import Task
 from npswin.types import Array
 from npswin.weights import TensorFile, WeightFileError, save_tensors
 from npswin.weights.layout_search import TRAINING_PREFIX
+from npswin.weights.load import model_tensors
 
 _RUN, _STATE, _STEP = "run", "training", "step"  # names in the metadata
+_LATER_FIELDS = {"schedule": "cosine", "decay_epochs": [], "warmup_steps": 0}  # of a recipe
 
 
 @dataclass(frozen=True)
@@ -28,14 +31,14 @@ class Progress:
 
     Attributes:
         step: steps done.
-        best_accuracy: on the test images; None before the first evaluation.
+        best_metric: the best value of the task's main metric on the test images; None before the first evaluation.
         unevaluated_record: of the epoch's last step, if the evaluation after it is not done; else None.
         metrics_crc32: checksum of the lines of metrics.jsonl; None in checkpoints of version 0.1.0.
         best_checksum: of best.safetensors; None before the first evaluation, and in checkpoints of version 0.1.0.
     """
 
     step: int
-    best_accuracy: float | None
+    best_metric: float | None
     unevaluated_record: dict[str, Any] | None
     metrics_crc32: int | None = None
     best_checksum: str | None = None
@@ -53,16 +56,16 @@ def save_checkpoint(
 
     Args:
         path: the file, replaced if it exists.
-        learner: its weights and training state are written.
+        learner: its weights, buffers among them, and training state are written.
         progress: written as well.
         run: the run's description, by which `read_checkpoint` knows it again.
         metadata: further text for the file's header.
     """
     training_state = {TRAINING_PREFIX + name: tensor for name, tensor in learner.training_state().items()}
-    tensors = {name: to_host(tensor) for name, tensor in {**learner.model.params, **training_state}.items()}
+    tensors = {name: to_host(tensor) for name, tensor in {**model_tensors(learner.model), **training_state}.items()}
     state = {
         "step": progress.step,
-        "best_accuracy": progress.best_accuracy,
+        _best_name(learner.task): progress.best_metric,
         "pending": progress.unevaluated_record,
         "metrics_crc32": progress.metrics_crc32,
         "best_checksum": progress.best_checksum,
@@ -100,11 +103,10 @@ def check_best(path: Path, progress: Progress, learner: Learner, run: Mapping[st
             first_later_step = progress.step + (progress.unevaluated_record is None)
             if not (step.isdecimal() and len(step) < 20 and int(step) >= first_later_step):
                 raise ValueError("it is not the file that the checkpoint was saved with")
-        params = learner.model.params
-        shapes = {name: tuple(param.shape) for name, param in params.items()}
+        shapes = {name: tuple(array.shape) for name, array in model_tensors(learner.model).items()}
         if file.shapes != shapes:
             raise ValueError("its tensors are not those of the model")
-        if wrong := [name for name in params if not np.isfinite(file[name]).all()]:
+        if wrong := [name for name in shapes if not np.isfinite(file[name]).all()]:
             raise ValueError(f"tensors with NaN or infinity: {listed(wrong)}")
     except WeightFileError as error:
         raise CheckpointError(str(error)) from error
@@ -118,7 +120,7 @@ class Checkpoint:
 
     Attributes:
         path: of its file.
-        weights: by name.
+        weights: parameters and buffers, by name.
         training_state: as `Learner.training_state` gives it.
         progress: how far the run had come.
     """
@@ -144,8 +146,10 @@ def read_checkpoint(path: Path, learner: Learner, run: Mapping[str, Any], metric
     try:
         file = TensorFile(path)
         check_run(file, run)
-        progress = _progress(file.metadata, learner.total_steps, metrics)
-        own = sum(array.nbytes for array in (*learner.model.params.values(), *learner.training_state().values()))
+        progress = _progress(file.metadata, learner, metrics)
+        own = sum(
+            array.nbytes for array in (*model_tensors(learner.model).values(), *learner.training_state().values())
+        )
         found = sum(math.prod(shape) for shape in file.shapes.values())
         if found > own:  # every number has at least one byte
             raise ValueError(f"it has {found} numbers, the run's tensors have {own} bytes")
@@ -170,15 +174,18 @@ def check_run(file: TensorFile, run: Mapping[str, Any]) -> None:
     found = _json(file.metadata, _RUN)
     if not isinstance(found, dict):
         raise ValueError(f"its description of the run is {shown(found)}")
-    if different := differences(found, json.loads(json.dumps(comparable(run)))):
+    if different := differences(comparable(found), json.loads(json.dumps(comparable(run)))):
         raise ValueError(f"it is of a run that differs in {'; '.join(different)}")
 
 
 def comparable(run: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's description without precision and backend, since a run may be resumed on another device."""
+    """A run's description without precision and backend, since a run may be resumed on another device.
+
+    A recipe of version 0.1.0, which lacks fields that came later, gets their defaults.
+    """
     training = run.get("training")
     if isinstance(training, Mapping):
-        training = {name: value for name, value in training.items() if name != "precision"}
+        training = {name: value for name, value in {**_LATER_FIELDS, **training}.items() if name != "precision"}
     return {**run, "training": training, "backend": None}
 
 
@@ -203,14 +210,20 @@ def _first_difference(name: str, old: Any, new: Any) -> tuple[str, Any, Any]:
     return name, old, new
 
 
-def _progress(metadata: Mapping[str, str], total_steps: int, metrics: MetricsFile) -> Progress:
-    state = _json(metadata, _STATE)
-    if not isinstance(state, dict) or not {"step", "best_accuracy", "pending"} <= state.keys():
-        raise ValueError(f"its state is {shown(state)}, expected step, best_accuracy and pending")
-    step = check_integer("step", state["step"], 0, total_steps)
-    best, record, crc32 = state["best_accuracy"], state["pending"], state.get("metrics_crc32")
+def _best_name(task: Task) -> str:
+    """The name of the best value of the main metric, in the metadata: "best_accuracy"."""
+    return f"best_{task.main_metric.name}"
+
+
+def _progress(metadata: Mapping[str, str], learner: Learner, metrics: MetricsFile) -> Progress:
+    state, best_name = _json(metadata, _STATE), _best_name(learner.task)
+    if not isinstance(state, dict) or not {"step", best_name, "pending"} <= state.keys():
+        raise ValueError(f"its state is {shown(state)}, expected step, {best_name} and pending")
+    step = check_integer("step", state["step"], 0, learner.total_steps)
+    best, record, crc32 = state[best_name], state["pending"], state.get("metrics_crc32")
     if best is not None:
-        best = check_number("best_accuracy", best, at_least=0, at_most=1)
+        bounds: dict[str, Any] = {"at_least": 0, "at_most": 1} if learner.task.main_metric.is_share else {}
+        best = check_number(best_name, best, **bounds)
     if record is not None:
         if not metrics.ends_epoch(step):
             raise ValueError(f"pending: got a record of step {step}, expected one of an epoch's last step")

@@ -4,12 +4,13 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from npswin.checks import check_choice, check_flag, check_integer, check_number
+from npswin.checks import check_choice, check_flag, check_integer, check_number, shown
 from npswin.data.augment import LARGEST_PADDING
 from npswin.data.mixing import LARGEST_ALPHA
 from npswin.data.rand_augment import MOST_OPS
 
 OPTIMIZERS = ("adamw", "sgd")
+SCHEDULES = ("cosine", "poly", "steps")
 PRECISIONS = ("full", "tf32", "bfloat16", "float16")
 
 
@@ -20,13 +21,16 @@ class TrainConfig:
     Attributes:
         epochs: passes over the training images.
         batch_size: B, images per step.
-        micro_batches: parts in which a batch is computed one after the other, to save memory. The step is the same.
+        micro_batches: parts in which a batch is computed one after the other, to save memory. The step is the same, but
+            for batch norm, whose statistics are then those of a part.
         optimizer: "adamw" or "sgd" (with momentum 0.9).
         lr: highest learning rate.
         weight_decay: λ, for the parameters that decay (see `npswin.training.decays`).
         warmup_epochs: number of epochs, not always whole, in which the learning rate rises from 0.
-        min_lr: learning rate at the end of the cosine.
-        label_smoothing: share of each target that is distributed over all classes, in [0, 1).
+        min_lr: learning rate at the end of the cosine or the line.
+        label_smoothing: share of each target that is distributed over all classes, in [0, 1). It is for
+            classification, as are all fields from `crop_padding` to `rand_augment`; other tasks have settings of their
+            own.
         clip_norm: largest norm of all gradients together; None for no clipping.
         ema_decay: decay of the moving average of the weights, which is evaluated and saved; None for no average.
         crop_padding: zero pixels around an image before a random crop of its size; 0 for no crop.
@@ -40,6 +44,10 @@ class TrainConfig:
             in float32; with float16 the loss is scaled.
         seed: of the order of the images, their augmentation and the dropout masks.
         checkpoint_every: steps between checkpoints within an epoch; None for one per epoch.
+        schedule: of the learning rate: "cosine"; "poly", a line from `lr` to `min_lr`; or "steps", a tenth after each
+            of the `decay_epochs`. See `npswin.training.schedules.Schedule`.
+        decay_epochs: numbers of epochs after which the rate falls with the schedule "steps", such as (8, 11) of 12.
+        warmup_steps: length of the warm-up in steps, instead of `warmup_epochs`.
 
     Raises:
         ValueError: a value is out of its range; the message names it.
@@ -65,6 +73,9 @@ class TrainConfig:
     precision: str = "full"
     seed: int = 0
     checkpoint_every: int | None = None
+    schedule: str = "cosine"
+    decay_epochs: tuple[int, ...] = ()
+    warmup_steps: int = 0
 
     def __post_init__(self) -> None:
         for name, bounds in _INTEGERS.items():
@@ -74,6 +85,7 @@ class TrainConfig:
         self._check("flip", check_flag)
         self._check("optimizer", check_choice, OPTIMIZERS)
         self._check("precision", check_choice, PRECISIONS)
+        self._check_schedule()
         if self.micro_batches > self.batch_size:
             raise ValueError(
                 f"micro_batches: got {self.micro_batches}, expected at most the batch_size {self.batch_size}"
@@ -83,9 +95,27 @@ class TrainConfig:
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs: got {self.warmup_epochs}, expected fewer than the {self.epochs} epochs")
 
+        if self.warmup_steps and self.warmup_epochs:
+            raise ValueError(f"warmup_steps: got {self.warmup_steps} beside warmup_epochs, expected one of them")
+
     def as_dict(self) -> dict[str, Any]:
         """The recipe as a dictionary that JSON can hold."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "decay_epochs": list(self.decay_epochs)}
+
+    def _check_schedule(self) -> None:
+        self._check("schedule", check_choice, SCHEDULES)
+        epochs, bounds = self.decay_epochs, f"whole numbers from 1 to {self.epochs - 1} in rising order"
+        if not isinstance(epochs, list | tuple):
+            raise ValueError(f"decay_epochs: got {shown(epochs)}, expected a tuple of {bounds}")
+        epochs = tuple(check_integer("decay_epochs", epoch, 1, self.epochs - 1) for epoch in epochs)
+        if list(epochs) != sorted(set(epochs)):
+            raise ValueError(f"decay_epochs: got {shown(epochs)}, expected {bounds}")
+        object.__setattr__(self, "decay_epochs", epochs)
+        if (self.schedule == "steps") != bool(epochs):
+            expected = 'some with the schedule "steps"' if not epochs else f"none with the schedule {self.schedule!r}"
+            raise ValueError(f"decay_epochs: got {epochs}, expected {expected}")
+        if self.schedule == "steps" and self.min_lr:
+            raise ValueError(f'min_lr: got {self.min_lr}, expected 0 with the schedule "steps", which has none')
 
     def _check(self, name: str, check: Any, *bounds: Any, **named_bounds: Any) -> None:
         """Replace a value by the one that a check of `npswin.checks` returns; None stays where it is the default."""
@@ -94,7 +124,15 @@ class TrainConfig:
             object.__setattr__(self, name, check(name, value, *bounds, **named_bounds))
 
 
+def check_without_classification(config: TrainConfig) -> None:
+    """Raise a ValueError if a recipe for another task has a setting that is for classification alone."""
+    for name in _CLASSIFICATION:
+        if value := getattr(config, name):
+            raise ValueError(f"{name}: got {value}, expected none: it is for classification, this task has its own")
+
+
 MOST_STEPS = 2**31 - 1
+_CLASSIFICATION = ("label_smoothing", "crop_padding", "flip", "mixup", "cutmix", "erasing", "rand_augment")
 _OPTIONAL = ("clip_norm", "ema_decay", "checkpoint_every")
 # Field -> smallest value, and largest.
 _INTEGERS: dict[str, tuple[int, ...]] = {
@@ -104,6 +142,7 @@ _INTEGERS: dict[str, tuple[int, ...]] = {
     "crop_padding": (0, LARGEST_PADDING),
     "rand_augment": (0, MOST_OPS),
     "seed": (0, 2**64 - 1),
+    "warmup_steps": (0, MOST_STEPS),
     "checkpoint_every": (1, MOST_STEPS),
 }
 # Field -> its range.

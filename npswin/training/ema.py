@@ -19,6 +19,9 @@ class Ema:
     δ_t = min(decay, (1 + t)/(10 + t)): the first averages are short, so that the random initialization soon has no
     influence.
 
+    Parameters are averaged; buffers stay the model's own. The running statistics of batch norm are averages over recent
+    steps already, by a rule of their own, and a count of steps has no average that is a count.
+
     Args:
         model: whose weights are averaged.
         decay: δ in [0, 1); the average is over about the last 1/(1 − δ) steps.

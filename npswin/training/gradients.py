@@ -5,7 +5,7 @@ On a GPU, looking at a number waits for the computation. So the checks here pass
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.checks import check_array_like, check_integer, check_number, describe, dtype_name
-from npswin.devices import cupy, on_gpu, to_host
-from npswin.layers.loss import cross_entropy, target_distribution
-from npswin.models.checks import check_image_shape
-from npswin.training.trainable import Trainable, check_model
+from npswin.devices import cupy, on_gpu
+from npswin.training.tasks.task import Task
+from npswin.training.trainable import Trainable, buffers_of
 from npswin.types import Array
 
 
@@ -25,64 +23,50 @@ class NonFiniteError(ArithmeticError):
     """A NaN or an infinity with which training cannot continue; the message names the first tensor that has one."""
 
 
-def compute_gradients(
+def batch_gradients(
+    task: Task,
     model: Trainable,
-    images: Array,
-    targets: Array,
-    label_smoothing: float = 0.0,
+    inputs: Any,
+    targets: Any,
     micro_batches: int = 1,
     seed: int = 0,
-    loss_scale: float = 1.0,
-) -> Any:
-    """Set `model.grads` to the derivative of the batch's mean loss, times the loss scale.
+    loss_scale: Any = 1.0,
+) -> dict[str, Any]:
+    """Set `model.grads` to the derivative of a batch's loss, times the loss scale.
 
-    With several micro-batches the gradients are sums over them, each weighted by its share of the images: the same
-    numbers but for rounding, from a smaller cache.
+    With several micro-batches the gradients are sums over them, each weighted by its share in the `Task.size` of the
+    batch: the same numbers but for rounding, from a smaller cache. They are others where what an image contributes
+    depends on the images beside it, as with batch norm.
 
     Args:
+        task: whose loss it is.
         model: its `grads` are overwritten.
-        images: (B, c, H, W) of a dtype that the model takes, on the model's device.
-        targets: labels (B,) or soft targets (B, K).
-        label_smoothing: see `npswin.cross_entropy`.
+        inputs: of B images, from `Task.prepare`.
+        targets: of the same images.
         micro_batches: their number; B where it is larger.
-        seed: of the dropout masks.
-        loss_scale: positive, by which the loss is multiplied before it is differentiated, so that gradients in 16 bits
-            do not underflow (Micikevicius et al. 2018, "Mixed Precision Training", section 3.2).
+        seed: of the random numbers of the forward pass.
+        loss_scale: by which the loss is multiplied before it is differentiated, so that gradients in 16 bits do not
+            underflow (Micikevicius et al. 2018, "Mixed Precision Training", section 3.2).
 
     Returns:
-        The loss, a mean over the B images, not scaled; on a GPU a 0-dimensional array.
+        The task's losses by name, not scaled; on a GPU 0-dimensional arrays.
 
     Raises:
-        ValueError: an argument that does not fit, named. The gradients are then those before.
-        NonFiniteError: NaN or infinity in the images, the forward pass or the loss.
+        NonFiniteError: NaN or infinity in the inputs, the forward pass or a loss.
     """
-    check_model(model, "zero_grad", "forward", "in_chans", "num_classes", "params", "dtype")
-    check_image_shape(images, model.in_chans, "images")
-    if images.dtype.kind != "f" and not on_gpu(images):
-        raise ValueError(f"images: got dtype {dtype_name(images.dtype)}, expected floats")
-    targets = check_array_like("targets", targets, "labels (B,) or soft targets (B, K)")
-    targets = targets if on_gpu(images) else to_host(targets)
-    if targets.ndim == 0 or len(targets) != len(images):
-        raise ValueError(f"targets: got {describe(targets)}, expected {len(images)}, one for each of the images")
-    targets = target_distribution(targets, model.num_classes, label_smoothing, model.dtype, "targets")
-    micro_batches, seed = check_integer("micro_batches", micro_batches, 1), check_integer("seed", seed, 0)
-    if not on_gpu(loss_scale):
-        loss_scale = check_number("loss_scale", loss_scale, above=0, dtype=model.dtype)
-    if not on_gpu(images):
-        require_finite("the input batch's", [("images", images)])
     model.zero_grad()
-    batch = len(images)
+    batch = len(inputs)
     pieces = min(micro_batches, batch)
-    total: Any = 0.0
+    losses: dict[str, Any] = dict.fromkeys(task.loss_names(model), 0.0)
+    like = next(iter(model.params.values()), inputs)
     for start, stop in pairwise(batch * piece // pieces for piece in range(pieces + 1)):
-        part = images[start:stop]
-        logits, cache = model.forward(part, rng=micro_batch_rng(seed, start, stop, batch, part))
-        share = (stop - start) / batch
-        loss, dlogits = cross_entropy(logits, targets[start:stop], scale=share * loss_scale)
-        require_finite_forward(model, part, logits, loss)
-        model.backward(dlogits, cache)
-        total += share * loss
-    return total
+        part, part_targets = inputs[start:stop], targets[start:stop]
+        share = task.size(part_targets) / max(task.size(targets), 1) if pieces > 1 else 1.0
+        rng = micro_batch_rng(seed, start, stop, batch, like)
+        found = task.forward_backward(model, part, part_targets, rng, share * loss_scale)
+        for name in losses:
+            losses[name] += share * found[name]
+    return losses
 
 
 def micro_batch_rng(seed: int, start: int, stop: int, batch: int, like: Array) -> Any:
@@ -136,27 +120,32 @@ def require_finite(kind: str, tensors: Iterable[tuple[str, Array]]) -> None:
             raise NonFiniteError(f"{kinds} in {kind} {name}: {bad} of {tensor.size} entries")
 
 
-def require_finite_forward(model: Trainable, images: Array, logits: Array, loss: float, sync_gpu: bool = False) -> None:
-    """Where logits or loss are not finite, name the first tensor of the forward pass that is not.
+def require_finite_forward(
+    model: Trainable, inputs: Any, outputs: Mapping[str, Array], losses: Mapping[str, Any], sync_gpu: bool = False
+) -> None:
+    """Where outputs or losses are not finite, name the first tensor of the forward pass that is not.
 
     Args:
         model: its parameters are searched, then the outputs of its layers if it has `activations`.
-        images: (B, c, H, W), finite.
-        logits: (B, K), of these images.
-        loss: of the logits.
+        inputs: of the model, finite.
+        outputs: of the model, by name, such as its logits.
+        losses: of these outputs, by name.
         sync_gpu: whether to check on a GPU, too.
 
     Raises:
-        NonFiniteError: for the first parameter, activation, logits or loss that is not finite.
+        NonFiniteError: for the first parameter, activation, output or loss that is not finite.
     """
-    if (on_gpu(logits) and not sync_gpu) or (math.isfinite(loss) and np.isfinite(logits).all()):
+    numbers = [*losses.values(), *outputs.values()]
+    if (any(map(on_gpu, numbers)) and not sync_gpu) or all(np.isfinite(number).all() for number in numbers):
         return
     require_finite("parameter", model.params.items())
     activations = getattr(model, "activations", None)
     if activations is not None:
-        require_finite("the output of", activations(images))
-    require_finite("the model's", [("logits", logits)])
-    raise NonFiniteError(f"the loss is {loss}, though the logits are finite")
+        require_finite("the output of", activations(inputs))
+    require_finite("the model's", outputs.items())
+    name, loss = next((name, loss) for name, loss in losses.items() if not np.isfinite(loss))
+    what = f", though the {' and '.join(outputs)} are finite" if outputs else ""
+    raise NonFiniteError(f"the {name.replace('_', ' ')} is {loss}{what}")
 
 
 def require_finite_gradients(model: Trainable, norm: float) -> None:
@@ -178,7 +167,7 @@ def require_finite_weights(model: Trainable, sync_gpu: bool = False) -> None:
     """Check the weights after an update.
 
     Args:
-        model: its `params` are searched.
+        model: its `params` are searched, then its `buffers`.
         sync_gpu: whether to check on a GPU, too.
 
     Raises:
@@ -190,3 +179,4 @@ def require_finite_weights(model: Trainable, sync_gpu: bool = False) -> None:
     if not math.isfinite(dispatch.global_norm(params.values())):
         require_finite("the updated parameter", model.params.items())
         raise NonFiniteError("the norm of all parameters is infinite, though each of them is finite")
+    require_finite("the buffer", buffers_of(model).items())

@@ -18,14 +18,19 @@ from npswin.training.gpu.loss_scale import LossScale
 from npswin.training.gpu.transfers import AsyncScalar
 from npswin.training.gradients import (
     NonFiniteError,
-    compute_gradients,
+    batch_gradients,
     require_finite,
     require_finite_gradients,
     require_finite_weights,
 )
-from npswin.training.optimizers import SGD, AdamW, gradient_scale, warmup_cosine
+from npswin.training.optimizers import SGD, AdamW, gradient_scale
+from npswin.training.schedules import Schedule
+from npswin.training.tasks.metric import LOSS
+from npswin.training.tasks.task import CapturableTask, Task
+from npswin.training.terminal import print_stderr
 from npswin.training.trainable import Trainable
 from npswin.types import Array
+from npswin.weights.load import model_tensors
 
 _OPTIMIZER, _EMA, _LOSS_SCALE = "optimizer.", "ema.", "loss_scale"
 
@@ -37,55 +42,59 @@ class Learner:
         model: trained in place.
         config: the recipe.
         steps_per_epoch: number of steps in an epoch of the recipe.
+        task: what the model learns.
 
     Attributes:
         step: steps done so far.
         total_steps: in the whole recipe.
+
+    Raises:
+        ValueError: the recipe's warm-up is as long as the run.
     """
 
-    def __init__(self, model: Trainable, config: TrainConfig, steps_per_epoch: int) -> None:
-        self.model, self.config = model, config
+    def __init__(self, model: Trainable, config: TrainConfig, steps_per_epoch: int, task: Task) -> None:
+        self.model, self.config, self.task = model, config, task
         self.step = 0
-        self.total_steps = config.epochs * steps_per_epoch
-        self._warmup_steps = min(round(config.warmup_epochs * steps_per_epoch), self.total_steps - 1)
+        self._schedule = Schedule(config, steps_per_epoch)
+        self.total_steps = self._schedule.total_steps
         optimizer: type[AdamW | SGD] = AdamW if config.optimizer == "adamw" else SGD
         self.optimizer = optimizer(model, config.lr, weight_decay=config.weight_decay)
         self.loss_scale = LossScale(adapts=config.precision == "float16")
         self.ema = None if config.ema_decay is None else Ema(model, config.ema_decay)
-        is_captured = (
-            on_gpu(next(iter(model.params.values()))) and isinstance(model, Layer) and config.micro_batches == 1
-        )
-        self._captured = CapturedSteps(model, self._update_weights) if is_captured else None
+        self._captured: CapturedSteps | None = None
+        if on_gpu(next(iter(model.params.values()))) and isinstance(model, Layer) and config.micro_batches == 1:
+            if isinstance(task, CapturableTask):
+                self._captured = CapturedSteps(task, model, self._update_weights)
+            else:
+                print_stderr("no CUDA graph for this task, the kernels of a step are launched one by one")
 
-    def train_step(self, images: Array, targets: Array, seed: int) -> dict[str, Any]:
+    def train_step(self, inputs: Any, targets: Any, seed: int) -> dict[str, Any]:
         """One step: gradients, clipping, update, average.
 
         Args:
-            images: (B, c, H, W), see `as_input`.
-            targets: labels (B,) or soft targets (B, K).
-            seed: of the dropout masks.
+            inputs: of a batch, from `Task.prepare`.
+            targets: the same.
+            seed: of the random numbers of the forward pass.
 
         Returns:
-            "step" (from 1), "loss", "lr" and "gradient_norm" (before clipping). On a GPU loss and norm are
-            `AsyncScalar`s, which may not be computed yet; see `finish_step`.
+            "step" (from 1), the task's losses by name, "lr" and "gradient_norm" (before clipping). On a GPU losses and
+            norm are `AsyncScalar`s, which may not be computed yet; see `finish_step`.
 
         Raises:
             NonFiniteError: NaN or infinity anywhere; `step` is not increased. On a GPU a step with NaN or infinity
                 changes no weights, and `finish_step` raises.
         """
-        self.optimizer.lr = warmup_cosine(
-            self.step, self.total_steps, self.config.lr, self._warmup_steps, self.config.min_lr
-        )
-        loss, norm = self._compute_and_update(images, targets, seed)
+        self.optimizer.lr = self._schedule.rate(self.step)
+        losses, norm = self._compute_and_update(inputs, targets, seed)
         while self.loss_scale.can_halve() and not math.isfinite(norm):  # then the update changed nothing
             self.loss_scale.halve()
-            loss, norm = self._compute_and_update(images, targets, seed)
+            losses, norm = self._compute_and_update(inputs, targets, seed)
         self.loss_scale.count_good_step()
         self.optimizer.steps += 1
         require_finite_weights(self.model)
         self.step += 1
-        loss, norm = (AsyncScalar(number) if on_gpu(number) else number for number in (loss, norm))
-        return {"step": self.step, "loss": loss, "lr": self.optimizer.lr, "gradient_norm": norm}
+        record = {"step": self.step, **losses, "lr": self.optimizer.lr, "gradient_norm": norm}
+        return {name: AsyncScalar(number) if on_gpu(number) else number for name, number in record.items()}
 
     def finish_step(self, record: dict[str, Any]) -> dict[str, Any]:
         """Wait until a step is computed, and check it.
@@ -97,29 +106,29 @@ class Learner:
             The record with plain numbers.
 
         Raises:
-            NonFiniteError: loss or norm is NaN or infinite. The step has changed no weights; the step counts are set
-                back to those before it.
+            NonFiniteError: a loss or the norm is NaN or infinite. The step has changed no weights; the step counts are
+                set back to those before it.
         """
-        plain = {**record, **{name: float(record[name]) for name in ("loss", "gradient_norm")}}
-        if not (math.isfinite(plain["loss"]) and math.isfinite(plain["gradient_norm"])):
+        names = (*self.task.loss_names(self.model), "gradient_norm")
+        plain = {**record, **{name: float(record[name]) for name in names}}
+        if not all(math.isfinite(plain[name]) for name in names):
             self.optimizer.steps -= self.step - (plain["step"] - 1)
             self.step = plain["step"] - 1
             require_finite("parameter", self.model.params.items())
-            numbers = f"the loss is {plain['loss']} and the norm of all gradients {plain['gradient_norm']}"
+            numbers = f"the loss is {plain[LOSS.name]} and the norm of all gradients {plain['gradient_norm']}"
             raise NonFiniteError(f"{numbers}; on a CPU the message would name the tensor")
         return plain
 
-    def _compute_and_update(self, images: Array, targets: Array, seed: int) -> tuple[Any, Any]:
-        """Gradients and update; returns the loss and the norm of the gradients, both without the loss scale."""
+    def _compute_and_update(self, inputs: Any, targets: Any, seed: int) -> tuple[dict[str, Any], Any]:
+        """Gradients and update; returns the losses and the norm of the gradients, both without the loss scale."""
         model, config, number = self.model, self.config, self.step + 1
         decay = 1.0 if self.ema is None else self.ema.decay_at(number)
         scalars = StepScalars(self.optimizer.lr, self.optimizer.steps + 1, self.loss_scale.value, decay)
         if self._captured is not None:
-            return self._captured.run(images, targets, config.label_smoothing, seed, scalars)
-        loss = compute_gradients(
-            model, images, targets, config.label_smoothing, config.micro_batches, seed, scalars.loss_scale
-        )
-        return loss, self._update_weights(scalars)
+            loss, norm = self._captured.run(inputs, targets, seed, scalars)
+            return {LOSS.name: loss}, norm
+        losses = batch_gradients(self.task, model, inputs, targets, config.micro_batches, seed, scalars.loss_scale)
+        return losses, self._update_weights(scalars)
 
     def _update_weights(self, scalars: StepScalars) -> Any:
         """From the gradients to new weights and a new average of them; returns the norm of the gradients."""
@@ -134,7 +143,7 @@ class Learner:
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
-        """Within this context the model has the averaged weights, if the recipe has an average."""
+        """Within this context the model has the averaged weights, if the recipe has an average; see `Ema`."""
         if self.ema is None:
             yield
         else:
@@ -153,7 +162,7 @@ class Learner:
         """Continue from a checkpoint, whose tensors are copied.
 
         Args:
-            weights: as in `model.params`.
+            weights: parameters and buffers, see `model_tensors`.
             training_state: from `training_state()`.
             step: steps done.
 
@@ -161,8 +170,8 @@ class Learner:
             ValueError: see `check_state`. Nothing is changed then.
         """
         self.check_state(weights, training_state, step)
-        for name, param in self.model.params.items():
-            param[...] = to_device_of(weights[name], param)
+        for name, array in model_tensors(self.model).items():
+            array[...] = to_device_of(weights[name], array)
         self.optimizer.load_state(_with_prefix(_OPTIMIZER, training_state))
         self.loss_scale.load_state(training_state)
         if self.ema is not None:
@@ -176,7 +185,7 @@ class Learner:
         optimizer has done another number of steps. The loss scale may be missing, or be there and not be needed, since
         a run may be resumed in another precision.
         """
-        own = {**self.model.params, **self.training_state()}
+        own = {**model_tensors(self.model), **self.training_state()}
         given = {**weights, **self.loss_scale.state(), **training_state}
         if not self.loss_scale.adapts:
             given.pop(_LOSS_SCALE, None)

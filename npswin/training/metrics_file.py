@@ -6,35 +6,54 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from npswin.checks import check_number
 from npswin.files import open_regular, shortened, shown_path, write_atomically
 from npswin.training.errors import RunFolderError
+from npswin.training.tasks.task import Task
 
 LONGEST_LINE = 2**16  # bytes
 MOST_SKIPPED = 2**24  # bytes of a line that is too long, before the rest of the file is given up
-_NUMBERS = ("loss", "lr", "gradient_norm")
-_EVALUATION = ("test_loss", "test_accuracy")
+
+
+class RecordNames(NamedTuple):
+    """The names of a task's numbers in the records.
+
+    Attributes:
+        losses: of each step; the first is "loss".
+        metrics: of an evaluation, such as "test_accuracy".
+    """
+
+    losses: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+
+def record_names(task: Task, model: Any) -> RecordNames:
+    """The names in the records of a run of this task and model."""
+    return RecordNames(task.loss_names(model), tuple(metric.record_name for metric in task.metrics))
 
 
 class MetricsFile:
     """The records of a run's steps, in their order.
 
-    A line has "step" (from 1), "epoch" (from 1), "loss", "lr" and "gradient_norm", and at an epoch's last step
-    "test_loss" and "test_accuracy". Of a step whose line was damaged and repaired, only "step" and "epoch" are known.
+    A line has "step" (from 1), "epoch" (from 1), "loss" and its terms, if the task has several, "lr" and
+    "gradient_norm"; and at an epoch's last step the task's metrics, such as "test_loss" and "test_accuracy". Of a step
+    whose line was damaged and repaired, only "step" and "epoch" are known.
 
     Args:
         path: the file.
         steps_per_epoch: number of steps in an epoch.
+        names: of the task's numbers.
 
     Attributes:
         crc32: checksum of the lines that were kept and written, while the file is open for `append`.
     """
 
-    def __init__(self, path: Path, steps_per_epoch: int) -> None:
+    def __init__(self, path: Path, steps_per_epoch: int, names: RecordNames) -> None:
         self.path = path
         self._steps_per_epoch = steps_per_epoch
+        self._numbers, self._evaluation = (*names.losses, "lr", "gradient_norm"), names.metrics
         self._file: BinaryIO | None = None
         self._length = self.crc32 = 0
 
@@ -168,13 +187,13 @@ class MetricsFile:
             is_evaluated: whether it has to have the results of an evaluation.
         """
         if not isinstance(record, dict):
-            raise ValueError(f"expected an object with step, epoch, {', '.join(_NUMBERS)}")
+            raise ValueError(f"expected an object with step, epoch, {', '.join(self._numbers)}")
         for name, expected in (("step", number), ("epoch", self._epoch(number))):
             if record.get(name) != expected or isinstance(record[name], bool):
                 raise ValueError(f"{name}: got {shortened(repr(record.get(name)), 80)}, expected {expected}")
         if record.keys() == {"step", "epoch"}:
             return
-        for name in _NUMBERS + _EVALUATION * is_evaluated:
+        for name in self._numbers + self._evaluation * is_evaluated:
             if not _is_finite(record.get(name)):
                 raise ValueError(f"{name}: got {shortened(repr(record.get(name)), 80)}, expected a finite number")
 

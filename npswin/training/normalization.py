@@ -1,11 +1,10 @@
 """Mean and deviation of the channels, by which a run's images are normalized."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from npswin.checks import check_path, shown
-from npswin.data import ImageDataset, channel_statistics
 from npswin.data.dataset import check_normalization
 from npswin.files import parse_json, shortened, shown_path
 from npswin.training.trainable import Trainable
@@ -50,13 +49,13 @@ def _parsed(metadata: Mapping[str, str], path: str | os.PathLike[str]) -> Normal
 
 
 def choose_normalization(
-    given: str | os.PathLike[str] | Sequence[Any] | None, train_data: ImageDataset, model: Trainable
+    given: str | os.PathLike[str] | Sequence[Any] | None, own_statistics: Callable[[], Normalization], model: Trainable
 ) -> Normalization:
     """The mean and deviation of a run.
 
     Args:
         given: a checkpoint's path, a pair (mean, std), or None for the training images' own.
-        train_data: the training images.
+        own_statistics: returns those of the training images.
         model: which gets the normalized images.
 
     Raises:
@@ -64,9 +63,9 @@ def choose_normalization(
             have no deviation to divide by.
         WeightFileError: see `read_normalization`.
     """
-    channels = train_data.images.shape[1]
+    channels = model.in_chans
     if given is None:
-        return _own_statistics(train_data)
+        return _without_constants(own_statistics())
     names = ("normalization[0]", "normalization[1]")
     if isinstance(given, str | os.PathLike):
         mean, std = read_normalization(check_path("normalization", given, WeightFileError))
@@ -79,8 +78,8 @@ def choose_normalization(
     return check_normalization(names, (given[0], given[1]), channels, model.dtype)
 
 
-def _own_statistics(train_data: ImageDataset) -> Normalization:
-    mean, std = channel_statistics(train_data.images)
+def _without_constants(statistics: Normalization) -> Normalization:
+    mean, std = statistics
     if constant := [channel for channel, deviation in enumerate(std) if deviation <= 0]:
         numbers = ", ".join(map(str, constant))
         raise ValueError(

@@ -1,6 +1,5 @@
-"""AdamW, SGD, gradient clipping and the learning rate schedule."""
+"""AdamW, SGD and gradient clipping."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,8 +26,10 @@ from npswin.types import Array
 def decays(name: str, param: Array) -> bool:
     """Whether weight decay applies to a parameter.
 
-    As in the official code, it does not apply to norms and biases (one axis), position bias tables and the absolute
-    position embedding.
+    As in the official code of classification, it does not apply to norms and biases (one axis), position bias tables
+    and the absolute position embedding; it applies to the weights of linear layers and convolutions (two and four
+    axes). The official recipes of dense tasks except only LayerNorm, tables and the embedding: there, biases and
+    batch norm's weights decay as well.
 
     Args:
         name: the parameter's official name.
@@ -241,37 +242,3 @@ class SGD(_Optimizer):
         params, grads, velocities, weight_decays = arrays
         momentum = check_number("momentum", self.momentum, at_least=0, below=1)
         dispatch.sgd_update_all(params, grads, velocities, lr, momentum, weight_decays, grad_scale)
-
-
-def warmup_cosine(step: int, total_steps: int, base_lr: float, warmup_steps: int = 0, min_lr: float = 0.0) -> float:
-    """The learning rate of a step: linear warm-up, then half a cosine (Goyal et al. 2017; Loshchilov & Hutter 2017).
-
-    Section 2.2 and equation 5 of these papers:
-
-        t < w:  η = η_max (t + 1) / (w + 1)
-        t ≥ w:  η = η_min + (η_max − η_min) (1 + cos(π (t − w) / (T − w))) / 2
-
-    Args:
-        step: t, from 0.
-        total_steps: T. From t = T on, the result is `min_lr`.
-        base_lr: η_max, reached at t = w.
-        warmup_steps: w, less than T.
-        min_lr: η_min.
-
-    Returns:
-        η for this step.
-
-    Raises:
-        ValueError: a number of steps that is no integer or out of its range, such as a warm-up of T steps or more; a
-            rate that is negative or not finite.
-    """
-    step, total_steps = (
-        check_integer("step", step, 0, LARGEST_COUNT),
-        check_integer("total_steps", total_steps, 1, LARGEST_COUNT),
-    )
-    warmup_steps = check_integer("warmup_steps", warmup_steps, 0, total_steps - 1)
-    base_lr, min_lr = check_number("base_lr", base_lr, at_least=0), check_number("min_lr", min_lr, at_least=0)
-    if step < warmup_steps:
-        return base_lr * (step + 1) / (warmup_steps + 1)
-    progress = min((step - warmup_steps) / (total_steps - warmup_steps), 1.0)
-    return min_lr + (base_lr - min_lr) * (1 + math.cos(math.pi * progress)) / 2

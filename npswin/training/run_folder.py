@@ -23,7 +23,7 @@ from npswin.training.checkpoint import (
 from npswin.training.environment import import_optional
 from npswin.training.errors import CheckpointError, RunFolderError
 from npswin.training.learner import Learner
-from npswin.training.metrics_file import MetricsFile
+from npswin.training.metrics_file import MetricsFile, RecordNames
 from npswin.training.normalization import NAMES
 from npswin.training.terminal import print_stderr
 from npswin.types import Array
@@ -42,15 +42,18 @@ class RunFolder:
         path: the folder.
         description: the run's settings, as JSON can hold them. What is in the folder has to be of the same run.
         steps_per_epoch: number of steps in an epoch.
+        names: of the task's numbers in the records.
     """
 
-    def __init__(self, path: str | os.PathLike[str], description: Mapping[str, Any], steps_per_epoch: int) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], description: Mapping[str, Any], steps_per_epoch: int, names: RecordNames
+    ) -> None:
         self.path = Path(path).absolute()  # the current folder may change
         self.config = self.path / "config.json"
         self.last = self.path / "last.safetensors"
         self.previous = self.path / "previous.safetensors"
         self.best = self.path / "best.safetensors"
-        self.metrics = MetricsFile(self.path / "metrics.jsonl", steps_per_epoch)
+        self.metrics = MetricsFile(self.path / "metrics.jsonl", steps_per_epoch, names)
         self._description = description
         self._lock: Any = None
 
@@ -164,7 +167,7 @@ class RunFolder:
             )
             _set_aside(self.best)
             self.best.unlink(missing_ok=True)
-            progress = replace(progress, best_accuracy=None, best_checksum=None)
+            progress = replace(progress, best_metric=None, best_checksum=None)
         self._write_config()  # raises where the folder cannot be written to
         learner.restore(checkpoint.weights, checkpoint.training_state, progress.step)
         self.metrics.open(progress.lines)
@@ -215,7 +218,7 @@ class RunFolder:
 
     def _best_error(self, progress: Progress, learner: Learner, repair: bool) -> str:
         """What is wrong with best.safetensors, where that is to be repaired, else it is raised; empty if nothing is."""
-        if progress.best_accuracy is None:
+        if progress.best_metric is None:
             return ""
         try:
             check_best(self.best, progress, learner, self._description)
@@ -256,7 +259,7 @@ class RunFolder:
         """Write best.safetensors, weights alone; returns its checksum.
 
         Args:
-            weights: by name.
+            weights: parameters and buffers, by name.
             step: after which the run had them.
             metadata: further text for the file's header.
         """

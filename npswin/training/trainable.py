@@ -11,11 +11,13 @@ from npswin.types import Array
 
 
 class Trainable(Protocol):
-    """Anything with parameters and a hand-written backward pass; `npswin.SwinTransformer` is one.
+    """Anything with parameters and their gradients; how gradients come into being is up to the task.
+
+    A model may have `buffers` as well: name -> array, tensors that belong to the weights and are not trained, such as
+    the running statistics of batch norm. Its forward pass in training changes them in place.
 
     Attributes:
         in_chans: c, channels of the images.
-        num_classes: K.
         config: the model's arguments, as JSON can hold them; they are written into weight files.
         params: name -> array, always the same arrays.
         grads: name -> array of the parameter's shape, the same arrays until `zero_grad`.
@@ -23,7 +25,6 @@ class Trainable(Protocol):
     """
 
     in_chans: int
-    num_classes: int
     config: dict[str, Any]
     dtype: np.dtype[Any]
 
@@ -32,6 +33,19 @@ class Trainable(Protocol):
 
     @property
     def grads(self) -> dict[str, Array]: ...
+
+    def zero_grad(self) -> None:
+        """Set all gradients to zero."""
+
+
+class Classifier(Trainable, Protocol):
+    """A model that classifies images, with a hand-written backward pass; `npswin.SwinTransformer` is one.
+
+    Attributes:
+        num_classes: K.
+    """
+
+    num_classes: int
 
     def __call__(self, images: Array, /) -> Array:
         """Inference: images (B, c, H, W) -> logits (B, K)."""
@@ -42,8 +56,10 @@ class Trainable(Protocol):
     def backward(self, dlogits: Array, cache: Any, /) -> Array:
         """dlogits (B, K) -> dimages; adds to `grads`."""
 
-    def zero_grad(self) -> None:
-        """Set all gradients to zero."""
+
+def buffers_of(model: Any) -> dict[str, Array]:
+    """A model's buffers, name -> array; none where it has no such attribute."""
+    return getattr(model, "buffers", {})
 
 
 def check_model(model: Any, *needed: str) -> None:

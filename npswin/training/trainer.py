@@ -1,38 +1,36 @@
-"""The training loop: epochs, evaluations and checkpoints. A resumed run is bitwise identical to an unstopped one."""
+"""The training loop: epochs, evaluations and checkpoints. A resumed run is bitwise identical to an unstopped one.
+
+What is learned, from what, and how well, is up to a task; see `tasks/task.py`.
+"""
 
 import json
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 
 from npswin.backends import allow_tf32, get_backend
 from npswin.checks import check_flag, check_instance, check_path
-from npswin.data import ImageDataset, batch_rng, epoch_batches, steps_per_epoch
+from npswin.data import batch_rng, epoch_batches, steps_per_epoch
 from npswin.devices import on_gpu
 from npswin.training.checkpoint import Progress
 from npswin.training.config import TrainConfig
 from npswin.training.environment import import_optional
-from npswin.training.evaluate import Evaluation, evaluate
 from npswin.training.gpu.transfers import AsyncScalar
 from npswin.training.gradients import NonFiniteError, require_finite_weights
-from npswin.training.inputs import (
-    as_input,
-    augment,
-    check_augmentation,
-    check_data,
-    check_precision,
-    describe_data,
-    load_batches,
-)
+from npswin.training.inputs import check_precision
 from npswin.training.learner import Learner
+from npswin.training.metrics_file import record_names
 from npswin.training.normalization import choose_normalization
 from npswin.training.pictures import draw_curves
 from npswin.training.run_folder import RunFolder
+from npswin.training.tasks.choose import choose_task
+from npswin.training.tasks.task import Dataset, Task
 from npswin.training.terminal import StopSignals, TrainingInterrupted, print_stderr, show_progress
 from npswin.training.trainable import Trainable
-from npswin.types import Array
+from npswin.weights.load import model_tensors
 
 
 class _StopTraining(Exception):
@@ -47,7 +45,8 @@ class Trainer:
 
     The folder gets config.json, metrics.jsonl (a line per step), last.safetensors (the weights, and under `training/`
     all else that is needed to resume), previous.safetensors (the checkpoint before it), best.safetensors (the weights
-    with the best accuracy on the test images: averaged ones where the recipe has an average) and curves.png.
+    that were best on the test images, by the task's main metric: averaged ones where the recipe has an average) and
+    curves.png.
 
     The images of a step and its random numbers depend on (seed, epoch, step) alone. A run that was stopped or crashed,
     and is resumed by `fit(resume=True)` with a model of the same configuration, therefore gives weights and metrics
@@ -55,17 +54,20 @@ class Trainer:
 
     Args:
         model: trained in place.
-        train_data: images to train on.
+        train_data: images to train on; for classification an `ImageDataset`.
         test_data: images to evaluate on after each epoch.
         config: the recipe.
         out: the run's folder.
         normalization: mean and deviation of each channel, with which all images are normalized: those of a checkpoint
             of another run, by its path, or a pair (mean, std), to go on with weights that were trained with them; None
             for the training images' own. A resumed run needs the same ones, which its last.safetensors has.
+        task: what is learned, see `npswin.training.tasks.task.Task`; None for the task of the training data's type:
+            classification of an `ImageDataset`.
 
     Attributes:
         mean, std: of each channel, with which all images are normalized.
-        best_accuracy: on the test images, so far; None before the first evaluation.
+        best_metric: the best value so far of the task's main metric on the test images; None before the first
+            evaluation.
 
     Raises:
         ValueError: an argument that does not fit, named: channels or classes of the data are not the model's, an
@@ -76,38 +78,48 @@ class Trainer:
     def __init__(
         self,
         model: Trainable,
-        train_data: ImageDataset,
-        test_data: ImageDataset,
+        train_data: Dataset,
+        test_data: Dataset,
         config: TrainConfig,
         out: str | os.PathLike[str],
         normalization: str | os.PathLike[str] | Sequence[Any] | None = None,
+        task: Task | None = None,
     ) -> None:
-        check_data(model, train_data, test_data)
         check_instance("config", config, TrainConfig, "a TrainConfig")
+        self.task = choose_task(train_data, config) if task is None else check_instance("task", task, Task, "a task")
+        self.task.check(model, train_data, test_data, config)
         check_precision(model, config.precision)
-        check_augmentation(config, train_data)
         self.model, self.train_data, self.test_data, self.config = model, train_data, test_data, config
-        self.mean, self.std = choose_normalization(normalization, train_data, model)
-        self.best_accuracy: float | None = None
+        self.mean, self.std = choose_normalization(
+            normalization, lambda: self.task.channel_statistics(train_data), model
+        )
+        self.best_metric: float | None = None
         self._best_checksum: str | None = None
+        self._task_description = self.task.describe(train_data)
         self._description = {
             "training": config.as_dict(),
             "model": model.config,
-            "train_data": describe_data(train_data),
-            "test_data": describe_data(test_data),
-            "class_names": list(train_data.class_names),
+            "train_data": train_data.describe(),
+            "test_data": test_data.describe(),
+            **self._task_description,
             "mean": list(self.mean),
             "std": list(self.std),
             "backend": "cuda" if on_gpu(next(iter(model.params.values()))) else get_backend(),
         }
         self._steps_per_epoch = steps_per_epoch(len(train_data), config.batch_size)
-        self._folder = RunFolder(check_path("out", out), self._description, self._steps_per_epoch)
-        self._learner = Learner(model, config, self._steps_per_epoch)
+        names = record_names(self.task, model)
+        self._folder = RunFolder(check_path("out", out), self._description, self._steps_per_epoch, names)
+        self._learner = Learner(model, config, self._steps_per_epoch, self.task)
         # The record of an epoch's last step, until the evaluation adds its results and it is written.
         self._unevaluated_record: dict[str, Any] | None = None
         self._stop_signals = StopSignals()
 
-    def fit(self, resume: bool = False, repair: bool = False) -> Evaluation:
+    @property
+    def best_accuracy(self) -> float | None:
+        """In classification, the best accuracy on the test images so far: `best_metric`."""
+        return self.best_metric
+
+    def fit(self, resume: bool = False, repair: bool = False) -> Any:
         """Train to the end of the recipe.
 
         Args:
@@ -119,7 +131,7 @@ class Trainer:
 
         Returns:
             The evaluation on the test images at the end, of the weights that the model then has: the averaged ones
-            where the recipe has an average.
+            where the recipe has an average. In classification it is an `Evaluation`.
 
         Raises:
             ImportError: matplotlib, which draws the run's curves, is not installed.
@@ -138,7 +150,7 @@ class Trainer:
         try:
             if resume and not self._folder.has_no_more_than_a_beginning():
                 progress = self._folder.reopen(learner, repair)
-                self.best_accuracy, self._best_checksum = progress.best_accuracy, progress.best_checksum
+                self.best_metric, self._best_checksum = progress.best_metric, progress.best_checksum
                 self._unevaluated_record = progress.unevaluated_record
                 if repair:
                     self._save()  # so that the run is whole again, whatever happens next
@@ -173,7 +185,7 @@ class Trainer:
             learner.ema.copy_to_model()
         return result
 
-    def _run(self) -> Evaluation:
+    def _run(self) -> Any:
         result = None
         try:
             while self._learner.step < self._learner.total_steps or self._unevaluated_record is not None:
@@ -181,7 +193,7 @@ class Trainer:
                     self._train_epoch()
                 result = self._finish_epoch()
             result = result or self._evaluate()
-            if self.best_accuracy is None:  # best.safetensors of a finished run was lost
+            if self.best_metric is None:  # best.safetensors of a finished run was lost
                 self._save_if_best(result)
                 self._save()
             return result
@@ -197,10 +209,11 @@ class Trainer:
         total, done = sum(map(len, index_batches)), sum(map(len, index_batches[:first]))
         unfinished: list[dict[str, Any]] = []  # records of steps that a GPU may still be computing
         shown_values: dict[str, str] = {}
-        batches = load_batches(self.train_data, index_batches[first:], next(iter(self.model.params.values())))
-        with show_progress(f"epoch {epoch + 1}/{config.epochs}", total, done) as progress:
-            for step, (images, labels) in enumerate(batches, start=first):
-                unfinished.append(self._train_step(images, labels, epoch, step))
+        like = next(iter(self.model.params.values()))
+        loading = closing(self.task.load(self.train_data, index_batches[first:], like, config.seed, epoch))
+        with loading as batches, show_progress(f"epoch {epoch + 1}/{config.epochs}", total, done) as progress:
+            for step, samples in enumerate(batches, start=first):
+                unfinished.append(self._train_step(samples, epoch, step))
                 is_last, must_stop = step == len(index_batches) - 1, self._stop_signals.received is not None
                 must_save = not is_last and config.checkpoint_every and learner.step % config.checkpoint_every == 0
                 # On a GPU, a step's record is written while the next step is computed.
@@ -213,67 +226,58 @@ class Trainer:
                         self._unevaluated_record = record
                     else:
                         self._folder.metrics.append(record)
-                progress.advance(len(labels), **shown_values)
+                progress.advance(len(index_batches[step]), **shown_values)
                 if must_save:
                     self._save()
                 if must_stop:
                     raise _StopTraining
 
-    def _train_step(self, images: Array, labels: Array, epoch: int, step: int) -> dict[str, Any]:
+    def _train_step(self, samples: Any, epoch: int, step: int) -> dict[str, Any]:
         """Step number `step` of an epoch, both from 0; returns its record."""
         rng = batch_rng(self.config.seed, epoch, step)
-        inputs, targets = augment(
-            images,
-            labels,
-            self.model.num_classes,
-            self.config,
-            self.mean,
-            self.std,
-            self.model.dtype,
-            rng,
-        )
-        inputs = as_input(self.model, inputs, self.config.precision)
+        normalization, precision = (self.mean, self.std), self.config.precision
+        inputs, targets = self.task.prepare(samples, self.model, normalization, precision, rng)
         return {"epoch": epoch + 1, **self._learner.train_step(inputs, targets, seed=int(rng.integers(2**63)))}
 
-    def _finish_epoch(self) -> Evaluation:
+    def _finish_epoch(self) -> Any:
         """Evaluate, then write the epoch's last record, checkpoints and curves."""
         assert self._unevaluated_record is not None
         result = self._evaluate()
         self._save_if_best(result)
-        record = {**self._unevaluated_record, "test_loss": result.loss, "test_accuracy": result.accuracy}
+        values = {metric: float(getattr(result, metric.name)) for metric in self.task.metrics}
+        record = {**self._unevaluated_record, **{metric.record_name: value for metric, value in values.items()}}
         self._folder.metrics.append(record)
         self._unevaluated_record = None
         self._save()
         records = self._folder.metrics.records(self._learner.step)
-        draw_curves(records, self.train_data.name, self._folder.path / "curves.png")
+        curves = self._folder.path / "curves.png"
+        draw_curves(records, self.train_data.name, curves, self.task.main_metric, self.task.loss_label)
         loss = float(np.mean([one["loss"] for one in records if one["epoch"] == record["epoch"] and "loss" in one]))
+        tested = ", ".join(f"test {metric.name.replace('_', ' ')} {metric.shown(values[metric])}" for metric in values)
         print_stderr(
-            f"epoch {record['epoch']}/{self.config.epochs}: mean loss {loss:.3f}, test loss {result.loss:.3f}, "
-            f"test accuracy {100 * result.accuracy:.2f} % ({self.test_data.name}, {result.images} images)"
+            f"epoch {record['epoch']}/{self.config.epochs}: mean loss {loss:.3f}, {tested} "
+            f"({self.test_data.name}, {len(self.test_data)} images)"
         )
         self._raise_if_signalled()
         return result
 
-    def _save_if_best(self, result: Evaluation) -> None:
-        if self.best_accuracy is None or result.accuracy > self.best_accuracy:
-            self.best_accuracy = result.accuracy
+    def _save_if_best(self, result: Any) -> None:
+        metric = self.task.main_metric
+        value = float(getattr(result, metric.name))
+        if metric.is_better(value, self.best_metric):
+            self.best_metric = value
             with self._learner.averaged_weights():
-                self._best_checksum = self._folder.save_best(self.model.params, self._learner.step, self._metadata())
+                weights = model_tensors(self.model)
+                self._best_checksum = self._folder.save_best(weights, self._learner.step, self._metadata())
 
-    def _evaluate(self) -> Evaluation:
+    def _evaluate(self) -> Any:
         def each_batch(images: int) -> None:
             progress.advance(images)
             self._raise_if_signalled()
 
+        normalization, precision = (self.mean, self.std), self.config.precision
         with self._learner.averaged_weights(), show_progress("evaluation", len(self.test_data)) as progress:
-            return evaluate(
-                self.model,
-                self.test_data,
-                self.mean,
-                self.std,
-                each_batch=each_batch,
-                precision=self.config.precision,
-            )
+            return self.task.evaluate(self.model, self.test_data, normalization, precision, each_batch)
 
     def _raise_if_signalled(self) -> None:
         if self._stop_signals.received is not None:
@@ -284,7 +288,7 @@ class Trainer:
             require_finite_weights(self.model, sync_gpu=True)
         progress = Progress(
             self._learner.step,
-            self.best_accuracy,
+            self.best_metric,
             self._unevaluated_record,
             self._folder.metrics.crc32,
             self._best_checksum,
@@ -292,6 +296,7 @@ class Trainer:
         self._folder.save_last(self._learner, progress, self._metadata())
 
     def _metadata(self) -> dict[str, str]:
-        """Metadata of the weight files: the model's config, and the data's description."""
-        about = {name: json.dumps(self._description[name]) for name in ("train_data", "class_names", "mean", "std")}
+        """Metadata of the weight files: the model's config, and the descriptions of data and task."""
+        names = ("train_data", *self._task_description, "mean", "std")
+        about = {name: json.dumps(self._description[name]) for name in names}
         return {"config": json.dumps(self.model.config), **about}

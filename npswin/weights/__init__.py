@@ -2,7 +2,7 @@
 
 from npswin.weights.files import WeightFileError, save_tensors
 from npswin.weights.layouts import detect_layout, to_official
-from npswin.weights.load import load_weights
+from npswin.weights.load import load_weights, model_tensors
 from npswin.weights.report import LoadReport, WeightMismatchError
 from npswin.weights.tensor_file import TensorFile, load_tensors
 
@@ -14,6 +14,7 @@ __all__ = [
     "detect_layout",
     "load_tensors",
     "load_weights",
+    "model_tensors",
     "save_tensors",
     "to_official",
 ]

@@ -21,11 +21,22 @@ MUCH_LARGER, MORE_NUMBERS = 4, 2**24
 
 
 class HasParams(Protocol):
-    """The interface that `load_weights` needs of a model."""
+    """The interface that `load_weights` needs of a model; `buffers`, if it has any, are as those of a layer."""
 
     @property
     def params(self) -> dict[str, Array]:
         """The parameters by their official names."""
+
+
+def model_tensors(model: HasParams) -> dict[str, Array]:
+    """What weight files hold of a model: its parameters, and its buffers if it has any, by their official names.
+
+    Raises:
+        ValueError: this is no model.
+    """
+    if isinstance(model, type) or not isinstance(getattr(model, "params", None), Mapping):
+        raise ValueError(f"model: got {shown(model)}, expected a model, with params")
+    return {**model.params, **getattr(model, "buffers", {})}
 
 
 def load_weights(
@@ -38,7 +49,7 @@ def load_weights(
     input_channels: str = "same",
     head: Any = "load",
 ) -> LoadReport:
-    """Set a model's parameters, in place, from weights in any layout of `detect_layout`.
+    """Set a model's parameters and buffers, in place, from weights in any layout of `detect_layout`.
 
     What the model's names begin with, such as "module." or "backbone.", is found and removed, and other parts of the
     file, such as a decoder, are reported. If the model is there several times, such as below "model." and as an average
@@ -49,7 +60,7 @@ def load_weights(
     unchanged.
 
     Args:
-        model: its `params` are set, each keeping its dtype.
+        model: its `params` and `buffers` are set, each keeping its dtype.
         source: a safetensors file, or tensors by name. `npswin convert` makes one of PyTorch's files.
         strict: whether parameters and tensors must match one to one. Otherwise those that match are loaded.
         prefix: what the names of the model's tensors begin with; found if None.
@@ -70,24 +81,23 @@ def load_weights(
             cannot be opened, then it is an OSError as well.
         ValueError: the same, for tensors that were passed by name; or another argument that does not fit.
     """
-    if isinstance(model, type) or not isinstance(getattr(model, "params", None), Mapping):
-        raise ValueError(f"model: got {shown(model)}, expected a model, with params")
+    own = model_tensors(model)
     options = Options(strict, prefix, min_share, input_channels, head)
     source = source if isinstance(source, Mapping) else check_path("source", source, WeightFileError)
     if isinstance(source, Mapping):
         for name, tensor in source.items():
             check_array(f"source[{shown(check_text('source', name, 'arrays by name'))}]", tensor)
         shapes = {name: tensor.shape for name, tensor in source.items()}
-        return _set(model.params, *match_weights(model.params, source, shapes, "the tensors", options))
+        return _set(own, *match_weights(own, source, shapes, "the tensors", options))
     file, path = TensorFile(source), shown_path(source)
-    _check_total_size(file, model.params, path)
+    _check_total_size(file, own, path)
     try:
-        matched = match_weights(model.params, file, file.shapes, path, options)
+        matched = match_weights(own, file, file.shapes, path, options)
     except (WeightMismatchError, WeightFileError):
         raise
     except ValueError as error:
         raise WeightFileError(f"{path}: {shortened(str(error), 1000)}") from error
-    return _set(model.params, *matched)
+    return _set(own, *matched)
 
 
 def _set(params: dict[str, Array], report: LoadReport, values: Mapping[str, Array]) -> LoadReport:

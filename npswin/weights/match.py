@@ -52,7 +52,7 @@ def match_weights(
     """The value of each parameter that has one in the weights.
 
     Args:
-        params: the model's, by official name.
+        params: the model's, and its buffers, by official name.
         tensors: the weights in any layout, each of which is looked up once at most.
         shapes: theirs.
         origin: of the weights, for messages.
@@ -106,7 +106,7 @@ def _values(
             report.missing.append(name)
             continue
         found = official[name]
-        _check_values(name, found)
+        _check_values(name, found, param.dtype)
         if differ_in_channels(name, found.shape, param.shape):
             value = _adapted(found, param, report, options, origin)
         else:
@@ -139,9 +139,10 @@ def _adapted(found: Array, param: Array, report: LoadReport, options: Options, o
     )
 
 
-def _check_values(name: str, tensor: Array) -> None:
-    if not np.issubdtype(tensor.dtype, np.floating):
-        raise ValueError(f"{name}: has dtype {tensor.dtype}, expected a floating point dtype")
+def _check_values(name: str, tensor: Array, wanted: Any) -> None:
+    kinds, expected = ("f", "a floating point dtype") if wanted.kind == "f" else ("iu", "integers")
+    if tensor.dtype.kind not in kinds:
+        raise ValueError(f"{name}: has dtype {tensor.dtype}, expected {expected}")
     bad = tensor.size - np.count_nonzero(np.isfinite(tensor))
     if bad:
         raise ValueError(f"{name}: {bad} of {tensor.size} values are NaN or infinite")

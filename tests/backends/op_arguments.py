@@ -36,6 +36,7 @@ _ATTENTION_MASKS = {"attn_drop_mask": (6, 3, 4, 4), "proj_drop_mask": (6, 4, 5)}
 _MLP = {"fc1_weight": (7, 5), "fc1_bias": (7,), "fc2_weight": (5, 7), "fc2_bias": (5,)}
 _MLP_MASKS = {"hidden_drop_mask": (3, 2, 4, 7), "output_drop_mask": (3, 2, 4, 5)}
 _NORM = {"norm_weight": (5,), "norm_bias": (5,)}
+_STATISTICS = {"mean": (3,), "variance": (3,)}
 _ADAMW = {"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8}
 
 ARGUMENTS = {
@@ -52,6 +53,7 @@ ARGUMENTS = {
         "step": 1,
         "grad_scale": 1.0,
     },
+    "adaptive_avg_pool2d": {"x": (2, 3, 4, 5), "size": P(2, 7)},
     "attention": {
         "qkv": (6, 4, 18),
         "bias": (3, 4, 4),
@@ -61,6 +63,20 @@ ARGUMENTS = {
     },
     "attention_branch": {"x": (3, 2, 4, 5), **_NORM, **_ATTENTION, "path_scale": (3,), **_ATTENTION_MASKS},
     "attention_probabilities": {"qkv": (6, 4, 18), "bias": (3, 4, 4), "mask": (6, 4, 4), "num_heads": 3},
+    "conv2d": {"x": (2, 3, 4, 5), "weight": (6, 5, 3, 3), "bias": (6,), "stride": 1, "padding": 1},
+    "conv_transpose2d": {"x": (2, 3, 4, 5), "weight": (5, 6, 2, 2), "bias": (6,)},
+    "batch_norm": {"x": (2, 3), "weight": (3,), "bias": (3,), **_STATISTICS, "eps": 1e-5, "constant": False},
+    "batch_norm_backward_input": {
+        "dy": (2, 3),
+        "x": (2, 3),
+        "weight": (3,),
+        **_STATISTICS,
+        "dy_mean": (3,),
+        "dy_xhat_mean": (3,),
+        "eps": 1e-5,
+    },
+    "batch_norm_backward_sums": {"dy": (2, 3), "x": (2, 3), **_STATISTICS, "eps": 1e-5},
+    "batch_norm_moments": {"x": (2, 3)},
     "box_iou": {"a": (2, 4), "b": (3, 4)},
     "cross_entropy": {"logits": (2, 3), "targets": (2, 3)},
     "decode_boxes": {"deltas": (2, 4), "boxes": (2, 4), "deviations": [0.1, 0.1, 0.2, 0.2]},
@@ -75,6 +91,7 @@ ARGUMENTS = {
     "l1_loss": {"x": (2, 3), "targets": (2, 3), **_LOSS},
     "layer_norm": {"x": (2, 3), "weight": (3,), "bias": (3,), "eps": 1e-5},
     "linear": {"x": (2, 3), "weight": (4, 3), "bias": (4,)},
+    "max_pool2d": {"x": (2, 3, 4, 5), "kernel_size": 3, "stride": 2, "padding": 1},
     "mean_pool": {"x": (2, 3, 4, 5)},
     "mlp": {"x": (3, 2, 4, 5), **_MLP, **_MLP_MASKS},
     "mlp_branch": {"x": (3, 2, 4, 5), **_NORM, **_MLP, "path_scale": (3,), **_MLP_MASKS},
@@ -92,8 +109,13 @@ ARGUMENTS = {
     "pixel_cross_entropy": {"logits": (2, 3, 4), "labels": I(2, 3), **_LOSS, "ignore_index": 2},
     "position_bias": {"table": (9, 2), "window_size": 2},
     "position_embed": {"x": (2, 3, 4, 5), "table": (1, 14, 5), "grid": P(2, 7)},
+    "relu": {"x": (2, 3)},
     "residual": {"shortcut": (2, 3, 4), "branch": (2, 3, 4), "path_scale": (2,)},
+    "resized_cross_entropy": {"logits": (2, 3, 4, 5), "labels": I(2, 7, 6), "ignore_index": 2},
+    "resized_conv2d": {"x": (2, 3, 4, 5), "weight": (6, 5, 3, 3), "size": P(2, 7)},
     "resize_bicubic": {"x": (2, 3, 4, 5), "size": P(2, 7)},
+    "resize_bilinear": {"x": (2, 3, 4, 5), "size": P(2, 7)},
+    "resize_nearest": {"x": (2, 3, 4, 5), "size": P(2, 7)},
     "roi_align": {
         "x": (2, 3, 4, 5),
         "rois": (3, 5),

@@ -39,6 +39,7 @@ class Case:
 
 CHANNELS = st.integers(1, 100)
 FEW = st.integers(1, 9)
+SIDES = st.integers(1, 3)
 
 
 def _rng(draw):
@@ -112,6 +113,11 @@ def gelu(draw, large):
     rng, shape = _rng(draw), _any_shape(draw, large)
     x = draw(st.sampled_from([0.1, 1, 5])) * rng.standard_normal(shape)
     return Case([x], rng, least_scale=np.abs(x).max(), cancelled=1.0)
+
+
+def relu(draw, large):
+    rng, shape = _rng(draw), _any_shape(draw, large)
+    return Case([np.round(rng.standard_normal(shape), 1)], rng)  # zeros among them
 
 
 def softmax(draw, large):
@@ -197,6 +203,12 @@ def _attention(draw, large):
 def attention(draw, large):
     rng, args, shape = _attention(draw, large)
     return Case(args, rng, {"drop_mask": _mask(draw, rng, *shape)}, length=max(args[0].shape))
+
+
+def adaptive_avg_pool2d(draw, large):
+    rng, size = _rng(draw), _map(draw, large)
+    x = rng.standard_normal((*size, draw(CHANNELS))) + 1  # a mean of 0 would be what rounding leaves of its terms
+    return Case([x, (draw(FEW), draw(FEW))], rng, length=size[1] * size[2])
 
 
 def attention_probabilities(draw, large):
@@ -289,6 +301,16 @@ def patch_merging(draw, large):
     return Case(args, rng, length=max(4 * channels, _count(size)), cancelled=cancelled)
 
 
+def max_pool2d(draw, large):
+    rng, size, kernel_size = _rng(draw), _map(draw, large), draw(st.integers(1, 4))
+    padding = draw(st.integers(0, kernel_size // 2))
+    least = max(kernel_size - 2 * padding, 1)
+    x = rng.standard_normal((size[0], max(size[1], least), max(size[2], least), draw(CHANNELS)))
+    if draw(st.booleans()):
+        x = np.round(2 * x)  # several pixels of a window are equal
+    return Case([x, kernel_size, draw(st.integers(1, 4)), padding], rng, length=kernel_size**2)
+
+
 def mean_pool(draw, large):
     rng, size = _rng(draw), _map(draw, large)
     x = rng.standard_normal((*size, draw(CHANNELS))) + 1  # a mean of 0 would be what rounding leaves of its terms
@@ -309,6 +331,85 @@ def resize_bicubic(draw, large):
     rng, size = _rng(draw), _map(draw, large)
     x = rng.standard_normal((*size, draw(CHANNELS)))
     return Case([x, (draw(FEW), draw(FEW))], rng, length=max(size))
+
+
+def conv2d(draw, large):
+    rng, (batch, height, width) = _rng(draw), _map(draw, large)
+    inputs, outputs, padding = draw(CHANNELS), draw(CHANNELS), draw(st.integers(0, 3))
+    kernel = draw(st.sampled_from([(3, 3), (3, 3), (1, 1), (5, 5), (1, 3), (5, 1)]))
+    rows, columns = (
+        min(k, (side + 2 * padding - 1) // 2 * 2 + 1) for k, side in zip(kernel, (height, width), strict=True)
+    )
+    args = [
+        rng.standard_normal((batch, height, width, inputs)),
+        weight_parameter(rng, outputs, inputs, rows, columns),
+        _maybe(draw, rng.standard_normal(outputs)),
+        draw(st.sampled_from([1, 1, 2, 3])),
+        padding,
+    ]
+    return Case(args, rng, length=max(rows * columns * max(inputs, outputs), batch * height * width))
+
+
+def resized_conv2d(draw, large):
+    rng, size, inputs, outputs = _rng(draw), _map(draw, large), draw(CHANNELS), draw(CHANNELS)
+    side, out_size = draw(st.sampled_from([1, 3, 5])), (draw(FEW), draw(FEW))
+    args = [rng.standard_normal((*size, inputs)), weight_parameter(rng, outputs, inputs, side, side), out_size]
+    return Case(args, rng, length=max(side**2 * max(inputs, outputs), size[0] * _count(out_size)))
+
+
+def conv_transpose2d(draw, large):
+    rng, size, inputs, outputs, side = _rng(draw), _map(draw, large), draw(CHANNELS), draw(CHANNELS), draw(SIDES)
+    args = [
+        rng.standard_normal((*size, inputs)),
+        np.moveaxis(weight_parameter(rng, outputs, side, side, inputs), -1, 0),
+        _maybe(draw, rng.standard_normal(outputs)),
+    ]
+    return Case(args, rng, length=max(inputs, outputs * side**2, _count(size) * side**2))
+
+
+def _batch(draw, large):
+    """A generator, a map of pixels, and the mean and variance of each channel."""
+    rng, shape = _rng(draw), _any_shape(draw, large)
+    x = draw(st.sampled_from([0.1, 1, 30])) * rng.standard_normal(shape) + draw(st.sampled_from([0, 1]))
+    return rng, x, *ops.batch_norm_moments(x)[1:]
+
+
+def batch_norm(draw, large):
+    rng, x, mean, variance = _batch(draw, large)
+    kwargs = {"eps": draw(st.sampled_from([1e-5, 0.01])), "constant": draw(st.booleans())}
+    pixels, largest = _count(x.shape[:-1]), np.abs(mean).max() / np.sqrt(variance.min() + kwargs["eps"])
+    args = [x, *norm_parameters(rng, x.shape[-1]), mean, variance]
+    # the mean of one or two pixels cancels what is theirs: see `_norm_cancels`
+    cancelled = (variance + kwargs["eps"]).min() ** -0.5 if pixels < 3 else 0.0
+    return Case(args, rng, kwargs, length=pixels, least_scale=largest, cancelled=cancelled)
+
+
+def batch_norm_backward_input(draw, large):
+    rng, x, mean, variance = _batch(draw, large)
+    dy, weight = rng.standard_normal(x.shape), norm_parameters(rng, x.shape[-1])[0]
+    means = [0.3 * rng.standard_normal(x.shape[-1]) for _ in range(2)]
+    return Case([dy, x, weight, mean, variance, *means], rng, least_scale=(variance + 1e-5).min() ** -0.5)
+
+
+def batch_norm_backward_sums(draw, large):
+    rng, x, mean, variance = _batch(draw, large)
+    pixels = _count(x.shape[:-1])
+    # x̂ is the difference of x and the mean, over the deviation
+    largest = np.abs(x).max() / np.sqrt(variance.min() + 1e-5)
+    return Case([rng.standard_normal(x.shape), x, mean, variance], rng, length=pixels, least_scale=largest)
+
+
+def batch_norm_moments(draw, large):
+    rng, x, *_ = _batch(draw, large)
+    return Case([x], rng, length=_count(x.shape[:-1]), least_scale=np.abs(x).max())
+
+
+def resize_bilinear(draw, large):
+    return resize_bicubic(draw, large)
+
+
+def resize_nearest(draw, large):
+    return resize_bicubic(draw, large)
 
 
 def cross_entropy(draw, large):
@@ -342,6 +443,14 @@ def pixel_cross_entropy(draw, large):
     weights, divisor = _weights_and_divisor(draw, rng, *lead)
     weights = None if weights is None else np.asarray(weights)
     return Case([logits, labels, weights, max(labels.max(initial=0), 255), divisor], rng, length=logits.size)
+
+
+def resized_cross_entropy(draw, large):
+    rng, size, classes, out_size = _rng(draw), _map(draw, large), draw(CHANNELS), (draw(FEW), draw(FEW))
+    logits = draw(st.sampled_from([1, 20])) * rng.standard_normal((*size, classes))
+    labels = rng.integers(0, classes, (size[0], *out_size))
+    labels[rng.random(labels.shape) < 0.2] = 255
+    return Case([logits, labels, 255], rng, length=labels.size * classes)
 
 
 def _deviations_of_boxes(draw, large):
@@ -503,12 +612,14 @@ def draw_cases(op, draw, large):
 OPS = {
     function.__name__: function
     for function in (
-        *(adamw_update, adamw_update_all, attention, attention_branch, attention_probabilities, box_iou),
-        *(cross_entropy, decode_boxes, draw_mask, dropout, ema_update, ema_update_all, encode_boxes, gelu, giou_loss),
-        *(global_norm, l1_loss, layer_norm, linear, mean_pool, mlp, mlp_branch, nms, paste_masks, patch_concat),
-        *(patch_embed, patch_merging, pixel_cross_entropy, position_bias, position_embed, residual, resize_bicubic),
-        *(roi_align, sgd_update, sgd_update_all, sigmoid_cross_entropy, smooth_l1_loss, softmax, window_attention),
-        *(window_partition, window_reverse),
+        *(adamw_update, adamw_update_all, adaptive_avg_pool2d, attention, attention_branch, attention_probabilities),
+        *(batch_norm, batch_norm_backward_input, batch_norm_backward_sums, batch_norm_moments, box_iou, conv2d),
+        *(conv_transpose2d, cross_entropy, decode_boxes, draw_mask, dropout, ema_update, ema_update_all),
+        *(encode_boxes, gelu, giou_loss, global_norm, l1_loss, layer_norm, linear, max_pool2d, mean_pool, mlp),
+        *(mlp_branch, nms, paste_masks, patch_concat, patch_embed, patch_merging, pixel_cross_entropy, position_bias),
+        *(position_embed, relu, residual, resize_bicubic, resize_bilinear, resize_nearest, resized_conv2d),
+        *(resized_cross_entropy, roi_align, sgd_update, sgd_update_all, sigmoid_cross_entropy, smooth_l1_loss),
+        *(softmax, window_attention, window_partition, window_reverse),
     )
 }
 # They change their arguments in place; all other ops leave them as they are.

@@ -20,6 +20,7 @@ def make(name, dtype="float64", **more):
     made = {
         "linear": lambda: (layers.Linear(4, 3, rng, dtype=dtype), (2, 5, 4)),
         "layer_norm": lambda: (layers.LayerNorm(4, dtype), (2, 5, 4)),
+        "batch_norm": lambda: (layers.BatchNorm2d(4, dtype, frozen=True), (2, 3, 5, 4)),
         "mlp": lambda: (layers.Mlp(4, 6, rng, dtype=dtype, **more), (2, 5, 4)),
         "window_attention": lambda: (
             layers.WindowAttention(4, 2, 3, rng, shift_size=1, dtype=dtype, **more),
@@ -44,6 +45,7 @@ def make(name, dtype="float64", **more):
 LAYERS = [
     "linear",
     "layer_norm",
+    "batch_norm",
     "mlp",
     "window_attention",
     "swin_transformer_block",

@@ -52,6 +52,14 @@ def test_layer_norm(seed, lead, channels):
     check(layers.LayerNorm(channels, "float64"), normal(seed, *lead, channels), seed)
 
 
+@given(SEEDS, st.integers(1, 2), st.integers(2, 4), st.integers(2, 4), st.integers(1, 5), st.booleans())
+def test_batch_norm(seed, batch, height, width, channels, frozen):
+    layer = layers.BatchNorm2d(channels, "float64", frozen)
+    layer.buffers["running_mean"][...] = normal(seed, channels)
+    layer.buffers["running_var"][...] = 0.1 + normal(seed + 1, channels) ** 2
+    check(layer, normal(seed, batch, height, width, channels), seed)
+
+
 @given(SEEDS, st.lists(SIDES, max_size=2), SIDES, SIDES, RATES)
 def test_mlp(seed, lead, channels, hidden, drop):
     layer = layers.Mlp(channels, hidden, np.random.default_rng(seed), drop=drop, dtype="float64")

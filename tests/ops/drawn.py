@@ -30,6 +30,21 @@ def loss_weights(draw, seed, *shape):
 
 
 @st.composite
+def conv2d_cases(draw):
+    """x, weight and bias of a convolution, and stride and padding as a dictionary; the kernel fits the padded map."""
+    seed, padding, stride = draw(SEEDS), draw(st.integers(0, 3)), draw(st.integers(1, 3))
+    height, width = (draw(st.sampled_from([1, 3, 5])) for _ in range(2))
+    rows, columns = (draw(st.integers(max(1, k - 2 * padding), 7)) for k in (height, width))
+    inputs, outputs = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    arrays = [
+        normal(seed, draw(st.integers(1, 2)), rows, columns, inputs),
+        normal(seed, outputs, inputs, height, width),
+        normal(seed, outputs) if draw(st.booleans()) else None,
+    ]
+    return arrays, {"stride": stride, "padding": padding}
+
+
+@st.composite
 def window_cases(draw):
     """A map's size, a window size, which may exceed the map's, a shift size and a head count, as a dictionary."""
     window_size = draw(st.integers(1, 4))

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from npswin import ops
 from npswin.ops.windows import count_windows
 from tests.gradient_errors import gradcheck_and_record
-from tests.ops.drawn import SEEDS, SIDES, loss_weights, normal, random_boxes, window_attention_inputs, window_cases
+from tests.ops.drawn import (
+    SEEDS,
+    SIDES,
+    conv2d_cases,
+    loss_weights,
+    normal,
+    random_boxes,
+    window_attention_inputs,
+    window_cases,
+)
 from tests.thorough import examples
 
 COMPLEX_TOLERANCE = 2e-12
@@ -181,6 +190,27 @@ def test_patch_embed(seed, batch, in_chans, height, width, patch_size, channels)
     check(ops.patch_embed_forward, ops.patch_embed_backward, [images, weight, bias])
 
 
+@given(conv2d_cases())
+def test_conv2d(case):
+    arrays, arguments = case
+    check(ops.conv2d_forward, ops.conv2d_backward, arrays, **arguments)
+
+
+@given(
+    SEEDS, st.integers(1, 2), st.tuples(SIDES, SIDES), st.tuples(SIDES, SIDES), SIDES, SIDES, st.sampled_from([1, 3, 5])
+)
+def test_resized_conv2d(seed, batch, own_size, size, inputs, outputs, side):
+    arrays = [normal(seed, batch, *own_size, inputs), normal(seed, outputs, inputs, side, side)]
+    check(ops.resized_conv2d_forward, ops.resized_conv2d_backward, arrays, size=size)
+
+
+@given(SEEDS, st.integers(1, 2), SIDES, SIDES, SIDES, SIDES, st.integers(1, 3), st.booleans())
+def test_conv_transpose2d(seed, batch, height, width, inputs, outputs, side, bias):
+    x, weight = normal(seed, batch, height, width, inputs), normal(seed, inputs, outputs, side, side)
+    arrays = [x, weight, normal(seed, outputs) if bias else None]
+    check(ops.conv_transpose2d_forward, ops.conv_transpose2d_backward, arrays)
+
+
 @given(SEEDS, st.integers(1, 2), SIDES, SIDES, st.integers(1, 3))
 def test_patch_concat(seed, batch, height, width, channels):
     check(ops.patch_concat_forward, ops.patch_concat_backward, [normal(seed, batch, height, width, channels)])
@@ -223,6 +253,48 @@ def test_resize_bicubic(seed, lead, height, width, rows, columns, channels):
     check(ops.resize_bicubic_forward, ops.resize_bicubic_backward, [x], size=(rows, columns), tolerance=1e-11)
 
 
+@given(SEEDS, st.lists(SIDES, max_size=2), SIDES, SIDES, SIDES, SIDES, st.integers(1, 3))
+def test_resize_bilinear(seed, lead, height, width, rows, columns, channels):
+    x = normal(seed, *lead, height, width, channels)
+    check(ops.resize_bilinear_forward, ops.resize_bilinear_backward, [x], size=(rows, columns))
+
+
+@given(SEEDS, st.lists(SIDES, max_size=2), SIDES, SIDES, SIDES, SIDES, st.integers(1, 3))
+def test_resize_nearest(seed, lead, height, width, rows, columns, channels):
+    x = normal(seed, *lead, height, width, channels)
+    check(ops.resize_nearest_forward, ops.resize_nearest_backward, [x], size=(rows, columns))
+
+
+@given(SEEDS, st.integers(1, 2), SIDES, SIDES, SIDES, SIDES, st.integers(1, 3))
+def test_adaptive_avg_pool2d(seed, batch, height, width, rows, columns, channels):
+    x = normal(seed, batch, height, width, channels)
+    check(ops.adaptive_avg_pool2d_forward, ops.adaptive_avg_pool2d_backward, [x], size=(rows, columns))
+
+
+@given(SEEDS, st.integers(1, 2), st.integers(3, 8), st.integers(3, 8), st.integers(1, 3), st.integers(1, 3), st.data())
+def test_max_pool2d(seed, batch, height, width, kernel_size, stride, data):
+    padding = data.draw(st.integers(0, kernel_size // 2))
+    x = normal(seed, batch, height, width, 2)
+    arguments = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
+    check(ops.max_pool2d_forward, ops.max_pool2d_backward, [x], **arguments)
+
+
+@given(SEEDS, st.lists(SIDES, min_size=1, max_size=3), st.floats(0.1, 5))
+def test_relu(seed, shape, scale):
+    check(ops.relu_forward, ops.relu_backward, [scale * normal(seed, *shape)])
+
+
+@given(SEEDS, st.lists(SIDES, max_size=2), st.integers(3, 9), SIDES, st.booleans())
+def test_batch_norm(seed, lead, pixels, channels, constant):
+    x, weight, bias, shift = normal(seed, *lead, pixels, channels), *normal(seed, 3, channels)
+
+    def forward(x, weight, bias):
+        moments = ops.batch_norm_moments(shift + normal(seed, 5, channels) if constant else x)
+        return ops.batch_norm_forward(x, weight, bias, moments.mean, moments.variance, constant=constant)
+
+    check(forward, ops.batch_norm_backward, [x, weight, bias])
+
+
 @given(SEEDS, st.lists(SIDES, max_size=3), st.floats(0.1, 20), st.data())
 def test_sigmoid_cross_entropy(seed, shape, scale, data):
     logits, targets = scale * normal(seed, *shape, 1), np.random.default_rng(seed).random((*shape, 1))
@@ -243,6 +315,17 @@ def test_pixel_cross_entropy(seed, lead, classes, scale, data):
         lambda x: ops.pixel_cross_entropy_forward(x, labels, weights, 255, divisor),
         ops.pixel_cross_entropy_backward,
         [scale * normal(seed, *lead, classes)],
+    )
+
+
+@given(SEEDS, st.tuples(SIDES, SIDES), st.tuples(SIDES, SIDES), st.integers(1, 5), st.floats(0.1, 20))
+def test_resized_cross_entropy(seed, own_size, size, classes, scale):
+    labels = np.random.default_rng(seed).integers(0, classes + 1, (2, *size))
+    labels[labels == classes] = 255
+    check(
+        lambda x: ops.resized_cross_entropy_forward(x, labels),
+        ops.resized_cross_entropy_backward,
+        [scale * normal(seed, 2, *own_size, classes)],
     )
 
 

@@ -23,12 +23,15 @@ from npswin.layers import Layer
 from npswin.models import CONFIGS, SwinTransformer
 from npswin.models.flops import Flops
 from npswin.training import SGD, AdamW, Ema, TrainConfig, Trainer
+from npswin.training.tasks.classification import ClassificationTask
+from npswin.training.tasks.metric import Metric
 from npswin.verify import Trace, compare, trace, write_key
 from npswin.weights import save_tensors
 from tests.layers.drawn import make
 from tests.models.tiny import tiny
 from tests.tools.misuse_data import DATA_EXAMPLES
 from tests.tools.misuse_samples import SAMPLE_EXAMPLES
+from tests.tools.misuse_tasks import TASK_EXAMPLES
 from tests.tools.misuse_values import (
     FLAG,
     FUNCTION,
@@ -115,7 +118,9 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(("count", "num_classes", "dataset_size", "dim", "in_features", "out_features", "hidden_dim"), SIZE),
     **dict.fromkeys(("patch_size", "in_chans", "embed_dim", "num_heads", "window_size"), SIZE),
     "batch_size": SIZE,
-    **dict.fromkeys(("train", "download", "bias", "norm", "training", "qkv_bias", "strict", "backward"), FLAG),
+    **dict.fromkeys(
+        ("train", "download", "frozen", "bias", "norm", "training", "qkv_bias", "strict", "backward"), FLAG
+    ),
     **dict.fromkeys(("drop", "drop_path", "attn_drop", "proj_drop", "label_smoothing"), RATE),
     **dict.fromkeys(("lr", "weight_decay", "base_lr", "min_lr"), NOT_NEGATIVE),
     **dict.fromkeys(("name", "split", "data_name", "pattern"), TEXT),
@@ -271,6 +276,7 @@ def _layer_examples() -> dict[str, Example]:
     kinds = {
         "linear": ("Linear", _channels_last(4)),
         "layer_norm": ("LayerNorm", _channels_last(4)),
+        "batch_norm": ("BatchNorm2d", _channels_last(4, 4)),
         "mlp": ("Mlp", _channels_last(4)),
         "window_attention": ("WindowAttention", _channels_last(4, 4)),
         "swin_transformer_block": ("SwinTransformerBlock", _channels_last(4, 4)),
@@ -461,6 +467,10 @@ EXAMPLES: dict[str, Example] = {
         lambda: {"self": _linear(), "name": "more", "value": np.ones((2, 3)), "dtype": "float32"},
         {"value": array("biuf", lists=True)},
     ),
+    "npswin.layers.Layer.add_buffer": Example(
+        lambda: {"self": _linear(), "name": "more", "value": np.ones((2, 3)), "dtype": "float32"},
+        {"value": array("biuf", lists=True), "dtype": dtype("float32", "float64", "int64")},
+    ),
     "npswin.layers.Layer.add_child": Example(
         lambda: {"self": _linear(), "name": "more", "layer": _linear()}, {"layer": instance(Layer)}
     ),
@@ -472,6 +482,7 @@ EXAMPLES: dict[str, Example] = {
         {"names": listed(choice("weight", "bias"), tuple), "gradients": _GRADIENTS},
     ),
     "npswin.layers.Layer.to": Example(lambda: {"self": _linear(), "device": "cpu"}, {"device": choice("cpu", "cuda")}),
+    "npswin.layers.BatchNorm2d.__init__": Example(lambda: {"dim": 4, "dtype": "float64", "frozen": True}),
     "npswin.layers.LayerNorm.__init__": Example(lambda: {"dim": 4, "dtype": "float64"}),
     "npswin.layers.Linear.__init__": Example(lambda: {"in_features": 4, "out_features": 3, "rng": rng()}),
     "npswin.layers.Mlp.__init__": Example(lambda: {"dim": 4, "hidden_dim": 3, "rng": rng(), "drop": 0.1}),
@@ -555,6 +566,7 @@ EXAMPLES: dict[str, Example] = {
     "npswin.training.Ema.decay_at": Example(lambda: {"self": ema(), "step": 3}, {"step": integer(1)}),
     "npswin.training.Ema.update_with_decay": Example(lambda: {"self": ema(), "decay": 0.5}, {"decay": number(_share)}),
     "npswin.training.Ema.load": Example(lambda: {"self": ema(), "average": ema().average}, {"average": NOTHING}),
+    **{f"npswin.training.{name}": Example(*example) for name, example in TASK_EXAMPLES.items()},
     "npswin.training.TrainConfig.__init__": Example(
         lambda: {"epochs": 3, "warmup_epochs": 1.0, "checkpoint_every": 3, "clip_norm": 1.0, "ema_decay": 0.9},
         {
@@ -572,6 +584,9 @@ EXAMPLES: dict[str, Example] = {
             "mixup": number(lambda value: 0 <= value <= 1e9),
             "cutmix": number(lambda value: 0 <= value <= 1e9),
             "erasing": number(_share),
+            "schedule": choice("cosine", "poly"),
+            "decay_epochs": listed(NOTHING),  # none with these schedules
+            "warmup_steps": integer(0, 0),  # not beside warmup_epochs
         },
     ),
     "npswin.training.Trainer.__init__": Example(
@@ -589,6 +604,7 @@ EXAMPLES: dict[str, Example] = {
             "config": instance(TrainConfig),
             "out": PATH,
             "normalization": optional(either(PATH, _NORMALIZATION)),
+            "task": optional(instance(ClassificationTask)),
         },
     ),
     "npswin.training.Trainer.fit": Example(
@@ -623,7 +639,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "npswin.training.draw_curves": Example(
         lambda: {"records": records(), "data_name": "data", "path": "c.png"},
-        {"records": listed(instance(Mapping), at_least=1)},
+        {"records": listed(instance(Mapping), at_least=1), "metric": instance(Metric), "loss_label": TEXT},
     ),
     "npswin.training.draw_predictions": Example(
         lambda: {"model": tiny_model(), "dataset": tiny_data(4), "mean": (0.5,) * 3, "std": (0.2,) * 3, "path": "p.png"}
@@ -746,6 +762,7 @@ EXAMPLES: dict[str, Example] = {
         },
         {"source": "key"},
     ),
+    "npswin.weights.model_tensors": Example(lambda: {"model": tiny_model()}),
     "npswin.weights.save_tensors": Example(
         lambda: {"path": "w.safetensors", "tensors": tiny_model().params, "metadata": {"a": "b"}},
         {"path": PATH, "tensors": EMPTY, "metadata": optional(EMPTY), "progress": FUNCTION},

@@ -18,6 +18,7 @@ from tests.backends.op_arguments import ARGUMENTS, I, P
 from tests.tools.misuse_examples import Example
 from tests.tools.misuse_surface import OPS, Entry, entry_of
 from tests.tools.misuse_values import (
+    FLAG,
     GENERATOR,
     NOT_NEGATIVE,
     NOTHING,
@@ -109,6 +110,7 @@ _MLP = {
     "hidden_drop_mask": optional(ROWS),
     "output_drop_mask": optional(ROWS),
 }
+_STATISTICS = {"mean": VECTOR, "variance": VECTOR, "eps": NOT_NEGATIVE}
 _WINDOWS = {"window_size": integer(1, LARGEST_SIDE), "shift_size": integer(0)}
 _ADAMW = {"lr": NOT_NEGATIVE, "beta1": RATE, "beta2": RATE, "eps": NOT_NEGATIVE, "step": integer(1, 2**53)}
 _SGD = {"lr": NOT_NEGATIVE, "momentum": RATE}
@@ -139,9 +141,26 @@ _OF_EMA = _updates("average", read=("param",))
 KINDS: dict[str, dict[str, Kind]] = {
     "adamw_update": {**_OF_ADAMW, **_ADAMW, "weight_decay": NOT_NEGATIVE},
     "adamw_update_all": {**_each(_OF_ADAMW), **_ADAMW, **_OF_EACH},
+    "adaptive_avg_pool2d": {"x": BATCH, "size": _pair()},
     "attention": {**_SCORES, "drop_mask": optional(MAP)},
     "attention_branch": {"x": MAP, **_NORM, **_ATTENTION, "path_scale": optional(VECTOR)},
     "attention_probabilities": _SCORES,
+    "conv2d": {
+        "x": BATCH,
+        "weight": MAP,
+        "bias": optional(VECTOR),
+        "stride": integer(1, LARGEST_SIDE),
+        "padding": integer(0, LARGEST_SIDE),
+    },
+    "conv_transpose2d": {"x": BATCH, "weight": MAP, "bias": optional(VECTOR)},
+    "batch_norm": {"x": ROWS, **_STATISTICS, "weight": VECTOR, "bias": VECTOR, "constant": FLAG},
+    "batch_norm_backward_input": {
+        **dict.fromkeys(("dy", "x"), ROWS),
+        **dict.fromkeys(("weight", "dy_mean", "dy_xhat_mean"), VECTOR),
+        **_STATISTICS,
+    },
+    "batch_norm_backward_sums": {"dy": ROWS, "x": ROWS, **_STATISTICS},
+    "batch_norm_moments": {"x": ROWS},
     "box_iou": {"a": _BOXES, "b": _BOXES},
     "cross_entropy": {"logits": MATRIX, "targets": MATRIX},
     "decode_boxes": {"deltas": _BOXES, "boxes": _BOXES, "deviations": _DEVIATIONS},
@@ -161,6 +180,11 @@ KINDS: dict[str, dict[str, Kind]] = {
     "l1_loss": {"x": ANY, "targets": ANY, **_LOSS},
     "layer_norm": {"x": ROWS, "weight": VECTOR, "bias": VECTOR, "eps": NOT_NEGATIVE},
     "linear": {"x": ROWS, "weight": MATRIX, "bias": optional(VECTOR)},
+    "max_pool2d": {
+        "x": BATCH,
+        **dict.fromkeys(("kernel_size", "stride"), integer(1, LARGEST_SIDE)),
+        "padding": integer(0, LARGEST_SIDE),
+    },
     "mean_pool": {"x": BATCH},
     "mlp": _MLP,
     "mlp_branch": {**_MLP, **_NORM, "path_scale": _PATH_SCALE},
@@ -186,11 +210,16 @@ KINDS: dict[str, dict[str, Kind]] = {
     "pixel_cross_entropy": {"logits": ROWS, "labels": _LABELS, "ignore_index": integer(0, 2**31 - 1), **_LOSS},
     "position_bias": {"table": MATRIX, "window_size": integer(1, LARGEST_SIDE)},
     "position_embed": {"x": BATCH, "table": BLOCK, "grid": _pair()},
+    "relu": {"x": ROWS},
     "residual": {
         **dict.fromkeys(("shortcut", "branch"), _numbers(lambda a: a.ndim >= 1)),
         "path_scale": _PATH_SCALE,
     },
+    "resized_cross_entropy": {"logits": BATCH, "labels": _LABELS, "ignore_index": integer(0, 2**31 - 1)},
+    "resized_conv2d": {"x": BATCH, "weight": MAP, "size": _pair()},
     "resize_bicubic": {"x": _numbers(_last_axes(3)), "size": _pair()},
+    "resize_bilinear": {"x": _numbers(_last_axes(3)), "size": _pair()},
+    "resize_nearest": {"x": _numbers(_last_axes(3)), "size": _pair()},
     "roi_align": {
         "x": BATCH,
         "rois": _numbers(lambda a: a.ndim == 2 and a.shape[1] == 5),
@@ -283,6 +312,22 @@ def _fits_patches(images, weight, bias) -> bool:
     return channels == images.shape[1] and height == width and _are((bias, (outputs,)))
 
 
+def _fits_conv2d(x, weight, bias, padding, **_) -> bool:
+    outputs, channels, *kernel = weight.shape
+    fitting = all(k % 2 == 1 and k <= side + 2 * padding for k, side in zip(kernel, x.shape[1:3], strict=True))
+    return fitting and channels == x.shape[-1] and _are((bias, (outputs,)))
+
+
+def _fits_resized_conv2d(x, weight, size) -> bool:
+    _, channels, height, width = weight.shape
+    return channels == x.shape[-1] and height == width and height % 2 == 1
+
+
+def _fits_conv_transpose2d(x, weight, bias) -> bool:
+    channels, outputs, height, width = weight.shape
+    return channels == x.shape[-1] and height == width and _are((bias, (outputs,)))
+
+
 def _fits_merging(x, norm_weight, norm_bias, reduction_weight, reduction_bias) -> bool:
     merged, outputs = 4 * x.shape[-1], len(reduction_weight)
     norm = (norm_weight, (merged,)), (norm_bias, (merged,))
@@ -293,6 +338,14 @@ def _fits_merging(x, norm_weight, norm_bias, reduction_weight, reduction_bias) -
 def _fits_reverse(windows, size, window_size, shift_size) -> bool:
     count = _count_windows(*size, window_size)
     return windows.shape[1] == window_size**2 and len(windows) % count == 0 and shift_size < window_size
+
+
+def _fits_channels(x, **vectors) -> bool:
+    return _are(*((vector, x.shape[-1:]) for vector in vectors.values()))
+
+
+def _fits_max_pool(x, kernel_size, stride, padding) -> bool:
+    return 2 * padding <= kernel_size <= min(x.shape[1:3]) + 2 * padding
 
 
 def _fits_loss(weights, divisor, beta=1.0, **named) -> bool:
@@ -315,6 +368,11 @@ def _fits_labels(logits, labels, weights, ignore_index, divisor) -> bool:
     )
 
 
+def _fits_resized_labels(logits, labels, ignore_index) -> bool:
+    known = (labels == ignore_index) | ((labels >= 0) & (labels < logits.shape[-1]))
+    return labels.ndim == 3 and len(labels) == len(logits) and 0 not in labels.shape[1:] and known.all()
+
+
 def _always(**_: Any) -> bool:
     return True
 
@@ -325,9 +383,15 @@ SHAPES: dict[str, Callable[..., bool]] = {
     "adamw_update_all": lambda params, grads, ms, vs, weight_decays, **_: _each_alike(
         params, grads, ms, vs, weight_decays
     ),
+    "adaptive_avg_pool2d": _always,
     "attention": _fits_scores,
     "attention_branch": _fits_branch(_fits_attention),
     "attention_probabilities": _fits_scores,
+    "conv2d": _fits_conv2d,
+    "conv_transpose2d": _fits_conv_transpose2d,
+    "batch_norm": lambda x, eps, constant, **others: _fits_channels(x, **others),
+    "batch_norm_backward_input": lambda dy, x, eps, **others: _rest(dy, x) and _fits_channels(x, **others),
+    "batch_norm_backward_sums": lambda dy, x, eps, **others: _rest(dy, x) and _fits_channels(x, **others),
     "box_iou": _always,
     "cross_entropy": lambda logits, targets: _rest(logits, targets),
     "decode_boxes": lambda deltas, boxes, deviations: _rest(deltas, boxes),
@@ -340,6 +404,7 @@ SHAPES: dict[str, Callable[..., bool]] = {
     "l1_loss": _fits_loss,
     "layer_norm": lambda x, weight, bias, **_: _are((weight, x.shape[-1:]), (bias, x.shape[-1:])),
     "linear": lambda x, weight, bias: x.shape[-1] == weight.shape[1] and _are((bias, weight.shape[:1])),
+    "max_pool2d": _fits_max_pool,
     "mlp": _fits_mlp,
     "mlp_branch": _fits_branch(_fits_mlp),
     "nms": lambda boxes, scores, groups, **_: _are((scores, boxes.shape[:1]), (groups, boxes.shape[:1])),
@@ -352,7 +417,11 @@ SHAPES: dict[str, Callable[..., bool]] = {
     ),
     "position_embed": lambda x, table, grid: table.shape == (1, grid[0] * grid[1], x.shape[-1]),
     "residual": lambda shortcut, branch, path_scale: _rest(shortcut, branch) and _are((path_scale, shortcut.shape[:1])),
+    "resized_cross_entropy": _fits_resized_labels,
+    "resized_conv2d": _fits_resized_conv2d,
     "resize_bicubic": _always,
+    "resize_bilinear": _always,
+    "resize_nearest": _always,
     "roi_align": _always,
     "sgd_update": lambda param, grad, velocity, **_: _rest(param, grad, velocity),
     "sgd_update_all": lambda params, grads, velocities, weight_decays, **_: _each_alike(

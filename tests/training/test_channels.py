@@ -9,8 +9,8 @@ import pytest
 from npswin import Trainer, load_weights
 from npswin.data import channel_statistics, normalize
 from npswin.training import draw_attention, draw_predictions, evaluate
-from npswin.training.inputs import augment
 from npswin.training.pictures.style import as_colours, shown_channels
+from npswin.training.tasks.classification_inputs import augment
 from npswin.weights import load_tensors
 from tests.training.tiny import tiny_config, tiny_data, tiny_model
 

@@ -38,11 +38,29 @@ def test_config_defaults_are_valid_and_fit_into_json():
         ("rand_augment", -1),
         ("seed", -1),
         ("checkpoint_every", 0),
+        ("schedule", "linear"),
+        ("schedule", "steps"),
+        ("decay_epochs", (8, 9)),
+        ("warmup_steps", -1),
     ],
 )
 def test_config_names_a_value_out_of_range(name, value):
-    with pytest.raises(ValueError, match=f"^{name}: got"):
+    with pytest.raises(ValueError, match=f"^{'decay_epochs' if value == 'steps' else name}: got"):
         TrainConfig(**{name: value})
+
+
+@pytest.mark.parametrize("epochs", [(0, 8), (8, 12), (8, 8), (11, 8), (8.5,), 8, "8", ()])
+def test_config_takes_epochs_of_the_run_in_rising_order_for_its_steps(epochs):
+    with pytest.raises(ValueError, match=r"^decay_epochs: got"):
+        TrainConfig(epochs=12, schedule="steps", decay_epochs=epochs)
+    assert TrainConfig(epochs=12, schedule="steps", decay_epochs=[8, np.int64(11)]).decay_epochs == (8, 11)
+
+
+def test_config_takes_one_warm_up_and_no_lowest_rate_of_steps():
+    with pytest.raises(ValueError, match=r"^warmup_steps: got 5 beside warmup_epochs"):
+        TrainConfig(warmup_steps=5, warmup_epochs=1)
+    with pytest.raises(ValueError, match=r'^min_lr: got 1e-05, expected 0 with the schedule "steps"'):
+        TrainConfig(schedule="steps", decay_epochs=(8,), min_lr=1e-5)
 
 
 def test_numpy_numbers_are_numbers_and_fit_into_json():

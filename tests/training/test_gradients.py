@@ -6,6 +6,7 @@ import pytest
 from npswin.training import NonFiniteError, compute_gradients
 from npswin.training.gradients import micro_batch_rng, require_finite_gradients, require_finite_weights
 from npswin.training.learner import Learner
+from npswin.training.tasks.classification import ClassificationTask
 from tests.training.tiny import tiny_config, tiny_model
 
 LABELS = np.array([0, 1])
@@ -145,7 +146,8 @@ def test_a_norm_that_overflows_is_an_error():
 def test_non_finite_weights_after_an_update_are_named():
     model = tiny_model()
     require_finite_weights(model)
-    learner = Learner(model, tiny_config(lr=1e38, weight_decay=1e4), steps_per_epoch=3)
+    config = tiny_config(lr=1e38, weight_decay=1e4)
+    learner = Learner(model, config, steps_per_epoch=3, task=ClassificationTask(config))
     with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match="in the updated parameter"):
         learner.train_step(_images(), LABELS, seed=0)
     assert learner.step == 0

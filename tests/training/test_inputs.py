@@ -5,7 +5,7 @@ import pytest
 
 from npswin.data import cutmix, mixup, normalize, one_hot, rand_augment, random_crop, random_erasing
 from npswin.training import TrainConfig
-from npswin.training.inputs import augment, load_batches
+from npswin.training.tasks.classification_inputs import augment, load_batches
 from tests.training.tiny import tiny_data
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.2, 0.3)

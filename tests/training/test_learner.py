@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 
 from npswin.training.learner import Learner
+from npswin.training.tasks.classification import ClassificationTask
 from tests.training.tiny import tiny_config, tiny_model
+
+TASK = ClassificationTask(tiny_config())
 
 
 def _learner(**overrides):
     """Two epochs of five steps, three of them warm-up."""
     recipe = {"epochs": 2, "lr": 0.5, "min_lr": 0.1, "warmup_epochs": 0.6, "ema_decay": None, "clip_norm": None}
-    return Learner(tiny_model(dtype="float64"), tiny_config(**{**recipe, **overrides}), steps_per_epoch=5)
+    return Learner(tiny_model(dtype="float64"), tiny_config(**{**recipe, **overrides}), steps_per_epoch=5, task=TASK)
 
 
 def _train_step(learner):

@@ -6,8 +6,10 @@ import zlib
 import pytest
 
 from npswin.training import RunFolderError
-from npswin.training.metrics_file import LONGEST_LINE, MetricsFile
+from npswin.training.metrics_file import LONGEST_LINE, MetricsFile, RecordNames
 from tests.training.tiny import FileSizeLimit
+
+NAMES = RecordNames(("loss",), ("test_loss", "test_accuracy"))
 
 
 def record(step, /, **changes):
@@ -20,7 +22,7 @@ def record(step, /, **changes):
 @pytest.fixture
 def metrics(tmp_path):
     """A file with the records of seven steps."""
-    file = MetricsFile(tmp_path / "metrics.jsonl", steps_per_epoch=3)
+    file = MetricsFile(tmp_path / "metrics.jsonl", steps_per_epoch=3, names=NAMES)
     file.open(lines=0)
     for step in range(1, 8):
         file.append(record(step))
@@ -120,7 +122,7 @@ def test_a_missing_file(metrics):
 
 
 def test_a_line_that_cannot_be_written_leaves_the_file_unchanged(tmp_path):
-    metrics = MetricsFile(tmp_path / "metrics.jsonl", steps_per_epoch=3)
+    metrics = MetricsFile(tmp_path / "metrics.jsonl", steps_per_epoch=3, names=NAMES)
     metrics.open(lines=0)
     with FileSizeLimit(100):
         metrics.append(record(1))

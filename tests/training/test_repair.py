@@ -467,6 +467,21 @@ def test_checkpoints_of_older_versions(run, whole):
     assert_finished(run, whole)
 
 
+def test_recipes_of_older_versions(run, whole):
+    """Without the schedule, which was a cosine, and its fields."""
+    config = json.loads((run / "config.json").read_text())
+    for name in ("schedule", "decay_epochs", "warmup_steps"):
+        del config["training"][name]
+    (run / "config.json").write_text(json.dumps(config))
+    change_metadata(run / "last.safetensors", run=json.dumps(config))
+    new_trainer(run).fit(resume=True)
+    assert_finished(run, whole)
+    config["training"]["schedule"] = "poly"
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RunFolderError, match=r"training\.schedule \(it has 'poly', this one 'cosine'\)"):
+        new_trainer(run).fit(resume=True)
+
+
 def test_a_checkpoint_that_lost_its_checksum(run):
     safetensors = pytest.importorskip("safetensors.numpy")
     tensors, metadata = load_tensors(run / "last.safetensors")

@@ -166,8 +166,10 @@ def test_what_no_run_has_begun_is_left_alone(tmp_path, name, contents, resume):
 def test_two_processes_in_one_folder(tmp_path, resume):
     program = f"""
 import sys
+from npswin.training.metrics_file import RecordNames
 from npswin.training.run_folder import RunFolder
-folder = RunFolder({str(tmp_path)!r}, {{"training": 1, "model": 1, "train_data": 1}}, 1)
+names = RecordNames(("loss",), ("test_loss", "test_accuracy"))
+folder = RunFolder({str(tmp_path)!r}, {{"training": 1, "model": 1, "train_data": 1}}, 1, names)
 folder.{"_acquire_lock()" if resume else "create()"}
 print("locked", flush=True)
 sys.stdin.read()

@@ -13,6 +13,7 @@ import pytest
 from npswin import create_model, load_weights
 from npswin.data import batch_rng
 from npswin.training import NonFiniteError, Trainer, TrainingInterrupted, evaluate, trainer
+from npswin.training.tasks import classification
 from npswin.weights import load_tensors
 from tests.thorough import some
 from tests.training.tiny import tiny_config, tiny_data, tiny_model, tiny_trainer
@@ -103,8 +104,8 @@ def test_each_step_of_each_epoch_draws_anew(tmp_path, monkeypatch):
         draws.append(copy.deepcopy(arguments[-1]).integers(2**63))
         return original(*arguments)
 
-    original = trainer.augment
-    monkeypatch.setattr(trainer, "augment", augment)
+    original = classification.augment
+    monkeypatch.setattr(classification, "augment", augment)
     for seed in (0, 1):
         tiny_trainer(tmp_path / str(seed), seed=seed).fit()
     steps = [(seed, epoch, step) for seed in (0, 1) for epoch in range(3) for step in range(3)]
@@ -139,8 +140,8 @@ def _signal_in_step(monkeypatch, step, number):
             os.kill(os.getpid(), number)
         return original(*arguments)
 
-    original = trainer.augment
-    monkeypatch.setattr(trainer, "augment", augment)
+    original = classification.augment
+    monkeypatch.setattr(classification, "augment", augment)
 
 
 def test_stopped_while_evaluating(whole, tmp_path, monkeypatch):
@@ -148,8 +149,8 @@ def test_stopped_while_evaluating(whole, tmp_path, monkeypatch):
         os.kill(os.getpid(), signal.SIGINT)
         return original(*arguments, **keywords)
 
-    original = trainer.evaluate
-    monkeypatch.setattr(trainer, "evaluate", interrupted)
+    original = classification.evaluate
+    monkeypatch.setattr(classification, "evaluate", interrupted)
     with pytest.raises(TrainingInterrupted, match="stopped after step 3 of 9"):
         tiny_trainer(tmp_path, checkpoint_every=2).fit()
     monkeypatch.undo()
@@ -187,8 +188,8 @@ def test_non_finite_weights_stop_the_run_and_keep_the_checkpoint(tmp_path, monke
             run.model.params["layers.0.blocks.1.norm1.weight"][2] = np.nan
         return original(*arguments)
 
-    original = trainer.augment
-    monkeypatch.setattr(trainer, "augment", augment)
+    original = classification.augment
+    monkeypatch.setattr(classification, "augment", augment)
     run = tiny_trainer(tmp_path)
     message = r"after step 4: NaN in parameter layers\.0\.blocks\.1\.norm1\.weight: 1 of 8 entries; .*last\.safetensors"
     with pytest.raises(NonFiniteError, match=message):

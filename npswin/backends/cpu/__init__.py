@@ -5,10 +5,21 @@ An op has its file under the name that it has in `npswin/ops`. Fused ops do with
 leave the computing with such arrays to `npswin.ops`.
 """
 
+from npswin.backends.cpu.adaptive_avg_pool2d import (
+    adaptive_avg_pool2d_backward,
+    adaptive_avg_pool2d_forward,
+)
 from npswin.backends.cpu.attention import (
     attention_backward,
     attention_forward,
     attention_probabilities,
+)
+from npswin.backends.cpu.batch_norm import (
+    batch_norm_backward,
+    batch_norm_backward_input,
+    batch_norm_backward_sums,
+    batch_norm_forward,
+    batch_norm_moments,
 )
 from npswin.backends.cpu.box_iou import (
     box_iou,
@@ -20,6 +31,19 @@ from npswin.backends.cpu.branches import (
     mlp_branch,
     mlp_branch_backward,
     mlp_branch_forward,
+)
+from npswin.backends.cpu.conv2d import (
+    conv2d_backward,
+    conv2d_forward,
+)
+from npswin.backends.cpu.conv_transpose2d import (
+    conv_transpose2d_backward,
+    conv_transpose2d_forward,
+)
+from npswin.backends.cpu.decode_boxes import (
+    decode_boxes_backward,
+    decode_boxes_forward,
+    encode_boxes,
 )
 from npswin.backends.cpu.dropout import (
     draw_mask,
@@ -50,6 +74,10 @@ from npswin.backends.cpu.linear import (
 from npswin.backends.cpu.loss import (
     cross_entropy_backward,
     cross_entropy_forward,
+)
+from npswin.backends.cpu.max_pool2d import (
+    max_pool2d_backward,
+    max_pool2d_forward,
 )
 from npswin.backends.cpu.mlp import (
     mlp,
@@ -99,6 +127,10 @@ from npswin.backends.cpu.position_embed import (
     position_embed_backward,
     position_embed_forward,
 )
+from npswin.backends.cpu.relu import (
+    relu_backward,
+    relu_forward,
+)
 from npswin.backends.cpu.residual import (
     residual_backward,
     residual_forward,
@@ -106,6 +138,18 @@ from npswin.backends.cpu.residual import (
 from npswin.backends.cpu.resize import (
     resize_bicubic_backward,
     resize_bicubic_forward,
+    resize_bilinear_backward,
+    resize_bilinear_forward,
+    resize_nearest_backward,
+    resize_nearest_forward,
+)
+from npswin.backends.cpu.resized_conv2d import (
+    resized_conv2d_backward,
+    resized_conv2d_forward,
+)
+from npswin.backends.cpu.resized_cross_entropy import (
+    resized_cross_entropy_backward,
+    resized_cross_entropy_forward,
 )
 from npswin.backends.cpu.roi_align import (
     roi_align_backward,
@@ -134,27 +178,43 @@ from npswin.backends.cpu.windows import (
     window_reverse_backward,
     window_reverse_forward,
 )
-from npswin.ops.checked import checked_ops
+from npswin.ops.checked import (
+    checked_ops,
+)
 
 globals().update(checked_ops("cpu", globals()))  # here they become public: from now on arguments are checked
 
 __all__ = [
     "adamw_update",
     "adamw_update_all",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_avg_pool2d_forward",
     "attention_backward",
     "attention_branch",
     "attention_branch_backward",
     "attention_branch_forward",
     "attention_forward",
     "attention_probabilities",
+    "batch_norm_backward",
+    "batch_norm_backward_input",
+    "batch_norm_backward_sums",
+    "batch_norm_forward",
+    "batch_norm_moments",
     "box_iou",
+    "conv2d_backward",
+    "conv2d_forward",
+    "conv_transpose2d_backward",
+    "conv_transpose2d_forward",
     "cross_entropy_backward",
     "cross_entropy_forward",
+    "decode_boxes_backward",
+    "decode_boxes_forward",
     "draw_mask",
     "dropout_backward",
     "dropout_forward",
     "ema_update",
     "ema_update_all",
+    "encode_boxes",
     "gelu_backward",
     "gelu_forward",
     "giou_loss_backward",
@@ -167,6 +227,8 @@ __all__ = [
     "linear",
     "linear_backward",
     "linear_forward",
+    "max_pool2d_backward",
+    "max_pool2d_forward",
     "mean_pool_backward",
     "mean_pool_forward",
     "mlp",
@@ -191,10 +253,20 @@ __all__ = [
     "position_bias_forward",
     "position_embed_backward",
     "position_embed_forward",
+    "relu_backward",
+    "relu_forward",
     "residual_backward",
     "residual_forward",
     "resize_bicubic_backward",
     "resize_bicubic_forward",
+    "resize_bilinear_backward",
+    "resize_bilinear_forward",
+    "resize_nearest_backward",
+    "resize_nearest_forward",
+    "resized_conv2d_backward",
+    "resized_conv2d_forward",
+    "resized_cross_entropy_backward",
+    "resized_cross_entropy_forward",
     "roi_align_backward",
     "roi_align_forward",
     "sgd_update",

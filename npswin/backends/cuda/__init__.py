@@ -4,16 +4,43 @@ An op has its file under the name that it has in `npswin/ops`. One that is missi
 whose NumPy calls CuPy carries out for its own arrays.
 """
 
+from npswin.backends.cuda.adaptive_avg_pool2d import (
+    adaptive_avg_pool2d_backward,
+    adaptive_avg_pool2d_forward,
+)
 from npswin.backends.cuda.attention import (
     attention_backward,
     attention_forward,
     attention_probabilities,
+)
+from npswin.backends.cuda.batch_norm import (
+    batch_norm_backward,
+    batch_norm_backward_input,
+    batch_norm_backward_sums,
+    batch_norm_forward,
+    batch_norm_moments,
+)
+from npswin.backends.cuda.box_iou import (
+    box_iou,
 )
 from npswin.backends.cuda.branches import (
     attention_branch_backward,
     attention_branch_forward,
     mlp_branch_backward,
     mlp_branch_forward,
+)
+from npswin.backends.cuda.conv2d import (
+    conv2d_backward,
+    conv2d_forward,
+)
+from npswin.backends.cuda.conv_transpose2d import (
+    conv_transpose2d_backward,
+    conv_transpose2d_forward,
+)
+from npswin.backends.cuda.decode_boxes import (
+    decode_boxes_backward,
+    decode_boxes_forward,
+    encode_boxes,
 )
 from npswin.backends.cuda.dropout import (
     draw_mask,
@@ -23,6 +50,14 @@ from npswin.backends.cuda.dropout import (
 from npswin.backends.cuda.gelu import (
     gelu_backward,
     gelu_forward,
+)
+from npswin.backends.cuda.giou_loss import (
+    giou_loss_backward,
+    giou_loss_forward,
+)
+from npswin.backends.cuda.l1_loss import (
+    l1_loss_backward,
+    l1_loss_forward,
 )
 from npswin.backends.cuda.layer_norm import (
     layer_norm_backward,
@@ -36,9 +71,16 @@ from npswin.backends.cuda.loss import (
     cross_entropy_backward,
     cross_entropy_forward,
 )
+from npswin.backends.cuda.max_pool2d import (
+    max_pool2d_backward,
+    max_pool2d_forward,
+)
 from npswin.backends.cuda.mlp import (
     mlp_backward,
     mlp_forward,
+)
+from npswin.backends.cuda.nms import (
+    nms,
 )
 from npswin.backends.cuda.optimizer import (
     adamw_update,
@@ -49,6 +91,9 @@ from npswin.backends.cuda.optimizer import (
     sgd_update,
     sgd_update_all,
 )
+from npswin.backends.cuda.paste_masks import (
+    paste_masks,
+)
 from npswin.backends.cuda.patch_embed import (
     patch_embed_backward,
     patch_embed_forward,
@@ -58,6 +103,10 @@ from npswin.backends.cuda.patch_merging import (
     patch_concat_forward,
     patch_merging_backward,
     patch_merging_forward,
+)
+from npswin.backends.cuda.pixel_cross_entropy import (
+    pixel_cross_entropy_backward,
+    pixel_cross_entropy_forward,
 )
 from npswin.backends.cuda.pool import (
     mean_pool_backward,
@@ -72,6 +121,10 @@ from npswin.backends.cuda.position_embed import (
     position_embed_backward,
     position_embed_forward,
 )
+from npswin.backends.cuda.relu import (
+    relu_backward,
+    relu_forward,
+)
 from npswin.backends.cuda.residual import (
     residual_backward,
     residual_forward,
@@ -80,6 +133,30 @@ from npswin.backends.cuda.resize import (
     bicubic_matrix,
     resize_bicubic_backward,
     resize_bicubic_forward,
+    resize_bilinear_backward,
+    resize_bilinear_forward,
+    resize_nearest_backward,
+    resize_nearest_forward,
+)
+from npswin.backends.cuda.resized_conv2d import (
+    resized_conv2d_backward,
+    resized_conv2d_forward,
+)
+from npswin.backends.cuda.resized_cross_entropy import (
+    resized_cross_entropy_backward,
+    resized_cross_entropy_forward,
+)
+from npswin.backends.cuda.roi_align import (
+    roi_align_backward,
+    roi_align_forward,
+)
+from npswin.backends.cuda.sigmoid_cross_entropy import (
+    sigmoid_cross_entropy_backward,
+    sigmoid_cross_entropy_forward,
+)
+from npswin.backends.cuda.smooth_l1_loss import (
+    smooth_l1_loss_backward,
+    smooth_l1_loss_forward,
 )
 from npswin.backends.cuda.softmax import (
     softmax_backward,
@@ -92,57 +169,100 @@ from npswin.backends.cuda.window_attention import (
 from npswin.backends.cuda.windows import (
     shift_mask,
 )
-from npswin.ops.checked import checked_ops
+from npswin.ops.checked import (
+    checked_ops,
+)
 
 globals().update(checked_ops("cuda", globals()))  # here they become public: from now on arguments are checked
 
 __all__ = [
     "adamw_update",
     "adamw_update_all",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_avg_pool2d_forward",
     "attention_backward",
     "attention_branch_backward",
     "attention_branch_forward",
     "attention_forward",
     "attention_probabilities",
+    "batch_norm_backward",
+    "batch_norm_backward_input",
+    "batch_norm_backward_sums",
+    "batch_norm_forward",
+    "batch_norm_moments",
     "bicubic_matrix",
+    "box_iou",
+    "conv2d_backward",
+    "conv2d_forward",
+    "conv_transpose2d_backward",
+    "conv_transpose2d_forward",
     "cross_entropy_backward",
     "cross_entropy_forward",
+    "decode_boxes_backward",
+    "decode_boxes_forward",
     "draw_mask",
     "dropout_backward",
     "dropout_forward",
     "ema_update",
     "ema_update_all",
+    "encode_boxes",
     "gelu_backward",
     "gelu_forward",
+    "giou_loss_backward",
+    "giou_loss_forward",
     "global_norm",
+    "l1_loss_backward",
+    "l1_loss_forward",
     "layer_norm_backward",
     "layer_norm_forward",
     "linear_backward",
     "linear_forward",
+    "max_pool2d_backward",
+    "max_pool2d_forward",
     "mean_pool_backward",
     "mean_pool_forward",
     "mlp_backward",
     "mlp_branch_backward",
     "mlp_branch_forward",
     "mlp_forward",
+    "nms",
+    "paste_masks",
     "patch_concat_backward",
     "patch_concat_forward",
     "patch_embed_backward",
     "patch_embed_forward",
     "patch_merging_backward",
     "patch_merging_forward",
+    "pixel_cross_entropy_backward",
+    "pixel_cross_entropy_forward",
     "position_bias_backward",
     "position_bias_forward",
     "position_embed_backward",
     "position_embed_forward",
     "relative_position_index",
+    "relu_backward",
+    "relu_forward",
     "residual_backward",
     "residual_forward",
     "resize_bicubic_backward",
     "resize_bicubic_forward",
+    "resize_bilinear_backward",
+    "resize_bilinear_forward",
+    "resize_nearest_backward",
+    "resize_nearest_forward",
+    "resized_conv2d_backward",
+    "resized_conv2d_forward",
+    "resized_cross_entropy_backward",
+    "resized_cross_entropy_forward",
+    "roi_align_backward",
+    "roi_align_forward",
     "sgd_update",
     "sgd_update_all",
     "shift_mask",
+    "sigmoid_cross_entropy_backward",
+    "sigmoid_cross_entropy_forward",
+    "smooth_l1_loss_backward",
+    "smooth_l1_loss_forward",
     "softmax_backward",
     "softmax_forward",
     "window_attention_backward",

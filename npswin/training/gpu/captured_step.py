@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npswin.backends import capture, dispatch
-from npswin.devices import cupy, to_device_of, to_gpu
-from npswin.layers.loss import target_distribution
-from npswin.training.gradients import compute_gradients
+from npswin.backends import capture
+from npswin.devices import cupy, to_gpu
+from npswin.training.gradients import batch_gradients
+from npswin.training.tasks.metric import LOSS
+from npswin.training.tasks.task import CapturableTask
 from npswin.training.terminal import print_stderr
 from npswin.types import Array
 
@@ -37,40 +38,40 @@ class CapturedSteps:
     the first, since it reads the gradients at the addresses to which the first writes them.
 
     Args:
+        task: what the model learns.
         model: a `Layer` that is `Trainable`.
         update: changes the weights by `model.grads` and these scalars, and returns an array. With a `loss_scale` that
             is NaN it has to change nothing.
     """
 
-    def __init__(self, model: Any, update: Callable[[StepScalars], Array]) -> None:
-        self._model, self._update = model, update
+    def __init__(self, task: CapturableTask, model: Any, update: Callable[[StepScalars], Array]) -> None:
+        self._task, self._model, self._update = task, model, update
         self._graphs: dict[Any, _StepGraphs] = {}
         self._can_capture = True
 
-    def run(
-        self, images: Array, targets: Array, label_smoothing: float, seed: int, scalars: StepScalars
-    ) -> tuple[Array, Array]:
-        """Run a step; see `compute_gradients`. Where capturing fails, the step runs without a graph, after a warning.
+    def run(self, images: Array, targets: Any, seed: int, scalars: StepScalars) -> tuple[Array, Array]:
+        """Run a step; see `batch_gradients`. Where capturing fails, the step runs without a graph, after a warning.
 
         Returns:
             the loss, and what `update` returned.
         """
         if self._can_capture:
+            fixed_targets = self._task.fixed_targets(self._model, targets)
             try:
-                graphs = self._graphs_for(images)
+                graphs = self._graphs_for(images, fixed_targets)
             except (RuntimeError, MemoryError) as error:
                 self._can_capture = False
                 self._graphs.clear()
                 print_stderr(f"no CUDA graph, the kernels of a step are launched one by one: {error}")
             else:
-                return graphs.run(images, targets, label_smoothing, seed, scalars)
-        loss = compute_gradients(self._model, images, targets, label_smoothing, 1, seed, scalars.loss_scale)
-        return loss, self._update(_to_gpu(scalars, self._model.dtype))
+                return graphs.run(images, fixed_targets, seed, scalars)
+        losses = batch_gradients(self._task, self._model, images, targets, 1, seed, scalars.loss_scale)
+        return losses[LOSS.name], self._update(_to_gpu(scalars, self._model.dtype))
 
-    def _graphs_for(self, images: Array) -> "_StepGraphs":
+    def _graphs_for(self, images: Array, targets: Array) -> "_StepGraphs":
         key = images.shape, images.dtype.name
         if key not in self._graphs:
-            self._graphs[key] = _StepGraphs(self._model, self._update, images)
+            self._graphs[key] = _StepGraphs(self._task, self._model, self._update, images, targets)
         return self._graphs[key]
 
 
@@ -81,11 +82,18 @@ def _to_gpu(scalars: StepScalars, dtype: Any) -> StepScalars:
 class _StepGraphs:
     """The two graphs for one shape of a batch."""
 
-    def __init__(self, model: Any, update: Callable[[StepScalars], Array], images: Array) -> None:
-        self._model, self._gradients = model, dict[str, Array]()
+    def __init__(
+        self,
+        task: CapturableTask,
+        model: Any,
+        update: Callable[[StepScalars], Array],
+        images: Array,
+        targets: Array,
+    ) -> None:
+        self._task, self._model, self._gradients = task, model, dict[str, Array]()
         self._uniforms = _static_uniforms_class()()
-        targets, scale = np.zeros((len(images), model.num_classes), model.dtype), np.ones((), model.dtype)
-        self._forward_backward = capture(self._compute_gradients, images, to_gpu(targets), to_gpu(scale))
+        scale = to_gpu(np.ones((), model.dtype))
+        self._forward_backward = capture(self._compute_gradients, images, targets, scale)
         self._set_model_gradients()
         # NaN, since `capture` first calls the function once, and that call must not change the weights
         scalars = np.full(len(StepScalars._fields), np.nan, model.dtype)
@@ -94,9 +102,7 @@ class _StepGraphs:
     def _compute_gradients(self, images: Array, targets: Array, scale: Array) -> Array:
         self._uniforms.rewind()
         self._model.zero_grad()
-        logits, cache = self._model.forward(images, rng=self._uniforms)
-        loss, loss_cache = dispatch.cross_entropy_forward(logits, targets)
-        self._model.backward(dispatch.cross_entropy_backward(scale, loss_cache), cache)
+        loss = self._task.captured_forward_backward(self._model, images, targets, self._uniforms, scale)
         self._gradients = self._model.grads
         return loss
 
@@ -105,17 +111,11 @@ class _StepGraphs:
         self._model.zero_grad()
         self._model.accumulate(tuple(self._gradients), tuple(self._gradients.values()))
 
-    def run(
-        self, images: Array, targets: Array, label_smoothing: float, seed: int, scalars: StepScalars
-    ) -> tuple[Array, Array]:
+    def run(self, images: Array, targets: Array, seed: int, scalars: StepScalars) -> tuple[Array, Array]:
         """Launch both graphs."""
-        dtype = self._model.dtype
-        soft_targets = to_device_of(
-            target_distribution(targets, self._model.num_classes, label_smoothing, dtype), images
-        )
-        values = to_gpu(np.array(scalars, dtype))
+        values = to_gpu(np.array(scalars, self._model.dtype))
         self._uniforms.fill(seed)
-        loss = self._forward_backward(images, soft_targets, values[StepScalars._fields.index("loss_scale")])
+        loss = self._forward_backward(images, targets, values[StepScalars._fields.index("loss_scale")])
         self._set_model_gradients()
         return loss, self._update(values)
 

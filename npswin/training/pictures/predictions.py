@@ -10,9 +10,10 @@ from npswin.checks import check_path
 from npswin.data import ImageDataset, normalize
 from npswin.devices import to_host
 from npswin.ops.softmax import softmax_forward
-from npswin.training.inputs import as_input, check_dataset
+from npswin.training.inputs import as_input
 from npswin.training.pictures.style import BLUE, GREY, RED, new_figure, save_figure, show_image, shown_channels
-from npswin.training.trainable import Trainable, check_model
+from npswin.training.tasks.classification_inputs import check_dataset
+from npswin.training.trainable import Classifier, check_model
 from npswin.types import Array
 
 _COLUMNS, _ROWS = 8, 3
@@ -20,7 +21,7 @@ _IMAGES = 500  # among which the most confident mistakes are searched
 
 
 def draw_predictions(
-    model: Trainable, dataset: ImageDataset, mean: Sequence[float], std: Sequence[float], path: str | os.PathLike[str]
+    model: Classifier, dataset: ImageDataset, mean: Sequence[float], std: Sequence[float], path: str | os.PathLike[str]
 ) -> None:
     """The first 24 images with their predicted classes, and the most confident mistakes among the first 500.
 

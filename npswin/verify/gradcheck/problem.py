@@ -21,7 +21,8 @@ class ScalarLoss:
 
     Attributes:
         layer: the layer, or None for a pair of functions.
-        tensors: "input 0", … and the parameters, by name; changed in place for a call.
+        tensors: "input 0", … and the parameters, by name; changed in place for a call. If the layer has
+            buffers, they are restored after a call as well.
         y: the output for the given tensors, in float64.
         weights: r.
         output_scale: the largest |r·y|.
@@ -41,6 +42,8 @@ class ScalarLoss:
                 arguments[index] = argument.copy()
                 self.argument_index[f"input {index}"] = index
         self.arguments = arguments
+        buffers = getattr(self.layer, "buffers", None)
+        self._buffers: dict[str, Array] = dict(buffers) if isinstance(buffers, Mapping) else {}
         self.params: dict[str, Array] = {} if self.layer is None else getattr(self.layer, "params", {})
         for name, parameter in self.params.items():
             _require_float64(f"params[{name!r}]", parameter)
@@ -114,13 +117,16 @@ class ScalarLoss:
 
     @contextmanager
     def _restored(self, names: Any = None) -> Iterator[dict[str, Array]]:
-        """Yields copies of these tensors, or of all, and restores the tensors at the end of the with block."""
+        """Yields copies of these tensors, or of all, and restores them and all buffers at the end of the with block."""
         before = {name: self.tensors[name].copy() for name in (self.tensors if names is None else names)}
+        buffers_before = {name: buffer.copy() for name, buffer in self._buffers.items()}
         try:
             yield before
         finally:
             for name, values in before.items():
                 self.tensors[name][...] = values
+            for name, values in buffers_before.items():
+                self._buffers[name][...] = values
 
     def _gradients(self, cache: Any) -> dict[str, Array]:
         grads = getattr(self.layer, "grads", {})

@@ -9,7 +9,7 @@ from npswin.data import channel_statistics, normalize
 from npswin.data.rand_augment import OPERATIONS, apply_operations
 from npswin.devices import generator_on_device_of, on_gpu, to_gpu, to_host
 from npswin.training import TrainConfig
-from npswin.training.inputs import augment, load_batches
+from npswin.training.tasks.classification_inputs import augment, load_batches
 from tests.data.drawn import BYTE_BATCHES, SEEDS
 from tests.thorough import examples
 from tests.training.tiny import tiny_data

@@ -14,6 +14,7 @@ from npswin.devices import half_dtype, to_gpu, to_host
 from npswin.training import TrainConfig, compute_gradients
 from npswin.training.gpu.captured_step import CapturedSteps, StepScalars
 from npswin.training.learner import Learner
+from npswin.training.tasks.classification import ClassificationTask
 from tests.training.tiny import tiny_model
 
 
@@ -78,9 +79,10 @@ def test_a_capture_that_fails_is_ended(cuda):
     assert np.isfinite(to_host(model(images(0)))).all()
 
 
-def recorded(model):
+def recorded(model, label_smoothing=0.0):
     """Captured steps that update nothing and return the norm of the gradients."""
-    return CapturedSteps(model, lambda rates: dispatch.global_norm(model.grads.values()) / rates.loss_scale)
+    task = ClassificationTask(TrainConfig(label_smoothing=label_smoothing))
+    return CapturedSteps(task, model, lambda rates: dispatch.global_norm(model.grads.values()) / rates.loss_scale)
 
 
 def rates(loss_scale=1.0):
@@ -89,10 +91,10 @@ def rates(loss_scale=1.0):
 
 def test_captured_gradients_equal_those_of_the_step(cuda, capsys):
     model, labels = tiny_model(dtype="float64", drop_path_rate=0.0).to("cuda"), np.array([0, 2, 1])
-    captured = recorded(model)
+    captured = recorded(model, 0.1)
     for seed in (1, 2, 1):
         given = labels if seed == 1 else to_gpu(labels)
-        loss, norm = map(float, captured.run(images(seed, np.float64), given, 0.1, seed, rates(4.0)))
+        loss, norm = map(float, captured.run(images(seed, np.float64), given, seed, rates(4.0)))
         found = {name: to_host(grad).copy() for name, grad in model.grads.items()}
         wanted = float(compute_gradients(model, images(seed, np.float64), labels, 0.1, 1, seed, 4.0))
         assert loss == pytest.approx(wanted, rel=1e-12)
@@ -103,7 +105,7 @@ def test_captured_gradients_equal_those_of_the_step(cuda, capsys):
 
 
 def loss_of(captured, seed):
-    return float(captured.run(images(0), np.zeros(3, int), 0.0, seed, rates())[0])
+    return float(captured.run(images(0), np.zeros(3, int), seed, rates())[0])
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
@@ -132,7 +134,7 @@ def test_each_shape_of_a_batch_has_its_own_graph(cuda):
     model = tiny_model(dtype="float64").to("cuda")
     captured = recorded(model)
     for count in (3, 2, 3):
-        captured.run(images(0, np.float64, count), np.zeros(count, int), 0.0, 0, rates())
+        captured.run(images(0, np.float64, count), np.zeros(count, int), 0, rates())
         found = to_host(model.grads["head.weight"]).copy()
         compute_gradients(model, images(0, np.float64, count), np.zeros(count, int), 0.0, 1, 0)
         np.testing.assert_allclose(found, to_host(model.grads["head.weight"]), rtol=1e-9)
@@ -146,14 +148,15 @@ def test_an_update_that_is_called_before_the_capture_gets_nan_as_rates(cuda):
             seen.append(float(given.loss_scale))
         return given.lr * 1
 
-    loss_of(CapturedSteps(model, update), 0)
+    loss_of(CapturedSteps(ClassificationTask(TrainConfig()), model, update), 0)
     assert np.isnan(seen)
 
 
 def learner(optimizer, device="cuda", micro_batches=1):
     model = tiny_model(dtype="float64", drop_path_rate=0.0).to(device)
     switches = {"warmup_epochs": 1, "clip_norm": 0.1, "ema_decay": 0.9, "lr": 1e-2, "epochs": 4}
-    return Learner(model, TrainConfig(optimizer=optimizer, micro_batches=micro_batches, **switches), 2)
+    config = TrainConfig(optimizer=optimizer, micro_batches=micro_batches, **switches)
+    return Learner(model, config, 2, ClassificationTask(config))
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])

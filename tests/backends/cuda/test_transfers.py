@@ -8,8 +8,9 @@ from npswin.data import ImageDataset
 from npswin.devices import to_gpu, to_host
 from npswin.training import TrainConfig
 from npswin.training.gpu.transfers import AsyncScalar
-from npswin.training.inputs import augment, load_batches
 from npswin.training.learner import Learner
+from npswin.training.tasks.classification import ClassificationTask
+from npswin.training.tasks.classification_inputs import augment, load_batches
 from tests.training.tiny import tiny_data, tiny_model
 
 pytest.importorskip("PIL.Image")
@@ -19,7 +20,8 @@ STEPS = 6
 
 def test_a_training_step_uploads_its_rates_only(cuda, monkeypatch):
     model = tiny_model(drop_path_rate=0.3).to("cuda")
-    learner = Learner(model, TrainConfig(epochs=STEPS, clip_norm=1.0, ema_decay=0.9, **RECIPE), 1)
+    config = TrainConfig(epochs=STEPS, clip_norm=1.0, ema_decay=0.9, **RECIPE)
+    learner = Learner(model, config, 1, ClassificationTask(config))
     data, batches = tiny_data(12), [np.arange(step % 3, 12, 3) for step in range(STEPS)]
     upload, uploaded = devices.cupy().asarray, []
 

@@ -26,6 +26,11 @@ KERNEL gelu_backward(const Scalar* dy, const Scalar* x, Scalar* dx, Index size) 
     }
 }
 
+// y = x where `sign` is positive or NaN, else 0.
+KERNEL where_positive(const Scalar* sign, const Scalar* x, Scalar* y, Index size) {
+    for (Index i = thread_number(); i < size; i += thread_count()) y[i] = (Sum)sign[i] <= 0 ? (Scalar)(Sum)0 : x[i];
+}
+
 // y = shortcut + s · (branch + bias), s one number an image; shortcut, bias and scale may be null.
 KERNEL residual_forward(
     const Scalar* shortcut, const Scalar* branch, const Sum* bias, const Scalar* scale, Scalar* y, Index size,

@@ -1,4 +1,4 @@
-// Moves: image patches as rows of a matrix, 2×2 groups of tokens side by side, and their transposes.
+// Moves: image patches and neighbourhoods as rows of a matrix, 2×2 groups of tokens side by side, and transposes.
 
 #include "common.cuh"
 #include "rows.cuh"
@@ -40,5 +40,30 @@ KERNEL patch_concat(Scalar* x, Scalar* groups, Index size, int height, int width
             groups[i] = (Scalar)read(rows, x, group, c);
         else if (!rows.is_padding(group, c))
             x[rows.offset(group, c)] = groups[i];
+    }
+}
+
+// Rows (tokens of the target, places of the kernel, channels): the source's entry that a token meets at a place, or
+// zeros. The target is the convolution's result and the source its input, or the other way round where it is transposed.
+KERNEL gather_places(
+    const Scalar* source, Scalar* rows, Index size, Index first, int channels, int height, int width,
+    int source_height, int source_width, int kernel_height, int kernel_width, int stride, int padding, int transposed
+) {
+    for (Index i = thread_number(); i < size; i += thread_count()) {
+        int c = (int)(i % channels), place = (int)(i / channels % (kernel_height * kernel_width));
+        Index token = first + i / ((Index)channels * kernel_height * kernel_width);
+        int y = (int)(token / width % height), x = (int)(token % width);
+        Index image = token / ((Index)height * width);
+        int down = place / kernel_width - padding, across = place % kernel_width - padding;
+        int row = transposed ? y - down : y * stride + down, column = transposed ? x - across : x * stride + across;
+        bool meets = row >= 0 && column >= 0;
+        if (transposed) {
+            meets = meets && row % stride == 0 && column % stride == 0;
+            row /= stride;
+            column /= stride;
+        }
+        meets = meets && row < source_height && column < source_width;
+        rows[i] = meets ? source[((image * source_height + row) * source_width + column) * channels + c]
+                        : (Scalar)(Sum)0;
     }
 }

@@ -13,7 +13,9 @@ import numpy as np
 from npswin import training
 from npswin.training.checkpoint import Progress
 from npswin.training.learner import Learner
+from npswin.training.metrics_file import record_names
 from npswin.training.run_folder import RunFolder
+from npswin.training.tasks.classification import ClassificationTask
 from tests.tools.fuzzing.doors.door import Door, Sample, require, same, small_model
 from tests.tools.fuzzing.safetensors import split_safetensors, without_checksum
 from tests.tools.fuzzing.workspace import Files
@@ -39,7 +41,8 @@ class _Run:
 @cache
 def _run(folder: Path) -> _Run:
     model = small_model(depths=(1,), qkv_bias=False, patch_norm=False, position_bias="none")
-    learner = Learner(model, training.TrainConfig(epochs=2, batch_size=2, ema_decay=0.9), 2)
+    config = training.TrainConfig(epochs=2, batch_size=2, ema_decay=0.9)
+    learner = Learner(model, config, 2, ClassificationTask(config))
     description = {
         "training": learner.config.as_dict(),
         "model": learner.model.config,
@@ -48,7 +51,7 @@ def _run(folder: Path) -> _Run:
         "mean": [0.5],
         "backend": "numpy",
     }
-    run_folder = RunFolder(folder / "run", description, 2)
+    run_folder = RunFolder(folder / "run", description, 2, record_names(learner.task, model))
     run_folder.create()
     rng = np.random.default_rng(0)
     states = []
@@ -79,7 +82,7 @@ def _read_run(folder: Path) -> Callable[[Sample], str]:
         for array in (*learner.model.params.values(), *learner.training_state().values()):
             array[...] = 1
         learner.step = 0
-        run_folder = RunFolder(sample.folder, run.description, 2)
+        run_folder = RunFolder(sample.folder, run.description, 2, record_names(learner.task, learner.model))
         repair = sample.number % 4 == 0
         try:
             with contextlib.redirect_stderr(io.StringIO()):

@@ -12,9 +12,10 @@ from npswin.data.dataset import check_normalization
 from npswin.devices import on_gpu
 from npswin.layers.loss import cross_entropy
 from npswin.training.gradients import require_finite_forward
-from npswin.training.inputs import as_input, check_dataset, check_precision, load_batches
+from npswin.training.inputs import as_input, check_precision
+from npswin.training.tasks.classification_inputs import check_dataset, load_batches
 from npswin.training.terminal import print_stderr
-from npswin.training.trainable import Trainable, check_model
+from npswin.training.trainable import Classifier, check_model
 from npswin.types import Array
 
 
@@ -34,7 +35,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: Trainable,
+    model: Classifier,
     dataset: ImageDataset,
     mean: Sequence[float],
     std: Sequence[float],
@@ -77,7 +78,7 @@ def evaluate(
             fits_graph = images.shape == captured_shape
             logits = captured_model(images) if captured_model is not None and fits_graph else model(images)
             loss, _ = cross_entropy(logits, labels)
-            require_finite_forward(model, images, logits, loss, sync_gpu=True)
+            require_finite_forward(model, images, {"logits": logits}, {"loss": loss}, sync_gpu=True)
             predicted = logits.astype(np.float32).argmax(axis=1)
             total_loss += float(loss) * len(labels)
             correct += int((predicted == labels).sum())
@@ -86,7 +87,7 @@ def evaluate(
     return Evaluation(total_loss / len(dataset), correct / len(dataset), len(dataset))
 
 
-def _captured(model: Trainable, images: Array) -> Callable[[Array], Array]:
+def _captured(model: Classifier, images: Array) -> Callable[[Array], Array]:
     """The model as a CUDA graph, or the model itself where capturing fails."""
     try:
         return capture(model, images)

@@ -1,0 +1,65 @@
+"""What a detector finds in an image."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from npswin.backends import dispatch
+from npswin.types import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """The objects that were found in an image, by falling score; all arrays are on the host.
+
+    Attributes:
+        boxes: (n, 4), x₁, y₁, x₂, y₂, in pixels.
+        scores: (n,), probabilities of the classes.
+        labels: (n,) int64, classes from 0 to K − 1.
+        mask_probabilities: (n, M, M), of each pixel of a box to belong to the object; M pixels a side, whatever the
+            box's size, so that it takes little memory.
+        size: (H, W) of the image.
+    """
+
+    boxes: Array
+    scores: Array
+    labels: Array
+    mask_probabilities: Array
+    size: tuple[int, int]
+
+    def masks(self, threshold: float = 0.5) -> Array:
+        """(n, H, W) bool: the pixels of the image whose probability is at least the threshold, 0 outside the box."""
+        return dispatch.paste_masks(self.mask_probabilities, self.boxes, self.size, threshold)
+
+
+@dataclass(frozen=True)
+class DetectionLimits:
+    """Which boxes count as found.
+
+    Attributes:
+        score_threshold: above which a box of a class counts.
+        iou_threshold: of non-maximum suppression, within a class.
+        count: the most of an image.
+    """
+
+    score_threshold: float
+    iou_threshold: float
+    count: int
+
+
+def best_boxes(boxes: Array, probabilities: Array, limits: DetectionLimits) -> tuple[Array, Array, Array]:
+    """Each RoI is a candidate for every class; those that count are kept unless a better one of the class overlaps.
+
+    Args:
+        boxes: (R, K, 4), of each RoI for each class, or (R, 1, 4), the same for all.
+        probabilities: (R, K), of the classes without the background.
+        limits: which.
+
+    Returns:
+        boxes (n, 4), scores (n,) and labels (n,), by falling score.
+    """
+    rois, labels = np.nonzero(probabilities > limits.score_threshold)
+    scores = probabilities[rois, labels]
+    chosen = boxes[rois, labels if boxes.shape[1] > 1 else 0]
+    kept = dispatch.nms(chosen, scores, limits.iou_threshold, labels)[: limits.count]
+    return chosen[kept], scores[kept], labels[kept]

@@ -1,0 +1,65 @@
+"""The parts of a two-stage detector, from its arguments."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from npswin.checks import check_number, check_size, shown
+from npswin.models.backbone import SwinBackbone
+from npswin.models.detection.box_head import BoxHead
+from npswin.models.detection.fpn import FPN
+from npswin.models.detection.mask_head import MaskHead
+from npswin.models.detection.roi_head import RoIHead
+from npswin.models.detection.roi_stage import BOX_SIZE, RoIStage
+from npswin.models.detection.rpn_head import RPNHead
+from npswin.models.detection.samples import StageRule
+from npswin.models.swin import backbone_arguments
+
+_SIZES = ("num_classes", "channels", "width", "rpn_samples", "roi_samples", "proposals", "detections")
+MASK_CONVS = 4
+
+
+def checked_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `MaskRCNN` as JSON can hold them.
+
+    Raises:
+        ValueError: the first argument that does not fit, named.
+    """
+    backbone = backbone_arguments(arguments["backbone"], arguments["dtype"], arguments["seed"])
+    config = {**arguments, "backbone": backbone, "dtype": backbone["dtype"], "seed": backbone["seed"]}
+    for name in _SIZES:
+        config[name] = check_size(name, config[name])
+    counts = arguments["proposals_a_level"]
+    if not isinstance(counts, list | tuple) or len(counts) != 2:
+        raise ValueError(f"proposals_a_level: got {shown(counts)}, expected two sizes, for training and for inference")
+    config["proposals_a_level"] = [check_size(f"proposals_a_level[{place}]", one) for place, one in enumerate(counts)]
+    config["score_threshold"] = check_number("score_threshold", config["score_threshold"], at_least=0, below=1)
+    return config
+
+
+def build_parts(
+    config: Mapping[str, Any], rules: Sequence[StageRule], convs: int, class_agnostic: bool
+) -> tuple[SwinBackbone, FPN, RPNHead, RoIHead]:
+    """Backbone, neck, region proposal network and RoI head, with fresh weights.
+
+    Args:
+        config: from `checked_arguments`.
+        rules: of each stage of the RoI head.
+        convs: of each box head; it has two linear layers where there are none, or else one.
+        class_agnostic: whether a box has the same deltas for all classes.
+    """
+    rng = np.random.default_rng([config["seed"], 0])
+    channels, num_classes, dtype = config["channels"], config["num_classes"], config["dtype"]
+    backbone = SwinBackbone(config["backbone"], rng, stage_norms=True)
+    stages = len(backbone.channels)
+    strides = [config["backbone"]["patch_size"] * 2**level for level in range(stages + 1)]
+    neck = FPN(backbone.channels, channels, rng, dtype)
+    rpn_head = RPNHead(channels, strides, config["rpn_samples"], rng, dtype)
+    heads = []
+    for rule in rules:
+        linears, width = 1 if convs else 2, config["width"]
+        box_head = BoxHead(channels, BOX_SIZE, num_classes, convs, linears, width, class_agnostic, rng, dtype)
+        mask_head = MaskHead(channels, num_classes, MASK_CONVS, rng, dtype)
+        heads.append(RoIStage(box_head, mask_head, rule, strides[:-1], config["roi_samples"]))
+    return backbone, neck, rpn_head, RoIHead(heads)

@@ -1,0 +1,24 @@
+"""The task that follows from the type of the data."""
+
+from typing import Any
+
+from npswin.checks import shown
+from npswin.data import ImageDataset, SegmentationDataset
+from npswin.training.config import TrainConfig
+from npswin.training.tasks.classification import ClassificationTask
+from npswin.training.tasks.segmentation import SegmentationTask
+from npswin.training.tasks.task import Task
+
+
+def choose_task(train_data: Any, config: TrainConfig) -> Task:
+    """The task of a data set: classification of an `ImageDataset`, segmentation of a `SegmentationDataset`.
+
+    Raises:
+        ValueError: the data set is of another type.
+    """
+    if isinstance(train_data, ImageDataset):
+        return ClassificationTask(config)
+    if isinstance(train_data, SegmentationDataset):
+        return SegmentationTask()
+    expected = "expected an ImageDataset or a SegmentationDataset; other data need a task (task=)"
+    raise ValueError(f"train_data: got {shown(train_data)}, {expected}")
