@@ -1,0 +1,127 @@
+"""Single faults in detectors: see `tests/tools/faults.py`."""
+
+from tests.tools.faults import faults
+
+HEADS, LOSSES, ROIS, SAMPLING, CASCADE, GRADIENTS = (
+    (f"tests/models/detection/test_{name}.py",)
+    for name in ("heads", "losses", "rois", "sampling", "cascade", "gradients")
+)
+SCALE = ("tests/models/detection/test_detectors.py", "-k", "scale")
+PEERS = ("tests/peers/test_detection.py",)
+
+DETECTOR_FAULTS = [
+    *faults(
+        "models/detection/fpn.py",
+        HEADS,
+        (
+            "the way down is left out of the derivative",
+            "= dlaterals[level] + dispatch.resize_nearest_backward",
+            "= dlaterals[level] + 0 * dispatch.resize_nearest_backward",
+        ),
+        ("the coarsest map has no derivative", "douts[-1] + dispatch.max", "douts[-1] + 0 * dispatch.max"),
+    ),
+    *faults(
+        "models/detection/rpn_head.py",
+        HEADS,
+        ("the deltas have no derivative", "_cache) + self.regressor.backward", "_cache) + 0 * self.regressor.backward"),
+        ("all levels read the derivatives of the first one", "            start = stop\n", ""),
+    ),
+    *faults(
+        "models/detection/roi_pooling.py",
+        (*ROIS, *PEERS),
+        ("the finest level is for boxes of 112 pixels", "14 * strides[0]", "28 * strides[0]"),
+        ("the level is rounded", "np.floor(np.log2", "np.round(np.log2"),
+        ("one derivative for all levels", "dfeatures[places], cache)", "dfeatures[places] * 0, cache)"),
+    ),
+    *faults(
+        "models/detection/box_head.py",
+        HEADS,
+        ("places before channels", "x.transpose(0, 3, 1, 2).reshape", "x.reshape"),
+        ("the deltas have no derivative", "dx = dx + self.regressor.backward", "dx = dx + 0 * self.regressor.backward"),
+    ),
+    *faults(
+        "models/detection/mask_head.py",
+        HEADS,
+        ("no ReLU in the derivative", "dispatch.relu_backward(dx, relu_cache)", "dx"),
+    ),
+    *faults(
+        "models/detection/losses.py",
+        LOSSES,
+        (
+            "box loss of anchors over the positive ones",
+            "target_deltas, None, samples.divisor",
+            "target_deltas, None, 1",
+        ),
+        ("box loss over the positive RoIs", "deviations, kind, count, weight)", "deviations, kind, len(rois), weight)"),
+        ("masks of the first class", "logits[rois, :, :, labels], targets", "logits[rois, :, :, 0 * labels], targets"),
+        ("the derivative of masks in the first class", "dlogits[rois, :, :, labels] =", "dlogits[rois, :, :, 0] ="),
+        (
+            "the weight of GIoU is no factor of its derivative",
+            "np.full_like(loss, weight), cache)\n        return",
+            "np.ones_like(loss), cache)\n        return",
+        ),
+    ),
+    *faults(
+        "models/detection/boxes.py",
+        ROIS,
+        ("boxes reach beyond the image", "return np.clip(decoded, 0,", "return np.clip(decoded, None,"),
+        ("height and width exchanged", "sizes[..., [1, 0, 1, 0]]", "sizes[..., [0, 1, 0, 1]]"),
+    ),
+    *faults(
+        "models/detection/proposals.py",
+        PEERS,
+        ("boxes of other levels are suppressed", "limits.iou_threshold, levels)", "limits.iou_threshold)"),
+    ),
+    *faults(
+        "models/detection/sampling.py",
+        SAMPLING,
+        ("an image without positive anchors counts less", "max(len(positive), 1)", "len(positive)"),
+        (
+            "half of the RoIs are positive",
+            "POSITIVE_ANCHORS, POSITIVE_PROPOSALS = 0.5, 0.25",
+            "POSITIVE_ANCHORS, POSITIVE_PROPOSALS = 0.5, 0.5",
+        ),
+    ),
+    *faults(
+        "models/detection/roi_stage.py",
+        GRADIENTS,
+        ("the stage's weight is no factor of its derivative", "type(scale * self.rule.loss_weight)", "type(scale)"),
+        ("masks have no derivative by the maps", "[a + b for a, b in", "[a + 0 * b for a, b in"),
+    ),
+    *faults(
+        "models/detection/roi_head.py",
+        CASCADE,
+        ("true boxes go to the next stage", "                rois = rois[~samples.is_true_box]\n", ""),
+        ("the logits of the last stage", "sum(all_logits) / len(all_logits)", "all_logits[-1]"),
+        ("the masks of the last stage", "sum(of_stages) / len(of_stages)", "of_stages[-1]"),
+    ),
+    *faults(
+        "models/detection/detections.py",
+        ROIS,
+        ("boxes of other classes are suppressed", "limits.iou_threshold, labels)", "limits.iou_threshold)"),
+    ),
+    *faults(
+        "models/detection/two_stage.py",
+        GRADIENTS,
+        ("the RoI heads have no derivative by the maps", "dpyramid[level] + dmap", "dpyramid[level]"),
+    ),
+    *faults(
+        "models/detection/rpn_head.py",
+        SAMPLING,
+        ("anchors in the padding of an image are ignored", "-(-sizes // coarsest) * coarsest", "sizes"),
+    ),
+    *faults(
+        "models/detection/roi_stage.py",
+        ROIS,
+        ("the true class is not used", "np.where(labels == background, likely, labels)", "likely"),
+    ),
+    *faults(
+        "models/detection/two_stage.py",
+        SCALE,
+        (
+            "the scale is left out for the region proposals",
+            "factor = self.dtype.type(scale)",
+            "factor = self.dtype.type(1)",
+        ),
+    ),
+]
