@@ -15,8 +15,6 @@ import sys
 
 try:  # imports take a second, in which Ctrl-C should not print a traceback
     import argparse
-    import io
-    import shlex
     import time
     from pathlib import Path
     from typing import Any
@@ -24,18 +22,15 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
     import numpy as np
 
     import npswin
-    from npswin.checks import check_integer
+    from npswin.cli.training_program import add_run_options, run_program, set_machine
     from npswin.data import DataUnavailableError, ImageDataset, load_cifar10, load_shapes
     from npswin.devices import cupy
     from npswin.training import (
         PRECISIONS,
-        NonFiniteError,
         TrainConfig,
         Trainer,
-        TrainingInterrupted,
         draw_attention,
         draw_predictions,
-        set_threads,
     )
     from npswin.weights import WeightMismatchError
 
@@ -91,25 +86,10 @@ def parse_arguments() -> argparse.Namespace:
     )
     add("--batch-size", type=int, help="images per step (default: 64 on CIFAR-10, on a GPU 256; 32 on shapes)")
     add("--lr", type=float, help="highest learning rate (default: 0.001)")
-    add(
-        "--seed",
-        type=int,
-        default=0,
-        help="seed of the weights, the order of the images and the augmentation (default: 0)",
-    )
-    add("--dtype", choices=["float32", "float64"], default="float32", help="dtype of the model (default: float32)")
     add("--device", choices=["cpu", "cuda"], default="cpu", help="cuda for an NVIDIA GPU (default: %(default)s)")
     precision = "precision of matrix products, on a GPU only (default: %(default)s, that of --dtype)"
     add("--precision", choices=PRECISIONS, default="full", help=precision)
-    add("--backend", default=npswin.get_backend(), help="backend on the CPU: numpy or cpu (default: %(default)s)")
-    add("--threads", type=int, help="number of threads (default: one per core)")
-    weights = "start from these weights, and normalize images as the run did that they are from; also on --resume"
-    add("--weights", type=Path, metavar="FILE", help=weights)
-    add("--new-head", action="store_true", help="with --weights: draw the head anew, as for other classes")
-    add("--out", type=Path, help="the run's folder (default: runs/DATA-PRESET)")
-    add("--resume", action="store_true", help="continue the run in its folder; needs the same arguments")
-    repair = "continue a run whose files are damaged, with what is left of them, and keep copies of the damaged ones"
-    add("--repair", action="store_true", help=repair)
+    add_run_options(parser, "runs/DATA-PRESET")
     arguments = parser.parse_args()
     arguments.preset = arguments.preset or MODELS[arguments.device]
     return arguments
@@ -134,9 +114,7 @@ def fit_to_run_length(recipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def train(arguments: argparse.Namespace) -> None:
-    if arguments.threads is not None:
-        set_threads(check_integer("threads", arguments.threads, at_least=1))
-    npswin.set_backend(arguments.backend)
+    set_machine(arguments)
     options = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr")}
     given = {**{name: value for name, value in options.items() if value is not None}, "seed": arguments.seed}
     given["precision"] = arguments.precision
@@ -177,29 +155,5 @@ def train(arguments: argparse.Namespace) -> None:
     print(f"test accuracy: {100 * result.accuracy:.2f} % ({test_data.name}, {result.images} images)")
 
 
-def main() -> int:
-    """Run the example; returns the exit status: 0, 1 for NaN or infinity, 2 for other errors, 128 + signal."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack letters such as ×
-    try:
-        arguments = parse_arguments()
-        train(arguments)
-    except TrainingInterrupted as interrupt:
-        given = [argument for argument in sys.argv if argument != "--repair"]
-        command = shlex.join([sys.executable, *given] + ["--resume"] * (not arguments.resume))
-        print(f"{interrupt}\nresume with: {command}", file=sys.stderr)
-        return 128 + interrupt.signal_number
-    except KeyboardInterrupt:
-        print("aborted", file=sys.stderr)
-        return 130
-    except NonFiniteError as error:
-        print(f"train_cifar.py: {error}", file=sys.stderr)
-        return 1
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
-        print(f"train_cifar.py: error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(parse_arguments, train))

@@ -12,6 +12,7 @@ from npswin.data.formats.cityscapes import CITYSCAPES_CLASSES, load_cityscapes
 from npswin.data.formats.class_names import read_class_names
 from npswin.data.formats.coco import load_coco
 from npswin.data.formats.coco_results import read_coco_results, write_coco_results
+from npswin.data.formats.folders import load_detection_folder, load_segmentation_folder
 from npswin.data.formats.label_maps import load_label_maps
 from npswin.data.formats.voc import VOC_CLASSES, load_voc
 from npswin.data.load_samples import load_samples
@@ -63,9 +64,11 @@ __all__ = [
     "load_cifar10",
     "load_cityscapes",
     "load_coco",
+    "load_detection_folder",
     "load_detection_scenes",
     "load_label_maps",
     "load_samples",
+    "load_segmentation_folder",
     "load_segmentation_scenes",
     "load_shapes",
     "load_voc",

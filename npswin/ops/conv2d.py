@@ -19,10 +19,10 @@ def conv2d_size(size: tuple[int, int], kernel_size: tuple[int, int], stride: int
 def _check_kernel(x: Array, weight: Array, padding: int, **_: Any) -> None:
     height, width = weight.shape[2:]
     if height % 2 == 0 or width % 2 == 0:
-        raise ValueError(f"weight: got a kernel of {height}×{width}, expected odd sides")
+        raise ValueError(f"weight: got shape {weight.shape}, expected a kernel with odd sides")
     if height > x.shape[1] + 2 * padding or width > x.shape[2] + 2 * padding:
         padded = f"{x.shape[1] + 2 * padding}×{x.shape[2] + 2 * padding}"
-        raise ValueError(f"weight: got a kernel of {height}×{width}, expected at most the padded map's {padded}")
+        raise ValueError(f"weight: got shape {weight.shape}, expected a kernel within the padded map's {padded}")
 
 
 def overlap(place: int, side: int, side_out: int, stride: int, padding: int) -> tuple[slice, slice]:

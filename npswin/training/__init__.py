@@ -7,12 +7,18 @@ from npswin.training.errors import CheckpointError, RunFolderError
 from npswin.training.gradients import NonFiniteError
 from npswin.training.normalization import read_normalization
 from npswin.training.optimizers import SGD, AdamW, clip_gradients, decays
-from npswin.training.pictures import draw_attention, draw_curves, draw_predictions
+from npswin.training.pictures import (
+    draw_attention,
+    draw_curves,
+    draw_detections,
+    draw_predictions,
+    draw_segmentation,
+)
 from npswin.training.schedules import warmup_cosine
 from npswin.training.tasks.classification import compute_gradients
 from npswin.training.tasks.classification_evaluation import Evaluation, evaluate
 from npswin.training.tasks.segmentation import SegmentationTask
-from npswin.training.tasks.segmentation_evaluation import evaluate_segmentation
+from npswin.training.tasks.segmentation_evaluation import evaluate_segmentation, predict_segmentation
 from npswin.training.terminal import TrainingInterrupted
 from npswin.training.trainer import Trainer
 
@@ -34,9 +40,12 @@ __all__ = [
     "decays",
     "draw_attention",
     "draw_curves",
+    "draw_detections",
     "draw_predictions",
+    "draw_segmentation",
     "evaluate",
     "evaluate_segmentation",
+    "predict_segmentation",
     "read_normalization",
     "set_threads",
     "warmup_cosine",

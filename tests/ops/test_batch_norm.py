@@ -41,6 +41,17 @@ def test_a_batch_in_parts_gives_what_the_whole_batch_gives(seed, pixels, channel
     np.testing.assert_allclose(np.concatenate(dx_parts), dx, rtol=0, atol=100 * rounding / np.sqrt(variance.min()))
 
 
+def test_it_is_the_formula():
+    x, weight, bias = 3 + 2 * normal(0, 4, 5, 3), normal(1, 3), normal(2, 3)
+    moments = ops.batch_norm_moments(x)
+    assert moments.pixel_count == 20
+    np.testing.assert_allclose(moments.mean, x.mean(axis=(0, 1)), rtol=1e-14)
+    np.testing.assert_allclose(moments.variance, x.var(axis=(0, 1)), rtol=1e-13)
+    y, _ = ops.batch_norm_forward(x, weight, bias, moments.mean, moments.variance, eps=0.5)
+    expected = (x - moments.mean) / np.sqrt(moments.variance + 0.5) * weight + bias
+    np.testing.assert_allclose(y, expected, rtol=1e-13, atol=1e-14)
+
+
 def test_moments_of_nothing_are_zeros_and_change_nothing():
     nothing, some = (ops.batch_norm_moments(normal(0, pixels, 3)) for pixels in (0, 5))
     assert nothing.pixel_count == 0

@@ -1,11 +1,18 @@
-"""`resize_bicubic` compared with PyTorch and with numbers taken from it; its backward pass is the transpose."""
+"""Resizing compared with PyTorch and with numbers taken from it; the backward pass is the transpose."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npswin.ops.resize import bicubic_matrix, resize_bicubic_backward, resize_bicubic_forward
+from npswin.ops.resize import (
+    bicubic_matrix,
+    bilinear_pixels,
+    resize_bicubic_backward,
+    resize_bicubic_forward,
+    resize_bilinear_forward,
+    resize_nearest_forward,
+)
 from tests.ops.drawn import SEEDS, SIDES, normal
 
 # torch.nn.functional.interpolate(mode="bicubic", align_corners=False) of unit vectors, torch 2.13.0, float64.
@@ -83,3 +90,46 @@ def test_resize_bicubic_refuses_sizes_below_one(size):
         resize_bicubic_forward(np.ones((3, 3, 1)), size)
     with pytest.raises(ValueError, match="size_out, size_in: got"):
         bicubic_matrix(*size)
+
+
+# The same for mode="bilinear" and mode="nearest".
+BILINEAR_FROM_TORCH = {
+    (5, 3): [[1, 0, 0], [0.6, 0.4, 0], [0, 1, 0], [0, 0.4, 0.6], [0, 0, 1]],
+    (2, 4): [[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]],
+    (3, 2): [[1, 0], [0.5, 0.5], [0, 1]],
+    (2, 5): [[0.25, 0.75, 0, 0, 0], [0, 0, 0, 0.75, 0.25]],
+}
+NEAREST_FROM_TORCH = {(5, 3): [0, 0, 1, 1, 2], (2, 4): [0, 2], (3, 2): [0, 0, 1], (2, 5): [0, 2]}
+
+
+@pytest.mark.parametrize("sizes", BILINEAR_FROM_TORCH, ids=str)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_resize_bilinear_equals_numbers_from_torch(sizes, axis):
+    size_out, size_in = sizes
+    units = np.moveaxis(np.eye(size_in)[:, None], 0, axis)  # a map of one pixel along the other axis
+    resized, _ = resize_bilinear_forward(units, (size_out, 1) if axis == 0 else (1, size_out))
+    np.testing.assert_allclose(resized.reshape(size_out, size_in), BILINEAR_FROM_TORCH[sizes], rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("sizes", NEAREST_FROM_TORCH, ids=str)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_resize_nearest_equals_numbers_from_torch(sizes, axis):
+    size_out, size_in = sizes
+    numbers = np.moveaxis(np.arange(size_in)[:, None, None], 0, axis).astype(float)
+    resized, _ = resize_nearest_forward(numbers, (size_out, 1) if axis == 0 else (1, size_out))
+    np.testing.assert_array_equal(resized.reshape(-1), NEAREST_FROM_TORCH[sizes])
+
+
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_weights_of_bilinear_resampling_sum_to_one_and_pixels_are_in_order(size_out, size_in):
+    pixel, weight = bilinear_pixels(size_out, size_in)
+    np.testing.assert_allclose(weight.sum(axis=1), 1, atol=1e-15)
+    assert (weight >= 0).all()
+    assert 0 <= pixel.min() <= pixel.max() < size_in
+    assert (np.diff(pixel, axis=0) >= 0).all()
+
+
+@pytest.mark.parametrize("forward", [resize_bilinear_forward, resize_nearest_forward])
+def test_resampling_to_the_same_size_changes_nothing(forward):
+    x = normal(0, 1, 5, 7, 2)
+    np.testing.assert_array_equal(forward(x, (5, 7))[0], x)

@@ -115,6 +115,61 @@ CUDA_FAULTS: list[Fault] = [
         ("the pool's derivative not divided", "+ i % channels] / tokens);\n}", "+ i % channels]);\n}"),
     ),
     *faults(
+        "backends/cuda/kernels/pool.cu",
+        comparison("adaptive_avg_pool2d or max_pool2d"),
+        ("bins that do not overlap", "(o + 1) * size_in + size_out - 1)", "(o + 1) * size_in)"),
+        ("the last of equal pixels", "(!(value <= best)", "(!(value < best)"),
+        ("windows from one too far on", "above / stride + 1; o <", "above / stride + 2; o <"),
+    ),
+    *faults(
+        "backends/cuda/kernels/resize.cu",
+        comparison("resize_bilinear or resize_nearest"),
+        ("rows by the columns' weights", "blended += row_weight[o * taps + k]", "blended += row_weight[o * taps]"),
+        (
+            "the last output that reads a row is left out",
+            "o < row_readers[2 * row + 1]; o++",
+            "o < row_readers[2 * row + 1] - 1; o++",
+        ),
+    ),
+    *faults(
+        "backends/cuda/kernels/batch_norm.cu",
+        comparison("batch_norm"),
+        (
+            "no barrier before a column is added up",
+            "partial[threadIdx.y][threadIdx.x] = value;\n    __syncthreads();\n",
+            "partial[threadIdx.y][threadIdx.x] = value;\n",
+        ),
+        (
+            "shares merged as if their means were one",
+            "            squares += before * count / (before + count) * difference * difference;\n",
+            "",
+        ),
+        ("a derivative through constants", "        if (dy_mean) value -= shift", "        value -= own_mean"),
+    ),
+    *faults(
+        "backends/cuda/kernels/elementwise.cu",
+        comparison("relu"),
+        ("the derivative passes at 0", "(Sum)sign[i] <= 0", "(Sum)sign[i] < 0"),
+    ),
+    *faults(
+        "layers/layer.py",
+        ("tests/backends/cuda/test_batch_norm.py",),
+        (
+            "buffers stay where they are",
+            "layer.own_grads, layer.own_buffers = own_params, own_grads, own_buffers",
+            "layer.own_grads = own_params, own_grads",
+        ),
+        "backends/cuda/kernels/patches.cu",
+        comparison("conv2d"),
+        ("the stride's remainder is not looked at", "meets && row % stride == 0 && column", "meets && column"),
+        ("the kernel's columns the other way", "x - across : x * stride + across", "x + across : x * stride - across"),
+    ),
+    *faults(
+        "backends/cuda/kernels/patches.cu",
+        ("tests/backends/cuda/test_ops.py", "-k", "few_rows"),
+        ("all rows of the first token", "Index token = first + i / ((", "Index token = i / (("),
+    ),
+    *faults(
         "backends/cuda/kernels/optimizer.cu",
         comparison("adamw or sgd or ema"),
         ("no weight decay", "(1 - rate * decays[array]) * ", ""),

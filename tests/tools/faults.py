@@ -425,6 +425,72 @@ FAULTS = [
             "return _along_both_axes(rows.T, columns.T, dy)",
             "return _along_both_axes(columns.T, rows.T, dy)",
         ),
+        (
+            "nearest pixels by the outputs' centres",
+            "np.arange(size_out)[:, None] * size_in // size_out",
+            "(2 * np.arange(size_out)[:, None] + 1) * size_in // (2 * size_out)",
+        ),
+        (
+            "pixels read before the first one",
+            "np.maximum(_centres(size_out, size_in), 0)",
+            "_centres(size_out, size_in)",
+        ),
+        (
+            "outputs that read one pixel overwrite each other",
+            "dx[pixel[o, k]] += weight[o, k] * dy[o]",
+            "dx[pixel[o, k]] = weight[o, k] * dy[o]",
+        ),
+    ),
+    *faults(
+        "ops/relu.py",
+        DEFINITIONS,
+        ("the derivative passes at 0", "np.where(y.real <= 0, dy", "np.where(y.real < 0, dy"),
+    ),
+    *faults(
+        "ops/batch_norm.py",
+        DEFINITIONS,
+        ("the mean's term is missing", "(dy - dy_mean - xhat", "(dy - xhat"),
+        ("the variance's term is missing", " - xhat * dy_xhat_mean)", ")"),
+        ("a derivative through constants", "    if constant:\n", "    if not constant:\n"),
+        ("unbiased variance", "pixels - mean) / max(count, 1)", "pixels - mean) / max(count - 1, 1)"),
+        ("parts merged as if their means were one", " + (part.mean - mean) ** 2)", ")"),
+    ),
+    *faults(
+        "ops/max_pool2d.py",
+        DEFINITIONS,
+        ("pixels of the other border", "0, side - 1)", "-side, side - 1)"),
+        (
+            "windows with one maximum overwrite each other",
+            "np.add.at(dx, (np.arange(batch)[:, None, None, None], largest_pixel, np.arange(channels)), dy)",
+            "dx[np.arange(batch)[:, None, None, None], largest_pixel, np.arange(channels)] = dy",
+        ),
+    ),
+    *faults(
+        "ops/adaptive_avg_pool2d.py",
+        DEFINITIONS,
+        ("bins that do not overlap", "-(-(o + 1) * size_in // size_out)", "max((o + 1) * size_in // size_out, 1)"),
+        ("the derivative not divided by the area", "(dy[:, i, j] / area)", "dy[:, i, j]"),
+    ),
+    *faults(
+        "layers/batch_norm.py",
+        DEFINITIONS[1:2],
+        ("the running variance is biased", "variance * (count / (count - 1))", "variance"),
+        ("the old statistics get the new one's weight", "MOMENTUM = 0.1 ", "MOMENTUM = 0.9 "),
+        (
+            "frozen statistics are updated",
+            "self._running_statistics() if self.frozen else self._update(x)",
+            "self._update(x)",
+        ),
+    ),
+    *faults(
+        "weights/load.py",
+        DEFINITIONS[1:2],
+        ("buffers are not loaded", '{**model.params, **getattr(model, "buffers", {})}', "{**model.params}"),
+    ),
+    *faults(
+        "verify/gradcheck/problem.py",
+        DEFINITIONS[1:2],
+        ("a check changes buffers", "self._buffers[name][...] = values", "pass"),
     ),
     *faults(
         "layers/layer.py",
@@ -432,6 +498,16 @@ FAULTS = [
         ("gradients overwritten rather than added", "sum_so_far += gradient", "sum_so_far[...] = gradient"),
         ("another layer's cache is taken", "or cache.layer is not layer", ""),
         ("a derivative of another shape is taken", "derivative.shape == shape and ", ""),
+        (
+            "a copy without dropout updates running statistics",
+            "                setattr(layer, name, True)\n",
+            "                pass\n",
+        ),
+        (
+            "a copy without dropout has buffers of its own",
+            "(*layer.own_params.values(), *layer.own_buffers.values())",
+            "layer.own_params.values()",
+        ),
     ),
     *faults(
         "layers/window_attention.py",

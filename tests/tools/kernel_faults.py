@@ -11,6 +11,8 @@ def comparison(op_names: str) -> tuple[str, ...]:
     return "tests/backends/cpu/test_ops.py", "-k", f"equals_its_definition and contiguous-float32 and ({op_names})"
 
 
+PIECES = "tests/backends/cpu/test_convolution.py", "-k", "small_pieces"
+
 KERNEL_FAULTS: list[Fault] = [
     *faults(
         "backends/cpu/fused/attention_head.py",
@@ -136,6 +138,96 @@ KERNEL_FAULTS: list[Fault] = [
         "backends/cpu/fused/gathered_linear.py",
         comparison("patch_embed"),
         ("the gradient of the padded columns is returned", "dweight[:, :inputs]", "dweight[:, -inputs:]"),
+    ),
+    *faults(
+        "backends/cpu/relu.py",
+        comparison("relu"),
+        ("the derivative passes at 0", "signs[i] <= zero", "signs[i] < zero"),
+    ),
+    *faults(
+        "backends/cpu/batch_norm.py",
+        comparison("batch_norm"),
+        ("blocks merged as if their means were one", " + between * difference * difference", ""),
+        ("the mean of the last block alone", "mean[c] += share * difference", "mean[c] = block_mean[c]"),
+        ("the variance's term is missing", " - (row[c] - mean[c]) * slope[c])", ")"),
+        (
+            "Σ dy x̂ without the mean",
+            "product_sum[c] += drow[c] * (row[c] - mean[c])\n\n\n",
+            "product_sum[c] += drow[c] * row[c]\n\n\n",
+        ),
+    ),
+    *faults(
+        "backends/cpu/max_pool2d.py",
+        comparison("max_pool2d"),
+        ("the last window of a row is left out", "(column + padding) // stride + 1", "(column + padding) // stride"),
+        ("the last of equal pixels", "(not source[c] <= best[c])", "(not source[c] < best[c])"),
+    ),
+    *faults(
+        "backends/cpu/adaptive_avg_pool2d.py",
+        comparison("adaptive_avg_pool2d"),
+        ("the first bin of a pixel alone", "range(first_j, stop_j)", "range(first_j, first_j + 1)"),
+    ),
+    *faults(
+        "backends/cpu/resize.py",
+        comparison("resize_bilinear or resize_nearest"),
+        ("the weights exchanged", "near * one[i] + far * other[i]", "far * one[i] + near * other[i]"),
+        (
+            "outputs that end in a piece's first row are left out",
+            "rows.pixel[(o + 1) * rows.taps - 1] < top",
+            "rows.pixel[(o + 1) * rows.taps - 1] <= top",
+        ),
+        ("the row's sum not cleared", "            fill(summed, 0)\n", ""),
+        "backends/cpu/convolution/places.py",
+        comparison("conv2d"),
+        ("the kernel's rows upside down", "overlap(place, size[0]", "overlap(kernel_size[0] - 1 - place, size[0]"),
+    ),
+    *faults(
+        "backends/cpu/convolution/panels.py",
+        comparison("conv2d"),
+        ("all panels have the first one's weights", "row = panel * PANEL + lane", "row = lane"),
+    ),
+    *faults(
+        "backends/cpu/convolution/direct.py",
+        comparison("conv2d"),
+        ("each place reads from the first one's column", "+ p.source_first[j]", "+ p.source_first[0]"),
+        ("tokens of the second tile read the first one's", "left = (source, at + t * row,", "left = (source, at,"),
+    ),
+    *faults(
+        "backends/cpu/convolution/direct.py",
+        PIECES,
+        ("each part of the depth has the first one's weights", "* panel_size + start * PANEL", "* panel_size"),
+    ),
+    *faults(
+        "backends/cpu/convolution/direct_weight.py",
+        comparison("conv2d"),
+        ("the stride is left out", "p.source_step * inputs)", "inputs)"),
+    ),
+    *faults(
+        "backends/cpu/convolution/token_sums.py",
+        comparison("conv2d"),
+        ("the last token for the sum", "total[c] += row[c]", "total[c] = row[c]"),
+    ),
+    *faults(
+        "backends/cpu/convolution/winograd.py",
+        PIECES,
+        ("Bᵀ's last row with the other sign", "c - b, d - b", "c - b, b - d"),
+        ("G without its halves", "(a + c) * half, b * half", "a + c, b"),
+    ),
+    *faults(
+        "backends/cpu/convolution/winograd_map.py",
+        PIECES,
+        ("the kernel is not turned round for dx", "(8, -1) if turned else (0, 1)", "(0, 1)"),
+        ("the second part of the depth overwrites the first", "FROM_OUTPUT if start else FROM_ZERO", "FROM_ZERO"),
+    ),
+    *faults(
+        "backends/cpu/convolution/winograd_weight.py",
+        PIECES,
+        ("the second chunk overwrites the first", "sums, sizes, first == 0)", "sums, sizes, True)"),
+    ),
+    *faults(
+        "backends/cpu/convolution/winograd.py",
+        ("tests/backends/cpu/test_convolution.py", "-k", "finite"),
+        ("sums with what is not finite are returned", "bool(np.isfinite(sums).all())", "True"),
     ),
     *faults(
         "backends/cpu/optimizer.py",

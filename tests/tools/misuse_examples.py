@@ -31,6 +31,7 @@ from tests.layers.drawn import make
 from tests.models.tiny import tiny
 from tests.tools.misuse_data import DATA_EXAMPLES
 from tests.tools.misuse_samples import SAMPLE_EXAMPLES
+from tests.tools.misuse_tasks import TASK_EXAMPLES
 from tests.tools.misuse_values import (
     FLAG,
     FUNCTION,
@@ -565,6 +566,7 @@ EXAMPLES: dict[str, Example] = {
     "npswin.training.Ema.decay_at": Example(lambda: {"self": ema(), "step": 3}, {"step": integer(1)}),
     "npswin.training.Ema.update_with_decay": Example(lambda: {"self": ema(), "decay": 0.5}, {"decay": number(_share)}),
     "npswin.training.Ema.load": Example(lambda: {"self": ema(), "average": ema().average}, {"average": NOTHING}),
+    **{f"npswin.training.{name}": Example(*example) for name, example in TASK_EXAMPLES.items()},
     "npswin.training.TrainConfig.__init__": Example(
         lambda: {"epochs": 3, "warmup_epochs": 1.0, "checkpoint_every": 3, "clip_norm": 1.0, "ema_decay": 0.9},
         {

@@ -20,8 +20,14 @@ RESULTS = (
     *("Comparison", "DetectionBatch", "Diagnosis", "DumpComparison", "Evaluation", "Flops", "GradcheckReport"),
     *("LoadReport", "SegmentationBatch", "Trace"),
 )
+# A trainer calls them, with what it has checked.
+OF_A_TASK = (
+    *("check", "loss_names", "describe", "channel_statistics", "load", "augment", "prepare", "size"),
+    *("forward_backward", "evaluate"),
+)
 NOT_CALLED = {
     **{f"{name}.__init__": "the package makes it" for name in RESULTS},
+    **{f"SegmentationTask.{method}": "a trainer calls it" for method in OF_A_TASK},
     "Layer.forward": "each layer has its own",
     "Layer.backward": "each layer has its own",
     "Layer.__call__": "each layer has its own",

@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.tools.box_faults import BOX_FAULTS
 from tests.tools.cuda_faults import CUDA_FAULTS
 from tests.tools.detector_faults import DETECTOR_FAULTS
 from tests.tools.faults import FAULTS, Fault
@@ -25,7 +26,9 @@ from tests.tools.verify_faults import VERIFY_FAULTS
 from tests.tools.weight_faults import WEIGHT_FAULTS
 
 ROOT = Path(__file__).resolve().parents[2]
-ALL = [*FAULTS, *DETECTOR_FAULTS, *KERNEL_FAULTS, *CUDA_FAULTS, *VERIFY_FAULTS, *WEIGHT_FAULTS]
+ALL = [
+    *(*FAULTS, *KERNEL_FAULTS, *CUDA_FAULTS, *BOX_FAULTS, *DETECTOR_FAULTS, *VERIFY_FAULTS, *WEIGHT_FAULTS),
+]
 
 
 def planted(text: str, fault: Fault) -> str:

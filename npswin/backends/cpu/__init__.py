@@ -40,6 +40,11 @@ from npswin.backends.cpu.conv_transpose2d import (
     conv_transpose2d_backward,
     conv_transpose2d_forward,
 )
+from npswin.backends.cpu.decode_boxes import (
+    decode_boxes_backward,
+    decode_boxes_forward,
+    encode_boxes,
+)
 from npswin.backends.cpu.dropout import (
     draw_mask,
     dropout_backward,
@@ -202,11 +207,14 @@ __all__ = [
     "conv_transpose2d_forward",
     "cross_entropy_backward",
     "cross_entropy_forward",
+    "decode_boxes_backward",
+    "decode_boxes_forward",
     "draw_mask",
     "dropout_backward",
     "dropout_forward",
     "ema_update",
     "ema_update_all",
+    "encode_boxes",
     "gelu_backward",
     "gelu_forward",
     "giou_loss_backward",

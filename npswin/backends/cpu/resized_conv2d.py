@@ -11,9 +11,8 @@ a whole row of z's columns: V_j = Σ_i (R along the rows) z_ij.
 
 z has k² times as many channels as y; so y's channels are computed a part at a time.
 
-A place of the kernel that meets the padding counts with a weight of 0 times the border's token, which the window
-contains anyway, so that NaN and infinity spread as in the definition. For the same reason, and since nothing would be
-gained, maps that are not enlarged are resized first: see `_can_exchange`.
+Maps that are not enlarged are resized first, since nothing would be gained, and so that NaN and infinity spread as in
+the definition: see `_can_exchange`.
 """
 
 from functools import lru_cache
@@ -21,14 +20,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from npswin.backends.cpu.conv2d import conv2d_backward, conv2d_forward
 from npswin.backends.cpu.fused.gathered_linear import GatheredLinearCall
 from npswin.backends.cpu.machine.arrays import flat
 from npswin.backends.cpu.machine.compilation import inner_function, kernel
 from npswin.backends.cpu.machine.flat_array import view
 from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.threads import run_parallel
-from npswin.ops.conv2d import conv2d_backward, conv2d_forward
-from npswin.ops.resize import bilinear_pixels, resize_bilinear_backward, resize_bilinear_forward
+from npswin.backends.cpu.resize import resize_bilinear_backward, resize_bilinear_forward
+from npswin.ops.resize import bilinear_pixels
 from npswin.types import Array
 
 _ONE_PIECE = np.zeros((1, 1), np.int64)
@@ -97,34 +97,29 @@ def _fill_zero(x: Array, at: int, count: int) -> None:
         out[c] = 0
 
 
-@inner_function
-def _clamped(place: int, size: int, number: Any) -> tuple[int, Any]:
-    """The place itself and 1, or where it is in the padding, the nearest one in the map and 0."""
-    inside = min(max(place, 0), size - 1)
-    return inside, number(1) if inside == place else number(0)
-
-
 @kernel
 def _forward(first: int, stop: int, part: int, scratch: Array, z: Array, y: Array, s: _Sizes, r: _Readings) -> None:
     """first, stop: rows of all images of y; z is (B, height, width, k·k·channels)."""
-    taps, half, number = s.side * s.channels, s.side // 2, z.dtype.type
+    taps, half = s.side * s.channels, s.side // 2
     for row in range(first, stop):
         image, h = divmod(row, s.out_height)
         _fill_zero(scratch, 0, s.width * taps)
         for i in range(s.side):
-            reader, inside = _clamped(h + i - half, s.out_height, number)
-            for k in range(2 * reader, 2 * reader + 2):
-                at = (image * s.height + r.row[k]) * s.width
-                for w in range(s.width):
-                    _add(taps, inside * r.row_weight[k], z, (at + w) * s.side * taps + i * taps, scratch, w * taps)
+            reader = h + i - half
+            if 0 <= reader < s.out_height:
+                for k in range(2 * reader, 2 * reader + 2):
+                    at = (image * s.height + r.row[k]) * s.width
+                    for w in range(s.width):
+                        _add(taps, r.row_weight[k], z, (at + w) * s.side * taps + i * taps, scratch, w * taps)
         for w in range(s.out_width):
             place = (row * s.out_width + w) * s.out_channels + s.first_channel
             _fill_zero(y, place, s.channels)
             for j in range(s.side):
-                reader, inside = _clamped(w + j - half, s.out_width, number)
-                for k in range(2 * reader, 2 * reader + 2):
-                    at = r.column[k] * taps + j * s.channels
-                    _add(s.channels, inside * r.column_weight[k], scratch, at, y, place)
+                reader = w + j - half
+                if 0 <= reader < s.out_width:
+                    for k in range(2 * reader, 2 * reader + 2):
+                        at = r.column[k] * taps + j * s.channels
+                        _add(s.channels, r.column_weight[k], scratch, at, y, place)
 
 
 @kernel
@@ -132,17 +127,18 @@ def _backward_columns(
     first: int, stop: int, part: int, scratch: Array, dy: Array, dv: Array, s: _Sizes, r: _Readings
 ) -> None:
     """dV of each row of dy, (B, out_height, width, k·channels), by the transpose of `_forward`'s last loops."""
-    taps, half, number = s.side * s.channels, s.side // 2, dy.dtype.type
+    taps, half = s.side * s.channels, s.side // 2
     for row in range(first, stop):
         out = row * s.width * taps
         _fill_zero(dv, out, s.width * taps)
         for w in range(s.out_width):
             place = (row * s.out_width + w) * s.out_channels + s.first_channel
             for j in range(s.side):
-                reader, inside = _clamped(w + j - half, s.out_width, number)
-                for k in range(2 * reader, 2 * reader + 2):
-                    at = out + r.column[k] * taps + j * s.channels
-                    _add(s.channels, inside * r.column_weight[k], dy, place, dv, at)
+                reader = w + j - half
+                if 0 <= reader < s.out_width:
+                    for k in range(2 * reader, 2 * reader + 2):
+                        at = out + r.column[k] * taps + j * s.channels
+                        _add(s.channels, r.column_weight[k], dy, place, dv, at)
 
 
 @kernel
@@ -150,23 +146,20 @@ def _backward_rows(
     first: int, stop: int, part: int, scratch: Array, dv: Array, dz: Array, s: _Sizes, r: _Readings
 ) -> None:
     """first, stop: rows of all images of dz, which sums what reads it."""
-    taps, half, number = s.side * s.channels, s.side // 2, dv.dtype.type
+    taps, half = s.side * s.channels, s.side // 2
     for row in range(first, stop):
         image, h = divmod(row, s.height)
         _fill_zero(dz, row * s.width * s.side * taps, s.width * s.side * taps)
-        first_place = r.first_reader[h] if r.first_reader[h] > 0 else -half
-        last_place = r.last_reader[h] if r.last_reader[h] < s.out_height - 1 else s.out_height - 1 + half
-        for place in range(first_place, last_place + 1):
-            reader, inside = _clamped(place, s.out_height, number)
+        for reader in range(r.first_reader[h], r.last_reader[h] + 1):
             for k in range(2 * reader, 2 * reader + 2):
                 if r.row[k] == h:
                     for i in range(s.side):
-                        out_row = place - i + half
+                        out_row = reader - i + half
                         if 0 <= out_row < s.out_height:
                             at = (image * s.out_height + out_row) * s.width * taps
                             for w in range(s.width):
                                 out = (row * s.width + w) * s.side * taps + i * taps
-                                _add(taps, inside * r.row_weight[k], dv, at + w * taps, dz, out)
+                                _add(taps, r.row_weight[k], dv, at + w * taps, dz, out)
 
 
 class _Call:

@@ -109,17 +109,14 @@ def _forward(
             for k in range(row_size):
                 scratch[dblended + k] = number(0)
             for w in range(s.out_width):
+                label = labels[(image * s.out_height + h) * s.out_width + w]
+                if label == s.ignore_index:
+                    continue
                 left, right = 2 * w, 2 * w + 1
                 at, other = r.column[left] * s.classes, r.column[right] * s.classes
                 weight, other_weight = r.column_weight[left], r.column_weight[right]
                 _blend(s.classes, weight, scratch, at, other_weight, scratch, other, scratch, pixel)
-                label = labels[(image * s.out_height + h) * s.out_width + w]
-                ignored = label == s.ignore_index
-                own_loss = _loss_and_derivative(scratch, pixel, s.classes, 0 if ignored else label)
-                if ignored:  # NaN and infinity reach its derivative all the same, as in the definition
-                    weight, other_weight = number(0), number(0)
-                else:
-                    loss += own_loss
+                loss += _loss_and_derivative(scratch, pixel, s.classes, label)
                 _add(s.classes, weight, scratch, pixel, scratch, dblended + at)
                 _add(s.classes, other_weight, scratch, pixel, scratch, dblended + other)
             _add(row_size, r.row_weight[near], scratch, dblended, sums, out + (r.row[near] - first_row) * row_size)

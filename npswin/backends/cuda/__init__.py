@@ -20,6 +20,9 @@ from npswin.backends.cuda.batch_norm import (
     batch_norm_forward,
     batch_norm_moments,
 )
+from npswin.backends.cuda.box_iou import (
+    box_iou,
+)
 from npswin.backends.cuda.branches import (
     attention_branch_backward,
     attention_branch_forward,
@@ -34,6 +37,11 @@ from npswin.backends.cuda.conv_transpose2d import (
     conv_transpose2d_backward,
     conv_transpose2d_forward,
 )
+from npswin.backends.cuda.decode_boxes import (
+    decode_boxes_backward,
+    decode_boxes_forward,
+    encode_boxes,
+)
 from npswin.backends.cuda.dropout import (
     draw_mask,
     dropout_backward,
@@ -42,6 +50,14 @@ from npswin.backends.cuda.dropout import (
 from npswin.backends.cuda.gelu import (
     gelu_backward,
     gelu_forward,
+)
+from npswin.backends.cuda.giou_loss import (
+    giou_loss_backward,
+    giou_loss_forward,
+)
+from npswin.backends.cuda.l1_loss import (
+    l1_loss_backward,
+    l1_loss_forward,
 )
 from npswin.backends.cuda.layer_norm import (
     layer_norm_backward,
@@ -63,6 +79,9 @@ from npswin.backends.cuda.mlp import (
     mlp_backward,
     mlp_forward,
 )
+from npswin.backends.cuda.nms import (
+    nms,
+)
 from npswin.backends.cuda.optimizer import (
     adamw_update,
     adamw_update_all,
@@ -71,6 +90,9 @@ from npswin.backends.cuda.optimizer import (
     global_norm,
     sgd_update,
     sgd_update_all,
+)
+from npswin.backends.cuda.paste_masks import (
+    paste_masks,
 )
 from npswin.backends.cuda.patch_embed import (
     patch_embed_backward,
@@ -81,6 +103,10 @@ from npswin.backends.cuda.patch_merging import (
     patch_concat_forward,
     patch_merging_backward,
     patch_merging_forward,
+)
+from npswin.backends.cuda.pixel_cross_entropy import (
+    pixel_cross_entropy_backward,
+    pixel_cross_entropy_forward,
 )
 from npswin.backends.cuda.pool import (
     mean_pool_backward,
@@ -111,6 +137,26 @@ from npswin.backends.cuda.resize import (
     resize_bilinear_forward,
     resize_nearest_backward,
     resize_nearest_forward,
+)
+from npswin.backends.cuda.resized_conv2d import (
+    resized_conv2d_backward,
+    resized_conv2d_forward,
+)
+from npswin.backends.cuda.resized_cross_entropy import (
+    resized_cross_entropy_backward,
+    resized_cross_entropy_forward,
+)
+from npswin.backends.cuda.roi_align import (
+    roi_align_backward,
+    roi_align_forward,
+)
+from npswin.backends.cuda.sigmoid_cross_entropy import (
+    sigmoid_cross_entropy_backward,
+    sigmoid_cross_entropy_forward,
+)
+from npswin.backends.cuda.smooth_l1_loss import (
+    smooth_l1_loss_backward,
+    smooth_l1_loss_forward,
 )
 from npswin.backends.cuda.softmax import (
     softmax_backward,
@@ -145,20 +191,28 @@ __all__ = [
     "batch_norm_forward",
     "batch_norm_moments",
     "bicubic_matrix",
+    "box_iou",
     "conv2d_backward",
     "conv2d_forward",
     "conv_transpose2d_backward",
     "conv_transpose2d_forward",
     "cross_entropy_backward",
     "cross_entropy_forward",
+    "decode_boxes_backward",
+    "decode_boxes_forward",
     "draw_mask",
     "dropout_backward",
     "dropout_forward",
     "ema_update",
     "ema_update_all",
+    "encode_boxes",
     "gelu_backward",
     "gelu_forward",
+    "giou_loss_backward",
+    "giou_loss_forward",
     "global_norm",
+    "l1_loss_backward",
+    "l1_loss_forward",
     "layer_norm_backward",
     "layer_norm_forward",
     "linear_backward",
@@ -171,12 +225,16 @@ __all__ = [
     "mlp_branch_backward",
     "mlp_branch_forward",
     "mlp_forward",
+    "nms",
+    "paste_masks",
     "patch_concat_backward",
     "patch_concat_forward",
     "patch_embed_backward",
     "patch_embed_forward",
     "patch_merging_backward",
     "patch_merging_forward",
+    "pixel_cross_entropy_backward",
+    "pixel_cross_entropy_forward",
     "position_bias_backward",
     "position_bias_forward",
     "position_embed_backward",
@@ -192,9 +250,19 @@ __all__ = [
     "resize_bilinear_forward",
     "resize_nearest_backward",
     "resize_nearest_forward",
+    "resized_conv2d_backward",
+    "resized_conv2d_forward",
+    "resized_cross_entropy_backward",
+    "resized_cross_entropy_forward",
+    "roi_align_backward",
+    "roi_align_forward",
     "sgd_update",
     "sgd_update_all",
     "shift_mask",
+    "sigmoid_cross_entropy_backward",
+    "sigmoid_cross_entropy_forward",
+    "smooth_l1_loss_backward",
+    "smooth_l1_loss_forward",
     "softmax_backward",
     "softmax_forward",
     "window_attention_backward",

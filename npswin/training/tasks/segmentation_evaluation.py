@@ -7,7 +7,14 @@ import numpy as np
 
 from npswin.backends import dispatch
 from npswin.checks import check_callable, check_instance
-from npswin.data import SegmentationDataset, load_samples, normalize, resize_sample, size_within
+from npswin.data import (
+    SegmentationDataset,
+    SegmentationSample,
+    load_samples,
+    normalize,
+    resize_sample,
+    size_within,
+)
 from npswin.data.dataset import check_normalization
 from npswin.devices import to_host
 from npswin.training.gradients import require_finite_forward
@@ -67,10 +74,8 @@ def evaluate_segmentation(
     counts = np.zeros((model.num_classes, model.num_classes), np.int64)
     with np.errstate(all="ignore"):  # `require_finite_forward` checks
         for (sample,) in load_samples(dataset, np.arange(len(dataset))[:, None]):
-            size = size_within(sample.image.shape[1:], shorter, longer)
-            pixels = resize_sample(sample, size).image[None]
-            images = as_input(model, normalize(pixels, mean, std, model.dtype), precision)
-            counts += count_pixels(sample.labels, _predicted(model, images, sample.labels.shape), model.num_classes)
+            predicted = predict_segmentation(model, sample.image, mean, std, shorter, longer, precision)
+            counts += count_pixels(sample.labels, predicted, model.num_classes)
             if each_image is not None:
                 each_image(1)
     if not counts.any():
@@ -78,9 +83,31 @@ def evaluate_segmentation(
     return segmentation_scores(counts)
 
 
-def _predicted(model: Any, images: Array, size: tuple[int, int]) -> Array:
-    """The class of each pixel of one image, (H, W)."""
+def predict_segmentation(
+    model: Any,
+    image: Array,
+    mean: Sequence[float],
+    std: Sequence[float],
+    shorter: int = 512,
+    longer: int = 2048,
+    precision: str = "full",
+) -> Array:
+    """The class of each pixel of an image.
+
+    Args:
+        model, mean, std, shorter, longer, precision: see `evaluate_segmentation`.
+        image: (c, H, W) uint8.
+
+    Returns:
+        (H, W) int64, NumPy's.
+
+    Raises:
+        ValueError, ImportError, NonFiniteError: see `evaluate_segmentation`.
+    """
+    sample = SegmentationSample(image, np.zeros(image.shape[1:], np.uint8))
+    pixels = resize_sample(sample, size_within(image.shape[1:], shorter, longer)).image[None]
+    images = as_input(model, normalize(pixels, mean, std, model.dtype), precision)
     logits = model(images)
     require_finite_forward(model, images, {"logits": logits}, {}, sync_gpu=True)
-    resized = logits if logits.shape[1:3] == size else dispatch.resize_bilinear(logits, size)
+    resized = logits if logits.shape[1:3] == image.shape[1:] else dispatch.resize_bilinear(logits, image.shape[1:])
     return to_host(resized[0].argmax(axis=-1))

@@ -20,9 +20,9 @@ from npswin.backends.cpu.simd.matrix_product import lanes_product
 from npswin.backends.cpu.simd.micro_kernel import FROM_OUTPUT
 from npswin.types import Array
 
-GROUP_TOKENS = 256
-MOST_DEPTH = 512  # of one product: a few rows of the source stay in the L1 cache
-BLOCK_BYTES = 256 * 1024  # of the weights of one place, which stay in the L2 cache
+_GROUP_TOKENS = 256
+_MOST_DEPTH = 512  # of one product: a few rows of the source stay in the L1 cache
+_BLOCK_BYTES = 256 * 1024  # of the weights of one place, which stay in the L2 cache
 
 
 class _Sizes(NamedTuple):
@@ -120,11 +120,11 @@ def sum_places(source: Array, weight: Array, bias: Array | None, places: Places,
     """
     panels, layout = pack_panels(weight, transposed)
     depth, channels, threads = layout.depth, layout.size, thread_count()
-    rows, steps = len(source) * places.height, -(-depth // MOST_DEPTH)
+    rows, steps = len(source) * places.height, -(-depth // _MOST_DEPTH)
     step = -(-depth // steps)
-    most = max(1, BLOCK_BYTES // (step * PANEL * weight.itemsize))
+    most = max(1, _BLOCK_BYTES // (step * PANEL * weight.itemsize))
     blocks = -(-layout.panels // most)
-    group = min(max(1, GROUP_TOKENS // places.width), max(1, rows * blocks // (threads * PARTS_PER_THREAD)))
+    group = min(max(1, _GROUP_TOKENS // places.width), max(1, rows * blocks // (threads * PARTS_PER_THREAD)))
     sizes = _Sizes(depth, channels, layout.panels, rows, group, blocks, min(most, layout.panels) * PANEL, step)
     target = pooled_empty((len(source), places.height, places.width, channels), source.dtype)
     run_parallel(

@@ -1,0 +1,123 @@
+"""A folder with a data set in one of the layouts that are common: which one, and its splits."""
+
+from collections.abc import Callable
+from functools import partial
+from os import PathLike
+from pathlib import Path
+
+from npswin.checks import check_path
+from npswin.data.errors import DataFileError
+from npswin.data.formats.ade20k import load_ade20k
+from npswin.data.formats.cityscapes import load_cityscapes
+from npswin.data.formats.class_names import read_class_names
+from npswin.data.formats.coco import load_coco
+from npswin.data.formats.label_maps import load_label_maps
+from npswin.data.formats.voc import VOC_CLASSES, load_voc
+from npswin.data.sample_datasets import DetectionDataset, SegmentationDataset
+from npswin.files import shown_path
+
+TRAINING, TEST = ("train", "training", "train2017"), ("val", "validation", "val2017", "test")
+_CLASSES = "classes.txt"
+
+
+def load_segmentation_folder(
+    folder: str | PathLike[str], repair: bool = False
+) -> tuple[SegmentationDataset, SegmentationDataset]:
+    """Load training and test data for semantic segmentation.
+
+    The folder has one of these layouts:
+
+        images/SPLIT/NAME.jpg, annotations/SPLIT/NAME.png, classes.txt     a name in each line, labels from 0; 255 is
+                                                                          ignored
+        images/SPLIT/NAME.jpg, annotations/SPLIT/NAME.png                  ADE20K, where 0 is ignored
+        leftImg8bit/SPLIT/CITY/..., gtFine/SPLIT/CITY/...                  Cityscapes
+
+    SPLIT is train or training, and val, validation or test.
+
+    Args:
+        folder: with the data.
+        repair: see `load_label_maps`.
+
+    Returns:
+        The data to train on, and to test on.
+
+    Raises:
+        DataFileError: the folder has none of these layouts, or a part is missing.
+        AnnotationError, ImportError: as the readers of each layout.
+    """
+    root = check_path("folder", folder, DataFileError)
+    if (root / "leftImg8bit").is_dir():
+        parts = root / "gtFine"
+        ids = not any(parts.glob("*/*/*_labelTrainIds.png"))
+        load: Callable[[str], SegmentationDataset] = partial(_load_cityscapes, root, from_label_ids=ids, repair=repair)
+    elif (root / "annotations").is_dir():
+        parts = root / "annotations"
+        load = partial(_load_maps, root, repair=repair)
+    else:
+        expected = "expected images/ and annotations/, or leftImg8bit/ and gtFine/, each with a folder for each split"
+        raise DataFileError(f"{shown_path(root)}: no layout of a data set for segmentation is recognized; {expected}")
+    return load(_split(parts, TRAINING)), load(_split(parts, TEST))
+
+
+def load_detection_folder(
+    folder: str | PathLike[str], repair: bool = False
+) -> tuple[DetectionDataset, DetectionDataset]:
+    """Load training and test data for object detection.
+
+    The folder has one of these layouts:
+
+        annotations/instances_SPLIT.json, SPLIT/NAME.jpg or images/SPLIT/NAME.jpg     COCO
+        Annotations/NAME.xml, JPEGImages/NAME.jpg, ImageSets/Main/SPLIT.txt           Pascal VOC; with classes.txt for
+                                                                                      other classes than VOC's
+
+    SPLIT is train, training or train2017, and val, validation, val2017 or test.
+
+    Args:
+        folder: with the data.
+        repair: see `load_coco`.
+
+    Returns:
+        The data to train on, and to test on.
+
+    Raises:
+        DataFileError: the folder has none of these layouts, or a part is missing.
+        AnnotationError, ImportError: as the readers of each layout.
+    """
+    root = check_path("folder", folder, DataFileError)
+    if (root / "annotations").is_dir():
+        names, load = root / "annotations", partial(_load_coco, root, repair=repair)
+        pattern = "instances_{}.json"
+    elif (root / "ImageSets" / "Main").is_dir():
+        classes = read_class_names(root / _CLASSES) if (root / _CLASSES).is_file() else VOC_CLASSES
+        names, load = root / "ImageSets" / "Main", partial(load_voc, root, class_names=classes, repair=repair)
+        pattern = "{}.txt"
+    else:
+        expected = "expected annotations/instances_SPLIT.json (COCO), or ImageSets/Main/SPLIT.txt (Pascal VOC)"
+        raise DataFileError(f"{shown_path(root)}: no layout of a data set for detection is recognized; {expected}")
+    return load(_split(names, TRAINING, pattern)), load(_split(names, TEST, pattern))
+
+
+def _split(folder: Path, names: tuple[str, ...], pattern: str = "{}") -> str:
+    """The first of some splits that a folder has."""
+    found = next((name for name in names if (folder / pattern.format(name)).exists()), None)
+    if found is None:
+        expected = " or ".join(pattern.format(name) for name in names)
+        raise DataFileError(f"{shown_path(folder)}: a part of the data is missing; expected {expected}")
+    return found
+
+
+def _load_cityscapes(root: Path, split: str, from_label_ids: bool, repair: bool) -> SegmentationDataset:
+    return load_cityscapes(root, split, from_label_ids=from_label_ids, repair=repair)
+
+
+def _load_maps(root: Path, split: str, repair: bool) -> SegmentationDataset:
+    if not (root / _CLASSES).is_file():
+        return load_ade20k(root, split, repair=repair)
+    names, folders = read_class_names(root / _CLASSES), (root / "images" / split, root / "annotations" / split)
+    return load_label_maps(*folders, names, split, name=root.name, repair=repair)
+
+
+def _load_coco(root: Path, split: str, repair: bool) -> DetectionDataset:
+    images = root / "images" / split
+    file = root / "annotations" / f"instances_{split}.json"
+    return load_coco(file, images if images.is_dir() else root / split, split, name=root.name, repair=repair)
