@@ -162,10 +162,11 @@ BOX_FAULTS: list[Fault] = [
     *faults(
         "backends/cuda/kernels/boxes.cu",
         cuda_faults.comparison("nms"),
+        ("words of 32 boxes", "bits |= 1ull << k", "bits |= 1 << k"),
         (
-            "no barrier after a box has removed others",
-            "removed[word] |= suppressed[(Index)box * words + word];\n        __syncthreads();",
-            "removed[word] |= suppressed[(Index)box * words + word];",
+            "a box of the next word is not removed",
+            "word = box / WORD + threadIdx.x",
+            "word = box / WORD + 2 * threadIdx.x",
         ),
         ("boxes of other groups are removed", "(!groups || groups[first + k] == groups[box]) &&", ""),
     ),
