@@ -1,6 +1,7 @@
 """What a detector finds in an image."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,19 +43,18 @@ class Detections:
         return dispatch.paste_masks(self.mask_probabilities, self.boxes, self.size, threshold)
 
 
-@dataclass(frozen=True)
-class DetectionLimits:
+class DetectionLimits(NamedTuple):
     """Which boxes count as found.
 
     Attributes:
         score_threshold: above which a box of a class counts.
         iou_threshold: of non-maximum suppression, within a class.
-        count: the most of an image.
+        detections: of an image, at most.
     """
 
     score_threshold: float
     iou_threshold: float
-    count: int
+    detections: int
 
 
 def best_boxes(boxes: Array, probabilities: Array, limits: DetectionLimits) -> tuple[Array, Array, Array]:
@@ -71,5 +71,5 @@ def best_boxes(boxes: Array, probabilities: Array, limits: DetectionLimits) -> t
     rois, labels = np.nonzero(probabilities > limits.score_threshold)
     scores = probabilities[rois, labels]
     chosen = boxes[rois, labels if boxes.shape[1] > 1 else 0]
-    kept = dispatch.nms(chosen, scores, limits.iou_threshold, labels)[: limits.count]
+    kept = dispatch.nms(chosen, scores, limits.iou_threshold, labels)[: limits.detections]
     return chosen[kept], scores[kept], labels[kept]

@@ -27,6 +27,8 @@ class ProposalLimits(NamedTuple):
 def propose(outputs: Sequence[Array], anchors: Sequence[Array], sizes: Array, limits: ProposalLimits) -> list[Array]:
     """The boxes of each image in which an object is most likely, by falling objectness.
 
+    Where a network that diverged has an objectness of NaN, it counts as the least: its loss is NaN as well.
+
     Args:
         outputs: objectness (B, N) and deltas (B, N, 4).
         anchors: (Nᵢ, 4) of each level; N in all.
@@ -37,6 +39,7 @@ def propose(outputs: Sequence[Array], anchors: Sequence[Array], sizes: Array, li
         (n, 4) for each image, on the host.
     """
     all_objectness, all_deltas = (host_floats(output) for output in outputs)
+    all_objectness = np.nan_to_num(all_objectness, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
     counts = [len(level) for level in anchors]
     starts = np.cumsum([0, *counts[:-1]])
     flat_anchors = np.concatenate(anchors)

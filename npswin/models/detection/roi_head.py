@@ -117,7 +117,7 @@ class RoIHead(Layer):
             all_logits.append(logits)
             if stage is not self.stages[-1]:
                 rois = stage.refine(rois, logits, deltas, sizes)
-        probabilities = dispatch.softmax_forward(sum(all_logits) / len(all_logits))[0][:, :-1]
+        probabilities = dispatch.softmax(sum(all_logits) / len(all_logits))[:, :-1]
         boxes = self.stages[-1].decode_all(rois, deltas, sizes)
         found = []
         for image in range(len(sizes)):

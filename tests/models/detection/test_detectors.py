@@ -112,6 +112,16 @@ def test_without_objects_boxes_and_masks_have_no_gradient():
             assert gradient.any() != any(part in name for part in ("rpn_reg", "fc_reg", "mask_head")), name
 
 
+def test_the_loss_of_a_model_that_diverged_is_nan():
+    model = tiny("cascade")
+    for name in ("rpn_head.rpn_cls.weight", "roi_head.bbox_head.0.fc_reg.weight"):
+        model.params[name][...] = np.nan
+    losses, cache = model.loss_forward(images(), SIZES, objects(), np.random.default_rng(0))
+    assert np.isnan(losses["loss_rpn_cls"])
+    assert np.isnan(losses["s0.loss_bbox"])
+    assert np.isnan(model.loss_backward(cache)).any()
+
+
 def test_a_model_is_saved_with_what_it_is_made_from(tmp_path):
     model = tiny("cascade")
     model.save(tmp_path / "model.safetensors")
