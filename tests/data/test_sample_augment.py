@@ -138,6 +138,13 @@ def test_brightness_and_contrast_are_in_their_ranges():
     assert (plain == 0).mean() == pytest.approx(0.5, abs=0.15)
 
 
+def test_bright_and_dark_pixels_stay_so():
+    """Values beyond black and white are cut off: a gradient never falls."""
+    gradient = np.arange(256, dtype=np.uint8)[None, None]
+    for result in _changes(SegmentationSample(gradient, gradient[0]), 30):
+        assert (np.diff(result.image[0, 0].astype(int)) >= 0).all()
+
+
 def test_hue_and_saturation_are_in_their_ranges():
     """Of images with red alone: the hue of results is within 36 degrees, in both directions."""
     image = np.array([110, 50, 50], np.uint8)[:, None, None]

@@ -30,7 +30,7 @@ from npswin.weights import save_tensors
 from tests.layers.drawn import make
 from tests.models.tiny import tiny
 from tests.tools.misuse_data import DATA_EXAMPLES
-from tests.tools.misuse_samples import SAMPLE_EXAMPLES
+from tests.tools.misuse_samples import PICTURE_EXAMPLES, SAMPLE_EXAMPLES
 from tests.tools.misuse_tasks import TASK_EXAMPLES
 from tests.tools.misuse_values import (
     FLAG,
@@ -641,6 +641,7 @@ EXAMPLES: dict[str, Example] = {
         lambda: {"records": records(), "data_name": "data", "path": "c.png"},
         {"records": listed(instance(Mapping), at_least=1), "metric": instance(Metric), "loss_label": TEXT},
     ),
+    **{f"npswin.training.{name}": Example(*example) for name, example in PICTURE_EXAMPLES.items()},
     "npswin.training.draw_predictions": Example(
         lambda: {"model": tiny_model(), "dataset": tiny_data(4), "mean": (0.5,) * 3, "std": (0.2,) * 3, "path": "p.png"}
     ),

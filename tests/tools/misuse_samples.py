@@ -8,8 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from npswin.data import DetectionSample, SegmentationDataset, SegmentationSample, load_segmentation_scenes
-from tests.tools.misuse_values import FUNCTION, Kind, array, dtype, instance, integer, listed, number, numbers, optional
+from npswin.data import Detections, DetectionSample, SegmentationDataset, SegmentationSample, load_segmentation_scenes
+from tests.tools.misuse_values import (
+    FUNCTION,
+    TEXT,
+    Kind,
+    array,
+    dtype,
+    instance,
+    integer,
+    listed,
+    number,
+    numbers,
+    optional,
+)
 
 SIDE = integer(1, 16384)
 SAMPLE = instance(SegmentationSample, DetectionSample)
@@ -18,6 +30,17 @@ SAMPLE = instance(SegmentationSample, DetectionSample)
 def scene() -> SegmentationSample:
     """A small sample, 32 by 32 pixels."""
     return load_segmentation_scenes(size=32, count=1)[0]
+
+
+def objects() -> DetectionSample:
+    """The same picture with an object."""
+    masks = np.ones((1, 32, 32), bool)
+    return DetectionSample(scene().image, np.array([[0, 0, 32.0, 32]]), np.array([0]), masks, np.array([False]))
+
+
+def found() -> Detections:
+    """That object, found."""
+    return Detections(objects().boxes, objects().labels, np.array([0.5]), objects().masks)
 
 
 def rng() -> np.random.Generator:
@@ -44,6 +67,59 @@ def _are_index_batches(value: Any) -> bool:
 IMAGE_SIZE = _size(16384, 16384)
 _SCENES = {"size": integer(32, 2048), "count": optional(integer(1, 1_000_000))}
 
+
+def _right_picture(given: Any) -> bool:
+    """Whether there are as many things as images, all of their size, and a name for each class, the first."""
+    counts = {len(given[name]) for name in given if isinstance(given.get(name), list | tuple) and name != "class_names"}
+    sizes = [image.shape[1:] for image in given["images"]]
+    maps = [*given["predictions"], *(given.get("labels") or ())]
+    return len(counts) == 1 and set(sizes) == {(32, 32)} and len(given["class_names"]) > 0 and bool(maps)
+
+
+IMAGES = listed(array("u", lambda a: a.dtype == np.uint8 and a.ndim == 3 and a.size > 0), at_least=1)
+MAPS = listed(array("iu", lambda a: a.shape == (32, 32) and bool(np.isin(a, (0, 255)).all())))
+PICTURE_EXAMPLES: dict[str, tuple[Any, ...]] = {
+    "draw_detections": (
+        lambda: {
+            "images": [scene().image],
+            "predictions": [found()],
+            "class_names": ("a",),
+            "path": "d.png",
+            "truths": [objects()],
+            "min_score": 0.5,
+            "title": "t",
+        },
+        {
+            "images": IMAGES,
+            "predictions": listed(instance(Detections)),
+            "class_names": listed(TEXT),
+            "truths": optional(listed(instance(DetectionSample))),
+            "min_score": number(),
+            "title": TEXT,
+        },
+        {},
+        _right_picture,
+    ),
+    "draw_segmentation": (
+        lambda: {
+            "images": [scene().image],
+            "predictions": [np.zeros((32, 32), np.int64)],
+            "class_names": ("a",),
+            "path": "s.png",
+            "labels": [np.zeros((32, 32), np.uint8)],
+            "title": "t",
+        },
+        {
+            "images": IMAGES,
+            "predictions": MAPS,
+            "class_names": listed(TEXT),
+            "labels": optional(MAPS),
+            "title": TEXT,
+        },
+        {},
+        _right_picture,
+    ),
+}
 SAMPLE_EXAMPLES: dict[str, tuple[Any, ...]] = {
     **{
         f"load_{task}_scenes": (lambda: {"train": False, "size": 32, "count": 3, "seed": 1}, _SCENES)

@@ -32,7 +32,7 @@ SCENE_FAULTS = [
         SCENES,
         ("train and test are the same", "key = (_SPLITS.index(self.split), index)", "key = (0, index)"),
         ("objects have the numbers of the ground", "labels[mask] = kind", "labels[mask] = kind + 1"),
-        ("the checksum of another size", "(scenes.split, scenes.size,", "(scenes.split,"),
+        ("the checksum of any number", "tobytes(), scenes.length)", "tobytes(), 0)"),
     ),
     *faults(
         "data/tight_boxes.py",
