@@ -149,10 +149,14 @@ def _candidate(layout: str, prefix: str, names: dict[str, str]) -> Candidate:
 
 
 def _copies(candidate: tuple[str, str], counts: dict[tuple[str, str], int]) -> tuple[str, ...]:
-    """Other prefixes with as many names of the layout, neither of which is the beginning of the other."""
+    """Other prefixes with as many names of the layout, none of which is the beginning of another."""
     layout, prefix = candidate
-    others = [other for kind, other in counts if kind == layout and counts[kind, other] == counts[candidate]]
-    return tuple(other for other in others if not other.startswith(prefix) and not prefix.startswith(other))
+    found = [prefix]
+    for kind, other in sorted(counts, key=lambda one: len(one[1])):
+        is_copy = kind == layout and counts[kind, other] == counts[candidate] and not prefix.startswith(other)
+        if is_copy and not other.startswith(tuple(found)):
+            found.append(other)
+    return tuple(found[1:])
 
 
 def _body_prefix(layout: str, names: Iterable[str]) -> str:

@@ -56,6 +56,9 @@ def load_weights(
     file, such as a decoder, are reported. If the model is there several times, such as below "model." and as an average
     below "model_ema.", the one is taken that is no average and no student of a teacher, which the report says.
 
+    The heads of a dense model may be named as by the official dense-prediction code, mmsegmentation and mmdetection, by
+    transformers or by torchvision, whatever the layout of its backbone.
+
     Relative position bias tables of another window size, and absolute position embeddings of another square image size,
     are resampled bicubically, as in the official code. Counts of batch norm's updates may be missing, as some exports
     leave them out. All weights are checked first: after an error the model is unchanged.

@@ -170,8 +170,9 @@ def _check_share(
             f"nothing was loaded\n{report_text(report, FEW_LISTED)}"
         )
     if options.strict and not report.complete:
-        reason = _another_model(params, chosen, options) or "these weights do not match this model"
-        text = report_text(report, MOST_LISTED)
+        another = _another_model(params, chosen, options)
+        reason, at_most = (another, FEW_LISTED) if another else ("these weights do not match this model", MOST_LISTED)
+        text = report_text(report, at_most)
         raise WeightMismatchError(f"{origin}: {reason}, and nothing was loaded ({_way_out(report)})\n{text}")
 
 

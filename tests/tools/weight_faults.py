@@ -4,6 +4,7 @@ from tests.tools.faults import faults
 
 LAYOUTS = ("tests/weights/test_golden.py", "tests/weights/test_real_layouts.py")
 LOADING = ("tests/weights/test_load.py", "tests/weights/test_real_layouts.py")
+DENSE = ("tests/weights/test_dense.py",)
 KINDS = ("tests/weights/test_file_kinds.py",)
 
 WEIGHT_FAULTS = [
@@ -50,6 +51,43 @@ WEIGHT_FAULTS = [
         LOADING,
         ("channels averaged", "weight.sum(axis=1", "weight.mean(axis=1"),
         ("channels without a scale", " * (own / channels)", ""),
+    ),
+    *faults(
+        "weights/layout_heads.py",
+        DENSE,
+        ("torchvision's background stays first", "[tensor[1:], tensor[:1]]", "[tensor[:1], tensor[1:]]"),
+        ("deltas without the last class", "return tensor[4:]", "return tensor[:-4]"),
+        ("masks without the last class", "else tensor[1:]", "else tensor[:-1]"),
+        ("linear layers counted with their ReLUs", "(int(m[1]) - first) // 2", "int(m[1]) - first"),
+    ),
+    *faults(
+        "weights/layout_transformers.py",
+        DENSE,
+        ("norms of stages counted from 1", 'f"norm{int(m[1]) - 1}.{m[2]}"', 'f"norm{m[1]}.{m[2]}"'),
+    ),
+    *faults(
+        "weights/choose.py",
+        DENSE,
+        ("a classifier's norm is unexpected", "if is_dense and is_tail(name)", "if False"),
+    ),
+    *faults(
+        "weights/dense.py",
+        DENSE,
+        ("heads below the backbone's prefix", "root = root_of(found.prefix)", "root = found.prefix"),
+        ("a cascade is no other model", '"a Cascade Mask R-CNN"', '"a Mask R-CNN"'),
+    ),
+    *faults(
+        "weights/class_layers.py",
+        DENSE,
+        ("masks are of no classes", r"conv_logits", r"no_logits"),
+        ("all layers are drawn alike", "if deviation is None", "if deviation is not None"),
+    ),
+    *faults(
+        "weights/match.py",
+        DENSE,
+        ("a dense model needs no norms", '(part == "backbone" or not body) and not any', "not any"),
+        ("statistics may be missing", "if not name.endswith(UPDATES):", 'if ".bn." not in name:'),
+        ("the whole model for its backbone", 'part == "all" or name.startswith(body)', "True"),
     ),
     *faults(
         "weights/file_kinds.py",

@@ -127,6 +127,12 @@ def test_of_two_copies_one_is_taken_and_prefix_chooses(first, second, taken):
     assert not own.params["head.weight"].any()
 
 
+def test_a_copy_below_names_that_a_layout_begins_with_counts_once():
+    golden = read("openmmlab")
+    both = {before + key: one for before in ("model.", "ema.") for key, one in golden.state.items()}
+    assert load_weights(golden.model(), both).copies == ("ema.",)
+
+
 def test_of_two_models_the_one_that_fits_is_taken():
     """A distilled model beside its larger teacher, which has more names."""
     golden = read("timm_older")
