@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.devices import array_module, to_device_of
+from npswin.devices import to_device_of
 from npswin.models.detection.boxes import Deviations, box_dtype
 from npswin.models.detection.samples import RoISamples, RPNSamples
 from npswin.types import Array
@@ -140,6 +140,6 @@ def _like(targets: Array, x: Array) -> Array:
 
 def _scattered(values: Array, places: Any, like: Array) -> Array:
     """Zeros, but for these values at these places, each of which occurs once."""
-    x = array_module(like).zeros_like(like)
+    x = np.zeros_like(like)
     x[places] = values
     return x
