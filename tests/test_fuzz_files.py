@@ -12,6 +12,7 @@ from tests import thorough
 pytest.importorskip("resource")  # on Unix only
 pytest.importorskip("filelock")
 pytest.importorskip("PIL")
+pytest.importorskip("pycocotools")
 ROOT = Path(__file__).resolve().parents[1]
 SEED = 7
 

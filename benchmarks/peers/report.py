@@ -170,8 +170,8 @@ def _remarks(found: Measurements) -> str:
             lines.append(f"- {row.workload.full_title}: the faster attention was {text}")
     if any(row.flops / row.median(name) > found.highest for row in found.rows for name in row.seconds):
         lines.append(
-            "- some shares are above 100 %: the libraries' matrix product falls short of this machine's peak, "
-            "so take the shares as relative"
+            "- some shares are above 100 %: of a convolution, since Winograd's algorithm takes fewer products than are "
+            "counted; else the libraries' matrix product falls short of this machine's peak: take them as relative"
         )
     if found.rows:
         most = {who: max(row.disturbance[who] for row in found.rows) for who in found.rows[0].disturbance}

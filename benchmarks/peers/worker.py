@@ -38,7 +38,8 @@ def main() -> None:
     os.dup2(2, 1)
     job = json.loads(sys.argv[1])
     try:
-        competitor = import_module(f"benchmarks.peers.{MODULES[job['competitor']]}")
+        module = "convolution" if "convolution" in job else MODULES[job["competitor"]]
+        competitor = import_module(f"benchmarks.peers.{module}")
         if job["do"] == "serve":
             _serve(competitor.prepare(job), answers)
         elif job["do"] == "export":

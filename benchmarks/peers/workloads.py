@@ -43,6 +43,45 @@ class Workload:
         return replace(self, batch=max(1, self.batch // 8))
 
 
+@dataclass(frozen=True)
+class ConvolutionWorkload(Workload):
+    """One 3×3 convolution, forward, or forward and backward where it is training. `model` is not used.
+
+    Attributes:
+        channels: of x and of y.
+        side: of the map.
+        channels_last: whether PyTorch's maps have their channels last; it is faster with one or the other.
+    """
+
+    channels: int = 0
+    side: int = 0
+    channels_last: bool = False
+
+    @property
+    def full_title(self) -> str:
+        """The title with the batch and what is done to it."""
+        return f"{self.title}, batch {self.batch}, {'forward and backward' if self.training else 'forward'}"
+
+    def job(self, competitor: str, **more: Any) -> dict[str, Any]:
+        """What a worker is told."""
+        sizes = self.batch, self.channels, self.side
+        common = {"convolution": sizes, "channels_last": self.channels_last, "training": self.training}
+        return {"competitor": competitor, **common, **more}
+
+
+def _convolutions(channels: int, side: int) -> list[Workload]:
+    """Forward and both passes, on each layout of PyTorch's maps."""
+    return [
+        ConvolutionWorkload(
+            f"conv-{channels}{'-training' * training}{'-channels-last' * last}",
+            f"3×3 convolution, {channels} channels at {side}×{side}{', PyTorch with channels last' * last}",
+            *("", 2, training, ("pytorch",), channels, side, last),
+        )
+        for training in (False, True)
+        for last in (False, True)
+    ]
+
+
 _SWIN_T = ("Swin-T at 224×224", "swin_tiny_patch4_window7_224")
 _SMALL = ("Swin C 96, depths 2-6-2 at 32×32", "swin_tiny_patch2_window4_32")
 _EXAMPLE = ("the example's model, C 48, depths 2-2-2 at 32×32", "swin_mini_patch2_window4_32")
@@ -55,6 +94,8 @@ WORKLOADS = [
     Workload("small-inference", *_SMALL, 128, False, EVERYONE),
     Workload("small-inference-1", *_SMALL, 1, False, EVERYONE),
     Workload("example-training", *_EXAMPLE, 64, True, ("pytorch",)),
+    *_convolutions(256, 64),
+    *_convolutions(512, 56),
 ]
 
 TITLES = {

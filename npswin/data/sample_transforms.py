@@ -40,12 +40,13 @@ def resize_sample(sample: Sample, size: tuple[int, int]) -> Sample:
     height, width = check_image_size("size", size)
     old_height, old_width = sample.image.shape[1:]
     rows, columns = _nearest(old_height, height), _nearest(old_width, width)
-    scale = np.array([width, height, width, height], np.int64), np.array([old_width, old_height] * 2, np.int64)
+    old, new = np.array([old_width, old_height] * 2), np.array([width, height] * 2)
     return _moved(
         sample,
         _resized(sample.image, (height, width)),
         lambda maps: maps[..., rows[:, None], columns],
-        lambda boxes: (boxes * scale[0] / scale[1]).astype(boxes.dtype),
+        # Multiplied first: a box that ends at the border still ends there exactly.
+        lambda boxes: (boxes * new / old).astype(boxes.dtype),
     )
 
 

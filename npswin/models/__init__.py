@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from npswin.deprecation import renamed_attributes
 from npswin.models.attention_maps import attention_maps
 from npswin.models.configs import CONFIGS, SWIN_TRANSFORMER_PYTORCH, create_model, list_models
+from npswin.models.detection import CascadeMaskRCNN, MaskRCNN
 from npswin.models.flops import Flops
 from npswin.models.grad_cam import grad_cam
 from npswin.models.segmentation import UPerNet
@@ -14,7 +15,9 @@ from npswin.models.warmup import warmup
 __all__ = [
     "CONFIGS",
     "SWIN_TRANSFORMER_PYTORCH",
+    "CascadeMaskRCNN",
     "Flops",
+    "MaskRCNN",
     "SwinTransformer",
     "UPerNet",
     "attention_maps",

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from npswin.checks import check_text, shown
 from npswin.deprecation import renamed_attributes
+from npswin.models.detection import CascadeMaskRCNN, MaskRCNN
+from npswin.models.detection.configs import CASCADE_MASK_RCNN_CONFIGS, MASK_RCNN_CONFIGS
 from npswin.models.segmentation import UPerNet
 from npswin.models.segmentation.configs import UPERNET_CONFIGS
 from npswin.models.swin import SwinTransformer
@@ -90,6 +92,8 @@ if not TYPE_CHECKING:  # a type checker would accept any attribute of a module t
 _MODELS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     **{name: (SwinTransformer, config) for name, config in CONFIGS.items()},
     **{name: (UPerNet, config) for name, config in UPERNET_CONFIGS.items()},
+    **{name: (MaskRCNN, config) for name, config in MASK_RCNN_CONFIGS.items()},
+    **{name: (CascadeMaskRCNN, config) for name, config in CASCADE_MASK_RCNN_CONFIGS.items()},
 }
 
 
@@ -124,7 +128,7 @@ def create_model(name: str, **overrides: Any) -> Any:
             model, `backbone` has the arguments of its `SwinTransformer` that shall differ.
 
     Returns:
-        A `SwinTransformer` or a `UPerNet`, with fresh weights.
+        A `SwinTransformer`, `UPerNet`, `MaskRCNN` or `CascadeMaskRCNN`, with fresh weights.
 
     Raises:
         ValueError: no configuration has this name; or an argument that does not fit.

@@ -147,11 +147,12 @@ def _read_only(array: Array) -> Array:
 
 def _read(x: Array, axis: int, pixel: Array, weight: Array) -> Array:
     """y_o = Σ_k weight_ok x[pixel_ok] along an axis, in x's precision."""
-    x, weight = np.moveaxis(x, axis, -1), weight.astype(x.real.dtype)
-    y = np.zeros((*x.shape[:-1], len(pixel)), x.dtype)
+    x = np.moveaxis(x, axis, 0)
+    weight = weight.astype(x.real.dtype).reshape(*weight.shape, *[1] * (x.ndim - 1))
+    y = np.zeros((len(pixel), *x.shape[1:]), x.dtype)
     for k in range(pixel.shape[1]):
-        y += weight[:, k] * x[..., pixel[:, k]]
-    return np.moveaxis(y, -1, axis)
+        y += weight[:, k] * x[pixel[:, k]]
+    return np.moveaxis(y, 0, axis)
 
 
 def _read_backward(dy: Array, axis: int, size_in: int, pixel: Array, weight: Array) -> Array:

@@ -59,9 +59,10 @@ class _Roi(NamedTuple):
     columns: Samples
 
 
-def is_readable(roi: Array, images: int, spatial_scale: float) -> bool:
-    """Whether a RoI (5,) is of an image that exists, and not longer than any map."""
-    return bool(0 <= roi[0] < images and (np.abs(roi[1:]) * spatial_scale <= LARGEST_SIDE).all())
+def readable(rois: Array, images: int, spatial_scale: float) -> Array:
+    """Which RoIs (n, 5) are of an image that exists, and not longer than any map: (n,) bool."""
+    exists = (rois[:, 0] >= 0) & (rois[:, 0] < images)
+    return exists & (np.abs(rois[:, 1:]) <= LARGEST_SIDE / spatial_scale).all(axis=1)
 
 
 def _weighted(x: Array, points: Samples) -> Array:
@@ -115,8 +116,9 @@ def roi_align_forward(
     """
     y = np.full((len(rois), *output_size, x.shape[-1]), np.nan, x.dtype)
     read: list[_Roi | None] = []
-    for roi, out in zip(rois.real.astype(np.float64), y, strict=True):
-        if not is_readable(roi, len(x), spatial_scale):
+    rois = rois.real.astype(np.float64)
+    for roi, out, can_be_read in zip(rois, y, readable(rois, len(x), spatial_scale), strict=True):
+        if not can_be_read:
             read.append(None)
             continue
         left, top, right, bottom = roi[1:] * spatial_scale - 0.5

@@ -17,6 +17,8 @@ from npswin.training.pictures import (
 from npswin.training.schedules import warmup_cosine
 from npswin.training.tasks.classification import compute_gradients
 from npswin.training.tasks.classification_evaluation import Evaluation, evaluate
+from npswin.training.tasks.detection import DetectionTask
+from npswin.training.tasks.detection_evaluation import DetectionEvaluation, evaluate_detection, predict_detections
 from npswin.training.tasks.segmentation import SegmentationTask
 from npswin.training.tasks.segmentation_evaluation import evaluate_segmentation, predict_segmentation
 from npswin.training.terminal import TrainingInterrupted
@@ -27,6 +29,8 @@ __all__ = [
     "SGD",
     "AdamW",
     "CheckpointError",
+    "DetectionEvaluation",
+    "DetectionTask",
     "Ema",
     "Evaluation",
     "NonFiniteError",
@@ -44,7 +48,9 @@ __all__ = [
     "draw_predictions",
     "draw_segmentation",
     "evaluate",
+    "evaluate_detection",
     "evaluate_segmentation",
+    "predict_detections",
     "predict_segmentation",
     "read_normalization",
     "set_threads",

@@ -14,7 +14,7 @@ import numpy as np
 
 from npswin.backends import dispatch
 from npswin.devices import cupy, on_gpu
-from npswin.training.tasks.task import Task
+from npswin.training.tasks.task import Batch, Task
 from npswin.training.trainable import Trainable, buffers_of
 from npswin.types import Array
 
@@ -26,8 +26,8 @@ class NonFiniteError(ArithmeticError):
 def batch_gradients(
     task: Task,
     model: Trainable,
-    inputs: Any,
-    targets: Any,
+    inputs: Batch,
+    targets: Batch,
     micro_batches: int = 1,
     seed: int = 0,
     loss_scale: Any = 1.0,
@@ -58,7 +58,7 @@ def batch_gradients(
     batch = len(inputs)
     pieces = min(micro_batches, batch)
     losses: dict[str, Any] = dict.fromkeys(task.loss_names(model), 0.0)
-    like = next(iter(model.params.values()), inputs)
+    like: Any = next(iter(model.params.values()), inputs)
     for start, stop in pairwise(batch * piece // pieces for piece in range(pieces + 1)):
         part, part_targets = inputs[start:stop], targets[start:stop]
         share = task.size(part_targets) / max(task.size(targets), 1) if pieces > 1 else 1.0

@@ -1,6 +1,7 @@
 """Which of the tensors in a file are the model's: below which prefix, in which layout, or none."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -8,11 +9,75 @@ from npswin.checks import shown
 from npswin.files import listed
 from npswin.types import Array
 from npswin.weights import layout_unfold
-from npswin.weights.fit import PATCH_WEIGHT
+from npswin.weights.dense import parts_beside, root_of
+from npswin.weights.layout_heads import convert_heads
 from npswin.weights.layout_search import Candidate, weight_names
 from npswin.weights.layouts import convert, find_layouts
+from npswin.weights.model_names import BACKBONE, PATCH_WEIGHT, backbone_prefix, is_stage_norm, is_tail
 from npswin.weights.other_models import relative_of_swin, unrelated_model
 from npswin.weights.report import Shape, WeightMismatchError
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What weights have for a model.
+
+    Attributes:
+        layout: of the backbone's names.
+        prefix: of the model's names in the weights.
+        official: tensors by official name.
+        parts: official names of the parts beside a dense model's backbone.
+        foreign: keys of other parts.
+        copies: other prefixes with a copy of the model.
+    """
+
+    layout: str
+    prefix: str
+    official: dict[str, Array]
+    parts: list[str]
+    foreign: list[str]
+    copies: tuple[str, ...]
+
+
+def choose_tensors(
+    own: Mapping[str, Array],
+    tensors: Mapping[str, Array],
+    shapes: Mapping[str, Shape],
+    origin: str,
+    given_prefix: str | None,
+    part: str,
+) -> Chosen:
+    """The tensors that are the model's, or its backbone's.
+
+    Args:
+        own: the model's, by official name.
+        tensors: the weights in any layout, each of which is looked up once at most.
+        shapes: theirs.
+        origin: of the weights, for messages.
+        given_prefix, part: options of `load_weights`.
+
+    Raises:
+        WeightMismatchError, ValueError: as `load_weights`.
+    """
+    prefix, tensors, shapes = below_prefix(given_prefix, tensors, shapes)
+    body = backbone_prefix(own)
+    if part == "backbone" and not body:
+        raise ValueError(f"part: got {part!r}, expected 'all' for a model without parameters below {BACKBONE}")
+    backbone = {name.removeprefix(body): param for name, param in own.items() if name.startswith(body)}
+    found = choose_candidate(backbone, shapes, origin)
+    official = convert(tensors, found, image_channels(backbone), layout_unfold.find_window_size(shapes))
+    is_dense = any(map(is_stage_norm, backbone))
+    tail = [name for name in official if is_dense and is_tail(name)]
+    official = {body + name: tensor for name, tensor in official.items() if name not in tail}
+    prefixes, beside, heads = (found.prefix, *found.copies), dict[str, str](), dict[str, str]()
+    if body and part == "all":
+        prefixes, beside = tuple(dict.fromkeys(map(root_of, prefixes))), parts_beside(found)
+        parts = {name.split(".")[0] for name in own}
+        heads = {key: name for key, name in beside.items() if name.split(".")[0] in parts}
+        official |= convert_heads(tensors, heads)
+    foreign = [prefix + key for key in found.others if key not in heads] + tail
+    first, *copies = (prefix + one for one in prefixes)
+    return Chosen(found.layout, first, official, list(beside.values()), foreign, tuple(copies))
 
 
 def below_prefix(

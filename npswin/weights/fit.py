@@ -7,17 +7,17 @@ import numpy as np
 
 from npswin.ops.resize import resize_bicubic_forward
 from npswin.types import Array
+from npswin.weights.model_names import PATCH_WEIGHT
 from npswin.weights.report import Shape
 
 MOST_POSITIONS = 2**16  # of a table or embedding that is resampled: windows of 128, maps of 256 × 256
-PATCH_WEIGHT = "patch_embed.proj.weight"
 
 
 def resized(name: str, tensor: Array, shape: Shape) -> Array | None:
     """The table or embedding resampled to this shape, or None for other tensors, and where a grid is not square."""
     if name.endswith("relative_position_bias_table"):
         channel_axis: Any = 1  # ((2M − 1)², h): an image with a channel for each head
-    elif name == "absolute_pos_embed":
+    elif name.endswith("absolute_pos_embed"):
         channel_axis = 2  # (1, L, C)
     else:
         return None
@@ -34,7 +34,7 @@ def resized(name: str, tensor: Array, shape: Shape) -> Array | None:
 
 def differ_in_channels(name: str, found: Shape, wanted: Shape) -> bool:
     """Whether these are weights of a patch embedding (C, c, p, p) that differ in the images' channels c alone."""
-    if name != PATCH_WEIGHT or len(found) != 4 or len(wanted) != 4 or not found[1]:
+    if not name.endswith(PATCH_WEIGHT) or len(found) != 4 or len(wanted) != 4 or not found[1]:
         return False
     return found[1] != wanted[1] and found[:1] + found[2:] == wanted[:1] + wanted[2:]
 

@@ -15,18 +15,21 @@ _TIMM: list[Rule] = [
 ]
 
 
+_LIST = r"(?:features|body)\."  # "body" below a feature pyramid
+
+
 def _torchvision_stage(match: re.Match[str]) -> str:
     """The official prefix of a stage. torchvision has one list: 0 patch embedding, 1 first stage, 2 its merging, ..."""
     return f"layers.{(int(match[1]) - 1) // 2}"
 
 
 _TORCHVISION: list[Rule] = [
-    (r"features\.0\.0\.(.+)", r"patch_embed.proj.\1"),
-    (r"features\.0\.2\.(.+)", r"patch_embed.norm.\1"),
-    (r"features\.(\d*[13579])\.(\d+)\.mlp\.0\.(.+)", lambda m: f"{_torchvision_stage(m)}.blocks.{m[2]}.mlp.fc1.{m[3]}"),
-    (r"features\.(\d*[13579])\.(\d+)\.mlp\.3\.(.+)", lambda m: f"{_torchvision_stage(m)}.blocks.{m[2]}.mlp.fc2.{m[3]}"),
-    (r"features\.(\d*[13579])\.(\d+)\.((?:norm|attn).+)", lambda m: f"{_torchvision_stage(m)}.blocks.{m[2]}.{m[3]}"),
-    (r"features\.(\d*[02468])\.((?:norm|reduction)\..+)", lambda m: f"{_torchvision_stage(m)}.downsample.{m[2]}"),
+    (_LIST + r"0\.0\.(.+)", r"patch_embed.proj.\1"),
+    (_LIST + r"0\.2\.(.+)", r"patch_embed.norm.\1"),
+    (_LIST + r"(\d*[13579])\.(\d+)\.mlp\.0\.(.+)", lambda m: f"{_torchvision_stage(m)}.blocks.{m[2]}.mlp.fc1.{m[3]}"),
+    (_LIST + r"(\d*[13579])\.(\d+)\.mlp\.3\.(.+)", lambda m: f"{_torchvision_stage(m)}.blocks.{m[2]}.mlp.fc2.{m[3]}"),
+    (_LIST + r"(\d*[13579])\.(\d+)\.((?:norm|attn).+)", lambda m: f"{_torchvision_stage(m)}.blocks.{m[2]}.{m[3]}"),
+    (_LIST + r"(\d*[02468])\.((?:norm|reduction)\..+)", lambda m: f"{_torchvision_stage(m)}.downsample.{m[2]}"),
 ]
 
 RULES: dict[str, list[Rule]] = {"official": [], "timm": _TIMM, "torchvision": _TORCHVISION}

@@ -157,6 +157,6 @@ def _copies(candidate: tuple[str, str], counts: dict[tuple[str, str], int]) -> t
 
 def _body_prefix(layout: str, names: Iterable[str]) -> str:
     """What a layout's own names begin with, except a head's: "swin.", "backbone.", or "" where most have none."""
-    own = {"transformers": "swin.", "openmmlab": "backbone."}.get(layout, "")
+    own = {"transformers": "swin.", "openmmlab": "backbone.", "torchvision": "body."}.get(layout, "")
     starts = Counter(name.startswith(own) for name in names if _NAMES[layout].fullmatch(name))
     return own if starts[True] > starts[False] else ""

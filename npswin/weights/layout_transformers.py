@@ -29,6 +29,7 @@ RULES: list[Rule] = [
     (_BLOCK + r"(?:output\.dense|mlp\.fc2)\.(.+)", _OFFICIAL_BLOCK + r"mlp.fc2.\3"),
     (r"(?:swin\.)?encoder\.layers\.(\d+)\.downsample\.(.+)", r"layers.\1.downsample.\2"),
     (r"(?:swin\.)?layernorm\.(.+)", r"norm.\1"),
+    (r"hidden_states_norms\.stage([1-9]\d*)\.(.+)", lambda m: f"norm{int(m[1]) - 1}.{m[2]}"),
     (r"classifier\.(.+)", r"head.\1"),
 ]
 

@@ -48,6 +48,7 @@ def load_weights(
     min_share: float = 0.5,
     input_channels: str = "same",
     head: Any = "load",
+    part: str = "all",
 ) -> LoadReport:
     """Set a model's parameters and buffers, in place, from weights in any layout of `detect_layout`.
 
@@ -56,8 +57,8 @@ def load_weights(
     below "model_ema.", the one is taken that is no average and no student of a teacher, which the report says.
 
     Relative position bias tables of another window size, and absolute position embeddings of another square image size,
-    are resampled bicubically, as in the official code. All weights are checked first: after an error the model is
-    unchanged.
+    are resampled bicubically, as in the official code. Counts of batch norm's updates may be missing, as some exports
+    leave them out. All weights are checked first: after an error the model is unchanged.
 
     Args:
         model: its `params` and `buffers` are set, each keeping its dtype.
@@ -68,21 +69,25 @@ def load_weights(
             False; 0 for any.
         input_channels: "same"; "adapt" sums, or repeats and scales, the patch embedding's weights where the model's
             images have another number of channels; "keep" leaves the model's own there.
-        head: "load"; "keep" leaves the model's own, whatever the weights' head is; a generator draws it anew.
+        head: "load"; "keep" leaves the model's own, whatever the weights' head is; a generator draws it anew. The head
+            of a dense model is all layers whose outputs are of classes.
+        part: "all"; "backbone" loads the backbone of a dense model alone, from weights of a classifier or of any dense
+            model, as `load_weights(model.backbone, source)` does. A classifier has no norms of stages: the model's stay
+            as they are.
 
     Returns:
         The names that were loaded, resized, adapted, missing, unexpected or misshapen.
 
     Raises:
         WeightMismatchError: strict, and names or shapes differ, which the message lists; or less than `min_share` would
-            be loaded; or the weights are of another kind of model, or for images of other channels; or the file has
-            many times the model's numbers.
+            be loaded; or the weights are of another kind of model, such as a classifier's for a segmenter, or for
+            images of other channels; or the file has many times the model's numbers.
         WeightFileError: the file is damaged, or has no weights of a known layout, or a value that is not finite; or it
             cannot be opened, then it is an OSError as well.
         ValueError: the same, for tensors that were passed by name; or another argument that does not fit.
     """
     own = model_tensors(model)
-    options = Options(strict, prefix, min_share, input_channels, head)
+    options = Options(strict, prefix, min_share, input_channels, head, part)
     source = source if isinstance(source, Mapping) else check_path("source", source, WeightFileError)
     if isinstance(source, Mapping):
         for name, tensor in source.items():

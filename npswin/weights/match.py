@@ -8,16 +8,16 @@ import numpy as np
 
 from npswin.checks import check_choice, check_flag, check_generator, check_number, check_text
 from npswin.types import Array
-from npswin.weights import layout_unfold
-from npswin.weights.choose import below_prefix, choose_candidate, image_channels
-from npswin.weights.fit import PATCH_WEIGHT, differ_in_channels, resized, with_channels
-from npswin.weights.layouts import convert
+from npswin.weights.choose import Chosen, choose_tensors
+from npswin.weights.class_layers import class_layers, draw_class_layers
+from npswin.weights.dense import another_kind
+from npswin.weights.fit import differ_in_channels, resized, with_channels
+from npswin.weights.model_names import backbone_prefix, is_stage_norm
 from npswin.weights.other_models import another_size
 from npswin.weights.report import MOST_LISTED, LoadReport, Shape, WeightMismatchError, report_text
 
 FEW_LISTED = 5  # tensors of each kind where most do not fit
-HEAD = ("head.weight", "head.bias")
-HEAD_DEVIATION = 0.02  # of a new head's weights
+UPDATES = ".num_batches_tracked"  # of batch norm's running statistics, which nothing is computed from
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Options:
     min_share: float
     input_channels: str
     head: Any
+    part: str
 
     def __post_init__(self) -> None:
         check_flag("strict", self.strict)
@@ -36,6 +37,7 @@ class Options:
             check_text("prefix", self.prefix, "what names begin with")
         check_number("min_share", self.min_share, at_least=0, at_most=1)
         check_choice("input_channels", self.input_channels, ("same", "adapt", "keep"))
+        check_choice("part", self.part, ("all", "backbone"))
         if isinstance(self.head, str):
             check_choice("head", self.head, ("load", "keep"))
         else:
@@ -43,7 +45,7 @@ class Options:
 
 
 def match_weights(
-    params: Mapping[str, Array],
+    own: Mapping[str, Array],
     tensors: Mapping[str, Array],
     shapes: Mapping[str, Shape],
     origin: str,
@@ -52,7 +54,7 @@ def match_weights(
     """The value of each parameter that has one in the weights.
 
     Args:
-        params: the model's, and its buffers, by official name.
+        own: the model's parameters and buffers, by official name.
         tensors: the weights in any layout, each of which is looked up once at most.
         shapes: theirs.
         origin: of the weights, for messages.
@@ -61,19 +63,26 @@ def match_weights(
     Raises:
         WeightMismatchError, ValueError: as `load_weights`.
     """
-    prefix, tensors, shapes = below_prefix(options.prefix, tensors, shapes)
-    found = choose_candidate(params, shapes, origin)
-    window_size, in_chans = layout_unfold.find_window_size(shapes), image_channels(params)
-    official = convert(tensors, found, in_chans, window_size)
-    report = LoadReport(found.layout, prefix=prefix + found.prefix)
-    report.foreign = [prefix + key for key in found.others]
-    report.copies = tuple(prefix + copy for copy in found.copies)
+    chosen = choose_tensors(own, tensors, shapes, origin, options.prefix, options.part)
+    official = chosen.official
+    report = LoadReport(chosen.layout, prefix=chosen.prefix, foreign=chosen.foreign, copies=chosen.copies)
+    params = _wanted(own, official, options.part)
+    report.own_parts = [name for name in own if name not in params]
     values = _head(params, official, report, options)
     values |= _values(params, official, report, options, origin)
     report.unexpected = [name for name in official if name not in params and name not in report.own_head]
     report.loaded = [name for name in params if name in values and name not in report.own_head]
-    _check_share(params, official, report, origin, options)
+    _check_share(params, chosen, report, origin, options)
     return report, values
+
+
+def _wanted(own: Mapping[str, Array], official: Mapping[str, Array], part: str) -> dict[str, Array]:
+    """The parameters that have to be in the weights: a classifier's have no norms of stages for a backbone."""
+    body = backbone_prefix(own)
+    wanted = {name: param for name, param in own.items() if part == "all" or name.startswith(body)}
+    if (part == "backbone" or not body) and not any(map(is_stage_norm, official)):
+        return {name: param for name, param in wanted.items() if not is_stage_norm(name)}
+    return wanted
 
 
 def _head(
@@ -82,17 +91,9 @@ def _head(
     """The values of a head that is drawn anew; the report says what becomes of it."""
     if options.head == "load":
         return {}
-    report.own_head = [name for name in HEAD if name in params or name in official]
-    if options.head == "keep":
-        return {}
-    report.head_is_drawn = True
-    drawn = {}
-    for name in HEAD:
-        if name in params:
-            shape, is_weight = params[name].shape, name.endswith("weight")
-            value = options.head.normal(0, HEAD_DEVIATION, shape) if is_weight else np.zeros(shape)
-            drawn[name] = value.astype(params[name].dtype)
-    return drawn
+    report.own_head = class_layers(dict.fromkeys([*params, *official]))
+    report.head_is_drawn = options.head != "keep"
+    return draw_class_layers(params, options.head) if report.head_is_drawn else {}
 
 
 def _values(
@@ -103,12 +104,13 @@ def _values(
         if name in report.own_head:
             continue
         if name not in official:
-            report.missing.append(name)
+            if not name.endswith(UPDATES):
+                report.missing.append(name)
             continue
         found = official[name]
         _check_values(name, found, param.dtype)
         if differ_in_channels(name, found.shape, param.shape):
-            value = _adapted(found, param, report, options, origin)
+            value = _adapted(name, found, param, report, options, origin)
         else:
             value = found if found.shape == param.shape else resized(name, found, param.shape)
             if value is None:
@@ -123,14 +125,14 @@ def _values(
     return values
 
 
-def _adapted(found: Array, param: Array, report: LoadReport, options: Options, origin: str) -> Array | None:
+def _adapted(name: str, found: Array, param: Array, report: LoadReport, options: Options, origin: str) -> Array | None:
     """The patch embedding's weights for the channels of the model's images, or None where the model's own are kept."""
     theirs, own = found.shape[1], param.shape[1]
     if options.input_channels == "adapt":
-        report.adapted[PATCH_WEIGHT] = (found.shape, param.shape)
+        report.adapted[name] = (found.shape, param.shape)
         return with_channels(found, own)
     if options.input_channels == "keep":
-        report.own_input = [PATCH_WEIGHT]
+        report.own_input = [name]
         return None
     how = "sums them" if own == 1 else "repeats and scales them"
     raise WeightMismatchError(
@@ -149,7 +151,7 @@ def _check_values(name: str, tensor: Array, wanted: Any) -> None:
 
 
 def _check_share(
-    params: Mapping[str, Array], official: Mapping[str, Array], report: LoadReport, origin: str, options: Options
+    params: Mapping[str, Array], chosen: Chosen, report: LoadReport, origin: str, options: Options
 ) -> None:
     """Raise a WeightMismatchError where the options do not allow what would be loaded."""
     total = len(params) - sum(name in params for name in report.own_head)
@@ -157,8 +159,8 @@ def _check_share(
     is_minority = 2 * count < total
     if is_minority and (options.strict or count < options.min_share * total):
         fits = f"only {count} of the model's {total} parameters fit, and nothing was loaded"
-        if size := another_size(official, params):
-            raise WeightMismatchError(f"{origin}: {size}; {fits}")
+        if reason := _another_model(params, chosen, options):
+            raise WeightMismatchError(f"{origin}: {reason}; {fits}")
         raise WeightMismatchError(
             f"{origin}: these weights are not this model's; {fits}\n{report_text(report, FEW_LISTED)}"
         )
@@ -168,13 +170,23 @@ def _check_share(
             f"nothing was loaded\n{report_text(report, FEW_LISTED)}"
         )
     if options.strict and not report.complete:
-        reason = another_size(official, params) or "these weights do not match this model"
+        reason = _another_model(params, chosen, options) or "these weights do not match this model"
         text = report_text(report, MOST_LISTED)
         raise WeightMismatchError(f"{origin}: {reason}, and nothing was loaded ({_way_out(report)})\n{text}")
 
 
+def _another_model(params: Mapping[str, Array], chosen: Chosen, options: Options) -> str | None:
+    """What model the weights are of, in a clause, where names or shapes show that it is another one."""
+    if size := another_size(chosen.official, params):
+        return size
+    is_whole = options.part == "all" and backbone_prefix(params)
+    kind = another_kind(chosen.parts, params) if is_whole else None
+    return f"{kind} (part='backbone' loads the backbone alone)" if kind else None
+
+
 def _way_out(report: LoadReport) -> str:
     """What loads the weights all the same."""
-    if {*report.missing, *report.unexpected, *report.misshapen} <= {*HEAD}:
+    differing = [*report.missing, *report.unexpected, *report.misshapen]
+    if len(class_layers(differing)) == len(differing):
         return "the heads differ: head='keep' leaves the model's own, a generator draws it anew"
     return "strict=False loads those that match"

@@ -68,6 +68,7 @@ def unrelated_model(names: Iterable[str]) -> str | None:
 
 def architecture(params: Mapping[str, Array]) -> dict[str, object]:
     """Arguments of the model that official names and shapes show: embed_dim, patch_size, depths and num_heads."""
+    params = {name.removeprefix("backbone."): param for name, param in params.items()}
     found: dict[str, object] = {}
     patch = params.get("patch_embed.proj.weight")
     if patch is not None and patch.ndim == 4:

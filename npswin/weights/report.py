@@ -1,15 +1,14 @@
 """What `load_weights` did, and its text."""
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 
 from npswin.files import listed
+from npswin.weights.model_names import is_stage_norm, part_of
 
 Shape = tuple[int, ...]
 
 MOST_LISTED = 100  # tensors of each kind in a report's text
-_STAGE_NORM = re.compile(r"norm\d+\.(?:weight|bias)")
 
 
 class WeightMismatchError(ValueError):
@@ -32,7 +31,10 @@ class LoadReport:
         own_input: the patch embedding's weights, where the weights' were for other channels and not asked for.
         own_head: the head's parameters, where the weights' head was not asked for.
         head_is_drawn: whether the head was drawn anew; otherwise it is as it was in the model.
-        foreign: keys of other parts, such as a decoder's, which are not below the prefix.
+        own_parts: parameters of parts that the weights have none of and need not have: the norms of stages' outputs,
+            where the weights are a classifier's; and all but the backbone, where that alone was asked for.
+        foreign: keys of other parts, such as a decoder's, which are not below the prefix; and a classifier's norm and
+            head, where the model is none.
         copies: other prefixes with a copy of the model, which was not loaded.
     """
 
@@ -47,6 +49,7 @@ class LoadReport:
     own_input: list[str] = field(default_factory=list)
     own_head: list[str] = field(default_factory=list)
     head_is_drawn: bool = False
+    own_parts: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     copies: tuple[str, ...] = ()
 
@@ -75,16 +78,19 @@ def report_text(report: LoadReport, at_most: int, word: str = "fitting") -> str:
         lines.append(f"adapted: {name} is {found}, the model has {wanted}: the {found[1]} channels {how}")
     for title, names in (("missing", report.missing), ("unexpected", report.unexpected)):
         lines += names and [listed([f"{title}: {name}" for name in names], "\n", at_most)]
-    if any(_STAGE_NORM.fullmatch(name) for name in report.unexpected):
+    if any(is_stage_norm(name) for name in report.unexpected):
         lines.append("(norm0, norm1, ... are norms of stages' outputs, for dense tasks; a classifier has none)")
     if report.own_input:
         lines.append(f"input channels: the model's own weights as they were ({', '.join(report.own_input)})")
     if report.own_head:
         lines.append(f"head: {'drawn anew' if report.head_is_drawn else 'as it was'} ({', '.join(report.own_head)})")
+    if report.own_parts:
+        parts = dict.fromkeys(part_of(name) for name in report.own_parts)
+        lines.append(f"other parts of the model, as they were: {listed(parts)}")
     foreign = [key for key in report.foreign if not key.startswith(report.copies)] if report.copies else report.foreign
     if foreign:
-        parts = Counter(_part(key, report.prefix) for key in foreign)
-        counted = [f"{part} ({count} tensor{'s' if count > 1 else ''})" for part, count in parts.items()]
+        counts = Counter(_part(key, report.prefix) for key in foreign)
+        counted = [f"{part} ({count} tensor{'s' if count > 1 else ''})" for part, count in counts.items()]
         lines.append(f"other parts, not loaded: {listed(counted)}")
     if report.copies:
         chosen = f"loaded is {report.prefix!r}; prefix={report.copies[0]!r} chooses another"

@@ -130,8 +130,8 @@ class TestConfigurations:
         [
             ("swin_tny_patch4_window7_224", r"; did you mean 'swin_tiny_patch4_window7_224' or "),
             ("swin-nano-patch2-window4-32", r"; did you mean 'swin_nano_patch2_window4_32'"),
-            ("resnet50", r"upernet_swin_\w+$"),
-            (7, r"upernet_swin_\w+$"),
+            ("resnet50", r"cascade_mask_rcnn_swin_\w+$"),
+            (7, r"cascade_mask_rcnn_swin_\w+$"),
         ],
     )
     def test_names_like_the_one_that_was_mistyped_are_suggested(self, name, hint):

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from npswin.weights.layout_heads import convert_heads, head_names
+
 FOLDER = Path(__file__).with_name("golden")
 BETA = 1 / 9  # of torchvision's smooth L1 loss
 STRIDES = (1, 2, 4, 8, 16)
@@ -102,7 +104,7 @@ def run(case: Case) -> dict[str, np.ndarray]:
 
     poolers.roi_align = partial(roi_align, aligned=True)
     modules, rng = parts(case), np.random.default_rng(1)
-    params = converted({name: value.clone() for name, value in modules.state_dict().items()}, case)
+    params = converted({name: value.clone() for name, value in modules.state_dict().items()})
     maps = [
         torch.tensor(rng.standard_normal((len(case.sizes), channels, *size), np.float32).astype(np.float64))
         for channels, size in zip(IN_CHANNELS, case.map_sizes, strict=False)
@@ -155,9 +157,9 @@ def run(case: Case) -> dict[str, np.ndarray]:
     found |= {f"dmaps/{level}": x.grad.numpy() for level, x in enumerate(maps)}
     found |= {f"params/{name}": value for name, value in params.items()}
     grads = {name: value.grad.clone() for name, value in modules.named_parameters()}
-    found |= {f"grads/{name}": value for name, value in converted(grads, case).items()}
+    found |= {f"grads/{name}": value for name, value in converted(grads).items()}
     buffers = {name: value for name, value in modules.state_dict().items() if name not in grads}
-    found |= {f"after/{name}": value for name, value in converted(buffers, case).items()}
+    found |= {f"after/{name}": value for name, value in converted(buffers).items()}
     with torch.no_grad():
         found |= inference(case, modules.eval(), maps, box_pool, mask_pool)
     return {name: np.array(value, order="C") for name, value in found.items()}
@@ -281,40 +283,22 @@ def grid_of_anchors(size: tuple[int, int], stride: int) -> np.ndarray:
     return (np.stack([x, y, x, y], axis=-1)[:, :, None] + half).reshape(-1, 4)
 
 
-RENAMED = {
-    "neck.inner_blocks.{}.0": "neck.lateral_convs.{}.conv",
-    "neck.layer_blocks.{}.0": "neck.fpn_convs.{}.conv",
-    "rpn_head.conv.0.0": "rpn_head.rpn_conv",
-    "rpn_head.cls_logits": "rpn_head.rpn_cls",
-    "rpn_head.bbox_pred": "rpn_head.rpn_reg",
-    "box_head.fc6": "roi_head.bbox_head.shared_fcs.0",
-    "box_head.fc7": "roi_head.bbox_head.shared_fcs.1",
-    "box_head.{}.0": "roi_head.bbox_head.shared_convs.{}.conv",
-    "box_head.{}.1": "roi_head.bbox_head.shared_convs.{}.bn",
-    "box_head.3": "roi_head.bbox_head.shared_fcs.0",
-    "box_predictor.cls_score": "roi_head.bbox_head.fc_cls",
-    "box_predictor.bbox_pred": "roi_head.bbox_head.fc_reg",
-    "mask_head.{}.0": "roi_head.mask_head.convs.{}.conv",
-    "mask_predictor.conv5_mask": "roi_head.mask_head.upsample",
-    "mask_predictor.mask_fcn_logits": "roi_head.mask_head.conv_logits",
-}
+# What the names of the parts begin with, and what those of torchvision's Mask R-CNN do.
+OF_WHOLE_MODEL = (
+    ("neck.", "backbone.fpn."),
+    ("rpn_head.", "rpn.head."),
+    ("box_", "roi_heads.box_"),
+    ("mask_", "roi_heads.mask_"),
+)
 
 
-def converted(tensors: dict[str, Any], case: Case) -> dict[str, np.ndarray]:
+def converted(tensors: dict[str, Any]) -> dict[str, np.ndarray]:
     """torchvision's tensors under npswin's names, with the background last, and without it where nothing reads it."""
-    names = {key.format(i): new.format(i) for key, new in RENAMED.items() for i in range(4)}
     found = {}
     for name, tensor in tensors.items():
-        module, _, own = name.rpartition(".")
-        value = tensor.detach().numpy()
-        if module == "box_predictor.cls_score":
-            value = np.concatenate([value[1:], value[:1]])
-        elif module == "box_predictor.bbox_pred":
-            value = value[4:]
-        elif module == "mask_predictor.mask_fcn_logits":
-            value = value[1:]
-        found[f"{names[module]}.{own}"] = value
-    return found
+        part, whole = next(pair for pair in OF_WHOLE_MODEL if name.startswith(pair[0]))
+        found[whole + name.removeprefix(part)] = tensor.detach().numpy()
+    return convert_heads(found, head_names(found))
 
 
 def read_golden(case: Case) -> dict[str, np.ndarray]:

@@ -3,7 +3,6 @@
 python -m tests.peers.upernet     writes the golden files; needs pip install 'npswin[peers]'
 """
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from npswin.weights import to_official
+from npswin import UPerNet
+from npswin.weights.choose import choose_tensors
+from npswin.weights.load import model_tensors
 from tests.peers.reference import redraw
 
 FOLDER = Path(__file__).with_name("golden")
@@ -36,7 +37,8 @@ class Case:
     def model(self) -> dict[str, Any]:
         """The keyword arguments of `npswin.UPerNet`, with nothing dropped."""
         heads = {"num_classes": 3, "channels": 4, "auxiliary_channels": 3, "dropout": 0.0, **self.heads}
-        return {**heads, "backbone": {**self.backbone, "drop_path_rate": 0.0}, "dtype": "float64"}
+        backbone = {**self.backbone, "in_chans": self.images[1], "drop_path_rate": 0.0}
+        return {**heads, "backbone": backbone, "dtype": "float64"}
 
 
 MINI = {
@@ -112,8 +114,7 @@ def run(case: Case) -> dict[str, np.ndarray]:
     before = {name: value.detach().clone().numpy() for name, value in peer.state_dict().items()}
     outputs = peer.train()(images, labels=labels)
     outputs.loss.backward()
-    state = peer.state_dict()
-    after = {name: value.numpy() for name, value in state.items() if "running" in name or "num_batches" in name}
+    after = {name: value.detach().clone().numpy() for name, value in peer.state_dict().items()}
     grads = {name: value.grad.numpy() for name, value in peer.named_parameters() if value.grad is not None}
     with torch.no_grad():
         inference = peer.eval()(images).logits
@@ -125,23 +126,18 @@ def run(case: Case) -> dict[str, np.ndarray]:
         "dimages": images.grad.numpy(),
     }
     for kind, tensors in (("before", before), ("after", after), ("grads", grads)):
-        found |= {f"{kind}/{name}": tensor for name, tensor in official(tensors).items()}
+        named = official(tensors, case)
+        if kind == "after":
+            named = {name: tensor for name, tensor in named.items() if "running" in name or "num_batches" in name}
+        found |= {f"{kind}/{name}": tensor for name, tensor in named.items()}
     return {name: np.array(tensor, order="C") for name, tensor in found.items()}
 
 
-def official(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def official(tensors: dict[str, np.ndarray], case: Case) -> dict[str, np.ndarray]:
     """transformers' tensors under the names of the official dense-prediction code."""
-    norm = re.compile(r"backbone\.hidden_states_norms\.stage(\d)\.")
-    inside = {name: tensor for name, tensor in tensors.items() if name.startswith("backbone.swin.")}
-    found = {}
-    if inside:
-        found = {f"backbone.{name}": tensor for name, tensor in to_official(inside)[1].items()}
-        found = {name: tensor for name, tensor in found.items() if not name.startswith("backbone.norm.")}
-    for name, tensor in tensors.items():
-        if name not in inside:
-            new = norm.sub(lambda match: f"backbone.norm{int(match[1]) - 1}.", name)
-            found[new.replace(".batch_norm.", ".bn.").replace(".classifier.", ".conv_seg.")] = tensor
-    return found
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    own = model_tensors(UPerNet(**case.model))
+    return choose_tensors(own, tensors, shapes, "transformers", None, "all").official
 
 
 def read_golden(case: Case) -> dict[str, np.ndarray]:

@@ -750,6 +750,7 @@ EXAMPLES: dict[str, Example] = {
             "source": tiny_model(seed=1).params,
             "min_share": 0.5,
             "input_channels": "adapt",
+            "part": "all",
             "head": "keep",
         },
         {
@@ -758,6 +759,7 @@ EXAMPLES: dict[str, Example] = {
             "prefix": optional(TEXT),
             "min_share": number(lambda value: 0 <= value <= 1),
             "input_channels": choice("same", "adapt", "keep"),
+            "part": choice("all"),
             "head": either(choice("load", "keep"), GENERATOR),
         },
         {"source": "key"},

@@ -19,15 +19,19 @@ from pathlib import Path
 
 from tests.tools.box_faults import BOX_FAULTS
 from tests.tools.cuda_faults import CUDA_FAULTS
+from tests.tools.data_faults import DATA_FAULTS
 from tests.tools.detector_faults import DETECTOR_FAULTS
 from tests.tools.faults import FAULTS, Fault
 from tests.tools.kernel_faults import KERNEL_FAULTS
+from tests.tools.scene_faults import SCENE_FAULTS
+from tests.tools.training_faults import TRAINING_FAULTS
 from tests.tools.verify_faults import VERIFY_FAULTS
 from tests.tools.weight_faults import WEIGHT_FAULTS
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = [
-    *(*FAULTS, *KERNEL_FAULTS, *CUDA_FAULTS, *BOX_FAULTS, *DETECTOR_FAULTS, *VERIFY_FAULTS, *WEIGHT_FAULTS),
+    *(*FAULTS, *KERNEL_FAULTS, *CUDA_FAULTS, *BOX_FAULTS, *DATA_FAULTS, *SCENE_FAULTS, *DETECTOR_FAULTS),
+    *(*TRAINING_FAULTS, *VERIFY_FAULTS, *WEIGHT_FAULTS),
 ]
 
 

@@ -77,6 +77,8 @@ def test_thresholds_of_the_intersection_over_union():
     assert (scores.ap, scores.ap50, scores.ap75, scores.recall) == pytest.approx((0.6, 1, 1, 0.6), abs=1e-12)
     scores = evaluated((sample([box(0, 0)]), found([box(10, 0)], [0.9]))).box_scores()
     assert (scores.ap, scores.ap50, scores.ap75) == pytest.approx((0.3, 1, 0), abs=1e-12)  # 30/50: 0.5, 0.55, 0.6
+    scores = evaluated((sample([box(0, 0)]), found([box(6.5, 0)], [0.9]))).box_scores()
+    assert (scores.ap, scores.ap75) == pytest.approx((0.5, 0), abs=1e-12)  # 33.5/46.5 = 0.72
 
 
 def test_the_measure_is_of_all_images_together():

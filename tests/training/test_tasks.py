@@ -71,7 +71,8 @@ def test_the_best_weights_have_the_lowest_error(tmp_path, monkeypatch):
 def test_stopped_and_resumed_bitwise_identically(tmp_path, step, recipe):
     plane_trainer(tmp_path / "whole", **recipe).fit()
     with pytest.raises(TrainingInterrupted, match=f"stopped after step {step} of 12"):
-        plane_trainer(tmp_path / "run", PlaneTask(signal_at=step), **recipe).fit()
+        plane_trainer(tmp_path / "run", stopped := PlaneTask(signal_at=step), **recipe).fit()
+    assert not stopped.is_loading
     plane_trainer(tmp_path / "run", **recipe).fit(resume=True)
     for name in FILES:
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name

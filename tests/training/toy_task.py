@@ -82,7 +82,7 @@ class PlaneTask:
     main_metric = ERROR
 
     def __init__(self, penalty=0.1, signal_at=None):
-        self.penalty, self.signal_at, self.prepared = penalty, signal_at, 0
+        self.penalty, self.signal_at, self.prepared, self.is_loading = penalty, signal_at, 0, True
 
     def check(self, model, train_data, test_data, config):
         pass
@@ -97,8 +97,11 @@ class PlaneTask:
         return tuple(train_data.x.mean(axis=0)), tuple(train_data.x.std(axis=0))
 
     def load(self, dataset, index_batches, like, seed, epoch):
-        for indices in index_batches:
-            yield dataset.x[indices], [dataset.values[index] for index in indices]
+        try:
+            for indices in index_batches:
+                yield dataset.x[indices], [dataset.values[index] for index in indices]
+        finally:
+            self.is_loading = False
 
     def prepare(self, samples, model, normalization, precision, rng):
         self.prepared += 1

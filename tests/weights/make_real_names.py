@@ -2,13 +2,15 @@
 
     python -m tests.weights.make_real_names
 
-The committed file was made with timm 1.0.31, transformers 5.24.0, torchvision 0.28.0 and mmpretrain 1.2.0 under torch
-2.13.0. Of models that are no Swin Transformer, the first names are stored. Cases of libraries that are not installed
-stay as they are.
+The committed file was made with timm 1.0.31, transformers 5.24.0, torchvision 0.28.0, mmpretrain 1.2.0 and mmdet 3.3.0
+under torch 2.13.0, and with torchvision 0.29.1 for its Mask R-CNN. Of models that are no Swin Transformer, the first
+names are stored. Cases of libraries that are not installed stay as they are.
 """
 
 import json
 from pathlib import Path
+
+from tests.weights import dense_peers
 
 FILE = Path(__file__).parent / "real_names.json"
 FIRST_NAMES = 60  # of a model that is no Swin Transformer
@@ -62,6 +64,7 @@ def transformers_models():
         "transformers UperNet": t.UperNetForSemanticSegmentation(
             t.UperNetConfig(backbone_config=backbone, hidden_size=4, auxiliary_in_channels=16)
         ),
+        "transformers UperNet of four stages": dense_peers.transformers_upernet(stages=4),
         "transformers Donut": t.DonutSwinModel(t.DonutSwinConfig(**TRANSFORMERS)),
         "transformers Swin V2": t.Swinv2ForImageClassification(v2),
         "transformers Swin2SR": t.Swin2SRModel(t.Swin2SRConfig(image_size=16, embed_dim=8, depths=[1], num_heads=[1])),
@@ -88,6 +91,7 @@ def torchvision_models():
             downsample_layer=swin_transformer.PatchMergingV2,
             **small,
         ),
+        "torchvision Mask R-CNN, convolutional": dense_peers.torchvision_mask_rcnn(convs=4),
         "torchvision Video Swin": video.SwinTransformer3d([2, 4, 4], window_size=[2, 2, 2], **small),
         "torchvision ResNet": resnet18(),
         "torchvision ViT": vit_b_16(),
@@ -107,10 +111,18 @@ def mmpretrain_models():
     }
 
 
+def mmdetection_models():
+    """Name of a case -> module."""
+    return {
+        "mmdetection Cascade Mask R-CNN": dense_peers.mmdetection_rcnn(stages=3, convs=4),
+        "mmdetection Cascade Mask R-CNN, linear": dense_peers.mmdetection_rcnn(stages=3, class_agnostic=True),
+    }
+
+
 def main():
     """Write the file; cases of libraries that are not installed stay as they are."""
     cases = json.loads(FILE.read_text()) if FILE.exists() else {}
-    for make in (timm_models, transformers_models, torchvision_models, mmpretrain_models):
+    for make in (timm_models, transformers_models, torchvision_models, mmpretrain_models, mmdetection_models):
         try:
             models = make()
         except ImportError as error:
@@ -118,7 +130,8 @@ def main():
             continue
         for case, module in models.items():
             shapes = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
-            is_swin = any(word in case for word in ("Swin", "SimMIM", "UperNet", "Donut", "backbone", "features_only"))
+            words = ("Swin", "SimMIM", "UperNet", "Donut", "backbone", "features_only", "R-CNN")
+            is_swin = any(word in case for word in words)
             cases[case] = shapes if is_swin else dict(list(shapes.items())[:FIRST_NAMES])
     lines = [
         f"{json.dumps(case)}: {json.dumps(shapes, separators=(',', ':'))}" for case, shapes in sorted(cases.items())

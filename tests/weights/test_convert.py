@@ -14,6 +14,8 @@ import pytest
 from npswin.cli import main as npswin_command
 from npswin.weights import WeightFileError, load_tensors, load_weights, save_tensors
 from npswin.weights.convert_file import convert_file
+from npswin.weights.load import model_tensors
+from tests.weights import dense_files
 from tests.weights.golden_files import read
 
 
@@ -125,6 +127,27 @@ def test_detectron2s_pickles(tmp_path, golden, torch, state, protocol, arrays):
     (tmp_path / "swin.pkl").write_bytes(pickle.dumps(content, protocol))
     assert convert_file(tmp_path / "swin.pkl", tmp_path / "w.safetensors").key == "model"
     _is_golden(golden, tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("name", [*dense_files.SEGMENTERS, *dense_files.DETECTORS])
+def test_a_dense_models_checkpoint(tmp_path, torch, other_classes, name):
+    """As mmcv and mmengine write it: a description of the run, the optimizer, an average."""
+    state = OrderedDict((key, torch.from_numpy(one.copy())) for key, one in dense_files.read(name).state.items())
+    content = {
+        "meta": {"epoch": 12, "CLASSES": ("cat", "dog"), "history": other_classes.HistoryBuffer()},
+        "state_dict": state,
+        "optimizer": {"state": {0: {"exp_avg": torch.ones(3)}}, "param_groups": [{"lr": 1e-4, "params": [0]}]},
+        "ema_state_dict": {f"module.{key}": torch.zeros_like(one) for key, one in state.items()},
+    }
+    torch.save(content, tmp_path / "epoch_12.pth")
+    done = convert_file(tmp_path / "epoch_12.pth", tmp_path / "w.safetensors")
+    layout = {**dense_files.SEGMENTERS, **dense_files.DETECTORS}[name]
+    assert (done.key, done.count, done.layout, done.other_model) == ("state_dict", len(state), layout, None)
+    assert done.others == ("ema_state_dict",)
+    model = dense_files.upernet() if name in dense_files.SEGMENTERS else dense_files.mask_rcnn()
+    load_weights(model, tmp_path / "w.safetensors", strict=name != "dense_torchvision")
+    wanted = dense_files.official(name)
+    assert all(np.array_equal(tensor, wanted[key]) for key, tensor in model_tensors(model).items())
 
 
 def test_a_whole_module(tmp_path, torch):

@@ -14,7 +14,7 @@ from npswin.backends.cpu.machine.compilation import inner_function, kernel
 from npswin.backends.cpu.machine.flat_array import fill, view
 from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.threads import run_parallel
-from npswin.ops.roi_align import is_readable
+from npswin.ops.roi_align import readable
 from npswin.types import Array
 
 CHANNELS = 64  # of a piece of work of the backward pass
@@ -170,13 +170,13 @@ def _scratch_size(sizes: _Sizes, channels: int) -> int:
 def _rois(rois: Array, images: int, sizes: _Sizes, spatial_scale: float, sampling_ratio: int) -> _Rois:
     """As `npswin.ops.roi_align.axis_samples` has them."""
     rois = rois.astype(np.float64)
-    readable = np.fromiter((is_readable(roi, images, spatial_scale) for roi in rois), bool, len(rois))
-    rois = np.where(readable[:, None], rois, 0)
+    can_be_read = readable(rois, images, spatial_scale)
+    rois = np.where(can_be_read[:, None], rois, 0)
     starts, stops = (rois[:, ends] * spatial_scale - 0.5 for ends in ([2, 1], [4, 3]))
     lengths = (stops - starts) / (sizes.bins_high, sizes.bins_wide)
     points = np.full(lengths.shape, sampling_ratio) if sampling_ratio else np.maximum(np.ceil(lengths), 0)
     return _Rois(
-        np.where(readable, rois[:, 0], -1).astype(np.int64),
+        np.where(can_be_read, rois[:, 0], -1).astype(np.int64),
         *(starts.reshape(-1), lengths.reshape(-1), points.astype(np.int64).reshape(-1)),
     )
 

@@ -1,6 +1,6 @@
 """Values of a JSON object, of the type that they have to have."""
 
-from pathlib import PurePosixPath
+from pathlib import PureWindowsPath
 from typing import Any
 
 from npswin.checks import shown
@@ -56,8 +56,8 @@ def coordinates_of(entry: dict[str, Any], key: str, count: int) -> tuple[float, 
 def file_name_of(entry: dict[str, Any], key: str) -> str:
     """The name of a file below a folder, or a Problem."""
     name = text_of(entry, key)
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\0" in name:
+    path = PureWindowsPath(name)  # which takes both kinds of slash
+    if path.anchor or ".." in path.parts or "\0" in name:
         raise Problem("wrong type", f"{key} is {shown(name)}, expected the name of a file in the folder of images")
     return name
 

@@ -60,7 +60,7 @@ def _read(path: str | PathLike[str], pixels_of: Callable[[Any], Array]) -> Array
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
-        raise ImportError("images are read by Pillow: pip install 'npswin[train]'") from error
+        raise ImportError("images are read by Pillow: pip install 'npswin[detect]'") from error
     content = read_bytes(path, DataFileError, LARGEST_FILE)
     try:
         with Image.open(BytesIO(content), formats=IMAGE_FORMATS) as image:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from npswin.checks import shown
-from npswin.data.formats.entries import is_coordinate
 from npswin.data.formats.findings import Problem
 from npswin.types import Array
 
@@ -75,14 +74,15 @@ def encode_segmentation(segmentation: Any, height: int, width: int) -> RunLength
 
 def _checked_polygon(polygon: Any, height: int, width: int) -> list[float]:
     """The coordinates x, y of a polygon's corners, or a Problem."""
-    if not isinstance(polygon, list) or not all(map(is_coordinate, polygon)):
+    if not isinstance(polygon, list) or not set(map(type, polygon)) <= {int, float}:
         raise Problem("wrong polygon", "a polygon is no list of numbers")
     if len(polygon) % 2 or len(polygon) < 6:
         raise Problem("wrong polygon", f"a polygon has {len(polygon)} numbers, expected x and y of at least 3 corners")
     for numbers, length in ((polygon[::2], width), (polygon[1::2], height)):
         # Corners may be a little outside; far outside, pycocotools would need much memory.
-        if min(numbers) < -length or max(numbers) > 2 * length:
-            text = f"a polygon reaches from {min(numbers):g} to {max(numbers):g} in an image of {width}×{height} pixels"
+        low, high = min(numbers), max(numbers)
+        if low < -length or high > 2 * length:
+            text = f"a polygon reaches from {shown(low)} to {shown(high)} in an image of {width}×{height} pixels"
             raise Problem("wrong polygon", text)
     return polygon
 

@@ -29,8 +29,8 @@ class CascadeMaskRCNN(TwoStageDetector):
         num_classes: K.
         backbone: arguments of `SwinTransformer` that differ from its defaults; its images' size is left open.
         box_head: "convolutional" or "linear".
-        channels, width, rpn_samples, roi_samples, proposals_a_level, proposals, score_threshold, detections, dtype,
-        seed: as in `MaskRCNN`.
+        channels, width, rpn_samples, roi_samples, proposals_a_level, proposals, score_threshold, detections, masks,
+        dtype, seed: as in `MaskRCNN`.
 
     Raises:
         ValueError: an argument that does not fit, named.
@@ -49,6 +49,7 @@ class CascadeMaskRCNN(TwoStageDetector):
         proposals: int = 1000,
         score_threshold: float = 0.05,
         detections: int = 100,
+        masks: bool = True,
         dtype: str = "float32",
         seed: int = 0,
     ) -> None:

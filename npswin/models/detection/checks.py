@@ -29,26 +29,32 @@ def check_sizes(sizes: Array | None, images: Array) -> Array:
     return sizes
 
 
-def check_objects(objects: Sequence[Objects], sizes: Array, num_classes: int, dtype: Any) -> list[TrueObjects]:
+def check_objects(
+    objects: Sequence[Objects], sizes: Array, num_classes: int, dtype: Any, masks: bool
+) -> list[TrueObjects]:
     """The objects of each image, with boxes of the model's dtype.
 
     Raises:
-        ValueError: an array has another shape, there are no masks, or a label is no class.
+        ValueError: an array has another shape, there are no masks and they are needed, or a label is no class.
     """
     if not isinstance(objects, list | tuple) or len(objects) != len(sizes):
         got = f"{len(objects)}" if isinstance(objects, list | tuple) else shown(objects)
         raise ValueError(f"objects: got {got}, expected a list of the objects of {len(sizes)} images")
     return [
-        _checked(f"objects[{image}]", one, (int(height), int(width)), num_classes, dtype)
+        _checked(f"objects[{image}]", one, (int(height), int(width)), num_classes, dtype, masks)
         for image, (one, (height, width)) in enumerate(zip(objects, sizes, strict=True))
     ]
 
 
-def _checked(name: str, objects: Objects, size: tuple[int, int], num_classes: int, dtype: Any) -> TrueObjects:
-    boxes, labels, masks = objects.boxes, objects.labels, objects.masks
-    if masks is None:
-        raise ValueError(f"{name}.masks: got None, expected masks to train the mask head on")
-    shapes = {"boxes": (len(labels), 4), "masks": (len(labels), *size), "crowd": (len(labels),)}
+def _checked(
+    name: str, objects: Objects, size: tuple[int, int], num_classes: int, dtype: Any, needs_masks: bool
+) -> TrueObjects:
+    boxes, labels, masks = objects.boxes, objects.labels, objects.masks if needs_masks else None
+    if needs_masks and masks is None:
+        raise ValueError(f"{name}.masks: got None, expected masks to train the mask head on (or a model without masks)")
+    shapes = {"boxes": (len(labels), 4), "crowd": (len(labels),)}
+    if needs_masks:
+        shapes["masks"] = (len(labels), *size)
     for part, shape in shapes.items():
         array = getattr(objects, part)
         if array.shape != shape:

@@ -1,6 +1,6 @@
 """What a detector finds in an image."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,18 +18,28 @@ class Detections:
         scores: (n,), probabilities of the classes.
         labels: (n,) int64, classes from 0 to K − 1.
         mask_probabilities: (n, M, M), of each pixel of a box to belong to the object; M pixels a side, whatever the
-            box's size, so that it takes little memory.
+            box's size, so that it takes little memory; None where the model finds boxes alone.
         size: (H, W) of the image.
     """
 
     boxes: Array
     scores: Array
     labels: Array
-    mask_probabilities: Array
+    mask_probabilities: Array | None
     size: tuple[int, int]
 
+    def at_size(self, boxes: Array, size: tuple[int, int]) -> "Detections":
+        """The same objects in an image of another size, where their boxes are these."""
+        return replace(self, boxes=boxes.astype(self.boxes.dtype), size=size)
+
     def masks(self, threshold: float = 0.5) -> Array:
-        """(n, H, W) bool: the pixels of the image whose probability is at least the threshold, 0 outside the box."""
+        """(n, H, W) bool: the pixels of the image whose probability is at least the threshold, 0 outside the box.
+
+        Raises:
+            ValueError: the model finds boxes alone.
+        """
+        if self.mask_probabilities is None:
+            raise ValueError("masks: these are boxes alone, of a model with masks=False")
         return dispatch.paste_masks(self.mask_probabilities, self.boxes, self.size, threshold)
 
 

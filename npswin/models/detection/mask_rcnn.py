@@ -38,6 +38,7 @@ class MaskRCNN(TwoStageDetector):
         proposals: of an image, at most.
         score_threshold: from which on a box counts as found.
         detections: of an image, at most.
+        masks: whether masks are found as well; without, it is Faster R-CNN (Ren et al. 2015), or Cascade R-CNN.
         dtype: "float32" to work, "float64" to verify.
         seed: of the initial weights, and of what `loss_forward` draws when it is given no generator.
 
@@ -57,6 +58,7 @@ class MaskRCNN(TwoStageDetector):
         proposals: int = 1000,
         score_threshold: float = 0.05,
         detections: int = 100,
+        masks: bool = True,
         dtype: str = "float32",
         seed: int = 0,
     ) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.checks import check_number, check_size, shown
+from npswin.checks import check_flag, check_number, check_size, shown
 from npswin.models.backbone import SwinBackbone
 from npswin.models.detection.box_head import BoxHead
 from npswin.models.detection.fpn import FPN
@@ -30,6 +30,7 @@ def checked_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     config = {**arguments, "backbone": backbone, "dtype": backbone["dtype"], "seed": backbone["seed"]}
     for name in _SIZES:
         config[name] = check_size(name, config[name])
+    config["masks"] = check_flag("masks", config["masks"])
     counts = arguments["proposals_a_level"]
     if not isinstance(counts, list | tuple) or len(counts) != 2:
         raise ValueError(f"proposals_a_level: got {shown(counts)}, expected two sizes, for training and for inference")
@@ -60,6 +61,6 @@ def build_parts(
     for rule in rules:
         linears, width = 1 if convs else 2, config["width"]
         box_head = BoxHead(channels, BOX_SIZE, num_classes, convs, linears, width, class_agnostic, rng, dtype)
-        mask_head = MaskHead(channels, num_classes, MASK_CONVS, rng, dtype)
+        mask_head = MaskHead(channels, num_classes, MASK_CONVS, rng, dtype) if config["masks"] else None
         heads.append(RoIStage(box_head, mask_head, rule, strides[:-1], config["roi_samples"]))
     return backbone, neck, rpn_head, RoIHead(heads)

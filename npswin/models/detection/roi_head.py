@@ -32,12 +32,19 @@ class RoIHead(Layer):
         for place, stage in enumerate(self.stages):
             suffix = f".{place}" if len(self.stages) > 1 else ""
             self.add_child(f"bbox_head{suffix}", stage.box_head)
-            self.add_child(f"mask_head{suffix}", stage.mask_head)
+            if stage.mask_head is not None:
+                self.add_child(f"mask_head{suffix}", stage.mask_head)
 
     @property
     def loss_names(self) -> tuple[str, ...]:
         """The names of the losses: "loss_cls", "loss_bbox" and "loss_mask", in a cascade "s0.loss_cls" and so on."""
-        return tuple(prefix + name for prefix in self._prefixes for name in ("loss_cls", "loss_bbox", "loss_mask"))
+        names = ("loss_cls", "loss_bbox", *(("loss_mask",) if self.finds_masks else ()))
+        return tuple(prefix + name for prefix in self._prefixes for name in names)
+
+    @property
+    def finds_masks(self) -> bool:
+        """Whether there are mask heads."""
+        return self.stages[0].mask_head is not None
 
     @property
     def _prefixes(self) -> list[str]:
@@ -122,8 +129,10 @@ class RoIHead(Layer):
             for one, of_image, (height, width) in zip(found, masks, sizes, strict=True)
         ]
 
-    def _masks(self, maps: Sequence[Array], boxes: Sequence[Array], labels: Array) -> list[Array]:
-        """The mean probability (n, M, M) over the stages, for the boxes (n, 4) of each image."""
+    def _masks(self, maps: Sequence[Array], boxes: Sequence[Array], labels: Array) -> Sequence[Array | None]:
+        """The mean probability (n, M, M) over the stages, for the boxes (n, 4) of each image; None without masks."""
+        if not self.finds_masks:
+            return [None] * len(boxes)
         rois, side = with_images(boxes), 2 * MASK_SIZE
         if len(rois):
             of_stages = [stage.predict_masks(maps, rois, labels) for stage in self.stages]

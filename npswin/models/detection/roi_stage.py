@@ -23,18 +23,18 @@ BOX_SIZE, MASK_SIZE = 7, 14  # bins a side of the features; a mask has twice as 
 
 
 class RoIStage:
-    """A box head and a mask head, and the rule by which they are trained.
+    """A box head and, if masks are found, a mask head, and the rule by which they are trained.
 
     Args:
         box_head: of the stage.
-        mask_head: of the stage.
+        mask_head: of the stage, or None.
         rule: of the stage.
         strides: pixels of the image a pixel of each map that RoIs are read from.
         samples: proposals of an image on which it is trained.
     """
 
     def __init__(
-        self, box_head: BoxHead, mask_head: MaskHead, rule: StageRule, strides: Sequence[int], samples: int
+        self, box_head: BoxHead, mask_head: MaskHead | None, rule: StageRule, strides: Sequence[int], samples: int
     ) -> None:
         self.box_head, self.mask_head, self.rule = box_head, mask_head, rule
         self.strides, self.samples = tuple(strides), samples
@@ -44,7 +44,8 @@ class RoIStage:
     ) -> RoISamples:
         """The proposals on which the stage is trained: see `draw_roi_samples`."""
         background = self.box_head.num_classes
-        return draw_roi_samples(proposals, objects, self.rule, self.samples, background, 2 * MASK_SIZE, rng)
+        mask_side = None if self.mask_head is None else 2 * MASK_SIZE
+        return draw_roi_samples(proposals, objects, self.rule, self.samples, background, mask_side, rng)
 
     def loss_forward(self, maps: Sequence[Array], samples: RoISamples) -> tuple[dict[str, Any], list[Array], Any]:
         """The losses of both heads on the sampled RoIs.
@@ -55,7 +56,7 @@ class RoIStage:
 
         Returns:
             "loss_cls", "loss_bbox" and "loss_mask", times the stage's weight; the box head's outputs; and the cache for
-            `loss_backward`. Without positive RoIs the mask's loss is 0.
+            `loss_backward`. Without positive RoIs the mask's loss is 0; without a mask head there is none.
         """
         rule = self.rule
         features, pool_cache = pool_rois_forward(maps, samples.rois, BOX_SIZE, self.strides)
@@ -63,16 +64,18 @@ class RoIStage:
         losses, loss_cache = box_head_loss_forward(
             outputs, samples, rule.deviations, rule.box_loss, rule.box_loss_weight
         )
-        losses["loss_mask"], mask_cache = self._mask_loss_forward(maps, samples)
+        mask_cache = None
+        if self.mask_head is not None:
+            losses["loss_mask"], mask_cache = self._mask_loss_forward(self.mask_head, maps, samples)
         losses = {name: rule.loss_weight * loss for name, loss in losses.items()}
         return losses, outputs, (loss_cache, head_cache, pool_cache, mask_cache)
 
-    def _mask_loss_forward(self, maps: Sequence[Array], samples: RoISamples) -> tuple[Any, Any]:
+    def _mask_loss_forward(self, mask_head: MaskHead, maps: Sequence[Array], samples: RoISamples) -> tuple[Any, Any]:
         positive = np.flatnonzero(samples.labels < self.box_head.num_classes)
         if not len(positive):
             return np.zeros_like(maps[0], box_dtype(maps[0]), shape=()), None
         features, pool_cache = pool_rois_forward(maps, samples.rois[positive], MASK_SIZE, self.strides)
-        logits, head_cache = self.mask_head.forward(features)
+        logits, head_cache = mask_head.forward(features)
         loss, loss_cache = mask_head_loss_forward(logits, samples.labels[positive], samples.masks)
         return loss, (loss_cache, head_cache, pool_cache)
 
@@ -87,7 +90,7 @@ class RoIStage:
         scale = scale * self.rule.loss_weight
         dfeatures = self.box_head.backward(box_head_loss_backward(loss_cache, scale), head_cache)
         dmaps = pool_rois_backward(dfeatures, pool_cache)
-        if mask_cache is not None:
+        if self.mask_head is not None and mask_cache is not None:
             loss_cache, head_cache, pool_cache = mask_cache
             dfeatures = self.mask_head.backward(mask_head_loss_backward(loss_cache, scale), head_cache)
             dmaps = [a + b for a, b in zip(dmaps, pool_rois_backward(dfeatures, pool_cache), strict=True)]
@@ -100,6 +103,7 @@ class RoIStage:
 
     def predict_masks(self, maps: Sequence[Array], rois: Array, labels: Array) -> Array:
         """The probability (R, M, M), on the host, of each pixel of a RoI (R, 5) to be its object's."""
+        assert self.mask_head is not None
         logits = self.mask_head(pool_rois_forward(maps, rois, MASK_SIZE, self.strides)[0])
         chosen = host_floats(logits)[np.arange(len(rois)), :, :, labels]
         return 1 / (1 + np.exp(-chosen))

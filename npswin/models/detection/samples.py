@@ -34,7 +34,7 @@ class TrueObjects(NamedTuple):
 
     boxes: Array
     labels: Array
-    masks: Array
+    masks: Array | None
     crowd: Array
 
 
@@ -63,7 +63,8 @@ class RoISamples(NamedTuple):
         rois: (R, 5), the image's place in the batch and x₁, y₁, x₂, y₂.
         labels: (R,), the class of each RoI's object, or K for the background.
         boxes: (P, 4), the true box of each positive RoI, in their order.
-        masks: (P, M, M), the part of each positive RoI that is its object: 1 there, 0 elsewhere.
+        masks: (P, M, M), the part of each positive RoI that is its object: 1 there, 0 elsewhere; (P, 0, 0) in a
+            detector without masks.
         is_true_box: (R,) bool, whether a RoI is a true box itself, which was added to the proposals.
     """
 

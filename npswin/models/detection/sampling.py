@@ -56,7 +56,7 @@ def draw_roi_samples(
     rule: StageRule,
     count: int,
     background: int,
-    mask_side: int,
+    mask_side: int | None,
     rng: np.random.Generator,
 ) -> RoISamples:
     """Some proposals of each image, a quarter of them positive where there are so many; true boxes are proposals, too.
@@ -67,7 +67,7 @@ def draw_roi_samples(
         rule: of the stage.
         count: proposals of an image.
         background: K, the label of proposals without an object.
-        mask_side: M, pixels a side of the masks.
+        mask_side: M, pixels a side of the masks; None for no masks.
         rng: draws them.
     """
     rois, labels, boxes, masks, is_true_box = [], [], [], [], []
@@ -88,6 +88,9 @@ def draw_roi_samples(
         rois.append(np.column_stack([np.full(len(chosen), image, candidates.dtype), candidates[chosen]]))
         labels.append(np.concatenate([one.labels[true], np.full(len(negative), background)]))
         boxes.append(one.boxes[true])
-        masks.append(mask_targets(one.masks, candidates[positive], true, mask_side))
+        if mask_side is None or one.masks is None:
+            masks.append(np.zeros((len(positive), 0, 0), bool))
+        else:
+            masks.append(mask_targets(one.masks, candidates[positive], true, mask_side))
         is_true_box.append(chosen < added)
     return RoISamples(*(np.concatenate(parts) for parts in (rois, labels, boxes, masks, is_true_box)))

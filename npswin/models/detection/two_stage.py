@@ -95,7 +95,7 @@ class TwoStageDetector(Layer):
         Args:
             images: (B, c, H, W).
             sizes: as for `detect`.
-            objects: the true objects of each image, with masks.
+            objects: the true objects of each image, with masks unless the model is without them.
             rng: draws what is dropped and which anchors and proposals are sampled; the model's own generator where
                 it is None.
 
@@ -104,7 +104,7 @@ class TwoStageDetector(Layer):
         """
         rng = self.rng if rng is None else check_generator("rng", rng)
         sizes = check_sizes(sizes, images)
-        true_objects = check_objects(objects, sizes, self.num_classes, self.dtype)
+        true_objects = check_objects(objects, sizes, self.num_classes, self.dtype, self.roi_head.finds_masks)
         maps, backbone_cache = self.backbone.forward(images, rng)
         pyramid, neck_cache = self.neck.forward(maps)
         outputs, rpn_cache = self.rpn_head.forward(pyramid)

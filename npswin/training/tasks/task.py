@@ -92,7 +92,7 @@ class Task(Protocol):
 
     def prepare(
         self, samples: Any, model: Any, normalization: Normalization, precision: str, rng: np.random.Generator
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Batch, Batch]:
         """Augment the samples of a batch, and make inputs and targets of them, on the model's device.
 
         Args:
@@ -103,7 +103,7 @@ class Task(Protocol):
             rng: all random numbers come from it.
 
         Returns:
-            inputs and targets, each a `Batch`.
+            inputs and targets.
         """
 
     def size(self, targets: Any) -> int:

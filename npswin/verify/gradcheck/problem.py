@@ -43,7 +43,8 @@ class ScalarLoss:
                 self.argument_index[f"input {index}"] = index
         self.arguments = arguments
         buffers = getattr(self.layer, "buffers", None)
-        self._buffers: dict[str, Array] = dict(buffers) if isinstance(buffers, Mapping) else {}
+        named = buffers.items() if isinstance(buffers, Mapping) else ()
+        self._buffers = {name: buffer for name, buffer in named if isinstance(buffer, np.ndarray)}
         self.params: dict[str, Array] = {} if self.layer is None else getattr(self.layer, "params", {})
         for name, parameter in self.params.items():
             _require_float64(f"params[{name!r}]", parameter)

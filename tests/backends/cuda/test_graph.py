@@ -11,7 +11,7 @@ from npswin import devices
 from npswin.backends import dispatch
 from npswin.backends.cuda.runtime import constants
 from npswin.devices import half_dtype, to_gpu, to_host
-from npswin.training import TrainConfig, compute_gradients
+from npswin.training import SegmentationTask, TrainConfig, compute_gradients
 from npswin.training.gpu.captured_step import CapturedSteps, StepScalars
 from npswin.training.learner import Learner
 from npswin.training.tasks.classification import ClassificationTask
@@ -118,6 +118,13 @@ def test_the_seed_determines_the_dropout_of_a_captured_step(cuda, capsys, dropou
     assert np.isfinite([first, second]).all()
     assert loss_of(other, 2) == second
     assert ("no CUDA graph" in capsys.readouterr().err) == (dropout > 0)
+
+
+def test_a_task_that_cannot_be_captured_is_reported(cuda, capsys):
+    assert Learner(tiny_model().to("cuda"), TrainConfig(), 2, SegmentationTask())._captured is None
+    assert "no CUDA graph for this task" in capsys.readouterr().err
+    assert Learner(tiny_model().to("cuda"), TrainConfig(), 2, ClassificationTask(TrainConfig()))._captured is not None
+    assert not capsys.readouterr().err
 
 
 def test_a_constant_that_is_first_needed_during_a_capture_is_refused(cuda):

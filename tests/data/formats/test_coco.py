@@ -51,6 +51,7 @@ def test_objects_without_masks(tmp_path):
     assert not dataset.has_masks
     assert [sample.masks for sample in dataset] == [None] * 3
     np.testing.assert_array_equal(dataset[1].boxes, [[2, 3, 6, 8], [0, 1, 10, 3]])
+    np.testing.assert_array_equal(dataset[1].labels, [1, 0])
 
 
 def test_boxes_are_cut_at_the_edge_where_they_are_rounded(tmp_path):
@@ -125,6 +126,10 @@ WRONG_OBJECTS = {
     "another size": (
         object_with(segmentation={"size": [10, 12], "counts": [20, 100]}), "wrong run lengths", r"expected \[12, 10\]"
     ),
+    "mask below": (object_with(bbox=[2, 0, 4, 3]), "mask outside of the box", r"at \(2, 3\), outside of bbox"),
+    "mask on the right": (object_with(bbox=[0, 3, 2, 5]), "mask outside of the box", r"at \(2, 3\), outside of bbox"),
+    "mask above": (object_with(bbox=[2, 8, 4, 3]), "mask outside of the box", r"at \(2, 3\), outside of bbox"),
+    "mask on the left": (object_with(bbox=[6, 3, 2, 5]), "mask outside of the box", r"at \(2, 3\), outside of bbox"),
     "mask elsewhere": (object_with(bbox=[7, 9, 2, 2]), "mask outside of the box", r"at \(2, 3\), outside of bbox"),
 }  # fmt: skip
 
@@ -158,6 +163,8 @@ WRONG_IMAGES = {
     "no name": (changed("images", 1, file_name=""), {"wrong type": 1, "unknown image": 2}),
     "a name outside": (changed("images", 1, file_name="../images/more/a.jpg"), {"wrong type": 1, "unknown image": 2}),
     "an absolute name": (changed("images", 1, file_name="/a.jpg"), {"wrong type": 1, "unknown image": 2}),
+    "a name on a drive": (changed("images", 1, file_name="C:\\a.jpg"), {"wrong type": 1, "unknown image": 2}),
+    "a name outside on Windows": (changed("images", 1, file_name="..\\a.jpg"), {"wrong type": 1, "unknown image": 2}),
     "no width": (changed("images", 1, width=0), {"wrong type": 1, "unknown image": 2}),
     "a fraction": (changed("images", 1, width=10.0), {"wrong type": 1, "unknown image": 2}),
     "too large": (changed("images", 1, width=20_000, height=20_000), {"too large": 1, "unknown image": 2}),

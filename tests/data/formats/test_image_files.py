@@ -176,6 +176,23 @@ def test_damaged_files_are_refused(tmp_path, read, monkeypatch):
         read(path)
 
 
+# Labels of 16 bits, with bytes changed at the end of the pixels.
+CHANGED_PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d494844520000000a0000000c10000000002e90af3f0000005249444154789c4d8e4112c000040337"
+    "99feffc9d2035a0e86200b8c10372c8408202000c8236484f495d9dc26421cbf75d7f3cdf9f6e22d80fa4f420da4a1599f4caba6"
+    "9b3aa810827ca445c640b1a3fe343239343936373239352f55aa1926a21fb61d0000000049454e44ae426082"
+)
+
+
+@pytest.mark.parametrize("read", [read_image, read_label_image])
+def test_a_wrong_checksum_is_found(tmp_path, read):
+    """Pillow decodes the changed bytes to another label without an error."""
+    assert (np.asarray(Image.open(io.BytesIO(CHANGED_PNG))) != labels(12, 10, 2)).sum() == 1
+    (tmp_path / "a.png").write_bytes(CHANGED_PNG)
+    with pytest.raises(DataFileError, match=r"a\.png: cannot be read by Pillow \(.*checksum"):
+        read(tmp_path / "a.png")
+
+
 def test_a_truncated_jpeg_is_refused(tmp_path):
     stream = io.BytesIO()
     Image.fromarray(pixels(40, 50)).save(stream, "JPEG")

@@ -164,7 +164,7 @@ def test_cityscapes_from_the_ids_that_are_downloaded(tmp_path):
 
 def test_class_names(tmp_path):
     path = tmp_path / "classes.txt"
-    path.write_text("sky\n traffic light \r\ntree\n\n", encoding="utf-8")
+    path.write_bytes(b"\xef\xbb\xbfsky\n traffic light \r\ntree\n\n")
     assert read_class_names(path) == ("sky", "traffic light", "tree")
     for content, match in (
         (b"", "has no name"),

@@ -58,7 +58,7 @@ class Heads:
 
 def test_rois_are_true_boxes_and_proposals_of_each_image():
     rule = StageRule(0.5, (0.1, 0.1, 0.2, 0.2), 1.0, "l1", 1.0, low_quality=False)
-    stage = RoIStage(Heads, None, rule, (4,), 8)
+    stage = RoIStage(Heads, Heads, rule, (4,), 8)
     size = (40, 40)
     first, second = (drawn_objects(np.random.default_rng(image), 2, 3, size) for image in (0, 1))
     first.boxes[:] = [[0, 0, 20, 20], [10, 10, 30, 30]]

@@ -411,7 +411,31 @@ def _bomb(name: str, content: bytes) -> bytes:
     return stream.getvalue()
 
 
-# Images and archives.
+# XML, images and archives.
+
+
+def mutate_xml(data: bytes, rng: Random, other: bytes) -> bytes:
+    """A text between tags or a name of tags replaced; an element removed, or there twice."""
+    texts = list(re.finditer(rb">([^<>]+)</", data))
+    elements = list(re.finditer(rb"<(\w+)>(?:(?!<\1>).)*?</\1>", data, re.DOTALL))
+    what = rng.random()
+    if texts and what < 0.5:
+        values = (*map(str, INTEGERS), *RAW, *TEXTS)
+        return _replaced(data, rng.choice(texts).span(1), rng.choice(values).encode("utf-8", "replace"))
+    if elements and what < 0.8:
+        element = rng.choice(elements)
+        inside = element[0] * rng.choice((0, 0, 2)) or rng.choice(elements)[0]
+        return _replaced(data, element.span(), b"" if rng.random() < 0.4 else inside)
+    if elements and what < 0.9:
+        name = rng.choice(elements)[1]
+        return data.replace(b"<" + name + b">", b"<x>").replace(b"</" + name + b">", b"</x>")
+    if what < 0.95:
+        return b'<!DOCTYPE a [<!ENTITY a "aaaaaaaa"><!ENTITY b "&a;&a;&a;">]>' + data
+    return mutate_bytes(data, rng, other)
+
+
+def _replaced(data: bytes, span: tuple[int, int], content: bytes) -> bytes:
+    return data[: span[0]] + content + data[span[1] :]
 
 
 def mutate_png(data: bytes, rng: Random, _: bytes) -> bytes:
@@ -492,4 +516,5 @@ _FORMATS: dict[str, Mutation] = {
     ".npz": mutate_npz,
     ".png": mutate_png,
     ".tar.gz": mutate_targz,
+    ".xml": mutate_xml,
 }

@@ -51,9 +51,19 @@ class _Sizes(NamedTuple):
 
 @inner_function
 def _add_products(
-    source: Array, at: int, row: int, depth: int, tokens: int, panels: Array, panel: int, panel_size: int,
-    out: Array, out_at: int, out_row: int, width: int,
-) -> None:  # fmt: skip
+    source: Array,
+    at: int,
+    row: int,
+    depth: int,
+    tokens: int,
+    panels: Array,
+    panel: int,
+    panel_size: int,
+    out: Array,
+    out_at: int,
+    out_row: int,
+    width: int,
+) -> None:
     """out[token] += source[token] · weights for some tokens of a row of the map, TILE_ROWS at a time."""
     for t in range(0, tokens, TILE_ROWS):
         left = (source, at + t * row, row, 1)

@@ -98,8 +98,9 @@ def _transform_weight(
 
 
 @inner_function
-def _multiply(v: tuple[Array, int, int], u: Array, products: tuple[Array, int], patches: int, start: int, count: int,
-              s: _Sizes) -> None:  # fmt: skip
+def _multiply(
+    v: tuple[Array, int, int], u: Array, products: tuple[Array, int], patches: int, start: int, count: int, s: _Sizes
+) -> None:
     """The products of all places with U, of a part of the depth, added to those of the parts before it."""
     entries, v_at, v_row = v
     out, out_at = products
@@ -189,8 +190,9 @@ def _group_size(patches: int, threads: int) -> int:
     return min(range(most, 0, -4), key=lambda size: -(-patches // size // threads) * (size + 4))
 
 
-def convolve_by_winograd(source: Array, weight: Array, bias: Array | None, size: tuple[int, int], padding: int,
-                         transposed: bool) -> tuple[Array, bool]:  # fmt: skip
+def convolve_by_winograd(
+    source: Array, weight: Array, bias: Array | None, size: tuple[int, int], padding: int, transposed: bool
+) -> tuple[Array, bool]:
     """The target map, and whether it is finite.
 
     Args:

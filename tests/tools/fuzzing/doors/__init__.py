@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.tools.fuzzing.doors import convert, data, dump, golden, key, run, weights
+from tests.tools.fuzzing.doors import convert, data, dump, formats, golden, key, run, weights
 from tests.tools.fuzzing.doors.door import Door
 
 
@@ -26,6 +26,11 @@ def doors(folder: Path) -> dict[str, Callable[[], Door]]:
         "npy": dump.npy_door,
         "cifar10": data.cifar10_door,
         "archive": data.archive_door,
+        "coco": formats.coco_door,
+        "coco-results": formats.coco_results_door,
+        "voc": formats.voc_door,
+        "label-maps": formats.label_maps_door,
+        "class-names": formats.class_names_door,
         "config": golden.config_door,
         "image": golden.image_door,
     }

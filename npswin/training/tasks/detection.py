@@ -1,0 +1,177 @@
+"""Object detection: a box, a class and, where the data have them, a mask for each object."""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from npswin.checks import check_flag, shown
+from npswin.data import (
+    DetectionDataset,
+    DetectionSample,
+    load_samples,
+    normalize_padded,
+    padded_batch,
+    random_flip_sample,
+    random_resize,
+    sample_statistics,
+    size_within,
+)
+from npswin.data.sample_augment import SHORTER_SIDES
+from npswin.training.config import TrainConfig, check_without_classification
+from npswin.training.gradients import require_finite_forward
+from npswin.training.inputs import as_input
+from npswin.training.normalization import Normalization
+from npswin.training.tasks.detection_evaluation import (
+    PADDED_TO,
+    DetectionEvaluation,
+    check_detection_data,
+    evaluate_detection,
+)
+from npswin.training.tasks.metric import LOSS, Metric
+from npswin.training.trainable import check_model
+from npswin.types import Array
+
+BOX_METRICS = (Metric("box_ap50", "Box AP at IoU 0.5"), Metric("box_ap", "Box AP"))
+MASK_METRICS = (Metric("mask_ap50", "Mask AP at IoU 0.5"), Metric("mask_ap", "Mask AP"))
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionTargets:
+    """The objects of the images of a batch.
+
+    Attributes:
+        sizes: (B, 2) integers, height and width of each image without its padding.
+        samples: B samples, whose images are not read.
+    """
+
+    sizes: Array
+    samples: tuple[DetectionSample, ...]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, part: slice) -> "DetectionTargets":
+        return DetectionTargets(self.sizes[part], self.samples[part])
+
+
+@dataclass(frozen=True)
+class DetectionTask:
+    """Images of a `DetectionDataset`, and the losses of a model such as `MaskRCNN`.
+
+    The defaults are the augmentation of the official recipe on COCO (Liu et al. 2021, section 4.2): multi-scale
+    training, as in DETR, without its crops.
+
+    Attributes:
+        shorter_sides: lengths of an image's shorter side, one of which is drawn in training.
+        longer: that its longer side has at most.
+        test_shorter: that its shorter side has at most in an evaluation.
+        flip: whether images are mirrored left and right with probability 1/2.
+        masks: whether masks are evaluated as well; then their average precision chooses the best weights.
+
+    Raises:
+        ValueError: a value is out of its range; the message names it.
+    """
+
+    shorter_sides: tuple[int, ...] = SHORTER_SIDES
+    longer: int = 1333
+    test_shorter: int = 800
+    flip: bool = True
+    masks: bool = True
+
+    loss_label = "sum of the losses"
+
+    def __post_init__(self) -> None:
+        sides = self.shorter_sides
+        if not isinstance(sides, list | tuple) or not sides:
+            raise ValueError(f"shorter_sides: got {shown(sides)}, expected a tuple of lengths")
+        for side in (*sides, self.test_shorter):
+            size_within((1, 1), side, self.longer)  # checks them
+        object.__setattr__(self, "shorter_sides", tuple(int(side) for side in sides))
+        for name in ("flip", "masks"):
+            object.__setattr__(self, name, check_flag(name, getattr(self, name)))
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Average precision of boxes and, if they are evaluated, of masks."""
+        return (*BOX_METRICS, *MASK_METRICS) if self.masks else BOX_METRICS
+
+    @property
+    def main_metric(self) -> Metric:
+        """The average precision over all thresholds: of masks, if they are evaluated."""
+        return self.metrics[-1]
+
+    def check(self, model: Any, train_data: DetectionDataset, test_data: DetectionDataset, config: TrainConfig) -> None:
+        """Channels and classes of both data sets are the model's, and the recipe has no setting of classification."""
+        needed = ("params", "grads", "dtype", "in_chans", "num_classes", "config", "loss_names", "loss_forward")
+        check_model(model, *needed, "loss_backward", "detect")
+        check_detection_data("train_data", train_data, model, self.masks)
+        check_detection_data("test_data", test_data, model, self.masks)
+        if train_data.class_names != test_data.class_names:
+            names = ", ".join(train_data.class_names)
+            raise ValueError(f"test_data: its class names are not those of train_data, {names}")
+        check_without_classification(config)
+
+    def loss_names(self, model: Any) -> tuple[str, ...]:
+        """The model's losses, of which "loss" is the sum."""
+        return (LOSS.name, *model.loss_names)
+
+    def describe(self, train_data: DetectionDataset) -> dict[str, Any]:
+        """The names of the classes, and the settings."""
+        settings = {**asdict(self), "shorter_sides": list(self.shorter_sides)}
+        return {"class_names": list(train_data.class_names), "task": {"name": "detection", **settings}}
+
+    def channel_statistics(self, train_data: DetectionDataset) -> Normalization:
+        """See `npswin.data.sample_statistics`, which reads all images."""
+        return sample_statistics(train_data)
+
+    def load(
+        self, dataset: DetectionDataset, index_batches: Sequence[Array], like: Array, seed: int, epoch: int
+    ) -> Generator[list[DetectionSample], None, None]:
+        """The samples of each batch, augmented in background threads; see `npswin.data.load_samples`."""
+        yield from load_samples(dataset, index_batches, self.augment, seed, epoch)
+
+    def augment(self, sample: DetectionSample, rng: np.random.Generator) -> DetectionSample:
+        """A sample as it is trained on."""
+        sample = random_resize(sample, rng, self.shorter_sides, self.longer)
+        return random_flip_sample(sample, rng) if self.flip else sample
+
+    def prepare(
+        self,
+        samples: Sequence[DetectionSample],
+        model: Any,
+        normalization: Normalization,
+        precision: str,
+        rng: np.random.Generator,
+    ) -> tuple[Array, DetectionTargets]:
+        """Inputs (B, c, H, W), padded to the largest of the samples, and their objects."""
+        batch = padded_batch(list(samples), PADDED_TO)
+        inputs = as_input(model, normalize_padded(batch.images, batch.sizes, *normalization, model.dtype), precision)
+        return inputs, DetectionTargets(batch.sizes, batch.samples)
+
+    def size(self, targets: DetectionTargets) -> int:
+        """The number of images."""
+        return len(targets)
+
+    def forward_backward(
+        self, model: Any, inputs: Array, targets: DetectionTargets, rng: np.random.Generator, scale: Any
+    ) -> dict[str, Any]:
+        """The model's losses and their sum."""
+        terms, cache = model.loss_forward(inputs, targets.sizes, list(targets.samples), rng)
+        losses = {LOSS.name: sum(terms.values()), **terms}
+        require_finite_forward(model, inputs, {}, losses)
+        model.loss_backward(cache, scale)
+        return losses
+
+    def evaluate(
+        self,
+        model: Any,
+        dataset: DetectionDataset,
+        normalization: Normalization,
+        precision: str,
+        each_batch: Callable[[int], None],
+    ) -> DetectionEvaluation:
+        """Average precision; see `npswin.training.evaluate_detection`."""
+        sizes = self.test_shorter, self.longer
+        return evaluate_detection(model, dataset, *normalization, *sizes, self.masks, each_batch, precision)

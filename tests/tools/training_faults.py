@@ -1,0 +1,68 @@
+"""Faults in what training computes besides the ops: learning rates, weights of micro-batches, losses of the tasks."""
+
+from tests.tools.faults import faults
+
+_TASKS = ("tests/training/test_tasks.py",)
+_SEGMENTATION = ("tests/training/test_segmentation_task.py",)
+
+TRAINING_FAULTS = [
+    *faults(
+        "training/schedules.py",
+        ("tests/training/test_schedules.py",),
+        ("the line ends a step early", "(1 - step / self.total_steps)", "(1 - (step + 1) / self.total_steps)"),
+        ("the line without its end", "(config.lr - config.min_lr) * (1 - step", "config.lr * (1 - step"),
+        ("steps an epoch late", "epoch >= decay_epoch", "epoch > decay_epoch"),
+        ("no warm-up", "rate * min(1.0, (step + 1) / (warmup_steps + 1))", "rate"),
+    ),
+    *faults(
+        "training/gradients.py",
+        _TASKS,
+        (
+            "micro-batches weighted by their images",
+            "task.size(part_targets) / max(task.size(targets), 1)",
+            "1 / pieces",
+        ),
+        ("gradients of micro-batches without their share", "rng, share * loss_scale)", "rng, loss_scale)"),
+        (
+            "losses of micro-batches without their share",
+            "losses[name] += share * found[name]",
+            "losses[name] += found[name]",
+        ),
+    ),
+    *faults(
+        "training/learner.py",
+        _TASKS,
+        ("buffers are not restored", "model_tensors(self.model).items():\n", "self.model.params.items():\n"),
+    ),
+    *faults(
+        "training/tasks/metric.py",
+        _TASKS,
+        ("a higher error is better", "value < best", "value > best"),
+    ),
+    *faults(
+        "training/tasks/classification.py",
+        ("tests/training/test_classification_task.py",),
+        ("labels are not smoothed", "self.config.label_smoothing, scale)", "0.0, scale)"),
+        (
+            "labels of a captured step are not smoothed",
+            "self.config.label_smoothing, model.dtype)",
+            "0.0, model.dtype)",
+        ),
+    ),
+    *faults(
+        "training/tasks/segmentation.py",
+        _SEGMENTATION,
+        ("ignored pixels count", "(targets != IGNORED).sum()", "targets.size"),
+        ("the gradient without its scale", "model.loss_backward(cache, scale)", "model.loss_backward(cache)"),
+        (
+            "padding is normalized",
+            "normalize_padded(batch.images, batch.sizes, ",
+            "normalize_padded(batch.images, 0 * batch.sizes + 9999, ",
+        ),
+    ),
+    *faults(
+        "training/tasks/segmentation_evaluation.py",
+        _SEGMENTATION,
+        ("predictions at another size", "shorter, longer)\n            pixels", "longer, longer)\n            pixels"),
+    ),
+]
