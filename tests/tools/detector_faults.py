@@ -2,9 +2,9 @@
 
 from tests.tools.faults import faults
 
-HEADS, LOSSES, ROIS, SAMPLING, CASCADE, GRADIENTS = (
+HEADS, LOSSES, ROIS, PROPOSALS, SAMPLING, CASCADE, GRADIENTS = (
     (f"tests/models/detection/test_{name}.py",)
-    for name in ("heads", "losses", "rois", "sampling", "cascade", "gradients")
+    for name in ("heads", "losses", "rois", "proposals", "sampling", "cascade", "gradients")
 )
 SCALE = ("tests/models/detection/test_detectors.py", "-k", "scale")
 PEERS = ("tests/peers/test_detection.py",)
@@ -64,8 +64,8 @@ DETECTOR_FAULTS = [
         ),
         (
             "the weight of GIoU is no factor of its derivative",
-            "giou_loss_backward(scale * weight, box_cache)",
-            "giou_loss_backward(scale, box_cache)",
+            "np.full_like(box_loss, scale * weight)",
+            "np.full_like(box_loss, scale)",
         ),
     ),
     *faults(
@@ -76,8 +76,9 @@ DETECTOR_FAULTS = [
     ),
     *faults(
         "models/detection/proposals.py",
-        PEERS,
+        PROPOSALS,
         ("boxes of other levels are suppressed", "limits.iou_threshold, levels)", "limits.iou_threshold)"),
+        ("the anchors of the first level for all", "start + np.argsort", "np.argsort"),
     ),
     *faults(
         "models/detection/sampling.py",

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.devices import array_module, to_device_of
+from npswin.devices import to_device_of
 from npswin.models.detection.boxes import Deviations, box_dtype
 from npswin.models.detection.samples import RoISamples, RPNSamples
 from npswin.types import Array
@@ -32,7 +32,7 @@ def rpn_loss_forward(outputs: Sequence[Array], samples: RPNSamples) -> tuple[dic
     is_object, targets = _like(samples.is_object, objectness), _like(samples.deltas, deltas)
     cls_loss, cls_cache = dispatch.sigmoid_cross_entropy_forward(objectness[sampled], is_object, None, samples.divisor)
     box_loss, box_cache = dispatch.l1_loss_forward(deltas[positive_places], targets, None, samples.divisor)
-    cache = (objectness, sampled, cls_cache), (deltas, positive_places, box_cache)
+    cache = (objectness, sampled, cls_loss, cls_cache), (deltas, positive_places, box_loss, box_cache)
     return {"loss_rpn_cls": cls_loss, "loss_rpn_bbox": box_loss}, cache
 
 
@@ -42,9 +42,10 @@ def rpn_loss_backward(cache: Any, scale: Any = 1.0) -> list[Array]:
     Args:
         scale: factor on them.
     """
-    (objectness, sampled, cls_cache), (deltas, positive_places, box_cache) = cache
-    dobjectness = _scattered(dispatch.sigmoid_cross_entropy_backward(scale, cls_cache), sampled, objectness)
-    return [dobjectness, _scattered(dispatch.l1_loss_backward(scale, box_cache), positive_places, deltas)]
+    (objectness, sampled, cls_loss, cls_cache), (deltas, positive_places, box_loss, box_cache) = cache
+    dsampled = dispatch.sigmoid_cross_entropy_backward(np.full_like(cls_loss, scale), cls_cache)
+    dpositive = dispatch.l1_loss_backward(np.full_like(box_loss, scale), box_cache)
+    return [_scattered(dsampled, sampled, objectness), _scattered(dpositive, positive_places, deltas)]
 
 
 def box_head_loss_forward(
@@ -82,7 +83,7 @@ def box_head_loss_forward(
         targets = dispatch.encode_boxes(rois, boxes, deviations)
         forward = dispatch.l1_loss_forward if kind == "l1" else dispatch.smooth_l1_loss_forward
         box_loss, box_cache = forward(deltas[places], targets, None, count)
-    cache = cls_cache, (deltas, places, kind, weight, decode_cache, box_cache)
+    cache = (cls_loss, cls_cache), (deltas, places, kind, weight, decode_cache, box_loss, box_cache)
     return {"loss_cls": cls_loss, "loss_bbox": weight * box_loss}, cache
 
 
@@ -92,14 +93,15 @@ def box_head_loss_backward(cache: Any, scale: Any = 1.0) -> list[Array]:
     Args:
         scale: factor on them.
     """
-    cls_cache, (deltas, places, kind, weight, decode_cache, box_cache) = cache
-    dlogits = dispatch.pixel_cross_entropy_backward(scale, cls_cache)
+    (cls_loss, cls_cache), (deltas, places, kind, weight, decode_cache, box_loss, box_cache) = cache
+    dlogits = dispatch.pixel_cross_entropy_backward(np.full_like(cls_loss, scale), cls_cache)
+    dbox_loss = np.full_like(box_loss, scale * weight)
     if kind == "giou":
-        dboxes = dispatch.giou_loss_backward(scale * weight, box_cache)
+        dboxes = dispatch.giou_loss_backward(dbox_loss, box_cache)
         dchosen = dispatch.decode_boxes_backward(dboxes, decode_cache)
     else:
         backward = dispatch.l1_loss_backward if kind == "l1" else dispatch.smooth_l1_loss_backward
-        dchosen = backward(scale * weight, box_cache)
+        dchosen = backward(dbox_loss, box_cache)
     return [dlogits, _scattered(dchosen, places, deltas)]
 
 
@@ -117,7 +119,7 @@ def mask_head_loss_forward(logits: Array, labels: Array, masks: Array) -> tuple[
     rois = to_device_of(np.arange(len(logits)), logits)
     places = rois, slice(None), slice(None), to_device_of(labels, logits)
     loss, loss_cache = dispatch.sigmoid_cross_entropy_forward(logits[places], _like(masks, logits))
-    return loss, (logits, places, loss_cache)
+    return loss, (logits, places, loss, loss_cache)
 
 
 def mask_head_loss_backward(cache: Any, scale: Any = 1.0) -> Array:
@@ -126,8 +128,9 @@ def mask_head_loss_backward(cache: Any, scale: Any = 1.0) -> Array:
     Args:
         scale: factor on it.
     """
-    logits, places, loss_cache = cache
-    return _scattered(dispatch.sigmoid_cross_entropy_backward(scale, loss_cache), places, logits)
+    logits, places, loss, loss_cache = cache
+    dchosen = dispatch.sigmoid_cross_entropy_backward(np.full_like(loss, scale), loss_cache)
+    return _scattered(dchosen, places, logits)
 
 
 def _like(targets: Array, x: Array) -> Array:
@@ -137,6 +140,6 @@ def _like(targets: Array, x: Array) -> Array:
 
 def _scattered(values: Array, places: Any, like: Array) -> Array:
     """Zeros, but for these values at these places, each of which occurs once."""
-    x = array_module(like).zeros_like(like)
+    x = np.zeros_like(like)
     x[places] = values
     return x

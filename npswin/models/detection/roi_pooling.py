@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.devices import array_module, to_device_of
+from npswin.devices import to_device_of
 from npswin.types import Array
 
 
@@ -43,7 +43,7 @@ def pool_rois_forward(maps: Sequence[Array], rois: Array, size: int, strides: Se
         features (R, size, size, C) and the cache for the backward pass.
     """
     levels = levels_of(rois[:, 1:], 14 * strides[0], len(maps))
-    features = array_module(maps[0]).empty((len(rois), size, size, maps[0].shape[-1]), maps[0].dtype)
+    features = np.empty_like(maps[0], shape=(len(rois), size, size, maps[0].shape[-1]))
     caches: list[Any] = []
     for level, (x, stride) in enumerate(zip(maps, strides, strict=True)):
         chosen, cache = np.flatnonzero(levels == level), None
@@ -64,7 +64,7 @@ def pool_rois_backward(dfeatures: Array, caches: Any) -> list[Array]:
         dfeatures: (R, size, size, C).
     """
     return [
-        array_module(dfeatures).zeros(shape, dfeatures.dtype)
+        np.zeros_like(dfeatures, shape=shape)
         if cache is None
         else dispatch.roi_align_backward(dfeatures[places], cache)
         for places, cache, shape in caches

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from npswin.devices import array_module
 from npswin.models.detection.box_head import BoxHead
 from npswin.models.detection.boxes import box_dtype, decode, host_floats
 from npswin.models.detection.losses import (
@@ -74,7 +73,7 @@ class RoIStage:
     def _mask_loss_forward(self, mask_head: MaskHead, maps: Sequence[Array], samples: RoISamples) -> tuple[Any, Any]:
         positive = np.flatnonzero(samples.labels < self.box_head.num_classes)
         if not len(positive):
-            return array_module(maps[0]).zeros((), box_dtype(maps[0])), None
+            return np.zeros_like(maps[0], box_dtype(maps[0]), shape=()), None
         features, pool_cache = pool_rois_forward(maps, samples.rois[positive], MASK_SIZE, self.strides)
         logits, head_cache = mask_head.forward(features)
         loss, loss_cache = mask_head_loss_forward(logits, samples.labels[positive], samples.masks)

@@ -41,18 +41,20 @@ def test_pooled_rois_of_several_levels():
 
 def test_a_stage_passes_on_the_box_of_the_true_class_or_else_of_the_most_likely_one():
     stage = RoIStage(None, None, RULE, (4,), 1)
-    rois = np.array([[0, 10, 10, 20, 20], [1, 10, 10, 20, 20], [0, 10, 10, 20, 20]], float)
-    deltas = np.zeros((3, 2, 4))
+    rois = np.array([[0, 10, 10, 20, 20], [1, 10, 10, 20, 20], [0, 10, 10, 20, 20], [0, 2, 10, 12, 20]], float)
+    deltas = np.zeros((4, 2, 4))
     deltas[:, 0, 0], deltas[:, 1, 0] = 1, -1  # half a side to the right, to the left
-    logits = np.array([[0, 1, 9], [1, 0, 9], [1, 0, 9]], float)
+    logits = np.array([[0, 1, 9], [1, 0, 9], [1, 0, 9], [0, 1, 9]], float)
     sizes = np.array([[30, 22], [30, 40]])
     left, right, cut_off = [5, 10, 15, 20], [15, 10, 25, 20], [15, 10, 22, 20]
+    at_the_left = [0, 10, 7, 20]
     refined = stage.refine(rois, logits, deltas, sizes)
-    np.testing.assert_allclose(refined, [[0, *left], [1, *right], [0, *cut_off]])
-    refined = stage.refine(rois, logits, deltas, sizes, np.array([0, 1, 2]))
-    np.testing.assert_allclose(refined, [[0, *cut_off], [1, *left], [0, *cut_off]])
-    refined = stage.refine(rois, logits, deltas[:, :1], sizes, np.array([0, 1, 2]))
-    np.testing.assert_allclose(refined[:, 1], 15)
+    np.testing.assert_allclose(refined, [[0, *left], [1, *right], [0, *cut_off], [0, *at_the_left]])
+    labels = np.array([0, 1, 2, 2])
+    refined = stage.refine(rois, logits, deltas, sizes, labels)
+    np.testing.assert_allclose(refined, [[0, *cut_off], [1, *left], [0, *cut_off], [0, *at_the_left]])
+    refined = stage.refine(rois, logits, deltas[:, :1], sizes, labels)
+    np.testing.assert_allclose(refined[:, 1], [15, 15, 15, 7])
 
 
 def test_boxes_are_found_by_class_and_by_falling_score():
