@@ -159,6 +159,8 @@ CUDA_FAULTS: list[Fault] = [
             "layer.own_grads, layer.own_buffers = own_params, own_grads, own_buffers",
             "layer.own_grads = own_params, own_grads",
         ),
+    ),
+    *faults(
         "backends/cuda/kernels/patches.cu",
         comparison("conv2d"),
         ("the stride's remainder is not looked at", "meets && row % stride == 0 && column", "meets && column"),

@@ -177,6 +177,8 @@ KERNEL_FAULTS: list[Fault] = [
             "rows.pixel[(o + 1) * rows.taps - 1] <= top",
         ),
         ("the row's sum not cleared", "            fill(summed, 0)\n", ""),
+    ),
+    *faults(
         "backends/cpu/convolution/places.py",
         comparison("conv2d"),
         ("the kernel's rows upside down", "overlap(place, size[0]", "overlap(kernel_size[0] - 1 - place, size[0]"),
