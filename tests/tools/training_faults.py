@@ -63,6 +63,10 @@ TRAINING_FAULTS = [
     *faults(
         "training/tasks/segmentation_evaluation.py",
         _SEGMENTATION,
-        ("predictions at another size", "shorter, longer)\n            pixels", "longer, longer)\n            pixels"),
+        (
+            "predictions at another size",
+            "image.shape[1:], shorter, longer)).image",
+            "image.shape[1:], longer, longer)).image",
+        ),
     ),
 ]
