@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import npswin
+from npswin.backends import get_backend, set_backend
 from npswin.checks import check_integer
 from npswin.training import NonFiniteError, TrainingInterrupted, set_threads
 
@@ -28,7 +28,7 @@ def add_run_options(parser: argparse.ArgumentParser, run_folder: str) -> None:
         help="seed of the weights, the order of the images and the augmentation (default: 0)",
     )
     add("--dtype", choices=["float32", "float64"], default="float32", help="dtype of the model (default: float32)")
-    add("--backend", default=npswin.get_backend(), help="backend on the CPU: numpy or cpu (default: %(default)s)")
+    add("--backend", default=get_backend(), help="backend on the CPU: numpy or cpu (default: %(default)s)")
     add("--threads", type=int, help="number of threads (default: one per core)")
     weights = "start from these weights, and normalize images as the run did that they are from; also on --resume"
     add("--weights", type=Path, metavar="FILE", help=weights)
@@ -47,7 +47,7 @@ def set_machine(arguments: argparse.Namespace) -> None:
     """
     if arguments.threads is not None:
         set_threads(check_integer("threads", arguments.threads, at_least=1))
-    npswin.set_backend(arguments.backend)
+    set_backend(arguments.backend)
 
 
 def run_program(parse: Callable[[], argparse.Namespace], train: Callable[[Any], None]) -> int:

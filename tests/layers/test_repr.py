@@ -48,8 +48,9 @@ def test_the_model_counts_its_parameters_and_names_layers_as_its_parameters_do()
     count = sum(param.size for param in model.params.values())
     assert lines[0] == "SwinTransformer("
     assert lines[1] == f"  img_size=16, in_chans=3, num_classes=3, dtype='float64', {count:,} parameters"
-    assert "  PositionEmbed(grid=(8, 8), drop=0.0, absolute_pos_embed (1, 64, 4))" in lines
-    block = lines.index("  (layers.0.blocks.1): SwinTransformerBlock(")
-    assert lines[block + 1] == "    drop_path=0.25"
-    assert lines[block + 3] == "    (attn): WindowAttention("
+    assert lines[2] == "  SwinBackbone("
+    assert "    PositionEmbed(grid=(8, 8), drop=0.0, absolute_pos_embed (1, 64, 4))" in lines
+    block = lines.index("    (layers.0.blocks.1): SwinTransformerBlock(")
+    assert lines[block + 1] == "      drop_path=0.25"
+    assert lines[block + 3] == "      (attn): WindowAttention("
     assert lines[-2:] == ["  (head): Linear(weight (3, 8), bias (3,))", ")"]
