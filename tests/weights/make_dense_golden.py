@@ -27,7 +27,7 @@ GOLDEN = {
     "dense_mmdetection": (("mmdet", "torch"), lambda: peers.mmdetection_rcnn(1)),
     "dense_torchvision": (("torchvision", "torch"), peers.torchvision_mask_rcnn),
 }
-SIDES = {"images": (3, 16, 16), "map0": (4, 8, 8), "map1": (8, 4, 4), "box": (4, 7, 7), "mask": (4, 14, 14)}
+SIDES = {"images": (3, 16, 16), "map0": (4, 8, 8), "map1": (8, 4, 4), "box": (4, 7, 7), "mask": (4, 5, 5)}
 
 
 def is_segmenter(name):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from npswin.weights import load_weights, save_tensors
+from tests.weights.dense_files import DETECTORS, SEGMENTERS
 from tests.weights.golden_files import FOLDER, LAYOUTS, read
 
 
@@ -32,5 +33,5 @@ def test_logits_from_a_file_with_a_wrapper_before_each_key(tmp_path, name, wrapp
 
 
 def test_every_file_is_tested_and_small():
-    assert {path.stem for path in FOLDER.iterdir()} == set(LAYOUTS)
+    assert {path.stem for path in FOLDER.iterdir()} == {*LAYOUTS, *SEGMENTERS, *DETECTORS}
     assert all(path.stat().st_size < 40_000 for path in FOLDER.iterdir())
