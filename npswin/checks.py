@@ -119,6 +119,11 @@ def check_numbers(name: str, value: Any, count: int, **bounds: Any) -> tuple[flo
     raise ValueError(f"{name}: got {shown(value)}, expected {count} numbers, each {each}")
 
 
+def check_scale(value: Any, dtype: Any) -> Any:
+    """The factor on a derivative, finite in the derivative's dtype; one on a GPU as it is."""
+    return value if on_gpu(value) and is_array(value) else check_number("scale", value, dtype=dtype)
+
+
 def check_size(name: str, value: Any, at_least: int = 1) -> int:
     """The length of an axis, or another number of things that are held in memory."""
     size = check_integer(name, value, at_least)

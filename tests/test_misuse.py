@@ -13,7 +13,7 @@ from tests.tools.misuse_ops import op_examples
 from tests.tools.misuse_surface import Entry, public_surface
 from tests.tools.misuse_values import VALUES, array, fingerprint, integer, number, same_but_for_rounding
 
-SAMPLE = 1200  # of about 42,500; takes some seconds
+SAMPLE = 1200  # of about 77,500; takes some seconds
 SAMPLE_OF_OPS = 4000  # of about 31,500, with the numpy backend
 PARTS = 8
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.checks import check_array_like, check_number, dtype_name
+from npswin.checks import check_array_like, check_number, check_scale, dtype_name
 from npswin.data.mixing import are_distributions, check_labels, one_hot
 from npswin.devices import HALF_DTYPES, on_gpu, to_device_of, to_host
 from npswin.types import Array
@@ -81,7 +81,7 @@ def cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0, sc
     if labels.ndim == 0 or len(labels) != len(logits):
         raise ValueError(f"labels: got shape {labels.shape}, expected {len(logits)} rows, one for each row of logits")
     dtype = logits.dtype if logits.dtype == np.float64 or not on_gpu(logits) else np.float32
-    factor = scale if on_gpu(scale) else check_number("scale", scale, dtype=dtype)
+    factor = check_scale(scale, dtype)
     targets = target_distribution(labels, logits.shape[1], label_smoothing, dtype)
     loss, cache = dispatch.cross_entropy_forward(logits, to_device_of(targets, logits))
     return loss if on_gpu(loss) else float(loss), dispatch.cross_entropy_backward(np.full_like(loss, factor), cache)

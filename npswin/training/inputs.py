@@ -1,8 +1,13 @@
 """Images on their way into the model: on its device, and in the precision of the run."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from npswin.checks import check_choice
+from npswin.data import size_within
+from npswin.data.dataset import check_normalization
+from npswin.data.samples import check_axes
 from npswin.devices import HALF_DTYPES, half_dtype, on_gpu, to_device_of
 from npswin.training.config import PRECISIONS
 from npswin.training.trainable import Trainable
@@ -15,6 +20,27 @@ def check_precision(model: Trainable, precision: str) -> None:
     is_on_gpu = on_gpu(next(iter(model.params.values())))
     if precision != "full" and not (is_on_gpu and model.dtype == np.float32):
         raise ValueError(f"precision: got {precision!r}, which takes a model in float32 on a GPU: model.to('cuda')")
+
+
+def check_prediction(
+    model: Trainable, mean: Sequence[float], std: Sequence[float], shorter: int, longer: int, precision: str
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each channel, or a ValueError unless images of this size can be predicted with them.
+
+    Args:
+        model: which gets the normalized images.
+        mean, std: of each channel.
+        shorter, longer: that an image's sides have at most.
+        precision: see `npswin.TrainConfig`.
+    """
+    size_within((1, 1), shorter, longer)  # checks them
+    check_precision(model, precision)
+    return check_normalization(("mean", "std"), (mean, std), model.in_chans, model.dtype)
+
+
+def check_image(image: Array, model: Trainable) -> Array:
+    """An image (c, H, W) uint8 with the model's channels, or a ValueError."""
+    return check_axes("image", image, (model.in_chans, "H", "W"), ("uint8",))
 
 
 def as_input(model: Trainable, images: Array, precision: str = "full") -> Array:

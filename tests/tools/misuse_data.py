@@ -114,6 +114,22 @@ def _in_files(files: Callable[[], Files], folder: str, /, **arguments: Any) -> C
     return make
 
 
+def _segmentation_folder() -> Files:
+    """A split to train on and one to test on."""
+    image, numbers = encoded(pixels(4, 5)), encoded(np.zeros((4, 5), np.uint8))
+    maps = {f"annotations/{split}/a.png": numbers for split in ("train", "val")}
+    return {**maps, **{f"images/{split}/a.png": image for split in ("train", "val")}, "classes.txt": b"a\n"}
+
+
+def _detection_folder() -> Files:
+    """A split to train on and one to test on."""
+    return {
+        name.replace("images", split).replace("objects", f"annotations/instances_{split}"): content
+        for split in ("train", "val")
+        for name, content in _boxes_alone().items()
+    }
+
+
 def _boxes_alone() -> Files:
     return coco_files(without_masks(coco_content()))
 
@@ -174,6 +190,14 @@ DATA_EXAMPLES: dict[str, tuple[Any, ...]] = {
     "load_coco": (
         _in_files(_boxes_alone, "coco", annotation_file="@objects.json", image_folder="@images", split="a", **_FLAGS),
         {**_READING, "annotation_file": PATH, "image_folder": PATH, "split": TEXT},
+    ),
+    "load_detection_folder": (
+        _in_files(_detection_folder, "detection", folder="@", repair=False),
+        {"folder": PATH, "repair": FLAG},
+    ),
+    "load_segmentation_folder": (
+        _in_files(_segmentation_folder, "segmentation", folder="@", repair=False),
+        {"folder": PATH, "repair": FLAG},
     ),
     "load_voc": (
         _in_files(

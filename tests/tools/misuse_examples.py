@@ -30,6 +30,7 @@ from npswin.weights import save_tensors
 from tests.layers.drawn import make
 from tests.models.tiny import tiny
 from tests.tools.misuse_data import DATA_EXAMPLES
+from tests.tools.misuse_models import MODEL_EXAMPLES
 from tests.tools.misuse_samples import PICTURE_EXAMPLES, SAMPLE_EXAMPLES
 from tests.tools.misuse_tasks import TASK_EXAMPLES
 from tests.tools.misuse_values import (
@@ -523,6 +524,7 @@ EXAMPLES: dict[str, Example] = {
         lambda: {"self": tiny_model(), "image_size": 8}, {"image_size": optional(either(integer(1), _IMG_SIZE))}
     ),
     "npswin.models.SwinTransformer.save": Example(lambda: {"self": tiny_model(), "path": "model.safetensors"}),
+    **{f"npswin.models.{name}": Example(*example) for name, example in MODEL_EXAMPLES.items()},
     "npswin.models.attention_maps": Example(
         lambda: {"model": tiny_model(), "images": images(), "block": 1, "query": (2, 1), "head": 0, "pixels": True},
         {

@@ -17,8 +17,8 @@ METHODS = ("__init__", "__call__")
 
 # What the package makes and returns; nobody else calls the constructor. Lookups by name are those of a dictionary.
 RESULTS = (
-    *("Comparison", "DetectionBatch", "Diagnosis", "DumpComparison", "Evaluation", "Flops", "GradcheckReport"),
-    *("LoadReport", "SegmentationBatch", "Trace"),
+    *("Comparison", "DetectionBatch", "DetectionEvaluation", "Diagnosis", "DumpComparison", "Evaluation", "Flops"),
+    *("GradcheckReport", "LoadReport", "SegmentationBatch", "Trace"),
 )
 # A trainer calls them, with what it has checked.
 OF_A_TASK = (
@@ -27,7 +27,11 @@ OF_A_TASK = (
 )
 NOT_CALLED = {
     **{f"{name}.__init__": "the package makes it" for name in RESULTS},
-    **{f"SegmentationTask.{method}": "a trainer calls it" for method in OF_A_TASK},
+    **{
+        f"{task}.{method}": "a trainer calls it"
+        for task in ("DetectionTask", "SegmentationTask")
+        for method in OF_A_TASK
+    },
     "Layer.forward": "each layer has its own",
     "Layer.backward": "each layer has its own",
     "Layer.__call__": "each layer has its own",
@@ -56,6 +60,7 @@ class Entry(NamedTuple):
 def public_surface(packages=(*PACKAGES, *MORE)) -> list[Entry]:
     """Every public function and method with arguments, once; old names of renamed ones are left out."""
     entries, seen = [], set()
+    public = {id(value) for package in packages for value in vars(importlib.import_module(package)).values()}
     for package in packages:
         module = importlib.import_module(package)
         for name in MORE.get(package) or module.__all__:
@@ -66,16 +71,16 @@ def public_surface(packages=(*PACKAGES, *MORE)) -> list[Entry]:
             if not inspect.isclass(value):
                 entries.append(entry_of(f"{package}.{name}", value))
             elif not issubclass(value, BaseException):
-                entries += _methods(f"{package}.{name}", value)
+                entries += _methods(f"{package}.{name}", value, public)
     called = [entry for entry in entries if entry.parameters]
     return [entry for entry in called if not any(entry.name.endswith(f".{name}") for name in NOT_CALLED)]
 
 
-def _methods(name: str, cls: type) -> list[Entry]:
+def _methods(name: str, cls: type, public: set[int]) -> list[Entry]:
     """Those that a class defines itself, or takes from a base class that is not public."""
     found = {}
     for base in cls.__mro__:
-        if base is cls or base.__name__.startswith("_"):
+        if base is cls or (base.__module__.startswith("npswin.") and id(base) not in public):
             for method, function in vars(base).items():
                 if inspect.isfunction(function) and (not method.startswith("_") or method in METHODS):
                     found.setdefault(method, function)

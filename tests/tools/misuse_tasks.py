@@ -5,21 +5,43 @@ By name of the function: what `Example` takes in `misuse_examples.py`.
 
 from typing import Any
 
-from npswin.data import SegmentationDataset, load_segmentation_scenes
-from npswin.models.segmentation import UPerNet
-from tests.tools.misuse_samples import IMAGE_SIZE, SIDE
-from tests.tools.misuse_values import FLAG, FUNCTION, instance, integer, number, numbers, optional
+from npswin.data import (
+    SCENE_THINGS,
+    DetectionDataset,
+    SegmentationDataset,
+    load_detection_scenes,
+    load_segmentation_scenes,
+)
+from npswin.models import MaskRCNN, UPerNet
+from tests.tools.misuse_models import BACKBONE
+from tests.tools.misuse_samples import IMAGE_SIZE, SIDE, scene
+from tests.tools.misuse_values import FLAG, FUNCTION, array, instance, integer, listed, number, numbers, optional
 
 
 def small_segmenter() -> UPerNet:
     """Of the classes of `scenes`."""
-    backbone = {"embed_dim": 4, "depths": (1, 1), "num_heads": (1, 1), "window_size": 4, "patch_size": 4}
-    return UPerNet(12, backbone, channels=4, auxiliary_channels=0, pool_scales=(1,))
+    return UPerNet(12, BACKBONE, channels=4, auxiliary_channels=0, pool_scales=(1,))
+
+
+def small_detector() -> MaskRCNN:
+    """Of the objects of `scenes`."""
+    return MaskRCNN(len(SCENE_THINGS), BACKBONE, channels=4, width=4, proposals_a_level=(5, 5), detections=3)
 
 
 def _fit(given: dict[str, Any]) -> bool:
     return given["shorter"] <= given["longer"]
 
+
+def _sides_fit(given: dict[str, Any]) -> bool:
+    return max(*given["shorter_sides"], given["test_shorter"]) <= given["longer"]
+
+
+_IMAGE = array("u", lambda a: a.dtype == "uint8" and a.ndim == 3 and len(a) == 3 and a.size > 0)
+_LENGTHS = {
+    "shorter": integer(1, 64),  # of which `longer` is more
+    "longer": integer(16, 16384),
+}
+_PREDICTION = {"mean": (0.5,) * 3, "std": (0.2,) * 3, "shorter": 16, "longer": 64}
 
 TASK_EXAMPLES: dict[str, tuple[Any, ...]] = {
     "SegmentationTask.__init__": (
@@ -40,17 +62,48 @@ TASK_EXAMPLES: dict[str, tuple[Any, ...]] = {
         lambda: {
             "model": small_segmenter(),
             "dataset": load_segmentation_scenes(train=False, size=32, count=1),
-            "mean": (0.5,) * 3,
-            "std": (0.2,) * 3,
-            "shorter": 16,
-            "longer": 64,
+            **_PREDICTION,
         },
         {
             "model": instance(UPerNet),
             "dataset": instance(SegmentationDataset),
-            "shorter": integer(1, 64),  # of which `longer` is more
-            "longer": integer(16, 16384),
             "each_image": optional(FUNCTION),
+            **_LENGTHS,
         },
+    ),
+    "predict_segmentation": (
+        lambda: {"model": small_segmenter(), "image": scene().image, **_PREDICTION},
+        {"model": instance(UPerNet), "image": _IMAGE, **_LENGTHS},
+    ),
+    "DetectionTask.__init__": (
+        lambda: {"shorter_sides": (32, 48), "longer": 128, "test_shorter": 64, "flip": True, "masks": True},
+        {
+            "shorter_sides": listed(SIDE, at_least=1),
+            "longer": SIDE,
+            "test_shorter": SIDE,
+            "flip": FLAG,
+            "masks": FLAG,
+        },
+        {},
+        _sides_fit,
+    ),
+    "evaluate_detection": (
+        lambda: {
+            "model": small_detector(),
+            "dataset": load_detection_scenes(train=False, size=32, count=1),
+            **_PREDICTION,
+            "masks": False,
+        },
+        {
+            "model": instance(MaskRCNN),
+            "dataset": instance(DetectionDataset),
+            "masks": FLAG,
+            "each_image": optional(FUNCTION),
+            **_LENGTHS,
+        },
+    ),
+    "predict_detections": (
+        lambda: {"model": small_detector(), "image": scene().image, **_PREDICTION, "masks": True},
+        {"model": instance(MaskRCNN), "image": _IMAGE, "masks": FLAG, **_LENGTHS},
     ),
 }

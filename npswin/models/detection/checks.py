@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from npswin.checks import check_array_like, describe, shown
+from npswin.data.samples import check_axes, check_boxes
 from npswin.devices import to_host
 from npswin.models.detection.samples import Objects, TrueObjects
 from npswin.types import Array
@@ -35,7 +36,7 @@ def check_objects(
     """The objects of each image, with boxes of the model's dtype.
 
     Raises:
-        ValueError: an array has another shape, there are no masks and they are needed, or a label is no class.
+        ValueError: an array has another shape or dtype, there are no masks and they are needed, or a label is no class.
     """
     if not isinstance(objects, list | tuple) or len(objects) != len(sizes):
         got = f"{len(objects)}" if isinstance(objects, list | tuple) else shown(objects)
@@ -49,19 +50,17 @@ def check_objects(
 def _checked(
     name: str, objects: Objects, size: tuple[int, int], num_classes: int, dtype: Any, needs_masks: bool
 ) -> TrueObjects:
-    boxes, labels, masks = objects.boxes, objects.labels, objects.masks if needs_masks else None
+    if not all(hasattr(objects, part) for part in ("boxes", "labels", "masks", "crowd")):
+        raise ValueError(f"{name}: got {shown(objects)}, expected objects such as those of a DetectionSample")
+    labels, masks = objects.labels, objects.masks if needs_masks else None
     if needs_masks and masks is None:
         raise ValueError(f"{name}.masks: got None, expected masks to train the mask head on (or a model without masks)")
-    shapes = {"boxes": (len(labels), 4), "crowd": (len(labels),)}
-    if needs_masks:
-        shapes["masks"] = (len(labels), *size)
-    for part, shape in shapes.items():
-        array = getattr(objects, part)
-        if array.shape != shape:
-            raise ValueError(f"{name}.{part}: got shape {array.shape}, expected {shape}")
-    if not np.isfinite(boxes).all():
-        raise ValueError(f"{name}.boxes: got numbers that are not finite")
+    count = len(check_axes(f"{name}.labels", labels, ("n",), ("int64",)))
+    boxes = check_boxes(f"{name}.boxes", objects.boxes, count)
+    crowd = check_axes(f"{name}.crowd", objects.crowd, (count,), ("bool",))
+    if masks is not None:
+        check_axes(f"{name}.masks", masks, (count, *size), ("bool",))
     wrong = (labels < 0) | (labels >= num_classes)
     if wrong.any():
         raise ValueError(f"{name}.labels: got {labels[wrong][0]}, expected 0 to {num_classes - 1}")
-    return TrueObjects(boxes.astype(dtype), labels, masks, objects.crowd)
+    return TrueObjects(boxes.astype(dtype), labels, masks, crowd)

@@ -13,8 +13,8 @@ class Objects(Protocol):
     """The true objects of an image, such as `npswin.data.DetectionSample` has them.
 
     Attributes:
-        boxes: (n, 4), x₁, y₁, x₂, y₂, in pixels.
-        labels: (n,) integers, 0 … K − 1.
+        boxes: (n, 4) float32 or float64, x₁, y₁, x₂, y₂, in pixels.
+        labels: (n,) int64, 0 … K − 1.
         masks: (n, H, W) bool, at the image's size; or None where there are only boxes.
         crowd: (n,) bool, which objects are groups; they are not trained on.
     """

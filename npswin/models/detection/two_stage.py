@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.checks import check_generator
+from npswin.checks import check_generator, check_scale
 from npswin.layers import Layer
 from npswin.layers.layer import keep, kept
 from npswin.models.backbone import SwinBackbone
@@ -77,6 +77,7 @@ class TwoStageDetector(Layer):
             images: (B, c, H, W).
             sizes: (B, 2) integers, height and width of each image without its padding; None where there is none.
         """
+        self.backbone.check_images(images)
         sizes = check_sizes(sizes, images)
         pyramid = self.neck(self.backbone(images))
         outputs = self.rpn_head(pyramid)
@@ -103,6 +104,7 @@ class TwoStageDetector(Layer):
             The losses by the names in `loss_names`; the loss is their sum. And the cache for `loss_backward`.
         """
         rng = self.rng if rng is None else check_generator("rng", rng)
+        self.backbone.check_images(images)
         sizes = check_sizes(sizes, images)
         true_objects = check_objects(objects, sizes, self.num_classes, self.dtype, self.roi_head.finds_masks)
         maps, backbone_cache = self.backbone.forward(images, rng)
@@ -129,6 +131,7 @@ class TwoStageDetector(Layer):
             dimages (B, c, H, W).
         """
         backbone_cache, neck_cache, (loss_cache, rpn_cache), roi_cache = kept(self, cache, "loss_forward").content
+        scale = check_scale(scale, self.dtype)
         dpyramid = self.rpn_head.backward(rpn_loss_backward(loss_cache, scale), rpn_cache)
         for level, dmap in enumerate(self.roi_head.loss_backward(roi_cache, scale)):
             dpyramid[level] = dpyramid[level] + dmap

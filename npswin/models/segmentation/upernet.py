@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.checks import check_generator, check_number, check_size
+from npswin.checks import check_generator, check_number, check_scale, check_size, shown
 from npswin.layers import Layer
 from npswin.layers.layer import check_derivative, keep, kept
 from npswin.models.backbone import SwinBackbone
 from npswin.models.saving import save_model
+from npswin.models.segmentation.checks import check_labels, checked_pool_scales
 from npswin.models.segmentation.heads import FCNHead, UPerHead
 from npswin.models.swin import backbone_arguments
 from npswin.types import Array
@@ -72,8 +73,10 @@ class UPerNet(Layer):
             "backbone": arguments,
             "channels": check_size("channels", channels),
             "auxiliary_channels": check_size("auxiliary_channels", auxiliary_channels, 0),
-            "auxiliary_weight": check_number("auxiliary_weight", auxiliary_weight, at_least=0),
-            "pool_scales": [check_size(f"pool_scales[{place}]", scale) for place, scale in enumerate(pool_scales)],
+            "auxiliary_weight": check_number(
+                "auxiliary_weight", auxiliary_weight, at_least=0, dtype=arguments["dtype"]
+            ),
+            "pool_scales": checked_pool_scales(pool_scales),
             "dropout": check_number("dropout", dropout, at_least=0, below=1),
             "dtype": arguments["dtype"],
             "seed": arguments["seed"],
@@ -140,8 +143,8 @@ class UPerNet(Layer):
             dimages (B, c, H, W).
         """
         cache = kept(self, cache)
-        if len(dlogits) != len(cache.outputs):
-            raise ValueError(f"dlogits: got {len(dlogits)} derivatives, expected {len(cache.outputs)}")
+        if not isinstance(dlogits, list | tuple) or len(dlogits) != len(cache.outputs):
+            raise ValueError(f"dlogits: got {shown(dlogits)}, expected a list of {len(cache.outputs)} derivatives")
         for place, (derivative, output) in enumerate(zip(dlogits, cache.outputs, strict=True)):
             check_derivative(f"dlogits[{place}]", derivative, output)
         backbone_cache, head_cache, auxiliary_cache = cache.content
@@ -164,12 +167,14 @@ class UPerNet(Layer):
             "loss_segmentation" and, with an auxiliary head, "loss_auxiliary", which its weight is a factor of; the loss
             is their sum. And the cache for `loss_backward`.
         """
+        self.backbone.check_images(images)
+        check_labels(labels, images)
         outputs, cache = self.forward(images, rng)
         losses, loss_caches = {}, []
         for (name, weight), logits in zip(self._weights.items(), outputs, strict=True):
             loss, loss_cache = dispatch.resized_cross_entropy_forward(logits, labels)
             losses[name] = weight * loss
-            loss_caches.append(loss_cache)
+            loss_caches.append((np.full_like(loss, weight), loss_cache))
         return losses, keep(self, (), (loss_caches, cache), "loss_forward")
 
     def loss_backward(self, cache: Any, scale: float = 1.0) -> Array:
@@ -183,9 +188,9 @@ class UPerNet(Layer):
             dimages (B, c, H, W).
         """
         loss_caches, cache = kept(self, cache, "loss_forward").content
-        weights = [weight * scale for weight in self._weights.values()]
-        pairs = zip(weights, loss_caches, strict=True)
-        return self.backward([dispatch.resized_cross_entropy_backward(*pair) for pair in pairs], cache)
+        scale = check_scale(scale, self.dtype)
+        dlogits = [dispatch.resized_cross_entropy_backward(scale * weight, one) for weight, one in loss_caches]
+        return self.backward(dlogits, cache)
 
     @property
     def _weights(self) -> dict[str, float]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.checks import check_flag, shown
+from npswin.checks import check_flag, check_integer, shown
 from npswin.data import (
     DetectionDataset,
     DetectionSample,
@@ -16,9 +16,9 @@ from npswin.data import (
     random_flip_sample,
     random_resize,
     sample_statistics,
-    size_within,
 )
 from npswin.data.sample_augment import SHORTER_SIDES
+from npswin.data.sample_transforms import LARGEST_SIDE
 from npswin.training.config import TrainConfig, check_without_classification
 from npswin.training.gradients import require_finite_forward
 from npswin.training.inputs import as_input
@@ -86,11 +86,17 @@ class DetectionTask:
         sides = self.shorter_sides
         if not isinstance(sides, list | tuple) or not sides:
             raise ValueError(f"shorter_sides: got {shown(sides)}, expected a tuple of lengths")
-        for side in (*sides, self.test_shorter):
-            size_within((1, 1), side, self.longer)  # checks them
-        object.__setattr__(self, "shorter_sides", tuple(int(side) for side in sides))
-        for name in ("flip", "masks"):
-            object.__setattr__(self, name, check_flag(name, getattr(self, name)))
+        sides = tuple(check_integer("shorter_sides", side, 1, LARGEST_SIDE) for side in sides)
+        test_shorter = check_integer("test_shorter", self.test_shorter, 1, LARGEST_SIDE)
+        checked = {
+            "shorter_sides": sides,
+            "test_shorter": test_shorter,
+            "longer": check_integer("longer", self.longer, max(*sides, test_shorter), LARGEST_SIDE),
+            "flip": check_flag("flip", self.flip),
+            "masks": check_flag("masks", self.masks),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

@@ -17,13 +17,13 @@ from npswin.data import (
     resize_sample,
     size_within,
 )
-from npswin.data.dataset import check_normalization
 from npswin.training.detection_metric import AveragePrecision, DetectionScores
-from npswin.training.inputs import as_input, check_precision
+from npswin.training.inputs import as_input, check_image, check_prediction
 from npswin.training.trainable import check_model
 from npswin.types import Array
 
 PADDED_TO = 32  # heights and widths are padded to its multiples, as in the official code
+_NEEDED = ("params", "dtype", "in_chans", "num_classes", "detect")  # of a model
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,9 @@ def evaluate_detection(
         ValueError: an argument that does not fit, named; the precision needs a GPU; or there is no object to find.
         ImportError: pycocotools, which computes average precision, or Pillow is not installed.
     """
-    check_model(model, "params", "dtype", "in_chans", "num_classes", "detect")
+    check_model(model, *_NEEDED)
     check_detection_data("dataset", dataset, model, check_flag("masks", masks))
-    mean, std = check_normalization(("mean", "std"), (mean, std), model.in_chans, model.dtype)
-    check_precision(model, precision)
+    mean, std = check_prediction(model, mean, std, shorter, longer, precision)
     if each_image is not None:
         check_callable("each_image", each_image)
     collected, objects = AveragePrecision(model.num_classes), 0
@@ -138,7 +137,10 @@ def predict_detections(
     Raises:
         ValueError, ImportError: see `evaluate_detection`.
     """
-    height, width = image.shape[1:]
+    check_model(model, *_NEEDED)
+    mean, std = check_prediction(model, mean, std, shorter, longer, precision)
+    masks = check_flag("masks", masks)
+    height, width = check_image(image, model).shape[1:]
     none = DetectionSample(image, np.zeros((0, 4)), np.zeros(0, np.int64), None, np.zeros(0, bool))
     resized = resize_sample(none, size_within((height, width), shorter, longer))
     batch = padded_batch([resized], PADDED_TO)

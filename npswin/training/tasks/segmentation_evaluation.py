@@ -15,13 +15,14 @@ from npswin.data import (
     resize_sample,
     size_within,
 )
-from npswin.data.dataset import check_normalization
 from npswin.devices import to_host
 from npswin.training.gradients import require_finite_forward
-from npswin.training.inputs import as_input, check_precision
+from npswin.training.inputs import as_input, check_image, check_prediction
 from npswin.training.segmentation_metric import SegmentationScores, count_pixels, segmentation_scores
 from npswin.training.trainable import check_model
 from npswin.types import Array
+
+_NEEDED = ("params", "dtype", "in_chans", "num_classes", "__call__")  # of a model
 
 
 def check_segmentation_data(name: str, dataset: SegmentationDataset, model: Any) -> None:
@@ -64,11 +65,9 @@ def evaluate_segmentation(
         ImportError: Pillow, which resizes images, is not installed.
         NonFiniteError: a forward pass gave NaN or infinity.
     """
-    check_model(model, "params", "dtype", "in_chans", "num_classes", "__call__")
+    check_model(model, *_NEEDED)
     check_segmentation_data("dataset", dataset, model)
-    mean, std = check_normalization(("mean", "std"), (mean, std), model.in_chans, model.dtype)
-    check_precision(model, precision)
-    size_within((1, 1), shorter, longer)  # checks them
+    mean, std = check_prediction(model, mean, std, shorter, longer, precision)
     if each_image is not None:
         check_callable("each_image", each_image)
     counts = np.zeros((model.num_classes, model.num_classes), np.int64)
@@ -104,6 +103,9 @@ def predict_segmentation(
     Raises:
         ValueError, ImportError, NonFiniteError: see `evaluate_segmentation`.
     """
+    check_model(model, *_NEEDED)
+    mean, std = check_prediction(model, mean, std, shorter, longer, precision)
+    check_image(image, model)
     sample = SegmentationSample(image, np.zeros(image.shape[1:], np.uint8))
     pixels = resize_sample(sample, size_within(image.shape[1:], shorter, longer)).image[None]
     images = as_input(model, normalize(pixels, mean, std, model.dtype), precision)

@@ -140,14 +140,17 @@ def test_a_model_is_saved_with_what_it_is_made_from(tmp_path):
         ({"sizes": [[26, 35], [33, 21]]}, "sizes: got"),
         ({"objects": []}, "objects: got 0, expected"),
         ({"labels": np.array([0, 3])}, r"objects\[0\].labels: got 3, expected 0 to 2"),
-        ({"boxes": np.full((2, 4), np.nan)}, r"objects\[0\].boxes: got numbers that are not finite"),
+        ({"boxes": np.full((2, 4), np.nan)}, r"objects\[0\].boxes: got corners that are not finite"),
+        ({"labels": [0, 1]}, r"objects\[0\].labels: got \[0, 1\], expected int64"),
+        ({"crowd": np.zeros(2)}, r"objects\[0\].crowd: got float64 of shape \(2,\), expected bool"),
+        ({"objects": [None, None]}, r"objects\[0\]: got None, expected objects"),
         ({"masks": None}, r"objects\[0\].masks: got None"),
-        ({"masks": np.zeros((2, 33, 34), bool)}, r"objects\[0\].masks: got shape"),
+        ({"masks": np.zeros((2, 33, 34), bool)}, r"objects\[0\].masks: got bool of shape"),
     ],
 )
 def test_wrong_objects_are_refused(changes, message):
     sizes, given = np.array(changes.get("sizes", SIZES)), changes.get("objects", objects())
-    if given:
+    if "objects" not in changes:
         parts = {name: value for name, value in changes.items() if name not in ("sizes", "objects")}
         given[0] = SimpleNamespace(**{**vars(given[0]), **parts})
     with pytest.raises(ValueError, match=message):
