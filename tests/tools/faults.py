@@ -564,6 +564,38 @@ FAULTS = [
         ),
     ),
     *faults(
+        "models/segmentation/heads.py",
+        ("tests/models/segmentation",),
+        ("no way down the pyramid", "dlaterals[level] += dispatch", "dlaterals[level] += 0 * dispatch"),
+        ("dropped channels have a derivative", "return dx if mask is None else dx * mask", "return dx"),
+        ("each pixel is dropped by itself", "(len(x), 1, 1, x.shape[-1])", "x.shape"),
+    ),
+    *faults(
+        "models/segmentation/pyramid_pooling.py",
+        ("tests/models/segmentation",),
+        ("the last scale's derivative alone", "dx = dx + dispatch", "dx = dmaps[0] + dispatch"),
+    ),
+    *faults(
+        "models/segmentation/pyramid_conv.py",
+        ("tests/models/segmentation",),
+        (
+            "parts of the weight in another order",
+            "np.concatenate(dweights, axis=1)",
+            "np.concatenate(dweights[::-1], axis=1)",
+        ),
+        ("the first map alone", "            y += added\n", "            y += 0 * added\n"),
+    ),
+    *faults(
+        "models/segmentation/upernet.py",
+        ("tests/models/segmentation",),
+        (
+            "the auxiliary head's derivative left out",
+            "dmaps[-2] + self.auxiliary_head",
+            "dmaps[-2] + 0 * self.auxiliary_head",
+        ),
+        ("the scale is left out", "_backward(scale * weight, one)", "_backward(weight, one)"),
+    ),
+    *faults(
         "models/swin.py",
         DEFINITIONS,
         (

@@ -15,6 +15,27 @@ PIECES = "tests/backends/cpu/test_convolution.py", "-k", "small_pieces"
 
 KERNEL_FAULTS: list[Fault] = [
     *faults(
+        "backends/cpu/resized_conv2d.py",
+        ("tests/backends/cpu/test_resized_conv2d.py",),
+        ("rows of the kernel upside down", "reader = h + i - half", "reader = h - i + half"),
+        ("a row has one reader for each of its rows", "if r.row[k] == h:", "if r.row[k] == h and k % 2 == 0:"),
+        (
+            "the first part of the channels alone",
+            "for first in range(0, outputs, channels)",
+            "for first in range(0, 1)",
+        ),
+        ("one part's dx", "dpart if dx is None else dx + dpart", "dpart"),
+        ("the first row that reads is left out", "range(r.first_reader[h], ", "range(r.first_reader[h] + 1, "),
+    ),
+    *faults(
+        "backends/cpu/resized_cross_entropy.py",
+        comparison("resized_cross_entropy"),
+        ("p without its label", "    x[label] -= number(1)\n", ""),
+        ("ignored pixels count", "                    continue\n", "                    label = 0\n"),
+        ("a block's sum begins with the first row", "(r.row[far] - first_row) * row_size", "r.row[far] * 0"),
+        ("a mean over all pixels", "max(count, 1)", "max(labels.size, 1)"),
+    ),
+    *faults(
         "backends/cpu/fused/attention_head.py",
         comparison("attention_branch"),
         (

@@ -90,9 +90,14 @@ _RNG = optional(GENERATOR)
 _SCALE = number(lambda value: value == 0 or 1e-45 < abs(value) < 3.4e38)  # in float32
 
 
+def _can_be_trained_on(given: Any) -> bool:
+    """Batch norm needs two pixels of the pyramid's map with one for each image."""
+    return len(given["images"]) > 1
+
+
 def _labels_fit(given: Any) -> bool:
     images, labels = given["images"], given["labels"]
-    return bool(labels.shape == (len(images), *images.shape[2:]))
+    return _can_be_trained_on(given) and bool(labels.shape == (len(images), *images.shape[2:]))
 
 
 def _sizes_fit(given: Any) -> bool:
@@ -169,7 +174,12 @@ MODEL_EXAMPLES: dict[str, tuple[Any, ...]] = {
         },
     ),
     "UPerNet.__call__": (_segmenter, {"images": _IMAGES}),
-    "UPerNet.forward": (lambda: {**_segmenter(), "rng": rng()}, {"images": _IMAGES, "rng": _RNG}),
+    "UPerNet.forward": (
+        lambda: {**_segmenter(), "rng": rng()},
+        {"images": _IMAGES, "rng": _RNG},
+        {},
+        _can_be_trained_on,
+    ),
     "UPerNet.backward": (
         _segmenter_backward,
         {"dlogits": _of_length(2, like(np.ones((2, 4, 4, 3), np.float32)))},

@@ -10,6 +10,7 @@ from npswin.checks import check_generator, check_scale
 from npswin.layers import Layer
 from npswin.layers.layer import keep, kept
 from npswin.models.backbone import SwinBackbone
+from npswin.models.checks import check_image_shape
 from npswin.models.detection.checks import check_objects, check_sizes
 from npswin.models.detection.detections import DetectionLimits, Detections
 from npswin.models.detection.fpn import FPN
@@ -77,7 +78,7 @@ class TwoStageDetector(Layer):
             images: (B, c, H, W).
             sizes: (B, 2) integers, height and width of each image without its padding; None where there is none.
         """
-        self.backbone.check_images(images)
+        check_image_shape(images, self.in_chans, "images")
         sizes = check_sizes(sizes, images)
         pyramid = self.neck(self.backbone(images))
         outputs = self.rpn_head(pyramid)
@@ -104,7 +105,7 @@ class TwoStageDetector(Layer):
             The losses by the names in `loss_names`; the loss is their sum. And the cache for `loss_backward`.
         """
         rng = self.rng if rng is None else check_generator("rng", rng)
-        self.backbone.check_images(images)
+        check_image_shape(images, self.in_chans, "images")
         sizes = check_sizes(sizes, images)
         true_objects = check_objects(objects, sizes, self.num_classes, self.dtype, self.roi_head.finds_masks)
         maps, backbone_cache = self.backbone.forward(images, rng)

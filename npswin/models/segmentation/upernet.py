@@ -11,8 +11,9 @@ from npswin.checks import check_generator, check_number, check_scale, check_size
 from npswin.layers import Layer
 from npswin.layers.layer import check_derivative, keep, kept
 from npswin.models.backbone import SwinBackbone
+from npswin.models.checks import check_image_shape
 from npswin.models.saving import save_model
-from npswin.models.segmentation.checks import check_labels, checked_pool_scales
+from npswin.models.segmentation.checks import check_labels, check_pooled, checked_pool_scales
 from npswin.models.segmentation.heads import FCNHead, UPerHead
 from npswin.models.swin import backbone_arguments
 from npswin.types import Array
@@ -125,6 +126,7 @@ class UPerNet(Layer):
         """
         rng = self.rng if rng is None else check_generator("rng", rng)
         maps, backbone_cache = self.backbone.forward(images, rng)
+        check_pooled(images, self.decode_head.pyramid)
         logits, head_cache = self.decode_head.forward(maps, rng)
         outputs, auxiliary_cache = [logits], None
         if self.auxiliary_head is not None:
@@ -167,7 +169,7 @@ class UPerNet(Layer):
             "loss_segmentation" and, with an auxiliary head, "loss_auxiliary", which its weight is a factor of; the loss
             is their sum. And the cache for `loss_backward`.
         """
-        self.backbone.check_images(images)
+        check_image_shape(images, self.in_chans, "images")
         check_labels(labels, images)
         outputs, cache = self.forward(images, rng)
         losses, loss_caches = {}, []
