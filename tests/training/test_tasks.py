@@ -162,7 +162,7 @@ def test_losses_of_a_step_and_their_check():
 
 
 def test_data_of_which_no_task_is_known_need_one(tmp_path):
-    with pytest.raises(ValueError, match=r"^train_data: got .*, expected an ImageDataset or a SegmentationDataset"):
+    with pytest.raises(ValueError, match=r"^train_data: got .*, expected an ImageDataset, a SegmentationDataset or"):
         Trainer(Plane(), points(8), points(4), TrainConfig(), tmp_path)
     with pytest.raises(ValueError, match=r"^task: got 3, expected a task"):
         plane_trainer(tmp_path, task=3)

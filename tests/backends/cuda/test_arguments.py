@@ -101,8 +101,14 @@ def test_arrays_on_another_device_and_of_another_dtype_are_refused(cuda, op):
 
 
 def on_gpu_by_name(op):
-    move = {np.ndarray: to_gpu, list: lambda items: [to_gpu(item) for item in items]}
-    return {name: move.get(type(value), lambda value: value)(value) for name, value in arguments_of(op).items()}
+    return {name: _moved(value) for name, value in arguments_of(op).items()}
+
+
+def _moved(value):
+    """Arrays, also those in a list, on the GPU; numbers as they are."""
+    if isinstance(value, list):
+        return [_moved(item) for item in value]
+    return to_gpu(value) if isinstance(value, np.ndarray) else value
 
 
 @pytest.mark.parametrize("op", sorted(filter(is_pair, set(ARGUMENTS) & set(IMPLEMENTED))))
