@@ -18,10 +18,9 @@ UPERNET_CONFIGS: dict[str, dict[str, Any]] = {
             "embed_dim": 32,
             "depths": (2, 2, 2, 2),
             "num_heads": (1, 2, 4, 8),
-            "window_size": 4,
-            "drop_path_rate": 0.1,
+            "drop_path_rate": 0.0,
         },
-        "channels": 64,
+        "channels": 96,
         "auxiliary_channels": 32,
     },
 }
