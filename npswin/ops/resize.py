@@ -131,7 +131,7 @@ def nearest_pixels(size_out: int, size_in: int) -> tuple[Array, Array]:
     """What nearest resampling along one axis reads, as `bilinear_pixels`: the one pixel ⌊o · size_in / size_out⌋.
 
     It is the pixel where output o begins, as in torch.nn.functional.interpolate(mode="nearest"); PyTorch computes it in
-    float32, so that some sizes above 80 get its neighbour where o · size_in / size_out is a whole number.
+    float32, so that some sizes from 74 on get its neighbour where o · size_in / size_out is a whole number.
 
     Returns:
         pixel (size_out, 1), integers, and weight (size_out, 1), ones; both read-only.
