@@ -33,7 +33,7 @@ def dump_door(kind: str) -> Callable[[Path], Door]:
             where = sample.folder / path if path else sample.folder
             candidate = read_candidate(where, key.shapes)
             for name, array in (candidate.tensors | candidate.misshapen).items():
-                wanted = _as_float64(DECODERS[kind](sample.files, name))
+                wanted = _as_float64(DECODERS[kind](sample.files, candidate.dumped_as.get(name, name)))
                 if name in candidate.tensors:
                     require(array.shape == key.shapes[name], f"{name} has another shape")
                     wanted = wanted.reshape(array.shape)
