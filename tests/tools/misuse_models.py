@@ -43,6 +43,7 @@ _DETECTOR = {
     "roi_samples": 4,
     "proposals_a_level": (5, 4),
     "proposals": 5,
+    "anchor_scale": 4.0,
     "score_threshold": 0.05,
     "detections": 3,
     "seed": 1,
@@ -158,6 +159,7 @@ _DETECTOR_KINDS = {
     **dict.fromkeys(("channels", "width", "rpn_samples", "roi_samples", "proposals", "detections"), _SIZE),
     "backbone": _BACKBONE,
     "proposals_a_level": _of_length(2, _SIZE),
+    "anchor_scale": number(lambda value: 0 < value <= 1000),
     "score_threshold": RATE,
     "masks": FLAG,
 }

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from npswin.checks import check_choice
+from npswin.detection.anchors import SCALE
 from npswin.models.detection.parts import build_parts, checked_arguments
 from npswin.models.detection.samples import StageRule
 from npswin.models.detection.two_stage import TwoStageDetector
@@ -29,8 +30,8 @@ class CascadeMaskRCNN(TwoStageDetector):
         num_classes: K.
         backbone: arguments of `SwinTransformer` that differ from its defaults; its images' size is left open.
         box_head: "convolutional" or "linear".
-        channels, width, rpn_samples, roi_samples, proposals_a_level, proposals, score_threshold, detections, masks,
-        dtype, seed: as in `MaskRCNN`.
+        channels, width, anchor_scale, rpn_samples, roi_samples, proposals_a_level, proposals, score_threshold,
+        detections, masks, dtype, seed: as in `MaskRCNN`.
 
     Raises:
         ValueError: an argument that does not fit, named.
@@ -43,6 +44,7 @@ class CascadeMaskRCNN(TwoStageDetector):
         box_head: str = "convolutional",
         channels: int = 256,
         width: int = 1024,
+        anchor_scale: float = SCALE,
         rpn_samples: int = 256,
         roi_samples: int = 512,
         proposals_a_level: Sequence[int] = (2000, 1000),

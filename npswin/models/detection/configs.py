@@ -35,6 +35,7 @@ _NANO: dict[str, Any] = {
     },
     "channels": 64,
     "width": 128,
+    "anchor_scale": 4.0,
     "rpn_samples": 64,
     "roi_samples": 64,
     "proposals_a_level": (200, 100),

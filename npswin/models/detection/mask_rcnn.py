@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from npswin.detection.anchors import SCALE
 from npswin.models.detection.parts import build_parts, checked_arguments
 from npswin.models.detection.samples import StageRule
 from npswin.models.detection.two_stage import TwoStageDetector
@@ -31,6 +32,8 @@ class MaskRCNN(TwoStageDetector):
         backbone: arguments of `SwinTransformer` that differ from its defaults; its images' size is left open.
         channels: of the pyramid and of the convolutions of all heads.
         width: of the box head's linear layers.
+        anchor_scale: side of a square anchor, in strides of its map: with patches of 4 pixels, and 8 as in the official
+            models, 32 to 512 pixels. Smaller objects need a smaller scale, or larger images.
         rpn_samples: anchors of an image on which the region proposal network is trained.
         roi_samples: proposals of an image on which the box head is trained.
         proposals_a_level: the best of each level of the pyramid, before non-maximum suppression, in training and in
@@ -52,6 +55,7 @@ class MaskRCNN(TwoStageDetector):
         backbone: Mapping[str, Any] | None = None,
         channels: int = 256,
         width: int = 1024,
+        anchor_scale: float = SCALE,
         rpn_samples: int = 256,
         roi_samples: int = 512,
         proposals_a_level: Sequence[int] = (2000, 1000),

@@ -18,6 +18,7 @@ from npswin.models.swin import backbone_arguments
 
 _SIZES = ("num_classes", "channels", "width", "rpn_samples", "roi_samples", "proposals", "detections")
 MASK_CONVS = 4
+LARGEST_SCALE = 1000  # of anchors, in strides
 
 
 def checked_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,6 +31,7 @@ def checked_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     config = {**arguments, "backbone": backbone, "dtype": backbone["dtype"], "seed": backbone["seed"]}
     for name in _SIZES:
         config[name] = check_size(name, config[name])
+    config["anchor_scale"] = check_number("anchor_scale", config["anchor_scale"], above=0, at_most=LARGEST_SCALE)
     config["masks"] = check_flag("masks", config["masks"])
     counts = arguments["proposals_a_level"]
     if not isinstance(counts, list | tuple) or len(counts) != 2:
@@ -56,7 +58,7 @@ def build_parts(
     stages = len(backbone.channels)
     strides = [config["backbone"]["patch_size"] * 2**level for level in range(stages + 1)]
     neck = FPN(backbone.channels, channels, rng, dtype)
-    rpn_head = RPNHead(channels, strides, config["rpn_samples"], rng, dtype)
+    rpn_head = RPNHead(channels, strides, config["rpn_samples"], rng, dtype, config["anchor_scale"])
     heads = []
     for rule in rules:
         linears, width = 1 if convs else 2, config["width"]

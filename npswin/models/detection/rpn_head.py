@@ -7,7 +7,7 @@ import numpy as np
 
 from npswin.backends import dispatch
 from npswin.detection import grid_anchors, valid_anchors
-from npswin.detection.anchors import RATIOS
+from npswin.detection.anchors import RATIOS, SCALE
 from npswin.layers import Layer
 from npswin.layers.conv2d import Conv2d
 from npswin.layers.layer import keep, kept
@@ -30,13 +30,20 @@ class RPNHead(Layer):
         samples: anchors of an image on which it is trained.
         rng: draws the weights.
         dtype: of the parameters.
+        anchor_scale: side of a square anchor, in strides.
     """
 
     def __init__(
-        self, channels: int, strides: Sequence[int], samples: int, rng: np.random.Generator, dtype: Any = "float32"
+        self,
+        channels: int,
+        strides: Sequence[int],
+        samples: int,
+        rng: np.random.Generator,
+        dtype: Any = "float32",
+        anchor_scale: float = SCALE,
     ) -> None:
         super().__init__()
-        self.strides, self.samples = tuple(strides), samples
+        self.strides, self.samples, self.anchor_scale = tuple(strides), samples, anchor_scale
         anchors = len(RATIOS)
         self.conv = Conv2d(channels, channels, 3, rng, std=0.01, dtype=dtype)
         self.classifier = Conv2d(channels, anchors, 1, rng, std=0.01, dtype=dtype)
@@ -94,7 +101,7 @@ class RPNHead(Layer):
     def anchors(self, pyramid: Sequence[Array]) -> list[Array]:
         """The anchors (Hᵢ·Wᵢ·A, 4) of each map, on the host, in the order of the outputs."""
         return [
-            grid_anchors(x.shape[1:3], stride, dtype=box_dtype(x))
+            grid_anchors(x.shape[1:3], stride, self.anchor_scale, dtype=box_dtype(x))
             for x, stride in zip(pyramid, self.strides, strict=True)
         ]
 

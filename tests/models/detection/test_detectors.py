@@ -163,6 +163,7 @@ def test_wrong_objects_are_refused(changes, message):
         ({"num_classes": 0}, "num_classes: got 0"),
         ({"proposals_a_level": 5}, "proposals_a_level: got 5, expected two sizes"),
         ({"proposals_a_level": (5, 0)}, r"proposals_a_level\[1\]: got 0"),
+        ({"anchor_scale": 0}, "anchor_scale: got 0"),
         ({"score_threshold": 1}, "score_threshold: got 1"),
         ({"box_head": "dense"}, "box_head: got 'dense'"),
         ({"backbone": {"embed": 5}}, "backbone: got 'embed'"),

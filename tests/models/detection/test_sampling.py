@@ -9,8 +9,8 @@ from tests.models.detection.tiny import drawn_objects
 from tests.ops.drawn import normal
 
 
-def rpn_head(samples):
-    return RPNHead(2, (4, 8, 16), samples, np.random.default_rng(0), "float64")
+def rpn_head(samples, **scale):
+    return RPNHead(2, (4, 8, 16), samples, np.random.default_rng(0), "float64", **scale)
 
 
 def draw(head, sizes, objects, seed=0):
@@ -48,6 +48,14 @@ def test_half_of_the_sampled_anchors_are_positive_where_there_are_so_many():
     others, _ = draw(rpn_head(4), [(96, 64)], [one], seed=1)
     np.testing.assert_array_equal(samples.anchors, again.anchors)
     assert (samples.anchors != others.anchors).any()
+
+
+def test_the_sides_of_anchors_are_so_many_strides():
+    for head, sides in ((rpn_head(4), (32, 64, 128)), (rpn_head(4, anchor_scale=2.5), (10, 20, 40))):
+        _, anchors = draw(head, [(96, 64)], [empty((96, 64))])
+        for of_level, side in zip(anchors, sides, strict=True):
+            areas = (of_level[:, 2:] - of_level[:, :2]).prod(axis=1)
+            np.testing.assert_allclose(areas, side**2)
 
 
 class Heads:
