@@ -148,7 +148,8 @@ def try_misuse(case: Misuse, example: Example) -> Result:
         problem = "" if may_raise else _problem_with(ends, case, example, values, any(right.values()))
         if problem:
             return Result(ERROR, problem)
-        if all_right and fits and (example.fits or not isinstance(_call(case.entry, example, plain), BaseException)):
+        knows = example.fits and not isinstance(ends, OSError)  # which arguments fit, but not which files can be written
+        if all_right and fits and (knows or not isinstance(_call(case.entry, example, plain), BaseException)):
             return Result(DIFFERS, f"refused, though the plain value is right: {_text_of(ends)}")
         return Result(REFUSED, _text_of(ends))
     if not all_right:

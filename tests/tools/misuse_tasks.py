@@ -76,11 +76,12 @@ TASK_EXAMPLES: dict[str, tuple[Any, ...]] = {
         {"model": instance(UPerNet), "image": _IMAGE, **_LENGTHS},
     ),
     "DetectionTask.__init__": (
-        lambda: {"shorter_sides": (32, 48), "longer": 128, "test_shorter": 64, "flip": True, "masks": True},
+        lambda: {"shorter_sides": (32, 48), "longer": 128, "test_shorter": 64, "crop_size": (32, 32)},
         {
             "shorter_sides": listed(SIDE, at_least=1),
             "longer": SIDE,
             "test_shorter": SIDE,
+            "crop_size": optional(IMAGE_SIZE),
             "flip": FLAG,
             "masks": FLAG,
         },

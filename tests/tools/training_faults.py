@@ -3,6 +3,7 @@
 from tests.tools.faults import faults
 
 _TASKS = ("tests/training/test_tasks.py",)
+_DETECTION = ("tests/training/test_detection_task.py",)
 _SEGMENTATION = ("tests/training/test_segmentation_task.py",)
 
 TRAINING_FAULTS = [
@@ -68,5 +69,19 @@ TRAINING_FAULTS = [
             "image.shape[1:], shorter, longer)).image",
             "image.shape[1:], longer, longer)).image",
         ),
+    ),
+    *faults(
+        "training/tasks/detection.py",
+        _DETECTION,
+        ("images are not cropped", "if self.crop_size is not None:\n", "if False:\n"),
+        ("images are not mirrored", "random_flip_sample(sample, rng) if self.flip", "sample if self.flip"),
+        ("the gradient without its scale", "model.loss_backward(cache, scale)", "model.loss_backward(cache)"),
+        ("sizes with their padding", "DetectionTargets(batch.sizes, ", "DetectionTargets(batch.sizes * 0 + 64, "),
+    ),
+    *faults(
+        "training/tasks/detection_evaluation.py",
+        _DETECTION,
+        ("boxes at the model's size", "(limits / [own_width, own_height", "(limits / [width, height"),
+        ("images in their own size", "size_within((height, width), shorter, longer)", "(height, width)"),
     ),
 ]

@@ -13,12 +13,13 @@ from npswin.data import (
     load_samples,
     normalize_padded,
     padded_batch,
+    random_crop_sample,
     random_flip_sample,
     random_resize,
     sample_statistics,
 )
 from npswin.data.sample_augment import SHORTER_SIDES
-from npswin.data.sample_transforms import LARGEST_SIDE
+from npswin.data.sample_transforms import LARGEST_SIDE, check_image_size
 from npswin.training.config import TrainConfig, check_without_classification
 from npswin.training.gradients import require_finite_forward
 from npswin.training.inputs import as_input
@@ -67,6 +68,8 @@ class DetectionTask:
         shorter_sides: lengths of an image's shorter side, one of which is drawn in training.
         longer: that its longer side has at most.
         test_shorter: that its shorter side has at most in an evaluation.
+        crop_size: height and width of the part of a resized image, at a random place, on which the model is trained; a
+            smaller side stays as it is. None for whole images.
         flip: whether images are mirrored left and right with probability 1/2.
         masks: whether masks are evaluated as well; then their average precision chooses the best weights.
 
@@ -77,6 +80,7 @@ class DetectionTask:
     shorter_sides: tuple[int, ...] = SHORTER_SIDES
     longer: int = 1333
     test_shorter: int = 800
+    crop_size: tuple[int, int] | None = None
     flip: bool = True
     masks: bool = True
 
@@ -92,6 +96,7 @@ class DetectionTask:
             "shorter_sides": sides,
             "test_shorter": test_shorter,
             "longer": check_integer("longer", self.longer, max(*sides, test_shorter), LARGEST_SIDE),
+            "crop_size": None if self.crop_size is None else check_image_size("crop_size", self.crop_size),
             "flip": check_flag("flip", self.flip),
             "masks": check_flag("masks", self.masks),
         }
@@ -141,6 +146,8 @@ class DetectionTask:
     def augment(self, sample: DetectionSample, rng: np.random.Generator) -> DetectionSample:
         """A sample as it is trained on."""
         sample = random_resize(sample, rng, self.shorter_sides, self.longer)
+        if self.crop_size is not None:
+            sample = random_crop_sample(sample, rng, self.crop_size)
         return random_flip_sample(sample, rng) if self.flip else sample
 
     def prepare(
