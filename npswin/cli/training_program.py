@@ -5,7 +5,9 @@ import io
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +177,22 @@ def fit(trainer: Trainer, arguments: argparse.Namespace) -> Any:
     return result
 
 
+@contextmanager
+def _plain_warnings(name: str) -> Iterator[None]:
+    """A context in which warnings for users, such as what is left out of damaged data, are lines without code."""
+
+    def show(message: Any, category: Any, *where: Any, **more: Any) -> None:
+        if category is UserWarning:
+            print(f"{name}: warning: {message}", file=sys.stderr, flush=True)
+        else:
+            show_with_code(message, category, *where, **more)
+
+    with warnings.catch_warnings():
+        show_with_code = warnings.showwarning
+        warnings.showwarning = show
+        yield
+
+
 def run_program(parse: Callable[[], argparse.Namespace], train: Callable[[Any], None]) -> int:
     """Run a program, with a line on stderr for what went wrong.
 
@@ -190,7 +208,8 @@ def run_program(parse: Callable[[], argparse.Namespace], train: Callable[[Any], 
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack letters such as ×
     try:
         arguments = parse()
-        train(arguments)
+        with _plain_warnings(name):
+            train(arguments)
     except TrainingInterrupted as interrupt:
         given = [argument for argument in sys.argv if argument != "--repair"]
         command = shlex.join([sys.executable, *given] + ["--resume"] * (not arguments.resume))

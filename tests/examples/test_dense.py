@@ -35,6 +35,8 @@ def test_a_folder_without_data_is_an_error(monkeypatch, capsys, tmp_path, exampl
     assert code == 2
     assert err.startswith(f"{example}.py: error: {tmp_path}: no layout of a data set for")
     assert len(err.splitlines()) == 1
+    code, _, err = run(monkeypatch, capsys, example, "--data-dir", tmp_path / "none")
+    assert (code, err) == (2, f"{example}.py: error: {tmp_path / 'none'}: is no folder\n")
 
 
 BACKBONE = {"embed_dim": 32, "depths": (2, 2, 2, 2), "num_heads": (1, 2, 4, 8), "img_size": 32, "num_classes": 5}
