@@ -115,6 +115,12 @@ class Run:
             return (self.out / "metrics.jsonl").read_bytes().count(b"\n")
         return 0
 
+    def wait_for_steps(self, process: "subprocess.Popen[str]", steps: int) -> None:
+        """Wait until so many steps are recorded, or the process has ended."""
+        end = time.monotonic() + LONGEST_LIFE
+        while self.recorded_steps() < steps and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.002)
+
     def problems(self) -> list[str]:
         """What is wrong with the files that a process left."""
         from npswin.weights import TensorFile, WeightFileError
@@ -191,9 +197,12 @@ class Soak:
         process = run.start(jump=kind == "clock jumps" or rng.random() < 0.2, limit=limit)
         phase = ""
         if kind == "kill":
+            # a quarter of the kills within the imports and the first second of the training, half after some steps
+            moment = rng.random()
+            if moment > 1 / 2:
+                run.wait_for_steps(process, recorded + rng.randint(1, 9))
             with contextlib.suppress(subprocess.TimeoutExpired):
-                # a third of the kills within the imports and the first second of the training
-                process.wait(rng.uniform(0.1, 1.5) if rng.random() < 1 / 3 else rng.uniform(0.5, 8))
+                process.wait(rng.uniform(0, 0.2) if moment > 1 / 2 else rng.uniform(0.1, 1.5 if moment < 1 / 4 else 8))
             if process.poll() is None:
                 phase = run.phase()
                 process.kill()
