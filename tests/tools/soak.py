@@ -109,18 +109,6 @@ class Run:
         """The number of files of compiled code."""
         return sum(1 for _ in self.code.rglob("*.code"))
 
-    def recorded_steps(self) -> int:
-        """The number of steps in metrics.jsonl."""
-        with contextlib.suppress(FileNotFoundError):
-            return (self.out / "metrics.jsonl").read_bytes().count(b"\n")
-        return 0
-
-    def wait_for_steps(self, process: "subprocess.Popen[str]", steps: int) -> None:
-        """Wait until so many steps are recorded, or the process has ended."""
-        end = time.monotonic() + LONGEST_LIFE
-        while self.recorded_steps() < steps and process.poll() is None and time.monotonic() < end:
-            time.sleep(0.002)
-
     def problems(self) -> list[str]:
         """What is wrong with the files that a process left."""
         from npswin.weights import TensorFile, WeightFileError
@@ -193,14 +181,14 @@ class Soak:
             limit = resource.RLIMIT_FSIZE, rng.choice((0, 100, 1_000, 5_000, 20_000, 40_000, 100_000))
         elif kind == "too few open files":
             limit = resource.RLIMIT_NOFILE, rng.randint(3, 24)
-        recorded = run.recorded_steps()
+        recorded = recorded_steps(run.out)
         process = run.start(jump=kind == "clock jumps" or rng.random() < 0.2, limit=limit)
         phase = ""
         if kind == "kill":
             # a quarter of the kills within the imports and the first second of the training, half after some steps
             moment = rng.random()
             if moment > 1 / 2:
-                run.wait_for_steps(process, recorded + rng.randint(1, 9))
+                wait_for_steps(process, run.out, recorded + rng.randint(1, 9))
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(rng.uniform(0, 0.2) if moment > 1 / 2 else rng.uniform(0.1, 1.5 if moment < 1 / 4 else 8))
             if process.poll() is None:
@@ -249,6 +237,20 @@ class Soak:
         rows += [f"| {what} | {self.counts[what]} |" for what in others]
         rows += [f"| most steps lost, of {CHECKPOINT_EVERY} between checkpoints | {self.most_lost} |"]
         return "\n".join(["| | processes or runs |", "| --- | --- |", *rows, f"| findings | {len(self.findings)} |"])
+
+
+def recorded_steps(folder: Path) -> int:
+    """The number of steps in the metrics.jsonl of a run's folder."""
+    with contextlib.suppress(FileNotFoundError):
+        return (folder / "metrics.jsonl").read_bytes().count(b"\n")
+    return 0
+
+
+def wait_for_steps(process: "subprocess.Popen[str]", folder: Path, steps: int) -> None:
+    """Wait until so many steps are recorded in a run's folder, or the process that trains there has ended."""
+    end = time.monotonic() + LONGEST_LIFE
+    while recorded_steps(folder) < steps and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.002)
 
 
 def first_step(stderr: str) -> int | None:

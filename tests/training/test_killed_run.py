@@ -6,11 +6,10 @@
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
-from tests.tools.soak import CHECKPOINT_EVERY, COMPARED, ROOT, first_step
+from tests.tools.soak import CHECKPOINT_EVERY, COMPARED, ROOT, first_step, recorded_steps, wait_for_steps
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("pycocotools")
@@ -33,18 +32,12 @@ def start(folder):
     )
 
 
-def recorded_steps(folder):
-    metrics = folder / "metrics.jsonl"
-    return metrics.read_bytes().count(b"\n") if metrics.exists() else 0
-
-
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     _, stderr = start(whole).communicate(timeout=120)
     for steps in (2, 7):  # before the first checkpoint and in the second epoch, between two steps or within one
-        process, deadline = start(killed), time.monotonic() + 60
-        while recorded_steps(killed) < steps and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.002)  # the other process tells of its progress by this file alone
+        process = start(killed)
+        wait_for_steps(process, killed, steps)
         process.kill()
         _, stderr = process.communicate(timeout=60)
         assert process.returncode < 0, stderr
