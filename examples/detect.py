@@ -2,6 +2,7 @@
 
     python examples/detect.py                          the built-in data set scenes: minutes on a CPU
     python examples/detect.py --data-dir coco          one's own images and annotations
+    python examples/detect.py --backbone classifier.safetensors        begin with the weights of a classifier
     python examples/detect.py --resume                 continue after Ctrl-C or a crash
     python examples/detect.py --epochs 1 --out runs/short
 
@@ -14,16 +15,22 @@ import sys
 
 try:  # imports take a second, in which Ctrl-C should not print a traceback
     import argparse
-    import time
-    from pathlib import Path
-    from typing import Any
-
-    import numpy as np
 
     import npswin
-    from npswin.cli.training_program import add_run_options, run_program, set_machine
+    from npswin.cli.training_program import (
+        add_dense_options,
+        add_run_options,
+        begin_run,
+        fit,
+        model_to_train,
+        new_parser,
+        normalization_file,
+        run_program,
+        set_machine,
+        training_config,
+    )
     from npswin.data import DetectionDataset, load_detection_folder, load_detection_scenes
-    from npswin.training import DetectionTask, TrainConfig, Trainer, draw_detections, predict_detections
+    from npswin.training import DetectionTask, Trainer, draw_detections, predict_detections
 except KeyboardInterrupt:
     print("aborted", file=sys.stderr)
     sys.exit(130)
@@ -45,18 +52,9 @@ SHOWN = 8  # images in detections.png
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    add = parser.add_argument
-    add("--preset", choices=PRESETS, default="mask_rcnn_swin_nano", help="the model (default: %(default)s)")
-    add("--data-dir", type=Path, help="folder with images and annotations, see above (default: the built-in scenes)")
-    add("--repair-data", action="store_true", help="leave out damaged images and annotations, instead of stopping")
-    add("--size", type=int, help="images are resized to a shorter side of at most so many pixels (default: 128)")
-    add("--epochs", type=int, help=f"passes over the training images (default: {RECIPE['epochs']})")
-    add("--batch-size", type=int, help=f"images per step (default: {RECIPE['batch_size']})")
-    add("--lr", type=float, help=f"highest learning rate (default: {RECIPE['lr']})")
-    add_run_options(parser, "runs/DATA-PRESET")
+    parser = new_parser(__doc__)
+    add_dense_options(parser, PRESETS, "mask_rcnn_swin_nano", RECIPE, "annotations")
+    add_run_options(parser)
     return parser.parse_args()
 
 
@@ -69,45 +67,26 @@ def load_data(arguments: argparse.Namespace) -> tuple[DetectionDataset, Detectio
 
 def train(arguments: argparse.Namespace) -> None:
     set_machine(arguments)
-    options = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr", "seed")}
-    recipe: dict[str, Any] = {**RECIPE, **{name: value for name, value in options.items() if value is not None}}
-    recipe["warmup_epochs"] = min(recipe["warmup_epochs"], recipe["epochs"] / 5)
-    config = TrainConfig(**recipe)
+    config = training_config(RECIPE, arguments)
     train_data, test_data = load_data(arguments)
-    size = 128 if arguments.size is None else arguments.size
+    size, masks = arguments.size, train_data.has_masks
     sides = tuple(dict.fromkeys(round(size * ratio) for ratio in (0.8, 0.9, 1.0, 1.1, 1.2)))
-    task = DetectionTask(shorter_sides=sides, longer=4 * size, test_shorter=size, masks=train_data.has_masks)
+    task = DetectionTask(shorter_sides=sides, longer=4 * size, test_shorter=size, masks=masks)
+    model = model_to_train(arguments, len(train_data.class_names), masks=masks)
 
-    model = npswin.create_model(
-        arguments.preset,
-        num_classes=len(train_data.class_names),
-        masks=train_data.has_masks,
-        dtype=arguments.dtype,
-        seed=arguments.seed,
-    )
-    if arguments.weights is not None:
-        head = np.random.default_rng(arguments.seed) if arguments.new_head else "load"
-        print(npswin.load_weights(model, arguments.weights, head=head), flush=True)
-    out = arguments.out or Path("runs") / f"{train_data.name}-{arguments.preset}"
-    parameters = sum(param.size for param in model.params.values())
-    print(
-        f"{arguments.preset}, {parameters:,} parameters, on {train_data.name}: "
-        f"{len(train_data):,} images × {config.epochs} epochs, run folder {out}",
-        flush=True,
-    )
-    started = time.monotonic()
-    trainer = Trainer(model, train_data, test_data, config, out, normalization=arguments.weights, task=task)
-    result = trainer.fit(arguments.resume, arguments.repair)
-    print(f"trained for {time.monotonic() - started:.0f} s")
+    out = begin_run(arguments, model, train_data, config)
+    trainer = Trainer(model, train_data, test_data, config, out, normalization_file(arguments), task)
+    result = fit(trainer, arguments)
+
     samples = [test_data[place] for place in range(min(SHOWN, len(test_data)))]
-    sizes = task.test_shorter, task.longer, task.masks
+    sizes = task.test_shorter, task.longer, masks
     predictions = [predict_detections(model, one.image, trainer.mean, trainer.std, *sizes) for one in samples]
     title = f"{arguments.preset} on {test_data.name}: box AP {100 * result.box_ap:.1f} %"
     images = [one.image for one in samples]
     draw_detections(images, predictions, test_data.class_names, out / "detections.png", samples, title=title)
     print(f"weights, metrics and pictures: {out}")
-    masks = f", mask AP {100 * result.mask_ap:.2f} %" if task.masks else ""
-    print(f"box AP: {100 * result.box_ap:.2f} %{masks} ({test_data.name}, {len(test_data)} images)")
+    mask_ap = f", mask AP {100 * result.mask_ap:.2f} %" if masks else ""
+    print(f"box AP: {100 * result.box_ap:.2f} %{mask_ap} ({test_data.name}, {len(test_data)} images)")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
     python examples/segment.py                          the built-in data set scenes: minutes on a CPU
     python examples/segment.py --data-dir camvid        one's own images and label images
+    python examples/segment.py --backbone classifier.safetensors        begin with the weights of a classifier
     python examples/segment.py --resume                 continue after Ctrl-C or a crash
     python examples/segment.py --epochs 1 --out runs/short
 
@@ -14,16 +15,22 @@ import sys
 
 try:  # imports take a second, in which Ctrl-C should not print a traceback
     import argparse
-    import time
-    from pathlib import Path
-    from typing import Any
-
-    import numpy as np
 
     import npswin
-    from npswin.cli.training_program import add_run_options, run_program, set_machine
+    from npswin.cli.training_program import (
+        add_dense_options,
+        add_run_options,
+        begin_run,
+        fit,
+        model_to_train,
+        new_parser,
+        normalization_file,
+        run_program,
+        set_machine,
+        training_config,
+    )
     from npswin.data import SegmentationDataset, load_segmentation_folder, load_segmentation_scenes
-    from npswin.training import SegmentationTask, TrainConfig, Trainer, draw_segmentation, predict_segmentation
+    from npswin.training import SegmentationTask, Trainer, draw_segmentation, predict_segmentation
 except KeyboardInterrupt:
     print("aborted", file=sys.stderr)
     sys.exit(130)
@@ -45,19 +52,10 @@ SHOWN = 8  # images in segmentation.png
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    add = parser.add_argument
-    add("--preset", choices=PRESETS, default="upernet_swin_nano", help="the model (default: %(default)s)")
-    add("--data-dir", type=Path, help="folder with images and label images, see above (default: the built-in scenes)")
-    add("--repair-data", action="store_true", help="leave out damaged images and labels, instead of stopping")
-    add("--size", type=int, help="images are resized to a shorter side of at most so many pixels (default: 128)")
-    add("--crop", type=int, help="side of the square crops of training (default: that of --size)")
-    add("--epochs", type=int, help=f"passes over the training images (default: {RECIPE['epochs']})")
-    add("--batch-size", type=int, help=f"images per step (default: {RECIPE['batch_size']})")
-    add("--lr", type=float, help=f"highest learning rate (default: {RECIPE['lr']})")
-    add_run_options(parser, "runs/DATA-PRESET")
+    parser = new_parser(__doc__)
+    add_dense_options(parser, PRESETS, "upernet_swin_nano", RECIPE, "label images")
+    parser.add_argument("--crop", type=int, help="side of the square crops of training (default: that of --size)")
+    add_run_options(parser)
     return parser.parse_args()
 
 
@@ -70,33 +68,18 @@ def load_data(arguments: argparse.Namespace) -> tuple[SegmentationDataset, Segme
 
 def train(arguments: argparse.Namespace) -> None:
     set_machine(arguments)
-    options = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr", "seed")}
-    recipe: dict[str, Any] = {**RECIPE, **{name: value for name, value in options.items() if value is not None}}
-    recipe["warmup_epochs"] = min(recipe["warmup_epochs"], recipe["epochs"] / 5)
-    config = TrainConfig(**recipe)
-    size = 128 if arguments.size is None else arguments.size
+    config = training_config(RECIPE, arguments)
+    size = arguments.size
     crop = size if arguments.crop is None else arguments.crop
     # Milder than the official augmentation, which is for ten times as many steps.
     task = SegmentationTask((crop, crop), shorter=size, longer=4 * size, ratios=(0.75, 1.5), colours=False)
     train_data, test_data = load_data(arguments)
+    model = model_to_train(arguments, len(train_data.class_names))
 
-    model = npswin.create_model(
-        arguments.preset, num_classes=len(train_data.class_names), dtype=arguments.dtype, seed=arguments.seed
-    )
-    if arguments.weights is not None:
-        head = np.random.default_rng(arguments.seed) if arguments.new_head else "load"
-        print(npswin.load_weights(model, arguments.weights, head=head), flush=True)
-    out = arguments.out or Path("runs") / f"{train_data.name}-{arguments.preset}"
-    parameters = sum(param.size for param in model.params.values())
-    print(
-        f"{arguments.preset}, {parameters:,} parameters, on {train_data.name}: "
-        f"{len(train_data):,} images × {config.epochs} epochs, run folder {out}",
-        flush=True,
-    )
-    started = time.monotonic()
-    trainer = Trainer(model, train_data, test_data, config, out, normalization=arguments.weights, task=task)
-    result = trainer.fit(arguments.resume, arguments.repair)
-    print(f"trained for {time.monotonic() - started:.0f} s")
+    out = begin_run(arguments, model, train_data, config)
+    trainer = Trainer(model, train_data, test_data, config, out, normalization_file(arguments), task)
+    result = fit(trainer, arguments)
+
     samples = [test_data[place] for place in range(min(SHOWN, len(test_data)))]
     predictions = [
         predict_segmentation(model, one.image, trainer.mean, trainer.std, task.shorter, task.longer) for one in samples

@@ -15,14 +15,22 @@ import sys
 
 try:  # imports take a second, in which Ctrl-C should not print a traceback
     import argparse
-    import time
     from pathlib import Path
     from typing import Any
 
-    import numpy as np
-
     import npswin
-    from npswin.cli.training_program import add_run_options, run_program, set_machine
+    from npswin.cli.training_program import (
+        add_run_options,
+        begin_run,
+        fit,
+        given_settings,
+        model_to_train,
+        new_parser,
+        normalization_file,
+        run_program,
+        set_machine,
+        training_config,
+    )
     from npswin.data import DataUnavailableError, ImageDataset, load_cifar10, load_shapes
     from npswin.devices import cupy
     from npswin.training import (
@@ -32,7 +40,6 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
         draw_attention,
         draw_predictions,
     )
-    from npswin.weights import WeightMismatchError
 
     PRESETS = [name for name, config in npswin.CONFIGS.items() if config["img_size"] == 32]
 except KeyboardInterrupt:
@@ -42,12 +49,12 @@ except KeyboardInterrupt:
 MODELS = {"cpu": "swin_mini_patch2_window4_32", "cuda": "swin_tiny_patch2_window4_32"}
 
 # For two CPU cores: minutes on shapes, half an hour on CIFAR-10.
-RECIPES = {
+RECIPES: dict[str, dict[str, Any]] = {
     "shapes": {"epochs": 2, "batch_size": 32, "lr": 1e-3, "warmup_epochs": 0.2},
     "CIFAR-10": {"epochs": 5, "batch_size": 64, "lr": 1e-3, "warmup_epochs": 0.5, "crop_padding": 4, "flip": True},
 }
 # For a GPU: minutes, with the augmentation of the official recipe.
-GPU_RECIPES = {
+GPU_RECIPES: dict[str, dict[str, Any]] = {
     "CIFAR-10": {
         "epochs": 100,
         "batch_size": 256,
@@ -69,9 +76,7 @@ DEFAULTS = {"weight_decay": 0.05, "clip_norm": 1.0, "ema_decay": 0.99, "checkpoi
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add("--preset", choices=PRESETS, help=f"the model (default: {MODELS['cpu']}, on a GPU {MODELS['cuda']})")
     add(
@@ -89,7 +94,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--device", choices=["cpu", "cuda"], default="cpu", help="cuda for an NVIDIA GPU (default: %(default)s)")
     precision = "precision of matrix products, on a GPU only (default: %(default)s, that of --dtype)"
     add("--precision", choices=PRECISIONS, default="full", help=precision)
-    add_run_options(parser, "runs/DATA-PRESET")
+    add_run_options(parser)
     arguments = parser.parse_args()
     arguments.preset = arguments.preset or MODELS[arguments.device]
     return arguments
@@ -107,48 +112,22 @@ def load_data(arguments: argparse.Namespace) -> tuple[ImageDataset, ImageDataset
     return load_shapes(train=True), load_shapes(train=False)
 
 
-def fit_to_run_length(recipe: dict[str, Any]) -> dict[str, Any]:
-    """The recipe with a warm-up of at most a fifth of the epochs, and a min_lr of at most lr."""
-    warmup = min(recipe.get("warmup_epochs", 0.0), recipe["epochs"] / 5)
-    return {**recipe, "warmup_epochs": warmup, "min_lr": min(recipe.get("min_lr", 0.0), recipe["lr"])}
-
-
 def train(arguments: argparse.Namespace) -> None:
     set_machine(arguments)
-    options = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "lr")}
-    given = {**{name: value for name, value in options.items() if value is not None}, "seed": arguments.seed}
-    given["precision"] = arguments.precision
-    TrainConfig(**{**DEFAULTS, **given})  # raises for an invalid value before data are downloaded
+    TrainConfig(**{**DEFAULTS, **given_settings(arguments)})  # raises for an invalid value before data are downloaded
     if arguments.device == "cuda":
         cupy()  # raises if there is no GPU
     elif arguments.precision != "full":
         raise ValueError(f"--precision: {arguments.precision} needs a GPU: --device cuda")
     train_data, test_data = load_data(arguments)
-
     recipe = {**RECIPES, **(GPU_RECIPES if arguments.device == "cuda" else {})}[train_data.name]
-    config = TrainConfig(**fit_to_run_length({**DEFAULTS, **recipe, **given}))
-    model = npswin.create_model(
-        arguments.preset, num_classes=len(train_data.class_names), dtype=arguments.dtype, seed=arguments.seed
-    )
-    if arguments.weights is not None:
-        head = np.random.default_rng(arguments.seed) if arguments.new_head else "load"
-        try:
-            print(npswin.load_weights(model, arguments.weights, head=head), flush=True)
-        except WeightMismatchError as error:
-            raise ValueError(f"--weights: {error}\nfor other classes, --new-head draws the head anew") from error
-    model.to(arguments.device)
-    out = arguments.out or Path("runs") / f"{train_data.name}-{arguments.preset}"
-    parameters = sum(param.size for param in model.params.values())
-    print(
-        f"{arguments.preset}, {parameters:,} parameters, on {train_data.name}: "
-        f"{len(train_data):,} images × {config.epochs} epochs, run folder {out}",
-        flush=True,
-    )
+    config = training_config({**DEFAULTS, **recipe}, arguments)
+    model = model_to_train(arguments, len(train_data.class_names)).to(arguments.device)
 
-    started = time.monotonic()
-    trainer = Trainer(model, train_data, test_data, config, out, normalization=arguments.weights)
-    result = trainer.fit(arguments.resume, arguments.repair)
-    print(f"trained for {time.monotonic() - started:.0f} s")
+    out = begin_run(arguments, model, train_data, config)
+    trainer = Trainer(model, train_data, test_data, config, out, normalization_file(arguments))
+    result = fit(trainer, arguments)
+
     draw_predictions(model, test_data, trainer.mean, trainer.std, out / "predictions.png")
     draw_attention(model, test_data, trainer.mean, trainer.std, out / "attention.png")
     print(f"weights, metrics and pictures: {out}")

@@ -13,7 +13,7 @@ from tests.tools.import_graph import PACKAGE, find_cycles, import_graph, imports
 
 # A package imports from the layers below it only. "npswin" is npswin/__init__.py.
 LAYERS = [
-    ("types", "deprecation", "devices", "files"),
+    ("types", "deprecation", "devices", "files", "progress"),
     ("checks",),
     ("ops", "data", "weights"),
     ("backends",),

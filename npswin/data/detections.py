@@ -12,6 +12,9 @@ from npswin.types import Array
 class Detections:
     """The objects that were found in one image; coordinates are those of `DetectionSample`.
 
+    Measures, pictures and files of results take them. A model returns `npswin.models.detection.DetectorOutput`, whose
+    masks are those of the boxes; `npswin.training.predict_detections` makes one from the other.
+
     Attributes:
         boxes: (n, 4) float32 or float64, corners x1, y1, x2, y2, x1 <= x2 and y1 <= y2; n may be 0.
         labels: (n,) int64, the class of each, from 0 to K - 1.

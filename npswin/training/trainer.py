@@ -15,6 +15,7 @@ from npswin.backends import allow_tf32, get_backend
 from npswin.checks import check_flag, check_instance, check_path
 from npswin.data import batch_rng, epoch_batches, steps_per_epoch
 from npswin.devices import on_gpu
+from npswin.progress import show_progress
 from npswin.training.checkpoint import Progress
 from npswin.training.config import TrainConfig
 from npswin.training.environment import import_optional
@@ -28,7 +29,7 @@ from npswin.training.pictures import draw_curves
 from npswin.training.run_folder import RunFolder
 from npswin.training.tasks.choose import choose_task
 from npswin.training.tasks.task import Dataset, Task
-from npswin.training.terminal import StopSignals, TrainingInterrupted, print_stderr, show_progress
+from npswin.training.terminal import StopSignals, TrainingInterrupted, print_stderr
 from npswin.training.trainable import Trainable
 from npswin.weights.load import model_tensors
 

@@ -39,6 +39,6 @@ def test_every_op_has_drawn_arguments():
     op_names = {op_of(name) for name in ops.__all__}
     assert not op_names - set(OPS), (
         f"no drawn arguments for {', '.join(sorted(op_names - set(OPS)))}: add a function of each op's name, which "
-        "draws a Case, and its name to OPS, in tests/backends/op_cases.py; backends are then compared on them"
+        "draws a Case, and its name to CASES, in a file of tests/backends/op_cases; backends are then compared on them"
     )
-    assert not set(OPS) - op_names, "tests/backends/op_cases.py has arguments for ops that npswin.ops lacks"
+    assert not set(OPS) - op_names, "tests/backends/op_cases has arguments for ops that npswin.ops lacks"

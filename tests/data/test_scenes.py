@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from npswin.data.samples import IGNORED
 from npswin.data.scenes import SCENE_CLASSES, SCENE_THINGS, load_detection_scenes, load_segmentation_scenes
-from npswin.data.scenes_drawing import LEAST_VISIBLE, draw_scene
-from npswin.data.scenes_ground import STUFF
-from npswin.data.scenes_textures import value_noise
-from npswin.data.scenes_things import FOOT, THINGS
+from npswin.data.scenes.drawing import LEAST_VISIBLE, draw_scene
+from npswin.data.scenes.ground import STUFF
+from npswin.data.scenes.textures import value_noise
+from npswin.data.scenes.things import FOOT, THINGS
 from npswin.data.tight_boxes import tight_boxes
 
 LOADERS = [load_detection_scenes, load_segmentation_scenes]
@@ -108,8 +108,8 @@ def test_many_objects_are_partly_hidden_or_cut_off(detection):
 def test_what_is_mostly_hidden_is_not_in_the_picture(monkeypatch):
     """With all objects let through, some have few visible pixels; with the rule, each has its share of a silhouette."""
     kept = [draw_scene(np.random.default_rng(seed), 96) for seed in range(12)]
-    monkeypatch.setattr("npswin.data.scenes_drawing.LEAST_VISIBLE", 0.0)
-    monkeypatch.setattr("npswin.data.scenes_drawing.FEWEST_PIXELS", 0)
+    monkeypatch.setattr("npswin.data.scenes.drawing.LEAST_VISIBLE", 0.0)
+    monkeypatch.setattr("npswin.data.scenes.drawing.FEWEST_PIXELS", 0)
     every = [draw_scene(np.random.default_rng(seed), 96) for seed in range(12)]
     assert sum(len(scene.kinds) for scene in kept) < sum(len(scene.kinds) for scene in every)
     assert min(mask.sum() for scene in kept for mask in scene.masks) >= 12
@@ -118,12 +118,12 @@ def test_what_is_mostly_hidden_is_not_in_the_picture(monkeypatch):
 
 def test_masks_are_where_objects_are_painted(monkeypatch):
     """A scene without its objects and their shadows differs in the masks' pixels, and hardly elsewhere."""
-    monkeypatch.setattr("npswin.data.scenes_drawing.paint_shadow", lambda *_: None)
+    monkeypatch.setattr("npswin.data.scenes.drawing.paint_shadow", lambda *_: None)
     in_masks, seen, elsewhere = 0, 0, 0
     for seed in range(6):
         scene = draw_scene(np.random.default_rng(seed), 96)
         with monkeypatch.context() as patch:
-            patch.setattr("npswin.data.scenes_drawing.paint_object", lambda *_: None)
+            patch.setattr("npswin.data.scenes.drawing.paint_object", lambda *_: None)
             empty = draw_scene(np.random.default_rng(seed), 96)
         differs = np.abs(scene.image.astype(int) - empty.image).max(axis=0) > 12
         mask = scene.masks.any(axis=0)

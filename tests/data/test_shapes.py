@@ -5,9 +5,10 @@ import pytest
 
 from npswin.data.dataset import normalize
 from npswin.data.mixing import one_hot
-from npswin.data.shapes import LARGEST, SHAPE_CLASSES, SHAPES_MEAN, SHAPES_STD, SMALLEST, load_shapes, make_shapes
-from npswin.data.shapes_drawing import object_colours
-from npswin.data.shapes_outlines import OUTLINES
+from npswin.data.shapes import SHAPE_CLASSES, SHAPES_MEAN, SHAPES_STD, load_shapes, make_shapes
+from npswin.data.shapes.dataset import LARGEST, SMALLEST
+from npswin.data.shapes.drawing import object_colours
+from npswin.data.shapes.outlines import OUTLINES
 
 
 @pytest.fixture(scope="module")

@@ -1,39 +1,13 @@
 """The examples of dense tasks, on a few small scenes, with the plain NumPy backend."""
 
 import json
-import runpy
-import sys
-from pathlib import Path
+import re
 
 import numpy as np
 import pytest
-from PIL import Image
 
-import npswin.data
-
-pytest.importorskip("matplotlib")
-pytest.importorskip("pycocotools")
-
-REPOSITORY = Path(__file__).parents[2]
-LOADERS = {"segment": "load_segmentation_scenes", "detect": "load_detection_scenes"}
-LAST_LINES = {"segment": "mean IoU: ", "detect": "box AP: "}
-
-
-def run(monkeypatch, capsys, example, *arguments):
-    """Exit status, stdout and stderr of an example, in this process."""
-    load = getattr(npswin.data, LOADERS[example])
-    monkeypatch.setattr(npswin.data, LOADERS[example], lambda train: load(train=train, size=32, count=4))
-    monkeypatch.chdir(REPOSITORY)
-    options = ("--backend", "numpy", "--threads", "1", "--size", "32", "--batch-size", "2")
-    monkeypatch.setattr(sys, "argv", [f"examples/{example}.py", *options, *map(str, arguments)])
-    before = npswin.get_backend()
-    try:
-        with pytest.raises(SystemExit) as end:
-            runpy.run_path(sys.argv[0], run_name="__main__")
-    finally:
-        npswin.set_backend(before)
-    monkeypatch.undo()
-    return end.value.code, *capsys.readouterr()
+import npswin
+from tests.examples.dense import LAST_LINES, LOADERS, run
 
 
 @pytest.mark.parametrize("example", LOADERS)
@@ -61,25 +35,68 @@ def test_a_folder_without_data_is_an_error(monkeypatch, capsys, tmp_path, exampl
     assert code == 2
     assert err.startswith(f"{example}.py: error: {tmp_path}: no layout of a data set for")
     assert len(err.splitlines()) == 1
+    code, _, err = run(monkeypatch, capsys, example, "--data-dir", tmp_path / "none")
+    assert (code, err) == (2, f"{example}.py: error: {tmp_path / 'none'}: is no folder\n")
 
 
-def test_boxes_without_masks_train_a_model_without_them(monkeypatch, capsys, tmp_path):
-    rng = np.random.default_rng(0)
-    (tmp_path / "annotations").mkdir()
-    for split in ("train", "val"):
-        (tmp_path / split).mkdir()
-        for number in range(2):
-            Image.fromarray(rng.integers(0, 256, (40, 48, 3), np.uint8)).save(tmp_path / split / f"{number}.png")
-        images = [{"id": number, "file_name": f"{number}.png", "height": 40, "width": 48} for number in range(2)]
-        objects = [
-            {"id": number, "image_id": number, "category_id": 3, "bbox": [4, 6, 20, 18], "area": 360, "iscrowd": 0}
-            for number in range(2)
-        ]
-        content = {"images": images, "annotations": objects, "categories": [{"id": 3, "name": "thing"}]}
-        (tmp_path / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
-    folder = tmp_path / "run"
-    code, out, err = run(monkeypatch, capsys, "detect", "--data-dir", tmp_path, "--epochs", "1", "--out", folder)
+BACKBONE = {"embed_dim": 32, "depths": (2, 2, 2, 2), "num_heads": (1, 2, 4, 8), "img_size": 32, "num_classes": 5}
+WINDOWS = {"segment": 7, "detect": 4}  # of the smallest models
+
+
+def classifier(example, path, metadata=None):
+    """The weights of a classifier with the backbone of an example's model, in a file."""
+    model = npswin.SwinTransformer(**BACKBONE, window_size=WINDOWS[example], seed=3)
+    npswin.weights.save_tensors(path, model.params, metadata or {})
+    return model
+
+
+@pytest.mark.parametrize("example", LOADERS)
+def test_a_backbone_begins_with_a_classifiers_weights(monkeypatch, capsys, tmp_path, example):
+    file, folder = tmp_path / "classifier.safetensors", tmp_path / "run"
+    model = classifier(example, file, {"mean": "[0.1, 0.2, 0.3]", "std": "[0.4, 0.5, 0.6]"})
+    monkeypatch.setattr(npswin.training.trainer, "draw_curves", lambda *_: None)
+    arguments = ("--epochs", "1", "--lr", "1e-12", "--backbone", file, "--out", folder)
+    code, out, err = run(monkeypatch, capsys, example, *arguments)
     assert code == 0, err
-    assert out.splitlines()[-1].startswith("box AP: ")
-    assert ", mask AP" not in out.splitlines()[-1]
-    assert "loss_mask" not in json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])
+    assert "layout: official\n" in out
+    assert npswin.training.read_normalization(folder / "last.safetensors") == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    tensors, _ = npswin.weights.load_tensors(folder / "last.safetensors")
+    name = "layers.0.blocks.0.mlp.fc1.weight"
+    np.testing.assert_allclose(tensors[f"backbone.{name}"], model.params[name], atol=1e-8)
+
+
+def test_images_have_their_own_normalization_where_the_backbones_is_unknown(monkeypatch, capsys, tmp_path):
+    classifier("segment", tmp_path / "file")
+    for name, more in (("with", ("--backbone", tmp_path / "file")), ("without", ())):
+        code, _, err = run(monkeypatch, capsys, "segment", "--epochs", "1", "--out", tmp_path / name, *more)
+        assert code == 0, err
+    one, other = (
+        npswin.training.read_normalization(tmp_path / name / "last.safetensors") for name in ("with", "without")
+    )
+    assert one == other
+
+
+@pytest.mark.parametrize("example", LOADERS)
+def test_a_backbone_that_does_not_fit_is_an_error_of_one_line(monkeypatch, capsys, tmp_path, example):
+    model, file = npswin.create_model("swin_nano_patch2_window4_32"), tmp_path / "file"
+    npswin.weights.save_tensors(file, model.params)
+    for weights, message in (
+        (file, f"--backbone: no weights for the backbone of .*_nano: {file}: .* and nothing was loaded$"),
+        (tmp_path / "none", f"{tmp_path}/none: No such file"),
+    ):
+        code, _, err = run(monkeypatch, capsys, example, "--backbone", weights, "--out", tmp_path / "run")
+        assert (code, err.count("\n")) == (2, 1), err
+        assert re.match(f"{example}.py: error: {message}", err), err
+    code, _, err = run(monkeypatch, capsys, example, "--backbone", file, "--weights", file)
+    assert (code, err) == (2, f"{example}.py: error: --weights, --backbone: got both, expected one of them\n")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("example", LOADERS)
+def test_help_tells_the_default_of_each_option(monkeypatch, capsys, example):
+    code, out, _ = run(monkeypatch, capsys, example, "--help")
+    assert code == 0
+    options = re.split(r"\n  (?=--)", re.sub(r"\n {3,}", " ", out))
+    untold = [option.split()[0] for option in options[1:] if "(default: " not in option]
+    assert untold == ["--repair-data", "--new-head", "--resume", "--repair"]  # which are off
+    assert "--epochs EPOCHS passes over the training images (default: " in re.sub(" +", " ", " ".join(options))

@@ -5,12 +5,12 @@
     python -m tests.tools.misuse --only "mixup alpha"   those whose function, argument and value contain this
     python -m tests.tools.misuse --package ops       the ops instead: of `npswin.ops`, and of the backend that is set
 
-A right call of each function (`misuse_examples.py`) gets one bad value (`misuse_values.py`) for one argument, sometimes
+A right call of each function (`misuse_examples/`) gets one bad value (`misuse_values.py`) for one argument, sometimes
 two. It ends well if it
 
     refused    raises a ValueError, or an error that the function's docstring mentions, which names the argument. Where
                the value by itself is right, it may not go with another argument, and the error may name that one.
-    accepted   takes a value that is right for the argument, by the rules in `misuse_examples.py`, and the result is
+    accepted   takes a value that is right for the argument, by the rules in `misuse_examples/`, and the result is
                that of the plain value: the same for np.int64(3) as for 3, for a view as for a copy.
 
 and badly if it
@@ -74,12 +74,12 @@ class _TooLong(BaseException):
 
 
 def lacking(surface: list[Entry]) -> list[str]:
-    """What `misuse_examples.py` lacks, as lines that say what to do."""
+    """What `misuse_examples/` lacks, as lines that say what to do."""
     lines = []
     for entry in surface:
         example = EXAMPLES.get(entry.name)
         if example is None:
-            lines.append(f"{entry.name}: no right call; add one to EXAMPLES in tests/tools/misuse_examples.py")
+            lines.append(f"{entry.name}: no right call; add one to a file of tests/tools/misuse_examples")
             continue
         lines += [
             f"{entry.name}: which values are right for {name}? Add a Kind for it to its entry in EXAMPLES"
@@ -148,7 +148,8 @@ def try_misuse(case: Misuse, example: Example) -> Result:
         problem = "" if may_raise else _problem_with(ends, case, example, values, any(right.values()))
         if problem:
             return Result(ERROR, problem)
-        knows = example.fits and not isinstance(ends, OSError)  # which arguments fit, but not which files can be written
+        # An example knows which arguments fit, but not which files can be written.
+        knows = example.fits and not isinstance(ends, OSError)
         if all_right and fits and (knows or not isinstance(_call(case.entry, example, plain), BaseException)):
             return Result(DIFFERS, f"refused, though the plain value is right: {_text_of(ends)}")
         return Result(REFUSED, _text_of(ends))

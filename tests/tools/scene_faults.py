@@ -8,7 +8,7 @@ PICTURES = ("tests/training/test_dense_pictures.py",)
 
 SCENE_FAULTS = [
     *faults(
-        "data/scenes_drawing.py",
+        "data/scenes/drawing.py",
         SCENES,
         ("the mask has what is hidden", "        mask &= ~hidden\n", ""),
         (
@@ -19,7 +19,7 @@ SCENE_FAULTS = [
         ("what is mostly hidden stays", "max(FEWEST_PIXELS, LEAST_VISIBLE * silhouette.sum())", "1"),
     ),
     *faults(
-        "data/scenes_objects.py",
+        "data/scenes/objects.py",
         SCENES,
         (
             "painted two pixels lower",
@@ -28,7 +28,7 @@ SCENE_FAULTS = [
         ),
     ),
     *faults(
-        "data/scenes.py",
+        "data/scenes/datasets.py",
         SCENES,
         ("train and test are the same", "key = (_SPLITS.index(self.split), index)", "key = (0, index)"),
         ("objects have the numbers of the ground", "labels[mask] = kind", "labels[mask] = kind + 1"),

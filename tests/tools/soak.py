@@ -2,12 +2,14 @@
 
     python -m tests.tools.soak --kills 200          until 200 processes were killed; a quarter of an hour on two cores
     python -m tests.tools.soak --minutes 60 --jobs 2
+    python -m tests.tools.soak --task detection --kills 50 --jobs 1         or segmentation
 
 A run begins in an empty folder and with no compiled code on disk. Its processes are killed, or get a disk that is full,
 too few open files, or a clock that jumps by a day, until one of them comes to the end. Then metrics, checkpoints and
 weights have to equal, byte for byte, those of a run that was compiled and trained in one go. After each process the
-files that it left have to be whole: a checkpoint has its checksum, a line of metrics is a record. What differs is
-printed with the command that shows it again; the exit status is then 1.
+files that it left have to be whole: a checkpoint has its checksum, a line of metrics is a record; and the next one has
+to go on with no more steps lost than there are between two checkpoints. What differs is printed with the run's seed;
+the exit status is then 1.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -28,6 +31,8 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+TASKS = ("classification", "segmentation", "detection")
+CHECKPOINT_EVERY = 3  # steps
 COMPARED = ("metrics.jsonl", "last.safetensors", "best.safetensors", "config.json")
 KILLED = ("before the first checkpoint", "while compiling", "while training")
 OTHERS = ("disk full", "too few open files", "clock jumps")
@@ -35,18 +40,15 @@ ALLOWED_STATUS = {0: "finished", 2: "stopped with an error of one line", -signal
 LONGEST_LIFE = 300  # seconds
 
 
-def child(folder: str, jump: bool) -> int:
+def child(task: str, folder: str, jump: bool) -> int:
     """A process of a run: resume where there is something to resume, and train to the end."""
     if jump:
         _let_the_clock_jump()
-    from npswin.data import ImageDataset
-    from npswin.training import Trainer, set_threads
-    from tests.training.tiny import tiny_config, tiny_data, tiny_model
+    from npswin.training import set_threads
+    from tests.tools.soak_runs import RUNS
 
     set_threads(1)
-    data: ImageDataset = tiny_data(64)
-    config = tiny_config(epochs=12, checkpoint_every=3)
-    trainer = Trainer(tiny_model(), data, tiny_data(10, "test"), config, folder)
+    trainer = RUNS[task](folder)
     try:
         trainer.fit(resume=Path(folder).is_dir())
     except (ValueError, OSError, RuntimeError) as error:
@@ -65,12 +67,13 @@ class Run:
     """A run's folder and folder of compiled code, and the processes that work on it.
 
     Args:
+        task: what is learned.
         folder: for both, new.
         reference: the run that nothing stopped, or None for that one itself.
     """
 
-    def __init__(self, folder: Path, reference: "Run | None") -> None:
-        self.out, self.code = folder / "run", folder / "code"
+    def __init__(self, task: str, folder: Path, reference: "Run | None") -> None:
+        self.task, self.out, self.code = task, folder / "run", folder / "code"
         self.reference = reference
         self.code.mkdir(parents=True)
 
@@ -89,7 +92,8 @@ class Run:
             if limit is not None:
                 resource.setrlimit(limit[0], (limit[1], limit[1]))
 
-        command = [sys.executable, "-m", "tests.tools.soak", "--child", str(self.out)] + ["--jump"] * jump
+        command = [sys.executable, "-m", "tests.tools.soak", "--task", self.task, "--child", str(self.out)]
+        command += ["--jump"] * jump
         return subprocess.Popen(
             command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=prepare
         )
@@ -131,13 +135,14 @@ class Run:
 class Soak:
     """Many runs; counts what was done to them and what came of it."""
 
-    def __init__(self, folder: Path, seed: int, kills: int, seconds: float) -> None:
-        self.folder, self.seed, self.kills = folder, seed, kills
+    def __init__(self, task: str, folder: Path, seed: int, kills: int, seconds: float) -> None:
+        self.task, self.folder, self.seed, self.kills = task, folder, seed, kills
         self.end = time.monotonic() + seconds
         self.counts: Counter[str] = Counter()
         self.findings: list[str] = []
+        self.most_lost = 0  # steps, of any process that resumed
         self._lock = threading.Lock()
-        self.reference = Run(folder / "reference", None)
+        self.reference = Run(task, folder / "reference", None)
 
     def train_reference(self) -> float:
         """Train the run that nothing stops; returns its seconds."""
@@ -155,7 +160,7 @@ class Soak:
     def run(self, number: int) -> None:
         """One run from an empty folder to its end."""
         rng = random.Random(f"{self.seed}/{number}")
-        run = Run(self.folder / str(number), self.reference)
+        run = Run(self.task, self.folder / str(number), self.reference)
         is_finished = False
         while not is_finished and len(self.findings) < 10:
             is_finished = self._life(run, rng, number)
@@ -176,12 +181,16 @@ class Soak:
             limit = resource.RLIMIT_FSIZE, rng.choice((0, 100, 1_000, 5_000, 20_000, 40_000, 100_000))
         elif kind == "too few open files":
             limit = resource.RLIMIT_NOFILE, rng.randint(3, 24)
+        recorded = recorded_steps(run.out)
         process = run.start(jump=kind == "clock jumps" or rng.random() < 0.2, limit=limit)
         phase = ""
         if kind == "kill":
+            # a quarter of the kills within the imports and the first second of the training, half after some steps
+            moment = rng.random()
+            if moment > 1 / 2:
+                wait_for_steps(process, run.out, recorded + rng.randint(1, 9))
             with contextlib.suppress(subprocess.TimeoutExpired):
-                # a third of the kills within the imports and the first second of the training
-                process.wait(rng.uniform(0.1, 1.5) if rng.random() < 1 / 3 else rng.uniform(0.5, 8))
+                process.wait(rng.uniform(0, 0.2) if moment > 1 / 2 else rng.uniform(0.1, 1.5 if moment < 1 / 4 else 8))
             if process.poll() is None:
                 phase = run.phase()
                 process.kill()
@@ -202,11 +211,19 @@ class Soak:
             self._count(f"processes: {outcome}")
         for problem in run.problems():
             self._find(number, f"{kind}: {problem}")
+        if (first := first_step(error)) is not None:
+            self._count_lost(number, recorded - first)
         return status == 0
 
     def _count(self, what: str) -> None:
         with self._lock:
             self.counts[what] += 1
+
+    def _count_lost(self, number: int, steps: int) -> None:
+        with self._lock:
+            self.most_lost = max(self.most_lost, steps)
+        if steps > CHECKPOINT_EVERY:
+            self._find(number, f"{steps} steps were lost, with a checkpoint every {CHECKPOINT_EVERY}")
 
     def _find(self, number: int, what: str) -> None:
         with self._lock:
@@ -218,7 +235,29 @@ class Soak:
         rows = [f"| {what} | {self.counts[what]} |" for what in (*KILLED, *OTHERS, "not disturbed")]
         others = sorted(self.counts.keys() - {*KILLED, *OTHERS, "not disturbed"})
         rows += [f"| {what} | {self.counts[what]} |" for what in others]
+        rows += [f"| most steps lost, of {CHECKPOINT_EVERY} between checkpoints | {self.most_lost} |"]
         return "\n".join(["| | processes or runs |", "| --- | --- |", *rows, f"| findings | {len(self.findings)} |"])
+
+
+def recorded_steps(folder: Path) -> int:
+    """The number of steps in the metrics.jsonl of a run's folder."""
+    with contextlib.suppress(FileNotFoundError):
+        return (folder / "metrics.jsonl").read_bytes().count(b"\n")
+    return 0
+
+
+def wait_for_steps(process: "subprocess.Popen[str]", folder: Path, steps: int) -> None:
+    """Wait until so many steps are recorded in a run's folder, or the process that trains there has ended."""
+    end = time.monotonic() + LONGEST_LIFE
+    while recorded_steps(folder) < steps and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.002)
+
+
+def first_step(stderr: str) -> int | None:
+    """After which step a process went on, by what it printed; None if it did not come so far."""
+    if resumed := re.search(r"resuming after step (\d+) of", stderr):
+        return int(resumed[1])
+    return 0 if "starting from the beginning" in stderr else None
 
 
 def main() -> int:
@@ -228,13 +267,14 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60, help="end after this time (default 60)")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="runs at the same time (default 2)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is done when (default 0)")
+    parser.add_argument("--task", choices=TASKS, default="classification", help="what is learned (default %(default)s)")
     parser.add_argument("--child", metavar="FOLDER", help=argparse.SUPPRESS)
     parser.add_argument("--jump", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        return child(options.child, options.jump)
+        return child(options.task, options.child, options.jump)
     with tempfile.TemporaryDirectory() as folder:
-        soak = Soak(Path(folder), options.seed, options.kills, 60 * options.minutes)
+        soak = Soak(options.task, Path(folder), options.seed, options.kills, 60 * options.minutes)
         print(f"the run that nothing stops: {soak.train_reference():.0f} s", file=sys.stderr, flush=True)
         start = time.monotonic()
         number = 0

@@ -6,12 +6,11 @@ from typing import Any
 
 from npswin.data.errors import DataFileError
 from npswin.data.formats.findings import Findings, InconsistentFileError
+from npswin.progress import show_progress
 
 
 def unreadable_samples(samples: Sequence[Any], findings: Findings) -> set[int]:
     """The numbers of the samples that cannot be read; why not is added to the findings."""
-
-    from tqdm import tqdm
 
     def error_of(index: int) -> DataFileError | None:
         try:
@@ -21,14 +20,18 @@ def unreadable_samples(samples: Sequence[Any], findings: Findings) -> set[int]:
         return None
 
     unreadable = set()
-    with ThreadPoolExecutor() as threads:  # Pillow decodes in parallel
+    threads = ThreadPoolExecutor()  # Pillow decodes in parallel
+    try:
         errors = threads.map(error_of, range(len(samples)))
-        bar = tqdm(errors, "checking files", len(samples), leave=False, delay=2, dynamic_ncols=True, disable=None)
-        for index, error in enumerate(bar):
-            if error is not None:
-                where, _, text = str(error).partition(": ")
-                findings.add(_kind(error), where, text)
-                unreadable.add(index)
+        with show_progress("checking files", len(samples), unit="files") as progress:
+            for index, error in enumerate(errors):
+                if error is not None:
+                    where, _, text = str(error).partition(": ")
+                    findings.add(_kind(error), where, text)
+                    unreadable.add(index)
+                progress.advance(1)
+    finally:
+        threads.shutdown(cancel_futures=True)  # after Ctrl-C the rest is not read
     return unreadable
 
 

@@ -26,7 +26,7 @@ def read_class_names(path: str | PathLike[str]) -> tuple[str, ...]:
     names = tuple(line.strip() for line in text.strip().splitlines())
     if not names or "" in names:
         raise DataFileError(
-            f"{shown_path(path)}: has {'an empty line' if names else 'no name'}, expected a name in each"
+            f"{shown_path(path)}: has {'an empty line' if names else 'no name'}, expected a name in each line"
         )
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataFileError(f"{shown_path(path)}: has names twice: {listed(twice)}")

@@ -11,6 +11,7 @@ from npswin.data.formats.image_files import MOST_PIXELS
 from npswin.data.formats.object_files import AnnotatedImage, Annotation
 from npswin.data.formats.run_lengths import encode_segmentation, mask_codes
 from npswin.files import shown_path
+from npswin.progress import with_progress
 
 SECTIONS = ("categories", "images", "annotations")
 
@@ -40,8 +41,9 @@ def read_categories(entries: list[Any], findings: Findings) -> dict[int, str]:
 
 
 def read_images(entries: list[Any], folder: Path, findings: Findings) -> dict[int, AnnotatedImage]:
-    """Images by id, in the order of the file."""
+    """Images by id, in the order of the file; without those that share an id, which does not say whose an object is."""
     images: dict[int, AnnotatedImage] = {}
+    shared: set[int] = set()
     for index, entry in enumerate(entries):
         where = f"images[{index}]"
         try:
@@ -55,9 +57,10 @@ def read_images(entries: list[Any], folder: Path, findings: Findings) -> dict[in
             continue
         if image_id in images:
             other = images[image_id].path.name
-            findings.add("image id twice", where, f"has the id of {other}, too", fatal=True)
+            findings.add("image id twice", where, f"has the id of {other}, too")
+            shared.add(image_id)
         images[image_id] = AnnotatedImage(image_id, folder / name, height, width)
-    return images
+    return {image_id: image for image_id, image in images.items() if image_id not in shared}
 
 
 def read_annotations(
@@ -76,7 +79,7 @@ def read_annotations(
     """
     has_masks = any(isinstance(entry, dict) and entry.get("segmentation") for entry in entries)
     seen: set[int] = set()
-    for index, entry in enumerate(entries):
+    for index, entry in enumerate(with_progress("checking annotations", entries, len(entries), "annotations")):
         where = f"annotations[{index}]"
         try:
             number = integer_of(check_object(entry), "id")
@@ -86,7 +89,7 @@ def read_annotations(
             seen.add(number)
             image_id = integer_of(entry, "image_id")
             if image_id not in images:
-                raise Problem("unknown image", f"is of image {image_id}, which is not among the images")
+                raise Problem("unknown image", f"is of image {image_id}, which is not among the usable images")
             where = f"annotation {number} of image {image_id}"
             image = images[image_id]
             image.objects.append(_read_object(entry, image, labels, has_masks, findings, where))

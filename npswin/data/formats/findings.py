@@ -9,6 +9,7 @@ from npswin.files import listed, shortened, shown_path
 
 MOST_KEPT = 1000  # findings; the others are counted
 MOST_LISTED = 7  # in the message
+_REPAIR = "--repair-data, or repair=True,"  # of the examples, and of the functions
 
 
 class Problem(Exception):
@@ -83,7 +84,7 @@ class Findings:
         if repair and not self.fatal:
             warnings.warn(f"{self.report()}\nThese are left out, or cut at the image's edge", stacklevel=4)
             return
-        hint = "" if self.fatal else "\nWith repair=True these are left out, or cut at the image's edge"
+        hint = "" if self.fatal else f"\nWith {_REPAIR} these are left out, or cut at the image's edge"
         error = AnnotationError(self.report() + hint)
         error.counts, error.findings = dict(self.counts), tuple(self.kept)
         raise error

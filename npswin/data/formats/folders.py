@@ -12,6 +12,7 @@ from npswin.data.formats.cityscapes import load_cityscapes
 from npswin.data.formats.class_names import read_class_names
 from npswin.data.formats.coco import load_coco
 from npswin.data.formats.label_maps import load_label_maps
+from npswin.data.formats.object_files import objects_of
 from npswin.data.formats.voc import VOC_CLASSES, load_voc
 from npswin.data.sample_datasets import DetectionDataset, SegmentationDataset
 from npswin.files import shown_path
@@ -45,7 +46,7 @@ def load_segmentation_folder(
         DataFileError: the folder has none of these layouts, or a part is missing.
         AnnotationError, ImportError: as the readers of each layout.
     """
-    root = check_path("folder", folder, DataFileError)
+    root = _folder(folder)
     if (root / "leftImg8bit").is_dir():
         parts = root / "gtFine"
         ids = not any(parts.glob("*/*/*_labelTrainIds.png"))
@@ -80,10 +81,10 @@ def load_detection_folder(
         The data to train on, and to test on.
 
     Raises:
-        DataFileError: the folder has none of these layouts, or a part is missing.
+        DataFileError: the folder has none of these layouts, or a part is missing, or one has no object.
         AnnotationError, ImportError: as the readers of each layout.
     """
-    root = check_path("folder", folder, DataFileError)
+    root = _folder(folder)
     if (root / "annotations").is_dir():
         names, load = root / "annotations", partial(_load_coco, root, repair=repair)
         pattern = "instances_{}.json"
@@ -94,7 +95,20 @@ def load_detection_folder(
     else:
         expected = "expected annotations/instances_SPLIT.json (COCO), or ImageSets/Main/SPLIT.txt (Pascal VOC)"
         raise DataFileError(f"{shown_path(root)}: no layout of a data set for detection is recognized; {expected}")
-    return load(_split(names, TRAINING, pattern)), load(_split(names, TEST, pattern))
+    training, test = (_split(names, one, pattern) for one in (TRAINING, TEST))
+    train_data, test_data = load(training), load(test)
+    for split, dataset in ((training, train_data), (test, test_data)):
+        if not any(objects_of(dataset)):
+            file = shown_path(names / pattern.format(split))
+            raise DataFileError(f"{file}: has no object, expected some to train on and some to test on")
+    return train_data, test_data
+
+
+def _folder(folder: str | PathLike[str]) -> Path:
+    root = check_path("folder", folder, DataFileError)
+    if not root.is_dir():
+        raise DataFileError(f"{shown_path(root)}: is no folder")
+    return root
 
 
 def _split(folder: Path, names: tuple[str, ...], pattern: str = "{}") -> str:
@@ -106,6 +120,11 @@ def _split(folder: Path, names: tuple[str, ...], pattern: str = "{}") -> str:
     return found
 
 
+def _name_of(root: Path) -> str:
+    """A name for the data: the folder's, also where it was given as "."."""
+    return root.resolve().name or "data"
+
+
 def _load_cityscapes(root: Path, split: str, from_label_ids: bool, repair: bool) -> SegmentationDataset:
     return load_cityscapes(root, split, from_label_ids=from_label_ids, repair=repair)
 
@@ -114,10 +133,10 @@ def _load_maps(root: Path, split: str, repair: bool) -> SegmentationDataset:
     if not (root / _CLASSES).is_file():
         return load_ade20k(root, split, repair=repair)
     names, folders = read_class_names(root / _CLASSES), (root / "images" / split, root / "annotations" / split)
-    return load_label_maps(*folders, names, split, name=root.name, repair=repair)
+    return load_label_maps(*folders, names, split, name=_name_of(root), repair=repair)
 
 
 def _load_coco(root: Path, split: str, repair: bool) -> DetectionDataset:
     images = root / "images" / split
     file = root / "annotations" / f"instances_{split}.json"
-    return load_coco(file, images if images.is_dir() else root / split, split, name=root.name, repair=repair)
+    return load_coco(file, images if images.is_dir() else root / split, split, name=_name_of(root), repair=repair)

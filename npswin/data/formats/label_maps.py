@@ -162,7 +162,8 @@ def _files_by_stem(root: Path, argument: str, ending: str, findings: Findings) -
                 findings.add("name twice", str(path), f"has the name of {found[stem].name}")
             found.setdefault(stem, path)
     if not found:
-        raise DataFileError(f"{shown_path(root)}: has no image whose name ends so: {argument}={shown(ending)}")
+        whose = f" whose name ends so: {argument}={shown(ending)}" if ending else ""
+        raise DataFileError(f"{shown_path(root)}: has no image{whose}")
     return found
 
 

@@ -13,6 +13,7 @@ from npswin.data.formats.check_files import unreadable_samples
 from npswin.data.formats.findings import Findings, InconsistentFileError
 from npswin.data.formats.image_files import read_image
 from npswin.data.formats.run_lengths import RunLengths, decode_masks
+from npswin.data.sample_datasets import DetectionDataset
 from npswin.data.samples import DetectionSample
 from npswin.files import shown_path
 
@@ -76,6 +77,12 @@ class ObjectFiles(Sequence[DetectionSample]):
         codes = [one.mask for one in objects if one.mask is not None]
         masks = decode_masks(codes, about.height, about.width) if self.has_masks else None
         return DetectionSample(image, boxes, labels, masks, np.array([one.crowd for one in objects], bool))
+
+
+def objects_of(dataset: DetectionDataset) -> list[list[Annotation]]:
+    """The annotated objects of each image of a data set in files, without reading the images."""
+    assert isinstance(dataset.samples, ObjectFiles)
+    return [image.objects for image in dataset.samples.images]
 
 
 def settle(samples: ObjectFiles, findings: Findings, check_files: bool, repair: bool) -> None:

@@ -15,6 +15,7 @@ from npswin.data.formats.object_files import AnnotatedImage, Annotation, ObjectF
 from npswin.data.formats.xml_file import only_child, parse_xml
 from npswin.data.sample_datasets import DetectionDataset, check_class_names
 from npswin.files import read_bytes, shown_path
+from npswin.progress import with_progress
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
@@ -61,7 +62,8 @@ def load_voc(
     check_flag("repair", repair)
     check_flag("check_files", check_files)
     findings, images, checksum = Findings(root), [], 0
-    for number, stem in enumerate(_read_list(root / "ImageSets" / "Main" / f"{split}.txt")):
+    stems = _read_list(root / "ImageSets" / "Main" / f"{split}.txt")
+    for number, stem in enumerate(with_progress("checking annotations", stems, len(stems), "files")):
         path = root / "Annotations" / f"{stem}.xml"
         try:
             content = read_bytes(path, DataFileError, LARGEST_FILE)

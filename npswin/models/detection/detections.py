@@ -10,8 +10,11 @@ from npswin.types import Array
 
 
 @dataclass(frozen=True, eq=False)
-class Detections:
-    """The objects that were found in an image, by falling score; all arrays are on the host.
+class DetectorOutput:
+    """The objects that a detector found in an image, by falling score; all arrays are on the host.
+
+    Masks are those of the boxes; `npswin.training.predict_detections` returns `npswin.data.Detections`, whose masks are
+    those of the image.
 
     Attributes:
         boxes: (n, 4), x₁, y₁, x₂, y₂, in pixels.
@@ -28,7 +31,7 @@ class Detections:
     mask_probabilities: Array | None
     size: tuple[int, int]
 
-    def at_size(self, boxes: Array, size: tuple[int, int]) -> "Detections":
+    def at_size(self, boxes: Array, size: tuple[int, int]) -> "DetectorOutput":
         """The same objects in an image of another size, where their boxes are these."""
         return replace(self, boxes=boxes.astype(self.boxes.dtype), size=size)
 

@@ -21,7 +21,7 @@ RULE = StageRule(
 class MaskRCNN(TwoStageDetector):
     """A two-stage detector whose RoI heads are a box head of two linear layers, and a mask head.
 
-        found = model(images, sizes)                                        inference: `Detections` of each image
+        found = model(images, sizes)                                        inference: `DetectorOutput` of each image
 
         losses, cache = model.loss_forward(images, sizes, objects, rng)     a step of training
         model.zero_grad()

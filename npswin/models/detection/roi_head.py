@@ -8,7 +8,7 @@ import numpy as np
 from npswin.backends import dispatch
 from npswin.layers import Layer
 from npswin.models.detection.boxes import host_floats, with_images
-from npswin.models.detection.detections import DetectionLimits, Detections, best_boxes
+from npswin.models.detection.detections import DetectionLimits, DetectorOutput, best_boxes
 from npswin.models.detection.roi_stage import MASK_SIZE, RoIStage
 from npswin.models.detection.samples import TrueObjects
 from npswin.types import Array
@@ -99,7 +99,7 @@ class RoIHead(Layer):
 
     def detect(
         self, maps: Sequence[Array], proposals: Sequence[Array], sizes: Array, limits: DetectionLimits
-    ) -> list[Detections]:
+    ) -> list[DetectorOutput]:
         """What is found in each image.
 
         In a cascade the logits of a RoI are the mean of the stages', each from its own boxes; the boxes are the last
@@ -125,7 +125,7 @@ class RoIHead(Layer):
             found.append(best_boxes(boxes[of_image], probabilities[of_image], limits))
         masks = self._masks(maps, [boxes for boxes, _, _ in found], np.concatenate([labels for *_, labels in found]))
         return [
-            Detections(*one, of_image, (int(height), int(width)))
+            DetectorOutput(*one, of_image, (int(height), int(width)))
             for one, of_image, (height, width) in zip(found, masks, sizes, strict=True)
         ]
 

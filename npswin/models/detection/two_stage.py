@@ -12,7 +12,7 @@ from npswin.layers.layer import keep, kept
 from npswin.models.backbone import SwinBackbone
 from npswin.models.checks import check_image_shape
 from npswin.models.detection.checks import check_objects, check_sizes
-from npswin.models.detection.detections import DetectionLimits, Detections
+from npswin.models.detection.detections import DetectionLimits, DetectorOutput
 from npswin.models.detection.fpn import FPN
 from npswin.models.detection.losses import rpn_loss_backward, rpn_loss_forward
 from npswin.models.detection.proposals import ProposalLimits, propose
@@ -26,7 +26,7 @@ from npswin.types import Array
 class TwoStageDetector(Layer):
     """images -> Swin -> norm of each stage's map -> FPN -> region proposals -> RoI heads -> objects.
 
-        found = model(images, sizes)                                    inference: `Detections` of each image
+        found = model(images, sizes)                                    inference: `DetectorOutput` of each image
 
         losses, cache = model.loss_forward(images, sizes, objects, rng)     a step of training
         model.zero_grad()
@@ -71,7 +71,7 @@ class TwoStageDetector(Layer):
         """The names of the losses of `loss_forward`, as in mmdetection."""
         return ("loss_rpn_cls", "loss_rpn_bbox", *self.roi_head.loss_names)
 
-    def detect(self, images: Array, sizes: Array | None = None) -> list[Detections]:
+    def detect(self, images: Array, sizes: Array | None = None) -> list[DetectorOutput]:
         """The objects in each image; nothing is dropped, nothing is kept.
 
         Args:
@@ -85,7 +85,7 @@ class TwoStageDetector(Layer):
         proposals = propose(outputs, self.rpn_head.anchors(pyramid), sizes, self.inference_proposals)
         return self.roi_head.detect(pyramid[:-1], proposals, sizes, self.detection_limits)
 
-    def __call__(self, images: Array, sizes: Array | None = None) -> list[Detections]:  # type: ignore[override]
+    def __call__(self, images: Array, sizes: Array | None = None) -> list[DetectorOutput]:  # type: ignore[override]
         """See `detect`."""
         return self.detect(images, sizes)
 

@@ -20,6 +20,7 @@ from npswin.data import (
 )
 from npswin.data.sample_augment import SHORTER_SIDES
 from npswin.data.sample_transforms import LARGEST_SIDE, check_image_size
+from npswin.progress import with_progress
 from npswin.training.config import TrainConfig, check_without_classification
 from npswin.training.gradients import require_finite_forward
 from npswin.training.inputs import as_input
@@ -135,7 +136,8 @@ class DetectionTask:
 
     def channel_statistics(self, train_data: DetectionDataset) -> Normalization:
         """See `npswin.data.sample_statistics`, which reads all images."""
-        return sample_statistics(train_data)
+        images = with_progress("mean and deviation of the images", train_data, len(train_data))
+        return sample_statistics(images)
 
     def load(
         self, dataset: DetectionDataset, index_batches: Sequence[Array], like: Array, seed: int, epoch: int

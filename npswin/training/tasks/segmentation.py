@@ -23,6 +23,7 @@ from npswin.data import (
 from npswin.data.sample_transforms import check_image_size
 from npswin.data.samples import IGNORED
 from npswin.devices import to_device_of
+from npswin.progress import with_progress
 from npswin.training.config import TrainConfig, check_without_classification
 from npswin.training.gradients import require_finite_forward
 from npswin.training.inputs import as_input
@@ -108,7 +109,8 @@ class SegmentationTask:
 
     def channel_statistics(self, train_data: SegmentationDataset) -> Normalization:
         """See `npswin.data.sample_statistics`, which reads all images."""
-        return sample_statistics(train_data)
+        images = with_progress("mean and deviation of the images", train_data, len(train_data))
+        return sample_statistics(images)
 
     def load(
         self, dataset: SegmentationDataset, index_batches: Sequence[Array], like: Array, seed: int, epoch: int

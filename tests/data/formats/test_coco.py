@@ -186,6 +186,17 @@ def test_wrong_images_are_reported_or_left_out(tmp_path, case):
     assert [len(sample.labels) for sample in dataset] == ([1, 2] if case == "another size" else [1, 0])
 
 
+def test_images_of_one_id_are_reported_or_left_out_with_their_objects(tmp_path):
+    change, match = changed("images", 1, id=20), r"image 20 \(more/a\.jpg\): has the id of b\.png, too"
+    with pytest.raises(AnnotationError, match=match) as caught:
+        load(tmp_path, change())
+    assert caught.value.counts == {"image id twice": 1, "unknown image": 3}
+    with pytest.warns(UserWarning, match=match):
+        dataset = load(tmp_path, change(), repair=True)
+    assert dataset.image_ids == (9,)
+    assert len(dataset[0].labels) == 0
+
+
 def test_damaged_images_are_reported_or_left_out(tmp_path):
     damaged = {"images/b.png": b"no image"}
     with pytest.raises(AnnotationError, match=r"1 × damaged file\n.*b\.png: is not an image of the formats BMP"):
@@ -215,7 +226,6 @@ def test_a_turned_image_has_the_size_in_which_it_is_upright(tmp_path):
 @pytest.mark.parametrize(
     ("change", "counts"),
     [
-        (changed("images", 1, id=20), {"image id twice": 1}),
         (changed("categories", 0, id=2), {"category twice": 1}),
         (changed("categories", 0, name="disc"), {"category twice": 1}),
         (changed("categories", 0, id=...), {"missing key": 1}),

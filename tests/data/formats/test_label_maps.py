@@ -95,8 +95,10 @@ def test_what_is_no_data_set(tmp_path):
         load_label_maps(tmp_path / "images", tmp_path / "labels", NAMES, "train")
     for name in ("images", "labels"):
         (tmp_path / name).mkdir()
-    with pytest.raises(DataFileError, match="images: has no image whose name ends so: image_ending=''"):
+    with pytest.raises(DataFileError, match=r"images: has no image$"):
         load_label_maps(tmp_path / "images", tmp_path / "labels", NAMES, "train")
+    with pytest.raises(DataFileError, match="images: has no image whose name ends so: image_ending='_rgb'"):
+        load_label_maps(tmp_path / "images", tmp_path / "labels", NAMES, "train", image_ending="_rgb")
 
 
 @pytest.mark.parametrize(

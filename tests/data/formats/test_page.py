@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import npswin.data.formats
 from tests.data.formats.drawn import coco_content, coco_files, encoded, label_map_files, labels, pixels, write
 
 pytest.importorskip("pycocotools")
@@ -23,3 +24,11 @@ def test_the_example(tmp_path, monkeypatch):
     exec(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0], found)
     assert [len(found[name]) for name in ("objects", "scenes", "own")] == [3, 1, 2]
     assert found["sample"].masks.shape == (1, 8, 9)
+
+
+def test_every_kind_of_finding_is_in_the_table():
+    sources = Path(npswin.data.formats.__file__).parent.glob("*.py")
+    pattern = r'(?:Problem|InconsistentFileError|findings\.add)\(\s*"([a-z ]+)"'
+    kinds = {kind for path in sources for kind in re.findall(pattern, path.read_text(encoding="utf-8"))}
+    assert len(kinds) > 20
+    assert not [kind for kind in sorted(kinds) if f"`{kind}`" not in PAGE]

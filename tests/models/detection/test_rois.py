@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from npswin.models.detection.detections import DetectionLimits, Detections, best_boxes
+from npswin.models.detection.detections import DetectionLimits, DetectorOutput, best_boxes
 from npswin.models.detection.roi_pooling import levels_of, pool_rois_backward, pool_rois_forward
 from npswin.models.detection.roi_stage import RoIStage
 from npswin.models.detection.samples import StageRule
@@ -70,7 +70,7 @@ def test_boxes_are_found_by_class_and_by_falling_score():
 
 def test_masks_are_pasted_into_the_image():
     boxes = np.array([[2, 1, 6, 5], [0, 0, 8, 6]], float)
-    found = Detections(boxes, np.ones(2), np.zeros(2, int), np.full((2, 4, 4), 0.9), (6, 8))
+    found = DetectorOutput(boxes, np.ones(2), np.zeros(2, int), np.full((2, 4, 4), 0.9), (6, 8))
     inside = np.zeros((6, 8), bool)
     inside[1:5, 2:6] = True
     np.testing.assert_array_equal(found.masks(), [inside, np.ones((6, 8), bool)])

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npswin.data.scenes_textures import any_colour, between, colour
-from npswin.data.scenes_things import DARK, FOOT, STANDING, THINGS, ball
-from npswin.data.shapes_drawing import coverage, paint, rounded_cos_sin
+from npswin.data.scenes.textures import any_colour, between, colour
+from npswin.data.scenes.things import DARK, FOOT, STANDING, THINGS, ball
+from npswin.data.shapes.drawing import coverage, paint, rounded_cos_sin
 from npswin.types import Array
 
 SMALLEST, LARGEST = 1 / 32, 1 / 4  # half of an object's width, as a share of the image's side

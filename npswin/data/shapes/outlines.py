@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from npswin.data.signed_distances import to_box, to_disc, to_polygon
+from npswin.data.shapes.signed_distances import to_box, to_disc, to_polygon
 from npswin.types import Array
 
 

@@ -1,6 +1,6 @@
 """Right calls of what reads and holds data of dense tasks, and which values are right for their arguments.
 
-By name of the function: what `Example` takes in `misuse_examples.py`.
+By name of the function: what `Example` takes (`example.py`).
 """
 
 from collections.abc import Callable, Sequence

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from npswin.data.scenes_textures import any_colour, between, blend, colour, value_noise
-from npswin.data.shapes_drawing import coverage, paint, rounded_cos_sin
-from npswin.data.shapes_outlines import bars, crescent, hourglass, triangle
+from npswin.data.scenes.textures import any_colour, between, blend, colour, value_noise
+from npswin.data.shapes.drawing import coverage, paint, rounded_cos_sin
+from npswin.data.shapes.outlines import bars, crescent, hourglass, triangle
 from npswin.types import Array
 
 _MARKS = (triangle, crescent, bars, hourglass)  # flat figures in the colours of objects, of no class

@@ -9,7 +9,7 @@ import numpy as np
 
 from npswin.checks import check_choice, check_flag, check_integer, check_size
 from npswin.data.dataset import ImageDataset
-from npswin.data.shapes_drawing import (
+from npswin.data.shapes.drawing import (
     COLUMNS,
     ROWS,
     SIDE,
@@ -20,7 +20,7 @@ from npswin.data.shapes_drawing import (
     rounded_cos_sin,
     uniform,
 )
-from npswin.data.shapes_outlines import OUTLINES
+from npswin.data.shapes.outlines import OUTLINES
 from npswin.types import Array
 
 SHAPE_CLASSES: tuple[str, ...] = tuple(outline.__name__ for outline in OUTLINES)

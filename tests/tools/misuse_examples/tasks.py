@@ -1,6 +1,6 @@
 """Right calls of the tasks of training, and which values are right for them.
 
-By name of the function: what `Example` takes in `misuse_examples.py`.
+By name of the function: what `Example` takes (`example.py`).
 """
 
 from typing import Any
@@ -13,8 +13,8 @@ from npswin.data import (
     load_segmentation_scenes,
 )
 from npswin.models import MaskRCNN, UPerNet
-from tests.tools.misuse_models import BACKBONE
-from tests.tools.misuse_samples import IMAGE_SIZE, SIDE, scene
+from tests.tools.misuse_examples.dense_models import BACKBONE
+from tests.tools.misuse_examples.samples import IMAGE_SIZE, SIDE, scene
 from tests.tools.misuse_values import FLAG, FUNCTION, array, instance, integer, listed, number, numbers, optional
 
 

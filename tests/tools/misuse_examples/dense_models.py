@@ -1,6 +1,6 @@
 """Right calls of the dense models, and which values are right for their arguments.
 
-By name of the function: what `Example` takes in `misuse_examples.py`.
+By name of the function: what `Example` takes (`example.py`).
 """
 
 from typing import Any

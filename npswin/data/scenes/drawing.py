@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npswin.data.scenes_clutter import paint_clutter
-from npswin.data.scenes_ground import draw_ground
-from npswin.data.scenes_objects import Light, Placed, paint_object, paint_shadow, place
-from npswin.data.scenes_textures import between, value_noise
+from npswin.data.scenes.clutter import paint_clutter
+from npswin.data.scenes.ground import draw_ground
+from npswin.data.scenes.objects import Light, Placed, paint_object, paint_shadow, place
+from npswin.data.scenes.textures import between, value_noise
 from npswin.types import Array
 
 FEWEST, MOST = 4, 11  # objects per scene, before hidden ones are taken out

@@ -1,6 +1,6 @@
 """Right calls of what draws, augments and collects samples of dense tasks, and which values are right for them.
 
-By name of the function: what `Example` takes in `misuse_examples.py`.
+By name of the function: what `Example` takes (`example.py`).
 """
 
 from collections.abc import Iterable, Iterator

@@ -18,9 +18,9 @@ import numpy as np
 from npswin.checks import check_flag, check_integer
 from npswin.data.sample_datasets import DetectionDataset, SegmentationDataset
 from npswin.data.samples import DetectionSample, SegmentationSample
-from npswin.data.scenes_drawing import Scene, draw_scene
-from npswin.data.scenes_ground import STUFF
-from npswin.data.scenes_things import THINGS
+from npswin.data.scenes.drawing import Scene, draw_scene
+from npswin.data.scenes.ground import STUFF
+from npswin.data.scenes.things import THINGS
 from npswin.data.tight_boxes import tight_boxes
 
 SCENE_THINGS: tuple[str, ...] = tuple(thing.__name__ for thing in THINGS)

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npswin.data.scenes_textures import between, blend, colour, texture, value_noise
-from npswin.data.shapes_drawing import coverage
+from npswin.data.scenes.textures import between, blend, colour, texture, value_noise
+from npswin.data.shapes.drawing import coverage
 from npswin.types import Array
 
 SKY, GRASS, WATER, ROAD = range(4)

@@ -1,7 +1,7 @@
 """Noise and colours of the built-in data set `scenes`.
 
-As with the outlines (`signed_distances.py`), the pixels are the same on every machine: no powers of Python's numbers,
-sines or logarithms, which can differ in the last bit.
+As with the outlines (`shapes/signed_distances.py`), the pixels are the same on every machine: no powers of Python's
+numbers, sines or logarithms, which can differ in the last bit.
 """
 
 import numpy as np

@@ -2,8 +2,8 @@
 
 A function takes an object's own coordinates u (to the right) and v (downwards), in which the object fills the square
 from -1 to 1, and a variant in [0, 1). It returns the object's parts in the order in which they are painted: the signed
-distances of the points (`signed_distances.py`), and which of the object's colours the part has. The object is the union
-of its parts.
+distances of the points (`shapes/signed_distances.py`), and which of the object's colours the part has. The object is
+the union of its parts.
 """
 
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from npswin.data.shapes_outlines import arrow as arrow_outline
-from npswin.data.shapes_outlines import star as star_outline
-from npswin.data.signed_distances import to_box, to_disc, to_polygon
+from npswin.data.shapes.outlines import arrow as arrow_outline
+from npswin.data.shapes.outlines import star as star_outline
+from npswin.data.shapes.signed_distances import to_box, to_disc, to_polygon
 from npswin.types import Array
 
 MAIN, SECOND, DARK, PALE = range(4)  # an object's colours
