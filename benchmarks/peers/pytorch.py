@@ -101,23 +101,14 @@ def imports() -> None:
 def build(job: dict[str, Any], images: Any, labels: Any) -> Callable[[], float]:
     """A training step on a fresh model."""
     import torch
-    from transformers import SwinConfig, SwinForImageClassification
+    from transformers import SwinForImageClassification
+
+    from benchmarks.peers.swin import swin_config
 
     torch.set_num_threads(job["threads"])
     config = job["config"]
-    peer = SwinForImageClassification(
-        SwinConfig(
-            image_size=config["img_size"],
-            patch_size=config["patch_size"],
-            embed_dim=config["embed_dim"],
-            depths=list(config["depths"]),
-            num_heads=list(config["num_heads"]),
-            window_size=config["window_size"],
-            drop_path_rate=0.0,
-            num_labels=config["num_classes"],
-            attn_implementation=job["attentions"][0],
-        )
-    ).train()
+    sizes = {"image_size": config["img_size"], "num_labels": config["num_classes"]}
+    peer = SwinForImageClassification(swin_config(config, job["attentions"][0], **sizes)).train()
     compiled = job["competitor"] == "compiled"
     return _training(peer, compiled, torch.from_numpy(images), torch.from_numpy(labels))
 
