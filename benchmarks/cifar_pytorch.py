@@ -53,7 +53,7 @@ class Run:
         self.average = copy.deepcopy(self.peer).eval()
         groups: dict[bool, list[Any]] = {True: [], False: []}
         for name, parameter in self.peer.named_parameters():
-            groups[decays(official_of[name], parameter)].append(parameter)
+            groups[decays(official_of[name], model.params[official_of[name]])].append(parameter)
         self.optimizer = torch.optim.AdamW(
             [
                 {"params": parameters, "weight_decay": config.weight_decay if decay else 0.0}

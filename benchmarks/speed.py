@@ -33,13 +33,23 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.peers.fresh import measure_first_step, measure_memory
-from benchmarks.peers.machine import INSTALL, cores, describe, missing, source_digest, steering, versions
+from benchmarks.peers.machine import (
+    INSTALL,
+    INSTALL_DETECTORS,
+    cores,
+    describe,
+    missing,
+    not_installed,
+    source_digest,
+    steering,
+    versions,
+)
 from benchmarks.peers.processes import WorkerError
 from benchmarks.peers.report import Measurements, markdown, plain
 from benchmarks.peers.rounds import DisagreementError, Settings, measure, measure_peak, say
-from benchmarks.peers.workloads import EVERYONE, TITLES, WORKLOADS
+from benchmarks.peers.workloads import EVERYONE, MEMORY, TITLES, WORKLOADS, Workload
 
-FRESH = ("memory", "first-step")
+FRESH = (*MEMORY, "first-step")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -78,6 +88,8 @@ def run(arguments: argparse.Namespace, folder: Path) -> Measurements:
     workloads = [workload.smaller() for workload in WORKLOADS] if quick else WORKLOADS
     asked = arguments.only or [*(workload.name for workload in WORKLOADS), *FRESH]
     wanted = [workload for workload in workloads if workload.name in asked]
+    by_name = {workload.name: workload for workload in workloads}
+    for_memory = [by_name[name] for row, name in MEMORY.items() if row in asked]
     found = Measurements(settings, quick, describe(), versions(), steering(), workloads[0])
     if found.steering:
         say(f"set in the environment, and may slow some: {', '.join(found.steering)}")
@@ -85,34 +97,50 @@ def run(arguments: argparse.Namespace, folder: Path) -> Measurements:
         if packages := missing(peer):
             found.left_out[peer] = f"{', '.join(packages)} not installed: {INSTALL}"
             say(f"left out: {TITLES[peer]}: {found.left_out[peer]}")
+    needs = {package for workload in (*wanted, *for_memory) for package in workload.needs}
+    for package in not_installed(sorted(needs)):
+        found.left_out[package] = f"not installed: {INSTALL_DETECTORS}"
+        say(f"left out: peers that need {package}: {found.left_out[package]}")
     peers = [p for p in EVERYONE if p not in found.left_out and (arguments.peers is None or p in arguments.peers)]
     products = [name for name in ("numpy-sgemm", "torch-sgemm") if not missing(name)]
 
     found.peak = measure_peak(products, settings)
     for place, workload in enumerate(wanted):
         say(f"[{place + 1}/{len(wanted)}] {workload.full_title}")
-        found.rows.append(measure(workload, [peer for peer in workload.peers if peer in peers], settings))
-    attentions = {
-        peer: notes["attention"]
-        for row in found.rows
-        if row.workload == found.fresh_workload
-        for peer, notes in row.notes.items()
-        if "attention" in notes
-    }
+        found.rows.append(measure(workload, _partakers(workload, peers, found), settings))
     repeats = 1 if quick else 3
-    if "memory" in asked:
-        say(f"memory: {found.fresh_workload.full_title}")
-        competitors = ["npswin", *(peer for peer in peers if peer == "pytorch")]
-        found.memory = measure_memory(found.fresh_workload, competitors, settings, attentions, repeats)
+    for workload in for_memory:
+        say(f"memory: {workload.full_title}")
+        competitors = ["npswin", *(peer for peer in _partakers(workload, peers, found) if peer == "pytorch")]
+        attentions = _attentions(workload, found)
+        found.memory.append((workload, measure_memory(workload, competitors, settings, attentions, repeats)))
     if "first-step" in asked:
-        say(f"first step: {found.fresh_workload.full_title}")
-        competitors = ["npswin", *(peer for peer in peers if peer in found.fresh_workload.peers)]
-        found.first_step = measure_first_step(found.fresh_workload, competitors, settings, attentions, repeats)
+        workload = found.first_step_workload
+        say(f"first step: {workload.full_title}")
+        competitors = ["npswin", *_partakers(workload, peers, found)]
+        attentions = _attentions(workload, found)
+        found.first_step = measure_first_step(workload, competitors, settings, attentions, repeats)
     if found.rows:
         again = measure_peak(products, settings)
         found.peak = {name: max(peak, again[name], key=lambda p: p.speed) for name, peak in found.peak.items()}
     found.source_changed = source_digest() != digest
     return found
+
+
+def _partakers(workload: Workload, peers: list[str], found: Measurements) -> list[str]:
+    """The peers that take part in a workload."""
+    return [] if set(workload.needs) & set(found.left_out) else [peer for peer in workload.peers if peer in peers]
+
+
+def _attentions(workload: Workload, found: Measurements) -> dict[str, str]:
+    """The faster attention of each peer, where the workload was timed."""
+    return {
+        peer: notes["attention"]
+        for row in found.rows
+        if row.workload == workload
+        for peer, notes in row.notes.items()
+        if "attention" in notes
+    }
 
 
 def main() -> int:

@@ -77,8 +77,9 @@ def train(arguments: argparse.Namespace, dtype: str, steps: int, test: npswin.da
     model = npswin.create_model(arguments.preset, dtype=dtype, drop_path_rate=0.0, seed=SEED)
     peer, official_of = make_peer(model)
     optimizer = npswin.AdamW(model, lr=LR, weight_decay=WEIGHT_DECAY)
-    with_decay = [p for n, p in peer.named_parameters() if decays(official_of[n], p)]
-    without = [p for n, p in peer.named_parameters() if not decays(official_of[n], p)]
+    decaying = {name for name, param in model.params.items() if decays(name, param)}
+    with_decay = [p for n, p in peer.named_parameters() if official_of[n] in decaying]
+    without = [p for n, p in peer.named_parameters() if official_of[n] not in decaying]
     groups = [{"params": with_decay, "weight_decay": WEIGHT_DECAY}, {"params": without, "weight_decay": 0.0}]
     peer_optimizer = torch.optim.AdamW(groups, lr=LR)
     cross_entropy = torch.nn.CrossEntropyLoss(label_smoothing=SMOOTHING)

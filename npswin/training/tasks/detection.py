@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.checks import check_flag, check_integer, shown
+from npswin.checks import check_flag, check_integer, check_size, shown
 from npswin.data import (
     DetectionDataset,
     DetectionSample,
@@ -69,6 +69,8 @@ class DetectionTask:
         test_shorter: that its shorter side has at most in an evaluation.
         flip: whether images are mirrored left and right with probability 1/2.
         masks: whether masks are evaluated as well; then their average precision chooses the best weights.
+        max_detections: the detections of an image and a class that count in an evaluation; 100 by COCO's rules. Where
+            images have more objects, the model's `detections` and this must be more, too.
 
     Raises:
         ValueError: a value is out of its range; the message names it.
@@ -79,6 +81,7 @@ class DetectionTask:
     test_shorter: int = 800
     flip: bool = True
     masks: bool = True
+    max_detections: int = 100
 
     loss_label = "sum of the losses"
 
@@ -94,6 +97,7 @@ class DetectionTask:
             "longer": check_integer("longer", self.longer, max(*sides, test_shorter), LARGEST_SIDE),
             "flip": check_flag("flip", self.flip),
             "masks": check_flag("masks", self.masks),
+            "max_detections": check_size("max_detections", self.max_detections),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -179,5 +183,5 @@ class DetectionTask:
         each_batch: Callable[[int], None],
     ) -> DetectionEvaluation:
         """Average precision; see `npswin.training.evaluate_detection`."""
-        sizes = self.test_shorter, self.longer
-        return evaluate_detection(model, dataset, *normalization, *sizes, self.masks, each_batch, precision)
+        options = self.test_shorter, self.longer, self.masks, each_batch, precision, self.max_detections
+        return evaluate_detection(model, dataset, *normalization, *options)
