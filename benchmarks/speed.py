@@ -3,18 +3,29 @@
     python benchmarks/speed.py                               everything: half an hour or so
     python benchmarks/speed.py --only swin-t-training        one workload
     python benchmarks/speed.py --only memory --peers pytorch
+    python benchmarks/speed.py --only upernet-training mask-rcnn-training mask-rcnn-inference
     python benchmarks/speed.py --quick                       small batches, few rounds: does it all run?
     python benchmarks/speed.py --json speed.json >> docs/benchmarks.md
 
 The peers are transformers' Swin under PyTorch, eager and with torch.compile, and for inference the same model exported
 to ONNX Runtime and OpenVINO. Install them with pip install 'npswin[bench]'; torch.compile also needs a C++ compiler.
+Those of the dense models are transformers' UPerNet, and torchvision's Mask R-CNN on transformers' Swin with the
+conventions of mmdetection, which npswin follows, under PyTorch, eager. torchvision needs another PyTorch: for the rows
+of Mask R-CNN, and those of UPerNet beside them, take pip install 'npswin[bench-detect]' in an environment of its own.
 
 How it is measured. All compute in float32, with the same weights, inputs and number of threads; before anything is
-timed, logits and the losses of three steps of training are compared with npswin's. Each competitor lives in a process
-of its own. They take turns, round after round; between two turns there is a pause, in which the libraries' threads stop
-spinning. A turn is one untimed call, then timed ones; its figure is their median. The table shows the median of the
-turns. PyTorch tries both attention implementations, and keeps the faster one. Nothing else should run meanwhile: the
-last line says how much of the cores others took.
+timed, logits or detections, and the losses of three steps of training, are compared with npswin's. Each competitor
+lives in a process of its own. They take turns, round after round; between two turns there is a pause, in which the
+libraries' threads stop spinning. A turn is one untimed call, then timed ones; its figure is their median. The table
+shows the median of the turns. PyTorch tries both attention implementations, and keeps the faster one. Nothing else
+should run meanwhile: the last line says how much of the cores others took.
+
+The dense models. Images are noise; UPerNet gets a class for each pixel, Mask R-CNN 50 objects. Weights are fresh ones
+with some noise, so that at 640×480 there are 1000 proposals and 100 detections. The proposals of such weights miss the
+objects, so the true boxes are nearly all of the positive RoIs, and the mask head has some 50 to learn from. Of a
+detector, the losses of the first step and the norm of its gradients are compared, while both sides choose anchors and
+proposals by the same rule; then they draw them as in any training. From then on the learning rate is 0, so that the
+work of a step stays the same. Nothing is dropped. GFLOP/s are not counted.
 
 What the columns say. GFLOP/s counts the matrix products alone (`model.flops`, training being three times a forward
 pass). The peak is the best of a large matrix product in NumPy and PyTorch, taken at the start and at the end. It is the

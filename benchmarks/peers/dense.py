@@ -46,7 +46,7 @@ def make_model(job: dict[str, Any]) -> Any:
 def make_batch(job: dict[str, Any]) -> tuple[Any, ...]:
     """Images (B, 3, H, W) of noise, and labels (B, H, W), or sizes (B, 2) and the objects of each image.
 
-    An image has as many objects as a trained detector has positive proposals: a fresh one has none but the true boxes.
+    A fresh detector has hardly another positive RoI than the true boxes: there are as many as its mask head shall have.
     """
     import numpy as np
 

@@ -183,5 +183,7 @@ class DetectionTask:
         each_batch: Callable[[int], None],
     ) -> DetectionEvaluation:
         """Average precision; see `npswin.training.evaluate_detection`."""
-        options = self.test_shorter, self.longer, self.masks, each_batch, precision, self.max_detections
-        return evaluate_detection(model, dataset, *normalization, *options)
+        sizes = self.test_shorter, self.longer
+        return evaluate_detection(
+            model, dataset, *normalization, *sizes, self.masks, each_batch, precision, self.max_detections
+        )
