@@ -29,12 +29,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import npswin
 from benchmarks.dense_recipes import RECIPES
-from npswin.data import load_detection_folder, load_segmentation_folder
+from npswin.checks import check_integer
+from npswin.data import load_detection_folder, load_segmentation_folder, steps_per_epoch
 from npswin.training import (
     DetectionTask,
     SegmentationTask,
     TrainConfig,
     Trainer,
+    TrainingInterrupted,
     draw_detections,
     draw_segmentation,
     predict_detections,
@@ -135,12 +137,10 @@ def draw(trained: dict[str, Any], task: Any, data: Any, path: Path, title: str) 
         draw_detections(images, objects, data.class_names, path, samples, title=title)
 
 
-def main() -> int:
+def run(arguments: argparse.Namespace) -> None:
     """Train, report, draw."""
-    arguments = parse_arguments()
     if arguments.out.exists() and any(arguments.out.iterdir()):
-        print(f"dense_training.py: error: --out: {arguments.out} is not empty", file=sys.stderr)
-        return 2
+        raise ValueError(f"--out: {arguments.out} is not empty")
     if arguments.threads is not None:
         set_threads(arguments.threads)
         if arguments.framework == "pytorch":
@@ -153,9 +153,11 @@ def main() -> int:
     train_data, test_data = load(arguments.data_dir)
     config = TrainConfig(**recipe["training"])
     if arguments.steps is not None:
-        count = arguments.steps * config.batch_size
+        count = check_integer("--steps", arguments.steps, 1) * config.batch_size
         train_data, test_data = first_samples(train_data, count), first_samples(test_data, count)
-        config = dataclasses.replace(config, epochs=1, warmup_epochs=min(config.warmup_epochs, 0.5))
+        config = dataclasses.replace(
+            config, epochs=1, warmup_epochs=0.0, warmup_steps=0, schedule="poly", decay_epochs=()
+        )
     masks = {} if is_segmentation else {"masks": train_data.has_masks}
     task = SegmentationTask(**recipe["task"]) if is_segmentation else DetectionTask(**recipe["task"], **masks)
     model = npswin.create_model(
@@ -165,7 +167,7 @@ def main() -> int:
     trained = train(model, task, train_data, test_data, config, arguments.out)
 
     metrics = {metric.name: float(getattr(trained["evaluation"], metric.name)) for metric in task.metrics}
-    steps = config.epochs * max(len(train_data) // config.batch_size, 1)
+    steps = config.epochs * steps_per_epoch(len(train_data), config.batch_size)
     result = {"data": arguments.data, "framework": arguments.framework, "steps": steps, **metrics}
     result |= {
         name: trained[name] for name in ("training_seconds", "seconds_per_evaluation", "attention") if name in trained
@@ -179,6 +181,18 @@ def main() -> int:
         f"{title}: {shown}; {steps} steps in {trained['training_seconds']:.1f} s, "
         f"an evaluation of {len(test_data)} images in {trained['seconds_per_evaluation']:.1f} s"
     )
+
+
+def main() -> int:
+    """The exit status: 0, 2 for a mistake, 130 where it was stopped."""
+    try:
+        run(parse_arguments())
+    except (KeyboardInterrupt, TrainingInterrupted):
+        print("aborted", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, ImportError) as error:
+        print(f"dense_training.py: error: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -43,6 +43,7 @@ class DenseRun:
             raise ValueError("recipe: has micro-batches or another optimizer than AdamW, which PyTorch's loop has not")
         self.model, self.task, self.data, self.config = model, task, data, config
         self.normalization = task.channel_statistics(data)
+        torch.manual_seed(config.seed)
         if isinstance(task, SegmentationTask):
             from benchmarks.peers.upernet import build_upernet as build
         else:
