@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import npswin
 from benchmarks.training_parity import make_peer
-from examples.train_cifar import COMMON, RECIPES
+from examples.train_cifar import DEFAULTS, RECIPES
 from npswin.data import batch_rng, channel_statistics, epoch_batches, load_cifar10, normalize
 from npswin.training import TrainConfig, decays, warmup_cosine
 from npswin.training.tasks.classification_inputs import augment
@@ -53,7 +53,7 @@ class Run:
         self.average = copy.deepcopy(self.peer).eval()
         groups: dict[bool, list[Any]] = {True: [], False: []}
         for name, parameter in self.peer.named_parameters():
-            groups[decays(official_of[name], parameter)].append(parameter)
+            groups[decays(official_of[name], model.params[official_of[name]])].append(parameter)
         self.optimizer = torch.optim.AdamW(
             [
                 {"params": parameters, "weight_decay": config.weight_decay if decay else 0.0}
@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("--preset", default="swin_mini_patch2_window4_32", help="the model (default: %(default)s)")
     parser.add_argument("--minutes", type=float, default=20, help="of training (default: %(default)s)")
     arguments = parser.parse_args()
-    recipe = {**COMMON, **RECIPES["CIFAR-10"]}
+    recipe = {**DEFAULTS, **RECIPES["CIFAR-10"]}
     seconds = {}
     for attention in ("eager", "sdpa"):
         run = Run(arguments.preset, attention, TrainConfig(**recipe), arguments.data_dir)

@@ -8,15 +8,21 @@ random inside the model (drop path) is off; batches and augmentation come from n
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
-from transformers import SwinConfig, SwinForImageClassification
+from transformers import SwinForImageClassification
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import npswin
+from benchmarks.peers.carried_weights import carry_weights
+from benchmarks.peers.swin import swin_config
 from npswin.data import (
     CIFAR10_MEAN,
     CIFAR10_STD,
@@ -28,7 +34,6 @@ from npswin.data import (
     random_flip,
 )
 from npswin.training import clip_gradients, decays, warmup_cosine
-from npswin.weights import to_official
 
 LR, WEIGHT_DECAY, CLIP_NORM, SMOOTHING, SEED = 1e-3, 0.05, 1.0, 0.1, 0
 
@@ -38,41 +43,16 @@ def make_peer(
 ) -> tuple[torch.nn.Module, dict[str, str]]:
     """transformers' Swin with this model's weights, and the official name of each of its parameters.
 
-    Where a number of the peer's goes under the official names is found by sending its address through the converter.
-
     Args:
         model: whose weights and sizes it gets.
         attention: transformers' name of an implementation.
         drop_path_rate: as in the model's constructor.
     """
     config = model.config
-    peer = SwinForImageClassification(
-        SwinConfig(
-            image_size=config["img_size"],
-            patch_size=config["patch_size"],
-            embed_dim=config["embed_dim"],
-            depths=config["depths"],
-            num_heads=config["num_heads"],
-            window_size=config["window_size"],
-            drop_path_rate=drop_path_rate,
-            num_labels=config["num_classes"],
-            attn_implementation=attention,
-        )
-    ).to(torch.float64 if config["dtype"] == "float64" else torch.float32)
-    parameters = dict(peer.named_parameters())
-    ends = np.cumsum([parameter.numel() for parameter in parameters.values()])
-    addresses = np.split(np.arange(ends[-1], dtype=np.float64), ends[:-1])
-    shaped = {n: a.reshape(tuple(p.shape)) for (n, p), a in zip(parameters.items(), addresses, strict=True)}
-    flat = np.empty(ends[-1])
-    official_of: dict[str, str] = {}
-    for name, address in to_official(shaped)[1].items():
-        flat[address.astype(int).ravel()] = model.params[name].ravel()
-        for place in np.unique(np.searchsorted(ends, address.ravel(), side="right")):
-            official_of[list(parameters)[place]] = name
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(torch.from_numpy(flat[shaped[name].astype(int)]))
-    return peer, official_of
+    arguments = {**config, "drop_path_rate": drop_path_rate}
+    sizes = {"image_size": config["img_size"], "num_labels": config["num_classes"]}
+    peer = SwinForImageClassification(swin_config(arguments, attention, **sizes)).to(getattr(torch, config["dtype"]))
+    return peer, carry_weights(model, peer)
 
 
 def batches(
@@ -97,8 +77,9 @@ def train(arguments: argparse.Namespace, dtype: str, steps: int, test: npswin.da
     model = npswin.create_model(arguments.preset, dtype=dtype, drop_path_rate=0.0, seed=SEED)
     peer, official_of = make_peer(model)
     optimizer = npswin.AdamW(model, lr=LR, weight_decay=WEIGHT_DECAY)
-    with_decay = [p for n, p in peer.named_parameters() if decays(official_of[n], p)]
-    without = [p for n, p in peer.named_parameters() if not decays(official_of[n], p)]
+    decaying = {name for name, param in model.params.items() if decays(name, param)}
+    with_decay = [p for n, p in peer.named_parameters() if official_of[n] in decaying]
+    without = [p for n, p in peer.named_parameters() if official_of[n] not in decaying]
     groups = [{"params": with_decay, "weight_decay": WEIGHT_DECAY}, {"params": without, "weight_decay": 0.0}]
     peer_optimizer = torch.optim.AdamW(groups, lr=LR)
     cross_entropy = torch.nn.CrossEntropyLoss(label_smoothing=SMOOTHING)

@@ -13,7 +13,8 @@ from benchmarks.peers.processes import ROOT, THREAD_VARIABLES
 from benchmarks.peers.workloads import NEEDS
 
 INSTALL = "pip install 'npswin[bench]'"
-_PACKAGES = ("numpy", "scipy", "numba", "torch", "transformers", "onnx", "onnxruntime", "openvino")
+INSTALL_DETECTORS = "pip install 'npswin[bench-detect]'"
+_PACKAGES = ("numpy", "scipy", "numba", "torch", "torchvision", "transformers", "onnx", "onnxruntime", "openvino")
 _VECTORS = {
     "avx512f": "AVX-512",
     "avx2": "AVX2",
@@ -40,7 +41,12 @@ def cores() -> int:
 
 def missing(competitor: str) -> list[str]:
     """The packages that a competitor needs and that are not installed."""
-    return [package for package in NEEDS.get(competitor, ()) if find_spec(package) is None]
+    return not_installed(NEEDS.get(competitor, ()))
+
+
+def not_installed(packages: Sequence[str]) -> list[str]:
+    """Those of the packages that are not installed."""
+    return [package for package in packages if find_spec(package) is None]
 
 
 def describe() -> dict[str, str]:

@@ -22,7 +22,7 @@ def prepare(job: dict[str, Any]) -> dict[str, Any]:
     return {"call": step, "proof": {"logits": logits, "losses": losses}, "notes": notes}
 
 
-def imports() -> None:
+def imports(job: dict[str, Any]) -> None:
     """All that is imported when a model first runs."""
     import npswin
 

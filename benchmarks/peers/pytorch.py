@@ -11,10 +11,20 @@ TRIALS = 4  # of each attention implementation
 
 def prepare(job: dict[str, Any]) -> dict[str, Any]:
     """A call that can be timed, warm, with the faster of the two attention implementations; and what it puts out."""
+    ready = with_faster_attention(job, _prepare)
+    if job["competitor"] == "compiled":
+        ready["notes"] |= _compilation()
+    return ready
+
+
+def with_faster_attention(
+    job: dict[str, Any], prepare_one: Callable[[dict[str, Any], str], dict[str, Any]]
+) -> dict[str, Any]:
+    """What a function makes of the job and an attention implementation, with the implementation that is faster."""
     import torch
 
     torch.set_num_threads(job["threads"])
-    made = {attention: _prepare(job, attention) for attention in job["attentions"]}
+    made = {attention: prepare_one(job, attention) for attention in job["attentions"]}
     seconds: dict[str, list[float]] = {attention: [] for attention in made}
     for _ in range(TRIALS):  # in turns, so that a disturbance does not choose
         for attention, candidate in made.items():
@@ -22,10 +32,7 @@ def prepare(job: dict[str, Any]) -> dict[str, Any]:
             seconds[attention].append(_timed(candidate["call"]))
     tried = {attention: min(values) for attention, values in seconds.items()}
     best = min(tried, key=lambda attention: tried[attention])
-    notes: dict[str, Any] = {"attention": best, "tried": tried}
-    if job["competitor"] == "compiled":
-        notes |= _compilation()
-    return {**made[best], "notes": notes}
+    return {**made[best], "notes": {"attention": best, "tried": tried}}
 
 
 def _compilation() -> dict[str, int]:
@@ -71,15 +78,22 @@ def _prepare(job: dict[str, Any], attention: str) -> dict[str, Any]:
     return {"call": step, "proof": {"logits": logits, "losses": losses}}
 
 
-def _training(peer: Any, compiled: bool, images: Any, labels: Any) -> Callable[[], float]:
-    """A training step. AdamW is the fused one, PyTorch's fastest on a CPU."""
+def make_optimizer(peer: Any) -> Any:
+    """AdamW, the fused one, PyTorch's fastest on a CPU, with decay for what decays in npswin."""
     import torch
 
     groups: list[dict[str, Any]] = [{"params": [], "weight_decay": decay} for decay in (WEIGHT_DECAY, 0.0)]
     for name, parameter in peer.named_parameters():
         decays = parameter.ndim > 1 and not name.endswith("relative_position_bias_table")
         groups[0 if decays else 1]["params"].append(parameter)
-    optimizer = torch.optim.AdamW(groups, lr=LR, fused=True)
+    return torch.optim.AdamW(groups, lr=LR, fused=True)
+
+
+def _training(peer: Any, compiled: bool, images: Any, labels: Any) -> Callable[[], float]:
+    """A training step."""
+    import torch
+
+    optimizer = make_optimizer(peer)
     run = torch.compile(peer) if compiled else peer
 
     def step() -> float:
@@ -92,7 +106,7 @@ def _training(peer: Any, compiled: bool, images: Any, labels: Any) -> Callable[[
     return step
 
 
-def imports() -> None:
+def imports(job: dict[str, Any]) -> None:
     """All that is imported by name; what torch.compile imports when it first compiles is not among it."""
     import torch  # noqa: F401
     from transformers import SwinConfig, SwinForImageClassification  # noqa: F401
@@ -101,23 +115,14 @@ def imports() -> None:
 def build(job: dict[str, Any], images: Any, labels: Any) -> Callable[[], float]:
     """A training step on a fresh model."""
     import torch
-    from transformers import SwinConfig, SwinForImageClassification
+    from transformers import SwinForImageClassification
+
+    from benchmarks.peers.swin import swin_config
 
     torch.set_num_threads(job["threads"])
     config = job["config"]
-    peer = SwinForImageClassification(
-        SwinConfig(
-            image_size=config["img_size"],
-            patch_size=config["patch_size"],
-            embed_dim=config["embed_dim"],
-            depths=list(config["depths"]),
-            num_heads=list(config["num_heads"]),
-            window_size=config["window_size"],
-            drop_path_rate=0.0,
-            num_labels=config["num_classes"],
-            attn_implementation=job["attentions"][0],
-        )
-    ).train()
+    sizes = {"image_size": config["img_size"], "num_labels": config["num_classes"]}
+    peer = SwinForImageClassification(swin_config(config, job["attentions"][0], **sizes)).train()
     compiled = job["competitor"] == "compiled"
     return _training(peer, compiled, torch.from_numpy(images), torch.from_numpy(labels))
 

@@ -20,10 +20,10 @@ class Measurements:
         steering: see `machine.steering`.
         peak: of a large matrix product, by library.
         rows: a workload each.
-        fresh_workload: what memory and the first step were measured with.
-        memory: see `fresh.measure_memory`.
+        first_step_workload: what the first step was measured with.
+        memory: for each workload that it was measured with, see `fresh.measure_memory`.
         first_step: see `fresh.measure_first_step`.
-        left_out: for each peer that took no part at all, why.
+        left_out: for each peer, or package of a peer, that took no part at all, why.
         source_changed: whether npswin's source changed meanwhile.
     """
 
@@ -32,10 +32,10 @@ class Measurements:
     machine: dict[str, str]
     versions: dict[str, str]
     steering: dict[str, str]
-    fresh_workload: Workload
+    first_step_workload: Workload
     peak: dict[str, Peak] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
-    memory: Table = field(default_factory=dict)
+    memory: list[tuple[Workload, Table]] = field(default_factory=list)
     first_step: Table = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     source_changed: bool = False
@@ -101,8 +101,8 @@ def _figures(found: Measurements, row: Row, competitor: str) -> list[str]:
         TITLES[competitor] + (" (best peer)" if competitor == best else ""),
         f"{_ms(seconds)} ({_ms(min(turns))}–{_ms(max(turns))})",
         f"{row.workload.batch / seconds:.1f}",
-        f"{speed / 1e9:.0f}",
-        f"{100 * speed / found.highest:.0f} %",
+        f"{speed / 1e9:.0f}" if row.flops else "",
+        f"{100 * speed / found.highest:.0f} %" if row.flops else "",
         ratio,
     ]
 
@@ -118,17 +118,19 @@ def best_peer(row: Row) -> str | None:
 
 
 def _memory(found: Measurements) -> str:
-    if not found.memory:
-        return ""
-    own = found.memory["npswin"]
+    return "\n\n".join(_memory_of(workload, table) for workload, table in found.memory)
+
+
+def _memory_of(workload: Workload, table: Table) -> str:
+    own = table["npswin"]
     lines = []
-    for competitor, sizes in found.memory.items():
+    for competitor, sizes in table.items():
         line = [TITLES[competitor]]
         for above in ("bytes", "after_imports"):
             ratio = "" if competitor == "npswin" else f"{own[above] / sizes[above]:.2f} ×"
             line += [f"{sizes[above] / 2**20:.0f}", ratio]
         lines.append(line)
-    title = f"Peak resident memory of the training step ({found.fresh_workload.full_title}):"
+    title = f"Peak resident memory of the training step ({workload.full_title}):"
     header = "implementation|MiB above the process's start|npswin takes|MiB above the imports|npswin takes"
     return f"{title}\n\n" + _table(header, lines, 1)
 
@@ -146,14 +148,14 @@ def _first_step(found: Measurements) -> str:
         lines.append([TITLES[competitor], *figures])
     title = (
         "Seconds from before the model is built to the end of the first training step "
-        f"({found.fresh_workload.full_title}), in a fresh process:"
+        f"({found.first_step_workload.full_title}), in a fresh process:"
     )
     header = "implementation|nothing compiled yet|and with imports|compiled code on disk|and with imports"
     return f"{title}\n\n" + _table(header, lines, 1)
 
 
 def _remarks(found: Measurements) -> str:
-    lines = [f"- left out: {TITLES[peer]}: {why}" for peer, why in found.left_out.items()]
+    lines = [f"- left out: {TITLES.get(peer, peer)}: {why}" for peer, why in found.left_out.items()]
     for row in found.rows:
         lines += [
             f"- left out: {TITLES[peer]} in {row.workload.full_title}: {why}" for peer, why in row.left_out.items()
@@ -190,8 +192,8 @@ def plain(found: Measurements) -> dict[str, Any]:
                 "seconds": turns,
                 "median_seconds": row.median(name),
                 "images_per_second": row.workload.batch / row.median(name),
-                "flops_per_second": row.flops / row.median(name),
-                "share_of_peak": row.flops / row.median(name) / found.highest,
+                "flops_per_second": row.flops / row.median(name) if row.flops else None,
+                "share_of_peak": row.flops / row.median(name) / found.highest if row.flops else None,
                 "npswin_speed_ratio": row.median(name) / row.median("npswin"),
                 "notes": row.notes[name],
             }
@@ -202,7 +204,7 @@ def plain(found: Measurements) -> dict[str, Any]:
                 "name": row.workload.name,
                 "title": row.workload.full_title,
                 "batch": row.workload.batch,
-                "flops": row.flops,
+                "flops": row.flops or None,
                 "best_peer": best,
                 "npswin_speed_ratio": row.median(best) / row.median("npswin") if best else None,
                 "competitors": competitors,
@@ -220,8 +222,8 @@ def plain(found: Measurements) -> dict[str, Any]:
         "environment": found.steering,
         "peak": {name: {"flops_per_second": peak.speed, "kernel": peak.kernel} for name, peak in found.peak.items()},
         "workloads": rows,
-        "fresh_workload": found.fresh_workload.full_title,
-        "memory": found.memory,
+        "memory": [{"title": workload.full_title, "competitors": table} for workload, table in found.memory],
+        "first_step_workload": found.first_step_workload.full_title,
         "first_step": found.first_step,
         "left_out": found.left_out,
     }

@@ -48,7 +48,7 @@ class Row:
 
     Attributes:
         workload: what was measured.
-        flops: of one call.
+        flops: of one call; 0 where they are not counted.
         seconds: for each competitor, the median call of each of its turns.
         notes: for each competitor, what it said of itself.
         left_out: for each peer that could not take part, why.

@@ -28,6 +28,7 @@ MODULES = {
     "numpy-sgemm": "sgemm",
     "torch-sgemm": "sgemm",
 }
+DENSE = {"npswin": "dense_npswin", "pytorch": "dense_pytorch"}
 MEMORY_STEPS = 3
 MOST_CALLS = 50  # in one turn
 
@@ -38,7 +39,8 @@ def main() -> None:
     os.dup2(2, 1)
     job = json.loads(sys.argv[1])
     try:
-        module = "convolution" if "convolution" in job else MODULES[job["competitor"]]
+        modules = DENSE if "size" in job else MODULES
+        module = "convolution" if "convolution" in job else modules[job["competitor"]]
         competitor = import_module(f"benchmarks.peers.{module}")
         if job["do"] == "serve":
             _serve(competitor.prepare(job), answers)
@@ -78,14 +80,12 @@ def _turn(call: Any, enough: float) -> list[float]:
 
 def _memory(competitor: Any, job: dict[str, Any]) -> dict[str, Any]:
     """Peak resident memory in a few training steps, above what was resident before and right after the imports."""
-    from benchmarks.peers.workloads import make_batch
-
     start = _resident("VmRSS")
-    competitor.imports()
+    competitor.imports(job)
     imported = _resident("VmRSS")
     # what the imports' own peak was does not matter
     Path("/proc/self/clear_refs").write_text("5")
-    step = competitor.build(job, *make_batch(job))
+    step = competitor.build(job, *competitor.make_batch(job))
     for _ in range(MEMORY_STEPS):
         step()
     peak = _resident("VmHWM")
@@ -99,11 +99,9 @@ def _resident(field: str) -> int:
 
 def _first_step(competitor: Any, job: dict[str, Any]) -> dict[str, Any]:
     """Seconds from just before the model is built to the end of the first step; and of the imports and that."""
-    from benchmarks.peers.workloads import make_batch
-
-    competitor.imports()
+    competitor.imports(job)
     imported = time.perf_counter() - STARTED
-    batch = make_batch(job)
+    batch = competitor.make_batch(job)
     started = time.perf_counter()
     step = competitor.build(job, *batch)
     step()

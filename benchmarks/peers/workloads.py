@@ -1,6 +1,7 @@
 """What is measured: models, batches, and who takes part."""
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 EVERYONE = ("pytorch", "compiled", "onnxruntime", "openvino")
@@ -17,6 +18,7 @@ class Workload:
         batch: B.
         training: forward, backward and AdamW; otherwise inference.
         peers: who takes part beside npswin.
+        needs: packages that its peers need beside those that they always do.
     """
 
     name: str
@@ -25,6 +27,7 @@ class Workload:
     batch: int
     training: bool
     peers: tuple[str, ...]
+    needs: tuple[str, ...] = ()
 
     @property
     def full_title(self) -> str:
@@ -69,13 +72,51 @@ class ConvolutionWorkload(Workload):
         return {"competitor": competitor, **common, **more}
 
 
+@dataclass(frozen=True)
+class DenseWorkload(Workload):
+    """A dense model on one batch; `model` is one of `npswin.list_models()`.
+
+    Attributes:
+        size: height and width of the images.
+    """
+
+    size: tuple[int, int] = (0, 0)
+
+    @property
+    def full_title(self) -> str:
+        """The title with the images' size, the batch and what is done to it."""
+        height, width = self.size
+        what = "training step" if self.training else "inference"
+        return f"{self.title} at {width}×{height}, batch {self.batch}, {what}"
+
+    def job(self, competitor: str, **more: Any) -> dict[str, Any]:
+        """What a worker is told. Nothing is dropped at random, as transformers' models drop by other random numbers."""
+        common = {"config": _dense_config(self.model), "batch": self.batch, "size": self.size}
+        return {"competitor": competitor, **common, "training": self.training, **more}
+
+    def smaller(self) -> "DenseWorkload":
+        """Images of a quarter of the width and height: batch norm needs two of them."""
+        height, width = self.size
+        return replace(self, size=(height // 4, width // 4))
+
+
+@cache
+def _dense_config(name: str) -> dict[str, Any]:
+    """All arguments of a dense model, without dropout and drop path."""
+    import npswin
+
+    dropout = {"dropout": 0.0} if name.startswith("upernet") else {}
+    config: dict[str, Any] = npswin.create_model(name, backbone={"drop_path_rate": 0.0}, **dropout).config
+    return config
+
+
 def _convolutions(channels: int, side: int) -> list[Workload]:
     """Forward and both passes, on each layout of PyTorch's maps."""
     return [
         ConvolutionWorkload(
             f"conv-{channels}{'-training' * training}{'-channels-last' * last}",
             f"3×3 convolution, {channels} channels at {side}×{side}{', PyTorch with channels last' * last}",
-            *("", 2, training, ("pytorch",), channels, side, last),
+            *("", 2, training, ("pytorch",), (), channels, side, last),
         )
         for training in (False, True)
         for last in (False, True)
@@ -86,6 +127,8 @@ _SWIN_T = ("Swin-T at 224×224", "swin_tiny_patch4_window7_224")
 _SMALL = ("Swin C 96, depths 2-6-2 at 32×32", "swin_tiny_patch2_window4_32")
 _EXAMPLE = ("the example's model, C 48, depths 2-2-2 at 32×32", "swin_mini_patch2_window4_32")
 
+_MASK_RCNN, _TORCHVISION = ("Mask R-CNN-Swin-T", "mask_rcnn_swin_tiny"), ("torchvision",)
+
 WORKLOADS = [
     Workload("swin-t-training", *_SWIN_T, 8, True, ("pytorch", "compiled")),
     Workload("swin-t-inference", *_SWIN_T, 8, False, EVERYONE),
@@ -94,9 +137,19 @@ WORKLOADS = [
     Workload("small-inference", *_SMALL, 128, False, EVERYONE),
     Workload("small-inference-1", *_SMALL, 1, False, EVERYONE),
     Workload("example-training", *_EXAMPLE, 64, True, ("pytorch",)),
+    DenseWorkload("upernet-training", "UPerNet-Swin-T", "upernet_swin_tiny", 2, True, ("pytorch",), (), (512, 512)),
+    DenseWorkload("mask-rcnn-training", *_MASK_RCNN, 1, True, ("pytorch",), _TORCHVISION, (480, 640)),
+    DenseWorkload("mask-rcnn-inference", *_MASK_RCNN, 1, False, ("pytorch",), _TORCHVISION, (480, 640)),
     *_convolutions(256, 64),
     *_convolutions(512, 56),
 ]
+
+# What peak memory is measured with, by the name for the command line.
+MEMORY = {
+    "memory": "swin-t-training",
+    "memory-upernet": "upernet-training",
+    "memory-mask-rcnn": "mask-rcnn-training",
+}
 
 TITLES = {
     "npswin": "npswin",

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from benchmarks.peers.carried_weights import official_tensors
 from npswin import UPerNet
-from npswin.weights.choose import choose_tensors
-from npswin.weights.load import model_tensors
 from tests.peers.reference import redraw
 
 FOLDER = Path(__file__).with_name("golden")
@@ -67,33 +66,9 @@ CASES = [
 
 def module(case: Case) -> Any:
     """transformers' model, in float64, with weights that are large enough for every term to count."""
-    from transformers import SwinConfig, UperNetConfig, UperNetForSemanticSegmentation
+    from benchmarks.peers.upernet import build_upernet
 
-    arguments, heads = case.backbone, case.model
-    backbone = SwinConfig(
-        num_channels=case.images[1],
-        patch_size=arguments["patch_size"],
-        embed_dim=arguments["embed_dim"],
-        depths=list(arguments["depths"]),
-        num_heads=list(arguments["num_heads"]),
-        window_size=arguments["window_size"],
-        mlp_ratio=arguments.get("mlp_ratio", 4.0),
-        drop_path_rate=0.0,
-        out_features=["stage1", "stage2", "stage3", "stage4"],
-        attn_implementation="sdpa",
-    )
-    config = UperNetConfig(
-        backbone_config=backbone,
-        hidden_size=heads["channels"],
-        pool_scales=list(heads.get("pool_scales", (1, 2, 3, 6))),
-        use_auxiliary_head=heads["auxiliary_channels"] > 0,
-        auxiliary_channels=heads["auxiliary_channels"],
-        auxiliary_in_channels=None,
-        auxiliary_loss_weight=0.4,
-        loss_ignore_index=IGNORED,
-        num_labels=heads["num_classes"],
-    )
-    made = UperNetForSemanticSegmentation(config).double()
+    made = build_upernet(UPerNet(**case.model).config)
     redraw(made, 0)
     return made
 
@@ -135,9 +110,7 @@ def run(case: Case) -> dict[str, np.ndarray]:
 
 def official(tensors: dict[str, np.ndarray], case: Case) -> dict[str, np.ndarray]:
     """transformers' tensors under the names of the official dense-prediction code."""
-    shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    own = model_tensors(UPerNet(**case.model))
-    return choose_tensors(own, tensors, shapes, "transformers", None, "all").official
+    return official_tensors(UPerNet(**case.model), tensors)
 
 
 def read_golden(case: Case) -> dict[str, np.ndarray]:

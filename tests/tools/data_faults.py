@@ -136,4 +136,9 @@ DATA_FAULTS = [
         ("always 100 detections", "[self.max_detections]", "[100]"),
         ("corners instead of width and height", "np.hstack([corners[:, :2], sizes])", "corners"),
     ),
+    *faults(
+        "training/tasks/detection_evaluation.py",
+        ("tests/training/test_detection_task.py",),
+        ("100 detections in every evaluation", "model.num_classes, max_detections)", "model.num_classes)"),
+    ),
 ]

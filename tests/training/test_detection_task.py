@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from npswin.data import (
+    DetectionDataset,
+    DetectionSample,
     load_detection_scenes,
     normalize,
     random_crop_sample,
@@ -15,6 +17,7 @@ from npswin.data import (
     random_resize,
     resize_sample,
 )
+from npswin.models.detection import DetectorOutput
 from npswin.training import (
     DetectionTask,
     TrainConfig,
@@ -96,16 +99,14 @@ class Oracle:
     sizes: list = []  # noqa: RUF012
 
     def __init__(self, samples, masks=True):
-        from npswin.models.detection import Detections
-
-        self.kind, self.remaining, self.masks = Detections, iter(samples), masks
+        self.remaining, self.masks = iter(samples), masks
 
     def detect(self, images, sizes):
         self.sizes.append((images.shape[2:], sizes.tolist()))
         sample = resize_sample(next(self.remaining), tuple(sizes[0].tolist()))
         scores = np.linspace(0.9, 0.5, len(sample.boxes))
         square = np.ones((len(sample.boxes), 28, 28)) if self.masks else None
-        return [self.kind(sample.boxes.astype(float), scores, sample.labels, square, tuple(sizes[0].tolist()))]
+        return [DetectorOutput(sample.boxes.astype(float), scores, sample.labels, square, tuple(sizes[0].tolist()))]
 
 
 class TestEvaluation:
@@ -129,6 +130,35 @@ class TestEvaluation:
         without = evaluate_detection(Oracle(TEST_SCENES, False), TEST_SCENES, *NORMALIZATION, 20, 64, False)
         assert without.box_ap == found.box_ap
         assert np.isnan(without.mask_ap)
+
+
+class Finder:
+    """Finds the objects of an image of 16×128 pixels that has one in every row and every eighth column."""
+
+    dtype, in_chans, num_classes = np.dtype("float32"), 3, 1
+    corners = np.stack(np.meshgrid(np.arange(0, 128, 8), np.arange(16), indexing="xy"), axis=-1).reshape(-1, 2)
+    boxes = np.concatenate([corners, corners + np.array([8, 1])], axis=1).astype(np.float32)
+    params = {"weight": np.zeros(1, np.float32)}  # noqa: RUF012
+
+    def detect(self, images, sizes):
+        count = len(self.boxes)
+        scores = np.linspace(1, 0.5, count, dtype=np.float32)
+        return [DetectorOutput(self.boxes, scores, np.zeros(count, np.int64), None, (16, 128))]
+
+
+def test_images_with_many_objects_need_as_many_detections():
+    count = len(Finder.boxes)
+    sample = DetectionSample(
+        np.zeros((3, 16, 128), np.uint8), Finder.boxes, np.zeros(count, np.int64), None, np.zeros(count, bool)
+    )
+    data = DetectionDataset(
+        samples=[sample], class_names=("object",), name="rows", split="test", checksum=0, has_masks=False
+    )
+    recalls = []
+    for options in ({}, {"max_detections": count}):
+        task = DetectionTask((16,), longer=128, test_shorter=16, masks=False, **options)
+        recalls.append(task.evaluate(Finder(), data, NORMALIZATION, "full", lambda images: None).boxes.recall)
+    np.testing.assert_allclose(recalls, [100 / count, 1])
 
 
 def test_stopped_and_resumed_bitwise_identically(tmp_path, monkeypatch):

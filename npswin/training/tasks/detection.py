@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.checks import check_flag, check_integer, shown
+from npswin.checks import check_flag, check_integer, check_size, shown
 from npswin.data import (
     DetectionDataset,
     DetectionSample,
@@ -73,6 +73,8 @@ class DetectionTask:
             smaller side stays as it is. None for whole images.
         flip: whether images are mirrored left and right with probability 1/2.
         masks: whether masks are evaluated as well; then their average precision chooses the best weights.
+        max_detections: the detections of an image and a class that count in an evaluation; 100 by COCO's rules. Where
+            images have more objects, the model's `detections` and this must be more, too.
 
     Raises:
         ValueError: a value is out of its range; the message names it.
@@ -84,6 +86,7 @@ class DetectionTask:
     crop_size: tuple[int, int] | None = None
     flip: bool = True
     masks: bool = True
+    max_detections: int = 100
 
     loss_label = "sum of the losses"
 
@@ -100,6 +103,7 @@ class DetectionTask:
             "crop_size": None if self.crop_size is None else check_image_size("crop_size", self.crop_size),
             "flip": check_flag("flip", self.flip),
             "masks": check_flag("masks", self.masks),
+            "max_detections": check_size("max_detections", self.max_detections),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -189,4 +193,6 @@ class DetectionTask:
     ) -> DetectionEvaluation:
         """Average precision; see `npswin.training.evaluate_detection`."""
         sizes = self.test_shorter, self.longer
-        return evaluate_detection(model, dataset, *normalization, *sizes, self.masks, each_batch, precision)
+        return evaluate_detection(
+            model, dataset, *normalization, *sizes, self.masks, each_batch, precision, self.max_detections
+        )

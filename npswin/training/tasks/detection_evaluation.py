@@ -81,6 +81,7 @@ def evaluate_detection(
     masks: bool = True,
     each_image: Callable[[int], None] | None = None,
     precision: str = "full",
+    max_detections: int = 100,
 ) -> DetectionEvaluation:
     """Average precision over a whole data set.
 
@@ -94,6 +95,7 @@ def evaluate_detection(
         masks: whether masks are evaluated, too.
         each_image: called after each image with the number 1.
         precision: see `npswin.TrainConfig`.
+        max_detections: the detections of an image and a class that count, see `AveragePrecision`.
 
     Raises:
         ValueError: an argument that does not fit, named; the precision needs a GPU; or there is no object to find.
@@ -104,7 +106,7 @@ def evaluate_detection(
     mean, std = check_prediction(model, mean, std, shorter, longer, precision)
     if each_image is not None:
         check_callable("each_image", each_image)
-    collected, objects = AveragePrecision(model.num_classes), 0
+    collected, objects = AveragePrecision(model.num_classes, max_detections), 0
     for (sample,) in load_samples(dataset, np.arange(len(dataset))[:, None]):
         found = predict_detections(model, sample.image, mean, std, shorter, longer, masks, precision)
         collected.add(sample, found)

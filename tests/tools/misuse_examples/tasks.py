@@ -36,6 +36,7 @@ def _sides_fit(given: dict[str, Any]) -> bool:
     return max(*given["shorter_sides"], given["test_shorter"]) <= given["longer"]
 
 
+_COUNT = integer(1, 2**31 - 1)
 _IMAGE = array("u", lambda a: a.dtype == "uint8" and a.ndim == 3 and len(a) == 3 and a.size > 0)
 _LENGTHS = {
     "shorter": integer(1, 64),  # of which `longer` is more
@@ -76,7 +77,13 @@ TASK_EXAMPLES: dict[str, tuple[Any, ...]] = {
         {"model": instance(UPerNet), "image": _IMAGE, **_LENGTHS},
     ),
     "DetectionTask.__init__": (
-        lambda: {"shorter_sides": (32, 48), "longer": 128, "test_shorter": 64, "crop_size": (32, 32)},
+        lambda: {
+            "shorter_sides": (32, 48),
+            "longer": 128,
+            "test_shorter": 64,
+            "crop_size": (32, 32),
+            "max_detections": 100,
+        },
         {
             "shorter_sides": listed(SIDE, at_least=1),
             "longer": SIDE,
@@ -84,6 +91,7 @@ TASK_EXAMPLES: dict[str, tuple[Any, ...]] = {
             "crop_size": optional(IMAGE_SIZE),
             "flip": FLAG,
             "masks": FLAG,
+            "max_detections": _COUNT,
         },
         {},
         _sides_fit,
@@ -94,12 +102,14 @@ TASK_EXAMPLES: dict[str, tuple[Any, ...]] = {
             "dataset": load_detection_scenes(train=False, size=32, count=1),
             **_PREDICTION,
             "masks": False,
+            "max_detections": 100,
         },
         {
             "model": instance(MaskRCNN),
             "dataset": instance(DetectionDataset),
             "masks": FLAG,
             "each_image": optional(FUNCTION),
+            "max_detections": _COUNT,
             **_LENGTHS,
         },
     ),
