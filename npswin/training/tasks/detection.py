@@ -9,6 +9,7 @@ import numpy as np
 from npswin.checks import check_flag, check_integer, shown
 from npswin.data import (
     DetectionDataset,
+    Detections,
     DetectionSample,
     load_samples,
     normalize_padded,
@@ -28,6 +29,7 @@ from npswin.training.tasks.detection_evaluation import (
     DetectionEvaluation,
     check_detection_data,
     evaluate_detection,
+    predict_detections,
 )
 from npswin.training.tasks.metric import LOSS, Metric
 from npswin.training.trainable import check_model
@@ -181,3 +183,7 @@ class DetectionTask:
         """Average precision; see `npswin.training.evaluate_detection`."""
         sizes = self.test_shorter, self.longer
         return evaluate_detection(model, dataset, *normalization, *sizes, self.masks, each_batch, precision)
+
+    def predict(self, model: Any, image: Array, normalization: Normalization) -> Detections:
+        """The objects in an image; see `npswin.training.predict_detections`."""
+        return predict_detections(model, image, *normalization, self.test_shorter, self.longer, self.masks)
