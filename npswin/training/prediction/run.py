@@ -77,8 +77,8 @@ def load_run(folder: str | os.PathLike[str], weights: str | None = None) -> Run:
 
     Args:
         folder: of the run, with config.json and a checkpoint. The run may still be training.
-        weights: "best", those that were best on the test images; "last", those after the last step that was saved;
-            None for the best ones or, before the first evaluation, the last ones.
+        weights: "best", those that were best on the test images; "last", those after the last step that was saved,
+            without their average; None for the best ones or, before the first evaluation, the last ones.
 
     Raises:
         RunFolderError: it is no run's folder, or config.json is damaged or of another version. For a checkpoint, which
