@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from npswin.models.attention_maps import attention_maps
     from npswin.models.grad_cam import grad_cam
     from npswin.models.warmup import warmup
-    from npswin.training import SGD, AdamW, TrainConfig, Trainer
+    from npswin.training import SGD, AdamW, TrainConfig, Trainer, load_run, predict
     from npswin.verify import GradcheckError, trace
     from npswin.verify.gradcheck import gradcheck
     from npswin.weights import load_weights
@@ -52,7 +52,9 @@ __all__ = [
     "grad_cam",
     "gradcheck",
     "list_models",
+    "load_run",
     "load_weights",
+    "predict",
     "set_backend",
     "trace",
     "warmup",
@@ -75,7 +77,7 @@ _SOURCES = {  # module -> its names that are public here, too
     "models.attention_maps": ("attention_maps",),
     "models.grad_cam": ("grad_cam",),
     "models.warmup": ("warmup",),
-    "training": ("SGD", "AdamW", "TrainConfig", "Trainer"),
+    "training": ("SGD", "AdamW", "TrainConfig", "Trainer", "load_run", "predict"),
     "verify": ("GradcheckError", "trace"),
     "verify.gradcheck": ("gradcheck",),
     "weights": ("load_weights",),

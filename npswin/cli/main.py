@@ -10,15 +10,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 
-from npswin.cli import compare, convert, diagnose, golden, gradcheck
+from npswin.cli import compare, convert, diagnose, golden, gradcheck, predict
 
-DESCRIPTION = """Verify a port of Swin Transformer to another language or chip, tensor by tensor, forward and backward.
+DESCRIPTION = """Predict with a Swin Transformer that was trained here (examples/ has programs that train):
+
+    npswin predict runs/first photos --out found     what the run's model finds in your images, in pictures and JSON
+
+Verify a port of Swin Transformer to another language or chip, tensor by tensor, forward and backward:
 
     npswin golden key --backward          write the answer key: weights, an image, every tensor and gradient
     ...                                   run the port on the key's weights and image, and dump its tensors
     npswin compare key dump               which tensors agree, and which one is wrong first
     npswin diagnose key dump              which mistake the port makes
     npswin compare run1 run2              what differs between two runs, or before and after an export
+
+Or take weights from elsewhere:
+
     npswin convert swin.pth OUT           weights of PyTorch and others as safetensors
 """
 
@@ -32,7 +39,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"npswin {version('npswin')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for command in (golden, compare, diagnose, gradcheck, convert):
+    for command in (predict, golden, compare, diagnose, gradcheck, convert):
         command.add_parser(commands)
     options = parser.parse_args(arguments)
     try:
@@ -45,7 +52,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename and error.strerror else ""
         print(f"npswin {options.command}: {where}{error.strerror or error}", file=sys.stderr)
         return 2
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, RuntimeError, ImportError, ArithmeticError) as error:
         print(f"npswin {options.command}: {error}", file=sys.stderr)
         return 2
     except MemoryError:

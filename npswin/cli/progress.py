@@ -1,5 +1,7 @@
 """Progress bars on a terminal."""
 
+import sys
+
 from tqdm import tqdm
 
 
@@ -18,6 +20,10 @@ class ProgressBar:
             self.work = work
             self.bar = tqdm(desc=work, total=total, delay=2, leave=False, dynamic_ncols=True, disable=None)
         self.bar.update(done - self.bar.n)
+
+    def print(self, line: str, is_error: bool = False) -> None:
+        """Print a line on standard output, or for an error on stderr, above the bar."""
+        tqdm.write(line, file=sys.stderr if is_error else sys.stdout)
 
     def __enter__(self) -> "ProgressBar":
         return self

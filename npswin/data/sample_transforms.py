@@ -43,7 +43,7 @@ def resize_sample(sample: Sample, size: tuple[int, int]) -> Sample:
     old, new = np.array([old_width, old_height] * 2), np.array([width, height] * 2)
     return _moved(
         sample,
-        _resized(sample.image, (height, width)),
+        resize_image(sample.image, (height, width)),
         lambda maps: maps[..., rows[:, None], columns],
         # Multiplied first: a box that ends at the border still ends there exactly.
         lambda boxes: (boxes * new / old).astype(boxes.dtype),
@@ -161,12 +161,14 @@ def _nearest(old: int, new: int) -> Array:
     return (2 * np.arange(new) + 1) * old // (2 * new)
 
 
-def _resized(image: Array, size: tuple[int, int]) -> Array:
-    """An image (c, H, W) resized bilinearly; where it becomes smaller, each pixel is an average."""
+def resize_image(image: Array, size: tuple[int, int]) -> Array:
+    """An image (c, H, W) uint8 or uint16, resized bilinearly; where it becomes smaller, each pixel is an average."""
     try:
         from PIL import Image
     except ImportError as error:
         raise ImportError("resizing images needs Pillow: pip install 'npswin[train]'") from error
     pillow_size, bilinear = (size[1], size[0]), Image.Resampling.BILINEAR
-    channels = [Image.fromarray(np.ascontiguousarray(channel)).resize(pillow_size, bilinear) for channel in image]
-    return np.stack([np.asarray(channel) for channel in channels])
+    pixels = image.astype(np.float32) if image.dtype == np.uint16 else image  # Pillow's 16 bits vary by version
+    channels = [Image.fromarray(np.ascontiguousarray(channel)).resize(pillow_size, bilinear) for channel in pixels]
+    resized = np.stack([np.asarray(channel) for channel in channels])
+    return np.rint(resized).astype(np.uint16) if image.dtype == np.uint16 else resized

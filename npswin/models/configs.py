@@ -5,11 +5,13 @@ Those of dense models are in the packages of their tasks.
 
 import difflib
 import fnmatch
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from npswin.checks import check_text, shown
+from npswin.checks import check_choice, check_text, shown
 from npswin.deprecation import renamed_attributes
+from npswin.files import listed
 from npswin.models.detection import CascadeMaskRCNN, MaskRCNN
 from npswin.models.detection.configs import CASCADE_MASK_RCNN_CONFIGS, MASK_RCNN_CONFIGS
 from npswin.models.segmentation import UPerNet
@@ -96,6 +98,13 @@ _MODELS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     **{name: (CascadeMaskRCNN, config) for name, config in CASCADE_MASK_RCNN_CONFIGS.items()},
 }
 
+# The classes of dense models by the name in their `config`.
+_ARCHITECTURES: dict[str, Callable[..., Any]] = {
+    "upernet": UPerNet,
+    "mask_rcnn": MaskRCNN,
+    "cascade_mask_rcnn": CascadeMaskRCNN,
+}
+
 
 def list_models(pattern: str = "*") -> list[str]:
     """The names of the configurations.
@@ -141,3 +150,28 @@ def create_model(name: str, **overrides: Any) -> Any:
     if "backbone" in config and isinstance(overrides.get("backbone"), dict):
         overrides = {**overrides, "backbone": {**config["backbone"], **overrides["backbone"]}}
     return kind(**{**config, **overrides})
+
+
+def model_of_config(config: Mapping[str, Any]) -> Any:
+    """A model by its own `config`, as weight files and the folders of runs have it.
+
+    Args:
+        config: the arguments of a model's class by name; of a dense model, "architecture" says which one.
+
+    Returns:
+        The model, with fresh weights.
+
+    Raises:
+        ValueError: no model has this architecture; or an argument that the model does not have, or that does not fit.
+    """
+    arguments = dict(config)
+    kind: Callable[..., Any] = SwinTransformer
+    if "architecture" in arguments:
+        name = arguments.pop("architecture")
+        kind = _ARCHITECTURES[check_choice("architecture", name, tuple(_ARCHITECTURES))]
+    parameters = inspect.signature(kind).parameters
+    if unknown := [name for name in arguments if name not in parameters]:
+        raise ValueError(f"{listed(map(shown, unknown))}: expected arguments of {kind.__name__}")
+    if kind is not SwinTransformer and "num_classes" not in arguments:
+        raise ValueError("num_classes: is missing")
+    return kind(**arguments)

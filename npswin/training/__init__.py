@@ -9,14 +9,16 @@ from npswin.training.normalization import read_normalization
 from npswin.training.optimizers import SGD, AdamW, clip_gradients, decays
 from npswin.training.pictures import (
     draw_attention,
+    draw_class_scores,
     draw_curves,
     draw_detections,
     draw_predictions,
     draw_segmentation,
 )
+from npswin.training.prediction import Prediction, Run, load_run, predict
 from npswin.training.schedules import warmup_cosine
 from npswin.training.tasks.classification import compute_gradients
-from npswin.training.tasks.classification_evaluation import Evaluation, evaluate
+from npswin.training.tasks.classification_evaluation import Evaluation, evaluate, predict_classes
 from npswin.training.tasks.detection import DetectionTask
 from npswin.training.tasks.detection_evaluation import DetectionEvaluation, evaluate_detection, predict_detections
 from npswin.training.tasks.segmentation import SegmentationTask
@@ -34,6 +36,8 @@ __all__ = [
     "Ema",
     "Evaluation",
     "NonFiniteError",
+    "Prediction",
+    "Run",
     "RunFolderError",
     "SegmentationTask",
     "TrainConfig",
@@ -43,6 +47,7 @@ __all__ = [
     "compute_gradients",
     "decays",
     "draw_attention",
+    "draw_class_scores",
     "draw_curves",
     "draw_detections",
     "draw_predictions",
@@ -50,6 +55,9 @@ __all__ = [
     "evaluate",
     "evaluate_detection",
     "evaluate_segmentation",
+    "load_run",
+    "predict",
+    "predict_classes",
     "predict_detections",
     "predict_segmentation",
     "read_normalization",

@@ -29,7 +29,7 @@ from npswin.training.terminal import print_stderr
 from npswin.types import Array
 
 _LOCK = ".lock"
-_LONGEST_CONFIG = 2**24  # bytes
+LONGEST_CONFIG = 2**24  # bytes
 _REPAIR = "--repair, or repair=True,"
 
 
@@ -176,7 +176,7 @@ class RunFolder:
     def _config_error(self, repair: bool) -> str:
         """What is wrong in config.json, where that is to be repaired, else it is raised; empty where it is whole."""
         try:
-            found = read_json(self.config, RunFolderError, _LONGEST_CONFIG)
+            found = read_json(self.config, RunFolderError, LONGEST_CONFIG)
             if not isinstance(found, dict):
                 raise RunFolderError(f"{shown_path(self.config)}: expected an object")
         except RunFolderError as error:
@@ -290,7 +290,7 @@ def _set_aside(path: Path) -> None:
 def _is_description(config: Path) -> bool:
     """Whether a file is a run's config.json."""
     try:
-        found = read_json(config, RunFolderError, _LONGEST_CONFIG)
+        found = read_json(config, RunFolderError, LONGEST_CONFIG)
     except RunFolderError:
         return False
     return isinstance(found, dict) and {"training", "model", "train_data"} <= found.keys()

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npswin.data.sample_transforms import crop_sample, flip_sample, resize_sample, size_within
+from npswin.data.sample_transforms import crop_sample, flip_sample, resize_image, resize_sample, size_within
 from npswin.data.samples import IGNORED, DetectionSample, SegmentationSample
 from npswin.data.scenes import load_detection_scenes, load_segmentation_scenes
 from npswin.data.tight_boxes import tight_boxes
@@ -159,6 +159,13 @@ def test_images_are_resized_bilinearly_in_every_channel():
     resized = resize_sample(SegmentationSample(image, np.zeros((2, 2), np.uint8)), (2, 4)).image
     np.testing.assert_array_equal(resized[0], 7)
     np.testing.assert_array_equal(resized[1], [[0, 25, 75, 100]] * 2)
+
+
+def test_16_bits_are_resized_as_8_are():
+    image = np.array([[[0, 100], [0, 100]]], np.uint16) * 600
+    resized = resize_image(image, (2, 4))
+    assert resized.dtype == np.uint16
+    np.testing.assert_array_equal(resized, [[[0, 15000, 45000, 60000]] * 2])
 
 
 @pytest.mark.parametrize(

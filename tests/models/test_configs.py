@@ -1,10 +1,16 @@
 """The named configurations, and how the constructor applies its arguments."""
 
+import json
+
 import numpy as np
 import pytest
 
 import npswin
 from npswin.models import CONFIGS, SWIN_TRANSFORMER_PYTORCH
+from npswin.models.configs import model_of_config
+from tests.models.detection.tiny import KINDS
+from tests.models.detection.tiny import tiny as tiny_detector
+from tests.models.segmentation.tiny import tiny as tiny_segmenter
 from tests.models.tiny import tiny
 
 
@@ -137,3 +143,37 @@ class TestConfigurations:
     def test_names_like_the_one_that_was_mistyped_are_suggested(self, name, hint):
         with pytest.raises(ValueError, match=hint):
             npswin.create_model(name)
+
+
+class TestModelOfItsConfig:
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda: tiny(mask_value=float("-inf"), head_dim=3),
+            tiny_segmenter,
+            *(lambda kind=kind: tiny_detector(kind, masks=False) for kind in KINDS),
+        ],
+    )
+    def test_it_is_the_same_model(self, make):
+        model = make()
+        again = model_of_config(json.loads(json.dumps(model.config)))
+        assert type(again) is type(model)
+        assert again.config == model.config
+        assert {name: value.shape for name, value in again.params.items()} == {
+            name: value.shape for name, value in model.params.items()
+        }
+
+    @pytest.mark.parametrize(
+        ("config", "message"),
+        [
+            ({"architecture": "detr"}, "architecture: got 'detr', expected one of 'upernet', 'mask_rcnn', 'casc"),
+            ({"architecture": 3, "num_classes": 2}, "architecture: got 3"),
+            ({"architecture": "upernet"}, "num_classes: is missing"),
+            ({"architecture": "mask_rcnn", "num_classes": 2, "depth": 1}, "'depth': expected arguments of MaskRCNN"),
+            ({"channels": 8}, "'channels': expected arguments of SwinTransformer"),
+            ({"depths": (2,)}, "num_heads: got"),
+        ],
+    )
+    def test_what_does_not_fit(self, config, message):
+        with pytest.raises(ValueError, match=message):
+            model_of_config(config)

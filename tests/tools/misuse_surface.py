@@ -18,12 +18,12 @@ METHODS = ("__init__", "__call__")
 # What the package makes and returns; nobody else calls the constructor. Lookups by name are those of a dictionary.
 RESULTS = (
     *("Comparison", "DetectionBatch", "DetectionEvaluation", "Diagnosis", "DumpComparison", "Evaluation", "Flops"),
-    *("GradcheckReport", "LoadReport", "SegmentationBatch", "Trace"),
+    *("GradcheckReport", "LoadReport", "Prediction", "Run", "SegmentationBatch", "Trace"),
 )
 # A trainer calls them, with what it has checked.
 OF_A_TASK = (
     *("check", "loss_names", "describe", "channel_statistics", "load", "augment", "prepare", "size"),
-    *("forward_backward", "evaluate"),
+    *("forward_backward", "evaluate", "predict"),
 )
 NOT_CALLED = {
     **{f"{name}.__init__": "the package makes it" for name in RESULTS},

@@ -5,6 +5,7 @@ from tests.tools.faults import faults
 _TASKS = ("tests/training/test_tasks.py",)
 _DETECTION = ("tests/training/test_detection_task.py",)
 _SEGMENTATION = ("tests/training/test_segmentation_task.py",)
+_PREDICTION = ("tests/training/prediction",)
 
 TRAINING_FAULTS = [
     *faults(
@@ -83,5 +84,53 @@ TRAINING_FAULTS = [
         _DETECTION,
         ("boxes at the model's size", "(limits / [own_width, own_height", "(limits / [width, height"),
         ("images in their own size", "size_within((height, width), shorter, longer)", "(height, width)"),
+    ),
+    *faults(
+        "training/tasks/classification_evaluation.py",
+        _PREDICTION,
+        ("height and width exchanged", "else tuple(size)\n", "else tuple(size)[::-1]\n"),
+        ("images are not resized", "image if size == image.shape[1:] else resize_image(image, size)", "image"),
+    ),
+    *faults(
+        "training/tasks/segmentation.py",
+        _PREDICTION,
+        ("predictions at the default size", "*normalization, self.shorter, self.longer)\n", "*normalization)\n"),
+    ),
+    *faults(
+        "training/tasks/detection.py",
+        _PREDICTION,
+        (
+            "predictions in the size of training",
+            "*normalization, self.test_shorter, self.longer, self.masks)\n",
+            "*normalization, 24, self.longer, self.masks)\n",
+        ),
+    ),
+    *faults(
+        "training/prediction/run.py",
+        _PREDICTION,
+        ("the last weights before the best", '("best", "last")', '("last", "best")'),
+        ("a changed config.json is not noticed", "        check_run(file, description)\n", ""),
+        ("weights of two checkpoints", "if TensorFile(path).checksum != before.checksum:", "if False:"),
+    ),
+    *faults(
+        "training/prediction/files.py",
+        _PREDICTION,
+        ("categories from 0", "range(1, len(self.class_names) + 1)", "range(len(self.class_names))"),
+        ("shares of pixels as counts", " / result.size\n", "\n"),
+        ("least likely classes first", "np.argsort(-result", "np.argsort(result"),
+        ("label images begin with 1", "labels.astype(np.uint8)", "(labels + 1).astype(np.uint8)"),
+    ),
+    *faults(
+        "training/prediction/folder.py",
+        _PREDICTION,
+        ("ids by the order of what was read", "return self._ids[path]", "return len(self.entries) + 1"),
+        ("a folder with files is taken", "if self.path.is_dir() and any(self.path.iterdir()):", "if False:"),
+        ("JSON only after all images", "if self.entries:", "if self.entries and _[0] is None:"),
+    ),
+    *faults(
+        "training/prediction/image_paths.py",
+        _PREDICTION,
+        ("names differ in case alone", "taken.add(name.casefold())", "taken.add(name)"),
+        ("a file twice", "os.path.realpath(file), file)", "str(file) + str(len(found)), file)"),
     ),
 ]

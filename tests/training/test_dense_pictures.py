@@ -116,6 +116,15 @@ def test_draw_detections_without_truth_masks_or_objects(tmp_path, figures):
     assert (len(shown.patches), len(empty.patches)) == (len(sample.labels), 0)
 
 
+def test_a_single_image_is_drawn_with_its_pixels(tmp_path, figures):
+    for width in (40, 780, 9000):
+        nothing = Detections(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0))
+        draw_detections([np.zeros((3, 40, width), np.uint8)], [nothing], NAMES, tmp_path / "a.png", title="$x$")
+    assert [round(figure.get_figwidth(), 1) for figure in figures] == [3.5, 6.1, 14.1]
+    assert "$x$" in _text(figures[0])
+    assert "nothing found with a score of at least 50 %" in _text(figures[0])
+
+
 def test_boxes_are_drawn_around_their_pixels(tmp_path, figures):
     """Matplotlib's pixel in column 0 reaches from -0.5 to 0.5."""
     masks = np.zeros((1, 40, 40), bool)

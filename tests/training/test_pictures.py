@@ -5,7 +5,7 @@ import errno
 import numpy as np
 import pytest
 
-from npswin.training import draw_attention, draw_curves, draw_predictions
+from npswin.training import draw_attention, draw_class_scores, draw_curves, draw_predictions
 from npswin.training.pictures import attention, style
 from tests.training.tiny import tiny_data, tiny_model
 
@@ -27,7 +27,7 @@ def figures(monkeypatch):
         style.save_figure(figure, path)
 
     saved = []
-    for module in ("attention", "curves", "predictions"):
+    for module in ("attention", "class_scores", "curves", "predictions"):
         monkeypatch.setattr(f"npswin.training.pictures.{module}.save_figure", save)
     return saved
 
@@ -63,6 +63,45 @@ def test_draw_predictions(tmp_path, figures):
     assert text.count("middle 100 %") == 24 + 8
     assert text.count("✗ it is: ") == (data.labels[:24] != 1).sum() + 8
     assert "✗ it is: middle" not in text
+
+
+def test_draw_class_scores(tmp_path, figures):
+    scores = np.array([0.125, 0.5, 0.0, 0.375])
+    image = np.zeros((1, 5, 7), np.uint16)
+    draw_class_scores(image, scores, ("$a$", "b", "c", "d"), tmp_path / "a.png", top=3, title="what_1 $x$")
+    assert _is_png(tmp_path / "a.png")
+    text = _text(figures[0]).splitlines()
+    assert "what_1 $x$" in text
+    assert [label.get_text() for label in figures[0].axes[1].get_yticklabels()] == ["b", "d", "$a$"]
+    assert [line for line in text if line.endswith((".5 %", ".0 %"))] == ["50.0 %", "37.5 %", "12.5 %"]
+    bars = [patch for patch in figures[0].axes[1].patches if patch.get_width() > 0]
+    assert [bar.get_width() for bar in bars] == [50, 37.5, 12.5]
+
+
+@pytest.mark.filterwarnings("error")
+def test_letters_that_the_font_lacks_are_no_warning(tmp_path):
+    draw_class_scores(np.zeros((3, 4, 4), np.uint8), np.ones(1), ("猫",), tmp_path / "a.png", title="犬")
+    assert _is_png(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"image": np.zeros((4, 4), np.uint8)}, "image"),
+        ({"image": np.zeros((3, 4, 4))}, "image"),
+        ({"scores": np.ones(3)}, "scores"),
+        ({"scores": np.array([0.5, np.nan])}, "scores"),
+        ({"scores": np.array([1, 0])}, "scores"),
+        ({"class_names": "ab"}, "class_names"),
+        ({"top": 0}, "top"),
+        ({"title": None}, "title"),
+    ],
+)
+def test_class_scores_that_do_not_fit(tmp_path, change, name):
+    arguments = {"image": np.zeros((3, 4, 4), np.uint8), "scores": np.ones(2) / 2, "class_names": ("a", "b")}
+    with pytest.raises(ValueError, match=f"^{name}:"):
+        draw_class_scores(**{**arguments, "path": tmp_path / "a.png", **change})
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("count", [1, 9])

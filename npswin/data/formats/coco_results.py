@@ -1,7 +1,7 @@
 """Results of detectors in COCO's format: what the evaluation server takes, and other programs read."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -46,15 +46,28 @@ def write_coco_results(path: str | PathLike[str], dataset: DetectionDataset, det
     for index, found in enumerate(detections):
         check_instance(f"detections[{index}]", found, Detections, "Detections")
         if index < len(dataset):
-            entries += _entries(f"detections[{index}]", found, dataset.image_ids[index], dataset.category_ids)
+            entries += result_entries(f"detections[{index}]", found, dataset.image_ids[index], dataset.category_ids)
         count += 1
     if count != len(dataset):
         raise ValueError(f"detections: got those of {count} images, expected {len(dataset)} as in the data set")
     write_atomically(path, lambda file: file.write(json.dumps(entries).encode()))
 
 
-def _entries(name: str, found: Detections, image_id: int, category_ids: Sequence[int]) -> Iterable[dict[str, Any]]:
-    """The JSON objects of what was found in one image."""
+def result_entries(
+    name: str, found: Detections, image_id: int, category_ids: Sequence[int]
+) -> Iterator[dict[str, Any]]:
+    """The JSON objects of what was found in one image.
+
+    Args:
+        name: of the detections, for the message.
+        found: the detections.
+        image_id: of the image.
+        category_ids: of each class.
+
+    Raises:
+        ValueError: a label is no class.
+        ImportError: there are masks, and pycocotools is not installed.
+    """
     labels = found.labels
     if labels.size and not 0 <= labels.min() <= labels.max() < len(category_ids):
         got = f"{name}: got labels from {labels.min()} to {labels.max()}"

@@ -2,12 +2,14 @@
 
 The pixels of an image are red, green and blue in 8 bits, whatever is in the file: grey is repeated, a palette is looked
 up, CMYK and YCbCr are converted by Pillow, transparency is ignored, of 16 bits the upper 8 are taken, of several pages
-or frames the first. An image that was taken with a turned camera, as its EXIF orientation says, is turned upright.
+or frames the first. For a model of one channel they are grey, to which colours are converted. An image that was taken
+with a turned camera, as its EXIF orientation says, is turned upright.
 
 The pixels of a label image are numbers, which none of that may change: a palette's indices, or grey.
 """
 
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from os import PathLike
 from typing import Any
@@ -35,14 +37,18 @@ class _Unsuitable(Exception):
     """An image of a kind that is not read; the message says why."""
 
 
-def read_image(path: str | PathLike[str]) -> Array:
-    """Read an image as red, green and blue: (3, H, W) uint8.
+def read_image(path: str | PathLike[str], channels: int = 3) -> Array:
+    """Read an image: (c, H, W) uint8.
+
+    Args:
+        path: the file.
+        channels: 3 for red, green and blue, 1 for grey.
 
     Raises:
         DataFileError: the file is missing, damaged, too large or no image.
         ImportError: Pillow is not installed.
     """
-    return _read(path, _colours)
+    return _read(path, partial(_colours, mode={1: "L", 3: "RGB"}[channels]))
 
 
 def read_label_image(path: str | PathLike[str]) -> Array:
@@ -79,8 +85,8 @@ def _read(path: str | PathLike[str], pixels_of: Callable[[Any], Array]) -> Array
         raise DataFileError(f"{shown_path(path)}: cannot be read by Pillow ({reason})") from error
 
 
-def _colours(image: Any) -> Array:
-    """(3, H, W) uint8 of an image of Pillow's."""
+def _colours(image: Any, mode: str) -> Array:
+    """(c, H, W) uint8 of an image of Pillow's, in Pillow's mode RGB or L."""
     from PIL import Image, ImageOps
 
     has_16_bits = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
@@ -89,7 +95,8 @@ def _colours(image: Any) -> Array:
     image = ImageOps.exif_transpose(image)
     if has_16_bits:
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return np.ascontiguousarray(np.asarray(image.convert("RGB")).transpose(2, 0, 1))
+    pixels = np.asarray(image.convert(mode))
+    return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))
 
 
 def _labels(image: Any) -> Array:

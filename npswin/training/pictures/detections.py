@@ -63,8 +63,9 @@ def draw_detections(
             _draw(axes[0], image, truth, true_names, np.arange(len(true_names)), truth.crowd)
             axes[0].set_title("truth", fontsize=10, color=GREY)
         _draw(axes[-1], image, found, names, own, np.zeros(len(names), bool))
-        axes[-1].set_title(f"found with a score of at least {100 * min_score:.0f} %", fontsize=10, color=GREY)
-    figure.suptitle(f"{title}{shown_channels(len(images[0]))}", weight="bold")
+        what = "found" if names else "nothing found"
+        axes[-1].set_title(f"{what} with a score of at least {100 * min_score:.0f} %", fontsize=10, color=GREY)
+    figure.suptitle(f"{title}{shown_channels(len(images[0]))}", weight="bold", parse_math=False)
     save_figure(figure, path)
 
 

@@ -9,10 +9,11 @@ import numpy as np
 from npswin.checks import check_array, check_path, check_text, describe, shown
 from npswin.data.samples import IGNORED
 from npswin.training.pictures.palette import as_grey, colours, hatched, lay_over, outline
-from npswin.training.pictures.style import GREY, new_figure, save_figure, show_image, shown_channels
+from npswin.training.pictures.style import DOTS_PER_INCH, GREY, new_figure, save_figure, show_image, shown_channels
 from npswin.types import Array
 
 MOST_IN_LEGEND = 30  # classes; those with most pixels
+LARGEST_SIDE = 14  # inches, of the picture of a single image
 
 
 def draw_segmentation(
@@ -60,7 +61,7 @@ def draw_segmentation(
             axes[-1].set_title(f"prediction, {_share_right(prediction, labels[index])}", fontsize=10, color=GREY)
     maps = [*predictions, *(labels or [])]
     _add_legend(figure, class_names, palette, maps)
-    figure.suptitle(f"{title}{shown_channels(len(images[0]))}", weight="bold")
+    figure.suptitle(f"{title}{shown_channels(len(images[0]))}", weight="bold", parse_math=False)
     save_figure(figure, path)
 
 
@@ -73,6 +74,8 @@ def image_grid(images: Sequence[Array], columns: int, legend_height: float) -> t
     rows = -(-len(images) // in_row)
     tallest = max(image.shape[1] / image.shape[2] for image in images)
     side = 2.7 if in_row * columns > 4 else 3.4
+    if len(images) == 1:  # so large that all its pixels are seen, where they are not too many
+        side = min(max(images[0].shape[2] / DOTS_PER_INCH, side), LARGEST_SIDE / columns)
     figure = new_figure(side * in_row * columns + 0.1, (side * min(tallest, 2) + 0.28) * rows + 0.35 + legend_height)
     grid = figure.subplots(rows, in_row * columns, squeeze=False)
     for axes in grid.flat:
@@ -83,14 +86,19 @@ def image_grid(images: Sequence[Array], columns: int, legend_height: float) -> t
 
 def check_shown(images: Any, class_names: Any) -> None:
     """Raise a ValueError unless these are images (c, H, W) uint8, at least one, and names of classes."""
-    if not isinstance(class_names, list | tuple) or not all(isinstance(name, str) for name in class_names):
-        raise ValueError(f"class_names: got {shown(class_names)}, expected a tuple of names")
+    check_class_names(class_names)
     if not isinstance(images, list | tuple) or not images:
         raise ValueError(f"images: got {shown(images)}, expected a list of at least one image")
     for image in images:
         check_array("images", image, "uint8 of shape (c, H, W)")
         if image.ndim != 3 or image.dtype != np.uint8 or image.size == 0:
             raise ValueError(f"images: got {describe(image)}, expected uint8 of shape (c, H, W)")
+
+
+def check_class_names(class_names: Any) -> None:
+    """Raise a ValueError unless these are names of classes."""
+    if not isinstance(class_names, list | tuple) or not all(isinstance(name, str) for name in class_names):
+        raise ValueError(f"class_names: got {shown(class_names)}, expected a tuple of names")
 
 
 def _check_maps(name: str, maps: Any, images: Sequence[Array], class_names: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """Colours and helpers that all pictures share."""
 
 import os
+import warnings
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ import numpy as np
 from npswin.files import write_atomically
 from npswin.training.environment import import_optional
 from npswin.types import Array
+
+DOTS_PER_INCH = 130
 
 # Okabe and Ito's colours, which colour-blind people can distinguish.
 BLUE, SKY, ORANGE, RED, GREEN, GREY = "#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#009E73", "#595959"
@@ -53,4 +56,6 @@ def show_image(axes: Any, image: Array) -> None:
 
 def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
     """Write a PNG file; where that fails, a file of this name is unchanged."""
-    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=130))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # it is drawn as a box
+        write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=DOTS_PER_INCH))

@@ -15,7 +15,7 @@ from npswin.training.config import TrainConfig
 from npswin.training.gradients import batch_gradients, require_finite, require_finite_forward
 from npswin.training.inputs import as_input
 from npswin.training.normalization import Normalization
-from npswin.training.tasks.classification_evaluation import Evaluation, evaluate
+from npswin.training.tasks.classification_evaluation import Evaluation, evaluate, predict_classes
 from npswin.training.tasks.classification_inputs import augment, check_augmentation, check_data, load_batches
 from npswin.training.tasks.metric import ACCURACY, LOSS
 from npswin.training.trainable import Classifier, check_model
@@ -101,6 +101,10 @@ class ClassificationTask:
     ) -> Evaluation:
         """Loss and accuracy; see `npswin.training.evaluate`."""
         return evaluate(model, dataset, *normalization, each_batch=each_batch, precision=precision)
+
+    def predict(self, model: Classifier, image: Array, normalization: Normalization) -> Array:
+        """The probability of each class; see `npswin.training.predict_classes`."""
+        return predict_classes(model, image, *normalization)
 
     def fixed_targets(self, model: Classifier, targets: Array) -> Array:
         """Soft targets (B, K)."""

@@ -1,4 +1,4 @@
-"""Loss and accuracy of a model on a data set."""
+"""Loss and accuracy of a model on a data set, and the classes of single images."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,12 @@ import numpy as np
 from npswin.backends import capture
 from npswin.checks import check_callable, check_size
 from npswin.data import ImageDataset, normalize
-from npswin.data.dataset import check_normalization
-from npswin.devices import on_gpu
+from npswin.data.dataset import PIXEL_DTYPES, check_normalization
+from npswin.data.sample_transforms import check_image_size, resize_image
+from npswin.data.samples import check_axes
+from npswin.devices import on_gpu, to_host
 from npswin.layers.loss import cross_entropy
+from npswin.ops.softmax import softmax_forward
 from npswin.training.gradients import require_finite_forward
 from npswin.training.inputs import as_input, check_precision
 from npswin.training.tasks.classification_inputs import check_dataset, load_batches
@@ -94,3 +97,34 @@ def _captured(model: Classifier, images: Array) -> Callable[[Array], Array]:
     except (RuntimeError, MemoryError) as error:
         print_stderr(f"no CUDA graph, the kernels of the evaluation are launched one by one: {error}")
         return model
+
+
+def predict_classes(
+    model: Classifier, image: Array, mean: Sequence[float], std: Sequence[float], precision: str = "full"
+) -> Array:
+    """The probability of each class for an image, which is resized to the model's `img_size` if it has one.
+
+    Args:
+        model, mean, std, precision: see `evaluate`.
+        image: (c, H, W) uint8 or uint16, of any size. Its aspect ratio is not kept, as the model's size has its own.
+
+    Returns:
+        (K,) float32, which sum up to 1; NumPy's.
+
+    Raises:
+        ValueError: an argument that does not fit, named; or the precision needs a GPU.
+        ImportError: Pillow, which resizes images, is not installed.
+        NonFiniteError: the forward pass gave NaN or infinity.
+    """
+    check_model(model, "params", "dtype", "in_chans", "num_classes", "config", "__call__")
+    mean, std = check_normalization(("mean", "std"), (mean, std), model.in_chans, model.dtype)
+    check_precision(model, precision)
+    check_axes("image", image, (model.in_chans, "H", "W"), PIXEL_DTYPES)
+    check_image_size("image", image.shape[1:])
+    size = model.config.get("img_size")
+    size = image.shape[1:] if size is None else (size, size) if isinstance(size, int) else tuple(size)
+    pixels = image if size == image.shape[1:] else resize_image(image, size)
+    images = as_input(model, normalize(pixels[None], mean, std, model.dtype), precision)
+    logits = model(images)
+    require_finite_forward(model, images, {"logits": logits}, {}, sync_gpu=True)
+    return softmax_forward(to_host(logits[0]).astype(np.float32))[0]

@@ -9,6 +9,7 @@ import numpy as np
 from npswin.checks import check_flag, check_integer, check_size, shown
 from npswin.data import (
     DetectionDataset,
+    Detections,
     DetectionSample,
     load_samples,
     normalize_padded,
@@ -30,6 +31,7 @@ from npswin.training.tasks.detection_evaluation import (
     DetectionEvaluation,
     check_detection_data,
     evaluate_detection,
+    predict_detections,
 )
 from npswin.training.tasks.metric import LOSS, Metric
 from npswin.training.trainable import check_model
@@ -196,3 +198,7 @@ class DetectionTask:
         return evaluate_detection(
             model, dataset, *normalization, *sizes, self.masks, each_batch, precision, self.max_detections
         )
+
+    def predict(self, model: Any, image: Array, normalization: Normalization) -> Detections:
+        """The objects in an image; see `npswin.training.predict_detections`."""
+        return predict_detections(model, image, *normalization, self.test_shorter, self.longer, self.masks)

@@ -30,7 +30,11 @@ from npswin.training.inputs import as_input
 from npswin.training.normalization import Normalization
 from npswin.training.segmentation_metric import SegmentationScores
 from npswin.training.tasks.metric import LOSS, Metric
-from npswin.training.tasks.segmentation_evaluation import check_segmentation_data, evaluate_segmentation
+from npswin.training.tasks.segmentation_evaluation import (
+    check_segmentation_data,
+    evaluate_segmentation,
+    predict_segmentation,
+)
 from npswin.training.trainable import check_model
 from npswin.types import Array
 
@@ -162,3 +166,7 @@ class SegmentationTask:
     ) -> SegmentationScores:
         """Mean intersection over union; see `npswin.training.evaluate_segmentation`."""
         return evaluate_segmentation(model, dataset, *normalization, self.shorter, self.longer, each_batch, precision)
+
+    def predict(self, model: Any, image: Array, normalization: Normalization) -> Array:
+        """The class of each pixel; see `npswin.training.predict_segmentation`."""
+        return predict_segmentation(model, image, *normalization, self.shorter, self.longer)

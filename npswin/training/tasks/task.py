@@ -155,6 +155,20 @@ class Task(Protocol):
 
 
 @runtime_checkable
+class PredictingTask(Task, Protocol):
+    """A task whose trained models predict single images, as `npswin.predict` does."""
+
+    def predict(self, model: Any, image: Array, normalization: Normalization) -> Any:
+        """What a model finds in an image.
+
+        Args:
+            model: used in inference.
+            image: (c, H, W) uint8, of any size; the result is for these pixels.
+            normalization: mean and deviation of each channel.
+        """
+
+
+@runtime_checkable
 class CapturableTask(Task, Protocol):
     """A task whose steps can be CUDA graphs; steps of other tasks run kernel by kernel on a GPU.
 

@@ -53,6 +53,15 @@ def test_grey_is_repeated_and_a_palette_looked_up(tmp_path):
     np.testing.assert_array_equal(read_image(saved(tmp_path / "c.png", black_and_white)), expected)
 
 
+def test_grey_for_a_model_of_one_channel(tmp_path):
+    levels = pixels(5, 7)[..., 0]
+    for number, image in enumerate((Image.fromarray(levels), Image.fromarray(levels * np.uint16(256) + np.uint16(9)))):
+        found = read_image(saved(tmp_path / f"{number}.png", image), channels=1)
+        np.testing.assert_array_equal(found, levels[None])
+    colours = saved(tmp_path / "c.png", Image.fromarray(np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)))
+    np.testing.assert_array_equal(read_image(colours, channels=1), [[[76, 150, 29]]])  # of ITU-R 601
+
+
 def test_transparency_is_ignored(tmp_path):
     with_alpha = np.concatenate([pixels(5, 7), pixels(5, 7, 1)[..., :1]], axis=2)
     found = read_image(saved(tmp_path / "a.png", Image.fromarray(with_alpha)))

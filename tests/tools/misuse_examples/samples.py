@@ -3,6 +3,7 @@
 By name of the function: what `Example` takes (`example.py`).
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -68,12 +69,18 @@ IMAGE_SIZE = _size(16384, 16384)
 _SCENES = {"size": integer(32, 2048), "count": optional(integer(1, 1_000_000))}
 
 
+def _is_writable(given: Any) -> bool:
+    """Whether a file can be written at the path."""
+    return os.path.isdir(os.path.dirname(given["path"]) or ".")
+
+
 def _right_picture(given: Any) -> bool:
     """Whether there are as many things as images, all of their size, and a name for each class, the first."""
     counts = {len(given[name]) for name in given if isinstance(given.get(name), list | tuple) and name != "class_names"}
     sizes = [image.shape[1:] for image in given["images"]]
     maps = [*given["predictions"], *(given.get("labels") or ())]
-    return len(counts) == 1 and set(sizes) == {(32, 32)} and len(given["class_names"]) > 0 and bool(maps)
+    fits = len(counts) == 1 and set(sizes) == {(32, 32)} and len(given["class_names"]) > 0 and bool(maps)
+    return fits and _is_writable(given)
 
 
 IMAGES = listed(array("u", lambda a: a.dtype == np.uint8 and a.ndim == 3 and a.size > 0), at_least=1)
@@ -99,6 +106,25 @@ PICTURE_EXAMPLES: dict[str, tuple[Any, ...]] = {
         },
         {},
         _right_picture,
+    ),
+    "draw_class_scores": (
+        lambda: {
+            "image": scene().image,
+            "scores": np.array([0.25, 0.75]),
+            "class_names": ("a", "b"),
+            "path": "c.png",
+            "top": 2,
+            "title": "t",
+        },
+        {
+            "image": array("u", lambda a: a.dtype in ("uint8", "uint16") and a.ndim == 3 and a.size > 0),
+            "scores": array("f", lambda a: a.ndim == 1 and bool(((a >= 0) & (a <= 1)).all())),
+            "class_names": listed(TEXT),
+            "top": integer(1),
+            "title": TEXT,
+        },
+        {},
+        lambda given: len(given["class_names"]) == len(given["scores"]) and _is_writable(given),
     ),
     "draw_segmentation": (
         lambda: {

@@ -1,9 +1,18 @@
-"""Right calls of the tasks of training, and which values are right for them.
+"""Right calls of the tasks of training and of prediction, and which values are right for them.
 
 By name of the function: what `Example` takes (`example.py`).
 """
 
+import contextlib
+import io
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
 from typing import Any
+from unittest import mock
+
+import numpy as np
 
 from npswin.data import (
     SCENE_THINGS,
@@ -12,10 +21,25 @@ from npswin.data import (
     load_detection_scenes,
     load_segmentation_scenes,
 )
-from npswin.models import MaskRCNN, UPerNet
+from npswin.models import MaskRCNN, SwinTransformer, UPerNet
+from npswin.training import Run, load_run
 from tests.tools.misuse_examples.dense_models import BACKBONE
 from tests.tools.misuse_examples.samples import IMAGE_SIZE, SIDE, scene
-from tests.tools.misuse_values import FLAG, FUNCTION, array, instance, integer, listed, number, numbers, optional
+from tests.tools.misuse_values import (
+    FLAG,
+    FUNCTION,
+    PATH,
+    Kind,
+    array,
+    choice,
+    instance,
+    integer,
+    listed,
+    number,
+    numbers,
+    optional,
+)
+from tests.training.tiny import tiny_model, tiny_trainer
 
 
 def small_segmenter() -> UPerNet:
@@ -28,6 +52,36 @@ def small_detector() -> MaskRCNN:
     return MaskRCNN(len(SCENE_THINGS), BACKBONE, channels=4, width=4, proposals_a_level=(5, 5), detections=3)
 
 
+@cache
+def _files_of_a_run() -> dict[str, bytes]:
+    """Of a classifier."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+        with mock.patch("npswin.training.trainer.draw_curves"):
+            tiny_trainer(folder, epochs=1, ema_decay=None).fit()
+        return {name: (Path(folder) / name).read_bytes() for name in ("config.json", "best.safetensors")}
+
+
+def run_folder() -> str:
+    """That run, in a new current folder, so that what a call writes is not there yet."""
+    here = Path.cwd()
+    os.chdir(tempfile.mkdtemp(prefix="predict-", dir=here.parent if here.name.startswith("predict-") else here))
+    Path("run").mkdir()
+    for name, content in _files_of_a_run().items():
+        (Path("run") / name).write_bytes(content)
+    return "run"
+
+
+def _image_file() -> str:
+    from PIL import Image
+
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save("a.png")
+    return "a.png"
+
+
+def _are_paths(value: Any) -> bool:
+    return PATH.accepts(value) or (isinstance(value, list | tuple) and bool(value) and all(map(PATH.accepts, value)))
+
+
 def _fit(given: dict[str, Any]) -> bool:
     return given["shorter"] <= given["longer"]
 
@@ -38,6 +92,7 @@ def _sides_fit(given: dict[str, Any]) -> bool:
 
 _COUNT = integer(1, 2**31 - 1)
 _IMAGE = array("u", lambda a: a.dtype == "uint8" and a.ndim == 3 and len(a) == 3 and a.size > 0)
+_PIXELS = array("u", lambda a: a.dtype in ("uint8", "uint16") and a.ndim == 3 and len(a) == 3 and a.size > 0)
 _LENGTHS = {
     "shorter": integer(1, 64),  # of which `longer` is more
     "longer": integer(16, 16384),
@@ -111,6 +166,25 @@ TASK_EXAMPLES: dict[str, tuple[Any, ...]] = {
             "each_image": optional(FUNCTION),
             "max_detections": _COUNT,
             **_LENGTHS,
+        },
+    ),
+    "predict_classes": (
+        lambda: {"model": tiny_model(), "image": scene().image, "mean": (0.5,) * 3, "std": (0.2,) * 3},
+        {"model": instance(SwinTransformer), "image": _PIXELS},
+    ),
+    "load_run": (
+        lambda: {"folder": run_folder(), "weights": "best"},
+        {"folder": PATH, "weights": optional(choice("best", "last"))},
+    ),
+    "Run.predict": (lambda: {"self": load_run(run_folder()), "image": scene().image}, {"image": _PIXELS}),
+    "predict": (
+        lambda: {"run": load_run(run_folder()), "images": _image_file(), "out": "out", "top": 2, "threshold": 0.5},
+        {
+            "run": Kind(lambda value: isinstance(value, Run) or PATH.accepts(value), is_called=True),
+            "images": Kind(_are_paths, is_called=True),  # files that may be missing
+            "out": optional(PATH),
+            "top": integer(1),
+            "threshold": number(lambda value: 0 <= value <= 1),
         },
     ),
     "predict_detections": (

@@ -20,6 +20,7 @@ def doors(folder: Path) -> dict[str, Callable[[], Door]]:
         "convert": convert.convert_door,
         "checkpoint": run.checkpoint_door,
         "run": run.run_door,
+        "load-run": run.load_run_door,
         "key": key.key_door,
         "manifest": key.manifest_door,
         **{f"dump-{kind}": dump.dump_door(kind) for kind in ("safetensors", "npz", "npy", "raw")},

@@ -1,7 +1,8 @@
-"""The folder of a training run."""
+"""The folder of a training run: resumed, and read to predict with."""
 
 import contextlib
 import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -11,13 +12,16 @@ from typing import Any
 import numpy as np
 
 from npswin import training
-from npswin.training.checkpoint import Progress
+from npswin.models import UPerNet
+from npswin.training.checkpoint import Progress, save_best
 from npswin.training.learner import Learner
 from npswin.training.metrics_file import record_names
 from npswin.training.run_folder import RunFolder
 from npswin.training.tasks.classification import ClassificationTask
-from tests.tools.fuzzing.doors.door import Door, Sample, require, same, small_model
-from tests.tools.fuzzing.safetensors import split_safetensors, without_checksum
+from npswin.weights import save_tensors
+from npswin.weights.load import model_tensors
+from tests.tools.fuzzing.doors.door import SMALL_MODEL, Door, Sample, require, same, small_model
+from tests.tools.fuzzing.safetensors import decoded, split_safetensors, without_checksum
 from tests.tools.fuzzing.workspace import Files
 
 
@@ -129,3 +133,36 @@ def run_door(folder: Path) -> Door:
     """`RunFolder.reopen`, with the other files mutated."""
     mutated = ("config.json", "metrics.jsonl", "best.safetensors", "previous.safetensors")
     return Door("run", (training.RunFolderError,), [_run(folder).files], _read_run(folder), mutated, changes_files=True)
+
+
+def load_run_door(folder: Path) -> Door:
+    """`load_run`, from runs of a classifier and of a segmenter, with config.json or the weights mutated."""
+    statistics: dict[str, Any] = {"mean": [0.5], "std": [0.25], "backend": "numpy", "training": {}, "train_data": {}}
+    names = ["a", "b", "c"]
+    task = {"name": "segmentation", "crop_size": [8, 8], "shorter": 8, "longer": 16, "ratios": [0.5, 2.0]}
+    models: list[tuple[Any, dict[str, Any]]] = [
+        (small_model(), {}),
+        (UPerNet(3, {**SMALL_MODEL, "img_size": None, "num_classes": 0}, 4, 0, pool_scales=(1,)), {"task": task}),
+    ]
+    seeds: list[Files] = []
+    for model, more in models:
+        run = {**statistics, "model": model.config, "class_names": names, **more}
+        save_best(folder / "best.safetensors", model_tensors(model), 1, run, {"config": json.dumps(model.config)})
+        weights = (folder / "best.safetensors").read_bytes()
+        seeds.append({"config.json": json.dumps(run).encode(), "best.safetensors": weights})
+    save_tensors(folder / "old.safetensors", model_tensors(models[0][0]), {"config": json.dumps(models[0][0].config)})
+    seeds.append({**seeds[0], "best.safetensors": without_checksum((folder / "old.safetensors").read_bytes())})
+
+    def read(sample: Sample) -> str:
+        run = training.load_run(sample.folder)
+        own = model_tensors(run.model)
+        require(all(bool(np.isfinite(array).all()) for array in own.values()), "NaN or infinity")
+        content = sample.files["best.safetensors"]
+        assert isinstance(content, bytes)
+        stored = {name: array.astype(own[name].dtype) for name, array in decoded(content).items()}
+        require(same(own, stored), "other weights")
+        found = run.predict(np.full((1, 9, 7), 100, np.uint8))
+        require(found.shape == ((9, 7) if "task" in json.loads(sample.files["config.json"]) else (3,)), "no result")
+        return f"loaded {len(own)} {run.task!r:.20}"
+
+    return Door("load-run", (training.RunFolderError,), seeds, read)

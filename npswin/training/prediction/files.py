@@ -1,0 +1,126 @@
+"""The files of predictions of each task."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npswin.data import Detections
+from npswin.data.formats.coco_results import result_entries
+from npswin.files import write_atomically
+from npswin.training.pictures import draw_class_scores, draw_detections, draw_segmentation
+from npswin.training.pictures.palette import colours
+from npswin.training.prediction.folder import PICTURES, THRESHOLD, TOP, PredictionFolder
+from npswin.training.prediction.run import Run
+from npswin.training.tasks.detection import DetectionTask
+from npswin.training.tasks.segmentation import SegmentationTask
+from npswin.types import Array
+
+_IN_LINE = 4  # classes in the line of an image
+_LONGEST_TITLE = 34  # letters, above the picture of a small image
+_LABELS = "annotations"  # ADE20K's name for the folder of label images
+
+
+class ClassificationFiles(PredictionFolder):
+    """predictions.json has for each image its most likely classes with their probabilities."""
+
+    def add(self, path: Path, image: Array, result: Array) -> str:
+        """Write the probability of each class, (K,)."""
+        best = np.argsort(-result, kind="stable")[: self.top].tolist()
+        picture = self._file(PICTURES, path)
+        draw_class_scores(image, result, self.class_names, picture, self.top, _title(path))
+        classes = [{"name": self.class_names[label], "score": float(result[label])} for label in best]
+        self.entries.append({"file": str(path), "picture": f"{PICTURES}/{picture.name}", "classes": classes})
+        return _shares([(one["name"], one["score"]) for one in classes])
+
+
+class SegmentationFiles(PredictionFolder):
+    """annotations/NAME.png is the label image: the number of the class of each pixel, in its colour in the picture.
+
+    predictions.json has the share of the pixels of each class. With classes.txt, the names in the order of their
+    numbers, the label images are a data set for `npswin.data.load_label_maps`.
+    """
+
+    def add(self, path: Path, image: Array, result: Array) -> str:
+        """Write the class of each pixel, (H, W)."""
+        picture, labels = self._file(PICTURES, path), self._file(_LABELS, path)
+        draw_segmentation([image], [result], self.class_names, picture, title=_title(path))
+        _write_label_image(labels, result, len(self.class_names))
+        shares = np.bincount(result.reshape(-1), minlength=len(self.class_names)) / result.size
+        present = [label for label in np.argsort(-shares, kind="stable").tolist() if shares[label]]
+        classes = [{"name": self.class_names[label], "share": float(shares[label])} for label in present]
+        files = {"picture": f"{PICTURES}/{picture.name}", "labels": f"{_LABELS}/{labels.name}"}
+        self.entries.append({"file": str(path), **files, "classes": classes})
+        return _shares([(one["name"], one["share"]) for one in classes])
+
+    def write_json(self) -> None:
+        """Also the names of the classes."""
+        super().write_json()
+        text = "".join(" ".join(name.split()) + "\n" for name in self.class_names)
+        write_atomically(self.path / "classes.txt", lambda file: file.write(text.encode()))
+
+
+class DetectionFiles(PredictionFolder):
+    """predictions.json has COCO's results; images.json, a file of annotations of COCO's without objects, has the images
+    and categories that their ids belong to. Categories are counted from 1, in the order of the classes.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        run: Run,
+        paths: Sequence[Path],
+        top: int = TOP,
+        threshold: float = THRESHOLD,
+    ) -> None:
+        super().__init__(path, run, paths, top, threshold)
+        self._images: list[dict[str, Any]] = []
+
+    def add(self, path: Path, image: Array, result: Detections) -> str:
+        """Write what was found."""
+        picture = self._file(PICTURES, path)
+        draw_detections([image], [result], self.class_names, picture, min_score=self.threshold, title=_title(path))
+        number, (height, width) = self._id(path), image.shape[1:]
+        category_ids = range(1, len(self.class_names) + 1)
+        self.entries += result_entries("found", result, number, category_ids)
+        self._images.append({"id": number, "file_name": str(path), "height": height, "width": width})
+        shown = Counter(self.class_names[label] for label in result.labels[result.scores >= self.threshold])
+        counts = ", ".join(f"{count} {name}" for name, count in shown.most_common())
+        return counts or f"nothing with a score of at least {100 * self.threshold:.0f} %"
+
+    def write_json(self) -> None:
+        """Also the images and categories."""
+        super().write_json()
+        categories = [{"id": number, "name": name} for number, name in enumerate(self.class_names, 1)]
+        content = {"info": {}, "images": self._images, "categories": categories, "annotations": []}
+        self._write_json("images.json", content)
+
+
+def files_of_task(run: Run) -> type[PredictionFolder]:
+    """The class that writes the predictions of a run."""
+    if isinstance(run.task, SegmentationTask):
+        return SegmentationFiles
+    return DetectionFiles if isinstance(run.task, DetectionTask) else ClassificationFiles
+
+
+def _title(path: Path) -> str:
+    """The name of a file, of a long one its ends; what is no text in it is replaced."""
+    name = os.fsencode(path.name).decode("utf-8", "replace")
+    return name if len(name) <= _LONGEST_TITLE else f"{name[: _LONGEST_TITLE - 16]}…{name[-15:]}"
+
+
+def _shares(classes: list[tuple[str, float]]) -> str:
+    shown = [f"{name} {f'{100 * share:.0f}' if share >= 0.005 else '<1'} %" for name, share in classes[:_IN_LINE]]
+    return ", ".join(shown + ["..."] * (len(classes) > _IN_LINE))
+
+
+def _write_label_image(path: Path, labels: Array, num_classes: int) -> None:
+    """Write the class of each pixel (H, W) as a PNG of 8 bits, whose palette has the colours of the classes."""
+    from PIL import Image
+
+    image = Image.fromarray(labels.astype(np.uint8))
+    image.putpalette(colours(num_classes).tobytes())
+    write_atomically(path, lambda file: image.save(file, "PNG"))

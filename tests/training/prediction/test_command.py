@@ -1,0 +1,144 @@
+"""npswin predict."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from npswin import backends
+from npswin.cli import main
+from tests.training.prediction.runs import KINDS
+
+
+@pytest.fixture
+def predict(capsys):
+    """A function that runs the command; it returns the exit status, and the lines of stdout and stderr."""
+
+    def run(*arguments):
+        threads = backends.thread_count()
+        try:
+            code = main(["predict", *map(str, arguments), "--backend", "numpy", "--threads", "1"])
+        finally:
+            backends.set_thread_count(threads)
+        out, err = capsys.readouterr()
+        return code, out.splitlines(), err.splitlines()
+
+    return run
+
+
+EXPECTED = {
+    "classification": {"pictures", "predictions.json"},
+    "segmentation": {"annotations", "classes.txt", "pictures", "predictions.json"},
+    "masks": {"images.json", "pictures", "predictions.json"},
+    "boxes": {"images.json", "pictures", "predictions.json"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_writes_a_folder_and_a_line_for_each_image(run_of, tmp_path, predict, kind):
+    finished, out = run_of(kind), tmp_path / "new" / "out"
+    images = [finished.images / "1.png", finished.images / "0.png"]
+    code, lines, errors = predict(finished.folder, *images, "--out", out, "--threshold", 0.01, "--top", 1)
+    assert (code, errors) == (0, [])
+    assert {path.name for path in out.iterdir()} == EXPECTED[kind]
+    assert [path.name for path in sorted((out / "pictures").iterdir())] == ["0.png", "1.png"]
+    if kind == "classification":
+        assert lines.pop(0) == "images are resized to 8×8 pixels, the model's size"
+    assert [line.partition(": ")[0] for line in lines] == [*map(str, images), str(out)]
+    names = finished.trainer.train_data.class_names
+    assert all(any(name in line for name in names) for line in lines[:2])
+    assert lines[2] == f"{out}: 2 of 2 images, by {finished.folder / 'best.safetensors'}"
+
+
+def test_images_that_cannot_be_read_do_not_stop_the_others(run_of, tmp_path, predict):
+    finished, out = run_of("masks"), tmp_path / "out"
+    (tmp_path / "text.png").write_text("no image")
+    images = [tmp_path / "missing.png", finished.images / "0.png", tmp_path / "text.png", finished.images / "1.png"]
+    code, lines, errors = predict(finished.folder, *images, "--out", out)
+    assert code == 1
+    assert errors == [
+        f"npswin predict: {tmp_path}/missing.png: No such file or directory",
+        f"npswin predict: {tmp_path}/text.png: is not an image of the formats BMP, GIF, JPEG, PNG, PPM, TIFF, WEBP",
+    ]
+    assert lines[-1].startswith(f"{out}: 2 of 4 images")
+    found = json.loads((out / "images.json").read_text())["images"]
+    assert [(one["id"], one["file_name"]) for one in found] == [(2, str(images[1])), (4, str(images[3]))]
+    assert {one["image_id"] for one in json.loads((out / "predictions.json").read_text())} == {2, 4}
+    assert predict(finished.folder, tmp_path / "text.png", "--out", tmp_path / "other")[0] == 1
+    assert not list((tmp_path / "other").iterdir())
+
+
+def test_nothing_above_the_threshold(run_of, tmp_path, predict):
+    finished = run_of("boxes")
+    _, lines, _ = predict(finished.folder, finished.images / "0.png", "--out", tmp_path / "out", "--threshold", 1)
+    assert lines[0].endswith("0.png: nothing with a score of at least 100 %")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{tmp}", "{image}", "--out", "{tmp}/out"], "{tmp}: is not a run's folder, it has no config.json; expected"),
+        (["{run}", "{tmp}/empty", "--out", "{tmp}/out"], "{tmp}/empty: has no image; expected names that end with"),
+        (["{run}", "{image}", "--out", "{tmp}"], "{tmp}: not empty; choose another folder, new or empty"),
+        (["{run}", "{image}", "--out", "{image}"], "{image}: cannot be made a folder (File exists)"),
+        (["{run}", "{image}", "--out", "{tmp}/out", "--top", "0"], "top: got 0, expected an integer of at least 1"),
+        (["{run}", "{image}", "--out", "{tmp}/out", "--threshold", "2"], "threshold: got 2.0, expected a number in"),
+    ],
+)
+def test_errors_are_one_line(run_of, tmp_path, predict, arguments, message):
+    finished = run_of("segmentation")
+    (tmp_path / "empty").mkdir()
+    values = {"tmp": tmp_path, "run": finished.folder, "image": finished.images / "0.png"}
+    code, lines, errors = predict(*[one.format(**values) for one in arguments])
+    assert (code, lines) == (2, [])
+    assert len(errors) == 1
+    assert errors[0].startswith(f"npswin predict: {message.format(**values)}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_library_is_one_line(run_of, tmp_path, predict, monkeypatch):
+    finished = run_of("segmentation")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    code, _, errors = predict(finished.folder, finished.images, "--out", tmp_path / "out")
+    assert (code, errors) == (2, ["npswin predict: matplotlib is not installed; pip install 'npswin[train]'"])
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="on Unix only")
+def test_ctrl_c_leaves_whole_files(run_of, tmp_path):
+    """After the second image; the third one's picture is begun."""
+    finished, out = run_of("masks"), tmp_path / "out"
+    program = """
+import os, signal, sys
+from npswin.training.prediction import files
+from npswin.cli import main
+draw, drawn = files.draw_detections, []
+def draw_and_stop(images, found, names, path, **options):
+    drawn.append(path)
+    if len(drawn) == 3:
+        from npswin.files import write_atomically
+        def write(file):
+            file.write(b"half a picture")
+            os.kill(os.getpid(), signal.SIGINT)
+        write_atomically(path, write)
+    draw(images, found, names, path, **options)
+files.draw_detections = draw_and_stop
+sys.exit(main(sys.argv[1:]))
+"""
+    command = [sys.executable, "-c", program, "predict", finished.folder, finished.images, "--out", out]
+    done = subprocess.run(
+        [*map(str, command), "--threads", "1"],
+        env={**os.environ, "NPSWIN_BACKEND": "numpy"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 130
+    assert done.stderr.splitlines()[-1] == "npswin: stopped"
+    assert sorted(os.listdir(out)) == ["images.json", "pictures", "predictions.json"]
+    assert sorted(os.listdir(out / "pictures")) == ["0.png", "1.png"]
+    found = json.loads((out / "images.json").read_text())["images"]
+    assert [one["id"] for one in found] == [1, 2]
+    assert {one["image_id"] for one in json.loads((out / "predictions.json").read_text())} == {1, 2}
