@@ -64,6 +64,7 @@ DATA_FAULTS = [
         FORMATS,
         ("categories in the order of the file", "return dict(sorted(names.items()))", "return names"),
         ("width and height as corners", "(x, y, x + box_width, y + box_height)", "(x, y, box_width, box_height)"),
+        ("one of the images that share an id stays", " if image_id not in shared}", "}"),
         ("crowds are objects", "    crowd = bool(", "    crowd = False and bool("),
         (
             "the first class, where there are no masks",
