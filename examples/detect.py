@@ -39,14 +39,15 @@ PRESETS = npswin.list_models("*mask_rcnn_*")
 # For two CPU cores: minutes on scenes. The official recipe, for a backbone with ImageNet's weights, has a learning rate
 # of 1e-4, batches of 16 images, the schedule "steps" with decay_epochs (8, 11) of 12 or (27, 33) of 36 epochs.
 RECIPE = {
-    "epochs": 8,
-    "batch_size": 4,
-    "lr": 5e-4,
+    "epochs": 10,
+    "batch_size": 2,
+    "lr": 1e-3,
     "weight_decay": 0.05,
     "schedule": "poly",
     "warmup_epochs": 0.5,
     "clip_norm": 10.0,
-    "checkpoint_every": 100,
+    "ema_decay": 0.998,
+    "checkpoint_every": 200,
 }
 SHOWN = 8  # images in detections.png
 
