@@ -1,6 +1,7 @@
 """Train Mask R-CNN on Swin to find objects, with boxes and masks, by hand-written derivatives.
 
     python examples/detect.py                          the built-in data set scenes: minutes on a CPU
+    python examples/detect.py --boxes                  boxes alone, without masks: Faster R-CNN
     python examples/detect.py --data-dir coco          one's own images and annotations
     python examples/detect.py --backbone classifier.safetensors        begin with the weights of a classifier
     python examples/detect.py --resume                 continue after Ctrl-C or a crash
@@ -55,6 +56,7 @@ SHOWN = 8  # images in detections.png
 def parse_arguments() -> argparse.Namespace:
     parser = new_parser(__doc__)
     add_dense_options(parser, PRESETS, "mask_rcnn_swin_nano", RECIPE, "annotations")
+    parser.add_argument("--boxes", action="store_true", help="find boxes alone; data without masks need no option")
     add_run_options(parser)
     return parser.parse_args()
 
@@ -70,7 +72,7 @@ def train(arguments: argparse.Namespace) -> None:
     set_machine(arguments)
     config = training_config(RECIPE, arguments)
     train_data, test_data = load_data(arguments)
-    size, masks = arguments.size, train_data.has_masks
+    size, masks = arguments.size, train_data.has_masks and not arguments.boxes
     sides = tuple(dict.fromkeys(round(size * ratio) for ratio in (0.8, 0.9, 1.0, 1.1, 1.2)))
     task = DetectionTask(shorter_sides=sides, longer=4 * size, test_shorter=size, masks=masks)
     model = model_to_train(arguments, len(train_data.class_names), masks=masks)

@@ -98,7 +98,7 @@ def assert_equal(case, expected):
 def test_parity_with_torchvision(case):
     for module in ("torch", "torchvision"):
         if importlib.util.find_spec(module) is None:
-            pytest.skip(f"{module} is not installed (pip install 'npswin[peers]')")
+            pytest.skip(f"{module} is not installed (pip install 'npswin[bench-detect]')")
     assert_equal(case, peer.run(case))
 
 

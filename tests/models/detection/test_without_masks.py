@@ -30,7 +30,7 @@ def test_other_losses_are_those_of_the_model_with_masks(kind):
 
 def test_gradients():
     loss = Loss(tiny("mask_rcnn", masks=False), boxes_alone())
-    gradcheck_and_record("boxes", loss, images(), tolerance=TOLERANCE, along="joint", directions=2, step=STEP)
+    gradcheck_and_record("faster_rcnn", loss, images(), tolerance=TOLERANCE, along="joint", directions=2, step=STEP)
 
 
 def test_what_is_found_has_no_masks():
