@@ -66,7 +66,7 @@ class MmdetectionProposals(RegionProposalNetwork):
             nms_thresh=0.7,
         )
         self.proposal_matcher = MaxIoUMatcher(0.7, 0.3, least=0.3)
-        self.min_size = 0.0  # boxes of any size
+        self.min_size = 1e-9  # pixels: boxes of any size but 0
         self.coarsest = strides[-2]
 
     def assign_targets_to_anchors(self, anchors: Any, targets: Any) -> Any:

@@ -245,7 +245,7 @@ def inference(case: Case, modules: Any, maps: Any, box_pool: Any, mask_pool: Any
         dict.fromkeys(("training", "testing"), AFTER_NMS),
         0.7,
     ).eval()
-    network.min_size = 0  # mmdetection keeps boxes of any size
+    network.min_size = 1e-9  # mmdetection keeps boxes of any size but 0
     batch = len(case.sizes)
     boxes = network.box_coder.decode(deltas, [torch.cat(anchors)] * batch).reshape(batch, -1, 4)
     counts = [len(level) for level in anchors]

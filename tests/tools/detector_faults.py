@@ -79,6 +79,7 @@ DETECTOR_FAULTS = [
         PROPOSALS,
         ("boxes of other levels are suppressed", "limits.iou_threshold, levels)", "limits.iou_threshold)"),
         ("the anchors of the first level for all", "start + np.argsort", "np.argsort"),
+        ("boxes beside the image are proposals", "inside = have_area(boxes)", "inside = boxes[:, 0] >= 0"),
     ),
     *faults(
         "models/detection/sampling.py",
@@ -111,6 +112,7 @@ DETECTOR_FAULTS = [
         "models/detection/detections.py",
         ROIS,
         ("boxes of other classes are suppressed", "limits.iou_threshold, labels)", "limits.iou_threshold)"),
+        ("boxes beside the image are found", "inside = have_area(chosen)", "inside = chosen[:, 0] >= 0"),
     ),
     *faults(
         "models/detection/two_stage.py",

@@ -35,6 +35,11 @@ def decode(deltas: Array, boxes: Array, deviations: Deviations, sizes: Array) ->
     return np.clip(decoded, 0, sizes[..., [1, 0, 1, 0]].astype(decoded.dtype))
 
 
+def have_area(boxes: Array) -> Array:
+    """Which boxes (n, 4) have a width and a height above 0: (n,) bool. Corners that are NaN have none."""
+    return (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+
+
 def with_images(boxes: Sequence[Array]) -> Array:
     """RoIs (R, 5) of boxes (Rᵢ, 4) of each image: the image's place in the batch goes first."""
     images = np.repeat(np.arange(len(boxes)), [len(one) for one in boxes])

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npswin.backends import dispatch
+from npswin.models.detection.boxes import have_area
 from npswin.types import Array
 
 
@@ -63,6 +64,8 @@ class DetectionLimits(NamedTuple):
 def best_boxes(boxes: Array, probabilities: Array, limits: DetectionLimits) -> tuple[Array, Array, Array]:
     """Each RoI is a candidate for every class; those that count are kept unless a better one of the class overlaps.
 
+    A box of which nothing is left in the image is none.
+
     Args:
         boxes: (R, K, 4), of each RoI for each class, or (R, 1, 4), the same for all.
         probabilities: (R, K), of the classes without the background.
@@ -72,7 +75,8 @@ def best_boxes(boxes: Array, probabilities: Array, limits: DetectionLimits) -> t
         boxes (n, 4), scores (n,) and labels (n,), by falling score.
     """
     rois, labels = np.nonzero(probabilities > limits.score_threshold)
-    scores = probabilities[rois, labels]
     chosen = boxes[rois, labels if boxes.shape[1] > 1 else 0]
+    inside = have_area(chosen)
+    chosen, labels, scores = chosen[inside], labels[inside], probabilities[rois, labels][inside]
     kept = dispatch.nms(chosen, scores, limits.iou_threshold, labels)[: limits.detections]
     return chosen[kept], scores[kept], labels[kept]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.models.detection.boxes import RPN_DEVIATIONS, decode, host_floats
+from npswin.models.detection.boxes import RPN_DEVIATIONS, decode, have_area, host_floats
 from npswin.types import Array
 
 
@@ -27,7 +27,9 @@ class ProposalLimits(NamedTuple):
 def propose(outputs: Sequence[Array], anchors: Sequence[Array], sizes: Array, limits: ProposalLimits) -> list[Array]:
     """The boxes of each image in which an object is most likely, by falling objectness.
 
-    Where a network that diverged has an objectness of NaN, it counts as the least: its loss is NaN as well.
+    A box of which nothing is left in the image, such as that of an anchor beside it, is no proposal: it overlaps no
+    other one, so that non-maximum suppression would keep them all. Where a network that diverged has an objectness of
+    NaN, it counts as the least: its loss is NaN as well.
 
     Args:
         outputs: objectness (B, N) and deltas (B, N, 4).
@@ -52,6 +54,8 @@ def propose(outputs: Sequence[Array], anchors: Sequence[Array], sizes: Array, li
         levels = np.repeat(np.arange(len(best)), [len(places) for places in best])
         chosen = np.concatenate(best)
         boxes = decode(deltas[chosen], flat_anchors[chosen], RPN_DEVIATIONS, size)
+        inside = have_area(boxes)
+        boxes, chosen, levels = boxes[inside], chosen[inside], levels[inside]
         kept = dispatch.nms(boxes, objectness[chosen], limits.iou_threshold, levels)
         proposals.append(boxes[kept[: limits.after_nms]])
     return proposals

@@ -23,6 +23,15 @@ def test_boxes_are_suppressed_within_their_level_and_cut_off_at_the_border():
     np.testing.assert_array_equal(second, [ANCHORS[1][1], ANCHORS[0][1], [20, 20, 25, 30], cut_off])
 
 
+def test_boxes_beside_the_image_are_none():
+    """Padding has anchors, too: nothing is left of them at the border, and so they would not be suppressed."""
+    first, second = proposals(10, 10, sizes=((40, 40), (40, 20)))
+    assert len(first) == 4
+    np.testing.assert_array_equal(second, [ANCHORS[1][1], ANCHORS[0][1], [0, 2, 6, 12]])
+    none, _ = proposals(10, 10, sizes=((0, 40), (40, 40)))
+    assert none.shape == (0, 4)
+
+
 def test_the_best_of_each_level_and_then_of_all_are_kept():
     assert [len(boxes) for boxes in proposals(1, 10)] == [2, 2]
     first, second = proposals(10, 1)

@@ -68,6 +68,13 @@ def test_boxes_are_found_by_class_and_by_falling_score():
     assert len(best_boxes(boxes, probabilities * 0, limits)[0]) == 0
 
 
+def test_boxes_without_area_are_not_found():
+    boxes = np.array([[30, 0, 30, 10], [0, 0, 10, 10], [5, 20, 9, 20]], float)[:, None]
+    found, scores, labels = best_boxes(boxes, np.array([[0.9], [0.6], [0.8]]), DetectionLimits(0.05, 0.5, 3))
+    np.testing.assert_array_equal(found, boxes[1])
+    assert (scores.tolist(), labels.tolist()) == ([0.6], [0])
+
+
 def test_masks_are_pasted_into_the_image():
     boxes = np.array([[2, 1, 6, 5], [0, 0, 8, 6]], float)
     found = DetectorOutput(boxes, np.ones(2), np.zeros(2, int), np.full((2, 4, 4), 0.9), (6, 8))
