@@ -1,17 +1,18 @@
-"""Draw how a trained detector comes from an image to its objects, step by step.
+"""Show how a trained detector comes from an image to its objects, step by step.
 
     python examples/explain_detector.py runs/scenes-mask_rcnn_swin_nano
     python examples/explain_detector.py runs/coco-mask_rcnn_swin_nano --data-dir coco --index 3
 
 The run is one of `examples/detect.py`; the image is one of its test images, by default one of the data set scenes. The
 picture has anchors, the anchors and the proposals on which the two stages would be trained, RoIs as the heads see them,
-masks, and what is found: docs/detector.md explains it.
+masks, and what is found: docs/detector.md explains it. Of a cascade the RoIs are those of its first stage.
 """
 
 import sys
 
 try:  # imports take a second, in which Ctrl-C should not print a traceback
     import argparse
+    from dataclasses import replace
     from pathlib import Path
     from typing import Any
 
@@ -19,6 +20,7 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
 
     import npswin
     from npswin.checks import check_integer
+    from npswin.cli.training_program import new_parser, run_program, set_machine
     from npswin.data import (
         DetectionDataset,
         DetectionSample,
@@ -29,29 +31,38 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
         resize_sample,
         size_within,
     )
+    from npswin.files import listed, shown_path
+    from npswin.models.detection import DetectorOutput
     from npswin.models.detection.checks import check_objects
     from npswin.models.detection.proposals import propose
     from npswin.models.detection.samples import RoISamples, RPNSamples
     from npswin.models.detection.two_stage import TwoStageDetector
+    from npswin.training import Run
     from npswin.training.pictures.palette import colours
     from npswin.training.pictures.style import GREEN, GREY, RED, new_figure, save_figure, show_image
+    from npswin.training.prediction.folder import THRESHOLD
+    from npswin.training.tasks.detection_evaluation import PADDED_TO, check_detection_data
 except KeyboardInterrupt:
     print("aborted", file=sys.stderr)
     sys.exit(130)
 
 SHOWN_PROPOSALS, SHOWN_BACKGROUND = 40, 24  # boxes in a picture
 SHOWN_ROIS = 4  # the surest of what is found
+WIDTH, STEPS_HEIGHT, ROI_HEIGHT = 10, 6.5, 2.5  # in inches: of the picture, of the steps, of a row of RoIs
 CONTEXT = 1.6  # sides of the image's part around a RoI, in sides of the RoI
+SCORE = f"a score of at least {100 * THRESHOLD:.0f} %"
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add("run", type=Path, help="the folder of a run of examples/detect.py")
     add("--data-dir", type=Path, help="folder with images and annotations (default: the built-in scenes)")
+    repair = "leave out damaged images and annotations, instead of stopping"
+    add("--repair-data", action="store_true", help=repair)
     add("--index", type=int, default=0, help="the test image, from 0 (default: %(default)s)")
+    add("--backend", default=npswin.get_backend(), help="backend on the CPU: numpy or cpu (default: %(default)s)")
+    add("--threads", type=int, help="number of threads (default: one per core)")
     add("--out", type=Path, default=Path("detector.png"), help="the picture (default: %(default)s)")
     return parser.parse_args()
 
@@ -63,10 +74,17 @@ class Steps:
         model: the detector; its first stage is shown, if it is a cascade.
         sample: the image, at the size that the model takes, and its objects.
         normalization: mean and deviation of each channel.
+
+    Attributes:
+        anchors: (Nᵢ, 4) of each map of the pyramid.
+        rpn_samples: the anchors on which the region proposal network would be trained.
+        proposals: (n, 4), those of inference.
+        roi_samples: the RoIs on which the heads would be trained; they are drawn from the proposals of training.
+        found: the objects with a score of at least THRESHOLD.
     """
 
     def __init__(self, model: TwoStageDetector, sample: DetectionSample, normalization: tuple[Any, Any]) -> None:
-        batch = padded_batch([sample], divisor=32)
+        batch = padded_batch([sample], PADDED_TO)
         images, sizes = normalize_padded(batch.images, batch.sizes, *normalization, model.dtype), batch.sizes
         objects = check_objects(batch.samples, sizes, model.num_classes, model.dtype, model.roi_head.finds_masks)
         rng, stage = np.random.default_rng(0), model.roi_head.stages[0]
@@ -76,77 +94,92 @@ class Steps:
         outputs = model.rpn_head(self.pyramid)
         self.rpn_samples: RPNSamples = model.rpn_head.draw_samples(self.pyramid, objects, sizes, rng)
         self.proposals = propose(outputs, self.anchors, sizes, model.inference_proposals)[0]
-        self.roi_samples: RoISamples = stage.draw_samples([self.proposals], objects, rng)
-        self.found = model.detect(images, sizes)[0]
+        in_training = propose(outputs, self.anchors, sizes, model.training_proposals)
+        self.roi_samples: RoISamples = stage.draw_samples(in_training, objects, rng)
+        self.found = surest(model.detect(images, sizes)[0])
 
 
-def draw_anchors(axes: Any, steps: Steps) -> None:
+def surest(found: DetectorOutput) -> DetectorOutput:
+    """The objects with a score of at least THRESHOLD."""
+    count = int((found.scores >= THRESHOLD).sum())  # they are sorted by score
+    masks = None if found.mask_probabilities is None else found.mask_probabilities[:count]
+    return replace(
+        found,
+        boxes=found.boxes[:count],
+        scores=found.scores[:count],
+        labels=found.labels[:count],
+        mask_probabilities=masks,
+    )
+
+
+def show_anchors(axes: Any, steps: Steps) -> None:
     """Of each map of the pyramid, the three anchors at its middle; smaller maps have larger ones."""
     palette = colours(len(steps.anchors)) / 255
     for level, (anchors, x) in enumerate(zip(steps.anchors, steps.pyramid, strict=True)):
         height, width = x.shape[1:3]
         middle = anchors.reshape(height, width, -1, 4)[height // 2, width // 2]
-        draw_boxes(axes, middle, palette[level], 1.6)
+        show_boxes(axes, middle, palette[level], 1.6)
     count = sum(map(len, steps.anchors))
     axes.set_title(f"anchors: those at one place of each map, of {count:,}")
 
 
-def draw_rpn_samples(axes: Any, steps: Steps) -> None:
+def show_rpn_samples(axes: Any, steps: Steps) -> None:
     """The anchors on which the region proposal network would be trained."""
     boxes = np.concatenate(steps.anchors)[steps.rpn_samples.anchors]
     is_object = steps.rpn_samples.is_object.astype(bool)
-    draw_boxes(axes, boxes[~is_object][:SHOWN_BACKGROUND], GREY, 0.5)
-    draw_boxes(axes, boxes[is_object], GREEN, 1.4)
+    show_boxes(axes, boxes[~is_object][:SHOWN_BACKGROUND], GREY, 0.5)
+    show_boxes(axes, boxes[is_object], GREEN, 1.4)
     axes.set_title(f"sampled anchors: {is_object.sum()} with an object, {(~is_object).sum()} without")
 
 
-def draw_proposals(axes: Any, steps: Steps) -> None:
+def show_proposals(axes: Any, steps: Steps) -> None:
     """The boxes in which an object is most likely."""
     shown = steps.proposals[:SHOWN_PROPOSALS]
-    draw_boxes(axes, shown, RED, 0.9)
+    show_boxes(axes, shown, RED, 0.9)
     axes.set_title(f"proposals: the {len(shown)} surest of {len(steps.proposals)}")
 
 
-def draw_roi_samples(axes: Any, steps: Steps) -> None:
+def show_roi_samples(axes: Any, steps: Steps) -> None:
     """The RoIs on which the heads would be trained, each with an object in the colour of its class."""
     rois, labels = steps.roi_samples.rois[:, 1:], steps.roi_samples.labels
     is_object = labels < steps.num_classes
     palette = colours(steps.num_classes) / 255
-    draw_boxes(axes, rois[~is_object][:SHOWN_BACKGROUND], GREY, 0.5)
+    show_boxes(axes, rois[~is_object][:SHOWN_BACKGROUND], GREY, 0.5)
     for box, label in zip(rois[is_object], labels[is_object], strict=True):
-        draw_boxes(axes, box[None], palette[label], 1.2)
+        show_boxes(axes, box[None], palette[label], 1.2)
     axes.set_title(f"sampled RoIs: {is_object.sum()} with an object, {(~is_object).sum()} without")
 
 
-def draw_found(axes: Any, steps: Steps, class_names: tuple[str, ...]) -> None:
-    """The boxes that are found with a score of at least one half."""
+def show_found(axes: Any, steps: Steps, class_names: tuple[str, ...]) -> None:
+    """The boxes that are found."""
     palette, found = colours(steps.num_classes) / 255, steps.found
     for box, label, score in zip(found.boxes, found.labels, found.scores, strict=True):
-        if score >= 0.5:
-            draw_boxes(axes, box[None], palette[label], 1.6)
-            axes.text(box[0], box[1] - 1, f"{class_names[label]} {100 * score:.0f}", fontsize=7, color="white",
-                      bbox={"facecolor": palette[label], "edgecolor": "none", "pad": 0.8})  # fmt: skip
-    axes.set_title(f"found: {(found.scores >= 0.5).sum()} objects with a score of at least 50 %")
+        show_boxes(axes, box[None], palette[label], 1.6)
+        above = box[1] > axes.get_ylim()[0] / 10  # else the text would be over the title
+        axes.text(box[0], box[1] - 1 if above else box[1], f"{class_names[label]} {100 * score:.0f}", fontsize=7,
+                  verticalalignment="bottom" if above else "top", color="white", parse_math=False,
+                  bbox={"facecolor": palette[label], "edgecolor": "none", "pad": 0.8})  # fmt: skip
+    axes.set_title(f"found: {len(found.scores)} objects with {SCORE}")
 
 
-def draw_roi(axes: Any, image: np.ndarray[Any, Any], steps: Steps, index: int, class_names: tuple[str, ...]) -> None:
-    """The part of the image around a box that is found, and in the box its mask as the mask head gives it."""
+def show_roi(column: Any, image: np.ndarray[Any, Any], steps: Steps, index: int, class_names: tuple[str, ...]) -> None:
+    """The part of the image around a box that is found, and below it the mask in the box as the mask head gives it."""
     found = steps.found
     box = found.boxes[index]
     x, y, half = box[[0, 2]].mean(), box[[1, 3]].mean(), CONTEXT / 2 * (box[2:] - box[:2]).max()
-    show_image(axes[0], image)
-    draw_boxes(axes[0], box[None], RED, 1.4)
-    axes[0].set_title(f"{class_names[found.labels[index]]} {100 * found.scores[index]:.0f}")
+    show_image(column[0], image)
+    show_boxes(column[0], box[None], RED, 1.4)
+    column[0].set_title(f"{class_names[found.labels[index]]} {100 * found.scores[index]:.0f}", parse_math=False)
     if found.mask_probabilities is not None:
         place = box[[0, 2, 3, 1]] - 0.5
-        axes[1].imshow(found.mask_probabilities[index], cmap="viridis", vmin=0, vmax=1, extent=place)
-        axes[1].set(xticks=[], yticks=[])
-        axes[1].set_title("its mask: {1}×{2} probabilities".format(*found.mask_probabilities.shape))
-    for one in axes:
-        one.set(xlim=(x - half, x + half), ylim=(y + half, y - half), facecolor="white")
+        column[1].imshow(found.mask_probabilities[index], cmap="viridis", vmin=0, vmax=1, extent=place)
+        column[1].set(xticks=[], yticks=[])
+        column[1].set_title("its mask: {1}×{2} probabilities".format(*found.mask_probabilities.shape))
+    for axes in column:
+        axes.set(xlim=(x - half, x + half), ylim=(y + half, y - half), facecolor="white")
 
 
-def draw_boxes(axes: Any, boxes: np.ndarray[Any, Any], colour: Any, width: float) -> None:
+def show_boxes(axes: Any, boxes: np.ndarray[Any, Any], colour: Any, width: float) -> None:
     """Boxes (n, 4) as lines."""
     from matplotlib.patches import Rectangle
 
@@ -154,60 +187,65 @@ def draw_boxes(axes: Any, boxes: np.ndarray[Any, Any], colour: Any, width: float
         axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=width))
 
 
-def draw_steps(image: np.ndarray[Any, Any], steps: Steps, class_names: tuple[str, ...], path: Path) -> None:
-    """The whole picture: three columns of steps, and below a row of RoIs."""
-    figure = new_figure(10, 11.5)
-    above, below = figure.subfigures(2, 1, height_ratios=(1.28, 1.0))
-    panels = above.subplots(2, 3)
+def show_steps(image: np.ndarray[Any, Any], steps: Steps, class_names: tuple[str, ...], path: Path) -> None:
+    """The whole picture: three columns of steps, and below the surest objects, with their masks where there are any."""
+    count = min(SHOWN_ROIS, len(steps.found.scores))
+    rows = 0 if not count else 1 if steps.found.mask_probabilities is None else 2
+    heights = (STEPS_HEIGHT, *([rows * ROI_HEIGHT] if rows else []))
+    figure = new_figure(WIDTH, sum(heights))
+    parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+    panels = parts[0].subplots(2, 3)
     for axes in panels.flat:
         show_image(axes, image)
     panels[0, 0].set_title("image")
-    draw_anchors(panels[0, 1], steps)
-    draw_rpn_samples(panels[0, 2], steps)
-    draw_proposals(panels[1, 0], steps)
-    draw_roi_samples(panels[1, 1], steps)
-    draw_found(panels[1, 2], steps, class_names)
-    count = min(SHOWN_ROIS, len(steps.found.scores))
-    if count:
-        rows = below.subplots(2, count, squeeze=False)
-        for index in range(count):
-            draw_roi(rows[:, index], image, steps, index, class_names)
+    show_anchors(panels[0, 1], steps)
+    show_rpn_samples(panels[0, 2], steps)
+    show_proposals(panels[1, 0], steps)
+    show_roi_samples(panels[1, 1], steps)
+    show_found(panels[1, 2], steps, class_names)
+    if rows:
+        columns = parts[1].subplots(rows, count, squeeze=False).T
+        for index, column in enumerate(columns):
+            show_roi(column, image, steps, index, class_names)
     for axes in figure.axes:
         axes.set_title(axes.get_title(), fontsize=9, color=GREY)
     save_figure(figure, path)
 
 
+def load_data(arguments: argparse.Namespace) -> DetectionDataset:
+    """The test images."""
+    if arguments.data_dir is not None:
+        return load_detection_folder(arguments.data_dir, repair=arguments.repair_data)[1]
+    return load_detection_scenes(train=False)
+
+
+def check_data(data: DetectionDataset, run: Run) -> None:
+    """Raise a ValueError unless channels, classes and masks are those that a run was trained on."""
+    if data.class_names != run.class_names:
+        ours, theirs = (listed(names) for names in (data.class_names, run.class_names))
+        raise ValueError(f"--data-dir: the data set has the classes {ours}; expected those of the run, {theirs}")
+    check_detection_data("--data-dir", data, run.model, run.model.roi_head.finds_masks)
+
+
 def explain(arguments: argparse.Namespace) -> None:
-    """Load, compute, draw."""
+    """Load, compute, write the picture."""
+    set_machine(arguments)
+    if not arguments.out.parent.is_dir():
+        raise ValueError(f"--out: {shown_path(arguments.out.parent)} is no folder, expected one that exists")
+    if arguments.out.is_dir():
+        raise ValueError(f"--out: {shown_path(arguments.out)} is a folder, expected the name of a picture")
     run = npswin.load_run(arguments.run)
     if not isinstance(run.model, TwoStageDetector):
-        raise ValueError(f"{arguments.run}: is not a run of a detector")
-    data: DetectionDataset = (
-        load_detection_scenes(train=False)
-        if arguments.data_dir is None
-        else load_detection_folder(arguments.data_dir)[1]
-    )
-    if data.class_names != run.class_names:
-        raise ValueError(f"the data set has the classes {', '.join(data.class_names)}, the run {run.class_names}")
-    sample = data[check_integer("index", arguments.index, 0, len(data) - 1)]
+        raise ValueError(f"{shown_path(arguments.run)}: is not a run of a detector")
+    data = load_data(arguments)
+    check_data(data, run)
+    sample = data[check_integer("--index", arguments.index, 0, len(data) - 1)]
     resized = resize_sample(sample, size_within(sample.image.shape[1:], run.task.test_shorter, run.task.longer))
     steps = Steps(run.model, resized, (run.mean, run.std))
-    draw_steps(resized.image, steps, data.class_names, arguments.out)
-    print(f"{arguments.out}: image {arguments.index} of {data.name}, {len(steps.found.scores)} objects found")
-
-
-def main() -> int:
-    """The exit status: 0, or 2 for a mistake."""
-    try:
-        explain(parse_arguments())
-    except (ValueError, OSError, ImportError) as error:
-        print(f"explain_detector.py: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("aborted", file=sys.stderr)
-        return 130
-    return 0
+    show_steps(resized.image, steps, data.class_names, arguments.out)
+    count = len(steps.found.scores)
+    print(f"{arguments.out}: image {arguments.index} of {data.name}, {count} objects found with {SCORE}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(parse_arguments, explain))
