@@ -10,6 +10,7 @@ import numpy as np
 
 from npswin.data import Detections
 from npswin.data.formats.coco_results import result_entries
+from npswin.data.sample_datasets import check_category_ids
 from npswin.files import write_atomically
 from npswin.training.pictures import draw_class_scores, draw_detections, draw_segmentation
 from npswin.training.pictures.palette import colours
@@ -65,7 +66,7 @@ class SegmentationFiles(PredictionFolder):
 
 class DetectionFiles(PredictionFolder):
     """predictions.json has COCO's results; images.json, a file of annotations of COCO's without objects, has the images
-    and categories that their ids belong to. Categories are counted from 1, in the order of the classes.
+    and categories that their ids belong to. The ids of categories are those of the data that the model was trained on.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class DetectionFiles(PredictionFolder):
         threshold: float = THRESHOLD,
     ) -> None:
         super().__init__(path, run, paths, top, threshold)
+        self._category_ids = check_category_ids(run.category_ids, len(self.class_names))
         self._images: list[dict[str, Any]] = []
 
     def add(self, path: Path, image: Array, result: Detections) -> str:
@@ -84,8 +86,7 @@ class DetectionFiles(PredictionFolder):
         picture = self._file(PICTURES, path)
         draw_detections([image], [result], self.class_names, picture, min_score=self.threshold, title=_title(path))
         number, (height, width) = self._id(path), image.shape[1:]
-        category_ids = range(1, len(self.class_names) + 1)
-        self.entries += result_entries("found", result, number, category_ids)
+        self.entries += result_entries("found", result, number, self._category_ids)
         self._images.append({"id": number, "file_name": str(path), "height": height, "width": width})
         shown = Counter(self.class_names[label] for label in result.labels[result.scores >= self.threshold])
         counts = ", ".join(f"{count} {name}" for name, count in shown.most_common())
@@ -94,7 +95,8 @@ class DetectionFiles(PredictionFolder):
     def write_json(self) -> None:
         """Also the images and categories."""
         super().write_json()
-        categories = [{"id": number, "name": name} for number, name in enumerate(self.class_names, 1)]
+        numbered = zip(self._category_ids, self.class_names, strict=True)
+        categories = [{"id": number, "name": name} for number, name in numbered]
         content = {"info": {}, "images": self._images, "categories": categories, "annotations": []}
         self._write_json("images.json", content)
 

@@ -136,9 +136,10 @@ class DetectionTask:
         return (LOSS.name, *model.loss_names)
 
     def describe(self, train_data: DetectionDataset) -> dict[str, Any]:
-        """The names of the classes, and the settings."""
+        """The names of the classes, their ids in files of results, and the settings."""
         settings = {**asdict(self), "shorter_sides": list(self.shorter_sides)}
-        return {"class_names": list(train_data.class_names), "task": {"name": "detection", **settings}}
+        classes = {"class_names": list(train_data.class_names), "category_ids": list(train_data.category_ids)}
+        return {**classes, "task": {"name": "detection", **settings}}
 
     def channel_statistics(self, train_data: DetectionDataset) -> Normalization:
         """See `npswin.data.sample_statistics`, which reads all images."""
