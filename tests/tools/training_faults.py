@@ -124,8 +124,9 @@ TRAINING_FAULTS = [
         "training/prediction/folder.py",
         _PREDICTION,
         ("ids by the order of what was read", "return self._ids[path]", "return len(self.entries) + 1"),
-        ("a folder with files is taken", "if self.path.is_dir() and any(self.path.iterdir()):", "if False:"),
-        ("JSON only after all images", "if self.entries:", "if self.entries and _[0] is None:"),
+        ("a folder with files is taken", "is_folder and not any(self.path.iterdir())", "is_folder"),
+        ("JSON only after all images", "if self._has_images:", "if self._has_images and _[0] is None:"),
+        ("no JSON where nothing was found", "if self._has_images:", "if self.entries:"),
     ),
     *faults(
         "training/prediction/image_paths.py",

@@ -12,7 +12,7 @@ from npswin.data.samples import DetectionSample
 from npswin.ops.box_iou import box_iou
 from npswin.training.pictures.palette import colours, lay_over, outline, text_colour
 from npswin.training.pictures.segmentation import check_classes, check_shown, image_grid
-from npswin.training.pictures.style import GREY, as_colours, save_figure, shown_channels
+from npswin.training.pictures.style import GREY, as_colours, exact_percent, save_figure, shown_channels
 from npswin.types import Array
 
 
@@ -64,7 +64,7 @@ def draw_detections(
             axes[0].set_title("truth", fontsize=10, color=GREY)
         _draw(axes[-1], image, found, names, own, np.zeros(len(names), bool))
         what = "found" if names else "nothing found"
-        axes[-1].set_title(f"{what} with a score of at least {100 * min_score:.0f} %", fontsize=10, color=GREY)
+        axes[-1].set_title(f"{what} with a score of at least {exact_percent(min_score)}", fontsize=10, color=GREY)
     figure.suptitle(f"{title}{shown_channels(len(images[0]))}", weight="bold", parse_math=False)
     save_figure(figure, path)
 

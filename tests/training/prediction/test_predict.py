@@ -288,7 +288,10 @@ class TestPaths:
         (tmp_path / "folder.png").mkdir()
         assert image_paths([tmp_path]) == [tmp_path / "a.jpg", tmp_path / "b.PNG"]
         assert image_paths([tmp_path / "b.PNG", str(tmp_path)]) == [tmp_path / "b.PNG", tmp_path / "a.jpg"]
-        assert image_paths("missing.png")[0].name == "missing.png"  # an error when it is read
+        with pytest.raises(
+            DataFileError, match=r"^missing\.png, more: no such file or folder, expected images or folders"
+        ):
+            image_paths(["missing.png", tmp_path, "more"])
         with pytest.raises(DataFileError, match=r"folder\.png: has no image; expected names that end with \.bmp"):
             image_paths(tmp_path / "folder.png")
 
@@ -325,11 +328,24 @@ def test_a_folder_that_is_not_empty_stays_as_it_is(run_of, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_an_image_that_cannot_be_read_ends_it_with_what_was_found_before(run_of, tmp_path):
+def test_images_that_cannot_be_read_are_left_out_with_a_warning(run_of, tmp_path):
     finished = run_of("classification")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG")
     images = [finished.images / "0.png", tmp_path / "broken.png", finished.images / "1.png"]
+    with pytest.warns(UserWarning, match=r"broken\.png: is not an image .*; this image is left out$") as warned:
+        found = npswin.predict(finished.folder, images, tmp_path / "out")
+    assert [one.filename for one in warned] == [__file__]
+    assert [path.name for path, _ in found] == ["0.png", "1.png"]
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 2
     with pytest.raises(DataFileError, match=r"broken\.png: is not an image"):
-        npswin.predict(finished.folder, images, tmp_path / "out")
-    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 1
-    assert [path.name for path in (tmp_path / "out" / "pictures").iterdir()] == ["0.png"]
+        npswin.predict(finished.folder, tmp_path / "broken.png", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_nothing_found_is_a_result(run_of, tmp_path):
+    finished, run = run_of("boxes"), npswin.load_run(run_of("boxes").folder)
+    run.model.detection_limits = run.model.detection_limits._replace(score_threshold=1.0)
+    found = npswin.predict(run, finished.images, tmp_path / "out")
+    assert [len(result.labels) for _, result in found] == [0] * len(finished.trainer.test_data)
+    assert json.loads((tmp_path / "out" / "predictions.json").read_text()) == []
+    assert len(json.loads((tmp_path / "out" / "images.json").read_text())["images"]) == len(found)
