@@ -28,7 +28,7 @@ class Problem(Exception):
 
 
 class InconsistentFileError(DataFileError):
-    """A file can be read, and does not fit the others.
+    """A file can be read, and is not what is needed, or does not fit the others.
 
     Attributes:
         kind: as in `Finding`.
