@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
+from typing import Any
 
 from npswin.cli import compare, convert, diagnose, golden, gradcheck, predict
 
@@ -30,13 +31,18 @@ Or take weights from elsewhere:
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """Options are not abbreviated, also those of the subcommands, whose parsers are of the same class."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command: see `npswin.cli.main`."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack letters such as ×
-    parser = argparse.ArgumentParser(
-        prog="npswin", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _Parser(prog="npswin", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"npswin {version('npswin')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for command in (predict, golden, compare, diagnose, gradcheck, convert):

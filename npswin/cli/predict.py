@@ -27,7 +27,8 @@ folder DIR gets
     pictures/NAME.png      for each image what was found, drawn
     predictions.json       a classifier: the most likely classes with their probabilities
                            a segmenter: the share of the pixels of each class
-                           a detector: COCO's results, whose image and category ids are explained in images.json
+                           a detector: COCO's results, with the category ids of the training data
+    images.json            a detector: the images and categories that these ids are of
     annotations/NAME.png   a segmenter: the number of the class of each pixel, for npswin.data.load_label_maps, with
                            classes.txt
 
@@ -36,8 +37,9 @@ resized to the size it was trained on, regardless of their aspect ratio; other m
 evaluations, and what they find is in the pixels of your images. Colours, grey and transparency are converted to what
 the model takes, of 16 bits the upper 8 are used.
 
-Nothing is replaced or deleted: DIR has to be new or empty. The exit status is 0 if all images were predicted, 1 if some
-cannot be read, 2 if there is no run, no image or another folder is needed.
+Nothing is replaced or deleted: DIR has to be new or empty, and is made with the first result. The exit status is 0 if
+all images were predicted, 1 if some cannot be read, which does not stop the others, and 2 if nothing was done: there is
+no run, no such image, or another folder is needed.
 """
 
 
@@ -51,12 +53,14 @@ def add_parser(commands: Any) -> None:
     )
     add = parser.add_argument
     add("training_run", type=Path, metavar="RUN", help="the run's folder")
-    add("images", type=Path, nargs="+", metavar="IMAGE", help="an image file, or a folder whose image files are meant")
+    images = "an image file, or a folder whose image files are meant, without those in its subfolders"
+    add("images", type=Path, nargs="+", metavar="IMAGE", help=images)
     add("--out", type=Path, required=True, metavar="DIR", help="the folder to write, new or empty")
     add("--weights", choices=WEIGHTS, help="which weights of the run (default: best, or last if there is no best yet)")
     add("--top", type=int, default=TOP, metavar="N", help=f"classes per image, of a classifier (default: {TOP})")
     threshold = (
-        f"score from which on an object is drawn, of a detector (default: {THRESHOLD}); predictions.json has all"
+        f"score from which on an object is drawn, of a detector (default: {THRESHOLD}); predictions.json has all that "
+        "the model keeps: above its score_threshold, at most `detections` of an image (arguments of the model)"
     )
     add("--threshold", type=float, default=THRESHOLD, metavar="S", help=threshold)
     add("--backend", default=get_backend(), help="numpy or cpu (default: %(default)s)")
@@ -67,8 +71,8 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Predict, print a line for each image, and return the exit status."""
     set_machine(options)
-    trained = load_run(options.training_run, options.weights)
     paths = image_paths(options.images)
+    trained = load_run(options.training_run, options.weights)
     folder = files_of_task(trained)(options.out, trained, paths, options.top, options.threshold)
     if size := trained.model.config.get("img_size"):  # of a classifier
         height, width = (size, size) if isinstance(size, int) else size
@@ -88,5 +92,7 @@ def run(options: argparse.Namespace) -> int:
 
         progress("predicting", 0, len(paths))
         predict_files(trained, paths, folder, each, on_error)
+    if closing_line := folder.closing_line():
+        print(closing_line)
     print(f"{options.out}: {len(paths) - len(failed)} of {len(paths)} images, by {shown_path(trained.weights)}")
     return int(bool(failed))

@@ -126,9 +126,7 @@ class DetectionDataset(_SampleDataset[DetectionSample]):
         check_flag("has_masks", self.has_masks)
         super().__post_init__()
         object.__setattr__(self, "image_ids", _check_ids("image_ids", self.image_ids, len(self), 0))
-        object.__setattr__(
-            self, "category_ids", _check_ids("category_ids", self.category_ids, len(self.class_names), 1)
-        )
+        object.__setattr__(self, "category_ids", check_category_ids(self.category_ids, len(self.class_names)))
 
     def _check(self, name: str, sample: DetectionSample) -> None:
         check_instance(name, sample, DetectionSample, "a DetectionSample")
@@ -142,6 +140,11 @@ def check_class_names(names: Any) -> tuple[str, ...]:
     if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
         raise ValueError(f"class_names: got {shown(names)}, expected a tuple of names")
     return tuple(names)
+
+
+def check_category_ids(ids: Any, num_classes: int) -> tuple[int, ...]:
+    """A number for each class, as a tuple; 1 to K where there are none."""
+    return _check_ids("category_ids", ids, num_classes, 1)
 
 
 def _check_ids(name: str, ids: Any, count: int, first: int) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ from npswin.weights.load import model_tensors
 
 _RUN, _STATE, _STEP = "run", "training", "step"  # names in the metadata
 _LATER_FIELDS = {"schedule": "cosine", "decay_epochs": [], "warmup_steps": 0}  # of a recipe
+_CATEGORY_IDS = "category_ids"  # in the description of a detector's run
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def check_run(file: TensorFile, run: Mapping[str, Any]) -> None:
     found = _json(file.metadata, _RUN)
     if not isinstance(found, dict):
         raise ValueError(f"its description of the run is {shown(found)}")
-    if different := differences(comparable(found), json.loads(json.dumps(comparable(run)))):
+    if different := differences(*comparable_pair(found, run)):
         raise ValueError(f"it is of a run that differs in {'; '.join(different)}")
 
 
@@ -187,6 +188,17 @@ def comparable(run: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(training, Mapping):
         training = {name: value for name, value in {**_LATER_FIELDS, **training}.items() if name != "precision"}
     return {**run, "training": training, "backend": None}
+
+
+def comparable_pair(found: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The description of a run in a file, and this run's, each as `differences` compares them.
+
+    Where a file of an older version has no ids of categories, neither has the other: the data's checksum is compared.
+    """
+    found, wanted = comparable(found), json.loads(json.dumps(comparable(run)))
+    if _CATEGORY_IDS not in found:
+        wanted.pop(_CATEGORY_IDS, None)
+    return found, wanted
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> list[str]:

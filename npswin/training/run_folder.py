@@ -14,7 +14,7 @@ from npswin.training.checkpoint import (
     Checkpoint,
     Progress,
     check_best,
-    comparable,
+    comparable_pair,
     differences,
     read_checkpoint,
     save_best,
@@ -182,10 +182,10 @@ class RunFolder:
         except RunFolderError as error:
             problem = str(error)
         else:
-            wanted = json.loads(json.dumps(comparable(self._description)))
-            if different := differences(comparable(found), wanted):
+            old, wanted = comparable_pair(found, self._description)
+            if different := differences(old, wanted):
                 hint = "use its settings, or choose another folder (--out, or out=)"
-                if {name for name in wanted if comparable(found).get(name) != wanted[name]} <= set(NAMES):
+                if {name for name in wanted if old.get(name) != wanted[name]} <= set(NAMES):
                     hint += f"; its mean and deviation are in {self.last.name} (normalization=)"
                 run = f"holds a run that differs in {'; '.join(different)}"
                 raise RunFolderError(f"{shown_path(self.path)}: {run}; {hint}")

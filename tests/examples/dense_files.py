@@ -146,7 +146,10 @@ LAYOUTS: dict[str, tuple[str, Callable[[], Files]]] = {
     "COCO with run lengths and crowds": ("detect", lambda: coco(with_run_lengths)),
     "COCO with boxes alone": ("detect", lambda: coco(with_boxes)),
     "Pascal VOC": ("detect", voc),
-    "ADE20K": ("segment", lambda: label_maps({"train": "training", "val": "validation"}, 1, 10, 0)),
+    "ADE20K": (
+        "segment",
+        lambda: {**label_maps({"train": "training", "val": "validation"}, 1, 10, 0), "sceneCategories.txt": b""},
+    ),
     "Cityscapes": ("segment", cityscapes),
     "a folder of label images": (
         "segment",

@@ -138,7 +138,7 @@ CASES = {
     ),
     "a label image with colours": (
         maps(LABELS, encoded(pixels(HEIGHT, WIDTH))),
-        f"{LABELS}: is a label image in RGB",
+        f"{LABELS}: has colours (RGB); a label image has a number for each pixel",
         (3, 0),
     ),
     "half a label image": (maps(LABELS, shortened(60)), f"{LABELS}: cannot be read by Pillow", (3, 0)),

@@ -15,7 +15,7 @@ DATA_FAULTS = [
         "data/sample_datasets.py",
         ("tests/data/test_samples.py",),
         ("the checksum is the last sample's", "np.ascontiguousarray(array).data, checksum)", "array.tobytes())"),
-        ("ids of categories from 0", "len(self.class_names), 1)", "len(self.class_names), 0)"),
+        ("ids of categories from 0", "ids, num_classes, 1)", "ids, num_classes, 0)"),
     ),
     *faults(
         "data/formats/boxes.py",
@@ -58,6 +58,12 @@ DATA_FAULTS = [
         ("no negative differences", "    numbers -= (groups[last] >> 4 & 1) << (5 * lengths)\n", ""),
         ("wrong sums pass", "or total != pixels", "or total > pixels"),
         ("height and width of the size exchanged", "size != [height, width]", "size != [width, height]"),
+    ),
+    *faults(
+        "data/formats/folders.py",
+        FORMATS,
+        ("any label images are ADE20K's", " and not _is_ade20k(root)", " and False"),
+        ("ADE20K by its splits alone", "    own_files = any(", "    own_files = True or any("),
     ),
     *faults(
         "data/formats/coco_entries.py",

@@ -106,6 +106,21 @@ TRAINING_FAULTS = [
         ),
     ),
     *faults(
+        "training/checkpoint.py",
+        _PREDICTION,
+        ("runs without category ids are others", "    if _CATEGORY_IDS not in found:\n", "    if False:\n"),
+    ),
+    *faults(
+        "training/pictures/labels.py",
+        ("tests/training/test_dense_pictures.py",),
+        ("labels cover each other", "covered.argmin()", "0"),
+        (
+            "labels leave the image",
+            "np.clip([*above_and_below, *inside, *beside], 0, farthest)",
+            "np.array([*above_and_below, *inside, *beside])",
+        ),
+    ),
+    *faults(
         "training/prediction/run.py",
         _PREDICTION,
         ("the last weights before the best", '("best", "last")', '("last", "best")'),
@@ -115,7 +130,8 @@ TRAINING_FAULTS = [
     *faults(
         "training/prediction/files.py",
         _PREDICTION,
-        ("categories from 0", "range(1, len(self.class_names) + 1)", "range(len(self.class_names))"),
+        ("results without the data's category ids", "check_category_ids(run.category_ids,", "check_category_ids((),"),
+        ("a highest score that is not one", "math.floor(share", "math.ceil(share"),
         ("shares of pixels as counts", " / result.size\n", "\n"),
         ("least likely classes first", "np.argsort(-result", "np.argsort(result"),
         ("label images begin with 1", "labels.astype(np.uint8)", "(labels + 1).astype(np.uint8)"),
@@ -124,8 +140,9 @@ TRAINING_FAULTS = [
         "training/prediction/folder.py",
         _PREDICTION,
         ("ids by the order of what was read", "return self._ids[path]", "return len(self.entries) + 1"),
-        ("a folder with files is taken", "if self.path.is_dir() and any(self.path.iterdir()):", "if False:"),
-        ("JSON only after all images", "if self.entries:", "if self.entries and _[0] is None:"),
+        ("a folder with files is taken", "is_folder and not any(self.path.iterdir())", "is_folder"),
+        ("JSON only after all images", "if self._has_images:", "if self._has_images and _[0] is None:"),
+        ("no JSON where nothing was found", "if self._has_images:", "if self.entries:"),
     ),
     *faults(
         "training/prediction/image_paths.py",

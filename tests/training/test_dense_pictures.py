@@ -1,11 +1,14 @@
 """The pictures of label maps and of found objects: their files, texts and pixels."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from npswin.data import Detections, DetectionSample, load_detection_scenes, load_segmentation_scenes
 from npswin.training.pictures import draw_detections, draw_segmentation
 from npswin.training.pictures.detections import _colour_indices
+from npswin.training.pictures.labels import label_places
 from npswin.training.pictures.palette import colours, outline, text_colour
 from npswin.training.pictures.segmentation import _painted
 from tests.training.test_pictures import _is_png, _text
@@ -99,7 +102,7 @@ def test_draw_detections(tmp_path, figures):
     for label, name in enumerate(NAMES):
         assert text.count(name) == sum((sample.labels == label).sum() for sample in samples)
     pairs = [pair for one in predictions for pair in zip(one.labels, one.scores, strict=True)]
-    with_scores = [f"{NAMES[label]} {100 * score:.0f}" for label, score in pairs if score >= 0.6]
+    with_scores = [f"{NAMES[label]} {100 * score:.0f} %" for label, score in pairs if score >= 0.6]
     assert sorted(line for line in text if line.split(" ")[0] in NAMES and " " in line) == sorted(with_scores)
     patches = [patch for axes in axes_with_pixels(figures[0]) for patch in axes.patches]
     assert sum(patch.get_linestyle() == "--" for patch in patches) == 1
@@ -114,6 +117,57 @@ def test_draw_detections_without_truth_masks_or_objects(tmp_path, figures):
     for axes in (shown, empty):  # no mask is painted
         np.testing.assert_array_equal(axes.images[0].get_array(), sample.image.transpose(1, 2, 0))
     assert (len(shown.patches), len(empty.patches)) == (len(sample.labels), 0)
+
+
+def covered(places, sizes):
+    """The area that labels have in common, by counting pixels of a tenth."""
+    counts = np.zeros((2000, 2000), int)
+    for left, top, width, height in np.rint(10 * np.concatenate([places, sizes], axis=1)).astype(int):
+        counts[top : top + height, left : left + width] += 1
+    return (np.maximum(counts - 1, 0)).sum() / 100
+
+
+def test_labels_are_where_they_cover_no_other():
+    size, one = (100, 120), np.array([[20.0, 5]])
+    assert label_places(np.array([[30.0, 40, 80, 90]]), one, size).tolist() == [[30, 35]]  # above the box
+    assert label_places(np.array([[30.0, 2, 80, 90]]), one, size).tolist() == [[30, 0]]  # within the image
+    assert label_places(np.array([[110.0, 40, 118, 90]]), one, size).tolist() == [[100, 35]]
+    for count in (2, 8, 12):  # of the same box
+        boxes, sizes = np.tile([30.0, 40, 80, 90], (count, 1)), np.tile(one, (count, 1))
+        assert covered(label_places(boxes, sizes, size), sizes) == 0
+    rng = np.random.default_rng(0)
+    corners, sizes = rng.uniform(0, 90, (40, 2)), np.tile(one, (40, 1))
+    boxes = np.concatenate([corners, corners + rng.uniform(2, 20, (40, 2))], axis=1)
+    at_first_place = np.clip(boxes[:, :2] - [0, 5], 0, [100, 95])
+    assert covered(label_places(boxes, sizes, size), sizes) < 0.2 * covered(at_first_place, sizes)
+
+
+@pytest.mark.parametrize(("count", "font_size"), [(1, 7), (12, 7), (20, 5.4), (60, 4.5)])
+def test_labels_do_not_cover_each_other(tmp_path, figures, count, font_size):
+    """As they are drawn: of boxes in a grid, whose labels are wider than they are."""
+    number = np.arange(count)
+    corners = np.stack([20 * (number % 8), 20 * (number // 8)], axis=1).astype(float)
+    one = Detections(np.concatenate([corners, corners + 18], axis=1), number % 2, np.full(count, 0.9))
+    draw_detections([np.zeros((3, 180, 180), np.uint8)], [one], NAMES, tmp_path / "a.png")
+    (axes,) = axes_with_pixels(figures[0])
+    assert {round(text.get_fontsize(), 1) for text in axes.texts} == {font_size}
+    extents = [text.get_window_extent() for text in axes.texts]
+    frame = axes.get_window_extent()
+    for number, extent in enumerate(extents):
+        assert frame.x0 <= extent.x0 < extent.x1 <= frame.x1
+        assert frame.y0 <= extent.y0 < extent.y1 <= frame.y1
+        assert not any(extent.overlaps(other) for other in extents[:number])
+
+
+def test_rows_of_images_are_as_high_as_they_need(tmp_path, figures):
+    shapes = [(60, 30), (10, 40), (40, 40)]
+    images = [np.zeros((3, *shape), np.uint8) for shape in shapes]
+    maps = [np.zeros(shape, int) for shape in shapes]
+    draw_segmentation(images, maps, SEGMENTATION.class_names, tmp_path / "a.png")
+    figures[0].draw_without_rendering()
+    boxes = [axes.get_position() for axes in figures[0].axes[::2]]
+    gaps = [upper.y0 - lower.y1 for upper, lower in pairwise(boxes)]
+    assert max(gaps) * figures[0].get_figheight() < 0.8  # inches
 
 
 def test_a_single_image_is_drawn_with_its_pixels(tmp_path, figures):

@@ -1,8 +1,11 @@
 """Detection as a task of the trainer: its samples, its losses, its measure, and runs that resume to the bit."""
 
+import dataclasses
 import json
 import os
 import signal
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from npswin.data import (
     random_resize,
     resize_sample,
 )
+from npswin.data.formats.object_files import AnnotatedImage, Annotation, ObjectFiles
 from npswin.models.detection import DetectorOutput
 from npswin.training import (
     DetectionTask,
@@ -159,6 +163,47 @@ def test_images_with_many_objects_need_as_many_detections():
         task = DetectionTask((16,), longer=128, test_shorter=16, masks=False, **options)
         recalls.append(task.evaluate(Finder(), data, NORMALIZATION, "full", lambda images: None).boxes.recall)
     np.testing.assert_allclose(recalls, [100 / count, 1])
+
+
+def rows_data(count, split):
+    """An image with so many objects of a class, two of another, and a crowd, in memory."""
+    labels = np.repeat([0, 1], [count, 3])
+    boxes = np.tile(np.array([0.0, 0, 4, 4]), (count + 3, 1))
+    sample = DetectionSample(np.zeros((3, 16, 16), np.uint8), boxes, labels, None, np.arange(count + 3) == count)
+    return DetectionDataset(
+        samples=[sample], class_names=("a", "b"), name="rows", split=split, checksum=0, has_masks=False
+    )
+
+
+def files_with(dataset):
+    """The same, as of a file of annotations whose images are not there."""
+    (sample,) = dataset.samples
+    objects = [
+        Annotation(tuple(box), label, crowd)
+        for box, label, crowd in zip(sample.boxes.tolist(), sample.labels.tolist(), sample.crowd.tolist(), strict=True)
+    ]
+    return dataclasses.replace(dataset, samples=ObjectFiles([AnnotatedImage(1, Path("a.png"), 16, 16, objects)], False))
+
+
+@pytest.mark.parametrize("in_files", [False, True])
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_warning_where_images_have_more_objects_than_can_be_found(monkeypatch, in_files, part):
+    def check(count, **options):
+        data = {"train": rows_data(1, "train"), "test": rows_data(1, "test")} | {part: rows_data(count, part)}
+        if in_files:
+            monkeypatch.setattr("npswin.training.tasks.detection.check_detection_data", lambda *_: None)
+            data = {name: files_with(one) for name, one in data.items()}
+        model = tiny("mask_rcnn", num_classes=2, detections=6, masks=False)
+        DetectionTask(masks=False, **options).check(model, data["train"], data["test"], TrainConfig())
+
+    with pytest.warns(UserWarning, match=r"^an image has 7 objects, and the model finds at most 6 \(its detections\)$"):
+        check(5)
+    counted = r"^an image has 4 objects of a class, and 3 of them count in an evaluation \(the task's max_detections\)$"
+    with pytest.warns(UserWarning, match=counted):
+        check(4, max_detections=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check(4, max_detections=4)
 
 
 def test_stopped_and_resumed_bitwise_identically(tmp_path, monkeypatch):

@@ -7,9 +7,11 @@ import pytest
 
 from npswin.training import draw_attention, draw_class_scores, draw_curves, draw_predictions
 from npswin.training.pictures import attention, style
+from npswin.training.tasks.metric import ACCURACY, Metric
 from tests.training.tiny import tiny_data, tiny_model
 
 pytest.importorskip("matplotlib")
+ERROR = Metric("error", "Error", is_share=False)
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 RECORDS = [
     {"step": 1, "epoch": 1, "loss": 1.2, "lr": 0.1},
@@ -48,6 +50,22 @@ def test_draw_curves(tmp_path, figures, count):
     assert _is_png(tmp_path / "curves.png")
     assert f"Training on tiny: {count} step" in _text(figures[0])
     assert ("62.50 %" in _text(figures[0])) == (count > 1)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "is_above"),
+    [(ACCURACY, 0.004, True), (ACCURACY, 0.9, False), (ERROR, 0.3, True), (ERROR, 2.0, False)],
+)
+def test_a_low_value_is_written_above_its_point(tmp_path, figures, metric, value, is_above):
+    """Below it are the axis and its ticks."""
+    records = [{"step": step, "epoch": 1, "loss": 1.0, "lr": 0.1, metric.record_name: value} for step in (1, 2)]
+    records[0][metric.record_name] = 1 - value / 2
+    draw_curves(records, "tiny", tmp_path / "curves.png", metric)
+    (text,) = [one for one in figures[0].axes[1].texts if one.get_text() == metric.shown(value)]
+    axes = figures[0].axes[1]
+    point = axes.transData.transform((2, value * (100 if metric.is_share else 1)))
+    assert (text.get_window_extent().y0 > point[1]) == is_above
+    assert text.get_window_extent().y0 > axes.get_window_extent().y0
 
 
 def test_draw_predictions(tmp_path, figures):

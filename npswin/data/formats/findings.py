@@ -2,6 +2,7 @@
 
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from os import PathLike
 
 from npswin.data.errors import AnnotationError, DataFileError, Finding
@@ -9,7 +10,8 @@ from npswin.files import listed, shortened, shown_path
 
 MOST_KEPT = 1000  # findings; the others are counted
 MOST_LISTED = 7  # in the message
-_REPAIR = "--repair-data, or repair=True,"  # of the examples, and of the functions
+# The options are those of the examples, and of the functions.
+_HINT = "\nWith --repair-data, or repair=True, these are left out, or cut at the image's edge"
 
 
 class Problem(Exception):
@@ -26,7 +28,7 @@ class Problem(Exception):
 
 
 class InconsistentFileError(DataFileError):
-    """A file can be read, and does not fit the others.
+    """A file can be read, and is not what is needed, or does not fit the others.
 
     Attributes:
         kind: as in `Finding`.
@@ -84,10 +86,28 @@ class Findings:
         if repair and not self.fatal:
             warnings.warn(f"{self.report()}\nThese are left out, or cut at the image's edge", stacklevel=4)
             return
-        hint = "" if self.fatal else f"\nWith {_REPAIR} these are left out, or cut at the image's edge"
-        error = AnnotationError(self.report() + hint)
+        error = AnnotationError(self.report() + _HINT * (not self.fatal))
         error.counts, error.findings = dict(self.counts), tuple(self.kept)
         raise error
+
+
+def joined(errors: Sequence[DataFileError]) -> DataFileError:
+    """One error of all that is wrong with the parts of a data set; that of a single part is itself.
+
+    Where one of them is an AnnotationError, it is one, too, with the counts added and the findings of all.
+    """
+    if len(errors) == 1:
+        return errors[0]
+    texts = [str(error) for error in errors]
+    hint = _HINT * all(text.endswith(_HINT) for text in texts)
+    message = "\n".join(text.removesuffix(_HINT) for text in texts) + hint
+    of_annotations = [error for error in errors if isinstance(error, AnnotationError)]
+    if not of_annotations:
+        return DataFileError(message)
+    whole = AnnotationError(message)
+    whole.counts = dict(sum((Counter(error.counts) for error in of_annotations), Counter()))
+    whole.findings = tuple(finding for error in of_annotations for finding in error.findings)
+    return whole
 
 
 def _end_of(where: str) -> str:

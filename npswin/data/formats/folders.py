@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from npswin.checks import check_path
 from npswin.data.errors import DataFileError
@@ -11,6 +12,7 @@ from npswin.data.formats.ade20k import load_ade20k
 from npswin.data.formats.cityscapes import load_cityscapes
 from npswin.data.formats.class_names import read_class_names
 from npswin.data.formats.coco import load_coco
+from npswin.data.formats.findings import joined
 from npswin.data.formats.label_maps import load_label_maps
 from npswin.data.formats.object_files import objects_of
 from npswin.data.formats.voc import VOC_CLASSES, load_voc
@@ -30,10 +32,11 @@ def load_segmentation_folder(
 
         images/SPLIT/NAME.jpg, annotations/SPLIT/NAME.png, classes.txt     a name in each line, labels from 0; 255 is
                                                                           ignored
-        images/SPLIT/NAME.jpg, annotations/SPLIT/NAME.png                  ADE20K, where 0 is ignored
+        images/SPLIT/ADE_..., annotations/SPLIT/ADE_...                    ADE20K, where 0 is ignored
         leftImg8bit/SPLIT/CITY/..., gtFine/SPLIT/CITY/...                  Cityscapes
 
-    SPLIT is train or training, and val, validation or test.
+    SPLIT is train or training, and val, validation or test. ADE20K is recognized by its splits, training and
+    validation, with objectInfo150.txt, sceneCategories.txt or its names of files; other data need classes.txt.
 
     Args:
         folder: with the data.
@@ -43,8 +46,8 @@ def load_segmentation_folder(
         The data to train on, and to test on.
 
     Raises:
-        DataFileError: the folder has none of these layouts, or a part is missing.
-        AnnotationError, ImportError: as the readers of each layout.
+        DataFileError: the folder has none of these layouts, or a part or classes.txt is missing.
+        AnnotationError, ImportError: as the readers of each layout; what is wrong with both parts is in one error.
     """
     root = _folder(folder)
     if (root / "leftImg8bit").is_dir():
@@ -54,10 +57,12 @@ def load_segmentation_folder(
     elif (root / "annotations").is_dir():
         parts = root / "annotations"
         load = partial(_load_maps, root, repair=repair)
+        if not (root / _CLASSES).is_file() and not _is_ade20k(root):
+            raise DataFileError(f"{shown_path(root)}: has no {_CLASSES}, expected the name of a class in each line")
     else:
         expected = "expected images/ and annotations/, or leftImg8bit/ and gtFine/, each with a folder for each split"
         raise DataFileError(f"{shown_path(root)}: no layout of a data set for segmentation is recognized; {expected}")
-    return load(_split(parts, TRAINING)), load(_split(parts, TEST))
+    return _load_both(load, _split(parts, TRAINING), _split(parts, TEST))
 
 
 def load_detection_folder(
@@ -82,7 +87,7 @@ def load_detection_folder(
 
     Raises:
         DataFileError: the folder has none of these layouts, or a part is missing, or one has no object.
-        AnnotationError, ImportError: as the readers of each layout.
+        AnnotationError, ImportError: as the readers of each layout; what is wrong with both parts is in one error.
     """
     root = _folder(folder)
     if (root / "annotations").is_dir():
@@ -96,7 +101,7 @@ def load_detection_folder(
         expected = "expected annotations/instances_SPLIT.json (COCO), or ImageSets/Main/SPLIT.txt (Pascal VOC)"
         raise DataFileError(f"{shown_path(root)}: no layout of a data set for detection is recognized; {expected}")
     training, test = (_split(names, one, pattern) for one in (TRAINING, TEST))
-    train_data, test_data = load(training), load(test)
+    train_data, test_data = _load_both(load, training, test)
     for split, dataset in ((training, train_data), (test, test_data)):
         if not any(objects_of(dataset)):
             file = shown_path(names / pattern.format(split))
@@ -118,6 +123,30 @@ def _split(folder: Path, names: tuple[str, ...], pattern: str = "{}") -> str:
         expected = " or ".join(pattern.format(name) for name in names)
         raise DataFileError(f"{shown_path(folder)}: a part of the data is missing; expected {expected}")
     return found
+
+
+def _load_both(load: Callable[[str], Any], training: str, test: str) -> tuple[Any, Any]:
+    """Both parts of the data, or one error of all that is wrong with them."""
+    loaded, errors = [], []
+    for split in (training, test):
+        try:
+            loaded.append(load(split))
+        except DataFileError as error:
+            errors.append(error)
+    if errors:
+        raise joined(errors)
+    return loaded[0], loaded[1]
+
+
+def _is_ade20k(root: Path) -> bool:
+    """Whether a folder of label images has the splits of ADE20K, and besides something that only ADE20K has."""
+    if not all((root / "annotations" / split).is_dir() for split in ("training", "validation")):
+        return False
+    own_files = any((root / name).is_file() for name in ("objectInfo150.txt", "sceneCategories.txt"))
+    return own_files or all(
+        any((root / "annotations" / split).glob(names))
+        for split, names in (("training", "ADE_train_*.png"), ("validation", "ADE_val_*.png"))
+    )
 
 
 def _name_of(root: Path) -> str:

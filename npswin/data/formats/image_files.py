@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from npswin.data.errors import DataFileError
+from npswin.data.formats.findings import InconsistentFileError
 from npswin.files import read_bytes, shortened, shown_path
 from npswin.types import Array
 
@@ -31,10 +32,8 @@ _LABEL_LAYOUTS = {
     "L;2": 85,
     "L;4": 17,
 }
-
-
-class _Unsuitable(Exception):
-    """An image of a kind that is not read; the message says why."""
+_NUMBERS = "a number for each pixel, grey or of a palette, in 1 to 16 bits"
+_OTHER_KIND = "other kind of image"
 
 
 def read_image(path: str | PathLike[str], channels: int = 3) -> Array:
@@ -72,12 +71,12 @@ def _read(path: str | PathLike[str], pixels_of: Callable[[Any], Array]) -> Array
         with Image.open(BytesIO(content), formats=IMAGE_FORMATS) as image:
             width, height = image.size
             if width * height > MOST_PIXELS:
-                raise _Unsuitable(f"has {width}×{height} pixels, expected at most {MOST_PIXELS}")
+                raise InconsistentFileError("too large", f"has {width}×{height} pixels, expected at most {MOST_PIXELS}")
             image.verify()  # compares checksums, which decoding does not
         with Image.open(BytesIO(content), formats=IMAGE_FORMATS) as image:
             return pixels_of(image)
-    except _Unsuitable as error:
-        raise DataFileError(f"{shown_path(path)}: {error}") from error
+    except InconsistentFileError as error:
+        raise InconsistentFileError(error.kind, f"{shown_path(path)}: {error}") from error
     except UnidentifiedImageError as error:
         raise DataFileError(f"{shown_path(path)}: is not an image of the formats {', '.join(IMAGE_FORMATS)}") from error
     except Exception as error:  # each of Pillow's decoders raises classes of its own
@@ -91,7 +90,7 @@ def _colours(image: Any, mode: str) -> Array:
 
     has_16_bits = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
     if image.mode in ("I", "F") and not has_16_bits:
-        raise _Unsuitable(f"has Pillow's mode {image.mode}, expected 8 or 16 bits a channel")
+        raise InconsistentFileError(_OTHER_KIND, f"has Pillow's mode {image.mode}, expected 8 or 16 bits a channel")
     image = ImageOps.exif_transpose(image)
     if has_16_bits:
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
@@ -103,11 +102,13 @@ def _labels(image: Any) -> Array:
     """(H, W) uint8 or uint16 of an image of Pillow's."""
     if image.format not in LABEL_FORMATS:
         expected = f"one of {', '.join(LABEL_FORMATS)}, which keep labels as they are"
-        raise _Unsuitable(f"is a label image in the format {image.format}, expected {expected}")
+        raise InconsistentFileError(_OTHER_KIND, f"is a label image in the format {image.format}, expected {expected}")
+    if image.mode in ("RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV"):
+        text = f"has colours ({image.mode}); a label image has {_NUMBERS}"
+        raise InconsistentFileError("label image with colours", text)
     layout = _layout(image)
     if layout not in _LABEL_LAYOUTS or image.mode not in ("1", "L", "P", "I", "I;16", "I;16B", "I;16L"):
-        expected = "a number for each pixel, grey or of a palette, in 1 to 16 bits"
-        raise _Unsuitable(f"is a label image in {layout}, expected {expected}")
+        raise InconsistentFileError(_OTHER_KIND, f"is a label image in {layout}, expected {_NUMBERS}")
     numbers = np.asarray(image)
     return numbers.astype(np.uint8 if numbers.dtype.itemsize == 1 else np.uint16) // _LABEL_LAYOUTS[layout]
 

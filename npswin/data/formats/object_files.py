@@ -16,6 +16,7 @@ from npswin.data.formats.run_lengths import RunLengths, decode_masks
 from npswin.data.sample_datasets import DetectionDataset
 from npswin.data.samples import DetectionSample
 from npswin.files import shown_path
+from npswin.types import Array
 
 
 class Annotation(NamedTuple):
@@ -83,6 +84,15 @@ def objects_of(dataset: DetectionDataset) -> list[list[Annotation]]:
     """The annotated objects of each image of a data set in files, without reading the images."""
     assert isinstance(dataset.samples, ObjectFiles)
     return [image.objects for image in dataset.samples.images]
+
+
+def labels_in_memory(dataset: DetectionDataset) -> list[Array]:
+    """The labels of each image's objects, without crowds; none where images would have to be read or drawn for them."""
+    if isinstance(dataset.samples, ObjectFiles):
+        return [np.array([one.label for one in objects if not one.crowd], int) for objects in objects_of(dataset)]
+    if isinstance(dataset.samples, list | tuple):
+        return [sample.labels[~sample.crowd] for sample in dataset.samples]
+    return []
 
 
 def settle(samples: ObjectFiles, findings: Findings, check_files: bool, repair: bool) -> None:

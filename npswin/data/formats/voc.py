@@ -127,7 +127,9 @@ def _read_object(
 ) -> Annotation:
     name = (only_child(entry, "name").text or "").strip()
     if name not in class_names:
-        raise Problem("unknown class", f"has the class {name[:50]!r}, which is not among the class names")
+        known = "Pascal VOC's; classes.txt, or class_names=, has others"
+        known = known if class_names == VOC_CLASSES else "the class names"
+        raise Problem("unknown class", f"has the class {name[:50]!r}, which is not among {known}")
     box = only_child(entry, "bndbox")
     x1, y1, x2, y2 = (_number(box, name) for name in ("xmin", "ymin", "xmax", "ymax"))
     difficult = entry.find("difficult") is not None and _number(entry, "difficult") != 0

@@ -58,20 +58,22 @@ def draw_curves(
 
     axes = figure.add_subplot(grid[0, 1])
     axes.plot(test_steps, values, "o-", color=GREEN, markersize=5)
+    axes.set(title=f"{metric.label} on the test images", xlabel="step", xlim=(0, steps[-1] * 1.03))
+    if metric.is_share:
+        axes.set(ylabel="%", ylim=(0, 103))
     if evaluated:
         is_right = test_steps[-1] > 0.5 * steps[-1]
+        bottom, top = axes.get_ylim()
+        is_low = values[-1] - bottom < 0.25 * (top - bottom)  # below its point, the text would be on the axis
         axes.annotate(
             metric.shown(evaluated[-1][metric.record_name]),
             (test_steps[-1], values[-1]),
-            xytext=(-6 if is_right else 6, -16),
+            xytext=(-6 if is_right else 6, 6 if is_low else -16),
             textcoords="offset points",
             ha="right" if is_right else "left",
             color=GREEN,
             weight="bold",
         )
-    axes.set(title=f"{metric.label} on the test images", xlabel="step", xlim=(0, steps[-1] * 1.03))
-    if metric.is_share:
-        axes.set(ylabel="%", ylim=(0, 103))
     style_axes(axes)
 
     axes = figure.add_subplot(grid[1, 1])

@@ -1,7 +1,8 @@
 """Objects and found ones, with their boxes and masks, beside each other."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from npswin.checks import check_instance, check_number, check_path, check_text, 
 from npswin.data.detections import Detections
 from npswin.data.samples import DetectionSample
 from npswin.ops.box_iou import box_iou
-from npswin.training.pictures.palette import colours, lay_over, outline, text_colour
+from npswin.training.pictures.labels import draw_labels
+from npswin.training.pictures.palette import colours, lay_over, outline
 from npswin.training.pictures.segmentation import check_classes, check_shown, image_grid
-from npswin.training.pictures.style import GREY, as_colours, save_figure, shown_channels
+from npswin.training.pictures.style import GREY, as_colours, exact_percent, save_figure, shown_channels
 from npswin.types import Array
 
 
@@ -51,21 +53,25 @@ def draw_detections(
     min_score = check_number("min_score", min_score)
     path, title = check_path("path", path), check_text("title", title)
     figure, grid = image_grid(images, 1 if truths is None else 2, legend_height=0)
+    labels = []
     for index, (axes, image) in enumerate(zip(grid, images, strict=False)):
         found = _with_score(predictions[index], min_score)
-        scores = [f"{100 * score:.0f}" for score in found.scores]
+        scores = [f"{100 * score:.0f} %" for score in found.scores]
         names = [f"{class_names[label]} {score}" for label, score in zip(found.labels, scores, strict=True)]
         own = np.arange(len(found.labels))
         if truths is not None:
             truth = truths[index]
             own = _colour_indices(found, truth)
             true_names = [class_names[label] for label in truth.labels]
-            _draw(axes[0], image, truth, true_names, np.arange(len(true_names)), truth.crowd)
+            labels.append(_draw(axes[0], image, truth, true_names, np.arange(len(true_names)), truth.crowd))
             axes[0].set_title("truth", fontsize=10, color=GREY)
-        _draw(axes[-1], image, found, names, own, np.zeros(len(names), bool))
+        labels.append(_draw(axes[-1], image, found, names, own, np.zeros(len(names), bool)))
         what = "found" if names else "nothing found"
-        axes[-1].set_title(f"{what} with a score of at least {100 * min_score:.0f} %", fontsize=10, color=GREY)
+        axes[-1].set_title(f"{what} with a score of at least {exact_percent(min_score)}", fontsize=10, color=GREY)
     figure.suptitle(f"{title}{shown_channels(len(images[0]))}", weight="bold", parse_math=False)
+    figure.draw_without_rendering()
+    for add_labels in labels:
+        add_labels()
     save_figure(figure, path)
 
 
@@ -99,11 +105,11 @@ def _draw(
     names: Sequence[str],
     colour_indices: Array,
     is_dashed: Array,
-) -> None:
-    """The image with its objects, smaller ones over larger ones."""
+) -> Callable[[], None]:
+    """The image with its objects, smaller ones over larger ones; the returned function adds names after the layout."""
     from matplotlib.patches import Rectangle
 
-    boxes, masks, height = objects.boxes, objects.masks, image.shape[1]
+    boxes, masks, (height, width) = objects.boxes, objects.masks, image.shape[1:]
     palette = colours(colour_indices.max(initial=-1) + 1)[colour_indices]
     order = np.argsort(-np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), kind="stable")
     pixels = np.moveaxis(as_colours(image), 0, -1).astype(float)
@@ -117,19 +123,9 @@ def _draw(
         colour = palette[one] / 255
         line = {"edgecolor": colour, "linewidth": 1.6, "linestyle": "--" if is_dashed[one] else "-"}
         axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, **line))
-        is_at_top = y1 < 0.07 * height
-        axes.annotate(
-            names[one],
-            (max(x1, 0), max(y1, 0)),
-            xytext=(1, -1) if is_at_top else (0, 1),
-            textcoords="offset points",
-            va="top" if is_at_top else "bottom",
-            fontsize=7,
-            color=text_colour(palette[one]),
-            bbox={"facecolor": colour, "edgecolor": "none", "pad": 1.0, "alpha": 0.9},
-            annotation_clip=True,
-        )
-    axes.set(xlim=(-0.5, image.shape[2] - 0.5), ylim=(height - 0.5, -0.5))
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+    names = [names[one] for one in order]
+    return partial(draw_labels, axes, boxes[order] - 0.5, names, palette[order], (height, width))
 
 
 def _check_objects(name: str, objects: Any, kind: type, images: Sequence[Array], class_names: Sequence[str]) -> None:

@@ -68,16 +68,18 @@ def draw_segmentation(
 def image_grid(images: Sequence[Array], columns: int, legend_height: float) -> tuple[Any, list[list[Any]]]:
     """A figure with so many axes, without ticks, for each image; from five images on, two images in a row.
 
-    The height of the legend is in inches.
+    A row is as high as its images need. The height of the legend is in inches.
     """
     in_row = 1 if len(images) <= 4 else 2
     rows = -(-len(images) // in_row)
-    tallest = max(image.shape[1] / image.shape[2] for image in images)
+    shapes = [image.shape[1] / image.shape[2] for image in images]
+    heights = [max(shapes[start : start + in_row]) for start in range(0, len(images), in_row)]
     side = 2.7 if in_row * columns > 4 else 3.4
     if len(images) == 1:  # so large that all its pixels are seen, where they are not too many
         side = min(max(images[0].shape[2] / DOTS_PER_INCH, side), LARGEST_SIDE / columns)
-    figure = new_figure(side * in_row * columns + 0.1, (side * min(tallest, 2) + 0.28) * rows + 0.35 + legend_height)
-    grid = figure.subplots(rows, in_row * columns, squeeze=False)
+    inches = [side * min(height, 2) + 0.28 for height in heights]
+    figure = new_figure(side * in_row * columns + 0.1, sum(inches) + 0.35 + legend_height)
+    grid = figure.subplots(rows, in_row * columns, squeeze=False, height_ratios=inches)
     for axes in grid.flat:
         axes.set_axis_off()
     every = [list(row[start : start + columns]) for row in grid for start in range(0, in_row * columns, columns)]

@@ -47,6 +47,11 @@ def shown_channels(channels: int) -> str:
     return ", both channels averaged" if channels == 2 else f", channels 1 to 3 of {channels} as colours"
 
 
+def exact_percent(share: float) -> str:
+    """A share that somebody chose, in percent with all its digits: 0.995 is "99.5 %"."""
+    return f"{100 * share:.10g} %"
+
+
 def show_image(axes: Any, image: Array) -> None:
     """Draw an image (c, H, W) uint8 or uint16, without ticks."""
     axes.imshow(np.moveaxis(as_colours(image), 0, -1), interpolation="nearest")

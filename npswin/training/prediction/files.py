@@ -1,5 +1,6 @@
 """The files of predictions of each task."""
 
+import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -10,9 +11,11 @@ import numpy as np
 
 from npswin.data import Detections
 from npswin.data.formats.coco_results import result_entries
+from npswin.data.sample_datasets import check_category_ids
 from npswin.files import write_atomically
 from npswin.training.pictures import draw_class_scores, draw_detections, draw_segmentation
 from npswin.training.pictures.palette import colours
+from npswin.training.pictures.style import exact_percent
 from npswin.training.prediction.folder import PICTURES, THRESHOLD, TOP, PredictionFolder
 from npswin.training.prediction.run import Run
 from npswin.training.tasks.detection import DetectionTask
@@ -27,7 +30,7 @@ _LABELS = "annotations"  # ADE20K's name for the folder of label images
 class ClassificationFiles(PredictionFolder):
     """predictions.json has for each image its most likely classes with their probabilities."""
 
-    def add(self, path: Path, image: Array, result: Array) -> str:
+    def _add(self, path: Path, image: Array, result: Array) -> str:
         """Write the probability of each class, (K,)."""
         best = np.argsort(-result, kind="stable")[: self.top].tolist()
         picture = self._file(PICTURES, path)
@@ -44,7 +47,7 @@ class SegmentationFiles(PredictionFolder):
     numbers, the label images are a data set for `npswin.data.load_label_maps`.
     """
 
-    def add(self, path: Path, image: Array, result: Array) -> str:
+    def _add(self, path: Path, image: Array, result: Array) -> str:
         """Write the class of each pixel, (H, W)."""
         picture, labels = self._file(PICTURES, path), self._file(_LABELS, path)
         draw_segmentation([image], [result], self.class_names, picture, title=_title(path))
@@ -65,7 +68,7 @@ class SegmentationFiles(PredictionFolder):
 
 class DetectionFiles(PredictionFolder):
     """predictions.json has COCO's results; images.json, a file of annotations of COCO's without objects, has the images
-    and categories that their ids belong to. Categories are counted from 1, in the order of the classes.
+    and categories that their ids belong to. The ids of categories are those of the data that the model was trained on.
     """
 
     def __init__(
@@ -77,24 +80,38 @@ class DetectionFiles(PredictionFolder):
         threshold: float = THRESHOLD,
     ) -> None:
         super().__init__(path, run, paths, top, threshold)
+        self._category_ids = check_category_ids(run.category_ids, len(self.class_names))
         self._images: list[dict[str, Any]] = []
+        self._highest_score = 0.0
 
-    def add(self, path: Path, image: Array, result: Detections) -> str:
+    def _add(self, path: Path, image: Array, result: Detections) -> str:
         """Write what was found."""
         picture = self._file(PICTURES, path)
         draw_detections([image], [result], self.class_names, picture, min_score=self.threshold, title=_title(path))
         number, (height, width) = self._id(path), image.shape[1:]
-        category_ids = range(1, len(self.class_names) + 1)
-        self.entries += result_entries("found", result, number, category_ids)
+        self.entries += result_entries("found", result, number, self._category_ids)
         self._images.append({"id": number, "file_name": str(path), "height": height, "width": width})
+        self._highest_score = max(self._highest_score, float(result.scores.max(initial=0)))
         shown = Counter(self.class_names[label] for label in result.labels[result.scores >= self.threshold])
         counts = ", ".join(f"{count} {name}" for name, count in shown.most_common())
-        return counts or f"nothing with a score of at least {100 * self.threshold:.0f} %"
+        return counts or f"nothing with a score of at least {exact_percent(self.threshold)}"
+
+    def closing_line(self) -> str:
+        """Where nothing was drawn in any image, from which score on something would be."""
+        if not self._images:
+            return ""
+        if not self.entries:
+            return "the model found nothing in any image, whatever the threshold"
+        if self._highest_score >= self.threshold:
+            return ""
+        highest = _rounded_down(self._highest_score)
+        return f"the highest score of all is {exact_percent(highest)}: --threshold {highest:g} draws more"
 
     def write_json(self) -> None:
         """Also the images and categories."""
         super().write_json()
-        categories = [{"id": number, "name": name} for number, name in enumerate(self.class_names, 1)]
+        numbered = zip(self._category_ids, self.class_names, strict=True)
+        categories = [{"id": number, "name": name} for number, name in numbered]
         content = {"info": {}, "images": self._images, "categories": categories, "annotations": []}
         self._write_json("images.json", content)
 
@@ -104,6 +121,12 @@ def files_of_task(run: Run) -> type[PredictionFolder]:
     if isinstance(run.task, SegmentationTask):
         return SegmentationFiles
     return DetectionFiles if isinstance(run.task, DetectionTask) else ClassificationFiles
+
+
+def _rounded_down(share: float) -> float:
+    """A share with two digits behind the point, or as many as its first digit needs."""
+    digits = max(2, math.ceil(-math.log10(share)))
+    return math.floor(share * 10**digits) / 10**digits
 
 
 def _title(path: Path) -> str:

@@ -23,8 +23,8 @@ class PredictionFolderError(FileError):
 class PredictionFolder:
     """pictures/NAME.png for each image, and predictions.json; what else there is, a task's subclass adds.
 
-    In a `with` statement: the folder is made at its beginning. At its end, whatever ends it, the JSON of all images
-    that were added is written, so that it fits to the pictures. Each file is complete or not there.
+    In a `with` statement: at its end, whatever ends it, the JSON of all images that were added is written, so that it
+    fits to the pictures. The folder is made with the first image. Each file is complete or not there.
 
     Args:
         path: the folder, new or empty.
@@ -34,7 +34,7 @@ class PredictionFolder:
         threshold: the score from which on an object is drawn and counted, of a detector.
 
     Raises:
-        PredictionFolderError: the folder is not empty.
+        PredictionFolderError: the folder is not empty, or a file.
         ValueError: an argument that does not fit, named.
     """
 
@@ -53,22 +53,33 @@ class PredictionFolder:
         self._names = dict(zip(paths, distinct_names(paths), strict=True))
         self._ids = {path: number for number, path in enumerate(paths, 1)}
         self.entries: list[dict[str, Any]] = []
-        if self.path.is_dir() and any(self.path.iterdir()):
+        self._has_images = False
+        is_folder = self.path.is_dir()
+        if self.path.exists() and not (is_folder and not any(self.path.iterdir())):
+            problem = "not empty" if is_folder else "is no folder"
             raise PredictionFolderError(
-                f"{shown_path(self.path)}: not empty; choose another folder, new or empty (--out, or out=)"
+                f"{shown_path(self.path)}: {problem}; choose another folder, new or empty (--out, or out=)"
             )
 
     def __enter__(self) -> "PredictionFolder":
-        """Make the folder, or raise an OSError."""
-        self._make(self.path)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.entries:
+        if self._has_images:
             self.write_json()
 
     def add(self, path: Path, image: Array, result: Any) -> str:
         """Draw and write what was found in an image; returns a line that tells it."""
+        line = self._add(path, image, result)
+        self._has_images = True
+        return line
+
+    def closing_line(self) -> str:
+        """What is to be said after the last image; empty for nothing."""
+        return ""
+
+    def _add(self, path: Path, image: Array, result: Any) -> str:
+        """What `add` does, in a subclass for a task."""
         raise NotImplementedError
 
     def write_json(self) -> None:

@@ -9,26 +9,29 @@ from typing import Any
 from npswin.checks import check_path, shown
 from npswin.data import DataFileError
 from npswin.data.formats.label_maps import IMAGE_SUFFIXES
-from npswin.files import shown_path
+from npswin.files import listed, shown_path
 
 
 def image_paths(images: Any) -> list[Path]:
     """The files that are given, and of each folder the image files in it, in the order of their names.
 
-    A file that is there twice counts once. Whether a file is there, and an image, is seen when it is read.
+    A file that is there twice counts once. Whether a file is an image is seen when it is read.
 
     Args:
         images: a path, or a list of paths, of files or folders.
 
     Raises:
         ValueError: it is something else, or there is none.
-        DataFileError: a folder has no image file in it.
+        DataFileError: there is no such file or folder, or a folder has no image file in it.
     """
     given = [images] if isinstance(images, str | os.PathLike) else images
     if not isinstance(given, list | tuple) or not given:
         raise ValueError(f"images: got {shown(images)}, expected paths of images or of folders with images")
+    paths = [check_path("images", one) for one in given]
+    if missing := [shown_path(path) for path in paths if not os.path.exists(path)]:
+        raise DataFileError(f"{listed(missing)}: no such file or folder, expected images or folders with images")
     found: dict[str, Path] = {}
-    for path in (check_path("images", one) for one in given):
+    for path in paths:
         for file in _images_in(path) if path.is_dir() else [path]:
             found.setdefault(os.path.realpath(file), file)
     return list(found.values())

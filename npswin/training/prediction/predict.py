@@ -1,6 +1,7 @@
 """Predictions on image files: `predict`, and the loop that the command has in common with it."""
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -48,15 +49,17 @@ def predict(
         images: paths of images, or of folders whose image files are meant.
         out: a new or empty folder for pictures and JSON; None for no files.
         top: classes that are written and drawn of each image, of a classifier.
-        threshold: the score from which on an object is drawn, of a detector; predictions.json has all.
+        threshold: the score from which on an object is drawn, of a detector; predictions.json has all that the model
+            keeps: above its `score_threshold`, and at most `detections` of an image.
 
     Returns:
-        For each image, in the order of `images`, its path and what was found.
+        For each image, in the order of `images`, its path and what was found. Images that cannot be read are left out,
+        each with a warning.
 
     Raises:
         RunFolderError, WeightFileError: see `npswin.load_run`.
-        DataFileError: an image cannot be read, or a folder has none; what was found before is in `out`.
-        FileError: `out` is a folder that is not empty.
+        DataFileError: there is no such file, or a folder has no image, or not one of the images can be read.
+        FileError: `out` is a folder that is not empty, or a file.
         ValueError: an argument that does not fit, named; or the model's images have neither one nor three channels.
         ImportError: Pillow, or matplotlib for `out`, is not installed.
         NonFiniteError: the forward pass gave NaN or infinity.
@@ -68,7 +71,16 @@ def predict(
     paths = image_paths(images)
     folder = None if out is None else files_of_task(run)(out, run, paths, top, threshold)
     found: list[Prediction] = []
-    predict_files(run, paths, folder, lambda prediction, _: found.append(prediction))
+    errors: list[DataFileError] = []
+
+    def on_error(error: DataFileError) -> None:
+        errors.append(error)
+        if len(errors) < len(paths):
+            warnings.warn(f"{error}; this image is left out", stacklevel=4)
+
+    predict_files(run, paths, folder, lambda prediction, _: found.append(prediction), on_error)
+    if not found:
+        raise errors[-1]
     return found
 
 
@@ -77,7 +89,7 @@ def predict_files(
     paths: Sequence[Path],
     folder: PredictionFolder | None,
     each: Callable[[Prediction, str], None],
-    on_error: Callable[[DataFileError], None] | None = None,
+    on_error: Callable[[DataFileError], None],
 ) -> None:
     """Predict on one file after the other.
 
@@ -86,7 +98,7 @@ def predict_files(
         paths: of the files.
         folder: which the results are written to; None for nowhere.
         each: called for each image with its prediction and, where there is a folder, a line that tells it.
-        on_error: called for an image that cannot be read, after which the others follow; None to raise the error.
+        on_error: called for an image that cannot be read, after which the others follow.
 
     Raises:
         ValueError, ImportError, NonFiniteError, OSError, FileError: see `predict`.
@@ -102,8 +114,6 @@ def predict_files(
             try:
                 image = read_image(path, channels)
             except DataFileError as error:
-                if on_error is None:
-                    raise
                 on_error(error)
                 continue
             result = run.predict(image)

@@ -11,7 +11,7 @@ import numpy as np
 
 from npswin.checks import check_choice, check_path, shown
 from npswin.data.dataset import check_normalization
-from npswin.data.sample_datasets import check_class_names
+from npswin.data.sample_datasets import check_category_ids, check_class_names
 from npswin.files import listed, read_json, shortened, shown_path
 from npswin.models.configs import model_of_config
 from npswin.training.checkpoint import check_run, differences
@@ -39,6 +39,8 @@ class Run:
         class_names: K names.
         mean, std: of each channel, with which images are normalized.
         weights: the file that the weights are from.
+        category_ids: a number for each class, by which a detector's files of results name the classes: those of the
+            training data; empty for 1 to K.
     """
 
     model: Any
@@ -47,6 +49,7 @@ class Run:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     weights: Path
+    category_ids: tuple[int, ...] = ()
 
     def predict(self, image: Array) -> Any:
         """What the model finds in an image, in the pixels of the image as it is given.
@@ -163,8 +166,11 @@ def _run(description: Mapping[str, Any], file: Path) -> Run:
         raise ValueError(f"class_names: got {len(class_names)} names, the model has {model.num_classes} classes")
     values = description["mean"], description["std"]
     mean, std = check_normalization(("mean", "std"), values, model.in_chans, model.dtype)
+    category_ids = description.get("category_ids", [])  # in runs of a detector, but not of older versions
+    if category_ids:
+        category_ids = check_category_ids(category_ids, len(class_names))
     _load(model, file)
-    return Run(model, task, class_names, mean, std, file)
+    return Run(model, task, class_names, mean, std, file, tuple(category_ids))
 
 
 def _load(model: Any, path: Path) -> None:

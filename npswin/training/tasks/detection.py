@@ -1,5 +1,6 @@
 """Object detection: a box, a class and, where the data have them, a mask for each object."""
 
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from npswin.data import (
     random_resize,
     sample_statistics,
 )
+from npswin.data.formats.object_files import labels_in_memory
 from npswin.data.sample_augment import SHORTER_SIDES
 from npswin.data.sample_transforms import LARGEST_SIDE, check_image_size
 from npswin.progress import with_progress
@@ -121,7 +123,10 @@ class DetectionTask:
         return self.metrics[-1]
 
     def check(self, model: Any, train_data: DetectionDataset, test_data: DetectionDataset, config: TrainConfig) -> None:
-        """Channels and classes of both data sets are the model's, and the recipe has no setting of classification."""
+        """Channels and classes of both data sets are the model's, and the recipe has no setting of classification.
+
+        Where an image has more objects than can be found or count, there is a warning, if annotations are in memory.
+        """
         needed = ("params", "grads", "dtype", "in_chans", "num_classes", "config", "loss_names", "loss_forward")
         check_model(model, *needed, "loss_backward", "detect")
         check_detection_data("train_data", train_data, model, self.masks)
@@ -130,15 +135,18 @@ class DetectionTask:
             names = ", ".join(train_data.class_names)
             raise ValueError(f"test_data: its class names are not those of train_data, {names}")
         check_without_classification(config)
+        if text := _too_many_objects([train_data, test_data], model.config.get("detections"), self.max_detections):
+            warnings.warn(text, stacklevel=3)
 
     def loss_names(self, model: Any) -> tuple[str, ...]:
         """The model's losses, of which "loss" is the sum."""
         return (LOSS.name, *model.loss_names)
 
     def describe(self, train_data: DetectionDataset) -> dict[str, Any]:
-        """The names of the classes, and the settings."""
+        """The names of the classes, their ids in files of results, and the settings."""
         settings = {**asdict(self), "shorter_sides": list(self.shorter_sides)}
-        return {"class_names": list(train_data.class_names), "task": {"name": "detection", **settings}}
+        classes = {"class_names": list(train_data.class_names), "category_ids": list(train_data.category_ids)}
+        return {**classes, "task": {"name": "detection", **settings}}
 
     def channel_statistics(self, train_data: DetectionDataset) -> Normalization:
         """See `npswin.data.sample_statistics`, which reads all images."""
@@ -202,3 +210,17 @@ class DetectionTask:
     def predict(self, model: Any, image: Array, normalization: Normalization) -> Detections:
         """The objects in an image; see `npswin.training.predict_detections`."""
         return predict_detections(model, image, *normalization, self.test_shorter, self.longer, self.masks)
+
+
+def _too_many_objects(datasets: Sequence[DetectionDataset], detections: int | None, max_detections: int) -> str:
+    """A sentence where an image has more objects than the model finds, or of a class than count; else empty."""
+    counts = [np.bincount(labels) for dataset in datasets for labels in labels_in_memory(dataset)]
+    most = max((int(count.sum()) for count in counts), default=0)
+    most_of_a_class = max((int(count.max(initial=0)) for count in counts), default=0)
+    too_low = []
+    if detections is not None and most > detections:
+        too_low.append(f"an image has {most} objects, and the model finds at most {detections} (its detections)")
+    if most_of_a_class > max_detections:
+        count = f"{most_of_a_class} objects of a class, and {max_detections} of them"
+        too_low.append(f"an image has {count} count in an evaluation (the task's max_detections)")
+    return "; ".join(too_low)

@@ -65,7 +65,13 @@ WRONG = {
     ),
     "a damaged image": ({"images/a.jpg": b"text"}, "damaged file", r"a\.jpg: is not an image", 1),
     "a damaged label image": ({"labels/a.png": b"text"}, "damaged file", r"a\.png: is not an image", 1),
-    "colours": ({"labels/a.png": encoded(pixels(12, 10))}, "damaged file", "expected a number for each pixel", 1),
+    "colours": (
+        {"labels/a.png": encoded(pixels(12, 10))},
+        "label image with colours", r"has colours \(RGB\); a label image has a number for each pixel, grey", 1
+    ),
+    "a format that changes numbers": (
+        {"labels/a.png": encoded(labels(12, 10, 1), "jpg")}, "other kind of image", "in the format JPEG, expected", 1
+    ),
 }  # fmt: skip
 
 

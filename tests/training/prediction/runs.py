@@ -17,6 +17,7 @@ from tests.training.tiny import tiny_config, tiny_data, tiny_model
 
 KINDS = ("classification", "segmentation", "masks", "boxes")
 THINGS = ("thing", "other thing")
+CATEGORY_IDS = (20, 10)
 
 
 class FinishedRun(NamedTuple):
@@ -48,11 +49,17 @@ def objects(count: int, has_masks: bool, seed: int) -> DetectionDataset:
         masks = mask[None] if has_masks else None
         samples.append(DetectionSample(image.astype(np.uint8), boxes, np.array([number % 2]), masks, np.zeros(1, bool)))
     return DetectionDataset(
-        samples=samples, class_names=THINGS, name="objects", split=f"seed {seed}", has_masks=has_masks
+        samples=samples,
+        class_names=THINGS,
+        name="objects",
+        split=f"seed {seed}",
+        has_masks=has_masks,
+        category_ids=CATEGORY_IDS,
     )
 
 
-def _trainer(kind: str, out: Path) -> Trainer:
+def trainer_of(kind: str, out: Path) -> Trainer:
+    """The trainer of a run of this kind in a folder."""
     if kind == "classification":
         recipe = tiny_config(epochs=1, ema_decay=None)
         return Trainer(tiny_model(), tiny_data(), tiny_data(10, "test"), recipe, out)
@@ -71,7 +78,7 @@ def _trainer(kind: str, out: Path) -> Trainer:
 
 def finished_run(kind: str, folder: Path) -> FinishedRun:
     """Train, and write the test images, below a folder."""
-    trainer = _trainer(kind, folder / "run")
+    trainer = trainer_of(kind, folder / "run")
     with contextlib.redirect_stderr(io.StringIO()), mock.patch("npswin.training.trainer.draw_curves"):
         result = trainer.fit()
     (folder / "images").mkdir()

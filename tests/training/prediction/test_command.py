@@ -1,15 +1,21 @@
 """npswin predict."""
 
 import json
+import math
 import os
+import re
 import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+import npswin
 from npswin import backends
 from npswin.cli import main
+from npswin.data import Detections
+from npswin.training.prediction.files import DetectionFiles
 from tests.training.prediction.runs import KINDS
 
 
@@ -56,25 +62,79 @@ def test_it_writes_a_folder_and_a_line_for_each_image(run_of, tmp_path, predict,
 def test_images_that_cannot_be_read_do_not_stop_the_others(run_of, tmp_path, predict):
     finished, out = run_of("masks"), tmp_path / "out"
     (tmp_path / "text.png").write_text("no image")
-    images = [tmp_path / "missing.png", finished.images / "0.png", tmp_path / "text.png", finished.images / "1.png"]
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG")
+    images = [tmp_path / "broken.png", finished.images / "0.png", tmp_path / "text.png", finished.images / "1.png"]
     code, lines, errors = predict(finished.folder, *images, "--out", out)
     assert code == 1
     assert errors == [
-        f"npswin predict: {tmp_path}/missing.png: No such file or directory",
-        f"npswin predict: {tmp_path}/text.png: is not an image of the formats BMP, GIF, JPEG, PNG, PPM, TIFF, WEBP",
+        f"npswin predict: {tmp_path}/{name}.png: is not an image of the formats BMP, GIF, JPEG, PNG, PPM, TIFF, WEBP"
+        for name in ("broken", "text")
     ]
     assert lines[-1].startswith(f"{out}: 2 of 4 images")
     found = json.loads((out / "images.json").read_text())["images"]
     assert [(one["id"], one["file_name"]) for one in found] == [(2, str(images[1])), (4, str(images[3]))]
     assert {one["image_id"] for one in json.loads((out / "predictions.json").read_text())} == {2, 4}
     assert predict(finished.folder, tmp_path / "text.png", "--out", tmp_path / "other")[0] == 1
-    assert not list((tmp_path / "other").iterdir())
+    assert not (tmp_path / "other").exists()
 
 
 def test_nothing_above_the_threshold(run_of, tmp_path, predict):
     finished = run_of("boxes")
-    _, lines, _ = predict(finished.folder, finished.images / "0.png", "--out", tmp_path / "out", "--threshold", 1)
-    assert lines[0].endswith("0.png: nothing with a score of at least 100 %")
+    arguments = finished.folder, finished.images / "0.png", "--out"
+    _, lines, _ = predict(*arguments, tmp_path / "out", "--threshold", 0.9995)
+    assert lines[0].endswith("0.png: nothing with a score of at least 99.95 %")
+    highest, threshold = re.fullmatch(
+        r"the highest score of all is ([0-9.]+) %: --threshold ([0-9.]+) .*", lines[1]
+    ).groups()
+    scores = [one["score"] for one in json.loads((tmp_path / "out" / "predictions.json").read_text())]
+    assert float(threshold) == pytest.approx(float(highest) / 100) == math.floor(100 * max(scores)) / 100
+    _, lines, _ = predict(*arguments, tmp_path / "more", "--threshold", threshold)
+    assert len(lines) == 2
+    assert "nothing" not in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("score", "line"),
+    [
+        (0.4967, "the highest score of all is 49 %: --threshold 0.49 draws more"),
+        (0.00321, "the highest score of all is 0.3 %: --threshold 0.003 draws more"),
+        (None, "the model found nothing in any image, whatever the threshold"),
+        (0.5, ""),
+    ],
+)
+def test_from_which_score_on_something_is_drawn(run_of, tmp_path, score, line):
+    finished = run_of("boxes")
+    count = 0 if score is None else 2
+    scores = np.array([0.001, score][:count], np.float32)
+    found = Detections(np.tile(np.array([1.0, 1, 5, 5], np.float32), (count, 1)), np.zeros(count, np.int64), scores)
+    path = finished.images / "0.png"
+    folder = DetectionFiles(tmp_path / "out", npswin.load_run(finished.folder), [path])
+    assert folder.closing_line() == ""
+    folder.add(path, np.zeros((3, 8, 8), np.uint8), found)
+    assert folder.closing_line() == line
+
+
+def test_a_missing_file_ends_it_before_anything_is_done(run_of, tmp_path, predict, monkeypatch):
+    finished = run_of("classification")
+    monkeypatch.setattr("npswin.cli.predict.load_run", None)  # no model is made
+    images = [finished.images / "0.png", tmp_path / "tpyo.png", tmp_path / "photso"]
+    code, lines, errors = predict(finished.folder, *images, "--out", tmp_path / "out")
+    assert (code, lines) == (2, [])
+    assert errors == [
+        f"npswin predict: {images[1]}, {images[2]}: no such file or folder, expected images or folders with images"
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["predict", "run", "a.png", "--out", "out", "--weight", "last"], ["golden", "key", "--back"], ["--vers"]],
+)
+def test_options_are_not_abbreviated(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert re.search("unrecognized arguments|required", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +143,7 @@ def test_nothing_above_the_threshold(run_of, tmp_path, predict):
         (["{tmp}", "{image}", "--out", "{tmp}/out"], "{tmp}: is not a run's folder, it has no config.json; expected"),
         (["{run}", "{tmp}/empty", "--out", "{tmp}/out"], "{tmp}/empty: has no image; expected names that end with"),
         (["{run}", "{image}", "--out", "{tmp}"], "{tmp}: not empty; choose another folder, new or empty"),
-        (["{run}", "{image}", "--out", "{image}"], "{image}: cannot be made a folder (File exists)"),
+        (["{run}", "{image}", "--out", "{image}"], "{image}: is no folder; choose another folder, new or empty"),
         (["{run}", "{image}", "--out", "{tmp}/out", "--top", "0"], "top: got 0, expected an integer of at least 1"),
         (["{run}", "{image}", "--out", "{tmp}/out", "--threshold", "2"], "threshold: got 2.0, expected a number in"),
     ],

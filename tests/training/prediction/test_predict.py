@@ -1,6 +1,7 @@
 """What is found in image files, and the files of results."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -26,7 +27,8 @@ from npswin.training import predict_classes, predict_detections, predict_segment
 from npswin.training.pictures.palette import colours
 from npswin.training.prediction.image_paths import distinct_names, image_paths
 from npswin.training.segmentation_metric import count_pixels, segmentation_scores
-from tests.training.prediction.runs import KINDS, write_image
+from npswin.weights import load_tensors, save_tensors
+from tests.training.prediction.runs import CATEGORY_IDS, KINDS, trainer_of, write_image
 from tests.training.tiny import tiny_model
 
 
@@ -124,12 +126,22 @@ def truth_in_coco(data, path):
         images.append({"id": number, "file_name": f"{number - 1}.png", "height": height, "width": width})
         codes = encode_masks(sample.masks) if data.has_masks else [None] * len(sample.boxes)
         for box, label, code in zip(sample.boxes.tolist(), sample.labels.tolist(), codes, strict=True):
-            entry = {"id": len(annotations) + 1, "image_id": number, "category_id": label + 1, "iscrowd": 0}
-            entry |= {"bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]], "area": (box[2] - box[0]) * box[3]}
+            entry = {
+                "id": len(annotations) + 1,
+                "image_id": number,
+                "iscrowd": 0,
+                "category_id": data.category_ids[label],
+            }
+            entry |= {
+                "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
+                "area": (box[2] - box[0]) * (box[3] - box[1]),
+            }
             if code is not None:
                 entry["segmentation"] = {"size": code["size"], "counts": code["counts"].decode()}
             annotations.append(entry)
-    categories = [{"id": number, "name": name} for number, name in enumerate(data.class_names, 1)]
+    categories = [
+        {"id": number, "name": name} for number, name in zip(data.category_ids, data.class_names, strict=True)
+    ]
     path.write_text(
         json.dumps({"info": {}, "images": images, "annotations": annotations, "categories": categories}, default=int)
     )
@@ -171,11 +183,45 @@ def test_results_and_images_of_a_detector_load_together(run_of, tmp_path, monkey
     assert [theirs.imgs[number]["file_name"] for number in (1, 2)] == ["3.png", "0.png"]
     assert len(results.anns) == sum(len(one.result.labels) for one in found)
     dataset = load_coco(tmp_path / "out" / "images.json", finished.images, "predicted")
-    assert dataset.class_names == npswin.load_run(finished.folder).class_names
+    class_names = npswin.load_run(finished.folder).class_names
+    assert {theirs.cats[number]["name"] for number in CATEGORY_IDS} == set(class_names)
     for (_, own), again in zip(found, read_coco_results(tmp_path / "out" / "predictions.json", dataset), strict=True):
         np.testing.assert_allclose(again.boxes, own.boxes)
-        for name in ("labels", "scores", "masks"):
+        assert [dataset.class_names[label] for label in again.labels] == [class_names[label] for label in own.labels]
+        for name in ("scores", "masks"):
             np.testing.assert_array_equal(getattr(again, name), getattr(own, name))
+
+
+def without_category_ids(run):
+    """Remove the ids from config.json and the checkpoints of a run, as an older version has written them."""
+    config = json.loads((run / "config.json").read_text())
+    del config["category_ids"]
+    (run / "config.json").write_text(json.dumps(config))
+    checksum = None
+    for name in ("best", "last"):
+        tensors, metadata = load_tensors(run / f"{name}.safetensors")
+        described = json.loads(metadata["run"])
+        del described["category_ids"]
+        if name == "last":  # which has the checksum of the best one
+            metadata["training"] = json.dumps(json.loads(metadata["training"]) | {"best_checksum": checksum})
+        checksum = save_tensors(run / f"{name}.safetensors", tensors, {**metadata, "run": json.dumps(described)})
+
+
+def test_a_detectors_run_of_an_older_version(run_of, tmp_path):
+    """It has no ids of categories: they are counted from 1, and where it is resumed they are known again."""
+    finished = run_of("boxes")
+    assert npswin.load_run(finished.folder).category_ids == CATEGORY_IDS
+    old = shutil.copytree(finished.folder, tmp_path / "old", ignore=shutil.ignore_patterns(".lock"))
+    without_category_ids(old)
+    assert npswin.load_run(old).category_ids == ()
+    npswin.predict(old, finished.images, tmp_path / "out")
+    found = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert {one["category_id"] for one in found} <= {1, 2}
+    categories = json.loads((tmp_path / "out" / "images.json").read_text())["categories"]
+    assert categories == [{"id": 1, "name": "thing"}, {"id": 2, "name": "other thing"}]
+
+    trainer_of("boxes", old).fit(resume=True)
+    assert npswin.load_run(old).category_ids == CATEGORY_IDS
 
 
 def test_a_picture_has_what_has_the_threshold(run_of, tmp_path, monkeypatch):
@@ -242,7 +288,10 @@ class TestPaths:
         (tmp_path / "folder.png").mkdir()
         assert image_paths([tmp_path]) == [tmp_path / "a.jpg", tmp_path / "b.PNG"]
         assert image_paths([tmp_path / "b.PNG", str(tmp_path)]) == [tmp_path / "b.PNG", tmp_path / "a.jpg"]
-        assert image_paths("missing.png")[0].name == "missing.png"  # an error when it is read
+        with pytest.raises(
+            DataFileError, match=r"^missing\.png, more: no such file or folder, expected images or folders"
+        ):
+            image_paths(["missing.png", tmp_path, "more"])
         with pytest.raises(DataFileError, match=r"folder\.png: has no image; expected names that end with \.bmp"):
             image_paths(tmp_path / "folder.png")
 
@@ -279,11 +328,24 @@ def test_a_folder_that_is_not_empty_stays_as_it_is(run_of, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_an_image_that_cannot_be_read_ends_it_with_what_was_found_before(run_of, tmp_path):
+def test_images_that_cannot_be_read_are_left_out_with_a_warning(run_of, tmp_path):
     finished = run_of("classification")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG")
     images = [finished.images / "0.png", tmp_path / "broken.png", finished.images / "1.png"]
+    with pytest.warns(UserWarning, match=r"broken\.png: is not an image .*; this image is left out$") as warned:
+        found = npswin.predict(finished.folder, images, tmp_path / "out")
+    assert [one.filename for one in warned] == [__file__]
+    assert [path.name for path, _ in found] == ["0.png", "1.png"]
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 2
     with pytest.raises(DataFileError, match=r"broken\.png: is not an image"):
-        npswin.predict(finished.folder, images, tmp_path / "out")
-    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 1
-    assert [path.name for path in (tmp_path / "out" / "pictures").iterdir()] == ["0.png"]
+        npswin.predict(finished.folder, tmp_path / "broken.png", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_nothing_found_is_a_result(run_of, tmp_path):
+    finished, run = run_of("boxes"), npswin.load_run(run_of("boxes").folder)
+    run.model.detection_limits = run.model.detection_limits._replace(score_threshold=1.0)
+    found = npswin.predict(run, finished.images, tmp_path / "out")
+    assert [len(result.labels) for _, result in found] == [0] * len(finished.trainer.test_data)
+    assert json.loads((tmp_path / "out" / "predictions.json").read_text()) == []
+    assert len(json.loads((tmp_path / "out" / "images.json").read_text())["images"]) == len(found)
