@@ -1,6 +1,7 @@
 """The folder of a run: its settings, a line of metrics for each step, and checkpoints."""
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -24,13 +25,70 @@ from npswin.training.environment import import_optional
 from npswin.training.errors import CheckpointError, RunFolderError
 from npswin.training.learner import Learner
 from npswin.training.metrics_file import MetricsFile, RecordNames
-from npswin.training.normalization import NAMES
+from npswin.training.normalization import NAMES, Normalization, read_normalization
 from npswin.training.terminal import print_stderr
 from npswin.types import Array
+from npswin.weights import WeightFileError
 
+CONFIG, METRICS = "config.json", "metrics.jsonl"
+LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
 _LOCK = ".lock"
 LONGEST_CONFIG = 2**24  # bytes
 _REPAIR = "--repair, or repair=True,"
+
+
+def check_run_folder(path: Path, resume: bool) -> None:
+    """Raise unless a run can begin in a folder, or be resumed there; no checkpoint is read, and nothing is written.
+
+    Args:
+        path: the folder.
+        resume: whether a run in it is to be resumed, or started again where it has saved no checkpoint.
+
+    Raises:
+        RunFolderError: the folder holds something else, or there is no run to resume.
+        OSError: there is a file where the folder should be.
+    """
+    if has_no_more_than_a_beginning(path):
+        return
+    has_checkpoint = (path / LAST).is_file() or (path / PREVIOUS).is_file()
+    if resume:
+        if not has_checkpoint:
+            raise RunFolderError(f"{shown_path(path)}: no run to resume here (it has no {LAST})")
+        return
+    if path.is_dir():
+        hint = "resume the run in it (--resume, or resume=True)" if has_checkpoint else "delete it"
+        raise RunFolderError(f"{shown_path(path)}: not empty; {hint}, or choose another folder (--out, or out=)")
+    if there := next((one for one in (path, *path.parents) if os.path.lexists(one) and not one.is_dir()), None):
+        raise NotADirectoryError(errno.ENOTDIR, "is no folder, as a run needs one", str(there))
+
+
+def has_no_more_than_a_beginning(path: Path) -> bool:
+    """Whether a folder is there and holds nothing, or what a run writes before its first checkpoint.
+
+    That is left where the process was killed, or the disk full, so early.
+    """
+    if not path.is_dir():
+        return False
+    config, metrics = path / CONFIG, path / METRICS
+    unfinished = {one.name for one in _unfinished_files(path)}
+    names = {one.name for one in path.iterdir()} - {_LOCK} - unfinished
+    return (
+        names <= {config.name, metrics.name}
+        and (config.name not in names or _is_description(config))
+        and (metrics.name not in names or (metrics.is_file() and metrics.stat().st_size == 0))
+    )
+
+
+def saved_normalization(path: Path) -> Normalization | None:
+    """Mean and deviation of the run in a folder; None if none of its checkpoints can be read."""
+    for name in (LAST, PREVIOUS):
+        with contextlib.suppress(WeightFileError):
+            return read_normalization(path / name)
+    return None
+
+
+def _unfinished_files(path: Path) -> list[Path]:
+    return [file for name in (CONFIG, METRICS, LAST, PREVIOUS, BEST) for file in temporary_paths(path / name)]
 
 
 class RunFolder:
@@ -49,33 +107,13 @@ class RunFolder:
         self, path: str | os.PathLike[str], description: Mapping[str, Any], steps_per_epoch: int, names: RecordNames
     ) -> None:
         self.path = Path(path).absolute()  # the current folder may change
-        self.config = self.path / "config.json"
-        self.last = self.path / "last.safetensors"
-        self.previous = self.path / "previous.safetensors"
-        self.best = self.path / "best.safetensors"
-        self.metrics = MetricsFile(self.path / "metrics.jsonl", steps_per_epoch, names)
+        self.config = self.path / CONFIG
+        self.last = self.path / LAST
+        self.previous = self.path / PREVIOUS
+        self.best = self.path / BEST
+        self.metrics = MetricsFile(self.path / METRICS, steps_per_epoch, names)
         self._description = description
         self._lock: Any = None
-
-    def has_no_more_than_a_beginning(self) -> bool:
-        """Whether the folder is there and holds nothing, or what a run writes before its first checkpoint.
-
-        That is left where the process was killed, or the disk full, so early.
-        """
-        if not self.path.is_dir():
-            return False
-        config, metrics = self.config, self.metrics.path
-        unfinished = {path.name for path in self._unfinished_files()}
-        names = {path.name for path in self.path.iterdir()} - {_LOCK} - unfinished
-        return (
-            names <= {config.name, metrics.name}
-            and (config.name not in names or _is_description(config))
-            and (metrics.name not in names or (metrics.is_file() and metrics.stat().st_size == 0))
-        )
-
-    def _unfinished_files(self) -> list[Path]:
-        files = self.config, self.metrics.path, self.last, self.previous, self.best
-        return [path for file in files for path in temporary_paths(file)]
 
     def create(self) -> None:
         """Make the folder, unless it has no more than a beginning, and write config.json.
@@ -84,23 +122,15 @@ class RunFolder:
             RunFolderError: the folder holds something else, or another process trains in it.
             OSError: it cannot be made or written to.
         """
-        self._require_no_more_than_a_beginning()
+        check_run_folder(self.path, resume=False)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OSError(error.errno, f"cannot be made a run's folder ({error.strerror})", str(self.path)) from error
         self._acquire_lock()
-        self._require_no_more_than_a_beginning()  # another process may have begun before the lock was acquired
+        check_run_folder(self.path, resume=False)  # another process may have begun before the lock was acquired
         self._write_config()
         self.metrics.open(lines=0)
-
-    def _require_no_more_than_a_beginning(self) -> None:
-        if self.path.is_dir() and not self.has_no_more_than_a_beginning():
-            has_checkpoint = self.last.is_file() or self.previous.is_file()
-            hint = "resume the run in it (--resume, or resume=True)" if has_checkpoint else "delete it"
-            raise RunFolderError(
-                f"{shown_path(self.path)}: not empty; {hint}, or choose another folder (--out, or out=)"
-            )
 
     def _acquire_lock(self) -> None:
         """Keep other processes out until `close`, and remove what dead ones have not finished writing."""
@@ -116,7 +146,7 @@ class RunFolder:
         except NotImplementedError:  # a file system without locks
             pass
         self._lock = lock
-        for path in self._unfinished_files():
+        for path in _unfinished_files(self.path):
             path.unlink(missing_ok=True)
 
     def reopen(self, learner: Learner, repair: bool = False) -> Progress:
@@ -139,8 +169,7 @@ class RunFolder:
                 process trains in the folder. For checkpoints it is a WeightFileError, too.
             OSError: the folder cannot be written to.
         """
-        if not (self.last.is_file() or self.previous.is_file()):
-            raise RunFolderError(f"{shown_path(self.path)}: no run to resume here (it has no last.safetensors)")
+        check_run_folder(self.path, resume=True)
         self._acquire_lock()
         config_error = self._config_error(repair)
         checkpoint, errors = self._choose_checkpoint(learner, repair)
@@ -186,7 +215,7 @@ class RunFolder:
             if different := differences(comparable(found), wanted):
                 hint = "use its settings, or choose another folder (--out, or out=)"
                 if {name for name in wanted if comparable(found).get(name) != wanted[name]} <= set(NAMES):
-                    hint += f"; its mean and deviation are in {self.last.name} (normalization=)"
+                    hint += "; without --weights and --backbone, or normalization=, it goes on with its own"
                 run = f"holds a run that differs in {'; '.join(different)}"
                 raise RunFolderError(f"{shown_path(self.path)}: {run}; {hint}")
             return ""
