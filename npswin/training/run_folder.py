@@ -59,7 +59,7 @@ def check_run_folder(path: Path, resume: bool) -> None:
         hint = "resume the run in it (--resume, or resume=True)" if has_checkpoint else "delete it"
         raise RunFolderError(f"{shown_path(path)}: not empty; {hint}, or choose another folder (--out, or out=)")
     if there := next((one for one in (path, *path.parents) if os.path.lexists(one) and not one.is_dir()), None):
-        raise NotADirectoryError(errno.ENOTDIR, "is no folder, as a run needs one", str(there))
+        raise NotADirectoryError(errno.ENOTDIR, f"cannot be a run's folder, since {there} is none", str(path))
 
 
 def has_no_more_than_a_beginning(path: Path) -> bool:

@@ -16,6 +16,7 @@ from npswin.backends import allow_tf32, get_backend
 from npswin.checks import check_flag, check_instance, check_path
 from npswin.data import batch_rng, epoch_batches, steps_per_epoch
 from npswin.devices import on_gpu
+from npswin.files import counted
 from npswin.progress import show_progress
 from npswin.training.checkpoint import Progress
 from npswin.training.config import TrainConfig
@@ -211,8 +212,9 @@ class Trainer:
             ) from error
         except MemoryError as error:
             raise RuntimeError(
-                f"after step {learner.step}: too little memory for batches of {self.config.batch_size} images "
-                f"({error}); take a smaller batch_size or more micro_batches; {self._folder.last} is from before it"
+                f"after step {learner.step}: too little memory for batches of "
+                f"{counted(self.config.batch_size, 'image')} ({error}); take smaller batches (--batch-size, or "
+                f"batch_size=) or more micro_batches; {self._folder.last} is from before it"
             ) from error
         finally:
             self._folder.close()
@@ -289,10 +291,10 @@ class Trainer:
         curves = self._folder.path / "curves.png"
         draw_curves(records, self.train_data.name, curves, self.task.main_metric, self.task.loss_label)
         loss = float(np.mean([one["loss"] for one in records if one["epoch"] == record["epoch"] and "loss" in one]))
-        tested = ", ".join(f"test {metric.name.replace('_', ' ')} {metric.shown(values[metric])}" for metric in values)
+        tested = ", ".join(f"test {metric.label_within} {metric.shown(values[metric])}" for metric in values)
         print_stderr(
             f"epoch {record['epoch']}/{self.config.epochs}: mean loss {loss:.3f}, {tested} "
-            f"({self.test_data.name}, {len(self.test_data)} images)"
+            f"({self.test_data.name}, {counted(len(self.test_data), 'image')})"
         )
         self._raise_if_signalled()
         return result
