@@ -13,7 +13,7 @@ from typing import Any
 from npswin.files import read_json, shown_path, temporary_path, temporary_paths, write_atomically
 from npswin.training.checkpoint import (
     Checkpoint,
-    Progress,
+    RunState,
     check_best,
     comparable,
     differences,
@@ -149,7 +149,7 @@ class RunFolder:
         for path in _unfinished_files(self.path):
             path.unlink(missing_ok=True)
 
-    def reopen(self, learner: Learner, repair: bool = False) -> Progress:
+    def reopen(self, learner: Learner, repair: bool = False) -> RunState:
         """Restore the run's last checkpoint, and remove the lines of metrics.jsonl after it.
 
         Every file is checked before anything is changed. Files that are repaired or replaced stay under other names,
@@ -173,16 +173,16 @@ class RunFolder:
         self._acquire_lock()
         config_error = self._config_error(repair)
         checkpoint, errors = self._choose_checkpoint(learner, repair)
-        progress = checkpoint.progress
-        best_error = self._best_error(progress, learner, repair)
+        run_state = checkpoint.run_state
+        best_error = self._best_error(run_state, learner, repair)
         for message in dict.fromkeys(filter(None, (config_error, *map(str, errors), best_error))):
             print_stderr(f"repairing: {message}")
         if config_error:
             _set_aside(self.config)
         if any(not isinstance(error, CheckpointError) for error in errors):
             _set_aside(self.metrics.path)
-            if lost := self.metrics.repair(progress.lines, progress.metrics_crc32):
-                print_stderr(f"{self.metrics.path}: the records of {lost} of {progress.lines} steps are lost")
+            if lost := self.metrics.repair(run_state.lines, run_state.metrics_crc32):
+                print_stderr(f"{self.metrics.path}: the records of {lost} of {run_state.lines} steps are lost")
         if checkpoint.path != self.last:
             print_stderr(f"{self.last}: missing or set aside; going on from {checkpoint.path.name}")
             _set_aside(self.last)
@@ -196,11 +196,11 @@ class RunFolder:
             )
             _set_aside(self.best)
             self.best.unlink(missing_ok=True)
-            progress = replace(progress, best_metric=None, best_checksum=None)
+            run_state = replace(run_state, best_metric=None, best_checksum=None)
         self._write_config()  # raises where the folder cannot be written to
-        learner.restore(checkpoint.weights, checkpoint.training_state, progress.step)
-        self.metrics.open(progress.lines)
-        return progress
+        learner.restore(checkpoint.weights, checkpoint.training_state, run_state.step)
+        self.metrics.open(run_state.lines)
+        return run_state
 
     def _config_error(self, repair: bool) -> str:
         """What is wrong in config.json, where that is to be repaired, else it is raised; empty where it is whole."""
@@ -233,7 +233,7 @@ class RunFolder:
             try:
                 checkpoint = read_checkpoint(path, learner, self._description, self.metrics)
                 readable = readable or checkpoint
-                self.metrics.records(checkpoint.progress.lines, checkpoint.progress.metrics_crc32)
+                self.metrics.records(checkpoint.run_state.lines, checkpoint.run_state.metrics_crc32)
             except RunFolderError as error:
                 errors.append(error)
             else:
@@ -241,16 +241,16 @@ class RunFolder:
                 break
         chosen = whole or readable
         if chosen is None or (errors and not repair):
-            hint = "" if chosen is None else f"; {_REPAIR} goes on after step {chosen.progress.step}"
+            hint = "" if chosen is None else f"; {_REPAIR} goes on after step {chosen.run_state.step}"
             raise type(errors[0])(f"{errors[0]}{hint}") from errors[0]
         return chosen, errors
 
-    def _best_error(self, progress: Progress, learner: Learner, repair: bool) -> str:
+    def _best_error(self, run_state: RunState, learner: Learner, repair: bool) -> str:
         """What is wrong with best.safetensors, where that is to be repaired, else it is raised; empty if nothing is."""
-        if progress.best_metric is None:
+        if run_state.best_metric is None:
             return ""
         try:
-            check_best(self.best, progress, learner, self._description)
+            check_best(self.best, run_state, learner, self._description)
         except CheckpointError as error:
             if repair:
                 return str(error)
@@ -261,18 +261,18 @@ class RunFolder:
         text = json.dumps(self._description, indent=2) + "\n"
         write_atomically(self.config, lambda file: file.write(text.encode()))
 
-    def save_last(self, learner: Learner, progress: Progress, metadata: Mapping[str, str]) -> None:
+    def save_last(self, learner: Learner, run_state: RunState, metadata: Mapping[str, str]) -> None:
         """Write last.safetensors; the one before it becomes previous.safetensors.
 
         Args:
             learner: its weights and training state are written.
-            progress: how far the run has come.
+            run_state: how far the run has come.
             metadata: further text for the file's header.
         """
         self.metrics.sync()  # a checkpoint on disk never has more steps than the metrics, and goes to the run's folder
         if self.last.exists():
             self._keep_previous()
-        save_checkpoint(self.last, learner, progress, self._description, metadata)
+        save_checkpoint(self.last, learner, run_state, self._description, metadata)
 
     def _keep_previous(self) -> None:
         """Give last.safetensors the name previous.safetensors as well, until the next one takes its own."""

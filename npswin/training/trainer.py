@@ -18,7 +18,7 @@ from npswin.data import batch_rng, epoch_batches, steps_per_epoch
 from npswin.devices import on_gpu
 from npswin.files import counted
 from npswin.progress import show_progress
-from npswin.training.checkpoint import Progress
+from npswin.training.checkpoint import RunState
 from npswin.training.config import TrainConfig
 from npswin.training.environment import import_optional
 from npswin.training.gpu.transfers import AsyncScalar
@@ -189,9 +189,9 @@ class Trainer:
         tf32_before = allow_tf32(self.config.precision == "tf32")
         try:
             if goes_on:
-                progress = self._folder.reopen(learner, repair)
-                self.best_metric, self._best_checksum = progress.best_metric, progress.best_checksum
-                self._unevaluated_record = progress.unevaluated_record
+                state = self._folder.reopen(learner, repair)
+                self.best_metric, self._best_checksum = state.best_metric, state.best_checksum
+                self._unevaluated_record = state.unevaluated_record
                 if repair:
                     self._save()  # so that the run is whole again, whatever happens next
                 print_stderr(f"resuming after step {learner.step} of {learner.total_steps}")
@@ -324,14 +324,14 @@ class Trainer:
     def _save(self) -> None:
         if self._learner.step:
             require_finite_weights(self.model, sync_gpu=True)
-        progress = Progress(
+        state = RunState(
             self._learner.step,
             self.best_metric,
             self._unevaluated_record,
             self._folder.metrics.crc32,
             self._best_checksum,
         )
-        self._folder.save_last(self._learner, progress, self._metadata())
+        self._folder.save_last(self._learner, state, self._metadata())
 
     def _metadata(self) -> dict[str, str]:
         """Metadata of the weight files: the model's config, and the descriptions of data and task."""
