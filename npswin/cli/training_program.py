@@ -60,7 +60,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--weights", type=Path, metavar="FILE", help=weights)
     add("--new-head", action="store_true", help="with --weights: draw the head anew, as for other classes")
     add("--out", type=Path, help="the run's folder (default: runs/DATA-PRESET)")
-    add("--resume", action="store_true", help="continue the run in its folder; needs the same arguments")
+    add("--resume", action="store_true", help="continue the run in its folder; needs the same model, data and recipe")
     repair = "continue a run whose files are damaged, with what is left of them, and keep copies of the damaged ones"
     add("--repair", action="store_true", help=repair)
 
