@@ -18,78 +18,120 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
     import argparse
 
     import npswin
-    from npswin.cli.training_program import (
+    from npswin.cli.dense_program import (
+        Recipes,
         add_dense_options,
+        data_name,
+        dense_recipe,
+        is_small,
+        load_dense_data,
+    )
+    from npswin.cli.training_program import (
         add_run_options,
-        begin_run,
         fit,
         model_to_train,
         new_parser,
         normalization_file,
+        predict_first,
+        print_run,
+        run_folder,
         run_program,
         set_machine,
         training_config,
+        with_short_warmup,
     )
-    from npswin.data import DetectionDataset, load_detection_folder, load_detection_scenes
-    from npswin.training import DetectionTask, Trainer, draw_detections, predict_detections
+    from npswin.data import load_detection_folder, load_detection_scenes
+    from npswin.data.sample_augment import SHORTER_SIDES
+    from npswin.files import counted, shown_path
+    from npswin.training import DetectionTask, Trainer, draw_detections
 except KeyboardInterrupt:
     print("aborted", file=sys.stderr)
     sys.exit(130)
 
 PRESETS = npswin.list_models("*mask_rcnn_*")
-# For two CPU cores: minutes on scenes. The official recipe, for a backbone with ImageNet's weights, has a learning rate
-# of 1e-4, batches of 16 images, the schedule "steps" with decay_epochs (8, 11) of 12 or (27, 33) of 36 epochs.
-RECIPE = {
-    "epochs": 10,
-    "batch_size": 2,
-    "lr": 1e-3,
-    "weight_decay": 0.05,
-    "schedule": "poly",
-    "warmup_epochs": 0.5,
-    "clip_norm": 10.0,
-    "ema_decay": 0.998,
-    "checkpoint_every": 200,
-}
-SHOWN = 8  # images in detections.png
+RECIPES = Recipes(
+    # For two CPU cores: minutes on scenes.
+    small={
+        "size": 128,
+        "epochs": 10,
+        "batch_size": 2,
+        "lr": 1e-3,
+        "weight_decay": 0.05,
+        "schedule": "poly",
+        "warmup_epochs": 0.5,
+        "clip_norm": 10.0,
+        "ema_decay": 0.998,
+        "checkpoint_every": 200,
+    },
+    # For a backbone with ImageNet's weights, on COCO: Liu et al. 2021, section 4.2.
+    official={
+        "size": 800,
+        "epochs": 12,
+        "batch_size": 16,
+        "lr": 1e-4,
+        "weight_decay": 0.05,
+        "decay_epochs": (8, 11),
+        "warmup_steps": 500,
+        "checkpoint_every": 200,
+    },
+)
+SMALL_RATIOS = (0.8, 0.9, 1.0, 1.1, 1.2)  # of an image's shorter side in training to --size
+TRAINING_SIZES = "0.8 to 1.2 times that, for the official presets 0.6 to 1 times"
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = new_parser(__doc__)
-    add_dense_options(parser, PRESETS, "mask_rcnn_swin_nano", RECIPE, "annotations")
+    add_dense_options(parser, PRESETS, RECIPES, "annotations", TRAINING_SIZES)
     parser.add_argument("--boxes", action="store_true", help="find boxes alone; data without masks need no option")
+    detections = "most objects that are found in an image (default: the preset's, 20 for *_nano, 100 for the others)"
+    parser.add_argument("--detections", type=int, metavar="N", help=detections)
     add_run_options(parser)
     return parser.parse_args()
 
 
-def load_data(arguments: argparse.Namespace) -> tuple[DetectionDataset, DetectionDataset]:
-    """Training images and test images."""
-    if arguments.data_dir is not None:
-        return load_detection_folder(arguments.data_dir, repair=arguments.repair_data)
-    return load_detection_scenes(train=True), load_detection_scenes(train=False)
+def detection_task(arguments: argparse.Namespace, masks: bool) -> DetectionTask:
+    """The sizes of the images, which for the official presets are in proportion to the official ones."""
+    size = arguments.size
+    if is_small(arguments.preset):
+        sides, longer = [ratio * size for ratio in SMALL_RATIOS], 4 * size
+    else:
+        sides, longer = [side / 800 * size for side in SHORTER_SIDES], size * 1333 / 800
+    return DetectionTask(
+        shorter_sides=tuple(dict.fromkeys(round(side) for side in sides)),
+        longer=round(longer),
+        test_shorter=size,
+        masks=masks,
+        max_detections=max(DetectionTask.max_detections, arguments.detections or 0),
+    )
 
 
 def train(arguments: argparse.Namespace) -> None:
     set_machine(arguments)
-    config = training_config(RECIPE, arguments)
-    train_data, test_data = load_data(arguments)
-    size, masks = arguments.size, train_data.has_masks and not arguments.boxes
-    sides = tuple(dict.fromkeys(round(size * ratio) for ratio in (0.8, 0.9, 1.0, 1.1, 1.2)))
-    task = DetectionTask(shorter_sides=sides, longer=4 * size, test_shorter=size, masks=masks)
-    model = model_to_train(arguments, len(train_data.class_names), masks=masks)
+    config = training_config(dense_recipe(RECIPES, arguments), arguments)
+    out = run_folder(arguments, data_name(arguments))
+    train_data, test_data = load_dense_data(arguments, load_detection_folder, load_detection_scenes)
+    masks = train_data.has_masks and not arguments.boxes
+    if masks and not test_data.has_masks:
+        found = f"{test_data.split} has boxes without masks, {train_data.split} has masks"
+        raise ValueError(f"{shown_path(arguments.data_dir)}: {found}; use --boxes")
+    config = with_short_warmup(config, len(train_data))
+    detections = {} if arguments.detections is None else {"detections": arguments.detections}
+    model = model_to_train(arguments, len(train_data.class_names), masks=masks, **detections)
 
-    out = begin_run(arguments, model, train_data, config)
+    print_run(arguments, model, train_data, config, out)
+    task = detection_task(arguments, masks)
     trainer = Trainer(model, train_data, test_data, config, out, normalization_file(arguments), task)
     result = fit(trainer, arguments)
 
-    samples = [test_data[place] for place in range(min(SHOWN, len(test_data)))]
-    sizes = task.test_shorter, task.longer, masks
-    predictions = [predict_detections(model, one.image, trainer.mean, trainer.std, *sizes) for one in samples]
-    title = f"{arguments.preset} on {test_data.name}: box AP {100 * result.box_ap:.1f} %"
+    found = f"box AP {100 * result.box_ap:.2f} %"
+    if masks:
+        found += f", mask AP {100 * result.mask_ap:.2f} %"
+    samples, predictions = predict_first(trainer)
+    title = f"{arguments.preset} on {test_data.name}: {found}"
     images = [one.image for one in samples]
     draw_detections(images, predictions, test_data.class_names, out / "detections.png", samples, title=title)
     print(f"weights, metrics and pictures: {out}")
-    mask_ap = f", mask AP {100 * result.mask_ap:.2f} %" if masks else ""
-    print(f"box AP: {100 * result.box_ap:.2f} %{mask_ap} ({test_data.name}, {len(test_data)} images)")
+    print(f"{found} ({test_data.name}, {counted(len(test_data), 'image')})")
 
 
 if __name__ == "__main__":

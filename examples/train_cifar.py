@@ -21,21 +21,21 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
     import npswin
     from npswin.cli.training_program import (
         add_run_options,
-        begin_run,
         fit,
-        given_settings,
         model_to_train,
         new_parser,
         normalization_file,
+        print_run,
+        run_folder,
         run_program,
         set_machine,
         training_config,
     )
     from npswin.data import DataUnavailableError, ImageDataset, load_cifar10, load_shapes
     from npswin.devices import cupy
+    from npswin.files import counted
     from npswin.training import (
         PRECISIONS,
-        TrainConfig,
         Trainer,
         draw_attention,
         draw_predictions,
@@ -114,7 +114,10 @@ def load_data(arguments: argparse.Namespace) -> tuple[ImageDataset, ImageDataset
 
 def train(arguments: argparse.Namespace) -> None:
     set_machine(arguments)
-    TrainConfig(**{**DEFAULTS, **given_settings(arguments)})  # raises for an invalid value before data are downloaded
+    # These raise, where something does not fit, before data are downloaded.
+    training_config({**DEFAULTS, **RECIPES["shapes"]}, arguments)
+    if arguments.out is not None:
+        run_folder(arguments, "")
     if arguments.device == "cuda":
         cupy()  # raises if there is no GPU
     elif arguments.precision != "full":
@@ -122,16 +125,17 @@ def train(arguments: argparse.Namespace) -> None:
     train_data, test_data = load_data(arguments)
     recipe = {**RECIPES, **(GPU_RECIPES if arguments.device == "cuda" else {})}[train_data.name]
     config = training_config({**DEFAULTS, **recipe}, arguments)
+    out = run_folder(arguments, train_data.name)
     model = model_to_train(arguments, len(train_data.class_names)).to(arguments.device)
 
-    out = begin_run(arguments, model, train_data, config)
+    print_run(arguments, model, train_data, config, out)
     trainer = Trainer(model, train_data, test_data, config, out, normalization_file(arguments))
     result = fit(trainer, arguments)
 
     draw_predictions(model, test_data, trainer.mean, trainer.std, out / "predictions.png")
     draw_attention(model, test_data, trainer.mean, trainer.std, out / "attention.png")
     print(f"weights, metrics and pictures: {out}")
-    print(f"test accuracy: {100 * result.accuracy:.2f} % ({test_data.name}, {result.images} images)")
+    print(f"test accuracy: {100 * result.accuracy:.2f} % ({test_data.name}, {counted(result.images, 'image')})")
 
 
 if __name__ == "__main__":

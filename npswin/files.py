@@ -159,6 +159,11 @@ def shortened(text: str, length: int = 200) -> str:
     return text if len(text) <= length else f"{text[: length - 60]} ... {text[-50:]}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: "1 image", "2,000 images"."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def listed(lines: Iterable[str], separator: str = ", ", at_most: int = MOST_SHOWN) -> str:
     """Names or lines for a message; of many, the first ones and the number of the others."""
     lines = list(lines)

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 _SECONDS_UNTIL_BAR = 2
 _SECONDS_BETWEEN_LINES = 30
@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Progress:
     """Progress through a number of things, on stderr: a bar on a terminal, else a plain line every 30 seconds.
 
-    What takes less than two seconds shows nothing.
+    What takes less than two seconds shows nothing; off a terminal, what takes less than 30 seconds.
 
     Args:
         title: printed before the numbers.
@@ -57,10 +57,22 @@ class Progress:
             self._bar.update(count)
         elif (now := time.monotonic()) >= self._next_line:
             self._next_line = now + _SECONDS_BETWEEN_LINES
-            speed = self._count / (now - self._started)
             details = "".join(f", {name} {value}" for name, value in values.items())
-            done = f"{self._done} of {self._total} {self._unit}, {speed:.0f} {self._unit}/s"
+            done = f"{self._done} of {self._total} {self._unit}, {self._speed(now - self._started)}"
             print(f"{self._title}: {done}{details}", file=sys.stderr, flush=True)
+
+    def _speed(self, seconds: float) -> str:
+        """Things a second, or where that is less than one, seconds for each of them."""
+        if self._count >= seconds:
+            return f"{self._count / seconds:.0f} {self._unit}/s"
+        return f"{seconds / max(self._count, 1):.1f} s/{self._unit.removesuffix('s')}"
+
+    def print(self, line: str, file: TextIO) -> None:
+        """Print a line, above the bar."""
+        if self._bar is not None:
+            self._bar.write(line, file=file)
+        else:
+            print(line, file=file, flush=True)
 
     def close(self) -> None:
         """Remove the bar."""

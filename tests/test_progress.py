@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from npswin import progress as module
+from npswin.cli.progress import ProgressBar
 from npswin.progress import show_progress, with_progress
 
 
@@ -48,6 +49,23 @@ def test_items_are_counted_in_their_unit(clock, capsys):
 
     assert list(slow(with_progress("reading annotations", [5, 6, 7, 8], 4, "annotations"))) == [5, 6, 7, 8]
     assert capsys.readouterr().err.splitlines() == [
-        "reading annotations: 2 of 4 annotations, 0 annotations/s",
-        "reading annotations: 4 of 4 annotations, 0 annotations/s",
+        "reading annotations: 2 of 4 annotations, 20.0 s/annotation",
+        "reading annotations: 4 of 4 annotations, 20.0 s/annotation",
+    ]
+
+
+def test_a_command_counts_each_piece_of_work(clock, capsys):
+    with ProgressBar("bytes") as progress:
+        for work in ("reading", "writing"):
+            for done in range(0, 101, 25):
+                progress(work, done, 100)
+                clock[0] += 10
+        progress.print("done")
+        progress.print("failed", is_error=True)
+    printed = capsys.readouterr()
+    assert printed.out == "done\n"
+    assert printed.err.splitlines() == [
+        "reading: 75 of 100 bytes, 2 bytes/s",
+        "writing: 75 of 100 bytes, 2 bytes/s",
+        "failed",
     ]

@@ -6,21 +6,34 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from npswin.backends import get_backend, set_backend
-from npswin.checks import check_integer
+from npswin.checks import check_integer, check_size
+from npswin.cli.machine_options import add_machine_options
+from npswin.cli.machine_options import set_machine as set_machine
+from npswin.data import steps_per_epoch
+from npswin.data.sample_transforms import LARGEST_SIDE
+from npswin.files import counted
 from npswin.models import create_model
-from npswin.training import NonFiniteError, TrainConfig, Trainer, TrainingInterrupted, set_threads
+from npswin.training import NonFiniteError, TrainConfig, Trainer, TrainingInterrupted
 from npswin.training.normalization import NAMES
+from npswin.training.run_folder import check_run_folder
 from npswin.weights import TensorFile, WeightMismatchError, load_weights
 
 RECIPE_OPTIONS = ("epochs", "batch_size", "lr", "seed", "precision")  # which are fields of TrainConfig, too
+SHOWN = 8  # images in a picture of samples
+# What of weights fits the model -> the option that takes it.
+_OPTIONS_THAT_FIT = {
+    None: "",
+    "all but the head": "\nfor other classes, --new-head draws the head anew",
+    "backbone": "\nto begin with the backbone of another kind of model, use --backbone instead of --weights",
+}
 
 
 def new_parser(description: str | None) -> argparse.ArgumentParser:
@@ -28,38 +41,6 @@ def new_parser(description: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-
-
-def add_dense_options(
-    parser: argparse.ArgumentParser, presets: Sequence[str], preset: str, recipe: Mapping[str, Any], annotations: str
-) -> None:
-    """Options of a program that trains a dense model.
-
-    Args:
-        parser: gets them.
-        presets: names of the models.
-        preset: the one that is trained without --preset.
-        recipe: with epochs, batch_size and lr.
-        annotations: what a folder of data has beside images, as --help says it.
-    """
-    add = parser.add_argument
-    add("--preset", choices=presets, default=preset, help="the model (default: %(default)s)")
-    data = f"folder with images and {annotations}, see above (default: the built-in scenes)"
-    add("--data-dir", type=Path, help=data)
-    repair = f"leave out damaged images and {annotations}, instead of stopping"
-    add("--repair-data", action="store_true", help=repair)
-    size = "images are resized to a shorter side of at most so many pixels (default: %(default)s)"
-    add("--size", type=int, default=128, help=size)
-    epochs, batch_size, lr = (recipe[name] for name in ("epochs", "batch_size", "lr"))
-    add("--epochs", type=int, default=epochs, help="passes over the training images (default: %(default)s)")
-    add("--batch-size", type=int, default=batch_size, help="images per step (default: %(default)s)")
-    add("--lr", type=float, default=lr, help="highest learning rate (default: %(default)s)")
-    backbone = (
-        "begin the backbone with a classifier's weights, of any layout that load_weights knows. If npswin trained "
-        "them, images are normalized as they were then; else by their own mean and deviation, as without it; also on "
-        "--resume (default: weights are drawn)"
-    )
-    add("--backbone", type=Path, metavar="FILE", help=backbone)
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -72,29 +53,16 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="seed of the weights, the order of the images and the augmentation (default: 0)",
     )
     add("--dtype", choices=["float32", "float64"], default="float32", help="dtype of the model (default: float32)")
-    add("--backend", default=get_backend(), help="backend on the CPU: numpy or cpu (default: %(default)s)")
-    add("--threads", type=int, help="number of threads (default: one per core)")
+    add_machine_options(parser)
     weights = (
-        "start from these weights, and normalize images as the run did that they are from; also on --resume "
-        "(default: weights are drawn)"
+        "start from these weights, and normalize images as the run did that they are from (default: weights are drawn)"
     )
     add("--weights", type=Path, metavar="FILE", help=weights)
     add("--new-head", action="store_true", help="with --weights: draw the head anew, as for other classes")
     add("--out", type=Path, help="the run's folder (default: runs/DATA-PRESET)")
-    add("--resume", action="store_true", help="continue the run in its folder; needs the same arguments")
+    add("--resume", action="store_true", help="continue the run in its folder; needs the same model, data and recipe")
     repair = "continue a run whose files are damaged, with what is left of them, and keep copies of the damaged ones"
     add("--repair", action="store_true", help=repair)
-
-
-def set_machine(arguments: argparse.Namespace) -> None:
-    """Threads and backend of `add_run_options`.
-
-    Raises:
-        ValueError: there is no such number of threads, or no such backend.
-    """
-    if arguments.threads is not None:
-        set_threads(check_integer("threads", arguments.threads, at_least=1))
-    set_backend(arguments.backend)
 
 
 def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -103,17 +71,52 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+def check_options(arguments: argparse.Namespace) -> None:
+    """Raise a ValueError, which names the option, for options that do not fit, as far as no data are needed for it."""
+    for name in ("size", "crop"):
+        if (side := getattr(arguments, name, None)) is not None:
+            check_integer(_option(name), side, 1, LARGEST_SIDE // 4)  # the longer side may be four times as long
+    if (detections := getattr(arguments, "detections", None)) is not None:
+        check_size("--detections", detections)
+    if arguments.weights is not None and getattr(arguments, "backbone", None) is not None:
+        raise ValueError("--weights, --backbone: got both, expected one of them")
+    if arguments.new_head and arguments.weights is None:
+        raise ValueError("--new-head: got no --weights, in whose model a new head is drawn")
+
+
 def training_config(recipe: dict[str, Any], arguments: argparse.Namespace) -> TrainConfig:
     """A recipe with the options that were given.
 
-    So that short runs need fewer options, its warm-up takes at most a fifth of the epochs, and min_lr is at most lr.
+    So that another number of epochs needs no other options, its warm-up takes at most a fifth of them, and
+    decay_epochs are moved in proportion; where no epoch is left for them, the learning rate falls along a line. And
+    min_lr is at most lr.
 
     Raises:
-        ValueError: a value is out of its range.
+        ValueError: an option is out of its range.
     """
-    recipe = {**recipe, **given_settings(arguments)}
-    warmup = min(recipe.get("warmup_epochs", 0.0), recipe["epochs"] / 5)
-    return TrainConfig(**{**recipe, "warmup_epochs": warmup, "min_lr": min(recipe.get("min_lr", 0.0), recipe["lr"])})
+    settings = {**recipe, **given_settings(arguments)}
+    epochs, share = settings["epochs"], settings["epochs"] / recipe["epochs"]
+    settings["warmup_epochs"] = min(recipe.get("warmup_epochs", 0.0), epochs / 5)
+    settings["min_lr"] = min(recipe.get("min_lr", 0.0), settings["lr"])
+    if "decay_epochs" in recipe:
+        moved = dict.fromkeys(round(share * epoch) for epoch in recipe["decay_epochs"])
+        settings["decay_epochs"] = tuple(epoch for epoch in moved if 0 < epoch < epochs)
+        settings["schedule"] = "steps" if settings["decay_epochs"] else "poly"
+    try:
+        return TrainConfig(**settings)
+    except ValueError as error:
+        name, _, message = str(error).partition(":")
+        raise ValueError(f"{_option(name)}:{message}") if name in RECIPE_OPTIONS else error from error
+
+
+def with_short_warmup(config: TrainConfig, images: int) -> TrainConfig:
+    """A recipe whose warmup_steps are at most a fifth of the steps with so many training images."""
+    steps = config.epochs * steps_per_epoch(images, config.batch_size)
+    return replace(config, warmup_steps=min(config.warmup_steps, steps // 5))
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def model_to_train(arguments: argparse.Namespace, num_classes: int, **options: Any) -> Any:
@@ -125,23 +128,21 @@ def model_to_train(arguments: argparse.Namespace, num_classes: int, **options: A
         **options: other arguments of the model.
 
     Raises:
-        ValueError: a file does not fit the model; or both were given. A WeightFileError: it cannot be read.
+        ValueError: a file does not fit the model. A WeightFileError: it cannot be read.
     """
     settings = {"num_classes": num_classes, "dtype": arguments.dtype, "seed": arguments.seed, **options}
     model, backbone = create_model(arguments.preset, **settings), getattr(arguments, "backbone", None)
-    if arguments.weights is not None and backbone is not None:
-        raise ValueError("--weights, --backbone: got both, expected one of them")
     if arguments.weights is not None:
         head = np.random.default_rng(arguments.seed) if arguments.new_head else "load"
         try:
             print(load_weights(model, arguments.weights, head=head), flush=True)
         except WeightMismatchError as error:
-            raise ValueError(f"--weights: {error}\nfor other classes, --new-head draws the head anew") from error
+            raise ValueError(f"--weights: {error.reason}{_OPTIONS_THAT_FIT[error.fitting_part]}") from error
     if backbone is not None:
         try:
             print(load_weights(model, backbone, part="backbone"), flush=True)
         except WeightMismatchError as error:
-            reason, *_ = str(error).splitlines()
+            reason, *_ = error.reason.splitlines()
             raise ValueError(f"--backbone: no weights for the backbone of {arguments.preset}: {reason}") from error
     return model
 
@@ -157,16 +158,35 @@ def normalization_file(arguments: argparse.Namespace) -> Path | None:
     return arguments.weights
 
 
-def begin_run(arguments: argparse.Namespace, model: Any, train_data: Any, config: TrainConfig) -> Path:
-    """Print what will be trained, and return the run's folder."""
-    out = arguments.out or Path("runs") / f"{train_data.name}-{arguments.preset}"
+def run_folder(arguments: argparse.Namespace, data_name: str) -> Path:
+    """The run's folder: --out, or runs/DATA-PRESET.
+
+    Called before data are loaded, which may take long.
+
+    Raises:
+        RunFolderError: no run can begin in it, or with --resume or --repair, be resumed.
+    """
+    out = Path(arguments.out or Path("runs") / f"{data_name}-{arguments.preset}")
+    check_run_folder(out, arguments.resume or arguments.repair)
+    return out
+
+
+def print_run(arguments: argparse.Namespace, model: Any, train_data: Any, config: TrainConfig, out: Path) -> None:
+    """Print what will be trained, and where."""
     parameters = sum(param.size for param in model.params.values())
     print(
-        f"{arguments.preset}, {parameters:,} parameters, on {train_data.name}: "
-        f"{len(train_data):,} images × {config.epochs} epochs, run folder {out}",
+        f"{arguments.preset}, {parameters:,} parameters, on {train_data.name}: {counted(len(train_data), 'image')} × "
+        f"{counted(config.epochs, 'epoch')}, run folder {out}",
         flush=True,
     )
-    return Path(out)
+
+
+def predict_first(trainer: Trainer) -> tuple[list[Any], list[Any]]:
+    """The first test images, with their annotations, and what the model finds, by a task that predicts."""
+    task: Any = trainer.task
+    test_data: Any = trainer.test_data
+    samples = [test_data[place] for place in range(min(SHOWN, len(test_data)))]
+    return samples, [task.predict(trainer.model, one.image, (trainer.mean, trainer.std)) for one in samples]
 
 
 def fit(trainer: Trainer, arguments: argparse.Namespace) -> Any:
@@ -208,6 +228,7 @@ def run_program(parse: Callable[[], argparse.Namespace], train: Callable[[Any], 
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack letters such as ×
     try:
         arguments = parse()
+        check_options(arguments)
         with _plain_warnings(name):
             train(arguments)
     except TrainingInterrupted as interrupt:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,18 @@ from npswin.weights.layout_search import TRAINING_PREFIX
 from npswin.weights.load import model_tensors
 
 _RUN, _STATE, _STEP = "run", "training", "step"  # names in the metadata
+MOST_DIFFERENCES = 5  # of two runs, in a message
+_MOST_TELLING_FIRST = (  # fields of a description, and beginnings of their names
+    *("model.architecture", "train_data.name", "class_names", "model.num_classes"),
+    *("model", "train_data", "test_data", "task", "training", ""),
+)
+_FROM_EPOCHS = ("training.warmup_epochs", "training.decay_epochs", "training.warmup_steps", "training.schedule")
 _LATER_FIELDS = {"schedule": "cosine", "decay_epochs": [], "warmup_steps": 0}  # of a recipe
 _CATEGORY_IDS = "category_ids"  # in the description of a detector's run
 
 
 @dataclass(frozen=True)
-class Progress:
+class RunState:
     """How far a run has come.
 
     Attributes:
@@ -51,25 +57,25 @@ class Progress:
 
 
 def save_checkpoint(
-    path: Path, learner: Learner, progress: Progress, run: Mapping[str, Any], metadata: Mapping[str, str]
+    path: Path, learner: Learner, run_state: RunState, run: Mapping[str, Any], metadata: Mapping[str, str]
 ) -> None:
     """Write a checkpoint: the weights under their own names, the training state under `training/`.
 
     Args:
         path: the file, replaced if it exists.
         learner: its weights, buffers among them, and training state are written.
-        progress: written as well.
+        run_state: written as well.
         run: the run's description, by which `read_checkpoint` knows it again.
         metadata: further text for the file's header.
     """
     training_state = {TRAINING_PREFIX + name: tensor for name, tensor in learner.training_state().items()}
     tensors = {name: to_host(tensor) for name, tensor in {**model_tensors(learner.model), **training_state}.items()}
     state = {
-        "step": progress.step,
-        _best_name(learner.task): progress.best_metric,
-        "pending": progress.unevaluated_record,
-        "metrics_crc32": progress.metrics_crc32,
-        "best_checksum": progress.best_checksum,
+        "step": run_state.step,
+        _best_name(learner.task): run_state.best_metric,
+        "pending": run_state.unevaluated_record,
+        "metrics_crc32": run_state.metrics_crc32,
+        "best_checksum": run_state.best_checksum,
     }
     save_tensors(path, tensors, {**metadata, _RUN: json.dumps(comparable(run)), _STATE: json.dumps(state)})
 
@@ -90,7 +96,7 @@ def save_best(
     return save_tensors(path, tensors, {**metadata, _RUN: json.dumps(comparable(run)), _STEP: str(step)})
 
 
-def check_best(path: Path, progress: Progress, learner: Learner, run: Mapping[str, Any]) -> None:
+def check_best(path: Path, run_state: RunState, learner: Learner, run: Mapping[str, Any]) -> None:
     """Raise a CheckpointError unless the best weights are those that a run had when it had come so far.
 
     A run that was killed after an evaluation and before the checkpoint has already written the next best ones; it does
@@ -99,9 +105,9 @@ def check_best(path: Path, progress: Progress, learner: Learner, run: Mapping[st
     try:
         file = TensorFile(path)
         check_run(file, run)
-        if progress.best_checksum is not None and file.checksum != progress.best_checksum:
+        if run_state.best_checksum is not None and file.checksum != run_state.best_checksum:
             step = file.metadata.get(_STEP, "")
-            first_later_step = progress.step + (progress.unevaluated_record is None)
+            first_later_step = run_state.step + (run_state.unevaluated_record is None)
             if not (step.isdecimal() and len(step) < 20 and int(step) >= first_later_step):
                 raise ValueError("it is not the file that the checkpoint was saved with")
         shapes = {name: tuple(array.shape) for name, array in model_tensors(learner.model).items()}
@@ -123,13 +129,13 @@ class Checkpoint:
         path: of its file.
         weights: parameters and buffers, by name.
         training_state: as `Learner.training_state` gives it.
-        progress: how far the run had come.
+        run_state: how far the run had come.
     """
 
     path: Path
     weights: dict[str, Array]
     training_state: dict[str, Array]
-    progress: Progress
+    run_state: RunState
 
 
 def read_checkpoint(path: Path, learner: Learner, run: Mapping[str, Any], metrics: MetricsFile) -> Checkpoint:
@@ -147,7 +153,7 @@ def read_checkpoint(path: Path, learner: Learner, run: Mapping[str, Any], metric
     try:
         file = TensorFile(path)
         check_run(file, run)
-        progress = _progress(file.metadata, learner, metrics)
+        run_state = _run_state(file.metadata, learner, metrics)
         own = sum(
             array.nbytes for array in (*model_tensors(learner.model).values(), *learner.training_state().values())
         )
@@ -157,13 +163,13 @@ def read_checkpoint(path: Path, learner: Learner, run: Mapping[str, Any], metric
         weights = {name: file[name] for name in file}
         state_names = [name for name in weights if name.startswith(TRAINING_PREFIX)]
         training_state = {name.removeprefix(TRAINING_PREFIX): weights.pop(name) for name in state_names}
-        learner.check_state(weights, training_state, progress.step)
+        learner.check_state(weights, training_state, run_state.step)
     except WeightFileError as error:
         raise CheckpointError(str(error)) from error
     except ValueError as error:
-        reason = f"no checkpoint of this run ({shortened(str(error), 500)})"
+        reason = f"no checkpoint of this run ({shortened(str(error), 2000)})"
         raise CheckpointError(f"{shown_path(path)}: {reason}") from error
-    return Checkpoint(path, weights, training_state, progress)
+    return Checkpoint(path, weights, training_state, run_state)
 
 
 def check_run(file: TensorFile, run: Mapping[str, Any]) -> None:
@@ -201,17 +207,30 @@ def comparable_pair(found: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[d
     return found, wanted
 
 
-def differences(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """The fields in which two descriptions of runs differ, each with both its values; of many, the first ones."""
-    different: list[str] = []
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """The fields in which two descriptions of runs differ, each with both its values; of many, the most telling ones.
+
+    Model and data come first. What a program derives from the number of epochs is left out where that differs.
+    """
+    different = dict(_differences(found, wanted, ""))
+    if "training.epochs" in different:
+        different = {name: text for name, text in different.items() if name not in _FROM_EPOCHS}
+    rank = _MOST_TELLING_FIRST.index
+    names = sorted(different, key=lambda name: rank(next(filter(name.startswith, _MOST_TELLING_FIRST))))
+    more = [f"and {len(names) - MOST_DIFFERENCES} more"] if len(names) > MOST_DIFFERENCES else []
+    return [different[name] for name in names[:MOST_DIFFERENCES]] + more
+
+
+def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    """Names of the fields that differ, with a text."""
     for name in sorted(found.keys() | wanted.keys()):
         old, new = found.get(name), wanted.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
-            different += differences(old, new, f"{prefix}{name}.")
+            yield from _differences(old, new, f"{prefix}{name}.")
         elif old != new:
             where, old, new = _first_difference(name, old, new)
-            different.append(f"{shortened(prefix + where, 80)} (it has {shown(old)}, this one {shown(new)})")
-    return [listed(different, "; ")] if different else []
+            text = f"{shortened(prefix + where, 80)} (it has {shown(old)}, this one {shown(new)})"
+            yield prefix + name, text
 
 
 def _first_difference(name: str, old: Any, new: Any) -> tuple[str, Any, Any]:
@@ -227,7 +246,7 @@ def _best_name(task: Task) -> str:
     return f"best_{task.main_metric.name}"
 
 
-def _progress(metadata: Mapping[str, str], learner: Learner, metrics: MetricsFile) -> Progress:
+def _run_state(metadata: Mapping[str, str], learner: Learner, metrics: MetricsFile) -> RunState:
     state, best_name = _json(metadata, _STATE), _best_name(learner.task)
     if not isinstance(state, dict) or not {"step", best_name, "pending"} <= state.keys():
         raise ValueError(f"its state is {shown(state)}, expected step, {best_name} and pending")
@@ -246,7 +265,7 @@ def _progress(metadata: Mapping[str, str], learner: Learner, metrics: MetricsFil
         crc32 = check_integer("metrics_crc32", crc32, 0)
     if checksum is not None or not (best is None or is_of_an_older_version):
         check_text("best_checksum", checksum)
-    return Progress(step, best, record, crc32, checksum)
+    return RunState(step, best, record, crc32, checksum)
 
 
 def _json(metadata: Mapping[str, str], name: str) -> Any:

@@ -1,7 +1,7 @@
 """Mean and deviation of the channels, by which a run's images are normalized."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from npswin.checks import check_path, shown
@@ -48,24 +48,18 @@ def _parsed(metadata: Mapping[str, str], path: str | os.PathLike[str]) -> Normal
     return check_normalization(NAMES, (values[0], values[1]), channels, "float64")
 
 
-def choose_normalization(
-    given: str | os.PathLike[str] | Sequence[Any] | None, own_statistics: Callable[[], Normalization], model: Trainable
-) -> Normalization:
-    """The mean and deviation of a run.
+def given_normalization(given: str | os.PathLike[str] | Sequence[Any], model: Trainable) -> Normalization:
+    """The mean and deviation that a run is given.
 
     Args:
-        given: a checkpoint's path, a pair (mean, std), or None for the training images' own.
-        own_statistics: returns those of the training images.
+        given: a checkpoint's path, or a pair (mean, std).
         model: which gets the normalized images.
 
     Raises:
-        ValueError: the numbers do not fit the channels; or a channel of the training images is constant, so that they
-            have no deviation to divide by.
+        ValueError: the numbers do not fit the channels.
         WeightFileError: see `read_normalization`.
     """
     channels = model.in_chans
-    if given is None:
-        return _without_constants(own_statistics())
     names = ("normalization[0]", "normalization[1]")
     if isinstance(given, str | os.PathLike):
         mean, std = read_normalization(check_path("normalization", given, WeightFileError))
@@ -78,12 +72,17 @@ def choose_normalization(
     return check_normalization(names, (given[0], given[1]), channels, model.dtype)
 
 
-def _without_constants(statistics: Normalization) -> Normalization:
+def own_normalization(statistics: Normalization) -> Normalization:
+    """The mean and deviation of a run by those of its training images.
+
+    Raises:
+        ValueError: a channel is constant, so that there is no deviation to divide by.
+    """
     mean, std = statistics
     if constant := [channel for channel, deviation in enumerate(std) if deviation <= 0]:
         numbers = ", ".join(map(str, constant))
         raise ValueError(
             f"train_data: got one value everywhere in channel {numbers} (of {len(std)}, counted from 0), expected no "
-            "channel to be constant; leave such channels out, or give mean and deviation (normalization=)"
+            "channel to be constant; leave such channels out, or give mean and deviation (--weights, or normalization=)"
         )
     return mean, std

@@ -1,6 +1,7 @@
 """The folder of a run: its settings, a line of metrics for each step, and checkpoints."""
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import Any
 from npswin.files import read_json, shown_path, temporary_path, temporary_paths, write_atomically
 from npswin.training.checkpoint import (
     Checkpoint,
-    Progress,
+    RunState,
     check_best,
     comparable_pair,
     differences,
@@ -24,13 +25,70 @@ from npswin.training.environment import import_optional
 from npswin.training.errors import CheckpointError, RunFolderError
 from npswin.training.learner import Learner
 from npswin.training.metrics_file import MetricsFile, RecordNames
-from npswin.training.normalization import NAMES
+from npswin.training.normalization import NAMES, Normalization, read_normalization
 from npswin.training.terminal import print_stderr
 from npswin.types import Array
+from npswin.weights import WeightFileError
 
+CONFIG, METRICS = "config.json", "metrics.jsonl"
+LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
 _LOCK = ".lock"
 LONGEST_CONFIG = 2**24  # bytes
 _REPAIR = "--repair, or repair=True,"
+
+
+def check_run_folder(path: Path, resume: bool) -> None:
+    """Raise unless a run can begin in a folder, or be resumed there; no checkpoint is read, and nothing is written.
+
+    Args:
+        path: the folder.
+        resume: whether a run in it is to be resumed, or started again where it has saved no checkpoint.
+
+    Raises:
+        RunFolderError: the folder holds something else, or there is no run to resume.
+        OSError: there is a file where the folder should be.
+    """
+    if has_no_more_than_a_beginning(path):
+        return
+    has_checkpoint = (path / LAST).is_file() or (path / PREVIOUS).is_file()
+    if resume:
+        if not has_checkpoint:
+            raise RunFolderError(f"{shown_path(path)}: no run to resume here (it has no {LAST})")
+        return
+    if path.is_dir():
+        hint = "resume the run in it (--resume, or resume=True)" if has_checkpoint else "delete it"
+        raise RunFolderError(f"{shown_path(path)}: not empty; {hint}, or choose another folder (--out, or out=)")
+    if there := next((one for one in (path, *path.parents) if os.path.lexists(one) and not one.is_dir()), None):
+        raise NotADirectoryError(errno.ENOTDIR, f"cannot be a run's folder, since {there} is none", str(path))
+
+
+def has_no_more_than_a_beginning(path: Path) -> bool:
+    """Whether a folder is there and holds nothing, or what a run writes before its first checkpoint.
+
+    That is left where the process was killed, or the disk full, so early.
+    """
+    if not path.is_dir():
+        return False
+    config, metrics = path / CONFIG, path / METRICS
+    unfinished = {one.name for one in _unfinished_files(path)}
+    names = {one.name for one in path.iterdir()} - {_LOCK} - unfinished
+    return (
+        names <= {config.name, metrics.name}
+        and (config.name not in names or _is_description(config))
+        and (metrics.name not in names or (metrics.is_file() and metrics.stat().st_size == 0))
+    )
+
+
+def saved_normalization(path: Path) -> Normalization | None:
+    """Mean and deviation of the run in a folder; None if none of its checkpoints can be read."""
+    for name in (LAST, PREVIOUS):
+        with contextlib.suppress(WeightFileError):
+            return read_normalization(path / name)
+    return None
+
+
+def _unfinished_files(path: Path) -> list[Path]:
+    return [file for name in (CONFIG, METRICS, LAST, PREVIOUS, BEST) for file in temporary_paths(path / name)]
 
 
 class RunFolder:
@@ -49,33 +107,13 @@ class RunFolder:
         self, path: str | os.PathLike[str], description: Mapping[str, Any], steps_per_epoch: int, names: RecordNames
     ) -> None:
         self.path = Path(path).absolute()  # the current folder may change
-        self.config = self.path / "config.json"
-        self.last = self.path / "last.safetensors"
-        self.previous = self.path / "previous.safetensors"
-        self.best = self.path / "best.safetensors"
-        self.metrics = MetricsFile(self.path / "metrics.jsonl", steps_per_epoch, names)
+        self.config = self.path / CONFIG
+        self.last = self.path / LAST
+        self.previous = self.path / PREVIOUS
+        self.best = self.path / BEST
+        self.metrics = MetricsFile(self.path / METRICS, steps_per_epoch, names)
         self._description = description
         self._lock: Any = None
-
-    def has_no_more_than_a_beginning(self) -> bool:
-        """Whether the folder is there and holds nothing, or what a run writes before its first checkpoint.
-
-        That is left where the process was killed, or the disk full, so early.
-        """
-        if not self.path.is_dir():
-            return False
-        config, metrics = self.config, self.metrics.path
-        unfinished = {path.name for path in self._unfinished_files()}
-        names = {path.name for path in self.path.iterdir()} - {_LOCK} - unfinished
-        return (
-            names <= {config.name, metrics.name}
-            and (config.name not in names or _is_description(config))
-            and (metrics.name not in names or (metrics.is_file() and metrics.stat().st_size == 0))
-        )
-
-    def _unfinished_files(self) -> list[Path]:
-        files = self.config, self.metrics.path, self.last, self.previous, self.best
-        return [path for file in files for path in temporary_paths(file)]
 
     def create(self) -> None:
         """Make the folder, unless it has no more than a beginning, and write config.json.
@@ -84,23 +122,15 @@ class RunFolder:
             RunFolderError: the folder holds something else, or another process trains in it.
             OSError: it cannot be made or written to.
         """
-        self._require_no_more_than_a_beginning()
+        check_run_folder(self.path, resume=False)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OSError(error.errno, f"cannot be made a run's folder ({error.strerror})", str(self.path)) from error
         self._acquire_lock()
-        self._require_no_more_than_a_beginning()  # another process may have begun before the lock was acquired
+        check_run_folder(self.path, resume=False)  # another process may have begun before the lock was acquired
         self._write_config()
         self.metrics.open(lines=0)
-
-    def _require_no_more_than_a_beginning(self) -> None:
-        if self.path.is_dir() and not self.has_no_more_than_a_beginning():
-            has_checkpoint = self.last.is_file() or self.previous.is_file()
-            hint = "resume the run in it (--resume, or resume=True)" if has_checkpoint else "delete it"
-            raise RunFolderError(
-                f"{shown_path(self.path)}: not empty; {hint}, or choose another folder (--out, or out=)"
-            )
 
     def _acquire_lock(self) -> None:
         """Keep other processes out until `close`, and remove what dead ones have not finished writing."""
@@ -116,10 +146,10 @@ class RunFolder:
         except NotImplementedError:  # a file system without locks
             pass
         self._lock = lock
-        for path in self._unfinished_files():
+        for path in _unfinished_files(self.path):
             path.unlink(missing_ok=True)
 
-    def reopen(self, learner: Learner, repair: bool = False) -> Progress:
+    def reopen(self, learner: Learner, repair: bool = False) -> RunState:
         """Restore the run's last checkpoint, and remove the lines of metrics.jsonl after it.
 
         Every file is checked before anything is changed. Files that are repaired or replaced stay under other names,
@@ -139,21 +169,20 @@ class RunFolder:
                 process trains in the folder. For checkpoints it is a WeightFileError, too.
             OSError: the folder cannot be written to.
         """
-        if not (self.last.is_file() or self.previous.is_file()):
-            raise RunFolderError(f"{shown_path(self.path)}: no run to resume here (it has no last.safetensors)")
+        check_run_folder(self.path, resume=True)
         self._acquire_lock()
         config_error = self._config_error(repair)
         checkpoint, errors = self._choose_checkpoint(learner, repair)
-        progress = checkpoint.progress
-        best_error = self._best_error(progress, learner, repair)
+        run_state = checkpoint.run_state
+        best_error = self._best_error(run_state, learner, repair)
         for message in dict.fromkeys(filter(None, (config_error, *map(str, errors), best_error))):
             print_stderr(f"repairing: {message}")
         if config_error:
             _set_aside(self.config)
         if any(not isinstance(error, CheckpointError) for error in errors):
             _set_aside(self.metrics.path)
-            if lost := self.metrics.repair(progress.lines, progress.metrics_crc32):
-                print_stderr(f"{self.metrics.path}: the records of {lost} of {progress.lines} steps are lost")
+            if lost := self.metrics.repair(run_state.lines, run_state.metrics_crc32):
+                print_stderr(f"{self.metrics.path}: the records of {lost} of {run_state.lines} steps are lost")
         if checkpoint.path != self.last:
             print_stderr(f"{self.last}: missing or set aside; going on from {checkpoint.path.name}")
             _set_aside(self.last)
@@ -167,11 +196,11 @@ class RunFolder:
             )
             _set_aside(self.best)
             self.best.unlink(missing_ok=True)
-            progress = replace(progress, best_metric=None, best_checksum=None)
+            run_state = replace(run_state, best_metric=None, best_checksum=None)
         self._write_config()  # raises where the folder cannot be written to
-        learner.restore(checkpoint.weights, checkpoint.training_state, progress.step)
-        self.metrics.open(progress.lines)
-        return progress
+        learner.restore(checkpoint.weights, checkpoint.training_state, run_state.step)
+        self.metrics.open(run_state.lines)
+        return run_state
 
     def _config_error(self, repair: bool) -> str:
         """What is wrong in config.json, where that is to be repaired, else it is raised; empty where it is whole."""
@@ -186,7 +215,7 @@ class RunFolder:
             if different := differences(old, wanted):
                 hint = "use its settings, or choose another folder (--out, or out=)"
                 if {name for name in wanted if old.get(name) != wanted[name]} <= set(NAMES):
-                    hint += f"; its mean and deviation are in {self.last.name} (normalization=)"
+                    hint += "; without --weights and --backbone, or normalization=, it goes on with its own"
                 run = f"holds a run that differs in {'; '.join(different)}"
                 raise RunFolderError(f"{shown_path(self.path)}: {run}; {hint}")
             return ""
@@ -204,7 +233,7 @@ class RunFolder:
             try:
                 checkpoint = read_checkpoint(path, learner, self._description, self.metrics)
                 readable = readable or checkpoint
-                self.metrics.records(checkpoint.progress.lines, checkpoint.progress.metrics_crc32)
+                self.metrics.records(checkpoint.run_state.lines, checkpoint.run_state.metrics_crc32)
             except RunFolderError as error:
                 errors.append(error)
             else:
@@ -212,16 +241,16 @@ class RunFolder:
                 break
         chosen = whole or readable
         if chosen is None or (errors and not repair):
-            hint = "" if chosen is None else f"; {_REPAIR} goes on after step {chosen.progress.step}"
+            hint = "" if chosen is None else f"; {_REPAIR} goes on after step {chosen.run_state.step}"
             raise type(errors[0])(f"{errors[0]}{hint}") from errors[0]
         return chosen, errors
 
-    def _best_error(self, progress: Progress, learner: Learner, repair: bool) -> str:
+    def _best_error(self, run_state: RunState, learner: Learner, repair: bool) -> str:
         """What is wrong with best.safetensors, where that is to be repaired, else it is raised; empty if nothing is."""
-        if progress.best_metric is None:
+        if run_state.best_metric is None:
             return ""
         try:
-            check_best(self.best, progress, learner, self._description)
+            check_best(self.best, run_state, learner, self._description)
         except CheckpointError as error:
             if repair:
                 return str(error)
@@ -232,18 +261,18 @@ class RunFolder:
         text = json.dumps(self._description, indent=2) + "\n"
         write_atomically(self.config, lambda file: file.write(text.encode()))
 
-    def save_last(self, learner: Learner, progress: Progress, metadata: Mapping[str, str]) -> None:
+    def save_last(self, learner: Learner, run_state: RunState, metadata: Mapping[str, str]) -> None:
         """Write last.safetensors; the one before it becomes previous.safetensors.
 
         Args:
             learner: its weights and training state are written.
-            progress: how far the run has come.
+            run_state: how far the run has come.
             metadata: further text for the file's header.
         """
         self.metrics.sync()  # a checkpoint on disk never has more steps than the metrics, and goes to the run's folder
         if self.last.exists():
             self._keep_previous()
-        save_checkpoint(self.last, learner, progress, self._description, metadata)
+        save_checkpoint(self.last, learner, run_state, self._description, metadata)
 
     def _keep_previous(self) -> None:
         """Give last.safetensors the name previous.safetensors as well, until the next one takes its own."""

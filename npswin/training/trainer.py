@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import closing
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from npswin.backends import allow_tf32, get_backend
 from npswin.checks import check_flag, check_instance, check_path
 from npswin.data import batch_rng, epoch_batches, steps_per_epoch
 from npswin.devices import on_gpu
+from npswin.files import counted
 from npswin.progress import show_progress
-from npswin.training.checkpoint import Progress
+from npswin.training.checkpoint import RunState
 from npswin.training.config import TrainConfig
 from npswin.training.environment import import_optional
 from npswin.training.gpu.transfers import AsyncScalar
@@ -24,9 +26,14 @@ from npswin.training.gradients import NonFiniteError, require_finite_weights
 from npswin.training.inputs import check_precision
 from npswin.training.learner import Learner
 from npswin.training.metrics_file import record_names
-from npswin.training.normalization import choose_normalization
+from npswin.training.normalization import Normalization, given_normalization, own_normalization
 from npswin.training.pictures import draw_curves
-from npswin.training.run_folder import RunFolder
+from npswin.training.run_folder import (
+    RunFolder,
+    check_run_folder,
+    has_no_more_than_a_beginning,
+    saved_normalization,
+)
 from npswin.training.tasks.choose import choose_task
 from npswin.training.tasks.task import Dataset, Task
 from npswin.training.terminal import StopSignals, TrainingInterrupted, print_stderr
@@ -61,12 +68,13 @@ class Trainer:
         out: the run's folder.
         normalization: mean and deviation of each channel, with which all images are normalized: those of a checkpoint
             of another run, by its path, or a pair (mean, std), to go on with weights that were trained with them; None
-            for the training images' own. A resumed run needs the same ones, which its last.safetensors has.
+            for the training images' own. A resumed run goes on with its own ones, which is all that may be given.
         task: what is learned, see `npswin.training.tasks.task.Task`; None for the task of the training data's type:
             classification of an `ImageDataset`.
 
     Attributes:
-        mean, std: of each channel, with which all images are normalized.
+        mean, std: of each channel, with which all images are normalized. Those of the training images are computed when
+            they are first needed: in `fit`, after the run's folder was found to be usable.
         best_metric: the best value so far of the task's main metric on the test images; None before the first
             evaluation.
 
@@ -91,29 +99,51 @@ class Trainer:
         self.task.check(model, train_data, test_data, config)
         check_precision(model, config.precision)
         self.model, self.train_data, self.test_data, self.config = model, train_data, test_data, config
-        self.mean, self.std = choose_normalization(
-            normalization, lambda: self.task.channel_statistics(train_data), model
-        )
+        self._normalization = None if normalization is None else given_normalization(normalization, model)
         self.best_metric: float | None = None
         self._best_checksum: str | None = None
         self._task_description = self.task.describe(train_data)
-        self._description = {
-            "training": config.as_dict(),
-            "model": model.config,
-            "train_data": train_data.describe(),
-            "test_data": test_data.describe(),
-            **self._task_description,
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "backend": "cuda" if on_gpu(next(iter(model.params.values()))) else get_backend(),
-        }
         self._steps_per_epoch = steps_per_epoch(len(train_data), config.batch_size)
-        names = record_names(self.task, model)
-        self._folder = RunFolder(check_path("out", out), self._description, self._steps_per_epoch, names)
+        self._out = check_path("out", out).absolute()  # the current folder may change
         self._learner = Learner(model, config, self._steps_per_epoch, self.task)
         # The record of an epoch's last step, until the evaluation adds its results and it is written.
         self._unevaluated_record: dict[str, Any] | None = None
         self._stop_signals = StopSignals()
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Of each channel."""
+        return self._chosen_normalization()[0]
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of each channel."""
+        return self._chosen_normalization()[1]
+
+    def _chosen_normalization(self) -> Normalization:
+        if self._normalization is None:
+            self._normalization = own_normalization(self.task.channel_statistics(self.train_data))
+        return self._normalization
+
+    @cached_property
+    def _description(self) -> dict[str, Any]:
+        """The run's settings, by which a resumed run is known again."""
+        mean, std = self._chosen_normalization()
+        return {
+            "training": self.config.as_dict(),
+            "model": self.model.config,
+            "train_data": self.train_data.describe(),
+            "test_data": self.test_data.describe(),
+            **self._task_description,
+            "mean": list(mean),
+            "std": list(std),
+            "backend": "cuda" if on_gpu(next(iter(self.model.params.values()))) else get_backend(),
+        }
+
+    @cached_property
+    def _folder(self) -> RunFolder:
+        names = record_names(self.task, self.model)
+        return RunFolder(self._out, self._description, self._steps_per_epoch, names)
 
     @property
     def best_accuracy(self) -> float | None:
@@ -138,7 +168,8 @@ class Trainer:
             ImportError: matplotlib, which draws the run's curves, is not installed.
             RunFolderError: the folder is not empty, or has no run to resume, or one with another recipe, model or data,
                 or another process trains in it; or a file is damaged. For a checkpoint it is a WeightFileError, too.
-            ValueError: this trainer has trained already, and is not to resume from a checkpoint.
+            ValueError: this trainer has trained already, and is not to resume from a checkpoint; or a channel of the
+                training images is constant, so that they have no deviation to divide by.
             TrainingInterrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
             NonFiniteError: NaN or infinity; the last checkpoint is from before it.
             RuntimeError: too little memory for a step; the last checkpoint remains.
@@ -147,18 +178,23 @@ class Trainer:
         import_optional("matplotlib.figure")  # raises before training rather than at the first epoch's end
         resume, repair = check_flag("resume", resume) or check_flag("repair", repair), check_flag("repair", repair)
         learner = self._learner
+        goes_on = resume and not has_no_more_than_a_beginning(self._out)
+        if learner.step and not goes_on:
+            hint = "make a new model and a new Trainer, or resume in the run's folder (resume=True)"
+            raise ValueError(f"fit: this trainer has done {learner.step} steps already; {hint}")
+        check_run_folder(self._out, resume)
+        if goes_on and self._normalization is None:
+            self._normalization = saved_normalization(self._out)
+        self._chosen_normalization()
         tf32_before = allow_tf32(self.config.precision == "tf32")
         try:
-            if resume and not self._folder.has_no_more_than_a_beginning():
-                progress = self._folder.reopen(learner, repair)
-                self.best_metric, self._best_checksum = progress.best_metric, progress.best_checksum
-                self._unevaluated_record = progress.unevaluated_record
+            if goes_on:
+                state = self._folder.reopen(learner, repair)
+                self.best_metric, self._best_checksum = state.best_metric, state.best_checksum
+                self._unevaluated_record = state.unevaluated_record
                 if repair:
                     self._save()  # so that the run is whole again, whatever happens next
                 print_stderr(f"resuming after step {learner.step} of {learner.total_steps}")
-            elif learner.step:
-                hint = "make a new model and a new Trainer, or resume in the run's folder (resume=True)"
-                raise ValueError(f"fit: this trainer has done {learner.step} steps already; {hint}")
             else:
                 if resume:
                     print_stderr(f"{self._folder.path}: no checkpoint was saved yet; starting from the beginning")
@@ -176,8 +212,9 @@ class Trainer:
             ) from error
         except MemoryError as error:
             raise RuntimeError(
-                f"after step {learner.step}: too little memory for batches of {self.config.batch_size} images "
-                f"({error}); take a smaller batch_size or more micro_batches; {self._folder.last} is from before it"
+                f"after step {learner.step}: too little memory for batches of "
+                f"{counted(self.config.batch_size, 'image')} ({error}); take smaller batches (--batch-size, or "
+                f"batch_size=) or more micro_batches; {self._folder.last} is from before it"
             ) from error
         finally:
             self._folder.close()
@@ -254,10 +291,10 @@ class Trainer:
         curves = self._folder.path / "curves.png"
         draw_curves(records, self.train_data.name, curves, self.task.main_metric, self.task.loss_label)
         loss = float(np.mean([one["loss"] for one in records if one["epoch"] == record["epoch"] and "loss" in one]))
-        tested = ", ".join(f"test {metric.name.replace('_', ' ')} {metric.shown(values[metric])}" for metric in values)
+        tested = ", ".join(f"test {metric.label_within} {metric.shown(values[metric])}" for metric in values)
         print_stderr(
             f"epoch {record['epoch']}/{self.config.epochs}: mean loss {loss:.3f}, {tested} "
-            f"({self.test_data.name}, {len(self.test_data)} images)"
+            f"({self.test_data.name}, {counted(len(self.test_data), 'image')})"
         )
         self._raise_if_signalled()
         return result
@@ -287,14 +324,14 @@ class Trainer:
     def _save(self) -> None:
         if self._learner.step:
             require_finite_weights(self.model, sync_gpu=True)
-        progress = Progress(
+        state = RunState(
             self._learner.step,
             self.best_metric,
             self._unevaluated_record,
             self._folder.metrics.crc32,
             self._best_checksum,
         )
-        self._folder.save_last(self._learner, progress, self._metadata())
+        self._folder.save_last(self._learner, state, self._metadata())
 
     def _metadata(self) -> dict[str, str]:
         """Metadata of the weight files: the model's config, and the descriptions of data and task."""

@@ -17,6 +17,7 @@ from npswin.weights.other_models import another_size
 from npswin.weights.report import MOST_LISTED, LoadReport, Shape, WeightMismatchError, report_text
 
 FEW_LISTED = 5  # tensors of each kind where most do not fit
+_BACKBONE = "(part='backbone' loads the backbone alone)"
 UPDATES = ".num_batches_tracked"  # of batch norm's running statistics, which nothing is computed from
 
 
@@ -135,10 +136,9 @@ def _adapted(name: str, found: Array, param: Array, report: LoadReport, options:
         report.own_input = [name]
         return None
     how = "sums them" if own == 1 else "repeats and scales them"
-    raise WeightMismatchError(
-        f"{origin}: these weights take images of {theirs} channels, the model takes {own}, and nothing was loaded: "
-        f"input_channels='adapt' {how}, input_channels='keep' leaves the model's own patch embedding"
-    )
+    reason = f"{origin}: these weights take images of {theirs} channels, the model takes {own}, and nothing was loaded"
+    way_out = f"input_channels='adapt' {how}, input_channels='keep' leaves the model's own patch embedding"
+    raise WeightMismatchError(f"{reason}: {way_out}", reason)
 
 
 def _check_values(name: str, tensor: Array, wanted: Any) -> None:
@@ -159,8 +159,10 @@ def _check_share(
     is_minority = 2 * count < total
     if is_minority and (options.strict or count < options.min_share * total):
         fits = f"only {count} of the model's {total} parameters fit, and nothing was loaded"
-        if reason := _another_model(params, chosen, options):
-            raise WeightMismatchError(f"{origin}: {reason}; {fits}")
+        if size := another_size(chosen.official, params):
+            raise WeightMismatchError(f"{origin}: {size}; {fits}")
+        if kind := _another_kind(params, chosen, options):
+            raise WeightMismatchError(f"{origin}: {kind} {_BACKBONE}; {fits}", f"{origin}: {kind}; {fits}", "backbone")
         raise WeightMismatchError(
             f"{origin}: these weights are not this model's; {fits}\n{report_text(report, FEW_LISTED)}"
         )
@@ -170,24 +172,23 @@ def _check_share(
             f"nothing was loaded\n{report_text(report, FEW_LISTED)}"
         )
     if options.strict and not report.complete:
-        another = _another_model(params, chosen, options)
-        reason, at_most = (another, FEW_LISTED) if another else ("these weights do not match this model", MOST_LISTED)
-        text = report_text(report, at_most)
-        raise WeightMismatchError(f"{origin}: {reason}, and nothing was loaded ({_way_out(report)})\n{text}")
+        size, kind = another_size(chosen.official, params), _another_kind(params, chosen, options)
+        another = size or (f"{kind} {_BACKBONE}" if kind else None)
+        text = report_text(report, FEW_LISTED if another else MOST_LISTED)
+        differing = [*report.missing, *report.unexpected, *report.misshapen]
+        way_out, fitting_part = "strict=False loads those that match", "backbone" if kind and not size else None
+        if len(class_layers(differing)) == len(differing):
+            way_out = "the heads differ: head='keep' leaves the model's own, a generator draws it anew"
+            fitting_part = "all but the head"
+        no_match = "these weights do not match this model"
+        raise WeightMismatchError(
+            f"{origin}: {another or no_match}, and nothing was loaded ({way_out})\n{text}",
+            f"{origin}: {size or kind or no_match}, and nothing was loaded\n{text}",
+            fitting_part,
+        )
 
 
-def _another_model(params: Mapping[str, Array], chosen: Chosen, options: Options) -> str | None:
-    """What model the weights are of, in a clause, where names or shapes show that it is another one."""
-    if size := another_size(chosen.official, params):
-        return size
+def _another_kind(params: Mapping[str, Array], chosen: Chosen, options: Options) -> str | None:
+    """What kind of model the weights are of, in a clause, where a dense model is to be loaded from another kind."""
     is_whole = options.part == "all" and backbone_prefix(params)
-    kind = another_kind(chosen.parts, params) if is_whole else None
-    return f"{kind} (part='backbone' loads the backbone alone)" if kind else None
-
-
-def _way_out(report: LoadReport) -> str:
-    """What loads the weights all the same."""
-    differing = [*report.missing, *report.unexpected, *report.misshapen]
-    if len(class_layers(differing)) == len(differing):
-        return "the heads differ: head='keep' leaves the model's own, a generator draws it anew"
-    return "strict=False loads those that match"
+    return another_kind(chosen.parts, params) if is_whole else None

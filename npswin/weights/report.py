@@ -12,7 +12,18 @@ MOST_LISTED = 100  # tensors of each kind in a report's text
 
 
 class WeightMismatchError(ValueError):
-    """Weights of another model; the message says which, or lists the keys that differ."""
+    """Weights of another model; the message says which, or lists the keys that differ.
+
+    Attributes:
+        reason: the message without the arguments of `load_weights` that would help.
+        fitting_part: what of the weights may fit all the same: "all but the head"; "backbone", where they are of
+            another kind of model; or None.
+    """
+
+    def __init__(self, message: str, reason: str | None = None, fitting_part: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = message if reason is None else reason
+        self.fitting_part = fitting_part
 
 
 @dataclass

@@ -13,15 +13,17 @@ pytest.importorskip("pycocotools")
 
 REPOSITORY = Path(__file__).parents[2]
 LOADERS = {"segment": "load_segmentation_scenes", "detect": "load_detection_scenes"}
-LAST_LINES = {"segment": "mean IoU: ", "detect": "box AP: "}
+LAST_LINES = {"segment": "mean IoU: ", "detect": "box AP "}
 
 
-def run(monkeypatch, capsys, example, *arguments):
+SMALL = ("--backend", "numpy", "--threads", "1", "--size", "32", "--batch-size", "2")
+
+
+def run(monkeypatch, capsys, example, *arguments, options=SMALL):
     """Exit status, stdout and stderr of an example, in this process."""
     load = getattr(npswin.data, LOADERS[example])
     monkeypatch.setattr(npswin.data, LOADERS[example], lambda train: load(train=train, size=32, count=4))
     monkeypatch.chdir(REPOSITORY)
-    options = ("--backend", "numpy", "--threads", "1", "--size", "32", "--batch-size", "2")
     monkeypatch.setattr(sys, "argv", [f"examples/{example}.py", *options, *map(str, arguments)])
     before = npswin.get_backend()
     try:

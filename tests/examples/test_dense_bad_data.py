@@ -30,6 +30,17 @@ def coco(change):
     return "COCO with polygons", {COCO: changed}
 
 
+def without_masks(content):
+    content = json.loads(content)
+    for annotation in content["annotations"]:
+        del annotation["segmentation"]
+    return json.dumps(content).encode()
+
+
+def with_another_class(content):
+    return content.replace(b'"dark"', b'"dim"')
+
+
 def clear(*sections):
     return lambda content: [content[section].clear() for section in sections]
 
@@ -98,6 +109,19 @@ CASES = {
     ),
     "no image in the JSON": (coco(clear("images", "annotations")), f"{COCO}: no image is left", None),
     "no category": (coco(clear("categories")), "categories: there is none", None),
+    "other classes to test on": (
+        (
+            "COCO with polygons",
+            {"annotations/instances_val.json": with_another_class},
+        ),
+        "mine: the classes of train and val differ: only train has dark; only val has dim",
+        None,
+    ),
+    "no masks to test on": (
+        ("COCO with polygons", {"annotations/instances_val.json": without_masks}),
+        "mine: val has boxes without masks, train has masks; use --boxes",
+        None,
+    ),
     "no annotations to test on": (
         ("COCO with polygons", {"annotations/instances_val.json": None}),
         "expected instances_val.json or",

@@ -8,6 +8,7 @@ import pytest
 from npswin import Trainer, load_weights
 from npswin.data import channel_statistics
 from npswin.training import RunFolderError, read_normalization
+from npswin.training.tasks.classification import ClassificationTask
 from npswin.weights import WeightFileError, load_tensors, save_tensors
 from tests.training.tiny import tiny_config, tiny_data, tiny_model, tiny_trainer
 
@@ -60,7 +61,8 @@ def test_with_given_ones_a_channel_may_be_constant(tmp_path):
     black = tiny_data()
     black.images[:, 1] = 0
     with pytest.raises(ValueError, match=r"^train_data: got one value everywhere in channel 1 .*normalization="):
-        Trainer(tiny_model(), black, black, tiny_config(), tmp_path / "run")
+        Trainer(tiny_model(), black, black, tiny_config(), tmp_path / "run").fit()
+    assert not (tmp_path / "run").exists()
     Trainer(tiny_model(), black, black, tiny_config(epochs=1), tmp_path / "run", GIVEN).fit()
 
 
@@ -77,17 +79,60 @@ class TestResuming:
         (first / "best.safetensors").unlink()
         _run(tmp_path / "run", tmp_path / "run/last.safetensors").fit(resume=True)
 
-    @pytest.mark.parametrize("normalization", [None, GIVEN])
-    def test_with_others_is_refused_and_the_hint_has_the_file(self, first, tmp_path, normalization):
+    def test_without_any_it_goes_on_with_its_own(self, first, tmp_path):
+        path, wanted = first / "best.safetensors", read_normalization(first / "best.safetensors")
+        _run(tmp_path / "run", path).fit()
+        before = (tmp_path / "run/config.json").read_bytes()
+        run = _run(tmp_path / "run", None)
+        run.fit(resume=True)
+        assert (run.mean, run.std) == wanted
+        assert (tmp_path / "run/config.json").read_bytes() == before
+
+    def test_with_others_is_refused_with_a_hint(self, first, tmp_path):
         _run(tmp_path / "run", first / "best.safetensors").fit()
-        match = r"differs in mean\[0\].*std\[0\].*last\.safetensors \(normalization=\)"
+        match = r"differs in mean\[0\].*std\[0\].*normalization=, it goes on with its own"
         with pytest.raises(RunFolderError, match=match):
-            _run(tmp_path / "run", normalization).fit(resume=True)
+            _run(tmp_path / "run", GIVEN).fit(resume=True)
 
     def test_where_the_data_differ_there_is_no_such_hint(self, first):
-        with pytest.raises(RunFolderError, match=r"differs in mean\[0\]") as caught:
+        with pytest.raises(RunFolderError, match=r"differs in .*train_data\.crc32") as caught:
             _run(first, None).fit(resume=True)
         assert "normalization=" not in str(caught.value)
+
+
+class TestWhenTheTrainingImagesAreRead:
+    """Their mean and deviation are computed only where a run begins, and its folder can be used."""
+
+    @pytest.fixture
+    def count(self, monkeypatch):
+        counted = []
+        statistics = ClassificationTask.channel_statistics
+        monkeypatch.setattr(
+            ClassificationTask, "channel_statistics", lambda *given: counted.append(1) or statistics(*given)
+        )
+        return counted
+
+    def test_not_for_a_folder_that_cannot_be_used(self, tmp_path, count):
+        (tmp_path / "notes.txt").write_text("mine")
+        for resume, message in ((False, "not empty"), (True, "no run to resume here")):
+            with pytest.raises(RunFolderError, match=message):
+                _run(tmp_path, None).fit(resume)
+        (tmp_path / "file").write_text("")
+        with pytest.raises(OSError, match=r"since .*file is none"):
+            _run(tmp_path / "file/run", None).fit()
+        assert not count
+
+    @pytest.mark.parametrize("repair", [False, True])
+    def test_once_for_a_run_and_not_to_resume_it(self, tmp_path, count, repair):
+        _run(tmp_path / "run", None).fit()
+        assert count == [1]
+        before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+        if repair:
+            (tmp_path / "run/last.safetensors").write_bytes(b"damaged")
+        _run(tmp_path / "run", None).fit(True, repair)
+        assert count == [1]
+        assert (tmp_path / "run/config.json").read_bytes() == before["config.json"]
+        assert (tmp_path / "run/metrics.jsonl").read_bytes() == before["metrics.jsonl"]
 
 
 @pytest.mark.parametrize(

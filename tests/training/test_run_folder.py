@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,28 @@ def test_another_recipe(tmp_path, change, field):
         tiny_trainer(tmp_path, **{"epochs": 1, **change}).fit(resume=True)
     assert field in str(caught.value)
     assert (tmp_path / "metrics.jsonl").read_bytes() == metrics
+
+
+def test_of_many_differences_the_most_telling_ones_are_said(tmp_path):
+    tiny_trainer(tmp_path, epochs=1).fit()
+    recipe = {"lr": 0.5, "weight_decay": 0.5, "clip_norm": 2.0, "batch_size": 3, "min_lr": 0.1, "flip": True}
+    trainer = tiny_trainer(tmp_path, epochs=1, seed=7, **recipe)
+    trainer.model.config["mlp_ratio"] = 3.0
+    object.__setattr__(trainer.train_data, "name", "other")
+    with pytest.raises(RunFolderError) as caught:
+        trainer.fit(resume=True)
+    found = str(caught.value).split("differs in ")[1].split("; ")
+    assert [one.split(" ")[0] for one in found[:2]] == ["train_data.name", "model.mlp_ratio"]
+    assert all(one.startswith("training.") for one in found[2:5])
+    assert re.fullmatch(r"and \d more", found[5])
+
+
+def test_what_follows_from_another_number_of_epochs_is_not_said(tmp_path):
+    tiny_trainer(tmp_path, epochs=5, warmup_epochs=1.0).fit()
+    for epochs, warmup, said in ((4, 0.8, "training.epochs"), (5, 0.8, "training.warmup_epochs")):
+        with pytest.raises(RunFolderError) as caught:
+            tiny_trainer(tmp_path, epochs=epochs, warmup_epochs=warmup).fit(resume=True)
+        assert re.findall(r"training\.\w+", str(caught.value)) == [said]
 
 
 def test_other_data(tmp_path):

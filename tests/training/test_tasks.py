@@ -51,7 +51,7 @@ def test_records_have_the_names_of_the_task(whole, capsys):
 def test_the_metric_is_shown(tmp_path, capsys):
     plane_trainer(tmp_path, epochs=1).fit()
     error = records(tmp_path)[-1]["test_error"]
-    assert f", test error {error:.3f} (points, 12 images)" in capsys.readouterr().err
+    assert f", test root mean square {error:.3f} (points, 12 images)" in capsys.readouterr().err
 
 
 def test_the_best_weights_have_the_lowest_error(tmp_path, monkeypatch):

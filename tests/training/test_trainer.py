@@ -252,5 +252,5 @@ def test_images_that_cannot_be_normalized_are_refused_before_a_folder_is_made(tm
     black = tiny_data()
     black.images[...] = 0
     with pytest.raises(ValueError, match=r"^train_data: .*channel 0, 1, 2 .*expected no channel to be constant"):
-        Trainer(tiny_model(), black, tiny_data(10, "test"), tiny_config(), tmp_path / "run")
+        Trainer(tiny_model(), black, tiny_data(10, "test"), tiny_config(), tmp_path / "run").fit()
     assert not (tmp_path / "run").exists()

@@ -37,7 +37,7 @@ def decode(deltas: Array, boxes: Array, deviations: Deviations, sizes: Array) ->
 
 def have_area(boxes: Array) -> Array:
     """Which boxes (n, 4) have a width and a height above 0: (n,) bool. Corners that are NaN have none."""
-    return (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    return (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
 
 
 def with_images(boxes: Sequence[Array]) -> Array:

@@ -20,6 +20,11 @@ class Metric:
     higher_is_better: bool = True
 
     @property
+    def label_within(self) -> str:
+        """The label within a sentence: "box AP at IoU 0.5"."""
+        return self.label[0].lower() + self.label[1:]
+
+    @property
     def record_name(self) -> str:
         """The name of its entry in a record."""
         return f"test_{self.name}"

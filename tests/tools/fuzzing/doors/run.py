@@ -13,7 +13,7 @@ import numpy as np
 
 from npswin import training
 from npswin.models import UPerNet
-from npswin.training.checkpoint import Progress, save_best
+from npswin.training.checkpoint import RunState, save_best
 from npswin.training.learner import Learner
 from npswin.training.metrics_file import record_names
 from npswin.training.run_folder import RunFolder
@@ -39,7 +39,7 @@ class _Run:
     learner: Learner
     description: dict[str, Any]
     files: Files
-    states: list[tuple[dict[str, np.ndarray], Progress]]
+    states: list[tuple[dict[str, np.ndarray], RunState]]
 
 
 @cache
@@ -66,9 +66,9 @@ def _run(folder: Path) -> _Run:
         if step == 1:
             best = run_folder.save_best(learner.model.params, step + 1, {})
         if step > 0:
-            progress = Progress(step + 1, 0.5, None, run_folder.metrics.crc32, best)
-            run_folder.save_last(learner, progress, {})
-            states.insert(0, (_tensors(learner), progress))
+            run_state = RunState(step + 1, 0.5, None, run_folder.metrics.crc32, best)
+            run_folder.save_last(learner, run_state, {})
+            states.insert(0, (_tensors(learner), run_state))
     run_folder.close()
     files: Files = {path.name: path.read_bytes() for path in (folder / "run").iterdir() if path.name != ".lock"}
     return _Run(learner, description, files, states)
