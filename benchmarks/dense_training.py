@@ -11,10 +11,11 @@ UPerNet, or torchvision's Mask R-CNN on transformers' Swin, with the conventions
 steps are timed with each of transformers' implementations of attention, and the faster one is taken.
 
 What differs is what is drawn within a step: dropout, drop path, and which anchors and proposals a detector is trained
-on. npswin evaluates after each epoch, PyTorch at the end; the time of training has no evaluation in it. Kernels that
-were not yet compiled are in npswin's: try a few steps before.
+on. npswin evaluates after each epoch, PyTorch at the end; the time of training is that of the steps alone, with their
+batches and a line for each in metrics.jsonl: neither evaluations nor npswin's checkpoints and curves are in it. Kernels
+that were not yet compiled are in npswin's: try a few steps before.
 
---out gets result.json, a picture, and metrics.jsonl, with the losses of each step.
+--out gets result.json, with the machine and the versions, a picture, and metrics.jsonl, with the losses of each step.
 """
 
 import argparse
@@ -29,6 +30,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import npswin
 from benchmarks.dense_recipes import RECIPES
+from benchmarks.peers.machine import describe, versions
+from npswin.backends import thread_count
 from npswin.checks import check_integer
 from npswin.data import load_detection_folder, load_segmentation_folder, steps_per_epoch
 from npswin.training import (
@@ -63,10 +66,15 @@ def parse_arguments() -> argparse.Namespace:
 
 
 class TimedTrainer(Trainer):
-    """A trainer that knows how long its evaluations took."""
+    """A trainer that knows how long its steps and its evaluations took."""
 
+    step_seconds = evaluation_seconds = 0.0
     evaluations = 0
-    evaluation_seconds = 0.0
+
+    def _train_epoch(self) -> None:
+        started = time.perf_counter()
+        super()._train_epoch()
+        self.step_seconds += time.perf_counter() - started
 
     def _evaluate(self) -> Any:
         started = time.perf_counter()
@@ -79,15 +87,14 @@ class TimedTrainer(Trainer):
 def in_npswin(model: Any, task: Any, train_data: Any, test_data: Any, config: TrainConfig, out: Path) -> dict[str, Any]:
     """Train and evaluate; the trained model, its evaluation, and the times."""
     trainer = TimedTrainer(model, train_data, test_data, config, out, task=task)
-    started = time.perf_counter()
     evaluation = trainer.fit()
-    seconds = time.perf_counter() - started - trainer.evaluation_seconds
     return {
         "model": model,
         "evaluation": evaluation,
         "normalization": (trainer.mean, trainer.std),
-        "training_seconds": seconds,
+        "training_seconds": trainer.step_seconds,
         "seconds_per_evaluation": trainer.evaluation_seconds / trainer.evaluations,
+        "threads": thread_count(),
     }
 
 
@@ -95,24 +102,27 @@ def in_pytorch(
     model: Any, task: Any, train_data: Any, test_data: Any, config: TrainConfig, out: Path
 ) -> dict[str, Any]:
     """The same in PyTorch."""
+    import torch
     from tqdm import tqdm
 
     from benchmarks.peers.dense_run import DenseRun, faster_attention, train_and_log
 
     task.check(model, train_data, test_data, config)
     out.mkdir(parents=True, exist_ok=True)
-    attention = faster_attention(model, task, train_data, config)
-    run = DenseRun(model, task, train_data, config, attention)
+    normalization = task.channel_statistics(train_data)
+    attention = faster_attention(model, task, train_data, config, normalization)
+    run = DenseRun(model, task, train_data, config, normalization, attention)
     seconds = train_and_log(run, out / "metrics.jsonl")
     trained, started = run.trained(), time.perf_counter()
     with tqdm(total=len(test_data), unit="image", desc="evaluation") as progress:
-        evaluation = task.evaluate(trained, test_data, run.normalization, "full", progress.update)
+        evaluation = task.evaluate(trained, test_data, normalization, "full", progress.update)
     return {
         "model": trained,
         "evaluation": evaluation,
-        "normalization": run.normalization,
+        "normalization": normalization,
         "training_seconds": seconds,
         "seconds_per_evaluation": time.perf_counter() - started,
+        "threads": torch.get_num_threads(),
         "attention": attention,
     }
 
@@ -169,10 +179,9 @@ def run(arguments: argparse.Namespace) -> None:
     metrics = {metric.name: float(getattr(trained["evaluation"], metric.name)) for metric in task.metrics}
     steps = config.epochs * steps_per_epoch(len(train_data), config.batch_size)
     result = {"data": arguments.data, "framework": arguments.framework, "steps": steps, **metrics}
-    result |= {
-        name: trained[name] for name in ("training_seconds", "seconds_per_evaluation", "attention") if name in trained
-    }
-    result |= {"threads": arguments.threads, "model": model.config, "training": config.as_dict()}
+    names = ("training_seconds", "seconds_per_evaluation", "threads", "attention")
+    result |= {name: trained[name] for name in names if name in trained}
+    result |= {"machine": describe(), "versions": versions(), "model": model.config, "training": config.as_dict()}
     (arguments.out / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     shown = ", ".join(f"{metric.label} {metric.shown(metrics[metric.name])}" for metric in task.metrics)
     title = f"{recipe['preset']} in {arguments.framework} on {arguments.data}"

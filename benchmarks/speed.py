@@ -4,7 +4,7 @@
     python benchmarks/speed.py --only swin-t-training        one workload
     python benchmarks/speed.py --only memory --peers pytorch
     python benchmarks/speed.py --only upernet-training mask-rcnn-training mask-rcnn-inference
-    python benchmarks/speed.py --quick                       small batches, few rounds: does it all run?
+    python benchmarks/speed.py --quick                       small batches or images, few rounds: does it all run?
     python benchmarks/speed.py --json speed.json >> docs/benchmarks.md
 
 The peers are transformers' Swin under PyTorch, eager and with torch.compile, and for inference the same model exported
@@ -75,7 +75,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--rounds", type=_count, help="turns of each competitor (default: 7; with --quick 2)")
     add("--threads", type=_count, default=cores(), help="of each competitor (default: one a core, here %(default)s)")
     add("--json", type=Path, metavar="FILE", help="write everything that was measured to this file too")
-    add("--quick", action="store_true", help="an eighth of each batch, short turns: a try, not a measurement")
+    add("--quick", action="store_true", help="smaller batches or images, short turns: a try, not a measurement")
     return parser.parse_args()
 
 

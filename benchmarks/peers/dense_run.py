@@ -16,6 +16,7 @@ from npswin.data import batch_rng, epoch_batches, steps_per_epoch
 from npswin.models.detection import DetectorOutput
 from npswin.training import SegmentationTask, TrainConfig, decays
 from npswin.training.ema import Ema
+from npswin.training.normalization import Normalization
 from npswin.training.schedules import Schedule
 from npswin.types import Array
 
@@ -30,19 +31,21 @@ class DenseRun:
         task: what is learned; it loads, augments and pads the batches.
         data: to train on.
         config: the recipe.
+        normalization: mean and deviation of each channel.
         attention: transformers' name of an implementation.
 
     Attributes:
         peer: the model in PyTorch.
-        normalization: mean and deviation of each channel.
         total_steps: of the recipe.
     """
 
-    def __init__(self, model: Any, task: Any, data: Any, config: TrainConfig, attention: str) -> None:
+    def __init__(
+        self, model: Any, task: Any, data: Any, config: TrainConfig, normalization: Normalization, attention: str
+    ) -> None:
         if config.micro_batches > 1 or config.optimizer != "adamw":
             raise ValueError("recipe: has micro-batches or another optimizer than AdamW, which PyTorch's loop has not")
         self.model, self.task, self.data, self.config = model, task, data, config
-        self.normalization = task.channel_statistics(data)
+        self.normalization = normalization
         torch.manual_seed(config.seed)
         if isinstance(task, SegmentationTask):
             from benchmarks.peers.upernet import build_upernet as build
@@ -149,11 +152,11 @@ class Detector(_Adapter):
         ]
 
 
-def faster_attention(model: Any, task: Any, data: Any, config: TrainConfig) -> str:
+def faster_attention(model: Any, task: Any, data: Any, config: TrainConfig, normalization: Normalization) -> str:
     """transformers' implementation of attention with which the first steps take less time."""
     seconds = {}
     for attention in ("sdpa", "eager"):
-        steps, times = DenseRun(model, task, data, config, attention).train(), []
+        steps, times = DenseRun(model, task, data, config, normalization, attention).train(), []
         for _ in range(TIMED_STEPS):
             started = time.perf_counter()
             if next(steps, None) is None:

@@ -32,18 +32,31 @@ def measure_memory(
 ) -> Table:
     """Bytes of peak resident memory in a few training steps, above the process's start and above the imports.
 
-    The median of several processes, one competitor after the other; the first ones may still compile.
+    The median of several processes, one competitor after the other; the first ones may still compile. A peer that fails
+    has "left_out", which says why.
     """
     found: dict[str, list[dict[str, int]]] = {competitor: [] for competitor in competitors}
+    left_out: Table = {}
     for _ in range(repeats):
         for competitor in competitors:
-            answer = _ask(workload, competitor, "memory", settings, attentions.get(competitor, "sdpa"))
+            if competitor in left_out:
+                continue
+            try:
+                answer = _ask(workload, competitor, "memory", settings, attentions.get(competitor, "sdpa"))
+            except WorkerError as error:
+                if competitor == "npswin":
+                    raise
+                left_out[competitor] = {"left_out": str(error)}
+                say(f"  {TITLES[competitor]}: left out: {error}")
+                continue
             found[competitor].append(answer)
             say(f"  {TITLES[competitor]}: {answer['bytes'] / 2**20:.0f} MiB")
-    return {
+    medians = {
         competitor: {key: statistics.median(answer[key] for answer in answers) for key in answers[0]}
         for competitor, answers in found.items()
+        if competitor not in left_out
     }
+    return {**medians, **left_out}
 
 
 def measure_first_step(
@@ -68,6 +81,7 @@ def measure_first_step(
             if competitor == "npswin":
                 raise
             table[competitor] = {"left_out": str(error)}
+            say(f"  {TITLES[competitor]}: left out: {error}")
             continue
         finally:
             shutil.rmtree(folder, ignore_errors=True)

@@ -14,7 +14,7 @@ class Measurements:
 
     Attributes:
         settings: how.
-        quick: whether batches were cut, so that the figures are for trying only.
+        quick: whether batches or images were cut, so that the figures are for trying only.
         machine: see `machine.describe`.
         versions: see `machine.versions`.
         steering: see `machine.steering`.
@@ -75,7 +75,7 @@ def _heading(found: Measurements) -> str:
     ]
     if steering:
         lines.append(f"- set in the environment, and may slow some: {steering}")
-    warnings = ["**A quick try with small batches: not for quoting.**"] * found.quick
+    warnings = ["**A quick try with small batches or images: not for quoting.**"] * found.quick
     warnings += ["**npswin's source changed during the run: not for quoting.**"] * found.source_changed
     return "\n\n".join([*warnings, "\n".join(lines)])
 
@@ -125,6 +125,8 @@ def _memory_of(workload: Workload, table: Table) -> str:
     own = table["npswin"]
     lines = []
     for competitor, sizes in table.items():
+        if "left_out" in sizes:
+            continue
         line = [TITLES[competitor]]
         for above in ("bytes", "after_imports"):
             ratio = "" if competitor == "npswin" else f"{own[above] / sizes[above]:.2f} ×"
@@ -160,11 +162,13 @@ def _remarks(found: Measurements) -> str:
         lines += [
             f"- left out: {TITLES[peer]} in {row.workload.full_title}: {why}" for peer, why in row.left_out.items()
         ]
-    lines += [
-        f"- left out: {TITLES[peer]} in the first step: {answers['left_out']}"
-        for peer, answers in found.first_step.items()
-        if "left_out" in answers
-    ]
+    fresh = [(f"the memory of {workload.full_title}", table) for workload, table in found.memory]
+    for what, table in [*fresh, ("the first step", found.first_step)]:
+        lines += [
+            f"- left out: {TITLES[peer]} in {what}: {answers['left_out']}"
+            for peer, answers in table.items()
+            if "left_out" in answers
+        ]
     for row in found.rows:
         chosen = {TITLES[name]: notes["attention"] for name, notes in row.notes.items() if "attention" in notes}
         if chosen:

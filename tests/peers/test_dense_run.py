@@ -50,7 +50,8 @@ def redraw(model):
 
 def assert_equal_runs(model, task, train_data, test_data, attention, tmp_path, by_rule):
     """Train in both; all that is recorded of each step, and the weights and buffers at the end, are the same."""
-    run = DenseRun(model, task, train_data, RECIPE, attention)
+    normalization = task.channel_statistics(train_data)
+    run = DenseRun(model, task, train_data, RECIPE, normalization, attention)
     with torchvision_by_rule(run.peer) if by_rule else nullcontext():
         theirs = list(run.train())
     before = {name: value.copy() for name, value in model.params.items()}
@@ -59,7 +60,7 @@ def assert_equal_runs(model, task, train_data, test_data, attention, tmp_path, b
         trainer.fit()
     ours = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
 
-    assert run.normalization == (trainer.mean, trainer.std)
+    assert normalization == (trainer.mean, trainer.std)
     assert [one["step"] for one in theirs] == [one["step"] for one in ours] == [1, 2, 3, 4]
     assert run.total_steps == 4
     norms = [one["gradient_norm"] for one in theirs]
