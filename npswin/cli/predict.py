@@ -38,8 +38,8 @@ evaluations, and what they find is in the pixels of your images. Colours, grey a
 the model takes, of 16 bits the upper 8 are used.
 
 Nothing is replaced or deleted: DIR has to be new or empty, and is made with the first result. The exit status is 0 if
-all images were predicted, 1 if some cannot be read, which does not stop the others, and 2 if nothing was done: there is
-no run, no such image, or another folder is needed.
+all images were predicted, 1 if some cannot be read, which does not stop the others, and 2 for any other error: there is
+no run, no such image, another folder is needed, or a file cannot be written.
 """
 
 
