@@ -12,6 +12,7 @@ import sys
 
 try:  # imports take a second, in which Ctrl-C should not print a traceback
     import argparse
+    import warnings
     from dataclasses import replace
     from pathlib import Path
     from typing import Any
@@ -20,7 +21,7 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
 
     import npswin
     from npswin.checks import check_integer
-    from npswin.cli.training_program import new_parser, run_program, set_machine
+    from npswin.cli.training_program import new_parser, set_machine
     from npswin.data import (
         DetectionDataset,
         DetectionSample,
@@ -46,6 +47,7 @@ except KeyboardInterrupt:
     print("aborted", file=sys.stderr)
     sys.exit(130)
 
+NAME = "explain_detector.py"
 SHOWN_PROPOSALS, SHOWN_BACKGROUND = 40, 24  # boxes in a picture
 SHOWN_ROIS = 4  # the surest of what is found
 WIDTH, STEPS_HEIGHT, ROI_HEIGHT = 10, 6.5, 2.5  # in inches: of the picture, of the steps, of a row of RoIs
@@ -247,5 +249,21 @@ def explain(arguments: argparse.Namespace) -> None:
     print(f"{arguments.out}: image {arguments.index} of {data.name}, {count} objects found with {SCORE}")
 
 
+def main() -> int:
+    """The exit status: 0, or 2 for a mistake."""
+    arguments = parse_arguments()
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: print(f"{NAME}: warning: {message}", file=sys.stderr)
+            explain(arguments)
+    except KeyboardInterrupt:
+        print("aborted", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        print(f"{NAME}: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
 if __name__ == "__main__":
-    sys.exit(run_program(parse_arguments, explain))
+    sys.exit(main())

@@ -151,7 +151,8 @@ def test_damaged_data_are_left_out_by_an_option(run_of, explain, tmp_path):
     status, _, stderr = explain(run_of("boxes"), "--data-dir", "voc")
     assert (status, "1 × missing file" in stderr) == (2, True), stderr
     status, stdout, stderr = explain(run_of("boxes"), "--data-dir", "voc", "--repair-data")
-    assert (status, "1 × missing file" in stderr) == (0, True), stderr
+    assert status == 0, stderr
+    assert stderr.startswith("explain_detector.py: warning: voc: 1 finding: 1 × missing file")
     assert stdout.startswith("detector.png: image 0 of ")
 
 
@@ -171,7 +172,8 @@ def test_errors_are_one_line_before_anything_is_computed(run_of, explain, tmp_pa
     with mock.patch("npswin.models.MaskRCNN.detect", side_effect=AssertionError):
         status, _, stderr = explain(run_of("nothing"), *arguments)
     assert (status, stderr.count("\n")) == (2, 1), stderr
-    assert stderr.startswith(f"explain_detector.py: error: {message}")
+    assert stderr.startswith("explain_detector.py: error: ")
+    assert message in stderr
     assert not list(tmp_path.glob("*.png"))
 
 
