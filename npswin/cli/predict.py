@@ -5,9 +5,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from npswin.backends import get_backend
+from npswin.cli.machine_options import add_machine_options, set_machine
 from npswin.cli.progress import ProgressBar
-from npswin.cli.training_program import set_machine
 from npswin.data import DataFileError
 from npswin.files import shown_path
 from npswin.training.prediction.files import files_of_task
@@ -63,8 +62,7 @@ def add_parser(commands: Any) -> None:
         "the model keeps: above its score_threshold, at most `detections` of an image (arguments of the model)"
     )
     add("--threshold", type=float, default=THRESHOLD, metavar="S", help=threshold)
-    add("--backend", default=get_backend(), help="numpy or cpu (default: %(default)s)")
-    add("--threads", type=int, metavar="N", help="number of threads (default: one per core)")
+    add_machine_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -79,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"images are resized to {height}×{width} pixels, the model's size")
     failed: list[DataFileError] = []
     done = count(1)
-    with ProgressBar() as progress:
+    with ProgressBar("images") as progress:
 
         def each(prediction: Prediction, line: str) -> None:
             progress.print(f"{shown_path(prediction.path)}: {line}")

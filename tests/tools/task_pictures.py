@@ -19,7 +19,7 @@ from npswin.training import draw_detections, draw_segmentation
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs" / "images"
-SHOWN = (0, 6)  # test scenes
+SHOWN = (2, 6)  # test scenes
 STEPS_SHOWN = 2  # the scene of which a detector's steps are drawn
 COLOURS = 256
 
