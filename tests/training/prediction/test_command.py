@@ -172,6 +172,7 @@ def test_ctrl_c_leaves_whole_files(run_of, tmp_path):
     finished, out = run_of("masks"), tmp_path / "out"
     program = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell ignores in what it runs in the background
 from npswin.training.prediction import files
 from npswin.cli import main
 draw, drawn = files.draw_detections, []
