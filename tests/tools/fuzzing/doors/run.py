@@ -161,7 +161,10 @@ def load_run_door(folder: Path) -> Door:
         assert isinstance(content, bytes)
         stored = {name: array.astype(own[name].dtype) for name, array in decoded(content).items()}
         require(same(own, stored), "other weights")
-        found = run.predict(np.full((1, 9, 7), 100, np.uint8))
+        try:
+            found = run.predict(np.full((1, 9, 7), 100, np.uint8))
+        except training.NonFiniteError:  # of weights without a checksum, some of which became very large
+            return "loaded, and not finite"
         require(found.shape == ((9, 7) if "task" in json.loads(sample.files["config.json"]) else (3,)), "no result")
         return f"loaded {len(own)} {run.task!r:.20}"
 
