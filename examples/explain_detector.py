@@ -21,7 +21,8 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
 
     import npswin
     from npswin.checks import check_integer
-    from npswin.cli.training_program import new_parser, set_machine
+    from npswin.cli.machine_options import add_machine_options, set_machine
+    from npswin.cli.training_program import new_parser
     from npswin.data import (
         DetectionDataset,
         DetectionSample,
@@ -63,8 +64,7 @@ def parse_arguments() -> argparse.Namespace:
     repair = "leave out damaged images and annotations, instead of stopping"
     add("--repair-data", action="store_true", help=repair)
     add("--index", type=int, default=0, help="the test image, from 0 (default: %(default)s)")
-    add("--backend", default=npswin.get_backend(), help="backend on the CPU: numpy or cpu (default: %(default)s)")
-    add("--threads", type=int, help="number of threads (default: one per core)")
+    add_machine_options(parser)
     add("--out", type=Path, default=Path("detector.png"), help="the picture (default: %(default)s)")
     return parser.parse_args()
 

@@ -26,6 +26,7 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
         is_small,
         load_dense_data,
     )
+    from npswin.cli.machine_options import set_machine
     from npswin.cli.training_program import (
         add_run_options,
         fit,
@@ -36,7 +37,6 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
         print_run,
         run_folder,
         run_program,
-        set_machine,
         training_config,
         with_short_warmup,
     )

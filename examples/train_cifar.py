@@ -19,6 +19,7 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
     from typing import Any
 
     import npswin
+    from npswin.cli.machine_options import set_machine
     from npswin.cli.training_program import (
         add_run_options,
         fit,
@@ -28,7 +29,6 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
         print_run,
         run_folder,
         run_program,
-        set_machine,
         training_config,
     )
     from npswin.data import DataUnavailableError, ImageDataset, load_cifar10, load_shapes

@@ -16,7 +16,6 @@ import numpy as np
 
 from npswin.checks import check_integer, check_size
 from npswin.cli.machine_options import add_machine_options
-from npswin.cli.machine_options import set_machine as set_machine
 from npswin.data import steps_per_epoch
 from npswin.data.sample_transforms import LARGEST_SIDE
 from npswin.files import counted

@@ -169,8 +169,9 @@ def test_damaged_data_are_left_out_by_an_option(run_of, explain, tmp_path):
     ],
 )
 def test_errors_are_one_line_before_anything_is_computed(run_of, explain, tmp_path, arguments, message):
+    folder = run_of("nothing")  # trained and evaluated now, if no test before did it
     with mock.patch("npswin.models.MaskRCNN.detect", side_effect=AssertionError):
-        status, _, stderr = explain(run_of("nothing"), *arguments)
+        status, _, stderr = explain(folder, *arguments)
     assert (status, stderr.count("\n")) == (2, 1), stderr
     assert stderr.startswith("explain_detector.py: error: ")
     assert message in stderr
