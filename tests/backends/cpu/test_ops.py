@@ -19,6 +19,7 @@ from tests.backends.comparison import (
     is_pair,
     relative_errors,
 )
+from tests.backends.cpu.placement import arrays_apart, moved
 from tests.backends.cpu.settings import IMPLEMENTED, INFERENCE, LIMIT, PAIRS, cpu_settings
 from tests.backends.op_cases import DRAWING, OPS, UPDATES, draw_cases
 from tests.thorough import some
@@ -120,6 +121,24 @@ def test_caches_are_independent_and_can_be_used_twice(op, dtype, data, large, se
         first, second = (forward(*args, **kwargs) for args, kwargs in calls)
         assert [outcome(*first), outcome(*second)] == alone
         assert [outcome(*second), outcome(*first)] == alone[::-1]
+
+
+@float32_first
+@pytest.mark.parametrize("op", IMPLEMENTED)
+@given(st.data(), st.booleans(), SETTINGS)
+def test_results_do_not_depend_on_where_arrays_are(op, dtype, data, large, setting):
+    """Side by side and far apart: vector code that asks whether arrays overlap decides the same."""
+    case, found = OPS[op](data.draw, large), []
+
+    def dy(y):
+        return np.cos(np.arange(np.size(y), dtype=dtype)).reshape(np.shape(y))
+
+    with setting:
+        for placement in ((0,), (0, True), (1 << 20,)):
+            with arrays_apart(*placement) as copy:
+                args, kwargs = (moved(arguments(value, dtype), copy) for value in (case.args, case.kwargs))
+                found.append(as_bytes(call_op(cpu, op, args, kwargs, lambda y: copy(dy(y)))))
+    assert found[0] == found[1] == found[2]
 
 
 @float32_first

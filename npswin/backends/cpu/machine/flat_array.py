@@ -23,6 +23,11 @@ from numba.extending import NativeValue, intrinsic, lower_builtin, make_attribut
 from npswin.backends.cpu.machine.compilation import inner_function
 from npswin.types import Array
 
+# Where an empty array is said to be. Vector code is preceded by a comparison of the ranges that a loop would read and
+# write, whatever a condition in the loop says; where they overlap, scalar code runs instead, which may round otherwise.
+# No array is near this address, so that the bits of a result do not depend on what lies beside an empty array.
+_FAR_AWAY = 1 << 62
+
 _ELEMENTS = (types.float32, types.float64, types.int32, types.int64, types.uint8, types.boolean)
 
 
@@ -175,8 +180,11 @@ def _from_numpy(kind: Any, array: Any, c: Any) -> Any:
     start = c.builder.gep(array, [ir.Constant(address, object.__basicsize__)])
     head = c.builder.bitcast(start, fields.as_pointer())
     data, shape = (c.builder.load(cgutils.gep_inbounds(c.builder, head, 0, field)) for field in (0, 2))
-    pointer = c.builder.inttoptr(data, c.context.get_data_type(kind.dtype).as_pointer())
-    return flat_array(c.context, c.builder, kind, pointer, c.builder.load(shape))
+    size = c.builder.load(shape)
+    is_empty = c.builder.icmp_unsigned("==", size, ir.Constant(address, 0))
+    place = c.builder.select(is_empty, ir.Constant(address, _FAR_AWAY), data)
+    pointer = c.builder.inttoptr(place, c.context.get_data_type(kind.dtype).as_pointer())
+    return flat_array(c.context, c.builder, kind, pointer, size)
 
 
 def flat_array(context: Any, builder: Any, kind: Any, data: Any, size: Any) -> Any:
