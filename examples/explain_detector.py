@@ -40,6 +40,7 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
     from npswin.models.detection.samples import RoISamples, RPNSamples
     from npswin.models.detection.two_stage import TwoStageDetector
     from npswin.training import Run
+    from npswin.training.pictures.labels import draw_labels
     from npswin.training.pictures.palette import colours
     from npswin.training.pictures.style import GREEN, GREY, RED, new_figure, save_figure, show_image
     from npswin.training.prediction.folder import THRESHOLD
@@ -152,26 +153,29 @@ def show_roi_samples(axes: Any, steps: Steps) -> None:
     axes.set_title(f"sampled RoIs: {is_object.sum()} with an object, {(~is_object).sum()} without")
 
 
-def show_found(axes: Any, steps: Steps, class_names: tuple[str, ...]) -> None:
+def show_found(axes: Any, steps: Steps) -> None:
     """The boxes that are found."""
     palette, found = colours(steps.num_classes) / 255, steps.found
-    for box, label, score in zip(found.boxes, found.labels, found.scores, strict=True):
+    for box, label in zip(found.boxes, found.labels, strict=True):
         show_boxes(axes, box[None], palette[label], 1.6)
-        above = box[1] > axes.get_ylim()[0] / 10  # else the text would be over the title
-        axes.text(box[0], box[1] - 1 if above else box[1], f"{class_names[label]} {100 * score:.0f}", fontsize=7,
-                  verticalalignment="bottom" if above else "top", color="white", parse_math=False,
-                  bbox={"facecolor": palette[label], "edgecolor": "none", "pad": 0.8})  # fmt: skip
     axes.set_title(f"found: {len(found.scores)} objects with {SCORE}")
 
 
-def show_roi(column: Any, image: np.ndarray[Any, Any], steps: Steps, index: int, class_names: tuple[str, ...]) -> None:
+def names_of(found: DetectorOutput, class_names: tuple[str, ...]) -> list[str]:
+    """Class and score of each object."""
+    return [
+        f"{class_names[label]} {100 * score:.0f} %" for label, score in zip(found.labels, found.scores, strict=True)
+    ]
+
+
+def show_roi(column: Any, image: np.ndarray[Any, Any], steps: Steps, index: int, name: str) -> None:
     """The part of the image around a box that is found, and below it the mask in the box as the mask head gives it."""
     found = steps.found
     box = found.boxes[index]
     x, y, half = box[[0, 2]].mean(), box[[1, 3]].mean(), CONTEXT / 2 * (box[2:] - box[:2]).max()
     show_image(column[0], image)
     show_boxes(column[0], box[None], RED, 1.4)
-    column[0].set_title(f"{class_names[found.labels[index]]} {100 * found.scores[index]:.0f}", parse_math=False)
+    column[0].set_title(name, parse_math=False)
     if found.mask_probabilities is not None:
         place = box[[0, 2, 3, 1]] - 0.5
         column[1].imshow(found.mask_probabilities[index], cmap="viridis", vmin=0, vmax=1, extent=place)
@@ -191,7 +195,8 @@ def show_boxes(axes: Any, boxes: np.ndarray[Any, Any], colour: Any, width: float
 
 def show_steps(image: np.ndarray[Any, Any], steps: Steps, class_names: tuple[str, ...], path: Path) -> None:
     """The whole picture: three columns of steps, and below the surest objects, with their masks where there are any."""
-    count = min(SHOWN_ROIS, len(steps.found.scores))
+    names, found = names_of(steps.found, class_names), steps.found
+    count = min(SHOWN_ROIS, len(names))
     rows = 0 if not count else 1 if steps.found.mask_probabilities is None else 2
     heights = (STEPS_HEIGHT, *([rows * ROI_HEIGHT] if rows else []))
     figure = new_figure(WIDTH, sum(heights))
@@ -204,13 +209,15 @@ def show_steps(image: np.ndarray[Any, Any], steps: Steps, class_names: tuple[str
     show_rpn_samples(panels[0, 2], steps)
     show_proposals(panels[1, 0], steps)
     show_roi_samples(panels[1, 1], steps)
-    show_found(panels[1, 2], steps, class_names)
+    show_found(panels[1, 2], steps)
     if rows:
         columns = parts[1].subplots(rows, count, squeeze=False).T
         for index, column in enumerate(columns):
-            show_roi(column, image, steps, index, class_names)
+            show_roi(column, image, steps, index, names[index])
     for axes in figure.axes:
         axes.set_title(axes.get_title(), fontsize=9, color=GREY)
+    figure.draw_without_rendering()
+    draw_labels(panels[1, 2], found.boxes - 0.5, names, colours(steps.num_classes)[found.labels], image.shape[1:])
     save_figure(figure, path)
 
 
