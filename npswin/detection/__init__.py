@@ -3,7 +3,7 @@
 In NumPy, for one image at a time, without derivatives: what comes out are targets of losses.
 """
 
-from npswin.detection.anchors import grid_anchors, valid_anchors
+from npswin.detection.anchors import grid_anchors, inside_anchors, valid_anchors
 from npswin.detection.assignment import BACKGROUND, IGNORED, assign_boxes
 from npswin.detection.mask_targets import mask_targets
 from npswin.detection.sampling import add_true_boxes, sample_boxes
@@ -14,6 +14,7 @@ __all__ = [
     "add_true_boxes",
     "assign_boxes",
     "grid_anchors",
+    "inside_anchors",
     "mask_targets",
     "sample_boxes",
     "valid_anchors",

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from npswin.checks import check_integer, check_number, check_numbers
+from npswin.checks import check_array, check_integer, check_number, check_numbers, describe
 from npswin.ops.arguments import LARGEST_SIDE
 from npswin.types import Array
 
@@ -67,9 +67,36 @@ def valid_anchors(
     """
     height, width = _check_map_size(map_size)
     stride, each = check_integer("stride", stride, 1), check_integer("each", each, 1)
-    rows, columns = (-(-check_integer(f"image_size[{i}]", side, 1) // stride) for i, side in enumerate(image_size))
+    rows, columns = (-(-side // stride) for side in _check_image_size(image_size))
     valid = (np.arange(height) < rows)[:, None] & (np.arange(width) < columns)
     return np.repeat(valid.reshape(-1), each)
+
+
+def inside_anchors(anchors: Array, image_size: tuple[int, int]) -> Array:
+    """Which anchors lie within the image (Ren et al. 2015, section 3.3), as mmdetection has it for allowed_border=0.
+
+    That is, 0 ≤ x₁, 0 ≤ y₁, x₂ < W and y₂ < H: an anchor that ends at the right or at the lower border is not inside.
+
+    Args:
+        anchors: (n, 4), x₁, y₁, x₂, y₂, in pixels.
+        image_size: (H, W) of the image, in pixels, without padding.
+
+    Returns:
+        (n,), bool.
+
+    Raises:
+        ValueError: an argument is not as described.
+    """
+    if check_array("anchors", anchors).ndim != 2 or anchors.shape[1] != 4:
+        raise ValueError(f"anchors: got {describe(anchors)}, expected boxes (n, 4)")
+    height, width = _check_image_size(image_size)
+    left, top, right, bottom = anchors.T
+    return (left >= 0) & (top >= 0) & (right < width) & (bottom < height)
+
+
+def _check_image_size(image_size: tuple[int, int]) -> tuple[int, int]:
+    height, width = (check_integer(f"image_size[{i}]", side, 1) for i, side in enumerate(image_size))
+    return height, width
 
 
 def _check_map_size(map_size: tuple[int, int]) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from npswin.detection import grid_anchors, valid_anchors
+from npswin.detection import grid_anchors, inside_anchors, valid_anchors
 
 
 def test_anchors_have_one_area_and_their_ratios_and_centres():
@@ -31,6 +31,21 @@ def test_anchors_of_padding_are_not_valid():
     assert not valid[:, 4].any()
 
 
+def test_an_anchor_inside_may_touch_the_left_and_upper_border_alone():
+    least = 2**-10
+    anchors = [
+        ((0, 0, 39 - least, 17 - least), True),
+        ((0, 0, 39, 16), False),
+        ((0, 0, 38, 17), False),
+        ((-least, 0, 38, 16), False),
+        ((0, -least, 38, 16), False),
+        ((0, 0, 17, 20), False),  # would fit if height and width were exchanged
+        ((45, 5, 50, 8), False),
+    ]
+    boxes, inside = (np.array(column) for column in zip(*anchors, strict=True))
+    assert inside_anchors(boxes.astype(np.float32), (17, 39)).tolist() == inside.tolist()
+
+
 @pytest.mark.parametrize(
     ("name", "call"),
     [
@@ -39,6 +54,9 @@ def test_anchors_of_padding_are_not_valid():
         ("ratios", lambda: grid_anchors((2, 3), 4, ratios=(1.0, 0.0))),
         (r"map_size\[1\]", lambda: grid_anchors((2, 0), 4)),
         (r"image_size\[0\]", lambda: valid_anchors((2, 2), (0, 5), 4)),
+        ("anchors", lambda: inside_anchors(np.zeros((2, 3)), (5, 5))),
+        ("anchors", lambda: inside_anchors([[0, 0, 1, 1]], (5, 5))),
+        (r"image_size\[1\]", lambda: inside_anchors(np.zeros((2, 4)), (5, 0))),
         ("each", lambda: valid_anchors((2, 2), (5, 5), 4, 0)),
     ],
 )

@@ -89,9 +89,16 @@ BOX_FAULTS: list[Fault] = [
         ("columns before rows", 'indexing="ij"', 'indexing="xy"'),
         (
             "a place that is partly in the image is none",
-            '-(-check_integer(f"image_size[{i}]", side, 1) // stride)',
-            '(check_integer(f"image_size[{i}]", side, 1) // stride)',
+            "(-(-side // stride)",
+            "(side // stride",
         ),
+        ("an anchor inside ends at the border", "(right < width)", "(right <= width)"),
+        (
+            "height and width of the border exchanged",
+            "(right < width) & (bottom < height)",
+            "(right < height) & (bottom < width)",
+        ),
+        ("anchors begin left of the image", "(left >= 0)", "(left >= -1)"),
     ),
     *faults(
         "detection/assignment.py",
