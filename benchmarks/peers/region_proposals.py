@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
@@ -53,7 +54,7 @@ class MmdetectionProposals(RegionProposalNetwork):
 
     def __init__(self, config: Mapping[str, Any], strides: Sequence[int]) -> None:
         in_training, in_inference = config["proposals_a_level"]
-        after = dict.fromkeys(("training", "testing"), config["proposals"])
+        after_training, after_inference = np.broadcast_to(config["proposals"], 2).tolist()
         super().__init__(
             GridAnchors(strides, config["anchor_scale"]),
             RPNHead(config["channels"], len(RATIOS)),
@@ -62,7 +63,7 @@ class MmdetectionProposals(RegionProposalNetwork):
             batch_size_per_image=config["rpn_samples"],
             positive_fraction=0.5,
             pre_nms_top_n={"training": in_training, "testing": in_inference},
-            post_nms_top_n=after,
+            post_nms_top_n={"training": after_training, "testing": after_inference},
             nms_thresh=0.7,
         )
         self.proposal_matcher = MaxIoUMatcher(0.7, 0.3, least=0.3)

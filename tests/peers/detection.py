@@ -5,7 +5,8 @@ python -m tests.peers.detection     writes the golden files; needs torch, torchv
 The samples of both stages are drawn here, since the two packages sample by their own random numbers. Where their
 conventions differ, torchvision's are changed to those of mmdetection, which npswin follows:
 
-- its smooth L1 loss is linear beyond 1/9, where it differs from the L1 loss by a constant: all targets lie there;
+- its smooth L1 loss is linear beyond 1/9, where it differs from the L1 loss by a constant: all targets of an L1 loss
+  lie there;
 - its background is class 0, and has box deltas, which nothing reads;
 - its RoIAlign is called with aligned=True, and with as many points as a bin has pixels;
 - its masks are not rounded: drawn ones of zeros and ones take their place.
@@ -23,6 +24,7 @@ from npswin.weights.layout_heads import convert_heads, head_names
 
 FOLDER = Path(__file__).with_name("golden")
 BETA = 1 / 9  # of torchvision's smooth L1 loss
+RPN_DISTANCES = {"l1": (0.2, 2.0), "smooth_l1": (0.0, 3 * BETA)}  # of targets from what is predicted
 STRIDES = (1, 2, 4, 8, 16)
 DEVIATIONS = (0.1, 0.1, 0.2, 0.2)
 IN_CHANNELS = (1, 2, 1, 2)
@@ -31,12 +33,13 @@ BEFORE_NMS, AFTER_NMS, DETECTIONS = 60, 40, 20
 
 @dataclass
 class Case:
-    """One comparison: the box head, and the images' heights and widths without padding."""
+    """One comparison: the box head, the images' heights and widths without padding, the region proposals' box loss."""
 
     name: str
     convs: int
     linears: int
     sizes: tuple[tuple[int, int], ...]
+    rpn_box_loss: str
     num_classes: int = 3
     channels: int = 4
     width: int = 6
@@ -54,8 +57,8 @@ class Case:
 
 
 CASES = [
-    Case("linear", 0, 2, ((58, 63), (61, 50))),
-    Case("convolutional", 2, 1, ((34, 66),)),
+    Case("linear", 0, 2, ((58, 63), (61, 50)), "l1"),
+    Case("convolutional", 2, 1, ((34, 66),), "smooth_l1"),
 ]
 
 
@@ -117,8 +120,10 @@ def run(case: Case) -> dict[str, np.ndarray]:
     box_pool, mask_pool = pool(output_size=7), pool(output_size=14)
 
     objectness, deltas = rpn_outputs(modules["rpn_head"], pyramid)
-    rpn_samples = draw_rpn_samples(objectness, deltas, rng)
+    rpn_samples = draw_rpn_samples(objectness, deltas, RPN_DISTANCES[case.rpn_box_loss], rng)
     rpn_cls, rpn_box = rpn_losses(objectness, deltas, rpn_samples)
+    if case.rpn_box_loss == "l1":
+        rpn_box = rpn_box + BETA / 2 * rpn_samples["rpn/deltas"].size / len(rpn_samples["rpn/places"])
 
     samples = draw_roi_samples(case, rng)
     rois = [torch.tensor(samples["roi/rois"][samples["roi/rois"][:, 0] == i, 1:]) for i in range(len(case.sizes))]
@@ -172,11 +177,13 @@ def rpn_outputs(head: Any, pyramid: Any) -> Any:
     return concat_box_prediction_layers(*head(list(pyramid.values())))
 
 
-def draw_rpn_samples(objectness: Any, deltas: Any, rng: np.random.Generator, batch_samples: int = 14) -> dict[str, Any]:
-    """Some anchors, the first third of them positive, whose targets are farther than BETA from what is predicted."""
+def draw_rpn_samples(
+    objectness: Any, deltas: Any, distances: tuple[float, float], rng: np.random.Generator, batch_samples: int = 14
+) -> dict[str, Any]:
+    """Some anchors, the first third of them positive, whose targets are in these distances from what is predicted."""
     chosen = rng.choice(len(objectness), batch_samples, replace=False)
     positive = batch_samples // 3
-    away = rng.uniform(0.2, 2, (positive, 4)) * rng.choice([-1, 1], (positive, 4))
+    away = rng.uniform(*distances, (positive, 4)) * rng.choice([-1, 1], (positive, 4))
     return {
         "rpn/places": chosen,
         "rpn/is_object": (np.arange(batch_samples) < positive).astype(np.float64),
@@ -185,7 +192,7 @@ def draw_rpn_samples(objectness: Any, deltas: Any, rng: np.random.Generator, bat
 
 
 def rpn_losses(objectness: Any, deltas: Any, samples: dict[str, Any]) -> Any:
-    """Those of `RegionProposalNetwork.compute_loss`, with the L1 loss."""
+    """Those of `RegionProposalNetwork.compute_loss`."""
     import torch
     from torchvision.models.detection.rpn import RegionProposalNetwork
 
@@ -199,8 +206,7 @@ def rpn_losses(objectness: Any, deltas: Any, samples: dict[str, Any]) -> Any:
     labels, targets = torch.zeros(len(objectness), dtype=torch.float64), torch.zeros_like(deltas)
     labels[places] = torch.tensor(is_object)
     targets[places[is_object == 1]] = torch.tensor(samples["rpn/deltas"])
-    cls_loss, box_loss = network.compute_loss(objectness, deltas, [labels], [targets])
-    return cls_loss, box_loss + BETA / 2 * samples["rpn/deltas"].size / len(places)
+    return network.compute_loss(objectness, deltas, [labels], [targets])
 
 
 def draw_roi_samples(case: Case, rng: np.random.Generator) -> dict[str, Any]:

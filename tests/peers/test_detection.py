@@ -15,7 +15,7 @@ from npswin.models.detection.proposals import ProposalLimits, propose
 from npswin.models.detection.roi_head import RoIHead
 from npswin.models.detection.roi_stage import RoIStage
 from npswin.models.detection.rpn_head import RPNHead
-from npswin.models.detection.samples import RoISamples, RPNSamples, StageRule
+from npswin.models.detection.samples import RoISamples, RPNRule, RPNSamples, StageRule
 from tests.peers import detection as peer
 from tests.peers.comparison import relative
 
@@ -29,7 +29,8 @@ class Parts(Layer):
         super().__init__()
         rng = np.random.default_rng(0)
         self.neck = FPN(peer.IN_CHANNELS, case.channels, rng, "float64")
-        self.rpn_head = RPNHead(case.channels, peer.STRIDES, 1, rng, "float64")
+        rule = RPNRule(case.rpn_box_loss, anchors_inside=False)
+        self.rpn_head = RPNHead(case.channels, peer.STRIDES, 1, rule, rng, "float64")
         box_head = BoxHead(
             case.channels, 7, case.num_classes, case.convs, case.linears, case.width, False, rng, "float64"
         )
@@ -56,7 +57,7 @@ def run(case, expected):
     places, is_object = expected["rpn/places"], expected["rpn/is_object"]
     images, anchors = np.divmod(places, outputs[0].shape[1])
     samples = RPNSamples(images, anchors, is_object, expected["rpn/deltas"], len(places))
-    losses, loss_cache = rpn_loss_forward(outputs, samples)
+    losses, loss_cache = rpn_loss_forward(outputs, samples, case.rpn_box_loss)
     rois = RoISamples(*(expected[f"roi/{name}"] for name in ("rois", "labels", "boxes", "masks")), None)
     stage_losses, _, stage_cache = model.stage.loss_forward(pyramid[:-1], rois)
 

@@ -7,6 +7,7 @@ HEADS, LOSSES, ROIS, PROPOSALS, SAMPLING, CASCADE, GRADIENTS = (
     for name in ("heads", "losses", "rois", "proposals", "sampling", "cascade", "gradients")
 )
 SCALE = ("tests/models/detection/test_detectors.py", "-k", "scale")
+OFFICIAL = ("tests/models/detection/test_detectors.py", "-k", "official_configurations")
 PEERS = ("tests/peers/test_detection.py",)
 
 DETECTOR_FAULTS = [
@@ -49,13 +50,24 @@ DETECTOR_FAULTS = [
         LOSSES,
         (
             "box loss of anchors over the positive ones",
-            "targets, None, samples.divisor",
-            "targets, None, 1",
+            "targets, samples.divisor, RPN_BETA",
+            "targets, 1, RPN_BETA",
         ),
         (
             "box loss over the positive RoIs",
-            "forward(deltas[places], targets, None, count)",
-            "forward(deltas[places], targets)",
+            "deltas[places], targets, count, BOX_BETA",
+            "deltas[places], targets, max(len(positive), 1), BOX_BETA",
+        ),
+        (
+            "the smooth L1 loss of anchors is that of RoIs",
+            "RPN_BETA, BOX_BETA = 1 / 9, 1.0",
+            "RPN_BETA, BOX_BETA = 1.0, 1.0",
+        ),
+        ("all box losses are L1", 'if kind == "l1":\n', "if True:\n"),
+        (
+            "the smooth L1 loss has the derivative of L1",
+            'dispatch.l1_loss_backward if kind == "l1" else',
+            "dispatch.l1_loss_backward if True else",
         ),
         (
             "masks of the first class",
@@ -123,6 +135,23 @@ DETECTOR_FAULTS = [
         "models/detection/rpn_head.py",
         SAMPLING,
         ("anchors in the padding of an image are ignored", "-(-sizes // coarsest) * coarsest", "sizes"),
+        ("all anchors take part", "if self.rule.anchors_inside:", "if False:"),
+    ),
+    *faults(
+        "models/detection/cascade_mask_rcnn.py",
+        OFFICIAL,
+        ("anchors of a cascade reach over the border", "anchors_inside: bool = True", "anchors_inside: bool = False"),
+        ("the anchors of a cascade learn by L1", 'rpn_box_loss: str = "smooth_l1"', 'rpn_box_loss: str = "l1"'),
+        ("as many proposals as of Mask R-CNN", "int | Sequence[int] = (2000, 1000)", "int | Sequence[int] = 1000"),
+    ),
+    *faults(
+        "models/detection/two_stage.py",
+        OFFICIAL,
+        (
+            "as many proposals in inference as in training",
+            "proposals if isinstance(proposals, list)",
+            "[proposals[0]] * 2 if isinstance(proposals, list)",
+        ),
     ),
     *faults(
         "models/detection/roi_stage.py",

@@ -11,16 +11,20 @@ from npswin.models.detection.boxes import Deviations, box_dtype
 from npswin.models.detection.samples import RoISamples, RPNSamples
 from npswin.types import Array
 
+RPN_BETA, BOX_BETA = 1 / 9, 1.0  # from where the smooth L1 losses of the two stages are linear, as in mmdetection
 
-def rpn_loss_forward(outputs: Sequence[Array], samples: RPNSamples) -> tuple[dict[str, Any], Any]:
-    """Of the region proposal network: L = (1/d) (Σ bce(objectness, is object) + Σ |deltas − targets|).
+
+def rpn_loss_forward(outputs: Sequence[Array], samples: RPNSamples, kind: str) -> tuple[dict[str, Any], Any]:
+    """Of the region proposal network: L = (1/d) (Σ bce(objectness, is object) + Σ l(deltas − targets)).
 
     The first sum is over all sampled anchors, the second over the positive ones (Ren et al. 2015, equation 1, with one
-    divisor d for both as mmdetection has it).
+    divisor d for both as mmdetection has it). The box loss l(z) is |z| ("l1"), or the smooth L1 loss with β = 1/9
+    ("smooth_l1").
 
     Args:
         outputs: objectness (B, N) and deltas (B, N, 4).
         samples: the sampled anchors.
+        kind: of the box loss.
 
     Returns:
         "loss_rpn_cls" and "loss_rpn_bbox", the two terms; and the cache for the backward pass.
@@ -31,8 +35,8 @@ def rpn_loss_forward(outputs: Sequence[Array], samples: RPNSamples) -> tuple[dic
     positive_places = sampled[0][positive], sampled[1][positive]
     is_object, targets = _like(samples.is_object, objectness), _like(samples.deltas, deltas)
     cls_loss, cls_cache = dispatch.sigmoid_cross_entropy_forward(objectness[sampled], is_object, None, samples.divisor)
-    box_loss, box_cache = dispatch.l1_loss_forward(deltas[positive_places], targets, None, samples.divisor)
-    cache = (objectness, sampled, cls_loss, cls_cache), (deltas, positive_places, box_loss, box_cache)
+    box_loss, box_cache = _delta_loss_forward(kind, deltas[positive_places], targets, samples.divisor, RPN_BETA)
+    cache = (objectness, sampled, cls_loss, cls_cache), (deltas, positive_places, kind, box_loss, box_cache)
     return {"loss_rpn_cls": cls_loss, "loss_rpn_bbox": box_loss}, cache
 
 
@@ -42,9 +46,9 @@ def rpn_loss_backward(cache: Any, scale: Any = 1.0) -> list[Array]:
     Args:
         scale: factor on them.
     """
-    (objectness, sampled, cls_loss, cls_cache), (deltas, positive_places, box_loss, box_cache) = cache
+    (objectness, sampled, cls_loss, cls_cache), (deltas, positive_places, kind, box_loss, box_cache) = cache
     dsampled = dispatch.sigmoid_cross_entropy_backward(np.full_like(cls_loss, scale), cls_cache)
-    dpositive = dispatch.l1_loss_backward(np.full_like(box_loss, scale), box_cache)
+    dpositive = _delta_loss_backward(kind, np.full_like(box_loss, scale), box_cache)
     return [_scattered(dsampled, sampled, objectness), _scattered(dpositive, positive_places, deltas)]
 
 
@@ -81,8 +85,7 @@ def box_head_loss_forward(
         box_loss, box_cache = dispatch.giou_loss_forward(decoded, boxes, None, count)
     else:
         targets = dispatch.encode_boxes(rois, boxes, deviations)
-        forward = dispatch.l1_loss_forward if kind == "l1" else dispatch.smooth_l1_loss_forward
-        box_loss, box_cache = forward(deltas[places], targets, None, count)
+        box_loss, box_cache = _delta_loss_forward(kind, deltas[places], targets, count, BOX_BETA)
     cache = (cls_loss, cls_cache), (deltas, places, kind, weight, decode_cache, box_loss, box_cache)
     return {"loss_cls": cls_loss, "loss_bbox": weight * box_loss}, cache
 
@@ -100,8 +103,7 @@ def box_head_loss_backward(cache: Any, scale: Any = 1.0) -> list[Array]:
         dboxes = dispatch.giou_loss_backward(dbox_loss, box_cache)
         dchosen = dispatch.decode_boxes_backward(dboxes, decode_cache)
     else:
-        backward = dispatch.l1_loss_backward if kind == "l1" else dispatch.smooth_l1_loss_backward
-        dchosen = backward(dbox_loss, box_cache)
+        dchosen = _delta_loss_backward(kind, dbox_loss, box_cache)
     return [dlogits, _scattered(dchosen, places, deltas)]
 
 
@@ -131,6 +133,18 @@ def mask_head_loss_backward(cache: Any, scale: Any = 1.0) -> Array:
     logits, places, loss, loss_cache = cache
     dchosen = dispatch.sigmoid_cross_entropy_backward(np.full_like(loss, scale), loss_cache)
     return _scattered(dchosen, places, logits)
+
+
+def _delta_loss_forward(kind: str, deltas: Array, targets: Array, divisor: int, beta: float) -> tuple[Any, Any]:
+    """The loss "l1" or "smooth_l1" of deltas, and the cache for `_delta_loss_backward`."""
+    if kind == "l1":
+        return dispatch.l1_loss_forward(deltas, targets, None, divisor)
+    return dispatch.smooth_l1_loss_forward(deltas, targets, None, divisor, beta)
+
+
+def _delta_loss_backward(kind: str, dloss: Any, cache: Any) -> Array:
+    backward = dispatch.l1_loss_backward if kind == "l1" else dispatch.smooth_l1_loss_backward
+    return backward(dloss, cache)
 
 
 def _like(targets: Array, x: Array) -> Array:

@@ -5,9 +5,10 @@ from typing import Any
 
 from npswin.detection.anchors import SCALE
 from npswin.models.detection.parts import build_parts, checked_arguments
-from npswin.models.detection.samples import StageRule
+from npswin.models.detection.samples import RPNRule, StageRule
 from npswin.models.detection.two_stage import TwoStageDetector
 
+RPN_RULE = RPNRule(box_loss="l1", anchors_inside=False)
 RULE = StageRule(
     iou_threshold=0.5,
     deviations=(0.1, 0.1, 0.2, 0.2),
@@ -38,7 +39,7 @@ class MaskRCNN(TwoStageDetector):
         roi_samples: proposals of an image on which the box head is trained.
         proposals_a_level: the best of each level of the pyramid, before non-maximum suppression, in training and in
             inference.
-        proposals: of an image, at most.
+        proposals: of an image, at most; or two numbers, for training and for inference.
         score_threshold: from which on a box counts as found.
         detections: of an image, at most.
         masks: whether masks are found as well; without, it is Faster R-CNN (Ren et al. 2015), or Cascade R-CNN.
@@ -59,7 +60,7 @@ class MaskRCNN(TwoStageDetector):
         rpn_samples: int = 256,
         roi_samples: int = 512,
         proposals_a_level: Sequence[int] = (2000, 1000),
-        proposals: int = 1000,
+        proposals: int | Sequence[int] = 1000,
         score_threshold: float = 0.05,
         detections: int = 100,
         masks: bool = True,
@@ -68,4 +69,4 @@ class MaskRCNN(TwoStageDetector):
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         config = {"architecture": "mask_rcnn", **checked_arguments(arguments)}
-        super().__init__(config, *build_parts(config, [RULE], convs=0, class_agnostic=False))
+        super().__init__(config, *build_parts(config, RPN_RULE, [RULE], convs=0, class_agnostic=False))

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from npswin.backends import dispatch
-from npswin.detection import grid_anchors, valid_anchors
+from npswin.detection import grid_anchors, inside_anchors, valid_anchors
 from npswin.detection.anchors import RATIOS, SCALE
 from npswin.layers import Layer
 from npswin.layers.conv2d import Conv2d
 from npswin.layers.layer import keep, kept
 from npswin.models.detection.boxes import box_dtype
-from npswin.models.detection.samples import RPNSamples, TrueObjects
+from npswin.models.detection.samples import RPNRule, RPNSamples, TrueObjects
 from npswin.models.detection.sampling import draw_rpn_samples
 from npswin.types import Array
 
@@ -28,6 +28,7 @@ class RPNHead(Layer):
         channels: of the pyramid's maps, and of z.
         strides: pixels of the image a pixel of each map.
         samples: anchors of an image on which it is trained.
+        rule: how it is trained.
         rng: draws the weights.
         dtype: of the parameters.
         anchor_scale: side of a square anchor, in strides.
@@ -38,12 +39,14 @@ class RPNHead(Layer):
         channels: int,
         strides: Sequence[int],
         samples: int,
+        rule: RPNRule,
         rng: np.random.Generator,
         dtype: Any = "float32",
         anchor_scale: float = SCALE,
     ) -> None:
         super().__init__()
-        self.strides, self.samples, self.anchor_scale = tuple(strides), samples, anchor_scale
+        self.strides, self.anchor_scale = tuple(strides), anchor_scale
+        self.samples, self.rule = samples, rule
         anchors = len(RATIOS)
         self.conv = Conv2d(channels, channels, 3, rng, std=0.01, dtype=dtype)
         self.classifier = Conv2d(channels, anchors, 1, rng, std=0.01, dtype=dtype)
@@ -111,7 +114,9 @@ class RPNHead(Layer):
         """The anchors on which the network is trained: see `draw_rpn_samples`.
 
         As in mmdetection, an anchor takes part if its place is one of the image, padded until the stride of the
-        backbone's last stage divides its sides; padding beside larger images of the batch is no place of it.
+        backbone's last stage divides its sides; padding beside larger images of the batch is no place of it. With the
+        rule `anchors_inside` the whole anchor has to lie within the image, without padding. An image in which none
+        does, since it is too small for them, has no samples.
 
         Args:
             pyramid: the maps.
@@ -119,14 +124,18 @@ class RPNHead(Layer):
             sizes: (B, 2), height and width of each image.
             rng: draws them.
         """
-        coarsest, valid = self.strides[-2], []
-        for height, width in -(-sizes // coarsest) * coarsest:
-            of_levels = [
-                valid_anchors(x.shape[1:3], (height, width), stride)
-                for x, stride in zip(pyramid, self.strides, strict=True)
-            ]
-            valid.append(np.concatenate(of_levels))
-        return draw_rpn_samples(np.concatenate(self.anchors(pyramid)), valid, objects, self.samples, rng)
+        anchors = np.concatenate(self.anchors(pyramid))
+        if self.rule.anchors_inside:
+            taking_part = [inside_anchors(anchors, size) for size in sizes]
+        else:
+            coarsest = self.strides[-2]
+            taking_part = [self._valid(pyramid, size) for size in -(-sizes // coarsest) * coarsest]
+        return draw_rpn_samples(anchors, taking_part, objects, self.samples, rng)
+
+    def _valid(self, pyramid: Sequence[Array], size: tuple[int, int]) -> Array:
+        """Which anchors of all levels are at places of an image of this height and width."""
+        levels = zip(pyramid, self.strides, strict=True)
+        return np.concatenate([valid_anchors(x.shape[1:3], size, stride) for x, stride in levels])
 
 
 def _by_anchor(objectness: Sequence[Array], deltas: Sequence[Array]) -> tuple[Array, Array]:

@@ -38,6 +38,18 @@ class TrueObjects(NamedTuple):
     crowd: Array
 
 
+class RPNRule(NamedTuple):
+    """How the region proposal network is trained.
+
+    Attributes:
+        box_loss: "l1" or "smooth_l1".
+        anchors_inside: whether those anchors alone take part that lie within their image.
+    """
+
+    box_loss: str
+    anchors_inside: bool
+
+
 class RPNSamples(NamedTuple):
     """S anchors of a batch, P of them positive: they have an object to find.
 

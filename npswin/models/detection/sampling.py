@@ -15,20 +15,20 @@ POSITIVE_ANCHORS, POSITIVE_PROPOSALS = 0.5, 0.25  # at most, of what is sampled
 
 
 def draw_rpn_samples(
-    anchors: Array, valid: Sequence[Array], objects: Sequence[TrueObjects], count: int, rng: np.random.Generator
+    anchors: Array, taking_part: Sequence[Array], objects: Sequence[TrueObjects], count: int, rng: np.random.Generator
 ) -> RPNSamples:
     """Some anchors of each image, half of them positive where there are so many.
 
     Args:
         anchors: (N, 4).
-        valid: (N,) bool for each image, which anchors take part.
+        taking_part: (N,) bool for each image, which anchors do.
         objects: the true ones of each image.
         count: anchors of an image.
         rng: draws them.
     """
     images, chosen, is_object, deltas = [], [], [], []
     divisor = 0
-    for image, (one, of_image) in enumerate(zip(objects, valid, strict=True)):
+    for image, (one, of_image) in enumerate(zip(objects, taking_part, strict=True)):
         places = np.flatnonzero(of_image)
         assigned = assign_boxes(
             anchors[places],

@@ -56,9 +56,12 @@ class TwoStageDetector(Layer):
         self.backbone, self.neck, self.rpn_head, self.roi_head = backbone, neck, rpn_head, roi_head
         for name, part in (("backbone", backbone), ("neck", neck), ("rpn_head", rpn_head), ("roi_head", roi_head)):
             self.add_child(name, part)
-        in_training, in_inference = config["proposals_a_level"]
-        self.training_proposals = ProposalLimits(in_training, config["proposals"], 0.7)
-        self.inference_proposals = ProposalLimits(in_inference, config["proposals"], 0.7)
+        proposals = config["proposals"]
+        of_both = proposals if isinstance(proposals, list) else [proposals] * 2  # of training and of inference
+        self.training_proposals, self.inference_proposals = (
+            ProposalLimits(of_a_level, of_all, 0.7)
+            for of_a_level, of_all in zip(config["proposals_a_level"], of_both, strict=True)
+        )
         self.detection_limits = DetectionLimits(config["score_threshold"], 0.5, config["detections"])
 
     def extra_repr(self) -> str:
@@ -112,7 +115,7 @@ class TwoStageDetector(Layer):
         pyramid, neck_cache = self.neck.forward(maps)
         outputs, rpn_cache = self.rpn_head.forward(pyramid)
         samples = self.rpn_head.draw_samples(pyramid, true_objects, sizes, rng)
-        rpn_losses, loss_cache = rpn_loss_forward(outputs, samples)
+        rpn_losses, loss_cache = rpn_loss_forward(outputs, samples, self.rpn_head.rule.box_loss)
         proposals = propose(outputs, self.rpn_head.anchors(pyramid), sizes, self.training_proposals)
         roi_losses, roi_cache = self.roi_head.loss_forward(pyramid[:-1], proposals, true_objects, sizes, rng)
         caches = backbone_cache, neck_cache, (loss_cache, rpn_cache), roi_cache

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from npswin.models.configs import model_of_config
 from npswin.models.detection import CascadeMaskRCNN, MaskRCNN
 from npswin.models.detection.configs import CASCADE_MASK_RCNN_CONFIGS, MASK_RCNN_CONFIGS
 from tests.models.detection.tiny import BACKBONE, KINDS, SIZES, images, objects, tiny
@@ -24,6 +25,53 @@ COUNTS = [  # Tables 2a and 2b of Liu et al. 2021
 @pytest.mark.parametrize(("cls", "config", "millions"), some(COUNTS, lambda case: False))
 def test_parameter_counts_equal_the_papers(cls, config, millions):
     assert round(sum(param.size for param in cls(**config).params.values()) / 1e6) == millions
+
+
+PRESETS = [(MaskRCNN, config) for name, config in MASK_RCNN_CONFIGS.items() if "nano" not in name]
+PRESETS += [(CascadeMaskRCNN, config) for config in CASCADE_MASK_RCNN_CONFIGS.values()]
+
+
+@pytest.mark.parametrize(
+    ("cls", "config"), [*PRESETS, (MaskRCNN, {"num_classes": 3}), (CascadeMaskRCNN, {"num_classes": 3})]
+)
+def test_region_proposals_are_trained_as_in_the_official_configurations(cls, config):
+    """Those of mask_rcnn_swin_fpn.py and cascade_mask_rcnn_swin_fpn.py."""
+    model = cls(**{**config, "backbone": BACKBONE, "channels": 2, "width": 2})
+    rule, in_training = (("l1", False), 1000) if cls is MaskRCNN else (("smooth_l1", True), 2000)
+    assert model.rpn_head.rule == rule
+    assert model.rpn_head.samples == 256
+    assert model.training_proposals == (2000, in_training, 0.7)
+    assert model.inference_proposals == (1000, 1000, 0.7)
+
+
+def test_a_cascade_is_trained_by_the_arguments():
+    model = tiny("cascade", proposals=30, rpn_box_loss="l1", anchors_inside=False)
+    assert model.rpn_head.rule == ("l1", False)
+    assert model.training_proposals.after_nms == model.inference_proposals.after_nms == 30
+    losses = {}
+    for kind in ("l1", "smooth_l1"):
+        model = tiny("cascade", rpn_box_loss=kind)
+        found, _ = model.loss_forward(images(), SIZES, objects(), np.random.default_rng(0))
+        losses[kind] = float(found["loss_rpn_bbox"])
+    assert losses["smooth_l1"] < losses["l1"]
+
+
+def test_a_cascade_saved_without_these_arguments_is_loaded():
+    config = tiny("cascade").config
+    older = {name: value for name, value in config.items() if name not in ("rpn_box_loss", "anchors_inside")}
+    model = model_of_config(older)
+    assert model.config == config
+    assert model.training_proposals.after_nms == model.inference_proposals.after_nms == 20
+
+
+@pytest.mark.parametrize("kind", ["cascade", "cascade of linear heads"])
+def test_images_in_which_no_anchor_lies_are_no_error(kind):
+    model = tiny(kind, anchor_scale=40)
+    losses, cache = model.loss_forward(images(), SIZES, objects(), np.random.default_rng(0))
+    model.loss_backward(cache)
+    assert losses["loss_rpn_cls"] == losses["loss_rpn_bbox"] == 0
+    assert not any(gradient.any() for name, gradient in model.grads.items() if name.startswith("rpn_head"))
+    assert model.grads["roi_head.bbox_head.0.fc_cls.weight"].any()
 
 
 def test_parameters_have_the_official_names():
@@ -163,6 +211,11 @@ def test_wrong_objects_are_refused(changes, message):
         ({"num_classes": 0}, "num_classes: got 0"),
         ({"proposals_a_level": 5}, "proposals_a_level: got 5, expected two sizes"),
         ({"proposals_a_level": (5, 0)}, r"proposals_a_level\[1\]: got 0"),
+        ({"proposals": 0}, "proposals: got 0"),
+        ({"proposals": (5, 4, 3)}, r"proposals: got \(5, 4, 3\), expected two sizes, for training and for inference"),
+        ({"proposals": (5, 0.5)}, r"proposals\[1\]: got 0.5"),
+        ({"rpn_box_loss": "giou"}, "rpn_box_loss: got 'giou', expected one of 'l1', 'smooth_l1'"),
+        ({"anchors_inside": 0}, "anchors_inside: got 0, expected True or False"),
         ({"anchor_scale": 0}, "anchor_scale: got 0"),
         ({"score_threshold": 1}, "score_threshold: got 1"),
         ({"box_head": "dense"}, "box_head: got 'dense'"),

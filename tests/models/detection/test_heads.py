@@ -8,6 +8,7 @@ from npswin.models.detection.box_head import BoxHead
 from npswin.models.detection.fpn import FPN
 from npswin.models.detection.mask_head import MaskHead
 from npswin.models.detection.rpn_head import RPNHead
+from npswin.models.detection.samples import RPNRule
 from tests.gradient_errors import gradcheck_and_record
 from tests.layers.drawn import draw_params
 from tests.models.detection.joined import Joined
@@ -40,7 +41,8 @@ def test_fpn(seed, batch, height, width, channels):
 @settings(max_examples=examples(8))
 @given(SEEDS, st.integers(1, 2), SIDES, SIDES, st.integers(1, 3))
 def test_rpn_head(seed, batch, height, width, levels):
-    layer = RPNHead(3, [4 * 2**level for level in range(levels)], 8, np.random.default_rng(seed), "float64")
+    strides, rule = [4 * 2**level for level in range(levels)], RPNRule("l1", False)
+    layer = RPNHead(3, strides, 8, rule, np.random.default_rng(seed), "float64")
     check("RPNHead", Joined(layer), maps(seed, batch, height, width, [3] * levels, levels), layer, seed)
 
 

@@ -75,12 +75,28 @@ def test_mask_loss_is_of_the_true_class_alone():
     gradcheck_and_record("mask_head_loss", functions, logits, tolerance=TOLERANCE)
 
 
-def test_rpn_loss():
+def smooth_l1_of_a_ninth(size):
+    return 4.5 * size**2 if size < 1 / 9 else size - 1 / 18
+
+
+@pytest.mark.parametrize(("kind", "of_size"), [("l1", float), ("smooth_l1", smooth_l1_of_a_ninth)])
+def test_rpn_loss(kind, of_size):
     samples = RPNSamples(np.array([0, 1, 1]), np.array([4, 0, 3]), np.array([True, False, True]), normal(4, 2, 4), 7)
     outputs = [normal(5, 2, 6), normal(6, 2, 6, 4)]
-    loss = of_outputs(rpn_loss_forward, rpn_loss_backward, samples)
+    outputs[1][0, 4, :3] = samples.deltas[0, :3] + (0.05, -0.1, 0.12)  # on both sides of 1/9
+    loss = of_outputs(rpn_loss_forward, rpn_loss_backward, samples, kind)
     gradcheck_and_record("rpn_loss", loss, outputs, tolerance=TOLERANCE)
-    losses, _ = rpn_loss_forward(outputs, samples)
+    losses, _ = rpn_loss_forward(outputs, samples, kind)
     x = outputs[0][[0, 1, 1], [4, 0, 3]]
     np.testing.assert_allclose(losses["loss_rpn_cls"], (np.log1p(np.exp(x)) - x * [1, 0, 1]).sum() / 7)
-    np.testing.assert_allclose(losses["loss_rpn_bbox"], np.abs(outputs[1][[0, 1], [4, 3]] - samples.deltas).sum() / 7)
+    sizes = np.abs(outputs[1][[0, 1], [4, 3]] - samples.deltas).flatten()
+    np.testing.assert_allclose(losses["loss_rpn_bbox"], sum(map(of_size, sizes)) / 7)
+
+
+@pytest.mark.parametrize("kind", ["l1", "smooth_l1"])
+def test_rpn_loss_without_samples_is_zero(kind):
+    none = np.zeros(0, np.int64)
+    outputs = [normal(5, 2, 6), normal(6, 2, 6, 4)]
+    losses, cache = rpn_loss_forward(outputs, RPNSamples(none, none, none.astype(bool), np.zeros((0, 4)), 4), kind)
+    assert losses == {"loss_rpn_cls": 0, "loss_rpn_bbox": 0}
+    assert not any(derivative.any() for derivative in rpn_loss_backward(cache))

@@ -4,13 +4,14 @@ import numpy as np
 
 from npswin.models.detection.roi_stage import RoIStage
 from npswin.models.detection.rpn_head import RPNHead
-from npswin.models.detection.samples import StageRule
+from npswin.models.detection.samples import RPNRule, StageRule
 from tests.models.detection.tiny import drawn_objects
 from tests.ops.drawn import normal
 
 
-def rpn_head(samples, **scale):
-    return RPNHead(2, (4, 8, 16), samples, np.random.default_rng(0), "float64", **scale)
+def rpn_head(samples, anchors_inside=False, **scale):
+    rule = RPNRule("l1", anchors_inside)
+    return RPNHead(2, (4, 8, 16), samples, rule, np.random.default_rng(0), "float64", **scale)
 
 
 def draw(head, sizes, objects, seed=0):
@@ -32,6 +33,31 @@ def test_anchors_of_padding_beside_larger_images_take_no_part():
     assert samples.divisor == len(samples.anchors) + 2  # as if one in each image were positive
     assert not samples.is_object.any()
     assert samples.deltas.shape == (0, 4)
+
+
+def test_anchors_that_reach_over_the_border_may_take_no_part():
+    sizes = [(96, 64), (33, 45), (20, 64)]
+    samples, anchors = draw(rpn_head(100_000, anchors_inside=True), sizes, [empty(size) for size in sizes])
+    counts = []
+    for image, (height, width) in enumerate(sizes):
+        inside = [
+            place
+            for place, (left, top, right, bottom) in enumerate(np.concatenate(anchors).tolist())
+            if min(left, top) >= 0 and right < width and bottom < height
+        ]
+        assert samples.anchors[samples.images == image].tolist() == inside
+        counts.append(len(inside))
+    assert min(counts[:2]) > 0 == counts[2]  # the flattest anchor is 23 pixels high
+    assert samples.divisor == sum(counts) + 4  # as if one in each image were positive, and one in the last negative
+
+
+def test_a_batch_without_anchors_inside_has_no_samples():
+    samples, _ = draw(
+        rpn_head(8, anchors_inside=True), [(20, 20)], [drawn_objects(np.random.default_rng(0), 2, 3, (20, 20))]
+    )
+    assert samples.anchors.shape == samples.images.shape == samples.is_object.shape == (0,)
+    assert samples.deltas.shape == (0, 4)
+    assert samples.divisor == 2
 
 
 def test_half_of_the_sampled_anchors_are_positive_where_there_are_so_many():

@@ -16,6 +16,7 @@ from tests.tools.misuse_values import (
     Kind,
     array,
     choice,
+    either,
     instance,
     integer,
     like,
@@ -156,9 +157,10 @@ def _detector_methods(kind: type) -> dict[str, tuple[Any, ...]]:
 
 _BACKBONE = Kind(lambda value: value is None or (isinstance(value, dict) and not value))
 _DETECTOR_KINDS = {
-    **dict.fromkeys(("channels", "width", "rpn_samples", "roi_samples", "proposals", "detections"), _SIZE),
+    **dict.fromkeys(("channels", "width", "rpn_samples", "roi_samples", "detections"), _SIZE),
     "backbone": _BACKBONE,
     "proposals_a_level": _of_length(2, _SIZE),
+    "proposals": either(_SIZE, _of_length(2, _SIZE)),
     "anchor_scale": number(lambda value: 0 < value <= 1000),
     "score_threshold": RATE,
     "masks": FLAG,
@@ -196,8 +198,20 @@ MODEL_EXAMPLES: dict[str, tuple[Any, ...]] = {
     "UPerNet.save": (lambda: {"self": UPerNet(**_SEGMENTER), "path": "segmenter.safetensors"},),
     "MaskRCNN.__init__": (lambda: {**_DETECTOR, "masks": False}, _DETECTOR_KINDS),
     "CascadeMaskRCNN.__init__": (
-        lambda: {**_DETECTOR, "box_head": "linear", "masks": False},
-        {**_DETECTOR_KINDS, "box_head": choice("convolutional", "linear")},
+        lambda: {
+            **_DETECTOR,
+            "box_head": "linear",
+            "masks": False,
+            "proposals": (5, 4),
+            "rpn_box_loss": "l1",
+            "anchors_inside": True,
+        },
+        {
+            **_DETECTOR_KINDS,
+            "box_head": choice("convolutional", "linear"),
+            "rpn_box_loss": choice("l1", "smooth_l1"),
+            "anchors_inside": FLAG,
+        },
     ),
     **_detector_methods(MaskRCNN),
     **_detector_methods(CascadeMaskRCNN),
