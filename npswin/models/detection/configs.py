@@ -1,4 +1,9 @@
-"""The named configurations of detectors: the official ones (section 4.2 of Liu et al. 2021) and a small one."""
+"""The named configurations of detectors: the official ones (section 4.2 of Liu et al. 2021) and a small one.
+
+Of Mask R-CNN those on Swin-T and Swin-S are official, of Cascade Mask R-CNN those on Swin-T, Swin-S and Swin-B.
+`mask_rcnn_swin_base` is Mask R-CNN on the backbone of the latter; the paper and the official code do not have it.
+The rates of drop path are those of the schedule of 36 epochs (3x).
+"""
 
 from typing import Any
 
