@@ -162,7 +162,8 @@ class UPerNet(Layer):
 
         Args:
             images: (B, c, H, W).
-            labels: (B, H, W) integers, 0 … K − 1, or 255 where the pixel does not count.
+            labels: (B, H, W) integers, 0 … K − 1, or 255 where the pixel does not count: the losses are means over the
+                others. MMSegmentation's default, and so the official recipe, divides by the number of all pixels.
             rng: see `forward`.
 
         Returns:

@@ -46,7 +46,10 @@ class SegmentationTask:
     """Images of a `SegmentationDataset`, and the losses of a model such as `UPerNet`.
 
     The defaults are the augmentation of the official recipe on ADE20K (Liu et al. 2021, section 4.3), that of
-    MMSegmentation, in its order: rescale, crop, flip, distort the colours.
+    MMSegmentation, in its order: rescale, crop, flip, distort the colours. Two things differ. There, every crop is
+    padded to `crop_size`, here to the largest of its batch. There, a batch's loss is divided by the number of all its
+    pixels, ignored ones and padding among them (avg_non_ignore=False), here by that of the pixels that have a label, as
+    in transformers: the more pixels are ignored, the larger is the loss here in comparison.
 
     Attributes:
         crop_size: height and width of the crops; a smaller image stays as it is, and is padded to the others.
