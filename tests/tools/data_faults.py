@@ -37,7 +37,8 @@ DATA_FAULTS = [
             'numbers = np.asarray(image.convert("L"))\n',
         ),
         ("checksums are not compared", "            image.verify()", "            image.getbands()"),
-        ("images of any size", "if width * height > MOST_PIXELS:", "if width > MOST_PIXELS:"),
+        ("images of any size", "if height * width > MOST_PIXELS:", "if width > MOST_PIXELS:"),
+        ("sides of any length", "if max(height, width) > LARGEST_SIDE:", "if max(height, width) > 99 * LARGEST_SIDE:"),
         ("blue, green and red", ".transpose(2, 0, 1))", ".transpose(2, 0, 1)[::-1])"),
     ),
     *faults(

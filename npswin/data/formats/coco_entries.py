@@ -7,7 +7,7 @@ from npswin.data.errors import DataFileError
 from npswin.data.formats.boxes import box_in_image
 from npswin.data.formats.entries import check_object, coordinates_of, file_name_of, integer_of, text_of
 from npswin.data.formats.findings import Findings, Problem
-from npswin.data.formats.image_files import MOST_PIXELS
+from npswin.data.formats.image_files import too_large
 from npswin.data.formats.object_files import AnnotatedImage, Annotation
 from npswin.data.formats.run_lengths import encode_segmentation, mask_codes
 from npswin.files import shown_path
@@ -49,9 +49,9 @@ def read_images(entries: list[Any], folder: Path, findings: Findings) -> dict[in
         try:
             image_id, name = integer_of(check_object(entry), "id"), file_name_of(entry, "file_name")
             where = f"image {image_id} ({name})"
-            height, width = (integer_of(entry, key, 1, MOST_PIXELS) for key in ("height", "width"))
-            if height * width > MOST_PIXELS:
-                raise Problem("too large", f"has {width}×{height} pixels, expected at most {MOST_PIXELS}")
+            height, width = (integer_of(entry, key, 1) for key in ("height", "width"))
+            if reason := too_large(height, width):
+                raise Problem("too large", reason)
         except Problem as problem:
             findings.add(problem.kind, where, problem.text)
             continue

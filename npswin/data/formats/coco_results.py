@@ -13,7 +13,7 @@ from npswin.data.errors import DataFileError
 from npswin.data.formats.boxes import Box
 from npswin.data.formats.entries import check_object, coordinates_of, integer_of, number_of
 from npswin.data.formats.findings import Findings, Problem
-from npswin.data.formats.image_files import MOST_PIXELS
+from npswin.data.formats.image_files import too_large
 from npswin.data.formats.run_lengths import RunLengths, decode_masks, encode_masks, encode_run_lengths
 from npswin.data.sample_datasets import DetectionDataset
 from npswin.files import read_json, shown_path, write_atomically
@@ -165,9 +165,7 @@ def _read_result(entry: dict[str, Any], labels: dict[int, int], has_masks: bool)
     if not isinstance(code := entry.get("segmentation"), dict):
         raise Problem("no mask", "has no run lengths, as others have")
     size = coordinates_of(code, "size", 2)
-    if (
-        not all(1 <= length <= MOST_PIXELS and length == int(length) for length in size)
-        or size[0] * size[1] > MOST_PIXELS
-    ):
+    height, width = map(int, size)
+    if size != (height, width) or min(height, width) < 1 or too_large(height, width):
         raise Problem("wrong run lengths", f"has run lengths for the size {code['size']}")
-    return _Result(box, labels[category], score, encode_run_lengths(code, int(size[0]), int(size[1])))
+    return _Result(box, labels[category], score, encode_run_lengths(code, height, width))

@@ -18,6 +18,7 @@ import numpy as np
 
 from npswin.data.errors import DataFileError
 from npswin.data.formats.findings import InconsistentFileError
+from npswin.data.sample_transforms import LARGEST_SIDE
 from npswin.files import read_bytes, shortened, shown_path
 from npswin.types import Array
 
@@ -61,6 +62,15 @@ def read_label_image(path: str | PathLike[str]) -> Array:
     return _read(path, _labels)
 
 
+def too_large(height: int, width: int) -> str:
+    """Why an image of so many pixels is refused: it cannot be resized, or takes too much memory; else an empty text."""
+    if max(height, width) > LARGEST_SIDE:
+        return f"has {width}×{height} pixels, expected sides of at most {LARGEST_SIDE}"
+    if height * width > MOST_PIXELS:
+        return f"has {width}×{height} pixels, expected at most {MOST_PIXELS}"
+    return ""
+
+
 def _read(path: str | PathLike[str], pixels_of: Callable[[Any], Array]) -> Array:
     try:
         from PIL import Image, UnidentifiedImageError
@@ -70,8 +80,8 @@ def _read(path: str | PathLike[str], pixels_of: Callable[[Any], Array]) -> Array
     try:
         with Image.open(BytesIO(content), formats=IMAGE_FORMATS) as image:
             width, height = image.size
-            if width * height > MOST_PIXELS:
-                raise InconsistentFileError("too large", f"has {width}×{height} pixels, expected at most {MOST_PIXELS}")
+            if reason := too_large(height, width):
+                raise InconsistentFileError("too large", reason)
             image.verify()  # compares checksums, which decoding does not
         with Image.open(BytesIO(content), formats=IMAGE_FORMATS) as image:
             return pixels_of(image)

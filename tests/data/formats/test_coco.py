@@ -168,6 +168,8 @@ WRONG_IMAGES = {
     "no width": (changed("images", 1, width=0), {"wrong type": 1, "unknown image": 2}),
     "a fraction": (changed("images", 1, width=10.0), {"wrong type": 1, "unknown image": 2}),
     "too large": (changed("images", 1, width=20_000, height=20_000), {"too large": 1, "unknown image": 2}),
+    "too wide": (changed("images", 1, width=20_000), {"too large": 1, "unknown image": 2}),
+    "far too wide": (changed("images", 1, width=2**40), {"too large": 1, "unknown image": 2}),
     "a missing file": (changed("images", 1, file_name="missing.jpg"), {"missing file": 1}),
     "another size": (changed("images", 2, width=6), {"other size": 1}),
 }

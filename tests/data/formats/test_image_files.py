@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from npswin.data import DataFileError
 from npswin.data.formats import image_files
 from npswin.data.formats.image_files import read_image, read_label_image
+from npswin.data.sample_transforms import LARGEST_SIDE
 from tests.data.formats.drawn import Image, encoded, labels, pixels
 
 
@@ -183,6 +184,15 @@ def test_damaged_files_are_refused(tmp_path, read, monkeypatch):
     monkeypatch.setattr(image_files, "MOST_PIXELS", 1999)
     with pytest.raises(DataFileError, match=r"a\.png: has 50×40 pixels, expected at most 1999"):
         read(path)
+
+
+@pytest.mark.parametrize("read", [read_image, read_label_image])
+def test_sides_that_no_image_may_be_resized_to_are_refused(tmp_path, read):
+    path = saved(tmp_path / "a.png", Image.new("L", (LARGEST_SIDE, 1)))
+    assert read(path).shape[-2:] == (1, LARGEST_SIDE)
+    for size in ((LARGEST_SIDE + 1, 2), (2, LARGEST_SIDE + 1)):
+        with pytest.raises(DataFileError, match=rf"a\.png: has {size[0]}×{size[1]} pixels, expected sides of at most"):
+            read(saved(path, Image.new("L", size)))
 
 
 # Labels of 16 bits, with bytes changed at the end of the pixels.
