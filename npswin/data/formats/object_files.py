@@ -80,19 +80,20 @@ class ObjectFiles(Sequence[DetectionSample]):
         return DetectionSample(image, boxes, labels, masks, np.array([one.crowd for one in objects], bool))
 
 
-def objects_of(dataset: DetectionDataset) -> list[list[Annotation]]:
-    """The annotated objects of each image of a data set in files, without reading the images."""
-    assert isinstance(dataset.samples, ObjectFiles)
-    return [image.objects for image in dataset.samples.images]
-
-
 def labels_in_memory(dataset: DetectionDataset) -> list[Array]:
     """The labels of each image's objects, without crowds; none where images would have to be read or drawn for them."""
     if isinstance(dataset.samples, ObjectFiles):
-        return [np.array([one.label for one in objects if not one.crowd], int) for objects in objects_of(dataset)]
+        images = dataset.samples.images
+        return [np.array([one.label for one in image.objects if not one.crowd], int) for image in images]
     if isinstance(dataset.samples, list | tuple):
         return [sample.labels[~sample.crowd] for sample in dataset.samples]
     return []
+
+
+def has_objects(dataset: DetectionDataset) -> bool:
+    """Whether there is an object that is no crowd; where that is not in memory, images are read up to the first one."""
+    labels = labels_in_memory(dataset) or (sample.labels[~sample.crowd] for sample in dataset)
+    return any(len(one) > 0 for one in labels)
 
 
 def settle(samples: ObjectFiles, findings: Findings, check_files: bool, repair: bool) -> None:
