@@ -11,7 +11,7 @@ from npswin.data.errors import DataFileError
 from npswin.data.formats.boxes import Box
 from npswin.data.formats.check_files import unreadable_samples
 from npswin.data.formats.findings import Findings, InconsistentFileError
-from npswin.data.formats.image_files import read_image
+from npswin.data.formats.image_files import note_of_orientation, read_image
 from npswin.data.formats.run_lengths import RunLengths, decode_masks
 from npswin.data.sample_datasets import DetectionDataset
 from npswin.data.samples import DetectionSample
@@ -72,7 +72,8 @@ class ObjectFiles(Sequence[DetectionSample]):
         image, objects = read_image(about.path), about.objects
         if image.shape[1:] != (about.height, about.width):
             text = f"has {image.shape[2]}×{image.shape[1]} pixels, its annotations are for {about.width}×{about.height}"
-            raise InconsistentFileError("other size", f"{shown_path(about.path)}: {text}")
+            note = note_of_orientation(about.path)
+            raise InconsistentFileError("other size", f"{shown_path(about.path)}: {text}{note}")
         boxes = np.array([one.box for one in objects], np.float64).reshape(-1, 4)
         labels = np.array([one.label for one in objects], np.int64)
         codes = [one.mask for one in objects if one.mask is not None]

@@ -223,6 +223,9 @@ def test_a_turned_image_has_the_size_in_which_it_is_upright(tmp_path):
     exif[0x0112] = 6
     files = {"images/b.png": encoded(pixels(9, 8, 1), exif=exif)}
     assert load(tmp_path, files=files)[0].image.shape == (3, 8, 9)
+    files = {"images/b.png": encoded(pixels(8, 9, 1), exif=exif)}
+    with pytest.raises(AnnotationError, match="are for 9×8; the image is turned by its EXIF orientation"):
+        load(tmp_path, files=files)
 
 
 @pytest.mark.parametrize(

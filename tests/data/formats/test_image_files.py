@@ -97,6 +97,18 @@ def test_an_image_is_turned_as_its_orientation_says(tmp_path, orientation, turns
     np.testing.assert_array_equal(read_image(path), expected)
 
 
+@pytest.mark.parametrize(("orientation", "turns", "mirrored"), [(1, 0, 0), (3, 2, 0), (6, 3, 0), (8, 1, 0), (2, 0, 1)])
+@pytest.mark.parametrize("kind", ["grey", "palette", "16 bits"])
+def test_a_label_image_is_turned_as_its_orientation_says(tmp_path, orientation, turns, mirrored, kind):
+    numbers = labels(5, 7, 200, dtype=np.uint16 if kind == "16 bits" else np.uint8)
+    image, exif = Image.fromarray(numbers), Image.Exif()
+    exif[0x0112] = orientation
+    if kind == "palette":
+        image.putpalette(list(range(255, -1, -1)) * 3)
+    found = read_label_image(saved(tmp_path / "a.png", image, exif=exif))
+    np.testing.assert_array_equal(found, np.rot90(numbers[:, ::-1] if mirrored else numbers, turns))
+
+
 def test_numbers_of_more_than_16_bits_are_refused(tmp_path):
     for index, array in enumerate((pixels(5, 7)[..., 0].astype(np.int32), np.ones((5, 7), np.float32))):
         path = saved(tmp_path / f"{index}.tif", Image.fromarray(array))
