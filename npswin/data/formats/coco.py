@@ -58,7 +58,8 @@ def load_coco(
     check_flag("repair", repair)
     check_flag("check_files", check_files)
     text = read_bytes(path, DataFileError, LARGEST_FILE)
-    sections, findings = check_sections(parse_json(text, path, DataFileError), path), Findings(path)
+    content = parse_json(text, path, DataFileError, finite=False)  # NaN is looked for in each entry
+    sections, findings = check_sections(content, path), Findings(path)
     categories = read_categories(sections["categories"], findings)
     labels = {category: label for label, category in enumerate(categories)}
     images = read_images(sections["images"], folder, findings)

@@ -102,7 +102,7 @@ def read_coco_results(path: str | PathLike[str], dataset: DetectionDataset) -> S
     """
     path = check_path("path", path, DataFileError)
     check_instance("dataset", dataset, DetectionDataset, "a DetectionDataset")
-    content = read_json(path, DataFileError, LARGEST_FILE)
+    content = read_json(path, DataFileError, LARGEST_FILE, finite=False)  # NaN is looked for in each entry
     if not isinstance(content, list):
         raise DataFileError(f"{shown_path(path)}: is {shown(content)}, expected a list of results")
     findings = Findings(path)

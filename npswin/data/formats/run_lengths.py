@@ -74,7 +74,7 @@ def encode_segmentation(segmentation: Any, height: int, width: int) -> RunLength
 
 def _checked_polygon(polygon: Any, height: int, width: int) -> list[float]:
     """The coordinates x, y of a polygon's corners, or a Problem."""
-    if not isinstance(polygon, list) or not set(map(type, polygon)) <= {int, float}:
+    if not isinstance(polygon, list) or not set(map(type, polygon)) <= {int, float} or any(x != x for x in polygon):
         raise Problem("wrong polygon", "a polygon is no list of numbers")
     if len(polygon) % 2 or len(polygon) < 6:
         raise Problem("wrong polygon", f"a polygon has {len(polygon)} numbers, expected x and y of at least 3 corners")

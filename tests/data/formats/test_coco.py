@@ -251,11 +251,53 @@ def test_what_is_not_coco_is_refused(tmp_path, text):
         load(tmp_path, files={"objects.json": text})
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
-def test_numbers_that_are_none_are_refused(tmp_path, number):
-    text = json.dumps(coco_content()).replace("3.5", number).encode()
-    with pytest.raises(DataFileError, match=r"objects\.json: cannot be read as JSON \(.* is no finite number"):
+NAN = float("nan")
+NOT_FINITE = {
+    "an id": (object_with(id=NAN), {"wrong type": 1}, r"annotations\[0\]: id is nan"),
+    "an image's": (object_with(image_id=NAN), {"wrong type": 1}, "annotation 31: image_id is nan"),
+    "a category": (object_with(category_id=NAN), {"wrong type": 1}, "annotation 31 of image 7: category_id is nan"),
+    "iscrowd": (object_with(iscrowd=NAN), {"wrong type": 1}, "annotation 31 of image 7: iscrowd is nan"),
+    "NaN in a box": (object_with(bbox=[2, NAN, 4, 5]), {"wrong type": 1}, r"image 7: bbox is \[2, nan, 4, 5\]"),
+    "infinity": (object_with(bbox=[2, 3, float("inf"), 5]), {"wrong type": 1}, r"bbox is \[2, 3, inf, 5\]"),
+    "a polygon": (object_with(segmentation=[[NAN, 3, 6, 3, 6, 8]]), {"wrong polygon": 1}, "no list of numbers"),
+    "a later corner": (object_with(segmentation=[[2, 3, 6, NAN, 6, 8]]), {"wrong polygon": 1}, "no list of numbers"),
+    "far away": (object_with(segmentation=[[2, 3, 6, 3, 6, -1e999]]), {"wrong polygon": 1}, "reaches from -inf to 3"),
+    "run lengths": (
+        object_with(segmentation={"size": [12, NAN], "counts": [20, 100]}), {"wrong run lengths": 1}, "expected"
+    ),
+    "runs": (
+        object_with(segmentation={"size": [12, 10], "counts": [20, NAN]}), {"wrong run lengths": 1}, "counts are"
+    ),
+    "an image": (changed("images", 2, width=NAN), {"wrong type": 1}, r"image 9 \(c\.png\): width is nan"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NOT_FINITE)
+def test_numbers_that_are_not_finite_are_reported_with_their_place_or_left_out(tmp_path, case):
+    change, counts, match = NOT_FINITE[case]
+    with pytest.raises(AnnotationError, match=match) as caught:
+        load(tmp_path, change())
+    assert caught.value.counts == counts
+    with pytest.warns(UserWarning, match=match):
+        dataset = load(tmp_path, change(), repair=True)
+    assert sum(len(sample.labels) for sample in dataset) == (3 if case == "an image" else 2)
+
+
+def test_numbers_that_are_not_used_may_be_anything(tmp_path):
+    content = object_with(area=NAN, attributes={"score": [float("inf")]})()
+    content["info"]["version"] = NAN
+    assert len(load(tmp_path, content)) == 3
+
+
+def test_a_number_beyond_the_range_of_floats(tmp_path):
+    text = json.dumps(coco_content()).replace("3.5", "1e999").encode()
+    with pytest.raises(AnnotationError, match=r"annotation 30 of image 20: bbox is \[1, 0, inf, 2\]"):
         load(tmp_path, files={"objects.json": text})
+
+
+def test_json_with_a_byte_order_mark(tmp_path):
+    text = b"\xef\xbb\xbf" + json.dumps(coco_content()).encode()
+    assert len(load(tmp_path, files={"objects.json": text})) == 3
 
 
 @pytest.mark.parametrize("section", ["images", "categories", "annotations"])
