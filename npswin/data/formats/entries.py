@@ -7,6 +7,7 @@ from npswin.checks import shown
 from npswin.data.formats.findings import Problem
 
 LARGEST_COORDINATE = 1e9
+RANGE = f"from {-LARGEST_COORDINATE:.0f} to {LARGEST_COORDINATE:.0f}"
 
 
 def is_coordinate(value: Any) -> bool:
@@ -25,7 +26,7 @@ def integer_of(entry: dict[str, Any], key: str, at_least: int = 0, at_most: int 
     """An integer in this range, or a Problem."""
     value = _value(entry, key)
     if type(value) is not int or not at_least <= value <= at_most:
-        raise Problem("wrong type", f"{key} is {shown(value)}, expected an integer of at least {at_least}")
+        raise Problem("wrong type", f"{key} is {shown(value)}, expected an integer from {at_least} to {at_most}")
     return value
 
 
@@ -33,7 +34,7 @@ def number_of(entry: dict[str, Any], key: str) -> float:
     """A number, or a Problem."""
     value = _value(entry, key)
     if not is_coordinate(value):
-        raise Problem("wrong type", f"{key} is {shown(value)}, expected a number")
+        raise Problem("wrong type", f"{key} is {shown(value)}, expected a number {RANGE}")
     return float(value)
 
 
@@ -49,7 +50,7 @@ def coordinates_of(entry: dict[str, Any], key: str, count: int) -> tuple[float, 
     """A list of so many numbers, or a Problem."""
     value = _value(entry, key)
     if not isinstance(value, list) or len(value) != count or not all(map(is_coordinate, value)):
-        raise Problem("wrong type", f"{key} is {shown(value)}, expected a list of {count} numbers")
+        raise Problem("wrong type", f"{key} is {shown(value)}, expected a list of {count} numbers {RANGE}")
     return tuple(map(float, value))
 
 

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 from npswin.checks import check_flag, check_path, check_text
 from npswin.data.errors import DataFileError
 from npswin.data.formats.boxes import box_in_image
-from npswin.data.formats.entries import is_coordinate
+from npswin.data.formats.entries import RANGE, is_coordinate
 from npswin.data.formats.findings import Findings, Problem
 from npswin.data.formats.object_files import AnnotatedImage, Annotation, ObjectFiles, settle
 from npswin.data.formats.xml_file import only_child, parse_xml
@@ -144,5 +144,5 @@ def _number(parent: Element, name: str) -> float:
     except ValueError:
         number = float("nan")
     if not is_coordinate(number):
-        raise Problem("wrong type", f"<{name}> is {text[:50]!r}, expected a number")
+        raise Problem("wrong type", f"<{name}> is {text[:50]!r}, expected a number {RANGE}")
     return number

@@ -102,16 +102,21 @@ WRONG_OBJECTS = {
     "no object": (more("annotations", [1]), "wrong type", r"annotations\[3\]: is \[1\], expected a JSON object"),
     "no id": (object_with(id=...), "missing key", r"annotations\[0\]: has no 'id'"),
     "an id that is text": (object_with(id="31"), "wrong type", r"annotations\[0\]: id is '31', expected an integer"),
+    "a large id": (
+        object_with(id=2**63), "wrong type", "expected an integer from 0 to 9223372036854775807"
+    ),
     "an id that is true": (object_with(id=True), "wrong type", r"annotations\[0\]: id is True"),
     "an id twice": (object_with(id=30), "annotation id twice", "annotation 30: has the id of another annotation"),
     "no image": (object_with(image_id=...), "missing key", "annotation 31: has no 'image_id'"),
     "unknown image": (object_with(image_id=8), "unknown image", "annotation 31: is of image 8, which is not among"),
     "unknown category": (object_with(category_id=3), "unknown category", "annotation 31 of image 7: has category 3"),
-    "iscrowd": (object_with(iscrowd=2), "wrong type", "iscrowd is 2"),
+    "iscrowd": (object_with(iscrowd=2), "wrong type", "iscrowd is 2, expected an integer from 0 to 1"),
     "no box": (object_with(bbox=...), "missing key", "annotation 31 of image 7: has no 'bbox'"),
     "three numbers": (object_with(bbox=[1, 2, 3]), "wrong type", r"bbox is \[1, 2, 3\], expected a list of 4 numbers"),
     "text in a box": (object_with(bbox=[1, 2, 3, "4"]), "wrong type", "bbox is"),
-    "a large number": (object_with(bbox=[1, 2, 3, 1e30]), "wrong type", "bbox is"),
+    "a large number": (
+        object_with(bbox=[1, 2, 3, 1e30]), "wrong type", "a list of 4 numbers from -1000000000 to 1000000000"
+    ),
     "a larger number": (object_with(bbox=[1, 2, 3, 10**400]), "wrong type", "bbox is"),
     "no width": (object_with(bbox=[2, 3, 0, 5]), "empty box", r"the box from \(2, 3\) to \(2, 8\) has no area"),
     "negative height": (object_with(bbox=[2, 3, 4, -5]), "empty box", "has no area"),

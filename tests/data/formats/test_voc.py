@@ -53,7 +53,11 @@ WRONG_OBJECTS = {
     "text": (voc_object("dog", ("a", 3, 6, 8)), "wrong type", "<xmin> is 'a', expected a number"),
     "nothing": (voc_object("dog", ("", 3, 6, 8)), "wrong type", "<xmin> is ''"),
     "nan": (voc_object("dog", ("nan", 3, 6, 8)), "wrong type", "<xmin> is 'nan'"),
-    "infinity": (voc_object("dog", (2, 3, "inf", 8)), "wrong type", "<xmax> is 'inf'"),
+    "infinity": (
+        voc_object("dog", (2, 3, "inf", 8)),
+        "wrong type",
+        "<xmax> is 'inf', expected a number from -1000000000 to",
+    ),
     "no area": (voc_object("dog", (7, 3, 6, 8)), "empty box", "has no area"),
     "outside": (voc_object("dog", (12, 3, 14, 8)), "box outside of the image", "outside of the image of 10×12 pixels"),
     "difficult": (voc_object("dog", (2, 3, 6, 8), "<difficult>x</difficult>"), "wrong type", "<difficult> is 'x'"),
