@@ -131,8 +131,8 @@ CASES = {
         "8 findings: 8 × unknown category",
         None,
     ),
-    "no image in the JSON": (coco(clear("images", "annotations")), f"{COCO}: no image is left", None),
-    "no category": (coco(clear("categories")), "categories: there is none", None),
+    "no image in the JSON": (coco(clear("images", "annotations")), f"{COCO}: its list 'images' is empty", None),
+    "no category": (coco(clear("categories")), f"{COCO}: its list 'categories' is empty", None),
     "other classes to test on": (
         (
             "COCO with polygons",

@@ -64,7 +64,7 @@ DATA_FAULTS = [
     *faults(
         "data/formats/folders.py",
         FORMATS,
-        ("any label images are ADE20K's", " and not _is_ade20k(root)", " and False"),
+        ("any label images are ADE20K's", "elif _is_ade20k(root):", "elif True:"),
         ("ADE20K by its splits alone", "    own_files = any(", "    own_files = True or any("),
     ),
     *faults(
@@ -72,7 +72,7 @@ DATA_FAULTS = [
         FORMATS,
         ("categories in the order of the file", "return dict(sorted(names.items()))", "return names"),
         ("width and height as corners", "(x, y, x + box_width, y + box_height)", "(x, y, box_width, box_height)"),
-        ("one of the images that share an id stays", " if image_id not in shared}", "}"),
+        ("one of the images that share an id stays", " if image_id not in wrong}", "}"),
         ("crowds are objects", "    crowd = bool(", "    crowd = False and bool("),
         (
             "the first class, where there are no masks",

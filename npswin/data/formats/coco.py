@@ -61,9 +61,11 @@ def load_coco(
     content = parse_json(text, path, DataFileError, finite=False)  # NaN is looked for in each entry
     sections, findings = check_sections(content, path), Findings(path)
     categories = read_categories(sections["categories"], findings)
+    if findings.fatal:
+        findings.settle(repair)
     labels = {category: label for label, category in enumerate(categories)}
-    images = read_images(sections["images"], folder, findings)
-    has_masks = read_annotations(sections["annotations"], images, labels, findings)
+    images, wrong_images = read_images(sections["images"], folder, findings)
+    has_masks = read_annotations(sections["annotations"], images, wrong_images, labels, findings)
     samples = ObjectFiles(list(images.values()), has_masks)
     settle(samples, findings, check_files, repair)
     return DetectionDataset(

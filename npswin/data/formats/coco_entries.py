@@ -17,15 +17,18 @@ SECTIONS = ("categories", "images", "annotations")
 
 
 def check_sections(content: Any, path: Path) -> dict[str, list[Any]]:
-    """The three lists of entries, or a DataFileError."""
+    """The three lists of entries, or a DataFileError; there may be no annotation, but not no image or no category."""
     for name in SECTIONS:
         if not isinstance(content, dict) or not isinstance(content.get(name), list):
             raise DataFileError(f"{shown_path(path)}: has no list {name!r}, expected COCO's annotations of objects")
+    for name in ("categories", "images"):
+        if not content[name]:
+            raise DataFileError(f"{shown_path(path)}: its list {name!r} is empty")
     return {name: content[name] for name in SECTIONS}
 
 
 def read_categories(entries: list[Any], findings: Findings) -> dict[int, str]:
-    """Names of categories by id, in the order of ids."""
+    """Names of categories by id, in the order of ids; what is wrong with one is fatal, since labels are places here."""
     names: dict[int, str] = {}
     for index, entry in enumerate(entries):
         try:
@@ -35,42 +38,51 @@ def read_categories(entries: list[Any], findings: Findings) -> dict[int, str]:
             names[category] = name
         except Problem as problem:
             findings.add(problem.kind, f"categories[{index}]", problem.text, fatal=True)
-    if not names:
-        findings.add("no category", "categories", "there is none", fatal=True)
     return dict(sorted(names.items()))
 
 
-def read_images(entries: list[Any], folder: Path, findings: Findings) -> dict[int, AnnotatedImage]:
-    """Images by id, in the order of the file; without those that share an id, which does not say whose an object is."""
+def read_images(entries: list[Any], folder: Path, findings: Findings) -> tuple[dict[int, AnnotatedImage], set[int]]:
+    """Images by id, in the order of the file, and the ids of others, with which something is wrong.
+
+    Images that share an id are among the others, since it does not say whose an object is.
+    """
     images: dict[int, AnnotatedImage] = {}
-    shared: set[int] = set()
+    wrong: set[int] = set()
     for index, entry in enumerate(entries):
-        where = f"images[{index}]"
+        where, image_id = f"images[{index}]", None
         try:
-            image_id, name = integer_of(check_object(entry), "id"), file_name_of(entry, "file_name")
+            image_id = integer_of(check_object(entry), "id")
+            where = f"image {image_id}"
+            name = file_name_of(entry, "file_name")
             where = f"image {image_id} ({name})"
             height, width = (integer_of(entry, key, 1) for key in ("height", "width"))
             if reason := too_large(height, width):
                 raise Problem("too large", reason)
         except Problem as problem:
             findings.add(problem.kind, where, problem.text)
+            wrong |= set() if image_id is None else {image_id}
             continue
         if image_id in images:
             other = images[image_id].path.name
             findings.add("image id twice", where, f"has the id of {other}, too")
-            shared.add(image_id)
+            wrong.add(image_id)
         images[image_id] = AnnotatedImage(image_id, folder / name, height, width)
-    return {image_id: image for image_id, image in images.items() if image_id not in shared}
+    return {image_id: image for image_id, image in images.items() if image_id not in wrong}, wrong
 
 
 def read_annotations(
-    entries: list[Any], images: dict[int, AnnotatedImage], labels: dict[int, int], findings: Findings
+    entries: list[Any],
+    images: dict[int, AnnotatedImage],
+    wrong_images: set[int],
+    labels: dict[int, int],
+    findings: Findings,
 ) -> bool:
     """Add the objects to their images.
 
     Args:
         entries: of the annotations.
         images: by id.
+        wrong_images: ids of images that are left out; their objects are, too, without a finding of their own.
         labels: by the id of the category.
         findings: what is wrong is added; the object is then left out.
 
@@ -88,8 +100,10 @@ def read_annotations(
                 raise Problem("annotation id twice", "has the id of another annotation")
             seen.add(number)
             image_id = integer_of(entry, "image_id")
+            if image_id in wrong_images:
+                continue
             if image_id not in images:
-                raise Problem("unknown image", f"is of image {image_id}, which is not among the usable images")
+                raise Problem("unknown image", f"is of image {image_id}, which is not among the images")
             where = f"annotation {number} of image {image_id}"
             image = images[image_id]
             image.objects.append(_read_object(entry, image, labels, has_masks, findings, where))

@@ -1,6 +1,6 @@
 """A folder with a data set in one of the layouts that are common: which one, and its splits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -57,8 +57,11 @@ def load_segmentation_folder(
         load: Callable[[str], SegmentationDataset] = partial(_load_cityscapes, root, from_label_ids=ids, repair=repair)
     elif (root / "annotations").is_dir():
         parts = root / "annotations"
-        load = partial(_load_maps, root, repair=repair)
-        if not (root / _CLASSES).is_file() and not _is_ade20k(root):
+        if (root / _CLASSES).is_file():
+            load = partial(_load_maps, root, class_names=read_class_names(root / _CLASSES), repair=repair)
+        elif _is_ade20k(root):
+            load = partial(load_ade20k, root, repair=repair)
+        else:
             raise DataFileError(f"{shown_path(root)}: has no {_CLASSES}, expected the name of a class in each line")
     else:
         expected = "expected images/ and annotations/, or leftImg8bit/ and gtFine/, each with a folder for each split"
@@ -170,11 +173,9 @@ def _load_cityscapes(root: Path, split: str, from_label_ids: bool, repair: bool)
     return load_cityscapes(root, split, from_label_ids=from_label_ids, repair=repair)
 
 
-def _load_maps(root: Path, split: str, repair: bool) -> SegmentationDataset:
-    if not (root / _CLASSES).is_file():
-        return load_ade20k(root, split, repair=repair)
-    names, folders = read_class_names(root / _CLASSES), (root / "images" / split, root / "annotations" / split)
-    return load_label_maps(*folders, names, split, name=_name_of(root), repair=repair)
+def _load_maps(root: Path, split: str, class_names: Sequence[str], repair: bool) -> SegmentationDataset:
+    folders = (root / "images" / split, root / "annotations" / split)
+    return load_label_maps(*folders, class_names, split, name=_name_of(root), repair=repair)
 
 
 def _load_coco(root: Path, split: str, repair: bool) -> DetectionDataset:
