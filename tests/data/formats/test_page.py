@@ -30,7 +30,10 @@ def test_the_example(tmp_path, monkeypatch):
     coco = coco_files(coco_content())
     write(tmp_path / "coco" / "annotations", {"instances_val2017.json": coco.pop("objects.json")})
     write(tmp_path / "coco" / "val2017", {name.removeprefix("images/"): content for name, content in coco.items()})
-    write(tmp_path / "own", {**label_map_files(), "classes.txt": b"a\nb\nc\n"})
+    for split in ("train", "val"):
+        own = {re.sub("^labels/", "annotations/", name): content for name, content in label_map_files().items()}
+        write(tmp_path / "own", {name.replace("/", f"/{split}/", 1): content for name, content in own.items()})
+    write(tmp_path / "own", {"classes.txt": b"a\nb\nc\n"})
     ade20k = {"images/validation/a.jpg": encoded(pixels(12, 10), "jpg")}
     write(tmp_path / "ADEChallengeData2016", {**ade20k, "annotations/validation/a.png": encoded(labels(12, 10, 150))})
     monkeypatch.chdir(tmp_path)
