@@ -11,6 +11,7 @@ from npswin.data.errors import DataFileError
 from npswin.data.formats.boxes import box_in_image
 from npswin.data.formats.entries import RANGE, is_coordinate
 from npswin.data.formats.findings import Findings, Problem
+from npswin.data.formats.image_files import too_large
 from npswin.data.formats.object_files import AnnotatedImage, Annotation, ObjectFiles, settle
 from npswin.data.formats.xml_file import only_child, parse_xml
 from npswin.data.sample_datasets import DetectionDataset, check_class_names
@@ -111,7 +112,9 @@ def _read_annotation(
     if root.tag != "annotation":
         raise Problem("damaged file", f"has <{root.tag[:50]}>, expected <annotation>")
     size = only_child(root, "size")
-    height, width = (int(_number(size, name)) for name in ("height", "width"))
+    height, width = (_side(size, name) for name in ("height", "width"))
+    if reason := too_large(height, width):
+        raise Problem("too large", reason)
     found = AnnotatedImage(number, image, height, width)
     for index, entry in enumerate(root.findall("object")):
         where = f"{image.stem}.xml: object {index}"
@@ -135,6 +138,14 @@ def _read_object(
     difficult = entry.find("difficult") is not None and _number(entry, "difficult") != 0
     corners = box_in_image((x1 - 1, y1 - 1, x2, y2), image.height, image.width, findings, where)
     return Annotation(corners, class_names.index(name), difficult)
+
+
+def _side(size: Element, name: str) -> int:
+    """The height or width of the image, in pixels."""
+    number = _number(size, name)
+    if number < 1 or number != int(number):
+        raise Problem("wrong type", f"<{name}> is {number:g}, expected an integer of at least 1")
+    return int(number)
 
 
 def _number(parent: Element, name: str) -> float:

@@ -97,6 +97,10 @@ WRONG_FILES = {
     "html": (b"<html></html>", "damaged file", "has <html>, expected <annotation>"),
     "no size": (b"<annotation></annotation>", "wrong number", "<annotation> has 0 of <size>"),
     "no width": (b"<annotation><size><height>12</height></size></annotation>", "wrong number", "has 0 of <width>"),
+    "no pixels": (voc_xml(width=0), "wrong type", "<width> is 0, expected an integer of at least 1"),
+    "less than none": (voc_xml(height=-60), "wrong type", "<height> is -60, expected an integer of at least 1"),
+    "a fraction": (voc_xml(width=10.7), "wrong type", "<width> is 10.7, expected an integer of at least 1"),
+    "too wide": (voc_xml(width=20_000), "too large", "has 20000×12 pixels, expected sides of at most 16384"),
     "another size": (voc_xml(width=11), "other size", "its annotations are for 11×12"),
 }
 
