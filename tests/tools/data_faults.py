@@ -24,6 +24,9 @@ DATA_FAULTS = [
         ("not cut at the left edge", "max(x1, 0.0)", "x1"),
         ("width and height exchanged", "width - x2, height - y2", "height - x2, width - y2"),
         ("no box is rounded", "< -ROUNDING", "< 0"),
+        ("masks beside their box pass", "_overlap(inner, outer) > 0 and ", ""),
+        ("half of the box instead of the mask", ">= _overlap(inner, inner)", ">= _overlap(outer, outer)"),
+        ("masks by a pixel too large do not pass", "x2 + ROUNDING, y2 + ROUNDING", "x2, y2"),
     ),
     *faults(
         "data/formats/image_files.py",
@@ -80,7 +83,7 @@ DATA_FAULTS = [
             "0, crowd)\n    if not entry",
         ),
         ("an id twice passes", "            if number in seen:", "            if False:"),
-        ("masks elsewhere pass", "left >= box[2] or top >= box[3]", "False"),
+        ("masks elsewhere pass", "if not most_is_in_box(", "if False and most_is_in_box("),
     ),
     *faults(
         "data/formats/coco_results.py",

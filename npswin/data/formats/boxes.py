@@ -7,6 +7,19 @@ Box = tuple[float, float, float, float]
 ROUNDING = 1.0  # pixels by which a box may reach over the image's edge, as rounded coordinates do
 
 
+def most_is_in_box(inner: Box, outer: Box) -> bool:
+    """Whether at least half of one box is in another, or so near that rounding explains it; it has to touch it, too."""
+    x1, y1, x2, y2 = outer
+    around = x1 - ROUNDING, y1 - ROUNDING, x2 + ROUNDING, y2 + ROUNDING
+    return _overlap(inner, outer) > 0 and 2 * _overlap(inner, around) >= _overlap(inner, inner)
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """The area that two boxes have in common."""
+    width, height = (min(one[axis + 2], other[axis + 2]) - max(one[axis], other[axis]) for axis in (0, 1))
+    return max(width, 0.0) * max(height, 0.0)
+
+
 def box_in_image(box: Box, height: int, width: int, findings: Findings, where: str) -> Box:
     """A box x1, y1, x2, y2, cut at the image's edge.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from npswin.data.errors import DataFileError
-from npswin.data.formats.boxes import box_in_image
+from npswin.data.formats.boxes import box_in_image, most_is_in_box
 from npswin.data.formats.entries import check_object, coordinates_of, file_name_of, integer_of, text_of
 from npswin.data.formats.findings import Findings, Problem
 from npswin.data.formats.image_files import too_large
@@ -132,6 +132,7 @@ def _read_object(
         raise Problem("no mask", "has no segmentation, as others have")
     mask = encode_segmentation(entry["segmentation"], image.height, image.width)
     left, top, width, height = mask_codes().toBbox(mask).tolist()
-    if left >= box[2] or top >= box[3] or left + width <= box[0] or top + height <= box[1]:
-        raise Problem("mask outside of the box", f"has a mask at ({left:g}, {top:g}), outside of bbox {entry['bbox']}")
+    if not most_is_in_box((left, top, left + width, top + height), box):
+        found = f"has a mask of {width:g}×{height:g} pixels at ({left:g}, {top:g})"
+        raise Problem("mask outside of the box", f"{found}, most of it outside of bbox {entry['bbox']}")
     return Annotation(box, labels[category], crowd, mask)

@@ -98,6 +98,7 @@ def object_with(**values):
 
 
 POLYGON = [[2, 3, 6, 3, 6, 8, 2, 8]]
+MASK = r"has a mask of 4×5 pixels at \(2, 3\), most of it outside of bbox"
 WRONG_OBJECTS = {
     "no object": (more("annotations", [1]), "wrong type", r"annotations\[3\]: is \[1\], expected a JSON object"),
     "no id": (object_with(id=...), "missing key", r"annotations\[0\]: has no 'id'"),
@@ -131,11 +132,15 @@ WRONG_OBJECTS = {
     "another size": (
         object_with(segmentation={"size": [10, 12], "counts": [20, 100]}), "wrong run lengths", r"expected \[12, 10\]"
     ),
-    "mask below": (object_with(bbox=[2, 0, 4, 3]), "mask outside of the box", r"at \(2, 3\), outside of bbox"),
-    "mask on the right": (object_with(bbox=[0, 3, 2, 5]), "mask outside of the box", r"at \(2, 3\), outside of bbox"),
-    "mask above": (object_with(bbox=[2, 8, 4, 3]), "mask outside of the box", r"at \(2, 3\), outside of bbox"),
-    "mask on the left": (object_with(bbox=[6, 3, 2, 5]), "mask outside of the box", r"at \(2, 3\), outside of bbox"),
-    "mask elsewhere": (object_with(bbox=[7, 9, 2, 2]), "mask outside of the box", r"at \(2, 3\), outside of bbox"),
+    "mask below": (object_with(bbox=[2, 0, 4, 3]), "mask outside of the box", MASK),
+    "mask on the right": (object_with(bbox=[0, 3, 2, 5]), "mask outside of the box", MASK),
+    "mask above": (object_with(bbox=[2, 8, 4, 3]), "mask outside of the box", MASK),
+    "mask on the left": (object_with(bbox=[6, 3, 2, 5]), "mask outside of the box", MASK),
+    "mask far larger": (object_with(bbox=[3, 4, 1, 1]), "mask outside of the box", MASK),
+    "mask beside a box": (
+        object_with(bbox=[7, 3, 2, 2], segmentation=[[6, 3, 7, 3, 7, 4, 6, 4]]), "mask outside of the box", r"of 1×1"
+    ),
+    "mask elsewhere": (object_with(bbox=[7, 9, 2, 2]), "mask outside of the box", MASK),
 }  # fmt: skip
 
 
@@ -151,6 +156,11 @@ def test_wrong_objects_are_reported_or_left_out(tmp_path, case):
         dataset = load(tmp_path, change(), repair=True)
     whole = sum(len(sample.labels) for sample in dataset)
     assert whole == (3 if case == "no object" else 2)
+
+
+@pytest.mark.parametrize("box", [[3, 3, 3, 3], [2, 3, 2, 3], [3, 4, 2, 2], [0, 0, 10, 12]])
+def test_a_box_that_is_rounded_or_far_larger_than_its_mask_is_right(tmp_path, box):
+    assert len(load(tmp_path, object_with(bbox=box)())[1].labels) == 2
 
 
 def test_a_box_over_the_edge_is_cut_if_that_is_asked_for(tmp_path):
