@@ -1,6 +1,6 @@
 """Boxes of annotations, brought into the image."""
 
-from npswin.data.formats.findings import Findings, Problem
+from npswin.data.formats.findings import EntryError, Findings
 
 Box = tuple[float, float, float, float]
 
@@ -32,15 +32,15 @@ def box_in_image(box: Box, height: int, width: int, findings: Findings, where: s
         where: see `Finding`.
 
     Raises:
-        Problem: the box has no area, or is outside of the image.
+        EntryError: the box has no area, or is outside of the image.
     """
     x1, y1, x2, y2 = box
     shown = f"the box from ({x1:g}, {y1:g}) to ({x2:g}, {y2:g})"
     size = f"the image of {width}×{height} pixels"
     if x1 >= x2 or y1 >= y2:
-        raise Problem("empty box", f"{shown} has no area")
+        raise EntryError("empty box", f"{shown} has no area")
     if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
-        raise Problem("box outside of the image", f"{shown} is outside of {size}")
+        raise EntryError("box outside of the image", f"{shown} is outside of {size}")
     if min(x1, y1, width - x2, height - y2) < -ROUNDING:
         findings.add("box over the edge", where, f"{shown} reaches over the edge of {size}")
     return max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))

@@ -7,7 +7,7 @@ from npswin.checks import check_flag, check_path
 from npswin.data.errors import DataFileError
 from npswin.data.formats.coco_entries import check_sections, read_annotations, read_categories, read_images
 from npswin.data.formats.findings import Findings
-from npswin.data.formats.object_files import ObjectFiles, settle
+from npswin.data.formats.object_files import ObjectFiles, check_and_report
 from npswin.data.sample_datasets import DetectionDataset
 from npswin.files import parse_json, read_bytes
 
@@ -62,12 +62,12 @@ def load_coco(
     sections, findings = check_sections(content, path), Findings(path)
     categories = read_categories(sections["categories"], findings)
     if findings.fatal:
-        findings.settle(repair)
+        findings.raise_or_warn(repair)
     labels = {category: label for label, category in enumerate(categories)}
     images, wrong_images = read_images(sections["images"], folder, findings)
     has_masks = read_annotations(sections["annotations"], images, wrong_images, labels, findings)
     samples = ObjectFiles(list(images.values()), has_masks)
-    settle(samples, findings, check_files, repair)
+    check_and_report(samples, findings, check_files, repair)
     return DetectionDataset(
         samples=samples,
         class_names=tuple(categories.values()),

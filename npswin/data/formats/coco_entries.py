@@ -6,7 +6,7 @@ from typing import Any
 from npswin.data.errors import DataFileError
 from npswin.data.formats.boxes import box_in_image, most_is_in_box
 from npswin.data.formats.entries import check_object, coordinates_of, file_name_of, integer_of, text_of
-from npswin.data.formats.findings import Findings, Problem
+from npswin.data.formats.findings import EntryError, Findings
 from npswin.data.formats.image_files import too_large
 from npswin.data.formats.object_files import AnnotatedImage, Annotation
 from npswin.data.formats.run_lengths import encode_segmentation, mask_codes
@@ -34,10 +34,10 @@ def read_categories(entries: list[Any], findings: Findings) -> dict[int, str]:
         try:
             category, name = integer_of(check_object(entry), "id"), text_of(entry, "name")
             if category in names or name in names.values():
-                raise Problem("category twice", f"has the id {category} or the name {name!r} of another category")
+                raise EntryError("category twice", f"has the id {category} or the name {name!r} of another category")
             names[category] = name
-        except Problem as problem:
-            findings.add(problem.kind, f"categories[{index}]", problem.text, fatal=True)
+        except EntryError as error:
+            findings.add(error.kind, f"categories[{index}]", error.text, fatal=True)
     return dict(sorted(names.items()))
 
 
@@ -57,9 +57,9 @@ def read_images(entries: list[Any], folder: Path, findings: Findings) -> tuple[d
             where = f"image {image_id} ({name})"
             height, width = (integer_of(entry, key, 1) for key in ("height", "width"))
             if reason := too_large(height, width):
-                raise Problem("too large", reason)
-        except Problem as problem:
-            findings.add(problem.kind, where, problem.text)
+                raise EntryError("too large", reason)
+        except EntryError as error:
+            findings.add(error.kind, where, error.text)
             wrong |= set() if image_id is None else {image_id}
             continue
         if image_id in images:
@@ -97,18 +97,18 @@ def read_annotations(
             number = integer_of(check_object(entry), "id")
             where = f"annotation {number}"
             if number in seen:
-                raise Problem("annotation id twice", "has the id of another annotation")
+                raise EntryError("annotation id twice", "has the id of another annotation")
             seen.add(number)
             image_id = integer_of(entry, "image_id")
             if image_id in wrong_images:
                 continue
             if image_id not in images:
-                raise Problem("unknown image", f"is of image {image_id}, which is not among the images")
+                raise EntryError("unknown image", f"is of image {image_id}, which is not among the images")
             where = f"annotation {number} of image {image_id}"
             image = images[image_id]
             image.objects.append(_read_object(entry, image, labels, has_masks, findings, where))
-        except Problem as problem:
-            findings.add(problem.kind, where, problem.text)
+        except EntryError as error:
+            findings.add(error.kind, where, error.text)
     return has_masks
 
 
@@ -122,17 +122,17 @@ def _read_object(
 ) -> Annotation:
     category = integer_of(entry, "category_id")
     if category not in labels:
-        raise Problem("unknown category", f"has category {category}, which is not among the categories")
+        raise EntryError("unknown category", f"has category {category}, which is not among the categories")
     crowd = bool(integer_of(entry, "iscrowd", 0, 1)) if "iscrowd" in entry else False
     x, y, box_width, box_height = coordinates_of(entry, "bbox", 4)
     box = box_in_image((x, y, x + box_width, y + box_height), image.height, image.width, findings, where)
     if not has_masks:
         return Annotation(box, labels[category], crowd)
     if not entry.get("segmentation"):
-        raise Problem("no mask", "has no segmentation, as others have")
+        raise EntryError("no mask", "has no segmentation, as others have")
     mask = encode_segmentation(entry["segmentation"], image.height, image.width)
     left, top, width, height = mask_codes().toBbox(mask).tolist()
     if not most_is_in_box((left, top, left + width, top + height), box):
         found = f"has a mask of {width:g}×{height:g} pixels at ({left:g}, {top:g})"
-        raise Problem("mask outside of the box", f"{found}, most of it outside of bbox {entry['bbox']}")
+        raise EntryError("mask outside of the box", f"{found}, most of it outside of bbox {entry['bbox']}")
     return Annotation(box, labels[category], crowd, mask)

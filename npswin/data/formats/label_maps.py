@@ -119,7 +119,7 @@ def load_label_maps(
     if check_files:
         unreadable = unreadable_samples(samples, findings)
         samples.pairs = [pair for index, pair in enumerate(samples.pairs) if index not in unreadable]
-    findings.settle(repair)
+    findings.raise_or_warn(repair)
     if not samples:
         raise DataFileError(f"{shown_path(label_root)}: nothing is left")
     return SegmentationDataset(

@@ -97,7 +97,7 @@ def has_objects(dataset: DetectionDataset) -> bool:
     return any(len(one) > 0 for one in labels)
 
 
-def settle(samples: ObjectFiles, findings: Findings, check_files: bool, repair: bool) -> None:
+def check_and_report(samples: ObjectFiles, findings: Findings, check_files: bool, repair: bool) -> None:
     """Report what is wrong, and leave it out, or raise an error.
 
     Args:
@@ -113,6 +113,6 @@ def settle(samples: ObjectFiles, findings: Findings, check_files: bool, repair: 
     if check_files:
         unreadable = unreadable_samples(samples, findings)
         samples.images = [image for index, image in enumerate(samples.images) if index not in unreadable]
-    findings.settle(repair)
+    findings.raise_or_warn(repair)
     if not samples.images:
         raise DataFileError(f"{shown_path(findings.path)}: no image is left")

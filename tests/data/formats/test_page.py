@@ -87,7 +87,7 @@ def test_the_folders_for_the_examples(tmp_path, folder, load, name, label, image
 
 def test_every_kind_of_finding_is_in_the_table():
     sources = Path(npswin.data.formats.__file__).parent.glob("*.py")
-    pattern = r'(?:Problem|InconsistentFileError|findings\.add)\(\s*"([a-z ]+)"'
+    pattern = r'(?:EntryError|InconsistentFileError|findings\.add)\(\s*"([a-z ]+)"'
     kinds = {kind for path in sources for kind in re.findall(pattern, path.read_text(encoding="utf-8"))}
     assert len(kinds) > 20
     assert not [kind for kind in sorted(kinds) if f"`{kind}`" not in PAGE]
