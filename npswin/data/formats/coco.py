@@ -46,10 +46,10 @@ def load_coco(
     Raises:
         AnnotationError: annotations are damaged: a value is missing or of a wrong type, an id is there twice, an image
             or a category is unknown, a box is empty or reaches over the image's edge by more than a pixel, a mask is
-            empty, away from its box, or not of the image's size; or an image is missing, damaged, or of another size
-            than its annotations.
-        DataFileError: the file cannot be read, is not JSON or not COCO's; from the data set's samples, an image was
-            damaged since.
+            empty, mostly outside of its box, or not of the image's size; or an image is missing, damaged, too large, or
+            of another size than its annotations.
+        DataFileError: the file cannot be read, is not JSON or not COCO's, or has no image or no category; from the data
+            set's samples, an image was damaged since.
         ValueError: an argument is of another type.
         ImportError: Pillow is not installed, or there are masks, and pycocotools is not.
     """

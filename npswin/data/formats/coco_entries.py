@@ -60,7 +60,8 @@ def read_images(entries: list[Any], folder: Path, findings: Findings) -> tuple[d
                 raise EntryError("too large", reason)
         except EntryError as error:
             findings.add(error.kind, where, error.text)
-            wrong |= set() if image_id is None else {image_id}
+            if image_id is not None:
+                wrong.add(image_id)
             continue
         if image_id in images:
             other = images[image_id].path.name
