@@ -86,19 +86,20 @@ def read_exactly(file: IO[bytes], size: int, path: str | PathLike[str], error: t
     return data
 
 
-def read_json(path: str | PathLike[str], error: type[FileError], at_most: int) -> Any:
+def read_json(path: str | PathLike[str], error: type[FileError], at_most: int, finite: bool = True) -> Any:
     """The value in a JSON file; see `parse_json`.
 
     Args:
         path: a regular file.
         error: raised where it cannot be read, is larger, or is not JSON.
         at_most: bytes. In memory a value may take thirty times as many.
+        finite: see `parse_json`.
     """
-    return parse_json(read_bytes(path, error, at_most), path, error)
+    return parse_json(read_bytes(path, error, at_most), path, error, finite)
 
 
-def parse_json(text: bytes, path: str | PathLike[str], error: type[FileError]) -> Any:
-    """The value of JSON in UTF-8.
+def parse_json(text: bytes, path: str | PathLike[str], error: type[FileError], finite: bool = True) -> Any:
+    """The value of JSON in UTF-8, with or without a byte order mark.
 
     Besides what is not JSON, what readers of JSON understand differently is refused: a name twice in one object, NaN
     and infinity, numbers beyond the range of float64.
@@ -107,10 +108,13 @@ def parse_json(text: bytes, path: str | PathLike[str], error: type[FileError]) -
         text: the JSON.
         path: where it comes from, for the message.
         error: raised where it is not JSON.
+        finite: whether NaN, infinity and numbers beyond the range are refused; else they are floats that are not
+            finite, which the caller has to find.
     """
+    number = _finite if finite else float
     try:
         return json.loads(
-            text.decode("utf-8"), object_pairs_hook=_distinct_names, parse_float=_finite, parse_constant=_finite
+            text.decode("utf-8-sig"), object_pairs_hook=_distinct_names, parse_float=number, parse_constant=number
         )
     except (ValueError, RecursionError, MemoryError) as problem:
         reason = shortened(str(problem)) or "too little memory"

@@ -100,6 +100,17 @@ def test_json(tmp_path):
     assert read_json(tmp_path / "a", SomeFileError, at_most=100) == {"ä": [1, 0.5, None], "b": {}}
 
 
+def test_json_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "a").write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert read_json(tmp_path / "a", SomeFileError, at_most=100) == {"a": 1}
+
+
+def test_json_with_numbers_that_are_not_finite(tmp_path):
+    (tmp_path / "a").write_text("[NaN, -Infinity, 1e999]")
+    found = read_json(tmp_path / "a", SomeFileError, at_most=100, finite=False)
+    assert [str(number) for number in found] == ["nan", "-inf", "inf"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -1,6 +1,5 @@
 """The samples of one batch after the other, read and augmented in background threads."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +10,7 @@ import numpy as np
 
 from npswin.checks import check_array, check_callable, check_instance, check_integer, describe, shown
 from npswin.data.batches import sample_rng
+from npswin.data.reading_threads import reading_threads
 from npswin.data.sample_datasets import DetectionDataset, SegmentationDataset
 from npswin.data.samples import DetectionSample, SegmentationSample
 from npswin.types import Array
@@ -88,7 +88,7 @@ def _checked(indices: Array, count: int) -> Array:
 
 def _in_threads(load: Callable[[int], T], index_batches: Iterable[Array]) -> Iterator[list[T]]:
     """What `load` returns for the indices of each batch."""
-    executor = ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS), thread_name_prefix="npswin-samples")
+    executor = ThreadPoolExecutor(reading_threads(MOST_THREADS), thread_name_prefix="npswin-samples")
     batches = iter(index_batches)
     pending: deque[list[Future[T]]] = deque()
 

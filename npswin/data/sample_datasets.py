@@ -102,6 +102,11 @@ class SegmentationDataset(_SampleDataset[SegmentationSample]):
         self._check_labels(name, sample.labels[sample.labels != IGNORED])
 
 
+def has_labels(dataset: SegmentationDataset) -> bool:
+    """Whether there is a pixel that is not ignored; samples are read up to the first that has one."""
+    return any((sample.labels != IGNORED).any() for sample in dataset)
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DetectionDataset(_SampleDataset[DetectionSample]):
     """Images with boxes, and perhaps masks, of objects: `dataset[i]` is a `DetectionSample`.

@@ -143,7 +143,6 @@ def _moved(
     height, width = image.shape[1:]
     moved = move_boxes(sample.boxes)
     boxes = np.clip(moved, 0, np.array([width, height, width, height], moved.dtype))
-    is_left = np.ones(len(boxes), bool)
     masks = None if sample.masks is None else move(sample.masks)
     is_left = np.ones(len(boxes), bool)
     if masks is not None:

@@ -6,6 +6,7 @@ from typing import Any
 from npswin.backends import set_thread_count
 from npswin.backends.dispatcher import MOST_THREADS
 from npswin.checks import check_integer
+from npswin.data.reading_threads import limit_reading_threads
 
 
 def import_optional(module: str) -> Any:
@@ -28,7 +29,9 @@ def import_optional(module: str) -> Any:
 
 
 def set_threads(count: int) -> None:
-    """Limit the threads of the kernels and of the BLAS library under NumPy, from now on and for the whole process.
+    """Limit the threads of the kernels, of the BLAS library under NumPy, and those that read files.
+
+    The limit holds from now on, for the whole process.
 
     Args:
         count: number of threads, 1 to 4096.
@@ -40,3 +43,4 @@ def set_threads(count: int) -> None:
     count = check_integer("count", count, 1, MOST_THREADS)
     import_optional("threadpoolctl").threadpool_limits(count, user_api="blas")
     set_thread_count(count)
+    limit_reading_threads(count)

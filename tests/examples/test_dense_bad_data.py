@@ -41,6 +41,14 @@ def with_another_class(content):
     return content.replace(b'"dark"', b'"dim"')
 
 
+def crowds(content):
+    return content.replace(b'"iscrowd": 0', b'"iscrowd": 1')
+
+
+def difficult(content):
+    return content.replace(b"</object>", b"<difficult>1</difficult></object>")
+
+
 def clear(*sections):
     return lambda content: [content[section].clear() for section in sections]
 
@@ -63,6 +71,7 @@ def shortened(to):
     return lambda content: content[:to]
 
 
+IGNORED = numbers_of(0, 255, 255, 255)
 HINT = "\nWith --repair-data, or repair=True, these are left out, or cut at the image's edge\n"
 OBJECT = "annotation 2 of image 1: "
 # The layout and what is changed in its files; what is said; and what is left: images to train on, and their objects, or
@@ -102,13 +111,28 @@ CASES = {
     "half an image": (images("1.png", shortened(400)), "train/1.png: cannot be read by Pillow", (3, 6)),
     "half the JSON": (("COCO with polygons", {COCO: shortened(200)}), f"{COCO}: cannot be read as JSON", None),
     "no annotation": (coco(clear("annotations")), f"{COCO}: has no object", None),
+    "only crowds to train on": (
+        coco(lambda content: [one.update(iscrowd=1) for one in content["annotations"]]),
+        f"{COCO}: has no object, or only crowds",
+        None,
+    ),
+    "only crowds to test on": (
+        ("COCO with polygons", {"annotations/instances_val.json": crowds}),
+        "annotations/instances_val.json: has no object, or only crowds",
+        None,
+    ),
+    "only difficult objects to test on": (
+        ("Pascal VOC", {f"Annotations/val_{number}.xml": difficult for number in range(2)}),
+        "ImageSets/Main/val.txt: has no object, or only crowds",
+        None,
+    ),
     "only wrong objects": (
         coco(lambda content: [one.update(category_id=99) for one in content["annotations"]]),
         "8 findings: 8 × unknown category",
         None,
     ),
-    "no image in the JSON": (coco(clear("images", "annotations")), f"{COCO}: no image is left", None),
-    "no category": (coco(clear("categories")), "categories: there is none", None),
+    "no image in the JSON": (coco(clear("images", "annotations")), f"{COCO}: its list 'images' is empty", None),
+    "no category": (coco(clear("categories")), f"{COCO}: its list 'categories' is empty", None),
     "other classes to test on": (
         (
             "COCO with polygons",
@@ -165,6 +189,14 @@ CASES = {
         f"{LABELS}: has colours (RGB); a label image has a number for each pixel",
         (3, 0),
     ),
+    **{
+        f"no label to {purpose} on": (
+            ("a folder of label images", {f"annotations/{split}/{n}.png": IGNORED for n in range(count)}),
+            f"annotations/{split}: all pixels are ignored",
+            None,
+        )
+        for purpose, split, count in (("train", "train", 4), ("test", "val", 2))
+    },
     "half a label image": (maps(LABELS, shortened(60)), f"{LABELS}: cannot be read by Pillow", (3, 0)),
     "an image without labels": (maps(LABELS, None), "images/train/1.png: has no label image in", (3, 0)),
     "labels without an image": (maps("images/train/1.png", None), f"{LABELS}: has no image in", (3, 0)),

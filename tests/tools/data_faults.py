@@ -24,20 +24,25 @@ DATA_FAULTS = [
         ("not cut at the left edge", "max(x1, 0.0)", "x1"),
         ("width and height exchanged", "width - x2, height - y2", "height - x2, width - y2"),
         ("no box is rounded", "< -ROUNDING", "< 0"),
+        ("masks beside their box pass", "_overlap(inner, outer) > 0 and ", ""),
+        ("half of the box instead of the mask", ">= _overlap(inner, inner)", ">= _overlap(outer, outer)"),
+        ("masks by a pixel too large do not pass", "x2 + ROUNDING, y2 + ROUNDING", "x2, y2"),
     ),
     *faults(
         "data/formats/image_files.py",
         FORMATS,
         ("the orientation is ignored", "image = ImageOps.exif_transpose(image)\n", "ImageOps\n"),
+        ("the orientation of labels is ignored", "np.asarray(ImageOps.exif_transpose(image))", "np.asarray(image)"),
         ("the lower 8 of 16 bits", "np.asarray(image) >> 8", "np.asarray(image) & 255"),
         ("grey of 4 bits is stretched", '"L;4": 17', '"L;4": 1'),
         (
             "a palette's colours instead of its indices",
-            "numbers = np.asarray(image)\n",
-            'numbers = np.asarray(image.convert("L"))\n',
+            "numbers = np.asarray(ImageOps.exif_transpose(image))\n",
+            'numbers = np.asarray(ImageOps.exif_transpose(image.convert("L")))\n',
         ),
         ("checksums are not compared", "            image.verify()", "            image.getbands()"),
-        ("images of any size", "if width * height > MOST_PIXELS:", "if width > MOST_PIXELS:"),
+        ("images of any size", "if height * width > MOST_PIXELS:", "if width > MOST_PIXELS:"),
+        ("sides of any length", "if max(height, width) > LARGEST_SIDE:", "if max(height, width) > 99 * LARGEST_SIDE:"),
         ("blue, green and red", ".transpose(2, 0, 1))", ".transpose(2, 0, 1)[::-1])"),
     ),
     *faults(
@@ -62,7 +67,7 @@ DATA_FAULTS = [
     *faults(
         "data/formats/folders.py",
         FORMATS,
-        ("any label images are ADE20K's", " and not _is_ade20k(root)", " and False"),
+        ("any label images are ADE20K's", "elif _is_ade20k(root):", "elif True:"),
         ("ADE20K by its splits alone", "    own_files = any(", "    own_files = True or any("),
     ),
     *faults(
@@ -70,7 +75,7 @@ DATA_FAULTS = [
         FORMATS,
         ("categories in the order of the file", "return dict(sorted(names.items()))", "return names"),
         ("width and height as corners", "(x, y, x + box_width, y + box_height)", "(x, y, box_width, box_height)"),
-        ("one of the images that share an id stays", " if image_id not in shared}", "}"),
+        ("one of the images that share an id stays", " if image_id not in wrong}", "}"),
         ("crowds are objects", "    crowd = bool(", "    crowd = False and bool("),
         (
             "the first class, where there are no masks",
@@ -78,7 +83,7 @@ DATA_FAULTS = [
             "0, crowd)\n    if not entry",
         ),
         ("an id twice passes", "            if number in seen:", "            if False:"),
-        ("masks elsewhere pass", "left >= box[2] or top >= box[3]", "False"),
+        ("masks elsewhere pass", "if not most_is_in_box(", "if False and most_is_in_box("),
     ),
     *faults(
         "data/formats/coco_results.py",

@@ -1,5 +1,6 @@
 """Detection as a task of the trainer: its samples, its losses, its measure, and runs that resume to the bit."""
 
+import collections
 import dataclasses
 import json
 import os
@@ -173,6 +174,20 @@ def rows_data(count, split):
     return DetectionDataset(
         samples=[sample], class_names=("a", "b"), name="rows", split=split, checksum=0, has_masks=False
     )
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_data_with_only_crowds_are_refused_before_training(in_memory):
+    (sample,), objects = rows_data(1, "train").samples, rows_data(1, "test")
+    samples = [dataclasses.replace(sample, crowd=np.ones_like(sample.crowd))]
+    crowds = dataclasses.replace(objects, samples=samples if in_memory else collections.UserList(samples))
+    model = tiny("mask_rcnn", num_classes=2, masks=False)
+    task = DetectionTask(masks=False)
+    for name, train_data, test_data in (("train_data", crowds, objects), ("test_data", objects, crowds)):
+        with pytest.raises(ValueError, match=rf"^{name}: has no object, or only crowds, expected some to find"):
+            task.check(model, train_data, test_data, TrainConfig())
+    with pytest.raises(ValueError, match=r"^dataset: has no object, or only crowds"):
+        task.evaluate(model, crowds, NORMALIZATION, "full", lambda images: None)
 
 
 def files_with(dataset):

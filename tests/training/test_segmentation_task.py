@@ -193,8 +193,12 @@ class TestEvaluation:
 
     def test_without_a_label_there_is_no_measure(self):
         unlabelled = SegmentationSample(sample(0).image, np.full((10, 14), 255, np.uint8))
-        with pytest.raises(ValueError, match=r"^dataset: got no pixel that has a label"):
-            evaluate_segmentation(LinearModel(), data(1, samples=[unlabelled]), *NORMALIZATION)
+        none = data(1, samples=[unlabelled])
+        with pytest.raises(ValueError, match=r"^dataset: has no pixel with a label, all are ignored"):
+            evaluate_segmentation(LinearModel(), none, *NORMALIZATION)
+        for name, train_data, test_data in (("train_data", none, data(1)), ("test_data", data(1), none)):
+            with pytest.raises(ValueError, match=rf"^{name}: has no pixel with a label"):
+                SegmentationTask().check(LinearModel(), train_data, test_data, TrainConfig())
 
     def test_weights_that_are_not_finite_are_named(self):
         model = LinearModel()

@@ -6,7 +6,10 @@ from typing import Any
 
 from npswin.data.errors import DataFileError
 from npswin.data.formats.findings import Findings, InconsistentFileError
+from npswin.data.reading_threads import reading_threads
 from npswin.progress import show_progress
+
+MOST_THREADS = 32
 
 
 def unreadable_samples(samples: Sequence[Any], findings: Findings) -> set[int]:
@@ -20,7 +23,7 @@ def unreadable_samples(samples: Sequence[Any], findings: Findings) -> set[int]:
         return None
 
     unreadable = set()
-    threads = ThreadPoolExecutor()  # Pillow decodes in parallel
+    threads = ThreadPoolExecutor(reading_threads(MOST_THREADS))  # Pillow decodes in parallel
     try:
         errors = threads.map(error_of, range(len(samples)))
         with show_progress("checking files", len(samples), unit="files") as progress:

@@ -7,7 +7,7 @@ from npswin.checks import check_flag, check_path
 from npswin.data.errors import DataFileError
 from npswin.data.formats.coco_entries import check_sections, read_annotations, read_categories, read_images
 from npswin.data.formats.findings import Findings
-from npswin.data.formats.object_files import ObjectFiles, settle
+from npswin.data.formats.object_files import ObjectFiles, check_and_report
 from npswin.data.sample_datasets import DetectionDataset
 from npswin.files import parse_json, read_bytes
 
@@ -46,10 +46,10 @@ def load_coco(
     Raises:
         AnnotationError: annotations are damaged: a value is missing or of a wrong type, an id is there twice, an image
             or a category is unknown, a box is empty or reaches over the image's edge by more than a pixel, a mask is
-            empty, away from its box, or not of the image's size; or an image is missing, damaged, or of another size
-            than its annotations.
-        DataFileError: the file cannot be read, is not JSON or not COCO's; from the data set's samples, an image was
-            damaged since.
+            empty, mostly outside of its box, or not of the image's size; or an image is missing, damaged, too large, or
+            of another size than its annotations.
+        DataFileError: the file cannot be read, is not JSON or not COCO's, or has no image or no category; from the data
+            set's samples, an image was damaged since.
         ValueError: an argument is of another type.
         ImportError: Pillow is not installed, or there are masks, and pycocotools is not.
     """
@@ -58,13 +58,16 @@ def load_coco(
     check_flag("repair", repair)
     check_flag("check_files", check_files)
     text = read_bytes(path, DataFileError, LARGEST_FILE)
-    sections, findings = check_sections(parse_json(text, path, DataFileError), path), Findings(path)
+    content = parse_json(text, path, DataFileError, finite=False)  # NaN is looked for in each entry
+    sections, findings = check_sections(content, path), Findings(path)
     categories = read_categories(sections["categories"], findings)
+    if findings.fatal:
+        findings.raise_or_warn(repair)
     labels = {category: label for label, category in enumerate(categories)}
-    images = read_images(sections["images"], folder, findings)
-    has_masks = read_annotations(sections["annotations"], images, labels, findings)
+    images, wrong_images = read_images(sections["images"], folder, findings)
+    has_masks = read_annotations(sections["annotations"], images, wrong_images, labels, findings)
     samples = ObjectFiles(list(images.values()), has_masks)
-    settle(samples, findings, check_files, repair)
+    check_and_report(samples, findings, check_files, repair)
     return DetectionDataset(
         samples=samples,
         class_names=tuple(categories.values()),

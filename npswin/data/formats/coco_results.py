@@ -12,8 +12,8 @@ from npswin.data.detections import Detections
 from npswin.data.errors import DataFileError
 from npswin.data.formats.boxes import Box
 from npswin.data.formats.entries import check_object, coordinates_of, integer_of, number_of
-from npswin.data.formats.findings import Findings, Problem
-from npswin.data.formats.image_files import MOST_PIXELS
+from npswin.data.formats.findings import EntryError, Findings
+from npswin.data.formats.image_files import too_large
 from npswin.data.formats.run_lengths import RunLengths, decode_masks, encode_masks, encode_run_lengths
 from npswin.data.sample_datasets import DetectionDataset
 from npswin.files import read_json, shown_path, write_atomically
@@ -102,7 +102,7 @@ def read_coco_results(path: str | PathLike[str], dataset: DetectionDataset) -> S
     """
     path = check_path("path", path, DataFileError)
     check_instance("dataset", dataset, DetectionDataset, "a DetectionDataset")
-    content = read_json(path, DataFileError, LARGEST_FILE)
+    content = read_json(path, DataFileError, LARGEST_FILE, finite=False)  # NaN is looked for in each entry
     if not isinstance(content, list):
         raise DataFileError(f"{shown_path(path)}: is {shown(content)}, expected a list of results")
     findings = Findings(path)
@@ -113,14 +113,14 @@ def read_coco_results(path: str | PathLike[str], dataset: DetectionDataset) -> S
         try:
             image_id = integer_of(check_object(entry), "image_id")
             if image_id not in found:
-                raise Problem("unknown image", f"is of image {image_id}, which is not in the data set")
+                raise EntryError("unknown image", f"is of image {image_id}, which is not in the data set")
             result = _read_result(entry, labels, has_masks)
             if result.mask and result.mask["size"] != (found[image_id] or [result])[0].mask["size"]:
-                raise Problem("other size", f"has a mask of another size than others in image {image_id}")
+                raise EntryError("other size", f"has a mask of another size than others in image {image_id}")
             found[image_id].append(result)
-        except Problem as problem:
-            findings.add(problem.kind, f"result {index}", problem.text, fatal=True)
-    findings.settle(repair=False)
+        except EntryError as error:
+            findings.add(error.kind, f"result {index}", error.text, fatal=True)
+    findings.raise_or_warn(repair=False)
     return _Results(list(found.values()), has_masks)
 
 
@@ -154,20 +154,18 @@ class _Results(Sequence[Detections]):
 def _read_result(entry: dict[str, Any], labels: dict[int, int], has_masks: bool) -> _Result:
     category = integer_of(entry, "category_id")
     if category not in labels:
-        raise Problem("unknown category", f"has category {category}, which the data set has not")
+        raise EntryError("unknown category", f"has category {category}, which the data set has not")
     x, y, width, height = coordinates_of(entry, "bbox", 4)
     if width < 0 or height < 0:
-        raise Problem("empty box", f"has the bbox {entry['bbox']}")
+        raise EntryError("empty box", f"has the bbox {entry['bbox']}")
     score = number_of(entry, "score")
     box = (x, y, x + width, y + height)
     if not has_masks:
         return _Result(box, labels[category], score)
     if not isinstance(code := entry.get("segmentation"), dict):
-        raise Problem("no mask", "has no run lengths, as others have")
+        raise EntryError("no mask", "has no run lengths, as others have")
     size = coordinates_of(code, "size", 2)
-    if (
-        not all(1 <= length <= MOST_PIXELS and length == int(length) for length in size)
-        or size[0] * size[1] > MOST_PIXELS
-    ):
-        raise Problem("wrong run lengths", f"has run lengths for the size {code['size']}")
-    return _Result(box, labels[category], score, encode_run_lengths(code, int(size[0]), int(size[1])))
+    height, width = map(int, size)
+    if size != (height, width) or min(height, width) < 1 or too_large(height, width):
+        raise EntryError("wrong run lengths", f"has run lengths for the size {code['size']}")
+    return _Result(box, labels[category], score, encode_run_lengths(code, height, width))

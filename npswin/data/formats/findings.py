@@ -14,7 +14,7 @@ MOST_LISTED = 7  # in the message
 _HINT = "\nWith --repair-data, or repair=True, these are left out, or cut at the image's edge"
 
 
-class Problem(Exception):
+class EntryError(Exception):
     """Something is wrong with the entry that is being read.
 
     Attributes:
@@ -68,11 +68,11 @@ class Findings:
         """The number of findings by kind, and the first of them, each in a line."""
         total = sum(self.counts.values())
         kinds = listed(f"{count} × {kind}" for kind, count in self.counts.most_common())
-        lines = [f"{_end_of(one.where)}: {shortened(one.text, 120)}" for one in self.kept[:MOST_LISTED]]
+        lines = [f"{_shortened_place(one.where)}: {shortened(one.text, 120)}" for one in self.kept[:MOST_LISTED]]
         lines += [f"and {total - len(lines)} more"] * (total > len(lines))
         return "\n  ".join([f"{shown_path(self.path)}: {total} finding{'s' * (total > 1)}: {kinds}", *lines])
 
-    def settle(self, repair: bool) -> None:
+    def raise_or_warn(self, repair: bool) -> None:
         """Return if nothing is wrong; else raise, or where what is wrong was left out, warn.
 
         Args:
@@ -110,6 +110,6 @@ def joined(errors: Sequence[DataFileError]) -> DataFileError:
     return whole
 
 
-def _end_of(where: str) -> str:
+def _shortened_place(where: str) -> str:
     """A place for the message; of a long path its end, which tells more than its beginning."""
     return where if len(where) <= 60 else f"...{where[-57:]}"

@@ -1,6 +1,6 @@
 """A folder with a data set in one of the layouts that are common: which one, and its splits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -14,9 +14,9 @@ from npswin.data.formats.class_names import read_class_names
 from npswin.data.formats.coco import load_coco
 from npswin.data.formats.findings import joined
 from npswin.data.formats.label_maps import load_label_maps
-from npswin.data.formats.object_files import objects_of
+from npswin.data.formats.object_files import has_objects
 from npswin.data.formats.voc import VOC_CLASSES, load_voc
-from npswin.data.sample_datasets import DetectionDataset, SegmentationDataset
+from npswin.data.sample_datasets import DetectionDataset, SegmentationDataset, has_labels
 from npswin.files import shown_path
 
 TRAINING, TEST = ("train", "training", "train2017"), ("val", "validation", "val2017", "test")
@@ -46,7 +46,8 @@ def load_segmentation_folder(
         The data to train on, and to test on.
 
     Raises:
-        DataFileError: the folder has none of these layouts, or a part or classes.txt is missing.
+        DataFileError: the folder has none of these layouts, a part or classes.txt is missing, or all pixels of a part
+            are ignored.
         AnnotationError, ImportError: as the readers of each layout; what is wrong with both parts is in one error.
     """
     root = _folder(folder)
@@ -56,13 +57,24 @@ def load_segmentation_folder(
         load: Callable[[str], SegmentationDataset] = partial(_load_cityscapes, root, from_label_ids=ids, repair=repair)
     elif (root / "annotations").is_dir():
         parts = root / "annotations"
-        load = partial(_load_maps, root, repair=repair)
-        if not (root / _CLASSES).is_file() and not _is_ade20k(root):
+        if (root / _CLASSES).is_file():
+            load = partial(_load_maps, root, class_names=read_class_names(root / _CLASSES), repair=repair)
+        elif _is_ade20k(root):
+            load = partial(load_ade20k, root, repair=repair)
+        else:
             raise DataFileError(f"{shown_path(root)}: has no {_CLASSES}, expected the name of a class in each line")
     else:
         expected = "expected images/ and annotations/, or leftImg8bit/ and gtFine/, each with a folder for each split"
         raise DataFileError(f"{shown_path(root)}: no layout of a data set for segmentation is recognized; {expected}")
-    return _load_both(load, _split(parts, TRAINING), _split(parts, TEST))
+
+    def load_with_labels(split: str) -> SegmentationDataset:
+        dataset = load(split)
+        if not has_labels(dataset):
+            folder = shown_path(parts / split)
+            raise DataFileError(f"{folder}: all pixels are ignored, expected some with a class to train and to test on")
+        return dataset
+
+    return _load_both(load_with_labels, _split(parts, TRAINING), _split(parts, TEST))
 
 
 def load_detection_folder(
@@ -86,7 +98,7 @@ def load_detection_folder(
         The data to train on, and to test on.
 
     Raises:
-        DataFileError: the folder has none of these layouts, or a part is missing, or one has no object.
+        DataFileError: the folder has none of these layouts, or a part is missing, or one has no object but crowds.
         AnnotationError, ImportError: as the readers of each layout; what is wrong with both parts is in one error.
     """
     root = _folder(folder)
@@ -100,13 +112,16 @@ def load_detection_folder(
     else:
         expected = "expected annotations/instances_SPLIT.json (COCO), or ImageSets/Main/SPLIT.txt (Pascal VOC)"
         raise DataFileError(f"{shown_path(root)}: no layout of a data set for detection is recognized; {expected}")
-    training, test = (_split(names, one, pattern) for one in (TRAINING, TEST))
-    train_data, test_data = _load_both(load, training, test)
-    for split, dataset in ((training, train_data), (test, test_data)):
-        if not any(objects_of(dataset)):
+
+    def load_with_objects(split: str) -> DetectionDataset:
+        dataset = load(split)
+        if not has_objects(dataset):
             file = shown_path(names / pattern.format(split))
-            raise DataFileError(f"{file}: has no object, expected some to train on and some to test on")
-    return train_data, test_data
+            expected = "expected objects to train on and to test on, which crowds (and difficult objects) are not"
+            raise DataFileError(f"{file}: has no object, or only crowds; {expected}")
+        return dataset
+
+    return _load_both(load_with_objects, *(_split(names, one, pattern) for one in (TRAINING, TEST)))
 
 
 def _folder(folder: str | PathLike[str]) -> Path:
@@ -158,11 +173,9 @@ def _load_cityscapes(root: Path, split: str, from_label_ids: bool, repair: bool)
     return load_cityscapes(root, split, from_label_ids=from_label_ids, repair=repair)
 
 
-def _load_maps(root: Path, split: str, repair: bool) -> SegmentationDataset:
-    if not (root / _CLASSES).is_file():
-        return load_ade20k(root, split, repair=repair)
-    names, folders = read_class_names(root / _CLASSES), (root / "images" / split, root / "annotations" / split)
-    return load_label_maps(*folders, names, split, name=_name_of(root), repair=repair)
+def _load_maps(root: Path, split: str, class_names: Sequence[str], repair: bool) -> SegmentationDataset:
+    folders = (root / "images" / split, root / "annotations" / split)
+    return load_label_maps(*folders, class_names, split, name=_name_of(root), repair=repair)
 
 
 def _load_coco(root: Path, split: str, repair: bool) -> DetectionDataset:

@@ -5,21 +5,25 @@ up, CMYK and YCbCr are converted by Pillow, transparency is ignored, of 16 bits 
 or frames the first. For a model of one channel they are grey, to which colours are converted. An image that was taken
 with a turned camera, as its EXIF orientation says, is turned upright.
 
-The pixels of a label image are numbers, which none of that may change: a palette's indices, or grey.
+The pixels of a label image are numbers, which none of that may change: a palette's indices, or grey. It is turned as
+its own EXIF orientation says; without one it is of the upright image, as programs for annotation show it.
 """
 
 from collections.abc import Callable
 from functools import partial
 from io import BytesIO
 from os import PathLike
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from npswin.data.errors import DataFileError
 from npswin.data.formats.findings import InconsistentFileError
+from npswin.data.sample_transforms import LARGEST_SIDE
 from npswin.files import read_bytes, shortened, shown_path
 from npswin.types import Array
+
+T = TypeVar("T")
 
 IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # others run programs, or are drawings
 LABEL_FORMATS = ("BMP", "PNG", "TIFF")  # without losses, and without a scale of their own
@@ -33,6 +37,7 @@ _LABEL_LAYOUTS = {
     "L;4": 17,
 }
 _NUMBERS = "a number for each pixel, grey or of a palette, in 1 to 16 bits"
+_ORIENTATION, _ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)  # the tag in EXIF, and its values that turn by a right angle
 _OTHER_KIND = "other kind of image"
 
 
@@ -61,7 +66,26 @@ def read_label_image(path: str | PathLike[str]) -> Array:
     return _read(path, _labels)
 
 
-def _read(path: str | PathLike[str], pixels_of: Callable[[Any], Array]) -> Array:
+def note_of_orientation(path: str | PathLike[str]) -> str:
+    """What a message about the size of an image adds if its EXIF orientation exchanges width and height; else nothing.
+
+    Raises:
+        DataFileError, ImportError: as `read_image`.
+    """
+    is_on_its_side = _read(path, lambda image: image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE)
+    return "; the image is turned by its EXIF orientation" if is_on_its_side else ""
+
+
+def too_large(height: int, width: int) -> str:
+    """Why an image of so many pixels is refused: it cannot be resized, or takes too much memory; else an empty text."""
+    if max(height, width) > LARGEST_SIDE:
+        return f"has {width}×{height} pixels, expected sides of at most {LARGEST_SIDE}"
+    if height * width > MOST_PIXELS:
+        return f"has {width}×{height} pixels, expected at most {MOST_PIXELS}"
+    return ""
+
+
+def _read(path: str | PathLike[str], contents_of: Callable[[Any], T]) -> T:
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
@@ -70,11 +94,11 @@ def _read(path: str | PathLike[str], pixels_of: Callable[[Any], Array]) -> Array
     try:
         with Image.open(BytesIO(content), formats=IMAGE_FORMATS) as image:
             width, height = image.size
-            if width * height > MOST_PIXELS:
-                raise InconsistentFileError("too large", f"has {width}×{height} pixels, expected at most {MOST_PIXELS}")
+            if reason := too_large(height, width):
+                raise InconsistentFileError("too large", reason)
             image.verify()  # compares checksums, which decoding does not
         with Image.open(BytesIO(content), formats=IMAGE_FORMATS) as image:
-            return pixels_of(image)
+            return contents_of(image)
     except InconsistentFileError as error:
         raise InconsistentFileError(error.kind, f"{shown_path(path)}: {error}") from error
     except UnidentifiedImageError as error:
@@ -100,6 +124,8 @@ def _colours(image: Any, mode: str) -> Array:
 
 def _labels(image: Any) -> Array:
     """(H, W) uint8 or uint16 of an image of Pillow's."""
+    from PIL import ImageOps
+
     if image.format not in LABEL_FORMATS:
         expected = f"one of {', '.join(LABEL_FORMATS)}, which keep labels as they are"
         raise InconsistentFileError(_OTHER_KIND, f"is a label image in the format {image.format}, expected {expected}")
@@ -109,7 +135,7 @@ def _labels(image: Any) -> Array:
     layout = _layout(image)
     if layout not in _LABEL_LAYOUTS or image.mode not in ("1", "L", "P", "I", "I;16", "I;16B", "I;16L"):
         raise InconsistentFileError(_OTHER_KIND, f"is a label image in {layout}, expected {_NUMBERS}")
-    numbers = np.asarray(image)
+    numbers = np.asarray(ImageOps.exif_transpose(image))
     return numbers.astype(np.uint8 if numbers.dtype.itemsize == 1 else np.uint16) // _LABEL_LAYOUTS[layout]
 
 

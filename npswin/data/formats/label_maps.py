@@ -13,7 +13,7 @@ from npswin.checks import check_flag, check_integer, check_path, check_text, sho
 from npswin.data.errors import DataFileError
 from npswin.data.formats.check_files import unreadable_samples
 from npswin.data.formats.findings import Findings, InconsistentFileError
-from npswin.data.formats.image_files import read_image, read_label_image
+from npswin.data.formats.image_files import note_of_orientation, read_image, read_label_image
 from npswin.data.sample_datasets import SegmentationDataset, check_class_names
 from npswin.data.samples import IGNORED, SegmentationSample
 from npswin.files import shown_path
@@ -48,7 +48,7 @@ class LabelMapFiles(Sequence[SegmentationSample]):
         image, numbers = read_image(image_path), read_label_image(label_path)
         if numbers.shape != image.shape[1:]:
             sizes = " and ".join(f"{width}×{height}" for height, width in (numbers.shape, image.shape[1:]))
-            text = f"the label image and its image have {sizes} pixels"
+            text = f"the label image and its image have {sizes} pixels{note_of_orientation(image_path)}"
             raise InconsistentFileError("other size", f"{shown_path(label_path)}: {text}")
         labels = self.classes[numbers]
         if labels.min() == _UNKNOWN:
@@ -119,7 +119,7 @@ def load_label_maps(
     if check_files:
         unreadable = unreadable_samples(samples, findings)
         samples.pairs = [pair for index, pair in enumerate(samples.pairs) if index not in unreadable]
-    findings.settle(repair)
+    findings.raise_or_warn(repair)
     if not samples:
         raise DataFileError(f"{shown_path(label_root)}: nothing is left")
     return SegmentationDataset(

@@ -11,7 +11,7 @@ from npswin.data.errors import DataFileError
 from npswin.data.formats.boxes import Box
 from npswin.data.formats.check_files import unreadable_samples
 from npswin.data.formats.findings import Findings, InconsistentFileError
-from npswin.data.formats.image_files import read_image
+from npswin.data.formats.image_files import note_of_orientation, read_image
 from npswin.data.formats.run_lengths import RunLengths, decode_masks
 from npswin.data.sample_datasets import DetectionDataset
 from npswin.data.samples import DetectionSample
@@ -72,7 +72,8 @@ class ObjectFiles(Sequence[DetectionSample]):
         image, objects = read_image(about.path), about.objects
         if image.shape[1:] != (about.height, about.width):
             text = f"has {image.shape[2]}×{image.shape[1]} pixels, its annotations are for {about.width}×{about.height}"
-            raise InconsistentFileError("other size", f"{shown_path(about.path)}: {text}")
+            note = note_of_orientation(about.path)
+            raise InconsistentFileError("other size", f"{shown_path(about.path)}: {text}{note}")
         boxes = np.array([one.box for one in objects], np.float64).reshape(-1, 4)
         labels = np.array([one.label for one in objects], np.int64)
         codes = [one.mask for one in objects if one.mask is not None]
@@ -80,22 +81,23 @@ class ObjectFiles(Sequence[DetectionSample]):
         return DetectionSample(image, boxes, labels, masks, np.array([one.crowd for one in objects], bool))
 
 
-def objects_of(dataset: DetectionDataset) -> list[list[Annotation]]:
-    """The annotated objects of each image of a data set in files, without reading the images."""
-    assert isinstance(dataset.samples, ObjectFiles)
-    return [image.objects for image in dataset.samples.images]
-
-
 def labels_in_memory(dataset: DetectionDataset) -> list[Array]:
     """The labels of each image's objects, without crowds; none where images would have to be read or drawn for them."""
     if isinstance(dataset.samples, ObjectFiles):
-        return [np.array([one.label for one in objects if not one.crowd], int) for objects in objects_of(dataset)]
+        images = dataset.samples.images
+        return [np.array([one.label for one in image.objects if not one.crowd], int) for image in images]
     if isinstance(dataset.samples, list | tuple):
         return [sample.labels[~sample.crowd] for sample in dataset.samples]
     return []
 
 
-def settle(samples: ObjectFiles, findings: Findings, check_files: bool, repair: bool) -> None:
+def has_objects(dataset: DetectionDataset) -> bool:
+    """Whether there is an object that is no crowd; where that is not in memory, images are read up to the first one."""
+    labels = labels_in_memory(dataset) or (sample.labels[~sample.crowd] for sample in dataset)
+    return any(len(one) > 0 for one in labels)
+
+
+def check_and_report(samples: ObjectFiles, findings: Findings, check_files: bool, repair: bool) -> None:
     """Report what is wrong, and leave it out, or raise an error.
 
     Args:
@@ -111,6 +113,6 @@ def settle(samples: ObjectFiles, findings: Findings, check_files: bool, repair: 
     if check_files:
         unreadable = unreadable_samples(samples, findings)
         samples.images = [image for index, image in enumerate(samples.images) if index not in unreadable]
-    findings.settle(repair)
+    findings.raise_or_warn(repair)
     if not samples.images:
         raise DataFileError(f"{shown_path(findings.path)}: no image is left")

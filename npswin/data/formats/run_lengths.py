@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from npswin.checks import shown
-from npswin.data.formats.findings import Problem
+from npswin.data.formats.findings import EntryError
 from npswin.types import Array
 
 RunLengths = dict[str, Any]  # pycocotools' form: {"size": [H, W], "counts": bytes}
@@ -59,7 +59,7 @@ def encode_segmentation(segmentation: Any, height: int, width: int) -> RunLength
         height, width: of the image.
 
     Raises:
-        Problem: it is none of these, does not fit the image, or has no pixel.
+        EntryError: it is none of these, does not fit the image, or has no pixel.
         ImportError: pycocotools is not installed.
     """
     if isinstance(segmentation, list):
@@ -68,38 +68,42 @@ def encode_segmentation(segmentation: Any, height: int, width: int) -> RunLength
     else:
         code = encode_run_lengths(segmentation, height, width)
     if mask_codes().area(code) == 0:
-        raise Problem("empty mask", "the segmentation has no pixel")
+        raise EntryError("empty mask", "the segmentation has no pixel")
     return code
 
 
 def _checked_polygon(polygon: Any, height: int, width: int) -> list[float]:
-    """The coordinates x, y of a polygon's corners, or a Problem."""
-    if not isinstance(polygon, list) or not set(map(type, polygon)) <= {int, float}:
-        raise Problem("wrong polygon", "a polygon is no list of numbers")
+    """The coordinates x, y of a polygon's corners, or an EntryError."""
+    if not isinstance(polygon, list) or not set(map(type, polygon)) <= {int, float} or any(x != x for x in polygon):
+        raise EntryError("wrong polygon", "a polygon is no list of numbers")
     if len(polygon) % 2 or len(polygon) < 6:
-        raise Problem("wrong polygon", f"a polygon has {len(polygon)} numbers, expected x and y of at least 3 corners")
+        raise EntryError(
+            "wrong polygon", f"a polygon has {len(polygon)} numbers, expected x and y of at least 3 corners"
+        )
     for numbers, length in ((polygon[::2], width), (polygon[1::2], height)):
         # Corners may be a little outside; far outside, pycocotools would need much memory.
         low, high = min(numbers), max(numbers)
         if low < -length or high > 2 * length:
             text = f"a polygon reaches from {shown(low)} to {shown(high)} in an image of {width}×{height} pixels"
-            raise Problem("wrong polygon", text)
+            raise EntryError("wrong polygon", text)
     return polygon
 
 
 def encode_run_lengths(segmentation: Any, height: int, width: int) -> RunLengths:
     """Run lengths in pycocotools' form, of run lengths as a list or as text; else as `encode_segmentation`."""
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= segmentation.keys():
-        raise Problem("wrong run lengths", "the segmentation is neither polygons nor run lengths with size and counts")
+        raise EntryError(
+            "wrong run lengths", "the segmentation is neither polygons nor run lengths with size and counts"
+        )
     size, counts = segmentation["size"], segmentation["counts"]
     if not isinstance(size, list) or size != [height, width]:
         text = f"run lengths for the size {shown(size)}, expected [{height}, {width}] as the image"
-        raise Problem("wrong run lengths", text)
+        raise EntryError("wrong run lengths", text)
     if isinstance(counts, str):
         _check_counts(decode_counts(counts), height * width)
         return {"size": [height, width], "counts": counts.encode("ascii")}
     if not isinstance(counts, list) or not all(type(count) is int for count in counts):
-        raise Problem("wrong run lengths", "counts are neither text nor a list of integers")
+        raise EntryError("wrong run lengths", "counts are neither text nor a list of integers")
     _check_counts(counts, height * width)
     return mask_codes().frPyObjects({"size": [height, width], "counts": counts}, height, width)
 
@@ -108,24 +112,24 @@ def _check_counts(counts: Sequence[int], pixels: int) -> None:
     smallest, total = min(counts, default=0), sum(counts)
     if smallest < 0 or total != pixels:
         text = f"a run length is {smallest}" if smallest < 0 else f"run lengths have the sum {total}"
-        raise Problem("wrong run lengths", f"{text}, expected {pixels} pixels")
+        raise EntryError("wrong run lengths", f"{text}, expected {pixels} pixels")
 
 
 def decode_counts(text: str) -> list[int]:
     """The run lengths in a text.
 
     Raises:
-        Problem: it is no such text.
+        EntryError: it is no such text.
     """
     groups = np.frombuffer(text.encode("utf-8", "replace"), np.uint8).astype(np.int64) - 48
     if groups.size == 0 or groups.min() < 0 or groups.max() > 63 or groups[-1] & 32:
-        raise Problem("wrong run lengths", "counts are no coded text")
+        raise EntryError("wrong run lengths", "counts are no coded text")
     is_last = (groups & 32) == 0
     last = np.flatnonzero(is_last)
     first = np.concatenate(([0], last[:-1] + 1))
     lengths = last - first + 1
     if lengths.max() > _LONGEST_NUMBER:
-        raise Problem("wrong run lengths", "counts have a number of too many digits")
+        raise EntryError("wrong run lengths", "counts have a number of too many digits")
     place = np.arange(groups.size) - np.repeat(first, lengths)
     numbers = np.add.reduceat((groups & 31) << (5 * place), first)
     numbers -= (groups[last] >> 4 & 1) << (5 * lengths)

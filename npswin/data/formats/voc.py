@@ -9,9 +9,10 @@ from xml.etree.ElementTree import Element
 from npswin.checks import check_flag, check_path, check_text
 from npswin.data.errors import DataFileError
 from npswin.data.formats.boxes import box_in_image
-from npswin.data.formats.entries import is_coordinate
-from npswin.data.formats.findings import Findings, Problem
-from npswin.data.formats.object_files import AnnotatedImage, Annotation, ObjectFiles, settle
+from npswin.data.formats.entries import RANGE, is_coordinate
+from npswin.data.formats.findings import EntryError, Findings
+from npswin.data.formats.image_files import too_large
+from npswin.data.formats.object_files import AnnotatedImage, Annotation, ObjectFiles, check_and_report
 from npswin.data.formats.xml_file import only_child, parse_xml
 from npswin.data.sample_datasets import DetectionDataset, check_class_names
 from npswin.files import read_bytes, shown_path
@@ -70,13 +71,13 @@ def load_voc(
             checksum = zlib.crc32(content, checksum)
             image = root / "JPEGImages" / f"{stem}.jpg"
             images.append(_read_annotation(parse_xml(content, path), number, image, class_names, findings))
-        except Problem as problem:
-            findings.add(problem.kind, str(path), problem.text)
+        except EntryError as error:
+            findings.add(error.kind, str(path), error.text)
         except DataFileError as error:
             kind = "missing file" if isinstance(error, FileNotFoundError) else "damaged file"
             findings.add(kind, str(path), str(error).partition(": ")[2])
     samples = ObjectFiles(images, has_masks=False)
-    settle(samples, findings, check_files, repair)
+    check_and_report(samples, findings, check_files, repair)
     return DetectionDataset(
         samples=samples,
         class_names=class_names,
@@ -109,16 +110,18 @@ def _read_annotation(
 ) -> AnnotatedImage:
     """The objects of an XML file; what is wrong with one of them is added to the findings, and it is left out."""
     if root.tag != "annotation":
-        raise Problem("damaged file", f"has <{root.tag[:50]}>, expected <annotation>")
+        raise EntryError("damaged file", f"has <{root.tag[:50]}>, expected <annotation>")
     size = only_child(root, "size")
-    height, width = (int(_number(size, name)) for name in ("height", "width"))
+    height, width = (_side(size, name) for name in ("height", "width"))
+    if reason := too_large(height, width):
+        raise EntryError("too large", reason)
     found = AnnotatedImage(number, image, height, width)
     for index, entry in enumerate(root.findall("object")):
         where = f"{image.stem}.xml: object {index}"
         try:
             found.objects.append(_read_object(entry, found, class_names, findings, where))
-        except Problem as problem:
-            findings.add(problem.kind, where, problem.text)
+        except EntryError as error:
+            findings.add(error.kind, where, error.text)
     return found
 
 
@@ -129,12 +132,20 @@ def _read_object(
     if name not in class_names:
         known = "Pascal VOC's; classes.txt, or class_names=, has others"
         known = known if class_names == VOC_CLASSES else "the class names"
-        raise Problem("unknown class", f"has the class {name[:50]!r}, which is not among {known}")
+        raise EntryError("unknown class", f"has the class {name[:50]!r}, which is not among {known}")
     box = only_child(entry, "bndbox")
     x1, y1, x2, y2 = (_number(box, name) for name in ("xmin", "ymin", "xmax", "ymax"))
     difficult = entry.find("difficult") is not None and _number(entry, "difficult") != 0
     corners = box_in_image((x1 - 1, y1 - 1, x2, y2), image.height, image.width, findings, where)
     return Annotation(corners, class_names.index(name), difficult)
+
+
+def _side(size: Element, name: str) -> int:
+    """The height or width of the image, in pixels."""
+    number = _number(size, name)
+    if number < 1 or number != int(number):
+        raise EntryError("wrong type", f"<{name}> is {number:g}, expected an integer of at least 1")
+    return int(number)
 
 
 def _number(parent: Element, name: str) -> float:
@@ -144,5 +155,5 @@ def _number(parent: Element, name: str) -> float:
     except ValueError:
         number = float("nan")
     if not is_coordinate(number):
-        raise Problem("wrong type", f"<{name}> is {text[:50]!r}, expected a number")
+        raise EntryError("wrong type", f"<{name}> is {text[:50]!r}, expected a number {RANGE}")
     return number

@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from npswin.data.errors import DataFileError
-from npswin.data.formats.findings import Problem
+from npswin.data.formats.findings import EntryError
 from npswin.files import shown_path
 
 
@@ -37,8 +37,10 @@ def _refuse(*_: Any) -> None:
 
 
 def only_child(parent: Element, name: str) -> Element:
-    """The child of this name, or a Problem where there is none, or several."""
+    """The child of this name, or an EntryError where there is none, or several."""
     found = parent.findall(name)
-    if len(found) != 1:
-        raise Problem("wrong number", f"<{parent.tag[:50]}> has {len(found)} of <{name}>, expected one")
+    if not found:
+        raise EntryError("missing element", f"<{parent.tag[:50]}> has no <{name}>, expected one")
+    if len(found) > 1:
+        raise EntryError("element twice", f"<{parent.tag[:50]}> has {len(found)} of <{name}>, expected one")
     return found[0]

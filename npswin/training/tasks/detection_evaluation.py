@@ -17,6 +17,7 @@ from npswin.data import (
     resize_sample,
     size_within,
 )
+from npswin.data.formats.object_files import has_objects
 from npswin.training.detection_metric import AveragePrecision, DetectionScores
 from npswin.training.inputs import as_input, check_image, check_prediction
 from npswin.training.trainable import check_model
@@ -60,7 +61,7 @@ class DetectionEvaluation:
 
 
 def check_detection_data(name: str, dataset: DetectionDataset, model: Any, masks: bool) -> None:
-    """Raise a ValueError unless a data set's channels, classes and masks are those that the model needs."""
+    """Raise a ValueError unless a data set has objects, and channels, classes and masks are those the model needs."""
     check_instance(name, dataset, DetectionDataset, "a DetectionDataset")
     channels, classes = len(dataset[0].image), len(dataset.class_names)
     if channels != model.in_chans:
@@ -69,6 +70,8 @@ def check_detection_data(name: str, dataset: DetectionDataset, model: Any, masks
         raise ValueError(f"{name}: has {classes} classes, the model has {model.num_classes} (its num_classes)")
     if masks and not dataset.has_masks:
         raise ValueError(f"{name}: has boxes without masks, expected masks (or a model and a task with masks=False)")
+    if not has_objects(dataset):
+        raise ValueError(f"{name}: has no object, or only crowds, expected some to find")
 
 
 def evaluate_detection(
@@ -106,15 +109,12 @@ def evaluate_detection(
     mean, std = check_prediction(model, mean, std, shorter, longer, precision)
     if each_image is not None:
         check_callable("each_image", each_image)
-    collected, objects = AveragePrecision(model.num_classes, max_detections), 0
+    collected = AveragePrecision(model.num_classes, max_detections)
     for (sample,) in load_samples(dataset, np.arange(len(dataset))[:, None]):
         found = predict_detections(model, sample.image, mean, std, shorter, longer, masks, precision)
         collected.add(sample, found)
-        objects += int((~sample.crowd).sum())
         if each_image is not None:
             each_image(1)
-    if not objects:
-        raise ValueError("dataset: got no object, expected some to find")
     return DetectionEvaluation(collected.box_scores(), collected.mask_scores() if masks else None)
 
 

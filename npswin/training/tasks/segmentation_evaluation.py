@@ -15,6 +15,7 @@ from npswin.data import (
     resize_sample,
     size_within,
 )
+from npswin.data.sample_datasets import has_labels
 from npswin.devices import to_host
 from npswin.training.gradients import require_finite_forward
 from npswin.training.inputs import as_input, check_image, check_prediction
@@ -26,13 +27,15 @@ _NEEDED = ("params", "dtype", "in_chans", "num_classes", "__call__")  # of a mod
 
 
 def check_segmentation_data(name: str, dataset: SegmentationDataset, model: Any) -> None:
-    """Raise a ValueError unless a data set's channels and classes are those of the model."""
+    """Raise a ValueError unless a data set has labels, and its channels and classes are those of the model."""
     check_instance(name, dataset, SegmentationDataset, "a SegmentationDataset")
     channels, classes = len(dataset[0].image), len(dataset.class_names)
     if channels != model.in_chans:
         raise ValueError(f"{name}: has {channels} channels, the model takes {model.in_chans} (its in_chans)")
     if classes != model.num_classes:
         raise ValueError(f"{name}: has {classes} classes, the model has {model.num_classes} (its num_classes)")
+    if not has_labels(dataset):
+        raise ValueError(f"{name}: has no pixel with a label, all are ignored, expected some of a class")
 
 
 def evaluate_segmentation(
@@ -77,8 +80,6 @@ def evaluate_segmentation(
             counts += count_pixels(sample.labels, predicted, model.num_classes)
             if each_image is not None:
                 each_image(1)
-    if not counts.any():
-        raise ValueError("dataset: got no pixel that has a label, expected some to compare predictions with")
     return segmentation_scores(counts)
 
 

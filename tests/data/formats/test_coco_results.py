@@ -100,6 +100,12 @@ MASK = {"size": [3, 4], "counts": [2, 3, 7]}
         ([{**RIGHT, "bbox": [2, 3, 4]}], "wrong type", "bbox"),
         ([{**RIGHT, "bbox": [2, 3, -4, 2]}], "empty box", "bbox"),
         ([{**RIGHT, "score": None}], "wrong type", "score is None"),
+        (
+            [RIGHT, {**RIGHT, "score": float("nan")}],
+            "wrong type",
+            "score is nan, expected a number from -1000000000 to 1000000000",
+        ),
+        ([RIGHT, {**RIGHT, "bbox": [2, 3, 4, float("inf")]}], "wrong type", "result 1: bbox is"),
         ([{**RIGHT, "segmentation": MASK}, RIGHT], "no mask", "result 1: has no run lengths, as others have"),
         ([{**RIGHT, "segmentation": [[1, 2, 3, 4, 5, 6]]}], "no mask", "result 0: has no run lengths"),
         ([{**RIGHT, "segmentation": {"size": [3], "counts": "1"}}], "wrong type", "size"),

@@ -89,6 +89,12 @@ def test_what_is_wrong_with_both_parts_of_segmentation_is_one_error(tmp_path):
     assert str(caught.value).count(HINT) == 1
 
 
+def test_wrong_names_of_classes_are_said_once(tmp_path):
+    files = {**LAYOUTS["a folder of label images"][1](), "classes.txt": b"a\nb\na"}
+    with pytest.raises(DataFileError, match=r"^[^\n]*classes\.txt: has names twice: a$"):
+        load_segmentation_folder(write(tmp_path, files))
+
+
 def test_one_part_that_cannot_be_repaired(tmp_path):
     files = LAYOUTS["COCO with polygons"][1]()
     files["annotations/instances_val.json"] = b"["

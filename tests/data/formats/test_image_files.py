@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from npswin.data import DataFileError
 from npswin.data.formats import image_files
 from npswin.data.formats.image_files import read_image, read_label_image
+from npswin.data.sample_transforms import LARGEST_SIDE
 from tests.data.formats.drawn import Image, encoded, labels, pixels
 
 
@@ -94,6 +95,18 @@ def test_an_image_is_turned_as_its_orientation_says(tmp_path, orientation, turns
     upright = np.rot90(stored[:, ::-1] if mirrored else stored, turns)
     expected = grey((upright >> 8).astype(np.uint8)) if deep else upright.transpose(2, 0, 1)
     np.testing.assert_array_equal(read_image(path), expected)
+
+
+@pytest.mark.parametrize(("orientation", "turns", "mirrored"), [(1, 0, 0), (3, 2, 0), (6, 3, 0), (8, 1, 0), (2, 0, 1)])
+@pytest.mark.parametrize("kind", ["grey", "palette", "16 bits"])
+def test_a_label_image_is_turned_as_its_orientation_says(tmp_path, orientation, turns, mirrored, kind):
+    numbers = labels(5, 7, 200, dtype=np.uint16 if kind == "16 bits" else np.uint8)
+    image, exif = Image.fromarray(numbers), Image.Exif()
+    exif[0x0112] = orientation
+    if kind == "palette":
+        image.putpalette(list(range(255, -1, -1)) * 3)
+    found = read_label_image(saved(tmp_path / "a.png", image, exif=exif))
+    np.testing.assert_array_equal(found, np.rot90(numbers[:, ::-1] if mirrored else numbers, turns))
 
 
 def test_numbers_of_more_than_16_bits_are_refused(tmp_path):
@@ -183,6 +196,15 @@ def test_damaged_files_are_refused(tmp_path, read, monkeypatch):
     monkeypatch.setattr(image_files, "MOST_PIXELS", 1999)
     with pytest.raises(DataFileError, match=r"a\.png: has 50×40 pixels, expected at most 1999"):
         read(path)
+
+
+@pytest.mark.parametrize("read", [read_image, read_label_image])
+def test_sides_that_no_image_may_be_resized_to_are_refused(tmp_path, read):
+    path = saved(tmp_path / "a.png", Image.new("L", (LARGEST_SIDE, 1)))
+    assert read(path).shape[-2:] == (1, LARGEST_SIDE)
+    for size in ((LARGEST_SIDE + 1, 2), (2, LARGEST_SIDE + 1)):
+        with pytest.raises(DataFileError, match=rf"a\.png: has {size[0]}×{size[1]} pixels, expected sides of at most"):
+            read(saved(path, Image.new("L", size)))
 
 
 # Labels of 16 bits, with bytes changed at the end of the pixels.

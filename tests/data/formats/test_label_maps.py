@@ -11,7 +11,7 @@ from npswin.data import (
     load_label_maps,
     read_class_names,
 )
-from tests.data.formats.drawn import encoded, label_map_files, labels, pixels, write
+from tests.data.formats.drawn import Image, encoded, label_map_files, labels, pixels, write
 
 NAMES = ("a", "b", "c")
 
@@ -85,6 +85,25 @@ def test_what_is_wrong_is_reported_or_left_out(tmp_path, case):
     with pytest.warns(UserWarning, match=match):
         dataset = load(tmp_path, files, repair=True)
     assert len(dataset) == len(list(dataset)) == left
+
+
+def turned(array):
+    """A PNG of these pixels whose EXIF orientation turns it by a right angle, clockwise."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(array, exif=exif)
+
+
+def test_a_label_image_is_of_the_upright_image_unless_it_is_turned_itself(tmp_path):
+    stored, numbers = pixels(4, 5), labels(4, 5, 2)
+    files = {"images/more/b.png": turned(stored), "labels/more/b.png": turned(numbers)}
+    np.testing.assert_array_equal(load(tmp_path / "both", files)[1].labels, np.rot90(numbers, 3))
+    upright = {**files, "labels/more/b.png": encoded(labels(5, 4, 2))}
+    np.testing.assert_array_equal(load(tmp_path / "image", upright)[1].labels, labels(5, 4, 2))
+    match = "have 5×4 and 4×5 pixels; the image is turned by its EXIF orientation"
+    with pytest.raises(AnnotationError, match=match) as caught:
+        load(tmp_path / "other", {**files, "labels/more/b.png": encoded(numbers)})
+    assert caught.value.counts == {"other size": 1}
 
 
 @pytest.mark.parametrize("case", ["another size", "a label beyond the classes", "a damaged image"])

@@ -30,7 +30,10 @@ def test_the_example(tmp_path, monkeypatch):
     coco = coco_files(coco_content())
     write(tmp_path / "coco" / "annotations", {"instances_val2017.json": coco.pop("objects.json")})
     write(tmp_path / "coco" / "val2017", {name.removeprefix("images/"): content for name, content in coco.items()})
-    write(tmp_path / "own", {**label_map_files(), "classes.txt": b"a\nb\nc\n"})
+    for split in ("train", "val"):
+        own = {re.sub("^labels/", "annotations/", name): content for name, content in label_map_files().items()}
+        write(tmp_path / "own", {name.replace("/", f"/{split}/", 1): content for name, content in own.items()})
+    write(tmp_path / "own", {"classes.txt": b"a\nb\nc\n"})
     ade20k = {"images/validation/a.jpg": encoded(pixels(12, 10), "jpg")}
     write(tmp_path / "ADEChallengeData2016", {**ade20k, "annotations/validation/a.png": encoded(labels(12, 10, 150))})
     monkeypatch.chdir(tmp_path)
@@ -84,7 +87,7 @@ def test_the_folders_for_the_examples(tmp_path, folder, load, name, label, image
 
 def test_every_kind_of_finding_is_in_the_table():
     sources = Path(npswin.data.formats.__file__).parent.glob("*.py")
-    pattern = r'(?:Problem|InconsistentFileError|findings\.add)\(\s*"([a-z ]+)"'
+    pattern = r'(?:EntryError|InconsistentFileError|findings\.add)\(\s*"([a-z ]+)"'
     kinds = {kind for path in sources for kind in re.findall(pattern, path.read_text(encoding="utf-8"))}
     assert len(kinds) > 20
     assert not [kind for kind in sorted(kinds) if f"`{kind}`" not in PAGE]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npswin.data.formats.findings import Problem
+from npswin.data.formats.findings import EntryError
 from npswin.data.formats.run_lengths import decode_counts, decode_masks, encode_masks, encode_segmentation
 from tests.data.formats.drawn import coco_text, rectangle, run_lengths
 
@@ -118,7 +118,7 @@ def test_several_polygons_are_one_object():
     ],
 )
 def test_wrong_segmentations_are_refused_before_pycocotools_reads_them(segmentation, kind):
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(EntryError) as caught:
         encode_segmentation(segmentation, 8, 8)
     assert caught.value.kind == kind
     assert len(caught.value.text) < 300

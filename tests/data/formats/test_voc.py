@@ -47,13 +47,17 @@ def with_object(text):
 
 WRONG_OBJECTS = {
     "unknown class": (voc_object("cow", (2, 3, 6, 8)), "unknown class", "has the class 'cow'"),
-    "no name": ("<object><bndbox/></object>", "wrong number", "<object> has 0 of <name>, expected one"),
-    "two names": (voc_object("dog</name><name>cat", (2, 3, 6, 8)), "wrong number", "<object> has 2 of <name>"),
-    "no box": ("<object><name>dog</name></object>", "wrong number", "<object> has 0 of <bndbox>"),
+    "no name": ("<object><bndbox/></object>", "missing element", "<object> has no <name>, expected one"),
+    "two names": (voc_object("dog</name><name>cat", (2, 3, 6, 8)), "element twice", "<object> has 2 of <name>"),
+    "no box": ("<object><name>dog</name></object>", "missing element", "<object> has no <bndbox>"),
     "text": (voc_object("dog", ("a", 3, 6, 8)), "wrong type", "<xmin> is 'a', expected a number"),
     "nothing": (voc_object("dog", ("", 3, 6, 8)), "wrong type", "<xmin> is ''"),
     "nan": (voc_object("dog", ("nan", 3, 6, 8)), "wrong type", "<xmin> is 'nan'"),
-    "infinity": (voc_object("dog", (2, 3, "inf", 8)), "wrong type", "<xmax> is 'inf'"),
+    "infinity": (
+        voc_object("dog", (2, 3, "inf", 8)),
+        "wrong type",
+        "<xmax> is 'inf', expected a number from -1000000000 to",
+    ),
     "no area": (voc_object("dog", (7, 3, 6, 8)), "empty box", "has no area"),
     "outside": (voc_object("dog", (12, 3, 14, 8)), "box outside of the image", "outside of the image of 10×12 pixels"),
     "difficult": (voc_object("dog", (2, 3, 6, 8), "<difficult>x</difficult>"), "wrong type", "<difficult> is 'x'"),
@@ -91,8 +95,12 @@ WRONG_FILES = {
     "entities in UTF-16": (BOMB.decode().encode("utf-16"), "damaged file", "it declares a document type"),
     "an unknown encoding": (b'<?xml version="1.0" encoding="none"?><annotation/>', "damaged file", "unknown encoding"),
     "html": (b"<html></html>", "damaged file", "has <html>, expected <annotation>"),
-    "no size": (b"<annotation></annotation>", "wrong number", "<annotation> has 0 of <size>"),
-    "no width": (b"<annotation><size><height>12</height></size></annotation>", "wrong number", "has 0 of <width>"),
+    "no size": (b"<annotation></annotation>", "missing element", "<annotation> has no <size>"),
+    "no width": (b"<annotation><size><height>12</height></size></annotation>", "missing element", "has no <width>"),
+    "no pixels": (voc_xml(width=0), "wrong type", "<width> is 0, expected an integer of at least 1"),
+    "less than none": (voc_xml(height=-60), "wrong type", "<height> is -60, expected an integer of at least 1"),
+    "a fraction": (voc_xml(width=10.7), "wrong type", "<width> is 10.7, expected an integer of at least 1"),
+    "too wide": (voc_xml(width=20_000), "too large", "has 20000×12 pixels, expected sides of at most 16384"),
     "another size": (voc_xml(width=11), "other size", "its annotations are for 11×12"),
 }
 

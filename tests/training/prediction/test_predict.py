@@ -10,6 +10,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 import npswin
+from npswin.cli import main
 from npswin.data import (
     DataFileError,
     SegmentationSample,
@@ -340,6 +341,17 @@ def test_images_that_cannot_be_read_are_left_out_with_a_warning(run_of, tmp_path
     with pytest.raises(DataFileError, match=r"broken\.png: is not an image"):
         npswin.predict(finished.folder, tmp_path / "broken.png", tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_image_of_which_a_side_is_too_long_does_not_stop_the_others(run_of, tmp_path, capsys, kind):
+    finished, wide = run_of(kind), tmp_path / "wide.png"
+    write_image(wide, np.zeros((3, 4, 20_000), np.uint8))
+    images, problem = [wide, finished.images / "0.png"], "wide.png: has 20000×4 pixels, expected sides of at most 16384"
+    with pytest.warns(UserWarning, match=problem):
+        assert [path for path, _ in npswin.predict(finished.folder, images)] == images[1:]
+    assert main(["predict", *map(str, [finished.folder, *images]), "--out", str(tmp_path / "out")]) == 1
+    assert problem in capsys.readouterr().err
 
 
 def test_nothing_found_is_a_result(run_of, tmp_path):
