@@ -74,7 +74,7 @@ def check_options(arguments: argparse.Namespace) -> None:
     """Raise a ValueError, which names the option, for options that do not fit, as far as no data are needed for it."""
     for name in ("size", "crop"):
         if (side := getattr(arguments, name, None)) is not None:
-            check_integer(_option(name), side, 1, LARGEST_SIDE // 4)  # the longer side may be four times as long
+            check_integer(_option(name), side, 1, LARGEST_SIDE // 8)  # a longer side of 4 · 2 times that in training
     if (detections := getattr(arguments, "detections", None)) is not None:
         check_size("--detections", detections)
     if arguments.weights is not None and getattr(arguments, "backbone", None) is not None:

@@ -281,6 +281,7 @@ def test_what_does_not_fit_is_named(change, message):
         ({"longer": 100}, "longer"),
         ({"ratios": (2.0, 0.5)}, "ratios"),
         ({"ratios": (0, 1)}, "ratios"),
+        ({"longer": 16384}, "longer, ratios"),
         ({"largest_share": 0}, "largest_share"),
         ({"flip": 1}, "flip"),
         ({"colours": None}, "colours"),

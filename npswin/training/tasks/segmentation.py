@@ -20,7 +20,7 @@ from npswin.data import (
     sample_statistics,
     size_within,
 )
-from npswin.data.sample_transforms import check_image_size
+from npswin.data.sample_transforms import LARGEST_SIDE, check_image_size
 from npswin.data.samples import IGNORED
 from npswin.devices import to_device_of
 from npswin.progress import with_progress
@@ -81,6 +81,9 @@ class SegmentationTask:
         ratios = check_numbers("ratios", self.ratios, 2, above=0, at_most=100)
         if ratios[0] > ratios[1]:
             raise ValueError(f"ratios: got {shown(self.ratios)}, expected the smaller number first")
+        if self.longer * ratios[1] > LARGEST_SIDE:
+            got = f"got {self.longer} and {shown(self.ratios)}"
+            raise ValueError(f"longer, ratios: {got}, expected a longer side of at most {LARGEST_SIDE} in training")
         checked = {
             "crop_size": check_image_size("crop_size", self.crop_size),
             "shorter": int(self.shorter),
