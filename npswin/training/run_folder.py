@@ -215,7 +215,9 @@ class RunFolder:
             if different := differences(old, wanted):
                 hint = "use its settings, or choose another folder (--out, or out=)"
                 if {name for name in wanted if old.get(name) != wanted[name]} <= set(NAMES):
-                    hint += "; without --weights and --backbone, or normalization=, it goes on with its own"
+                    hint += (
+                        "; without --mean, --std, --weights and --backbone, or normalization=, it goes on with its own"
+                    )
                 run = f"holds a run that differs in {'; '.join(different)}"
                 raise RunFolderError(f"{shown_path(self.path)}: {run}; {hint}")
             return ""
