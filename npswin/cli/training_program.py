@@ -91,7 +91,7 @@ def training_config(recipe: dict[str, Any], arguments: argparse.Namespace) -> Tr
     min_lr is at most lr.
 
     Raises:
-        ValueError: an option is out of its range.
+        ValueError: a setting is out of its range.
     """
     settings = {**recipe, **given_settings(arguments)}
     epochs, share = settings["epochs"], settings["epochs"] / recipe["epochs"]
@@ -101,11 +101,7 @@ def training_config(recipe: dict[str, Any], arguments: argparse.Namespace) -> Tr
         moved = dict.fromkeys(round(share * epoch) for epoch in recipe["decay_epochs"])
         settings["decay_epochs"] = tuple(epoch for epoch in moved if 0 < epoch < epochs)
         settings["schedule"] = "steps" if settings["decay_epochs"] else "poly"
-    try:
-        return TrainConfig(**settings)
-    except ValueError as error:
-        name, _, message = str(error).partition(":")
-        raise ValueError(f"{_option(name)}:{message}") if name in RECIPE_OPTIONS else error from error
+    return TrainConfig(**settings)
 
 
 def with_short_warmup(config: TrainConfig, images: int) -> TrainConfig:
@@ -231,6 +227,8 @@ def run_program(parse: Callable[[], argparse.Namespace], train: Callable[[Any], 
         print(f"{name}: {error}", file=sys.stderr)
         return 1
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        print(f"{name}: error: {error}", file=sys.stderr)
+        setting, _, problem = str(error).partition(":")
+        message = f"{_option(setting)}:{problem}" if setting in RECIPE_OPTIONS else error
+        print(f"{name}: error: {message}", file=sys.stderr)
         return 2
     return 0

@@ -199,6 +199,13 @@ def test_options_are_checked_by_their_names_before_the_data_are_loaded(
     assert len(err.splitlines()) == 1
 
 
+def test_a_batch_that_the_model_cannot_learn_from_is_named_by_its_option(monkeypatch, capsys, tmp_path):
+    code, _, err = run(monkeypatch, capsys, "segment", "--batch-size", "1", "--out", tmp_path / "run")
+    assert code == 2
+    assert err.startswith("segment.py: error: --batch-size: got 1, expected 2 or more")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("example", LOADERS)
 @pytest.mark.parametrize(
     ("more", "message"), [((), "not empty; delete it"), (("--resume",), "no run to resume"), (("--repair",), "no run")]
