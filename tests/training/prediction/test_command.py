@@ -35,6 +35,8 @@ def predict(capsys):
     return run
 
 
+THRESHOLD = ("--threshold", "0.01")
+FEW_OR_MANY = {"classification": ("--top", "1"), "masks": THRESHOLD, "boxes": THRESHOLD}
 EXPECTED = {
     "classification": {"pictures", "predictions.json"},
     "segmentation": {"annotations", "classes.txt", "pictures", "predictions.json"},
@@ -47,7 +49,7 @@ EXPECTED = {
 def test_it_writes_a_folder_and_a_line_for_each_image(run_of, tmp_path, predict, kind):
     finished, out = run_of(kind), tmp_path / "new" / "out"
     images = [finished.images / "1.png", finished.images / "0.png"]
-    code, lines, errors = predict(finished.folder, *images, "--out", out, "--threshold", 0.01, "--top", 1)
+    code, lines, errors = predict(finished.folder, *images, "--out", out, *FEW_OR_MANY.get(kind, ()))
     assert (code, errors) == (0, [])
     assert {path.name for path in out.iterdir()} == EXPECTED[kind]
     assert [path.name for path in sorted((out / "pictures").iterdir())] == ["0.png", "1.png"]
@@ -72,7 +74,7 @@ def test_images_that_cannot_be_read_do_not_stop_the_others(run_of, tmp_path, pre
     ]
     assert lines[-1].startswith(f"{out}: 2 of 4 images")
     found = json.loads((out / "images.json").read_text())["images"]
-    assert [(one["id"], one["file_name"]) for one in found] == [(2, str(images[1])), (4, str(images[3]))]
+    assert [one["id"] for one in found] == [2, 4]
     assert {one["image_id"] for one in json.loads((out / "predictions.json").read_text())} == {2, 4}
     assert predict(finished.folder, tmp_path / "text.png", "--out", tmp_path / "other")[0] == 1
     assert not (tmp_path / "other").exists()
@@ -98,7 +100,11 @@ def test_nothing_above_the_threshold(run_of, tmp_path, predict):
     [
         (0.4967, "the highest score of all is 49 %: --threshold 0.49 draws more"),
         (0.00321, "the highest score of all is 0.3 %: --threshold 0.003 draws more"),
-        (None, "the model found nothing in any image, whatever the threshold"),
+        (
+            None,
+            "nothing was found in any image, and no --threshold draws more: the model keeps no score of 5 % or less "
+            "(its score_threshold)",
+        ),
         (0.5, ""),
     ],
 )
@@ -144,8 +150,6 @@ def test_options_are_not_abbreviated(arguments, capsys):
         (["{run}", "{tmp}/empty", "--out", "{tmp}/out"], "{tmp}/empty: has no image; expected names that end with"),
         (["{run}", "{image}", "--out", "{tmp}"], "{tmp}: not empty; choose another folder, new or empty"),
         (["{run}", "{image}", "--out", "{image}"], "{image}: is no folder; choose another folder, new or empty"),
-        (["{run}", "{image}", "--out", "{tmp}/out", "--top", "0"], "top: got 0, expected an integer of at least 1"),
-        (["{run}", "{image}", "--out", "{tmp}/out", "--threshold", "2"], "threshold: got 2.0, expected a number in"),
     ],
 )
 def test_errors_are_one_line(run_of, tmp_path, predict, arguments, message):
@@ -156,6 +160,25 @@ def test_errors_are_one_line(run_of, tmp_path, predict, arguments, message):
     assert (code, lines) == (2, [])
     assert len(errors) == 1
     assert errors[0].startswith(f"npswin predict: {message.format(**values)}")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "value", "message"),
+    [
+        ("classification", "top", "0", "got 0, expected an integer of at least 1"),
+        ("boxes", "threshold", "2", "got 2.0, expected a number in"),
+        ("boxes", "top", "3", "got 3, expected none: it is for the run of a classifier"),
+        ("segmentation", "top", "3", "got 3, expected none: it is for the run of a classifier"),
+        ("classification", "threshold", "0.5", "got 0.5, expected none: it is for the run of a detector"),
+    ],
+)
+def test_an_option_that_does_not_fit_is_named(run_of, tmp_path, predict, kind, option, value, message):
+    finished = run_of(kind)
+    arguments = finished.folder, finished.images / "0.png", "--out", tmp_path / "out", f"--{option}", value
+    code, lines, errors = predict(*arguments)
+    assert (code, lines, len(errors)) == (2, [], 1)
+    assert errors[0].startswith(f"npswin predict: {option}: {message}")
     assert not (tmp_path / "out").exists()
 
 
