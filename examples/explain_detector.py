@@ -33,7 +33,7 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
         resize_sample,
         size_within,
     )
-    from npswin.files import listed, shown_path
+    from npswin.files import listed, message_of, shown_path
     from npswin.models.detection import DetectorOutput
     from npswin.models.detection.checks import check_objects
     from npswin.models.detection.proposals import propose
@@ -267,7 +267,7 @@ def main() -> int:
         print("aborted", file=sys.stderr)
         return 130
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        print(f"{NAME}: error: {error}", file=sys.stderr)
+        print(f"{NAME}: error: {message_of(error)}", file=sys.stderr)
         return 2
     return 0
 

@@ -23,6 +23,7 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
     import npswin
     from npswin.checks import check_integer
     from npswin.data import IMAGENET_MEAN, IMAGENET_STD, make_shapes, normalize
+    from npswin.files import message_of
     from npswin.training import read_normalization
     from npswin.training.environment import import_optional
     from npswin.training.pictures.style import ORANGE, new_figure, save_figure, show_image
@@ -151,7 +152,7 @@ def main() -> int:
         print("aborted", file=sys.stderr)
         return 130
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        print(f"explain_image.py: error: {error}", file=sys.stderr)
+        print(f"explain_image.py: error: {message_of(error)}", file=sys.stderr)
         return 2
     return 0
 

@@ -19,7 +19,7 @@ from npswin.cli.machine_options import add_machine_options
 from npswin.cli.normalization import add_normalization_options, normalization_of_options
 from npswin.data import steps_per_epoch
 from npswin.data.sample_transforms import LARGEST_SIDE
-from npswin.files import counted
+from npswin.files import counted, message_of
 from npswin.models import create_model
 from npswin.training import NonFiniteError, TrainConfig, Trainer, TrainingInterrupted
 from npswin.training.run_folder import check_run_folder
@@ -227,8 +227,9 @@ def run_program(parse: Callable[[], argparse.Namespace], train: Callable[[Any], 
         print(f"{name}: {error}", file=sys.stderr)
         return 1
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        setting, _, problem = str(error).partition(":")
-        message = f"{_option(setting)}:{problem}" if setting in RECIPE_OPTIONS else error
+        message = message_of(error)
+        setting, _, problem = message.partition(":")
+        message = f"{_option(setting)}:{problem}" if setting in RECIPE_OPTIONS else message
         print(f"{name}: error: {message}", file=sys.stderr)
         return 2
     return 0

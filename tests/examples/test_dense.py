@@ -208,7 +208,12 @@ def test_a_batch_that_the_model_cannot_learn_from_is_named_by_its_option(monkeyp
 
 @pytest.mark.parametrize("example", LOADERS)
 @pytest.mark.parametrize(
-    ("more", "message"), [((), "not empty; delete it"), (("--resume",), "no run to resume"), (("--repair",), "no run")]
+    ("more", "message"),
+    [
+        ((), "not empty; choose another folder (--out, or out=)\n"),
+        (("--resume",), "no run to resume"),
+        (("--repair",), "no run"),
+    ],
 )
 def test_the_runs_folder_is_checked_before_the_data_are_loaded(monkeypatch, capsys, tmp_path, example, more, message):
     (tmp_path / "notes.txt").write_text("mine")
@@ -216,6 +221,14 @@ def test_the_runs_folder_is_checked_before_the_data_are_loaded(monkeypatch, caps
     code, _, err = run(monkeypatch, capsys, example, *arguments)
     assert code == 2
     assert err.startswith(f"{example}.py: error: {tmp_path}: {message}")
+
+
+@pytest.mark.parametrize("out", ["photo.png", "photo.png/run"])
+def test_an_error_of_the_system_has_no_number(monkeypatch, capsys, tmp_path, out):
+    (tmp_path / "photo.png").write_text("")
+    code, _, err = run(monkeypatch, capsys, "segment", "--out", tmp_path / out)
+    problem = f"cannot be a run's folder, since {tmp_path / 'photo.png'} is no folder"
+    assert (code, err) == (2, f"segment.py: error: {tmp_path / out}: {problem}\n")
 
 
 @pytest.mark.parametrize("example", LOADERS)

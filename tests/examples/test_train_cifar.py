@@ -163,7 +163,10 @@ def test_train_cifar_stopped_and_resumed_in_new_processes(tmp_path, number):
         (("--backend", "abacus"), "--backend: got 'abacus'"),
         (("--data-dir", "nowhere"), "no CIFAR-10 in nowhere"),
         (("--data", "cifar10"), "no connection"),
-        (("--out", "examples/train_cifar.py/run"), "train_cifar.py/run"),
+        (
+            ("--out", "examples/train_cifar.py/run"),
+            "error: examples/train_cifar.py/run: cannot be a run's folder, since examples/train_cifar.py is no folder",
+        ),
         (("--resume", "--out", "nowhere"), "nowhere: no run to resume here"),
     ],
 )
