@@ -170,7 +170,7 @@ def test_weights_that_do_not_fit(run_of, folder):
     shutil.copy(run_of("segmentation").folder / "best.safetensors", folder)
     with pytest.raises(
         CheckpointError,
-        match=r"best\.safetensors: it is of a run that differs in model\.architecture \(it is of upernet, this one of a cl",
+        match=r"best\.safetensors: it is of a run that differs in model\.architecture \(it is of upernet",
     ):
         npswin.load_run(folder)
     content = (run_of("classification").folder / "best.safetensors").read_bytes()
