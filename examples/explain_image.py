@@ -26,7 +26,7 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
     from npswin.files import message_of
     from npswin.training import read_normalization
     from npswin.training.environment import import_optional
-    from npswin.training.pictures.style import ORANGE, new_figure, save_figure, show_image
+    from npswin.training.pictures.style import ORANGE, check_picture_path, new_figure, save_figure, show_image
     from npswin.weights import TensorFile
 except KeyboardInterrupt:
     print("aborted", file=sys.stderr)
@@ -123,6 +123,7 @@ def draw_stage(
 
 
 def draw(arguments: argparse.Namespace) -> None:
+    check_picture_path("--out", arguments.out)
     model, class_names, (mean, std) = load_model(arguments)
     side = arguments.size or int(np.min(model.config["img_size"] or 224))
     pixels = load_pixels(arguments.image, model.in_chans, check_integer("size", side, 1, 4096))

@@ -48,7 +48,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for command in (predict, golden, compare, diagnose, gradcheck, convert):
         command.add_parser(commands)
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:  # the subcommand's parser leaves them to the command's, whose usage would not help
+        commands.choices[options.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         with _sigterm_as_exception():
             return int(options.run(options))

@@ -134,13 +134,20 @@ def test_a_missing_file_ends_it_before_anything_is_done(run_of, tmp_path, predic
 
 @pytest.mark.parametrize(
     "arguments",
-    [["predict", "run", "a.png", "--out", "out", "--weight", "last"], ["golden", "key", "--back"], ["--vers"]],
+    [
+        ["predict", "run", "a.png", "--out", "out", "--weight", "last"],
+        ["predict", "run", "a.png", "--out", "out", "--thraeds", "1"],
+        ["golden", "key", "--back"],
+        ["--vers"],
+    ],
 )
-def test_options_are_not_abbreviated(arguments, capsys):
+def test_unknown_and_abbreviated_options_come_with_the_usage_of_their_command(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code == 2
-    assert re.search("unrecognized arguments|required", capsys.readouterr().err)
+    error, command = capsys.readouterr().err, f"npswin {arguments[0]}" if len(arguments) > 1 else "npswin"
+    assert error.startswith(f"usage: {command} ")
+    assert re.search(f"\n{command}: error: .*(unrecognized arguments|required)", error)
 
 
 @pytest.mark.parametrize(
