@@ -108,7 +108,8 @@ def load_data(arguments: argparse.Namespace) -> tuple[ImageDataset, ImageDataset
         except DataUnavailableError as error:
             if arguments.data == "cifar10" or arguments.data_dir is not None:
                 raise
-            print(f"CIFAR-10 is not available ({error}); training on the built-in data set shapes instead.")
+            print(f"CIFAR-10 is not available ({error}); training on the built-in data set shapes instead.", flush=True)
+    print("drawing the images of shapes", flush=True)
     return load_shapes(train=True), load_shapes(train=False)
 
 

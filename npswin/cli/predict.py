@@ -8,7 +8,7 @@ from typing import Any
 from npswin.cli.machine_options import add_machine_options, set_machine
 from npswin.cli.progress import ProgressBar
 from npswin.data import DataFileError
-from npswin.files import shown_path
+from npswin.files import counted, shown_path
 from npswin.training.prediction.files import files_of_task
 from npswin.training.prediction.folder import THRESHOLD, TOP
 from npswin.training.prediction.image_paths import image_paths
@@ -72,9 +72,10 @@ def run(options: argparse.Namespace) -> int:
     paths = image_paths(options.images)
     trained = load_run(options.training_run, options.weights)
     folder = files_of_task(trained)(options.out, trained, paths, options.top, options.threshold)
+    print(f"predicting {counted(len(paths), 'image')} with {shown_path(trained.weights)}", flush=True)
     if size := trained.model.config.get("img_size"):  # of a classifier
         height, width = (size, size) if isinstance(size, int) else size
-        print(f"images are resized to {height}×{width} pixels, the model's size")
+        print(f"images are resized to {height}×{width} pixels, the model's size", flush=True)
     failed: list[DataFileError] = []
     done = count(1)
     with ProgressBar("images") as progress:

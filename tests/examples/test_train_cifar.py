@@ -86,6 +86,7 @@ def test_train_cifar_from_start_to_end(monkeypatch, capsys, tmp_path):
     assert status == 0, stderr
     lines = stdout.splitlines()
     assert lines[0] == "CIFAR-10 is not available (no connection); training on the built-in data set shapes instead."
+    assert lines[1] == "drawing the images of shapes"
     assert re.fullmatch(r"test accuracy: \d+\.\d\d % \(shapes, 40 images\)", lines[-1])
     assert {path.name for path in out.iterdir()} - {".lock"} == {
         "config.json",

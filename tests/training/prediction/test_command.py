@@ -53,12 +53,14 @@ def test_it_writes_a_folder_and_a_line_for_each_image(run_of, tmp_path, predict,
     assert (code, errors) == (0, [])
     assert {path.name for path in out.iterdir()} == EXPECTED[kind]
     assert [path.name for path in sorted((out / "pictures").iterdir())] == ["0.png", "1.png"]
+    weights = finished.folder / "best.safetensors"
+    assert lines.pop(0) == f"predicting 2 images with {weights}"
     if kind == "classification":
         assert lines.pop(0) == "images are resized to 8×8 pixels, the model's size"
     assert [line.partition(": ")[0] for line in lines] == [*map(str, images), str(out)]
     names = finished.trainer.train_data.class_names
     assert all(any(name in line for name in names) for line in lines[:2])
-    assert lines[2] == f"{out}: 2 of 2 images, by {finished.folder / 'best.safetensors'}"
+    assert lines[2] == f"{out}: 2 of 2 images, by {weights}"
 
 
 def test_images_that_cannot_be_read_do_not_stop_the_others(run_of, tmp_path, predict):
@@ -84,6 +86,7 @@ def test_nothing_above_the_threshold(run_of, tmp_path, predict):
     finished = run_of("boxes")
     arguments = finished.folder, finished.images / "0.png", "--out"
     _, lines, _ = predict(*arguments, tmp_path / "out", "--threshold", 0.9995)
+    assert lines.pop(0).startswith("predicting 1 image with ")
     assert lines[0].endswith("0.png: nothing with a score of at least 99.95 %")
     highest, threshold = re.fullmatch(
         r"the highest score of all is ([0-9.]+) %: --threshold ([0-9.]+) .*", lines[1]
@@ -91,8 +94,8 @@ def test_nothing_above_the_threshold(run_of, tmp_path, predict):
     scores = [one["score"] for one in json.loads((tmp_path / "out" / "predictions.json").read_text())]
     assert float(threshold) == pytest.approx(float(highest) / 100) == math.floor(100 * max(scores)) / 100
     _, lines, _ = predict(*arguments, tmp_path / "more", "--threshold", threshold)
-    assert len(lines) == 2
-    assert "nothing" not in lines[0]
+    assert len(lines) == 3
+    assert "nothing" not in lines[1]
 
 
 @pytest.mark.parametrize(
