@@ -27,12 +27,12 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
         load_dense_data,
     )
     from npswin.cli.machine_options import set_machine
+    from npswin.cli.normalization import chosen_normalization
     from npswin.cli.training_program import (
         add_run_options,
         fit,
         model_to_train,
         new_parser,
-        normalization_file,
         predict_first,
         print_run,
         run_folder,
@@ -109,6 +109,7 @@ def train(arguments: argparse.Namespace) -> None:
     set_machine(arguments)
     config = training_config(dense_recipe(RECIPES, arguments), arguments)
     out = run_folder(arguments, data_name(arguments))
+    normalization = chosen_normalization(arguments)
     train_data, test_data = load_dense_data(arguments, load_detection_folder, load_detection_scenes)
     masks = train_data.has_masks and not arguments.boxes
     if masks and not test_data.has_masks:
@@ -120,7 +121,7 @@ def train(arguments: argparse.Namespace) -> None:
 
     print_run(arguments, model, train_data, config, out)
     task = detection_task(arguments, masks)
-    trainer = Trainer(model, train_data, test_data, config, out, normalization_file(arguments), task)
+    trainer = Trainer(model, train_data, test_data, config, out, normalization, task)
     result = fit(trainer, arguments)
 
     found = f"box AP {100 * result.box_ap:.2f} %"

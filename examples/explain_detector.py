@@ -33,7 +33,7 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
         resize_sample,
         size_within,
     )
-    from npswin.files import listed, shown_path
+    from npswin.files import listed, message_of, shown_path
     from npswin.models.detection import DetectorOutput
     from npswin.models.detection.checks import check_objects
     from npswin.models.detection.proposals import propose
@@ -42,7 +42,15 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
     from npswin.training import Run
     from npswin.training.pictures.labels import draw_labels
     from npswin.training.pictures.palette import colours
-    from npswin.training.pictures.style import GREEN, GREY, RED, new_figure, save_figure, show_image
+    from npswin.training.pictures.style import (
+        GREEN,
+        GREY,
+        RED,
+        check_picture_path,
+        new_figure,
+        save_figure,
+        show_image,
+    )
     from npswin.training.prediction.folder import THRESHOLD
     from npswin.training.tasks.detection_evaluation import PADDED_TO, check_detection_data
 except KeyboardInterrupt:
@@ -239,10 +247,7 @@ def check_data(data: DetectionDataset, run: Run) -> None:
 def explain(arguments: argparse.Namespace) -> None:
     """Load, compute, write the picture."""
     set_machine(arguments)
-    if not arguments.out.parent.is_dir():
-        raise ValueError(f"--out: {shown_path(arguments.out.parent)} is no folder, expected one that exists")
-    if arguments.out.is_dir():
-        raise ValueError(f"--out: {shown_path(arguments.out)} is a folder, expected the name of a picture")
+    check_picture_path("--out", arguments.out)
     run = npswin.load_run(arguments.run)
     if not isinstance(run.model, TwoStageDetector):
         raise ValueError(f"{shown_path(arguments.run)}: is not a run of a detector")
@@ -267,7 +272,7 @@ def main() -> int:
         print("aborted", file=sys.stderr)
         return 130
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        print(f"{NAME}: error: {error}", file=sys.stderr)
+        print(f"{NAME}: error: {message_of(error)}", file=sys.stderr)
         return 2
     return 0
 

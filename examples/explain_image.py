@@ -23,9 +23,10 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
     import npswin
     from npswin.checks import check_integer
     from npswin.data import IMAGENET_MEAN, IMAGENET_STD, make_shapes, normalize
+    from npswin.files import message_of
     from npswin.training import read_normalization
     from npswin.training.environment import import_optional
-    from npswin.training.pictures.style import ORANGE, new_figure, save_figure, show_image
+    from npswin.training.pictures.style import ORANGE, check_picture_path, new_figure, save_figure, show_image
     from npswin.weights import TensorFile
 except KeyboardInterrupt:
     print("aborted", file=sys.stderr)
@@ -122,6 +123,7 @@ def draw_stage(
 
 
 def draw(arguments: argparse.Namespace) -> None:
+    check_picture_path("--out", arguments.out)
     model, class_names, (mean, std) = load_model(arguments)
     side = arguments.size or int(np.min(model.config["img_size"] or 224))
     pixels = load_pixels(arguments.image, model.in_chans, check_integer("size", side, 1, 4096))
@@ -151,7 +153,7 @@ def main() -> int:
         print("aborted", file=sys.stderr)
         return 130
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        print(f"explain_image.py: error: {error}", file=sys.stderr)
+        print(f"explain_image.py: error: {message_of(error)}", file=sys.stderr)
         return 2
     return 0
 

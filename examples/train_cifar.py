@@ -20,12 +20,12 @@ try:  # imports take a second, in which Ctrl-C should not print a traceback
 
     import npswin
     from npswin.cli.machine_options import set_machine
+    from npswin.cli.normalization import chosen_normalization
     from npswin.cli.training_program import (
         add_run_options,
         fit,
         model_to_train,
         new_parser,
-        normalization_file,
         print_run,
         run_folder,
         run_program,
@@ -108,7 +108,8 @@ def load_data(arguments: argparse.Namespace) -> tuple[ImageDataset, ImageDataset
         except DataUnavailableError as error:
             if arguments.data == "cifar10" or arguments.data_dir is not None:
                 raise
-            print(f"CIFAR-10 is not available ({error}); training on the built-in data set shapes instead.")
+            print(f"CIFAR-10 is not available ({error}); training on the built-in data set shapes instead.", flush=True)
+    print("drawing the images of shapes", flush=True)
     return load_shapes(train=True), load_shapes(train=False)
 
 
@@ -122,6 +123,7 @@ def train(arguments: argparse.Namespace) -> None:
         cupy()  # raises if there is no GPU
     elif arguments.precision != "full":
         raise ValueError(f"--precision: {arguments.precision} needs a GPU: --device cuda")
+    normalization = chosen_normalization(arguments)
     train_data, test_data = load_data(arguments)
     recipe = {**RECIPES, **(GPU_RECIPES if arguments.device == "cuda" else {})}[train_data.name]
     config = training_config({**DEFAULTS, **recipe}, arguments)
@@ -129,7 +131,7 @@ def train(arguments: argparse.Namespace) -> None:
     model = model_to_train(arguments, len(train_data.class_names)).to(arguments.device)
 
     print_run(arguments, model, train_data, config, out)
-    trainer = Trainer(model, train_data, test_data, config, out, normalization_file(arguments))
+    trainer = Trainer(model, train_data, test_data, config, out, normalization)
     result = fit(trainer, arguments)
 
     draw_predictions(model, test_data, trainer.mean, trainer.std, out / "predictions.png")

@@ -153,6 +153,13 @@ def _of_both_classes(error: Any, system: Any) -> Any:
     return type(error.__name__, (error, system), {"__module__": error.__module__, "__str__": Exception.__str__})
 
 
+def message_of(error: BaseException) -> str:
+    """The message of an exception for users: of a system's error the file and what is wrong, without its number."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{shown_path(error.filename)}: {error.strerror}" if error.filename else error.strerror
+
+
 def shown_path(path: str | PathLike[str]) -> str:
     """A path for a message, which is short even if the path is not."""
     return shortened(os.fspath(path))

@@ -1,5 +1,6 @@
 """How far long work is, on stderr."""
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -39,7 +40,8 @@ class Progress:
                 unit=f" {unit}",
                 delay=_SECONDS_UNTIL_BAR,
                 leave=False,
-                dynamic_ncols=True,
+                ncols=None if _has_width() else 80,
+                dynamic_ncols=_has_width(),
             )
 
     def advance(self, count: int, **values: str) -> None:
@@ -78,6 +80,14 @@ class Progress:
         """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
+
+
+def _has_width() -> bool:
+    """Whether the terminal says how many columns it has; in none, as some say, no bar would be shown."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    except (OSError, ValueError):
+        return False
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import pytest
 from npswin.files import (
     FileError,
     listed,
+    message_of,
     open_regular,
     read_bytes,
     read_exactly,
@@ -51,6 +52,19 @@ def test_the_systems_errors_are_of_both_classes(tmp_path, path, system, message)
     assert isinstance(caught.value, system)
     assert caught.value.errno
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(28, "No space left on device", "runs/a"), "runs/a: No space left on device"),
+        (OSError(30, "Read-only file system"), "Read-only file system"),
+        (OSError("no answer"), "no answer"),
+        (ValueError("size: got 0"), "size: got 0"),
+    ],
+)
+def test_a_message_has_no_number_of_the_system(error, message):
+    assert message_of(error) == message
 
 
 def test_a_null_byte_in_the_name():

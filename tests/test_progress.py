@@ -1,5 +1,6 @@
 """Progress on stderr."""
 
+import os
 import sys
 
 import pytest
@@ -39,6 +40,15 @@ def test_progress_is_a_bar_on_a_terminal(monkeypatch, capsys):
     assert "epoch 1/2: 100%" in printed
     assert "loss=0.5" in printed
     assert "images/s" in printed
+
+
+def test_a_terminal_that_says_it_has_no_columns_has_a_bar(monkeypatch):
+    pytest.importorskip("tqdm")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "fileno", lambda: 2)
+    monkeypatch.setattr(module.os, "get_terminal_size", lambda _: os.terminal_size((0, 0)))
+    with show_progress("epoch 1/2", total=100) as progress:
+        assert progress._bar.ncols == 80
 
 
 def test_items_are_counted_in_their_unit(clock, capsys):

@@ -1,6 +1,7 @@
 """The public names, the README and the version agree with each other and with the files that repeat them."""
 
 import ast
+import importlib
 import importlib.util
 import re
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import npswin
+from tests.tools.misuse_surface import PACKAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,6 +28,15 @@ def test_the_readme_has_code():
 def test_public_names_exist_and_are_documented(name):
     assert hasattr(npswin, name)
     assert re.search(rf"npswin\.{name}\b", PAGES), f"npswin.{name} is mentioned neither in README.md nor in docs/"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_page_of_public_names_has_all_of_a_package(package):
+    """In the section of the package, or in the first one, where names begin with "npswin."."""
+    first, *sections = (ROOT / "docs" / "api.md").read_text(encoding="utf-8").split("\n## ")
+    own = "".join(one for one in sections if f"`{package}`" in one.partition("\n")[0])
+    listed = set(re.findall(r"`(\w+)`", own)) | set(re.findall(r"`npswin\.(\w+)`", first))
+    assert set(importlib.import_module(package).__all__) - listed - {"data"} == set()
 
 
 def test_type_checkers_and_python_find_the_same_names_in_the_same_modules():

@@ -57,9 +57,8 @@ def add_dense_options(
     add("--batch-size", type=int, help=f"images per step {default('batch_size')}")
     add("--lr", type=float, help=f"highest learning rate {default('lr')}")
     backbone = (
-        "begin the backbone with a classifier's weights, of any layout that load_weights knows. If npswin trained "
-        "them, images are normalized as they were then; else by their own mean and deviation, as without it "
-        "(default: weights are drawn)"
+        "begin the backbone with a classifier's weights, of any layout that load_weights knows (default: weights are "
+        "drawn)"
     )
     add("--backbone", type=Path, metavar="FILE", help=backbone)
 

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from npswin.cli import compare, convert, diagnose, golden, gradcheck, predict
+from npswin.files import message_of
 
 DESCRIPTION = """Predict with a Swin Transformer that was trained here (examples/ has programs that train):
 
@@ -47,19 +48,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for command in (predict, golden, compare, diagnose, gradcheck, convert):
         command.add_parser(commands)
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:  # the subcommand's parser leaves them to the command's, whose usage would not help
+        commands.choices[options.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         with _sigterm_as_exception():
             return int(options.run(options))
     except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename and error.strerror else ""
-        print(f"npswin {options.command}: {where}{error.strerror or error}", file=sys.stderr)
-        return 2
-    except (ValueError, TypeError, RuntimeError, ImportError, ArithmeticError) as error:
-        print(f"npswin {options.command}: {error}", file=sys.stderr)
+    except (OSError, ValueError, TypeError, RuntimeError, ImportError, ArithmeticError) as error:
+        print(f"npswin {options.command}: {message_of(error)}", file=sys.stderr)
         return 2
     except MemoryError:
         print(f"npswin {options.command}: too little memory: use a smaller model or batch", file=sys.stderr)

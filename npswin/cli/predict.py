@@ -8,7 +8,7 @@ from typing import Any
 from npswin.cli.machine_options import add_machine_options, set_machine
 from npswin.cli.progress import ProgressBar
 from npswin.data import DataFileError
-from npswin.files import shown_path
+from npswin.files import counted, shown_path
 from npswin.training.prediction.files import files_of_task
 from npswin.training.prediction.folder import THRESHOLD, TOP
 from npswin.training.prediction.image_paths import image_paths
@@ -27,7 +27,7 @@ folder DIR gets
     predictions.json       a classifier: the most likely classes with their probabilities
                            a segmenter: the share of the pixels of each class
                            a detector: COCO's results, with the category ids of the training data
-    images.json            a detector: the images and categories that these ids are of
+    images.json            a detector: the images and categories that these ids are of, each image with its picture
     annotations/NAME.png   a segmenter: the number of the class of each pixel, for npswin.data.load_label_maps, with
                            classes.txt
 
@@ -56,12 +56,12 @@ def add_parser(commands: Any) -> None:
     add("images", type=Path, nargs="+", metavar="IMAGE", help=images)
     add("--out", type=Path, required=True, metavar="DIR", help="the folder to write, new or empty")
     add("--weights", choices=WEIGHTS, help="which weights of the run (default: best, or last if there is no best yet)")
-    add("--top", type=int, default=TOP, metavar="N", help=f"classes per image, of a classifier (default: {TOP})")
+    add("--top", type=int, metavar="N", help=f"classes per image, of a classifier (default: {TOP})")
     threshold = (
         f"score from which on an object is drawn, of a detector (default: {THRESHOLD}); predictions.json has all that "
         "the model keeps: above its score_threshold, at most `detections` of an image (arguments of the model)"
     )
-    add("--threshold", type=float, default=THRESHOLD, metavar="S", help=threshold)
+    add("--threshold", type=float, metavar="S", help=threshold)
     add_machine_options(parser)
     parser.set_defaults(run=run)
 
@@ -72,9 +72,10 @@ def run(options: argparse.Namespace) -> int:
     paths = image_paths(options.images)
     trained = load_run(options.training_run, options.weights)
     folder = files_of_task(trained)(options.out, trained, paths, options.top, options.threshold)
+    print(f"predicting {counted(len(paths), 'image')} with {shown_path(trained.weights)}", flush=True)
     if size := trained.model.config.get("img_size"):  # of a classifier
         height, width = (size, size) if isinstance(size, int) else size
-        print(f"images are resized to {height}×{width} pixels, the model's size")
+        print(f"images are resized to {height}×{width} pixels, the model's size", flush=True)
     failed: list[DataFileError] = []
     done = count(1)
     with ProgressBar("images") as progress:

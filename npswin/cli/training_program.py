@@ -16,14 +16,14 @@ import numpy as np
 
 from npswin.checks import check_integer, check_size
 from npswin.cli.machine_options import add_machine_options
+from npswin.cli.normalization import add_normalization_options, normalization_of_options
 from npswin.data import steps_per_epoch
 from npswin.data.sample_transforms import LARGEST_SIDE
-from npswin.files import counted
+from npswin.files import counted, message_of
 from npswin.models import create_model
 from npswin.training import NonFiniteError, TrainConfig, Trainer, TrainingInterrupted
-from npswin.training.normalization import NAMES
 from npswin.training.run_folder import check_run_folder
-from npswin.weights import TensorFile, WeightMismatchError, load_weights
+from npswin.weights import WeightMismatchError, load_weights
 
 RECIPE_OPTIONS = ("epochs", "batch_size", "lr", "seed", "precision")  # which are fields of TrainConfig, too
 SHOWN = 8  # images in a picture of samples
@@ -53,11 +53,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--dtype", choices=["float32", "float64"], default="float32", help="dtype of the model (default: float32)")
     add_machine_options(parser)
-    weights = (
-        "start from these weights, and normalize images as the run did that they are from (default: weights are drawn)"
-    )
+    weights = "start from these weights, of any layout that load_weights knows (default: weights are drawn)"
     add("--weights", type=Path, metavar="FILE", help=weights)
     add("--new-head", action="store_true", help="with --weights: draw the head anew, as for other classes")
+    add_normalization_options(parser)
     add("--out", type=Path, help="the run's folder (default: runs/DATA-PRESET)")
     add("--resume", action="store_true", help="continue the run in its folder; needs the same model, data and recipe")
     repair = "continue a run whose files are damaged, with what is left of them, and keep copies of the damaged ones"
@@ -81,6 +80,7 @@ def check_options(arguments: argparse.Namespace) -> None:
         raise ValueError("--weights, --backbone: got both, expected one of them")
     if arguments.new_head and arguments.weights is None:
         raise ValueError("--new-head: got no --weights, in whose model a new head is drawn")
+    normalization_of_options(arguments)
 
 
 def training_config(recipe: dict[str, Any], arguments: argparse.Namespace) -> TrainConfig:
@@ -91,7 +91,7 @@ def training_config(recipe: dict[str, Any], arguments: argparse.Namespace) -> Tr
     min_lr is at most lr.
 
     Raises:
-        ValueError: an option is out of its range.
+        ValueError: a setting is out of its range.
     """
     settings = {**recipe, **given_settings(arguments)}
     epochs, share = settings["epochs"], settings["epochs"] / recipe["epochs"]
@@ -101,11 +101,7 @@ def training_config(recipe: dict[str, Any], arguments: argparse.Namespace) -> Tr
         moved = dict.fromkeys(round(share * epoch) for epoch in recipe["decay_epochs"])
         settings["decay_epochs"] = tuple(epoch for epoch in moved if 0 < epoch < epochs)
         settings["schedule"] = "steps" if settings["decay_epochs"] else "poly"
-    try:
-        return TrainConfig(**settings)
-    except ValueError as error:
-        name, _, message = str(error).partition(":")
-        raise ValueError(f"{_option(name)}:{message}") if name in RECIPE_OPTIONS else error from error
+    return TrainConfig(**settings)
 
 
 def with_short_warmup(config: TrainConfig, images: int) -> TrainConfig:
@@ -144,17 +140,6 @@ def model_to_train(arguments: argparse.Namespace, num_classes: int, **options: A
             reason, *_ = error.reason.splitlines()
             raise ValueError(f"--backbone: no weights for the backbone of {arguments.preset}: {reason}") from error
     return model
-
-
-def normalization_file(arguments: argparse.Namespace) -> Path | None:
-    """The file whose mean and deviation normalize the images; None for the training images' own.
-
-    It is that of --weights; or that of --backbone, if its metadata have mean and deviation.
-    """
-    backbone = getattr(arguments, "backbone", None)
-    if backbone is not None and TensorFile(backbone).metadata.keys() >= set(NAMES):
-        return Path(backbone)
-    return arguments.weights
 
 
 def run_folder(arguments: argparse.Namespace, data_name: str) -> Path:
@@ -242,6 +227,9 @@ def run_program(parse: Callable[[], argparse.Namespace], train: Callable[[Any], 
         print(f"{name}: {error}", file=sys.stderr)
         return 1
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        print(f"{name}: error: {error}", file=sys.stderr)
+        message = message_of(error)
+        setting, _, problem = message.partition(":")
+        message = f"{_option(setting)}:{problem}" if setting in RECIPE_OPTIONS else message
+        print(f"{name}: error: {message}", file=sys.stderr)
         return 2
     return 0

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,13 @@ from npswin.weights.load import model_tensors
 _RUN, _STATE, _STEP = "run", "training", "step"  # names in the metadata
 MOST_DIFFERENCES = 5  # of two runs, in a message
 _MOST_TELLING_FIRST = (  # fields of a description, and beginnings of their names
-    *("model.architecture", "train_data.name", "class_names", "model.num_classes"),
+    *("train_data.name", "class_names", "model.num_classes"),
     *("model", "train_data", "test_data", "task", "training", ""),
 )
 _FROM_EPOCHS = ("training.warmup_epochs", "training.decay_epochs", "training.warmup_steps", "training.schedule")
 _LATER_FIELDS = {"schedule": "cosine", "decay_epochs": [], "warmup_steps": 0}  # of a recipe
+_ARCHITECTURE = "model.architecture"
+_NO_ENTRY = object()  # beyond the end of a list
 _CATEGORY_IDS = "category_ids"  # in the description of a detector's run
 
 
@@ -210,9 +213,13 @@ def comparable_pair(found: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[d
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """The fields in which two descriptions of runs differ, each with both its values; of many, the most telling ones.
 
-    Model and data come first. What a program derives from the number of epochs is left out where that differs.
+    Model and data come first; a run of another architecture differs in so much that nothing else is said. What a
+    program derives from the number of epochs is left out where that differs.
     """
     different = dict(_differences(found, wanted, ""))
+    if _ARCHITECTURE in different:
+        old, new = (run["model"].get("architecture") or "a classifier" for run in (found, wanted))
+        return [f"{_ARCHITECTURE} (it is of {shortened(str(old))}, this one of {shortened(str(new))})"]
     if "training.epochs" in different:
         different = {name: text for name, text in different.items() if name not in _FROM_EPOCHS}
     rank = _MOST_TELLING_FIRST.index
@@ -229,16 +236,21 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: st
             yield from _differences(old, new, f"{prefix}{name}.")
         elif old != new:
             where, old, new = _first_difference(name, old, new)
-            text = f"{shortened(prefix + where, 80)} (it has {shown(old)}, this one {shown(new)})"
-            yield prefix + name, text
+            yield prefix + name, f"{shortened(prefix + where, 80)} (it has {old}, this one {new})"
 
 
-def _first_difference(name: str, old: Any, new: Any) -> tuple[str, Any, Any]:
-    """Of two lists of one length the first entries that differ, with their place."""
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        place = next(i for i, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1])
-        return f"{name}[{place}]", old[place], new[place]
-    return name, old, new
+def _first_difference(name: str, old: Any, new: Any) -> tuple[str, str, str]:
+    """Two values that differ as texts that do; of two lists the first entries that differ, with their place."""
+    if isinstance(old, list) and isinstance(new, list):
+        pairs = zip_longest(old, new, fillvalue=_NO_ENTRY)
+        place, (old, new) = next((i, pair) for i, pair in enumerate(pairs) if pair[0] != pair[1])
+        name = f"{name}[{place}]"
+    texts = ["nothing" if value is _NO_ENTRY else shown(value) for value in (old, new)]
+    if texts[0] == texts[1]:  # what differs is in the middle of a long text, which is not shown
+        whole = repr(old), repr(new)
+        place = next((i for i, (one, other) in enumerate(zip(*whole, strict=False)) if one != other), 0)
+        texts = [f"... {shortened(text[max(place - 20, 0) :], 90)}" for text in whole]
+    return name, texts[0], texts[1]
 
 
 def _best_name(task: Task) -> str:

@@ -83,6 +83,7 @@ def own_normalization(statistics: Normalization) -> Normalization:
         numbers = ", ".join(map(str, constant))
         raise ValueError(
             f"train_data: got one value everywhere in channel {numbers} (of {len(std)}, counted from 0), expected no "
-            "channel to be constant; leave such channels out, or give mean and deviation (--weights, or normalization=)"
+            "channel to be constant; leave such channels out, or give mean and deviation (--mean and --std, or "
+            "normalization=)"
         )
     return mean, std

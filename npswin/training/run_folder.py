@@ -56,10 +56,10 @@ def check_run_folder(path: Path, resume: bool) -> None:
             raise RunFolderError(f"{shown_path(path)}: no run to resume here (it has no {LAST})")
         return
     if path.is_dir():
-        hint = "resume the run in it (--resume, or resume=True)" if has_checkpoint else "delete it"
-        raise RunFolderError(f"{shown_path(path)}: not empty; {hint}, or choose another folder (--out, or out=)")
+        hint = "resume the run in it (--resume, or resume=True), or " if has_checkpoint else ""
+        raise RunFolderError(f"{shown_path(path)}: not empty; {hint}choose another folder (--out, or out=)")
     if there := next((one for one in (path, *path.parents) if os.path.lexists(one) and not one.is_dir()), None):
-        raise NotADirectoryError(errno.ENOTDIR, f"cannot be a run's folder, since {there} is none", str(path))
+        raise NotADirectoryError(errno.ENOTDIR, f"cannot be a run's folder, since {there} is no folder", str(path))
 
 
 def has_no_more_than_a_beginning(path: Path) -> bool:
@@ -215,7 +215,9 @@ class RunFolder:
             if different := differences(old, wanted):
                 hint = "use its settings, or choose another folder (--out, or out=)"
                 if {name for name in wanted if old.get(name) != wanted[name]} <= set(NAMES):
-                    hint += "; without --weights and --backbone, or normalization=, it goes on with its own"
+                    hint += (
+                        "; without --mean, --std, --weights and --backbone, or normalization=, it goes on with its own"
+                    )
                 run = f"holds a run that differs in {'; '.join(different)}"
                 raise RunFolderError(f"{shown_path(self.path)}: {run}; {hint}")
             return ""

@@ -66,17 +66,6 @@ def test_a_backbone_begins_with_a_classifiers_weights(monkeypatch, capsys, tmp_p
     np.testing.assert_allclose(tensors[f"backbone.{name}"], model.params[name], atol=1e-8)
 
 
-def test_images_have_their_own_normalization_where_the_backbones_is_unknown(monkeypatch, capsys, tmp_path):
-    classifier("segment", tmp_path / "file")
-    for name, more in (("with", ("--backbone", tmp_path / "file")), ("without", ())):
-        code, _, err = run(monkeypatch, capsys, "segment", "--epochs", "1", "--out", tmp_path / name, *more)
-        assert code == 0, err
-    one, other = (
-        npswin.training.read_normalization(tmp_path / name / "last.safetensors") for name in ("with", "without")
-    )
-    assert one == other
-
-
 @pytest.mark.parametrize("example", LOADERS)
 def test_a_backbone_that_does_not_fit_is_an_error_of_one_line(monkeypatch, capsys, tmp_path, example):
     model, file = npswin.create_model("swin_nano_patch2_window4_32"), tmp_path / "file"
@@ -182,6 +171,7 @@ def test_a_detector_may_find_more_objects(monkeypatch, capsys, tmp_path, started
     assert trainer.task.max_detections == counted
 
 
+GIVEN = ("--mean", "0.1", "0.2", "0.3", "--std", "0.4", "0.5", "0.6")
 BAD_OPTIONS = [
     ("segment", ("--size", "0"), "--size: got 0"),
     ("segment", ("--crop", "-1"), "--crop: got -1"),
@@ -189,6 +179,13 @@ BAD_OPTIONS = [
     ("detect", ("--detections", "0"), "--detections: got 0"),
     ("detect", ("--batch-size", "0"), "--batch-size: got 0"),
     ("segment", ("--new-head",), "--new-head: got no --weights"),
+    ("segment", ("--mean", "0.5", "0.5", "0.5"), "--std: not given, expected it with --mean"),
+    ("detect", ("--std", "0.5", "0.5", "0.5"), "--mean: not given, expected it with --std"),
+    ("detect", (*("--mean", "123.675", "116.28", "103.53"), *GIVEN[4:]), "--mean: got 123.675, expected numbers for"),
+    ("segment", (*GIVEN[:4], "--std", "0.1", "0", "0.1"), "--std: got"),
+    ("segment", ("--mean", "0.1", "-0.2", "0.3", *GIVEN[4:]), "--mean: got"),
+    ("detect", ("--weights", "examples/detect.py"), "examples/detect.py: "),
+    ("segment", ("--backbone", "none.safetensors"), "none.safetensors: No such file"),
 ]
 
 
@@ -202,9 +199,21 @@ def test_options_are_checked_by_their_names_before_the_data_are_loaded(
     assert len(err.splitlines()) == 1
 
 
+def test_a_batch_that_the_model_cannot_learn_from_is_named_by_its_option(monkeypatch, capsys, tmp_path):
+    code, _, err = run(monkeypatch, capsys, "segment", "--batch-size", "1", "--out", tmp_path / "run")
+    assert code == 2
+    assert err.startswith("segment.py: error: --batch-size: got 1, expected 2 or more")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("example", LOADERS)
 @pytest.mark.parametrize(
-    ("more", "message"), [((), "not empty; delete it"), (("--resume",), "no run to resume"), (("--repair",), "no run")]
+    ("more", "message"),
+    [
+        ((), "not empty; choose another folder (--out, or out=)\n"),
+        (("--resume",), "no run to resume"),
+        (("--repair",), "no run"),
+    ],
 )
 def test_the_runs_folder_is_checked_before_the_data_are_loaded(monkeypatch, capsys, tmp_path, example, more, message):
     (tmp_path / "notes.txt").write_text("mine")
@@ -212,6 +221,14 @@ def test_the_runs_folder_is_checked_before_the_data_are_loaded(monkeypatch, caps
     code, _, err = run(monkeypatch, capsys, example, *arguments)
     assert code == 2
     assert err.startswith(f"{example}.py: error: {tmp_path}: {message}")
+
+
+@pytest.mark.parametrize("out", ["photo.png", "photo.png/run"])
+def test_an_error_of_the_system_has_no_number(monkeypatch, capsys, tmp_path, out):
+    (tmp_path / "photo.png").write_text("")
+    code, _, err = run(monkeypatch, capsys, "segment", "--out", tmp_path / out)
+    problem = f"cannot be a run's folder, since {tmp_path / 'photo.png'} is no folder"
+    assert (code, err) == (2, f"segment.py: error: {tmp_path / out}: {problem}\n")
 
 
 @pytest.mark.parametrize("example", LOADERS)

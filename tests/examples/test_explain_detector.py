@@ -162,7 +162,9 @@ def test_damaged_data_are_left_out_by_an_option(run_of, explain, tmp_path):
         (("--index", 5), "--index: got 5, expected an integer of at least 0 and at most 4"),
         (("--index", -1), "--index: got -1"),
         (("--out", "none/a.png"), "--out: none is no folder, expected one that exists"),
-        (("--out", "."), "--out: . is a folder, expected the name of a picture"),
+        (("--out", "."), "--out: got ., expected the name of a picture, which ends with .png"),
+        (("--out", "a.xyz"), "--out: got a.xyz, expected the name of a picture, which ends with .png"),
+        (("--out", "folder.png"), "--out: folder.png is a folder, expected the name of a picture"),
         (("--backend", "tpu"), "backend: got 'tpu'"),
         (("--threads", 0), "threads: got 0"),
         (("--data-dir", "none"), "none: is no folder"),
@@ -170,12 +172,13 @@ def test_damaged_data_are_left_out_by_an_option(run_of, explain, tmp_path):
 )
 def test_errors_are_one_line_before_anything_is_computed(run_of, explain, tmp_path, arguments, message):
     folder = run_of("nothing")  # trained and evaluated now, if no test before did it
+    (tmp_path / "folder.png").mkdir()
     with mock.patch("npswin.models.MaskRCNN.detect", side_effect=AssertionError):
         status, _, stderr = explain(folder, *arguments)
     assert (status, stderr.count("\n")) == (2, 1), stderr
     assert stderr.startswith("explain_detector.py: error: ")
     assert message in stderr
-    assert not list(tmp_path.glob("*.png"))
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
 
 
 def test_a_run_of_another_task(explain, plain_numpy, tmp_path):

@@ -69,6 +69,8 @@ def test_an_image_of_any_size_and_another_class(explain, tmp_path, channels, mod
         ({}, ("--size", -1), "size: got -1"),
         ({}, ("none.png",), "none.png"),
         ({}, ("w.safetensors",), "cannot identify image file"),
+        ({}, ("--out", "a.xyz"), "--out: got a.xyz, expected the name of a picture, which ends with .png"),
+        ({}, ("--out", "none/a.png"), "--out: none is no folder, expected one that exists"),
         ({"numbers": ("mean",)}, (), "w.safetensors: its metadata lack std"),
         ({"numbers": (), "channels": 1}, (), "w.safetensors: lacks the mean and deviation of its 1 channels"),
         ({"channels": 4}, ("photo.png",), "image: the model takes 4 channels, expected 1 or 3"),

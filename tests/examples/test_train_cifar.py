@@ -86,6 +86,7 @@ def test_train_cifar_from_start_to_end(monkeypatch, capsys, tmp_path):
     assert status == 0, stderr
     lines = stdout.splitlines()
     assert lines[0] == "CIFAR-10 is not available (no connection); training on the built-in data set shapes instead."
+    assert lines[1] == "drawing the images of shapes"
     assert re.fullmatch(r"test accuracy: \d+\.\d\d % \(shapes, 40 images\)", lines[-1])
     assert {path.name for path in out.iterdir()} - {".lock"} == {
         "config.json",
@@ -163,7 +164,10 @@ def test_train_cifar_stopped_and_resumed_in_new_processes(tmp_path, number):
         (("--backend", "abacus"), "--backend: got 'abacus'"),
         (("--data-dir", "nowhere"), "no CIFAR-10 in nowhere"),
         (("--data", "cifar10"), "no connection"),
-        (("--out", "examples/train_cifar.py/run"), "train_cifar.py/run"),
+        (
+            ("--out", "examples/train_cifar.py/run"),
+            "error: examples/train_cifar.py/run: cannot be a run's folder, since examples/train_cifar.py is no folder",
+        ),
         (("--resume", "--out", "nowhere"), "nowhere: no run to resume here"),
     ],
 )

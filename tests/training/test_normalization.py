@@ -118,7 +118,7 @@ class TestWhenTheTrainingImagesAreRead:
             with pytest.raises(RunFolderError, match=message):
                 _run(tmp_path, None).fit(resume)
         (tmp_path / "file").write_text("")
-        with pytest.raises(OSError, match=r"since .*file is none"):
+        with pytest.raises(OSError, match=r"since .*file is no folder"):
             _run(tmp_path / "file/run", None).fit()
         assert not count
 

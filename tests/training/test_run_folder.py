@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from npswin.training import RunFolderError, checkpoint, run_folder
+from npswin.training.checkpoint import differences
 from npswin.weights import files, load_tensors
 from tests.training.tiny import FileSizeLimit, tiny_trainer
 
@@ -25,7 +26,7 @@ def _names(folder):
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(RunFolderError, match="not empty"):
+    with pytest.raises(RunFolderError, match=r"not empty; choose another folder \(--out, or out=\)$"):
         tiny_trainer(tmp_path).fit()
     assert _names(tmp_path) == ["notes.txt"]
 
@@ -101,6 +102,34 @@ def test_of_many_differences_the_most_telling_ones_are_said(tmp_path):
     assert [one.split(" ")[0] for one in found[:2]] == ["train_data.name", "model.mlp_ratio"]
     assert all(one.startswith("training.") for one in found[2:5])
     assert re.fullmatch(r"and \d more", found[5])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        (["a", "b", "c"], ["a", "x", "c"], "names[1] (it has 'b', this one 'x')"),
+        (["a", "b"], ["a", "b", "c"], "names[2] (it has nothing, this one 'c')"),
+        (["a", "b", "c"], ["b", "c"], "names[0] (it has 'a', this one 'b')"),
+        (["a"], None, "names (it has ['a'], this one None)"),
+    ],
+)
+def test_of_lists_the_first_difference_is_said(old, new, text):
+    assert differences({"names": old}, {"names": new}) == [text]
+
+
+def test_of_long_texts_what_differs_is_said():
+    long = "x" * 300
+    (text,) = differences({"name": f"{long}one{long}"}, {"name": f"{long}other{long}"})
+    assert re.search(r"^name \(it has \.\.\. x+onex.*, this one \.\.\. x+otherx.*\)$", text)
+    assert len(text) < 300
+
+
+def test_of_another_architecture_nothing_else_is_said():
+    old, new = (
+        {"model": {"architecture": name, "channels": size}} for name, size in (("mask_rcnn", 1), ("upernet", 2))
+    )
+    assert differences(old, new) == ["model.architecture (it is of mask_rcnn, this one of upernet)"]
+    assert differences({"model": {}}, new) == ["model.architecture (it is of a classifier, this one of upernet)"]
 
 
 def test_what_follows_from_another_number_of_epochs_is_not_said(tmp_path):

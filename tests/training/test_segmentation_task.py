@@ -290,3 +290,29 @@ def test_what_does_not_fit_is_named(change, message):
 def test_a_setting_out_of_its_range_is_named(change, name):
     with pytest.raises(ValueError, match=f"^{name}: got"):
         SegmentationTask(**change)
+
+
+class TestBatchesForBatchNorm:
+    """A model whose batch norms need two images: a trainer refuses fewer before it writes anything."""
+
+    @pytest.mark.parametrize(
+        ("count", "recipe", "message"),
+        [
+            (1, {"batch_size": 2}, "train_data: got 1 image, expected 2 or more, from which the model's batch norms"),
+            (4, {"batch_size": 1}, "batch_size: got 1, expected 2 or more"),
+            (4, {"batch_size": 3, "micro_batches": 2}, "micro_batches: got 2 for batches of 3 images, expected 2"),
+        ],
+    )
+    def test_too_few_images_are_refused(self, tmp_path, count, recipe, message):
+        backbone = {"embed_dim": 4, "depths": (1, 1, 1, 1), "num_heads": (1, 1, 1, 1), "window_size": 2}
+        settings = {"channels": 4, "auxiliary_channels": 0}
+        config = TrainConfig(epochs=1, warmup_epochs=0.0, **recipe)
+        with pytest.raises(ValueError, match=f"^{message}"):
+            Trainer(UPerNet(3, backbone, **settings), data(count), data(2, "test"), config, tmp_path / "run", task=TASK)
+        assert not (tmp_path / "run").exists()
+        for model in (UPerNet(3, backbone, **settings, pool_scales=(2, 3)), LinearModel("float32")):
+            Trainer(model, data(count), data(2, "test"), config, tmp_path / "run", task=TASK)
+
+    def test_as_many_images_as_parts(self, tmp_path):
+        config = TrainConfig(epochs=1, warmup_epochs=0.0, batch_size=4, micro_batches=4)
+        Trainer(LinearModel("float32"), data(2), data(2, "test"), config, tmp_path / "run", task=TASK)

@@ -40,7 +40,7 @@ class MaskRCNN(TwoStageDetector):
         proposals_a_level: the best of each level of the pyramid, before non-maximum suppression, in training and in
             inference.
         proposals: of an image, at most; or two numbers, for training and for inference.
-        score_threshold: from which on a box counts as found.
+        score_threshold: above which a box counts as found.
         detections: of an image, at most.
         masks: whether masks are found as well; without, it is Faster R-CNN (Ren et al. 2015), or Cascade R-CNN.
         dtype: "float32" to work, "float64" to verify.

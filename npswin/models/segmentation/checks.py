@@ -4,7 +4,6 @@ from typing import Any
 
 from npswin.checks import check_array, check_size, describe, shown
 from npswin.layers.layer import check_device
-from npswin.models.segmentation.pyramid_pooling import PyramidPooling
 from npswin.types import Array
 
 
@@ -26,10 +25,3 @@ def check_labels(labels: Array, images: Array) -> None:
     if labels.shape != (len(images), *images.shape[2:]) or labels.dtype.kind not in "iu":
         raise ValueError(f"labels: got {describe(labels)}, expected {expected}")
     check_device("labels", labels, images)
-
-
-def check_pooled(images: Array, pyramid: PyramidPooling) -> None:
-    """Raise a ValueError if the pyramid pooling makes a single pixel of the batch, whose variance batch norm needs."""
-    trained = (scale for scale, conv in zip(pyramid.scales, pyramid.convs, strict=True) if not conv.bn.frozen)
-    if len(images) == 1 and 1 in trained:
-        raise ValueError("images: got 1 image, expected two or more in training, as pool_scales has 1")

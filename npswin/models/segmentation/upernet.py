@@ -13,7 +13,7 @@ from npswin.layers.layer import check_derivative, keep, kept
 from npswin.models.backbone import SwinBackbone
 from npswin.models.checks import check_image_shape
 from npswin.models.saving import save_model
-from npswin.models.segmentation.checks import check_labels, check_pooled, checked_pool_scales
+from npswin.models.segmentation.checks import check_labels, checked_pool_scales
 from npswin.models.segmentation.heads import FCNHead, UPerHead
 from npswin.models.swin import backbone_arguments
 from npswin.types import Array
@@ -105,6 +105,16 @@ class UPerNet(Layer):
         return f"num_classes={self.num_classes}, dtype={self.dtype.name!r}, {parameters:,} parameters"
 
     @property
+    def smallest_batch(self) -> int:
+        """The number of images that a step of training needs: 2 where the pyramid pooling makes one pixel of an image.
+
+        Of a single pixel there is no variance, which batch norm needs unless it is frozen.
+        """
+        pyramid = self.decode_head.pyramid
+        trained = [scale for scale, conv in zip(pyramid.scales, pyramid.convs, strict=True) if not conv.bn.frozen]
+        return 2 if 1 in trained else 1
+
+    @property
     def loss_names(self) -> tuple[str, ...]:
         """The names of the losses of `loss_forward`."""
         return tuple(self._weights)
@@ -126,7 +136,8 @@ class UPerNet(Layer):
         """
         rng = self.rng if rng is None else check_generator("rng", rng)
         maps, backbone_cache = self.backbone.forward(images, rng)
-        check_pooled(images, self.decode_head.pyramid)
+        if len(images) < self.smallest_batch:
+            raise ValueError("images: got 1 image, expected two or more in training, as pool_scales has 1")
         logits, head_cache = self.decode_head.forward(maps, rng)
         outputs, auxiliary_cache = [logits], None
         if self.auxiliary_head is not None:

@@ -85,7 +85,7 @@ def _with_score(found: Detections, min_score: float) -> Detections:
 def _colour_indices(found: Detections, truth: DetectionSample) -> Array:
     """For each found object the number of its colour, which is that of the object that it is, if it is one.
 
-    The surest first, each takes the object of its class with which it overlaps most, by at least half and no crowd.
+    By falling score, each takes the object of its class with which it overlaps most, by at least half and no crowd.
     """
     overlap = box_iou(found.boxes, truth.boxes)
     overlap[(found.labels[:, None] != truth.labels) | truth.crowd] = 0

@@ -2,11 +2,12 @@
 
 import os
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from npswin.files import write_atomically
+from npswin.files import shown_path, write_atomically
 from npswin.training.environment import import_optional
 from npswin.types import Array
 
@@ -57,6 +58,19 @@ def show_image(axes: Any, image: Array) -> None:
     axes.imshow(np.moveaxis(as_colours(image), 0, -1), interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])
+
+
+def check_picture_path(name: str, path: Path) -> None:
+    """Raise a ValueError, with the argument's name, unless a PNG file can be written at a path.
+
+    Called before a picture is computed, which may take long.
+    """
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"{name}: got {shown_path(path)}, expected the name of a picture, which ends with .png")
+    if path.is_dir():
+        raise ValueError(f"{name}: {shown_path(path)} is a folder, expected the name of a picture")
+    if not path.parent.is_dir():
+        raise ValueError(f"{name}: {shown_path(path.parent)} is no folder, expected one that exists")
 
 
 def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:

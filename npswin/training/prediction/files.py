@@ -16,7 +16,7 @@ from npswin.files import write_atomically
 from npswin.training.pictures import draw_class_scores, draw_detections, draw_segmentation
 from npswin.training.pictures.palette import colours
 from npswin.training.pictures.style import exact_percent
-from npswin.training.prediction.folder import PICTURES, THRESHOLD, TOP, PredictionFolder
+from npswin.training.prediction.folder import PICTURES, PredictionFolder
 from npswin.training.prediction.run import Run
 from npswin.training.tasks.detection import DetectionTask
 from npswin.training.tasks.segmentation import SegmentationTask
@@ -29,6 +29,8 @@ _LABELS = "annotations"  # ADE20K's name for the folder of label images
 
 class ClassificationFiles(PredictionFolder):
     """predictions.json has for each image its most likely classes with their probabilities."""
+
+    settings = ("top",)
 
     def _add(self, path: Path, image: Array, result: Array) -> str:
         """Write the probability of each class, (K,)."""
@@ -69,17 +71,25 @@ class SegmentationFiles(PredictionFolder):
 class DetectionFiles(PredictionFolder):
     """predictions.json has COCO's results; images.json, a file of annotations of COCO's without objects, has the images
     and categories that their ids belong to. The ids of categories are those of the data that the model was trained on.
+
+    Names of images are their paths in the folder that all of them have in common, "image_folder" in its "info", so that
+    `npswin.data.load_coco` reads it with that folder; "picture" is what was drawn.
     """
+
+    settings = ("threshold",)
 
     def __init__(
         self,
         path: str | os.PathLike[str],
         run: Run,
         paths: Sequence[Path],
-        top: int = TOP,
-        threshold: float = THRESHOLD,
+        top: int | None = None,
+        threshold: float | None = None,
     ) -> None:
         super().__init__(path, run, paths, top, threshold)
+        self._folders = {one: os.path.realpath(one.parent) for one in paths}
+        self._image_folder = os.path.commonpath(self._folders.values())
+        self._score_threshold = run.model.detection_limits.score_threshold
         self._category_ids = check_category_ids(run.category_ids, len(self.class_names))
         self._images: list[dict[str, Any]] = []
         self._highest_score = 0.0
@@ -90,7 +100,9 @@ class DetectionFiles(PredictionFolder):
         draw_detections([image], [result], self.class_names, picture, min_score=self.threshold, title=_title(path))
         number, (height, width) = self._id(path), image.shape[1:]
         self.entries += result_entries("found", result, number, self._category_ids)
-        self._images.append({"id": number, "file_name": str(path), "height": height, "width": width})
+        name = (Path(self._folders[path]).relative_to(self._image_folder) / path.name).as_posix()
+        size = {"height": height, "width": width}
+        self._images.append({"id": number, "file_name": name, **size, "picture": f"{PICTURES}/{picture.name}"})
         self._highest_score = max(self._highest_score, float(result.scores.max(initial=0)))
         shown = Counter(self.class_names[label] for label in result.labels[result.scores >= self.threshold])
         counts = ", ".join(f"{count} {name}" for name, count in shown.most_common())
@@ -101,7 +113,8 @@ class DetectionFiles(PredictionFolder):
         if not self._images:
             return ""
         if not self.entries:
-            return "the model found nothing in any image, whatever the threshold"
+            kept = f"the model keeps no score of {exact_percent(self._score_threshold)} or less (its score_threshold)"
+            return f"nothing was found in any image, and no --threshold draws more: {kept}"
         if self._highest_score >= self.threshold:
             return ""
         highest = _rounded_down(self._highest_score)
@@ -112,7 +125,8 @@ class DetectionFiles(PredictionFolder):
         super().write_json()
         numbered = zip(self._category_ids, self.class_names, strict=True)
         categories = [{"id": number, "name": name} for number, name in numbered]
-        content = {"info": {}, "images": self._images, "categories": categories, "annotations": []}
+        info = {"image_folder": self._image_folder}
+        content = {"info": info, "images": self._images, "categories": categories, "annotations": []}
         self._write_json("images.json", content)
 
 

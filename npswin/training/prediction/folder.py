@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from npswin.checks import check_integer, check_number, check_path
+from npswin.checks import check_integer, check_number, check_path, shown
 from npswin.files import FileError, shown_path, write_atomically
 from npswin.training.prediction.image_paths import distinct_names
 from npswin.training.prediction.run import Run
@@ -14,6 +14,7 @@ from npswin.types import Array
 
 PICTURES = "pictures"
 TOP, THRESHOLD = 5, 0.5
+TASKS_OF_SETTINGS = {"top": "a classifier", "threshold": "a detector"}
 
 
 class PredictionFolderError(FileError):
@@ -30,25 +31,34 @@ class PredictionFolder:
         path: the folder, new or empty.
         run: whose predictions are written.
         paths: of all images; their numbers in this list are the images' ids.
-        top: classes of an image that are written and drawn, of a classifier.
-        threshold: the score from which on an object is drawn and counted, of a detector.
+        top: classes of an image that are written and drawn, of a classifier; TOP where it is None.
+        threshold: the score from which on an object is drawn and counted, of a detector; THRESHOLD where it is None.
+
+    Attributes:
+        settings: which of `top` and `threshold` the task has.
 
     Raises:
         PredictionFolderError: the folder is not empty, or a file.
         ValueError: an argument that does not fit, named.
     """
 
+    settings: tuple[str, ...] = ()
+
     def __init__(
         self,
         path: str | os.PathLike[str],
         run: Run,
         paths: Sequence[Path],
-        top: int = TOP,
-        threshold: float = THRESHOLD,
+        top: int | None = None,
+        threshold: float | None = None,
     ) -> None:
         self.path = check_path("out", path)
-        self.top = check_integer("top", top, 1)
-        self.threshold = check_number("threshold", threshold, at_least=0, at_most=1)
+        for name, value in (("top", top), ("threshold", threshold)):
+            if value is not None and name not in self.settings:
+                expected = f"expected none: it is for the run of {TASKS_OF_SETTINGS[name]}"
+                raise ValueError(f"{name}: got {shown(value)}, {expected}")
+        self.top = TOP if top is None else check_integer("top", top, 1)
+        self.threshold = THRESHOLD if threshold is None else check_number("threshold", threshold, at_least=0, at_most=1)
         self.class_names = run.class_names
         self._names = dict(zip(paths, distinct_names(paths), strict=True))
         self._ids = {path: number for number, path in enumerate(paths, 1)}

@@ -7,13 +7,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from npswin.checks import check_instance, check_path
+from npswin.checks import check_instance, check_path, shown
 from npswin.data import DataFileError
 from npswin.data.formats.image_files import read_image
 from npswin.training.environment import import_optional
 from npswin.training.errors import RunFolderError
 from npswin.training.prediction.files import files_of_task
-from npswin.training.prediction.folder import THRESHOLD, TOP, PredictionFolder
+from npswin.training.prediction.folder import PredictionFolder
 from npswin.training.prediction.image_paths import image_paths
 from npswin.training.prediction.run import Run, load_run
 
@@ -34,8 +34,8 @@ def predict(
     run: Run | str | os.PathLike[str],
     images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str] | None = None,
-    top: int = TOP,
-    threshold: float = THRESHOLD,
+    top: int | None = None,
+    threshold: float | None = None,
 ) -> list[Prediction]:
     """Predict on image files with the model of a run, and write pictures and JSON as `npswin predict` does.
 
@@ -48,9 +48,9 @@ def predict(
         run: from `npswin.load_run`, or the run's folder.
         images: paths of images, or of folders whose image files are meant.
         out: a new or empty folder for pictures and JSON; None for no files.
-        top: classes that are written and drawn of each image, of a classifier.
-        threshold: the score from which on an object is drawn, of a detector; predictions.json has all that the model
-            keeps: above its `score_threshold`, and at most `detections` of an image.
+        top: classes that are written and drawn of each image, of a classifier; five where it is None.
+        threshold: the score from which on an object is drawn, of a detector; 0.5 where it is None. predictions.json has
+            all that the model keeps: above its `score_threshold`, and at most `detections` of an image.
 
     Returns:
         For each image, in the order of `images`, its path and what was found. Images that cannot be read are left out,
@@ -60,7 +60,8 @@ def predict(
         RunFolderError, WeightFileError: see `npswin.load_run`.
         DataFileError: there is no such file, or a folder has no image, or not one of the images can be read.
         FileError: `out` is a folder that is not empty, or a file.
-        ValueError: an argument that does not fit, named; or the model's images have neither one nor three channels.
+        ValueError: an argument that does not fit, named, such as `top` for a detector, or without `out`; or the model's
+            images have neither one nor three channels.
         ImportError: Pillow, or matplotlib for `out`, is not installed.
         NonFiniteError: the forward pass gave NaN or infinity.
         OSError: a file cannot be written.
@@ -68,6 +69,9 @@ def predict(
     if isinstance(run, str | os.PathLike):
         run = load_run(check_path("run", run, RunFolderError))
     check_instance("run", run, Run, "a Run from npswin.load_run, or the path of a run's folder")
+    for name, value in (("top", top), ("threshold", threshold)):
+        if out is None and value is not None:
+            raise ValueError(f"{name}: got {shown(value)} without out, expected none: it is for the files in out")
     paths = image_paths(images)
     folder = None if out is None else files_of_task(run)(out, run, paths, top, threshold)
     found: list[Prediction] = []

@@ -23,6 +23,7 @@ from npswin.data import (
 from npswin.data.sample_transforms import LARGEST_SIDE, check_image_size
 from npswin.data.samples import IGNORED
 from npswin.devices import to_device_of
+from npswin.files import counted
 from npswin.progress import with_progress
 from npswin.training.config import TrainConfig, check_without_classification
 from npswin.training.gradients import require_finite_forward
@@ -99,7 +100,10 @@ class SegmentationTask:
     def check(
         self, model: Any, train_data: SegmentationDataset, test_data: SegmentationDataset, config: TrainConfig
     ) -> None:
-        """Channels and classes of both data sets are the model's, and the recipe has no setting of classification."""
+        """Channels and classes of both data sets are the model's, and the recipe has no setting of classification.
+
+        A step has as many images as the model needs, its `smallest_batch` if it has one.
+        """
         needed = ("params", "grads", "dtype", "in_chans", "num_classes", "config", "loss_names", "loss_forward")
         check_model(model, *needed, "loss_backward", "__call__")
         check_segmentation_data("train_data", train_data, model)
@@ -108,6 +112,7 @@ class SegmentationTask:
             names = ", ".join(train_data.class_names)
             raise ValueError(f"test_data: its class names are not those of train_data, {names}")
         check_without_classification(config)
+        _check_batches(getattr(model, "smallest_batch", 1), len(train_data), config)
 
     def loss_names(self, model: Any) -> tuple[str, ...]:
         """The model's losses, of which "loss" is the sum."""
@@ -176,3 +181,16 @@ class SegmentationTask:
     def predict(self, model: Any, image: Array, normalization: Normalization) -> Array:
         """The class of each pixel; see `npswin.training.predict_segmentation`."""
         return predict_segmentation(model, image, *normalization, self.shorter, self.longer)
+
+
+def _check_batches(smallest: int, images: int, config: TrainConfig) -> None:
+    """Raise a ValueError unless each part of a batch that is computed at once has so many images."""
+    expected = f"expected {smallest} or more, from which the model's batch norms compute a variance"
+    if images < smallest:
+        raise ValueError(f"train_data: got {counted(images, 'image')}, {expected}")
+    if config.batch_size < smallest:
+        raise ValueError(f"batch_size: got {config.batch_size}, {expected}")
+    batch = min(images, config.batch_size)
+    if batch // min(config.micro_batches, batch) < smallest:
+        parts = f"got {config.micro_batches} for batches of {counted(batch, 'image')}"
+        raise ValueError(f"micro_batches: {parts}, {expected} in each")

@@ -178,13 +178,13 @@ TASK_EXAMPLES: dict[str, tuple[Any, ...]] = {
     ),
     "Run.predict": (lambda: {"self": load_run(run_folder()), "image": scene().image}, {"image": _PIXELS}),
     "predict": (
-        lambda: {"run": load_run(run_folder()), "images": _image_file(), "out": "out", "top": 2, "threshold": 0.5},
+        lambda: {"run": load_run(run_folder()), "images": _image_file(), "out": "out", "top": 2, "threshold": None},
         {
             "run": Kind(lambda value: isinstance(value, Run) or PATH.accepts(value), is_called=True),
             "images": Kind(_are_paths, is_called=True),  # files that may be missing
-            "out": optional(PATH),
-            "top": integer(1),
-            "threshold": number(lambda value: 0 <= value <= 1),
+            "out": PATH,
+            "top": optional(integer(1)),
+            "threshold": Kind(lambda value: value is None),  # a detector's
         },
     ),
     "predict_detections": (

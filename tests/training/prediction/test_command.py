@@ -35,6 +35,8 @@ def predict(capsys):
     return run
 
 
+THRESHOLD = ("--threshold", "0.01")
+FEW_OR_MANY = {"classification": ("--top", "1"), "masks": THRESHOLD, "boxes": THRESHOLD}
 EXPECTED = {
     "classification": {"pictures", "predictions.json"},
     "segmentation": {"annotations", "classes.txt", "pictures", "predictions.json"},
@@ -47,16 +49,18 @@ EXPECTED = {
 def test_it_writes_a_folder_and_a_line_for_each_image(run_of, tmp_path, predict, kind):
     finished, out = run_of(kind), tmp_path / "new" / "out"
     images = [finished.images / "1.png", finished.images / "0.png"]
-    code, lines, errors = predict(finished.folder, *images, "--out", out, "--threshold", 0.01, "--top", 1)
+    code, lines, errors = predict(finished.folder, *images, "--out", out, *FEW_OR_MANY.get(kind, ()))
     assert (code, errors) == (0, [])
     assert {path.name for path in out.iterdir()} == EXPECTED[kind]
     assert [path.name for path in sorted((out / "pictures").iterdir())] == ["0.png", "1.png"]
+    weights = finished.folder / "best.safetensors"
+    assert lines.pop(0) == f"predicting 2 images with {weights}"
     if kind == "classification":
         assert lines.pop(0) == "images are resized to 8×8 pixels, the model's size"
     assert [line.partition(": ")[0] for line in lines] == [*map(str, images), str(out)]
     names = finished.trainer.train_data.class_names
     assert all(any(name in line for name in names) for line in lines[:2])
-    assert lines[2] == f"{out}: 2 of 2 images, by {finished.folder / 'best.safetensors'}"
+    assert lines[2] == f"{out}: 2 of 2 images, by {weights}"
 
 
 def test_images_that_cannot_be_read_do_not_stop_the_others(run_of, tmp_path, predict):
@@ -72,7 +76,7 @@ def test_images_that_cannot_be_read_do_not_stop_the_others(run_of, tmp_path, pre
     ]
     assert lines[-1].startswith(f"{out}: 2 of 4 images")
     found = json.loads((out / "images.json").read_text())["images"]
-    assert [(one["id"], one["file_name"]) for one in found] == [(2, str(images[1])), (4, str(images[3]))]
+    assert [one["id"] for one in found] == [2, 4]
     assert {one["image_id"] for one in json.loads((out / "predictions.json").read_text())} == {2, 4}
     assert predict(finished.folder, tmp_path / "text.png", "--out", tmp_path / "other")[0] == 1
     assert not (tmp_path / "other").exists()
@@ -82,6 +86,7 @@ def test_nothing_above_the_threshold(run_of, tmp_path, predict):
     finished = run_of("boxes")
     arguments = finished.folder, finished.images / "0.png", "--out"
     _, lines, _ = predict(*arguments, tmp_path / "out", "--threshold", 0.9995)
+    assert lines.pop(0).startswith("predicting 1 image with ")
     assert lines[0].endswith("0.png: nothing with a score of at least 99.95 %")
     highest, threshold = re.fullmatch(
         r"the highest score of all is ([0-9.]+) %: --threshold ([0-9.]+) .*", lines[1]
@@ -89,8 +94,8 @@ def test_nothing_above_the_threshold(run_of, tmp_path, predict):
     scores = [one["score"] for one in json.loads((tmp_path / "out" / "predictions.json").read_text())]
     assert float(threshold) == pytest.approx(float(highest) / 100) == math.floor(100 * max(scores)) / 100
     _, lines, _ = predict(*arguments, tmp_path / "more", "--threshold", threshold)
-    assert len(lines) == 2
-    assert "nothing" not in lines[0]
+    assert len(lines) == 3
+    assert "nothing" not in lines[1]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +103,11 @@ def test_nothing_above_the_threshold(run_of, tmp_path, predict):
     [
         (0.4967, "the highest score of all is 49 %: --threshold 0.49 draws more"),
         (0.00321, "the highest score of all is 0.3 %: --threshold 0.003 draws more"),
-        (None, "the model found nothing in any image, whatever the threshold"),
+        (
+            None,
+            "nothing was found in any image, and no --threshold draws more: the model keeps no score of 5 % or less "
+            "(its score_threshold)",
+        ),
         (0.5, ""),
     ],
 )
@@ -128,13 +137,20 @@ def test_a_missing_file_ends_it_before_anything_is_done(run_of, tmp_path, predic
 
 @pytest.mark.parametrize(
     "arguments",
-    [["predict", "run", "a.png", "--out", "out", "--weight", "last"], ["golden", "key", "--back"], ["--vers"]],
+    [
+        ["predict", "run", "a.png", "--out", "out", "--weight", "last"],
+        ["predict", "run", "a.png", "--out", "out", "--thraeds", "1"],
+        ["golden", "key", "--back"],
+        ["--vers"],
+    ],
 )
-def test_options_are_not_abbreviated(arguments, capsys):
+def test_unknown_and_abbreviated_options_come_with_the_usage_of_their_command(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code == 2
-    assert re.search("unrecognized arguments|required", capsys.readouterr().err)
+    error, command = capsys.readouterr().err, f"npswin {arguments[0]}" if len(arguments) > 1 else "npswin"
+    assert error.startswith(f"usage: {command} ")
+    assert re.search(f"\n{command}: error: .*(unrecognized arguments|required)", error)
 
 
 @pytest.mark.parametrize(
@@ -144,8 +160,6 @@ def test_options_are_not_abbreviated(arguments, capsys):
         (["{run}", "{tmp}/empty", "--out", "{tmp}/out"], "{tmp}/empty: has no image; expected names that end with"),
         (["{run}", "{image}", "--out", "{tmp}"], "{tmp}: not empty; choose another folder, new or empty"),
         (["{run}", "{image}", "--out", "{image}"], "{image}: is no folder; choose another folder, new or empty"),
-        (["{run}", "{image}", "--out", "{tmp}/out", "--top", "0"], "top: got 0, expected an integer of at least 1"),
-        (["{run}", "{image}", "--out", "{tmp}/out", "--threshold", "2"], "threshold: got 2.0, expected a number in"),
     ],
 )
 def test_errors_are_one_line(run_of, tmp_path, predict, arguments, message):
@@ -156,6 +170,25 @@ def test_errors_are_one_line(run_of, tmp_path, predict, arguments, message):
     assert (code, lines) == (2, [])
     assert len(errors) == 1
     assert errors[0].startswith(f"npswin predict: {message.format(**values)}")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "value", "message"),
+    [
+        ("classification", "top", "0", "got 0, expected an integer of at least 1"),
+        ("boxes", "threshold", "2", "got 2.0, expected a number in"),
+        ("boxes", "top", "3", "got 3, expected none: it is for the run of a classifier"),
+        ("segmentation", "top", "3", "got 3, expected none: it is for the run of a classifier"),
+        ("classification", "threshold", "0.5", "got 0.5, expected none: it is for the run of a detector"),
+    ],
+)
+def test_an_option_that_does_not_fit_is_named(run_of, tmp_path, predict, kind, option, value, message):
+    finished = run_of(kind)
+    arguments = finished.folder, finished.images / "0.png", "--out", tmp_path / "out", f"--{option}", value
+    code, lines, errors = predict(*arguments)
+    assert (code, lines, len(errors)) == (2, [], 1)
+    assert errors[0].startswith(f"npswin predict: {option}: {message}")
     assert not (tmp_path / "out").exists()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -176,21 +177,45 @@ def test_detection(run_of, tmp_path, monkeypatch, kind):
 
 
 def test_results_and_images_of_a_detector_load_together(run_of, tmp_path, monkeypatch):
-    finished = run_of("masks")
-    monkeypatch.chdir(finished.images)
-    found = npswin.predict(finished.folder, ["3.png", "0.png"], tmp_path / "out")
-    theirs = COCO(tmp_path / "out" / "images.json")
-    results = theirs.loadRes(str(tmp_path / "out" / "predictions.json"))
-    assert [theirs.imgs[number]["file_name"] for number in (1, 2)] == ["3.png", "0.png"]
+    """Also of images of one name in several folders, some of them given by relative paths."""
+    finished, out = run_of("masks"), tmp_path / "out"
+    images = []
+    for number, name in enumerate(("a/x.png", "a/b/x.png", "c/x.png")):
+        images.append(tmp_path / "photos" / name)
+        images[-1].parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(finished.images / f"{number}.png", images[-1])
+    (tmp_path / "photos" / "d").symlink_to("c")
+    monkeypatch.chdir(tmp_path / "photos" / "a")
+    given = ["x.png", images[1], "../d/x.png"]
+    found = npswin.predict(finished.folder, given, out)
+    theirs = COCO(out / "images.json")
+    results = theirs.loadRes(str(out / "predictions.json"))
+    assert [theirs.imgs[number]["file_name"] for number in (1, 2, 3)] == ["a/x.png", "a/b/x.png", "c/x.png"]
+    for number, result in enumerate(found, 1):
+        picture, size = out / theirs.imgs[number]["picture"], Image.open(given[number - 1]).size
+        assert is_picture(picture)
+        assert picture.stem == ("x" if number == 1 else f"x-{number}")
+        assert (theirs.imgs[number]["width"], theirs.imgs[number]["height"]) == size
+        assert result.path == Path(given[number - 1])
     assert len(results.anns) == sum(len(one.result.labels) for one in found)
-    dataset = load_coco(tmp_path / "out" / "images.json", finished.images, "predicted")
+    folder = json.loads((out / "images.json").read_text())["info"]["image_folder"]
+    assert folder == str(tmp_path / "photos")
+    dataset = load_coco(out / "images.json", folder, "predicted")
     class_names = npswin.load_run(finished.folder).class_names
     assert {theirs.cats[number]["name"] for number in CATEGORY_IDS} == set(class_names)
-    for (_, own), again in zip(found, read_coco_results(tmp_path / "out" / "predictions.json", dataset), strict=True):
+    for (_, own), again in zip(found, read_coco_results(out / "predictions.json", dataset), strict=True):
         np.testing.assert_allclose(again.boxes, own.boxes)
         assert [dataset.class_names[label] for label in again.labels] == [class_names[label] for label in own.labels]
         for name in ("scores", "masks"):
             np.testing.assert_array_equal(getattr(again, name), getattr(own, name))
+
+
+@pytest.mark.parametrize("setting", [{"top": "3"}, {"top": 3}, {"threshold": 7}])
+def test_settings_of_files_are_refused_where_none_are_written(run_of, setting):
+    finished = run_of("classification")
+    name = next(iter(setting))
+    with pytest.raises(ValueError, match=f"^{name}: got .* without out, expected none"):
+        npswin.predict(finished.folder, finished.images / "0.png", **setting)
 
 
 def without_category_ids(run):
