@@ -136,7 +136,7 @@ def _class_of_number(num_classes: int, label_ids: Mapping[int, int] | None, redu
     elif not isinstance(label_ids, Mapping) or not label_ids:
         raise ValueError(f"label_ids: got {shown(label_ids)}, expected a dictionary from numbers to labels")
     elif reduce_zero_label:
-        raise ValueError("label_ids, reduce_zero_label: got both, expected one of them")
+        raise ValueError("label_ids: got them and reduce_zero_label, expected one of the two")
     classes = np.full(LARGEST_LABEL + 1, _UNKNOWN, np.int16)
     for number, label in label_ids.items():
         if label != IGNORED:

@@ -129,7 +129,7 @@ def test_what_is_no_data_set(tmp_path):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"label_ids": {0: 1}, "reduce_zero_label": True}, "label_ids, reduce_zero_label: got both"),
+        ({"label_ids": {0: 1}, "reduce_zero_label": True}, "label_ids: got them and reduce_zero_label"),
         ({"label_ids": [1, 2]}, "label_ids: got .*, expected a dictionary"),
         ({"label_ids": {0: 3}}, "label_ids: got 3, expected an integer of at least 0 and at most 2"),
         ({"label_ids": {-1: 0}}, "label_ids: got -1"),
