@@ -97,19 +97,6 @@ def test_help_tells_the_default_of_each_option(monkeypatch, capsys, example):
     assert f"in training to {ratios} that" in text
 
 
-@pytest.fixture
-def started(monkeypatch):
-    """The trainers that were made, none of which trains."""
-    trainers = []
-
-    def fit(trainer, *_):
-        trainers.append(trainer)
-        raise ValueError("far enough")
-
-    monkeypatch.setattr(npswin.training.Trainer, "fit", fit)
-    return trainers
-
-
 def trainer_of(started, monkeypatch, capsys, example, *arguments, **options):
     """The trainer that an example makes of its arguments."""
     code, _, err = run(monkeypatch, capsys, example, *arguments, **options)

@@ -26,19 +26,6 @@ METADATA = {
 }
 
 
-@pytest.fixture
-def trained(monkeypatch):
-    """Trainers that were to train; none of them does."""
-    trainers = []
-
-    def fit(trainer, *_):
-        trainers.append(trainer)
-        raise ValueError("far enough")
-
-    monkeypatch.setattr(npswin.training.Trainer, "fit", fit)
-    return trainers
-
-
 def weights(example, option, path, metadata):
     """A file with weights for an option of an example; returns its arguments."""
     classes = len(getattr(npswin.data, LOADERS[example])(train=False, size=32, count=1).class_names)
@@ -57,27 +44,27 @@ def own(example):
 @pytest.mark.parametrize("kind", METADATA)
 @pytest.mark.parametrize("option", ["--weights", "--backbone"])
 @pytest.mark.parametrize("example", LOADERS)
-def test_it_follows_from_the_file(monkeypatch, capsys, tmp_path, trained, example, option, kind):
+def test_it_follows_from_the_file(monkeypatch, capsys, tmp_path, started, example, option, kind):
     metadata, wanted, line = METADATA[kind]
     arguments = weights(example, option, tmp_path / "file", metadata)
     code, out, err = run(monkeypatch, capsys, example, *arguments, "--out", tmp_path / "run")
     assert (code, err) == (2, f"{example}.py: error: far enough\n")
-    assert (trained[-1].mean, trained[-1].std) == (wanted or own(example))
+    assert (started[-1].mean, started[-1].std) == (wanted or own(example))
     assert line in out.splitlines()[0]
     assert "file" in out.splitlines()[0]
 
 
 @pytest.mark.parametrize("kind", METADATA)
-def test_options_come_before_the_file(monkeypatch, capsys, tmp_path, trained, kind):
+def test_options_come_before_the_file(monkeypatch, capsys, tmp_path, started, kind):
     arguments = weights("segment", "--weights", tmp_path / "file", METADATA[kind][0])
     run(monkeypatch, capsys, "segment", *arguments, *OPTIONS, "--out", tmp_path / "run")
-    assert (trained[-1].mean, trained[-1].std) == GIVEN
+    assert (started[-1].mean, started[-1].std) == GIVEN
 
 
 @pytest.mark.parametrize("options", [(), OPTIONS])
-def test_without_a_file(monkeypatch, capsys, tmp_path, trained, options):
+def test_without_a_file(monkeypatch, capsys, tmp_path, started, options):
     run(monkeypatch, capsys, "detect", *options, "--out", tmp_path / "run")
-    assert (trained[-1].mean, trained[-1].std) == (GIVEN if options else own("detect"))
+    assert (started[-1].mean, started[-1].std) == (GIVEN if options else own("detect"))
 
 
 def test_a_damaged_mean_is_an_error_before_data_are_read(monkeypatch, capsys, tmp_path):
