@@ -59,6 +59,7 @@ from npswin.backends.cpu.tile.lanes import (
 from npswin.backends.cpu.tile.projection import project_single_tile
 from npswin.backends.cpu.tile.sizes import tiles_per_chunk
 from npswin.backends.cpu.tile.weight_gradient import transposed_copy, weight_gradient
+from npswin.backends.cpu.tile.weight_panels import panels_product, transposed_panels
 from npswin.backends.cpu.tile.window_tokens import TILE_TOKEN_BYTES, WindowLayout, locate_windows, make_tile_tokens
 from npswin.ops.window_attention import AttentionSpec, AttentionWeights
 from npswin.types import Array
@@ -74,6 +75,13 @@ class _Weights(NamedTuple):
     proj_weight: Array
     proj_bias: Array
     bias: Array
+
+
+class _Panels(NamedTuple):
+    """The transposes of the weights, see `npswin.backends.cpu.tile.weight_panels`."""
+
+    qkv: Array
+    proj: Array
 
 
 class _Maps(NamedTuple):
@@ -214,6 +222,7 @@ def _backward(
     windows: WindowLayout,
     sizes: AttentionSizes,
     weights: _Weights,
+    panels: _Panels,
     mask_value: float,
     saved: _Saved,
     chunk: _Chunk,
@@ -229,7 +238,7 @@ def _backward(
     bias_stride = bias_size if sizes.bias_heads > 1 else 0
     dy_lanes, xhat, dxhat = (scratch, 0, tile), (scratch, channels * tile, tile), (scratch, 2 * channels * tile, tile)
     do_start = 3 * channels * tile
-    free, none = (scratch, do_start + group * dim * tile), (scratch, 0)
+    free = (scratch, do_start + group * dim * tile)
     tokens = make_tile_tokens(windows, stack_memory(TILE_TOKEN_BYTES * tile), maps.x)
     for here in range(first, stop):
         t = chunk_first + here
@@ -247,8 +256,9 @@ def _backward(
         for head in range(0, heads, group):
             some = min(group, heads - head)
             into = (scratch, do_start, tile)
-            left = (weights.proj_weight, head * dim, 1, inner_dim)
-            lanes_product(some * dim, width, channels, left, dy_lanes, into, FROM_ZERO, none)
+            panels_product(
+                some * dim, width, channels, (panels.proj, head * dim * channels, channels), dy_lanes, into, FROM_ZERO
+            )
             for h in range(some):
                 for which in range(3):
                     rows = which * q_to_k + (head + h) * dim * tile
@@ -283,9 +293,7 @@ def _backward(
                     )
         right = (chunk.dqkv, here * 3 * q_to_k, tile)
         sum_tokens(right, token_count, 3 * inner_dim, sums.by_tile, sums_at + 3 * channels)
-        lanes_product(
-            channels, width, 3 * inner_dim, (weights.qkv_weight, 0, 1, channels), right, dxhat, FROM_ZERO, none
-        )
+        panels_product(channels, width, 3 * inner_dim, (panels.qkv, 0, 3 * inner_dim), right, dxhat, FROM_ZERO)
         if padded:
             zero_padding(dxhat, token_count, channels, tokens.in_map)
         gather(maps.x, tokens.offsets, token_count, channels, xhat)
@@ -391,6 +399,9 @@ class AttentionCall:
         normed = pooled_empty(chunk_size * tokens * channels, dtype)
         dout = pooled_empty(chunk_size * tokens * channels, dtype)
         chunk = _Chunk(dqkv, attended, normed, dout)
+        panels = _Panels(
+            transposed_panels(self.weights.qkv_weight, channels), transposed_panels(self.weights.proj_weight, inner_dim)
+        )
         by_tile = np.zeros((tiles, 3 * channels + 3 * inner_dim), dtype)
         dbias = np.zeros((part_count(chunk_size, threads), self.plan.bias_layout.size), dtype)
         dqkv_weight = pooled_empty((3 * inner_dim, channels), dtype)
@@ -400,14 +411,14 @@ class AttentionCall:
         for first in range(0, tiles, chunk_size):
             count = min(chunk_size, tiles - first)
             run_parallel(
-                *(_backward, count, scratch, dtype, first, dy, maps, windows, sizes, self.weights),
+                *(_backward, count, scratch, dtype, first, dy, maps, windows, sizes, self.weights, panels),
                 *(self.plan.mask_value, self.saved, chunk, _Sums(by_tile.reshape(-1), dbias.reshape(-1))),
                 threads=threads,
             )
             here = min(count * tokens, windows.windows * windows.tokens - first * tokens)
             weight_gradient(dqkv, tile, tokens, normed, 0, here, dqkv_weight, first == 0)
             weight_gradient(attended, tile, tokens, dout, 0, here, dproj_transposed, first == 0)
-        del chunk, dqkv, attended, normed, dout  # so that their memory is reused for the transposes
+        del chunk, panels, dqkv, attended, normed, dout  # so that their memory is reused for the transposes
         dnorm_weight, dnorm_bias, dproj_bias, dqkv_bias = np.split(
             by_tile.sum(axis=0), [channels, 2 * channels, 3 * channels]
         )

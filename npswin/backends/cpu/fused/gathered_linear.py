@@ -41,6 +41,7 @@ from npswin.backends.cpu.tile.lanes import (
 )
 from npswin.backends.cpu.tile.sizes import tiles_per_chunk, tokens_per_tile
 from npswin.backends.cpu.tile.weight_gradient import weight_gradient
+from npswin.backends.cpu.tile.weight_panels import panels_product, transposed_panels
 from npswin.types import Array
 
 
@@ -177,6 +178,7 @@ def _backward(
     dx: Array,
     p: _Pieces,
     weights: _Weights,
+    panels: Array,
     stats: Array,
     dout: Array,
     normed: Array,
@@ -202,7 +204,7 @@ def _backward(
             found.offsets[i] = (t * tile + i if i < count else 0) * outputs
         gather(dy, found.offsets, count, outputs, dy_lanes)
         sum_tokens(dy_lanes, count, outputs, sums, sums_at + 2 * inputs)
-        lanes_product(inputs, width, outputs, (weights.weight, 0, 1, inputs), dy_lanes, dxhat, FROM_ZERO, (scratch, 0))
+        panels_product(inputs, width, outputs, (panels, 0, outputs), dy_lanes, dxhat, FROM_ZERO)
         _locate_tokens(p, t * tile, count, found)
         _gather_pieces(x, p, count, xhat, found)
         if weights.norm_weight.size:
@@ -277,11 +279,12 @@ class GatheredLinearCall:
         dweight = pooled_empty((outputs, padded), dtype)
         if not self.tiles:
             dweight[...] = 0
+        panels = transposed_panels(self.weights.weight, inputs)
         for first in range(0, self.tiles, chunk_size):
             count = min(chunk_size, self.tiles - first)
             run_parallel(
                 *(_backward, count, (2 * inputs + 2) * tile, dtype, first, self.x, dy, dx, p),
-                *(self.weights, self.stats, dout, normed, sums.reshape(-1)),
+                *(self.weights, panels, self.stats, dout, normed, sums.reshape(-1)),
             )
             here = min(count * tile, p.tokens - first * tile)
             weight_gradient(dout, tile, tile, normed, 0, here, dweight, first == 0)

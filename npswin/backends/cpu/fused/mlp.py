@@ -58,6 +58,7 @@ from npswin.backends.cpu.tile.sizes import (
     tokens_per_tile,
 )
 from npswin.backends.cpu.tile.weight_gradient import transposed_copy, weight_gradient
+from npswin.backends.cpu.tile.weight_panels import panels_product, transposed_panels
 from npswin.backends.cpu.tile.window_tokens import single_window_layout
 from npswin.types import Array
 
@@ -91,6 +92,13 @@ class _Weights(NamedTuple):
     fc1_bias: Array
     fc2_weight: Array
     fc2_bias: Array
+
+
+class _Panels(NamedTuple):
+    """The transposes of the weights, see `npswin.backends.cpu.tile.weight_panels`."""
+
+    fc1: Array
+    fc2: Array
 
 
 class _Maps(NamedTuple):
@@ -235,6 +243,7 @@ def _backward(
     maps: _Maps,
     sizes: MlpSizes,
     weights: _Weights,
+    panels: _Panels,
     saved: _Saved,
     chunk: _Chunk,
     sums: Array,
@@ -246,7 +255,7 @@ def _backward(
     channels, hidden, tile, rows = sizes.channels, sizes.hidden, sizes.tile, sizes.rows_per_step
     vector = lanes_of(maps.x)
     dout, xhat, dxhat = (scratch, 0, tile), (scratch, channels * tile, tile), (scratch, 2 * channels * tile, tile)
-    free, none = (scratch, 3 * channels * tile), (scratch, 0)
+    free = (scratch, 3 * channels * tile)
     offsets, token_scales, all_in_map = _make_tile_tokens(tile, stack_memory(_TILE_TOKEN_BYTES * tile), maps.x)
     for here in range(first, stop):
         t = chunk_first + here
@@ -264,7 +273,7 @@ def _backward(
             height = min(rows, hidden - h)
             at = (here * hidden + h) * tile
             back = (chunk.dhidden, at, tile)
-            lanes_product(height, width, channels, (weights.fc2_weight, h, 1, hidden), dout, back, FROM_ZERO, none)
+            panels_product(height, width, channels, (panels.fc2, h * channels, channels), dout, back, FROM_ZERO)
             for row in range(height):
                 values = view(saved.hidden, (t * hidden + h + row) * tile, count)
                 activated = view(chunk.activated, at + row * tile, count)
@@ -277,9 +286,7 @@ def _backward(
                     total += dvalues[i]
                 sums[sums_at + 3 * channels + h + row] = total
             start = FROM_ZERO if h == 0 else FROM_OUTPUT
-            lanes_product(
-                channels, width, height, (weights.fc1_weight, h * channels, 1, channels), back, dxhat, start, none
-            )
+            panels_product(channels, width, height, (panels.fc1, h * TILE_ROWS, hidden), back, dxhat, start)
         if weights.norm_weight.size:
             stats = (saved.stats, t * 2 * tile)
             gather(maps.x, offsets, count, channels, xhat)
@@ -376,17 +383,20 @@ class MlpCall:
         dhidden = pooled_empty(chunk_size * hidden * tile, dtype)
         normed = pooled_empty(chunk_size * tile * channels, dtype) if self.has_norm else self.x
         chunk = _Chunk(activated, dhidden, normed)
+        panels = _Panels(
+            transposed_panels(self.weights.fc1_weight, channels), transposed_panels(self.weights.fc2_weight, hidden)
+        )
         for first in range(0, self.tiles, chunk_size):
             count, start = min(chunk_size, self.tiles - first), first * tile
             run_parallel(
                 *(_backward, count, (3 * channels + 2) * tile, dtype, first, dy, maps),
-                *(sizes, self.weights, self.saved, chunk, sums.reshape(-1)),
+                *(sizes, self.weights, panels, self.saved, chunk, sums.reshape(-1)),
             )
             here = min(count * tile, sizes.tokens - start)
             normed_start = 0 if self.has_norm else start
             weight_gradient(dhidden, tile, tile, normed, normed_start, here, dfc1_weight, first == 0)
             weight_gradient(activated, tile, tile, dy, start, here, dfc2_transposed, first == 0)
-        del chunk, activated, dhidden, normed  # so that their memory is reused for the transposes
+        del chunk, panels, activated, dhidden, normed  # so that their memory is reused for the transposes
         dnorm_weight, dnorm_bias, dfc2_bias, dfc1_bias = np.split(
             sums.sum(axis=0), [channels, 2 * channels, 3 * channels]
         )
