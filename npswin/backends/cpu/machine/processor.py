@@ -9,6 +9,9 @@ The width is not looked up by the processor's name: it follows from the instruct
 host's or that of NUMBA_CPU_NAME and NUMBA_CPU_FEATURES.
 """
 
+from contextlib import suppress
+from pathlib import Path
+
 from numba.core.registry import cpu_target
 from numba.extending import register_jitable
 
@@ -26,6 +29,21 @@ VECTOR_BYTES = 64 if "avx512f" in FEATURES else 32 if "avx" in FEATURES else 16
 # AVX-512 and 64-bit ARM have 32 vector registers, older x86 has 16.
 TILE_ROWS = 12 if "avx512f" in FEATURES or ARCHITECTURE in ("aarch64", "arm64") else 6
 ONE_VECTOR_ROWS = 16 if TILE_ROWS == 12 else 8
+# The last tile's, where that leaves no row over: a window of 7×7 tokens has 49.
+LAST_TILE_ROWS = TILE_ROWS + 1 if TILE_ROWS == 12 else TILE_ROWS
+
+
+def _l2_bytes() -> int:
+    """The size of a core's L2 cache, by what Linux says of the first one; 1 MiB elsewhere."""
+    with suppress(OSError, ValueError):
+        for cache in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+            size = (cache / "size").read_text().strip()
+            if (cache / "level").read_text().strip() == "2" and size.endswith("K"):
+                return 1024 * int(size[:-1])
+    return 1 << 20
+
+
+L2_BYTES = min(max(_l2_bytes(), 1 << 18), 1 << 22)  # what is not a core's own is not counted on
 
 
 def vector_lanes(itemsize: int) -> int:

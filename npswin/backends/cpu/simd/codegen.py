@@ -3,6 +3,7 @@
 from typing import Any
 
 from llvmlite import ir
+from numba.core import cgutils
 
 from npswin.backends.cpu.machine.flat_array import address_of_data
 from npswin.backends.cpu.machine.processor import vector_lanes
@@ -13,6 +14,14 @@ INDEX = ir.IntType(64)
 def constant(value: int) -> Any:
     """An index constant."""
     return ir.Constant(INDEX, value)
+
+
+def prefetch_line(builder: Any, pointer: Any, level: int) -> None:
+    """Ask for the line of an address to be brought into a cache: the L1 cache with level 3, the L2 cache with 2."""
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(prefetch, [builder.bitcast(pointer, byte), *(ir.Constant(number, value) for value in (0, level, 1))])
 
 
 class VectorCode:
@@ -41,6 +50,18 @@ class VectorCode:
 
     def store(self, value: Any, pointer: Any) -> None:
         self.builder.store(value, self.builder.bitcast(pointer, self.type.as_pointer()), align=self.size)
+
+    def prefetch(self, pointer: Any) -> None:
+        prefetch_line(self.builder, pointer, 3)
+
+    def opaque(self, address: Any) -> Any:
+        """The same address, of which LLVM knows nothing: no instruction."""
+        kind = ir.FunctionType(address.type, [address.type])
+        return self.builder.asm(kind, "", "=r,0", [address], side_effect=False)
+
+    def load_nothing_early(self) -> None:
+        """What comes after this is not loaded before it: no instruction."""
+        self.builder.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], side_effect=True)
 
     def broadcast(self, number: Any) -> Any:
         undefined = ir.Constant(self.type, ir.Undefined)

@@ -18,14 +18,13 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
 from npswin.backends.cpu.machine.compilation import inner_function
 from npswin.backends.cpu.machine.flat_array import address_of_data
 from npswin.backends.cpu.machine.processor import vector_lanes
-from npswin.backends.cpu.simd.codegen import VectorCode
+from npswin.backends.cpu.simd.codegen import VectorCode, prefetch_line
 from npswin.types import Array
 
 _FLAGS = ("contract",)
@@ -113,6 +112,21 @@ def lane(typingctx: Any, vector: Any, place: Any) -> Any:
 
 
 @intrinsic
+def sum_lanes(typingctx: Any, vector: Any) -> Any:
+    """The sum of a vector's lanes: halves are added until one lane is left."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        code, total, half = VectorCode(context, builder, vector.dtype), args[0], vector.lanes // 2
+        while half:
+            order = [lane + half if lane < half else lane for lane in range(vector.lanes)]
+            total = builder.fadd(total, code.shuffle(total, total, order))
+            half //= 2
+        return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+
+    return vector.dtype(vector), codegen
+
+
+@intrinsic
 def with_lane(typingctx: Any, vector: Any, place: Any, number: Any) -> Any:
     """The vector with another number in one lane."""
 
@@ -174,11 +188,7 @@ def if_less(typingctx: Any, x: Any, bound: Any, then: Any, otherwise: Any) -> An
 def _prefetch_line(typingctx: Any, array: Any, place: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = address_of_data(context, builder, signature.args[0], args[0])
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        pointer = builder.bitcast(builder.gep(data, [args[1]]), byte)
-        builder.call(prefetch, [pointer, *(ir.Constant(number, value) for value in (0, 2, 1))])
+        prefetch_line(builder, builder.gep(data, [args[1]]), 2)
         return context.get_dummy_value()
 
     return types.void(array, types.intp), codegen

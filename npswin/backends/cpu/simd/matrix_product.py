@@ -7,12 +7,10 @@ the L1 cache while the inner loop takes B two vectors wide; B, a tile's activati
 from typing import Any
 
 from npswin.backends.cpu.machine.compilation import inner_function, shared_function, specialized_function
-from npswin.backends.cpu.machine.processor import ONE_VECTOR_ROWS, TILE_ROWS
+from npswin.backends.cpu.machine.processor import LAST_TILE_ROWS, ONE_VECTOR_ROWS, TILE_ROWS
 from npswin.backends.cpu.simd.intrinsics import lanes_of, pointer
-from npswin.backends.cpu.simd.micro_kernel import FROM_BIAS, FROM_MATRIX, FROM_OUTPUT, TILE_HEIGHTS, tile_product
+from npswin.backends.cpu.simd.micro_kernel import FEW_ROWS, FROM_BIAS, FROM_MATRIX, FROM_OUTPUT, tile_product
 from npswin.types import Array
-
-FEW_ROWS = TILE_HEIGHTS[2][1]
 
 
 @inner_function
@@ -74,8 +72,12 @@ def _tiles(
         while j < columns:
             vectors = 2 if columns - j >= 2 * lanes else 1
             cj, mj = ci + j, bi + (j if start == FROM_MATRIX else 0)
-            tile_product(a, ai, stride, b, j, b_row, c, cj, c_row, depth, start, bias, mj, by_row, height, vectors)
-            j += vectors * lanes
+            after = j + vectors * lanes
+            c_next = ci + after if after < columns else ci + height * c_row if i + height < rows else cj
+            tile_product(
+                *(a, ai, stride, b, j, b_row, c, cj, c_row, depth, start, bias, mj, by_row, height, vectors, c_next)
+            )
+            j = after
         i += height
 
 
@@ -85,6 +87,8 @@ def _height(rows: int, columns: int, lanes: int) -> int:
     most = ONE_VECTOR_ROWS if columns == lanes else TILE_ROWS
     if rows < FEW_ROWS:
         return 1
+    if rows == LAST_TILE_ROWS and columns > lanes:
+        return rows
     return most if rows >= most else TILE_ROWS if rows >= TILE_ROWS else FEW_ROWS
 
 

@@ -9,25 +9,62 @@ for each row i of the tile multiply them by the one number a_ik, copied to all l
 
     c_i += a_ik · b_k        rows × vectors fused multiply-adds for rows + vectors loads
 
-B's rows are contiguous. A is read one number at a time, so it can lie either way round without being repacked: its rows
-may be contiguous (a_ik at i·stride + k) or its columns (a_ik at k·stride + i). This is what makes packing, and with it
-a pass over the weights, unnecessary: a linear weight is read in its official layout in the forward pass (by rows) and
-in the backward pass (by columns).
+B's rows are contiguous. A is read one number at a time, so it can lie either way round: its rows may be contiguous
+(a_ik at i·stride + k) or its columns (a_ik at k·stride + i). So a linear weight is read in its official layout in the
+forward pass, by rows. In the backward pass it would be by columns; there the weight's transpose is copied into panels,
+see `npswin.backends.cpu.tile.weight_panels`.
+
+The multiply-adds occupy two of the processor's ports in every cycle, and where additions of addresses take such a port,
+it is missed: they cost an eighth of the speed. So most tiles take four k in a step, and by rows the addresses are
+few: every third row's, from which the next two are reached by multiples of the stride, as an x86 instruction can add
+them. LLVM would compute others by itself. What keeps it from that are two kinds of empty assembly: one through which
+an address passes, so that nothing is known of it; and one between two k, across which nothing is loaded early.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from npswin.backends.cpu.machine.processor import ONE_VECTOR_ROWS, TILE_ROWS
-from npswin.backends.cpu.simd.codegen import INDEX, VectorCode, constant
+from npswin.backends.cpu.machine.processor import LAST_TILE_ROWS, ONE_VECTOR_ROWS, TILE_ROWS
+from npswin.backends.cpu.simd.codegen import VectorCode, constant
 
 # what a tile starts from: 0, what C holds, one number a row, a matrix that is laid out as C
 FROM_ZERO, FROM_OUTPUT, FROM_BIAS, FROM_MATRIX = 0, 1, 2, 3
 # Rows of a tile, by the vectors of its rows. What is left over below TILE_ROWS is taken by four, then one by one.
-TILE_HEIGHTS = {2: (TILE_ROWS, 4, 1), 1: (ONE_VECTOR_ROWS, TILE_ROWS, 4, 1)}
+TILE_HEIGHTS = {2: {LAST_TILE_ROWS, TILE_ROWS, 4, 1}, 1: {ONE_VECTOR_ROWS, LAST_TILE_ROWS, TILE_ROWS, 4, 1}}
+FEW_ROWS = 4
+_DEPTH_STEP = 4  # of the tiles that are used most
+_ROW_STEP = 3  # rows that are reached from one address
+
+
+class _Shape(NamedTuple):
+    """Of a tile, and whether A's rows are contiguous."""
+
+    rows: int
+    vectors: int
+    row_contiguous: bool
+
+
+class _State(NamedTuple):
+    """What changes from one k to the next.
+
+    Attributes:
+        k: the next one.
+        a: addresses in A: those of every _ROW_STEP-th row at k if its rows are contiguous, else that of column k.
+        b: the address of B's row k.
+        sums: the tile, row by row; LLVM keeps it in registers.
+    """
+
+    k: Any
+    a: list[Any]
+    b: Any
+    sums: list[Any]
+
+    def values(self) -> list[Any]:
+        """All of them, in this order."""
+        return [self.k, *self.a, self.b, *self.sums]
 
 
 @intrinsic
@@ -49,6 +86,7 @@ def tile_product(
     by_row: Any,
     rows: Any,
     vectors: Any,
+    c_next: Any,
 ) -> Any:
     """One tile of C = A B, on flat arrays.
 
@@ -63,16 +101,17 @@ def tile_product(
         by_row: 1 or 0.
         rows: of the tile, one of TILE_HEIGHTS[vectors].
         vectors: a row of the tile, 1 or 2.
+        c_next: where the tile begins in C that comes next, and is brought into the L1 cache meanwhile.
     """
     number = types.intp
     signature = types.void(
-        *(a, number, number), *(b, number, number), *(c, number, number), number, number, *(bias, number), *[number] * 3
+        *(a, number, number), *(b, number, number), *(c, number, number), number, number, *(bias, number), *[number] * 4
     )
     return signature, _tile_product_code
 
 
 def _tile_product_code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    *operands, by_row, rows, vectors = args
+    *operands, by_row, rows, vectors, c_next = args
     key = builder.add(builder.mul(builder.add(builder.mul(rows, constant(2)), by_row), constant(4)), vectors)
     end = builder.append_basic_block("tile.end")
     choice = builder.switch(key, end)
@@ -82,16 +121,15 @@ def _tile_product_code(context: Any, builder: Any, signature: Any, args: Any) ->
                 block = builder.append_basic_block(f"tile.{height}.{width}")
                 choice.add_case(constant((height * 2 + row_contiguous) * 4 + width), block)
                 builder.position_at_end(block)
-                _one_tile(context, builder, signature, operands, height, width, row_contiguous)
+                _one_tile(context, builder, signature, (*operands, c_next), _Shape(height, width, row_contiguous))
                 builder.branch(end)
     builder.position_at_end(end)
     return context.get_dummy_value()
 
 
-def _one_tile(
-    context: Any, builder: Any, signature: Any, operands: Any, rows: int, vectors: int, row_contiguous: bool
-) -> None:
-    a, a_offset, a_stride, b, b_offset, b_stride, c, c_offset, c_stride, depth, start, bias, bias_offset = operands
+def _one_tile(context: Any, builder: Any, signature: Any, operands: Any, shape: _Shape) -> None:
+    rows, vectors = shape.rows, shape.vectors
+    a, a_offset, a_stride, b, b_offset, b_stride, c, c_offset, c_stride, depth, start, bias, bias_offset = operands[:-1]
     a_type, b_type, c_type, bias_type = (signature.args[place] for place in (0, 3, 6, 11))
     v = VectorCode(context, builder, c_type.dtype)
     a_start, b_start = v.pointer(a_type, a, a_offset), v.pointer(b_type, b, b_offset)
@@ -102,6 +140,7 @@ def _one_tile(
         for vector in range(vectors)
     ]
     c_places = [builder.gep(c_start, [offset]) for offset in c_offsets]
+    c_next = v.pointer(c_type, c, operands[-1])
 
     # what the sums begin with
     begin = builder.append_basic_block("begin")
@@ -128,33 +167,56 @@ def _one_tile(
             phi.add_incoming(value, builder.block)
         builder.branch(begin)
 
-    # the loop over k; LLVM keeps `running` in registers
     builder.position_at_end(begin)
+    for offset in c_offsets:
+        v.prefetch(builder.gep(c_next, [offset]))
+    addresses = [a_start]
+    if shape.row_contiguous:
+        addresses = [builder.gep(a_start, [builder.mul(a_stride, constant(row))]) for row in range(0, rows, _ROW_STEP)]
+    state = _State(constant(0), addresses, b_start, sums)
+    if vectors == 2 and rows >= TILE_ROWS:
+        state = _depth_loop(v, shape, state, depth, a_stride, b_stride, _DEPTH_STEP)
+    state = _depth_loop(v, shape, state, depth, a_stride, b_stride, 1)
+    for value, place in zip(state.sums, c_places, strict=True):
+        v.store(value, place)
+
+
+def _depth_loop(
+    v: VectorCode, shape: _Shape, before: _State, depth: Any, a_stride: Any, b_stride: Any, step: int
+) -> _State:
+    """`step` k at a time while so many are left; returns what it ends with."""
+    builder, entry = v.builder, v.builder.block
     head, body, end = (builder.append_basic_block(f"depth.{part}") for part in ("head", "body", "end"))
     builder.branch(head)
     builder.position_at_end(head)
-    k, a_k, b_k = builder.phi(INDEX), builder.phi(a_start.type), builder.phi(b_start.type)
-    running = [builder.phi(v.type) for _ in sums]
-    for phi, value in zip((k, a_k, b_k, *running), (constant(0), a_start, b_start, *sums), strict=True):
-        phi.add_incoming(value, begin)
-    builder.cbranch(builder.icmp_signed("<", k, depth), body, end)
+    phis = [builder.phi(value.type) for value in before.values()]
+    for phi, value in zip(phis, before.values(), strict=True):
+        phi.add_incoming(value, entry)
+    addresses = len(before.a)
+    state = _State(phis[0], phis[1 : 1 + addresses], phis[1 + addresses], phis[2 + addresses :])
+    following = builder.add(state.k, constant(step))
+    builder.cbranch(builder.icmp_signed("<=", following, depth), body, end)
 
     builder.position_at_end(body)
-    b_vectors = [v.load(builder.gep(b_k, [constant(vector * v.lanes)])) for vector in range(vectors)]
-    following = []
-    a_place = a_k
-    for row in range(rows):
-        a_ik = v.broadcast(builder.load(a_place))
-        for vector in range(vectors):
-            following.append(v.multiply_add(a_ik, b_vectors[vector], running[row * vectors + vector]))
-        a_place = builder.gep(a_place, [a_stride if row_contiguous else constant(1)])
-    next_a = builder.gep(a_k, [constant(1) if row_contiguous else a_stride])
-    next_b = builder.gep(b_k, [b_stride])
-    next_k = builder.add(k, constant(1))
-    for phi, value in zip((k, a_k, b_k, *running), (next_k, next_a, next_b, *following), strict=True):
+    a, b, sums = [v.opaque(address) for address in state.a], state.b, list(state.sums)
+    for k in range(step):
+        if k:
+            v.load_nothing_early()
+        b_vectors = [v.load(builder.gep(b, [constant(vector * v.lanes)])) for vector in range(shape.vectors)]
+        for row in range(shape.rows):
+            if shape.row_contiguous:
+                group, rest = divmod(row, _ROW_STEP)
+                place = builder.gep(builder.gep(a[group], [builder.mul(a_stride, constant(rest))]), [constant(k)])
+            else:
+                place = builder.gep(a[0], [builder.add(builder.mul(a_stride, constant(k)), constant(row))])
+            a_ik = v.broadcast(builder.load(place))
+            for vector, b_vector in enumerate(b_vectors, row * shape.vectors):
+                sums[vector] = v.multiply_add(a_ik, b_vector, sums[vector])
+        b = builder.gep(b, [b_stride])
+    advance = constant(step) if shape.row_contiguous else builder.mul(a_stride, constant(step))
+    after = _State(following, [builder.gep(address, [advance]) for address in a], b, sums)
+    for phi, value in zip(phis, after.values(), strict=True):
         phi.add_incoming(value, body)
     builder.branch(head)
-
     builder.position_at_end(end)
-    for value, place in zip(running, c_places, strict=True):
-        v.store(value, place)
+    return state
