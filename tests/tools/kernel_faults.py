@@ -94,6 +94,11 @@ KERNEL_FAULTS: list[Fault] = [
             "",
         ),
         ("threads' gradients of the bias are not added up", "dbias.sum(axis=0)", "dbias[0]"),
+        (
+            "each tile overwrites the part's own sums",
+            "is_first, size = place == first, inner_dim * channels",
+            "is_first, size = True, inner_dim * channels",
+        ),
     ),
     *faults(
         "backends/cpu/fused/mlp.py",
@@ -104,15 +109,36 @@ KERNEL_FAULTS: list[Fault] = [
             "start = FROM_BIAS",
         ),
         (
-            "drop path's factor is missing in dW₂",
-            "activated[i] = values[i] * cdf * token_scales[i]",
-            "activated[i] = values[i] * cdf",
+            "drop path's factor is missing in dW₂, for whole vectors of tokens",
+            "x * cdf * load(scales, i))",
+            "x * cdf)",
+        ),
+        (
+            "drop path's factor is missing in dW₂, for the last tokens",
+            "values[at + i] * cdf * scales[i]",
+            "values[at + i] * cdf",
         ),
         (
             "the second chunk overwrites the first one's gradient",
-            "here, dfc1_weight, first == 0)",
-            "here, dfc1_weight, True)",
+            "(0, hidden, channels, first == 0)",
+            "(0, hidden, channels, True)",
         ),
+        (
+            "each tile overwrites the part's own sums",
+            "size, is_first, start = hidden * channels, place == first, t",
+            "size, is_first, start = hidden * channels, True, t",
+        ),
+        ("the parts' own sums are not added up", ".sum(axis=0) if parts", "[0] if parts"),
+    ),
+    *faults(
+        "backends/cpu/tile/weight_panels.py",
+        ("tests/backends/cpu/test_weight_panels.py", "-k", "columns_of_the_weight"),
+        ("a panel's last vector reaches into the next panel", "if k < outputs - 1 and column", "if column"),
+    ),
+    *faults(
+        "backends/cpu/tile/weight_panels.py",
+        ("tests/backends/cpu/test_weight_panels.py", "-k", "equals_numpy"),
+        ("all panels are the first one", "at = offset + i * panel_depth", "at = offset + 0 * panel_depth"),
     ),
     *faults(
         "backends/cpu/tile/window_tokens.py",

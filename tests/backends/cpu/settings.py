@@ -17,10 +17,13 @@ LIMIT = 3  # times the error to be expected; the largest seen in thousands of ca
 
 
 @contextmanager
-def cpu_settings(threads=1, chunk_bytes=None, tile_bytes=None):
-    """The backend with this many threads, and with tiles and chunks of tiles of another size than the default."""
+def cpu_settings(threads=1, chunk_bytes=None, tile_bytes=None, own_sums_bytes=None):
+    """The backend with this many threads, and with tiles and chunks of tiles of another size than the default.
+
+    own_sums_bytes: 0 where no part adds up gradients for itself, as it does where they are small by default.
+    """
     before = thread_count()
-    wanted = {"CHUNK_BYTES": chunk_bytes, "TILE_BYTES": tile_bytes}
+    wanted = {"CHUNK_BYTES": chunk_bytes, "TILE_BYTES": tile_bytes, "OWN_SUMS_BYTES": own_sums_bytes}
     patches = [
         mock.patch.object(module, name, value)
         for module_name, module in list(sys.modules.items())

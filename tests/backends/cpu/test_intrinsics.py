@@ -16,6 +16,7 @@ from npswin.backends.cpu.simd.intrinsics import (
     lanes_of,
     load,
     store,
+    sum_lanes,
     with_lane,
 )
 
@@ -29,7 +30,7 @@ def _operate(a, b, number, out):
     results = (x + y, x - y, x * y, x / y, x + number, number - x, if_less(x, y, x, number), broadcast(number))
     for place, result in enumerate(results):
         store(out, OFFSET + place * lanes, result)
-    return lanes, lane(x, 1)
+    return lanes, lane(x, 1), sum_lanes(x)
 
 
 @inner_function
@@ -69,6 +70,10 @@ def test_operations_equal_numpy(dtype, data):
         wanted = [a + b, a - b, a * b, a / b, a + number, number - a, np.where(a < b, a, number)]
         wanted.append(np.full(lanes, number))
         np.testing.assert_array_equal(out[OFFSET:-2].reshape(8, lanes), wanted)
+        total = a
+        while len(total) > 1:
+            total = total[: len(total) // 2] + total[len(total) // 2 :]
+        np.testing.assert_equal(found[2], total[0])
     assert found[0] == lanes
     np.testing.assert_equal(found[1], a[1])
     assert (out[:OFFSET] == -5).all()

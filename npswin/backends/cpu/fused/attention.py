@@ -37,7 +37,7 @@ from npswin.backends.cpu.machine.arrays import (
     flat_or_full,
 )
 from npswin.backends.cpu.machine.compilation import kernel
-from npswin.backends.cpu.machine.flat_array import fill, stack_memory
+from npswin.backends.cpu.machine.flat_array import fill, stack_memory, view
 from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.processor import round_up
 from npswin.backends.cpu.machine.threads import PARTS_PER_THREAD, part_count, run_parallel, thread_count
@@ -58,7 +58,13 @@ from npswin.backends.cpu.tile.lanes import (
 )
 from npswin.backends.cpu.tile.projection import project_single_tile
 from npswin.backends.cpu.tile.sizes import tiles_per_chunk
-from npswin.backends.cpu.tile.weight_gradient import transposed_copy, weight_gradient
+from npswin.backends.cpu.tile.weight_gradient import (
+    WeightGradient,
+    add_rows,
+    sums_by_part,
+    transposed_copy,
+    weight_gradients,
+)
 from npswin.backends.cpu.tile.weight_panels import panels_product, transposed_panels
 from npswin.backends.cpu.tile.window_tokens import TILE_TOKEN_BYTES, WindowLayout, locate_windows, make_tile_tokens
 from npswin.ops.window_attention import AttentionSpec, AttentionWeights
@@ -136,6 +142,13 @@ class _Sums(NamedTuple):
     dbias: Array
 
 
+class _OwnSums(NamedTuple):
+    """The weights' gradients, summed by each part for itself: (parts, rows · C) each, or empty."""
+
+    dqkv_weight: Array
+    dproj_transposed: Array
+
+
 @kernel
 def _forward(
     first: int,
@@ -172,8 +185,8 @@ def _forward(
         padded = locate_windows(window, count, windows, channels, maps.image_scales, tokens)
         gather(maps.x, tokens.offsets, token_count, channels, xhat)
         if weights.norm_weight.size:
-            normalize(xhat, width, channels, (saved.stats, t * 2 * tile) if saved.stats.size else free)
-            scale_and_shift(xhat, width, channels, weights.norm_weight, weights.norm_bias)
+            norm = weights.norm_weight, weights.norm_bias
+            normalize(xhat, width, channels, norm, (saved.stats, t * 2 * tile) if saved.stats.size else free)
         if padded:
             zero_padding(xhat, token_count, channels, tokens.in_map)
         for head in range(first_head, stop_head, group):
@@ -226,9 +239,13 @@ def _backward(
     mask_value: float,
     saved: _Saved,
     chunk: _Chunk,
+    own: _OwnSums,
     sums: _Sums,
 ) -> None:
-    """first, stop: tiles of the chunk that begins with tile `chunk_first`."""
+    """first, stop: tiles of the chunk that begins with tile `chunk_first`.
+
+    Where the part has sums of its own, the chunk is a single tile in its working memory.
+    """
     channels, heads, group, head_sizes = sizes.channels, sizes.heads, sizes.heads_per_group, sizes.head
     per_window, dim, per_step, tile = head_sizes.tokens, head_sizes.dim, head_sizes.windows_per_step, windows.tile
     vector = lanes_of(maps.x)
@@ -237,11 +254,20 @@ def _backward(
     bias_size = per_window * per_step * head_sizes.padded_tokens
     bias_stride = bias_size if sizes.bias_heads > 1 else 0
     dy_lanes, xhat, dxhat = (scratch, 0, tile), (scratch, channels * tile, tile), (scratch, 2 * channels * tile, tile)
-    do_start = 3 * channels * tile
+    by_part, do_start = own.dqkv_weight.size > 0, 3 * channels * tile
+    if by_part:
+        at, rows = do_start, windows.windows_per_tile * per_window * channels
+        chunk = _Chunk(
+            view(scratch, at, 3 * inner_dim * tile),
+            view(scratch, at + 3 * inner_dim * tile, inner_dim * tile),
+            view(scratch, at + 4 * inner_dim * tile, rows),
+            view(scratch, at + 4 * inner_dim * tile + rows, rows),
+        )
+        do_start += 4 * inner_dim * tile + 2 * rows
     free = (scratch, do_start + group * dim * tile)
     tokens = make_tile_tokens(windows, stack_memory(TILE_TOKEN_BYTES * tile), maps.x)
-    for here in range(first, stop):
-        t = chunk_first + here
+    for place in range(first, stop):
+        t, here = chunk_first + place, 0 if by_part else place
         window = t * windows.windows_per_tile
         count = min(windows.windows_per_tile, windows.windows - window)
         token_count = count * per_window
@@ -309,6 +335,13 @@ def _backward(
         first_row = here * windows.windows_per_tile * per_window
         to_rows(xhat, chunk.normed, first_row, token_count, channels, channels)
         to_rows(dy_lanes, chunk.dout, first_row, token_count, channels, channels)
+        if by_part:
+            is_first, size = place == first, inner_dim * channels
+            dqkv = own.dqkv_weight, part * 3 * size, 3 * inner_dim, channels, is_first
+            dproj = own.dproj_transposed, part * size, inner_dim, channels, is_first
+            lanes = 0, tile, token_count
+            add_rows(WeightGradient(*dqkv, chunk.dqkv, *lanes, chunk.normed, 0, token_count), 0, 3 * inner_dim)
+            add_rows(WeightGradient(*dproj, chunk.attended, *lanes, chunk.dout, 0, token_count), 0, inner_dim)
         fill(tokens.scales, 1)
         scatter_residual(
             dxhat, tokens.scales, maps.shortcut, maps.y, tokens.offsets, tokens.in_map, token_count, channels
@@ -392,33 +425,45 @@ class AttentionCall:
         dy = flat(dy)
         maps = self._maps(dy)
         tokens = windows.windows_per_tile * windows.tokens
-        threads = thread_count()
-        chunk_size = tiles_per_chunk((4 * inner_dim + 2 * channels) * tile * dtype.itemsize, tiles, threads)
-        dqkv = pooled_empty(chunk_size * 3 * inner_dim * tile, dtype)
-        attended = pooled_empty(chunk_size * inner_dim * tile, dtype)
-        normed = pooled_empty(chunk_size * tokens * channels, dtype)
-        dout = pooled_empty(chunk_size * tokens * channels, dtype)
-        chunk = _Chunk(dqkv, attended, normed, dout)
         panels = _Panels(
             transposed_panels(self.weights.qkv_weight, channels), transposed_panels(self.weights.proj_weight, inner_dim)
         )
+        threads, size = thread_count(), inner_dim * channels
+        parts = sums_by_part(4 * size * dtype.itemsize, tiles, threads)
+        chunk_bytes = (4 * inner_dim + 2 * channels) * tile * dtype.itemsize
+        chunk_size = 0 if parts else tiles_per_chunk(chunk_bytes, tiles, threads)
+        chunk = _Chunk(
+            pooled_empty(chunk_size * 3 * inner_dim * tile, dtype),
+            pooled_empty(chunk_size * inner_dim * tile, dtype),
+            pooled_empty(chunk_size * tokens * channels, dtype),
+            pooled_empty(chunk_size * tokens * channels, dtype),
+        )
+        own = _OwnSums(pooled_empty(parts * 3 * size, dtype), pooled_empty(parts * size, dtype))
+        dqkv, dproj = own if parts else (pooled_empty(3 * size, dtype), pooled_empty(size, dtype))
         by_tile = np.zeros((tiles, 3 * channels + 3 * inner_dim), dtype)
-        dbias = np.zeros((part_count(chunk_size, threads), self.plan.bias_layout.size), dtype)
-        dqkv_weight = pooled_empty((3 * inner_dim, channels), dtype)
-        dproj_transposed = pooled_empty((inner_dim, channels), dtype)
+        dbias = np.zeros((part_count(chunk_size or tiles, threads), self.plan.bias_layout.size), dtype)
         scratch = max(head_backward_scratch_size(sizes.head), 2 * tile)
         scratch += (3 * channels + sizes.heads_per_group * dim) * tile
-        for first in range(0, tiles, chunk_size):
-            count = min(chunk_size, tiles - first)
+        scratch += 4 * inner_dim * tile + 2 * tokens * channels if parts else 0
+        for first in range(0, tiles, chunk_size or tiles):
+            count = min(chunk_size or tiles, tiles - first)
             run_parallel(
                 *(_backward, count, scratch, dtype, first, dy, maps, windows, sizes, self.weights, panels),
-                *(self.plan.mask_value, self.saved, chunk, _Sums(by_tile.reshape(-1), dbias.reshape(-1))),
+                *(self.plan.mask_value, self.saved, chunk, own, _Sums(by_tile.reshape(-1), dbias.reshape(-1))),
                 threads=threads,
             )
-            here = min(count * tokens, windows.windows * windows.tokens - first * tokens)
-            weight_gradient(dqkv, tile, tokens, normed, 0, here, dqkv_weight, first == 0)
-            weight_gradient(attended, tile, tokens, dout, 0, here, dproj_transposed, first == 0)
-        del chunk, panels, dqkv, attended, normed, dout  # so that their memory is reused for the transposes
+            if not parts:
+                here = min(count * tokens, windows.windows * windows.tokens - first * tokens)
+                shape, lanes = (channels, first == 0), (0, tile, tokens)
+                weight_gradients(
+                    WeightGradient(dqkv, 0, 3 * inner_dim, *shape, chunk.dqkv, *lanes, chunk.normed, 0, here),
+                    WeightGradient(dproj, 0, inner_dim, *shape, chunk.attended, *lanes, chunk.dout, 0, here),
+                )
+        del chunk, panels  # so that their memory is reused for the transposes
+        dqkv_weight, dproj_transposed = (
+            d.reshape(-1, rows, channels).sum(axis=0) if parts else d.reshape(rows, channels)
+            for d, rows in ((dqkv, 3 * inner_dim), (dproj, inner_dim))
+        )
         dnorm_weight, dnorm_bias, dproj_bias, dqkv_bias = np.split(
             by_tile.sum(axis=0), [channels, 2 * channels, 3 * channels]
         )

@@ -40,7 +40,7 @@ from npswin.backends.cpu.tile.lanes import (
     zero_padding,
 )
 from npswin.backends.cpu.tile.sizes import tiles_per_chunk, tokens_per_tile
-from npswin.backends.cpu.tile.weight_gradient import weight_gradient
+from npswin.backends.cpu.tile.weight_gradient import WeightGradient, weight_gradients
 from npswin.backends.cpu.tile.weight_panels import panels_product, transposed_panels
 from npswin.types import Array
 
@@ -160,8 +160,8 @@ def _forward(
         _locate_tokens(p, t * tile, count, found)
         _gather_pieces(x, p, count, xhat, found)
         if weights.norm_weight.size:
-            normalize(xhat, width, inputs, (stats, t * 2 * tile) if stats.size else free)
-            scale_and_shift(xhat, width, inputs, weights.norm_weight, weights.norm_bias)
+            norm = weights.norm_weight, weights.norm_bias
+            normalize(xhat, width, inputs, norm, (stats, t * 2 * tile) if stats.size else free)
         lanes_product(outputs, width, inputs, (weights.weight, 0, inputs, 1), xhat, out, FROM_BIAS, (weights.bias, 0))
         to_rows(out, y, t * tile, count, outputs, outputs)
 
@@ -287,7 +287,8 @@ class GatheredLinearCall:
                 *(self.weights, panels, self.stats, dout, normed, sums.reshape(-1)),
             )
             here = min(count * tile, p.tokens - first * tile)
-            weight_gradient(dout, tile, tile, normed, 0, here, dweight, first == 0)
+            shape = 0, outputs, padded, first == 0
+            weight_gradients(WeightGradient(dweight.reshape(-1), *shape, dout, 0, tile, tile, normed, 0, here))
         dnorm_weight, dnorm_bias, dbias = np.split(sums.sum(axis=0), [inputs, 2 * inputs])
         dbias_or_none = dbias if self.has_bias else None
         dweight = np.ascontiguousarray(dweight[:, :inputs]).reshape(self.weight_shape)

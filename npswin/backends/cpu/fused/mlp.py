@@ -35,7 +35,7 @@ from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.processor import TILE_ROWS, round_up
 from npswin.backends.cpu.machine.threads import PARTS_PER_THREAD, run_parallel, thread_count
 from npswin.backends.cpu.simd.elementary_functions import normal_cdf, normal_cdf_and_gelu_derivative
-from npswin.backends.cpu.simd.intrinsics import lanes_of
+from npswin.backends.cpu.simd.intrinsics import broadcast, lanes_of, load, prefetch, store, sum_lanes
 from npswin.backends.cpu.simd.matrix_product import lanes_product
 from npswin.backends.cpu.simd.micro_kernel import FROM_BIAS, FROM_OUTPUT, FROM_ZERO
 from npswin.backends.cpu.tile.lanes import (
@@ -44,7 +44,6 @@ from npswin.backends.cpu.tile.lanes import (
     normalize_backward,
     normalize_to_rows,
     normalize_with_saved_stats,
-    scale_and_shift,
     scale_tokens,
     scatter_residual,
     sum_tokens,
@@ -57,7 +56,13 @@ from npswin.backends.cpu.tile.sizes import (
     tiles_per_chunk,
     tokens_per_tile,
 )
-from npswin.backends.cpu.tile.weight_gradient import transposed_copy, weight_gradient
+from npswin.backends.cpu.tile.weight_gradient import (
+    WeightGradient,
+    add_rows,
+    sums_by_part,
+    transposed_copy,
+    weight_gradients,
+)
 from npswin.backends.cpu.tile.weight_panels import panels_product, transposed_panels
 from npswin.backends.cpu.tile.window_tokens import single_window_layout
 from npswin.types import Array
@@ -139,6 +144,13 @@ class _Chunk(NamedTuple):
     normed: Array
 
 
+class _OwnSums(NamedTuple):
+    """The weights' gradients, summed by each part for itself: (parts, hidden · C) each, or empty."""
+
+    dfc1_weight: Array
+    dfc2_transposed: Array
+
+
 _TILE_TOKEN_BYTES = 17  # for each token of a tile, of the memory that `_make_tile_tokens` takes
 
 
@@ -165,17 +177,44 @@ def _locate_tokens(
 
 @inner_function
 def _gelu(hidden: Array, start: int, out: Array, out_start: int, count: int) -> None:
-    source, activated = view(hidden, start, count), view(out, out_start, count)
-    for i in range(count):
-        activated[i] = source[i] * normal_cdf(source[i])
+    """GELU of `count` numbers, whole vectors; `out` may be `hidden`."""
+    for i in range(0, count, lanes_of(hidden)):
+        x = load(hidden, start + i)
+        store(out, out_start + i, x * normal_cdf(x))
 
 
 @inner_function
-def _gelu_in_place(hidden: Array, start: int, count: int) -> None:
-    # not _gelu with one array twice: the compiler's check that its arrays do not overlap would choose the scalar loop
-    row = view(hidden, start, count)
-    for i in range(count):
-        row[i] *= normal_cdf(row[i])
+def _gelu_backward(
+    hidden: tuple[Array, int], activated: Array, dhidden: Array, start: int, count: int, scales: Array
+) -> Any:
+    """One row of the hidden layer: s · GELU(h), dh out of the derivative by GELU(h), and Σ dh.
+
+    Args:
+        hidden: the forward pass's, and where the row begins.
+        activated: filled from `start` on.
+        dhidden: from `start` on the derivative by GELU(h), overwritten.
+        start: of the row in both.
+        count: tokens.
+        scales: s of each token.
+    """
+    values, at = hidden
+    number, vector = values.dtype.type, lanes_of(values)
+    whole = count - count % vector
+    sums = broadcast(number(0))
+    for i in range(0, whole, vector):
+        x = load(values, at + i)
+        cdf, slope = normal_cdf_and_gelu_derivative(x)
+        store(activated, start + i, x * cdf * load(scales, i))
+        gradient = load(dhidden, start + i) * slope
+        store(dhidden, start + i, gradient)
+        sums = sums + gradient
+    total = sum_lanes(sums)
+    for i in range(whole, count):
+        cdf, slope = normal_cdf_and_gelu_derivative(values[at + i])
+        activated[start + i] = values[at + i] * cdf * scales[i]
+        dhidden[start + i] *= slope
+        total += dhidden[start + i]
+    return total
 
 
 @kernel
@@ -206,25 +245,29 @@ def _forward(
         _locate_tokens(t * tile, count, sizes, maps.image_scales, offsets, token_scales)
         gather(maps.x, offsets, count, channels, xhat)
         if weights.norm_weight.size:
-            normalize(xhat, width, channels, (saved.stats, t * 2 * tile) if saved.stats.size else (scratch, own_stats))
-            scale_and_shift(xhat, width, channels, weights.norm_weight, weights.norm_bias)
+            norm = weights.norm_weight, weights.norm_bias
+            stats = (saved.stats, t * 2 * tile) if saved.stats.size else (scratch, own_stats)
+            normalize(xhat, width, channels, norm, stats)
         for h in range(first_row, stop_row, rows):
             height = min(rows, stop_row - h)
             left, bias = (weights.fc1_weight, h * channels, channels, 1), (weights.fc1_bias, h)
             if split_by_rows:
-                lanes_product(height, width, channels, left, xhat, (shared, h * tile, tile), FROM_BIAS, bias)
-                for row in range(height):
-                    _gelu_in_place(shared, (h + row) * tile, width)
-                continue
-            if saved.hidden.size:
-                at = (t * hidden + h) * tile
-                lanes_product(height, width, channels, left, xhat, (saved.hidden, at, tile), FROM_BIAS, bias)
-                for row in range(height):
-                    _gelu(saved.hidden, at + row * tile, scratch, step_start + row * tile, width)
+                into = (shared, h * tile, tile)
+            elif saved.hidden.size:
+                into = (saved.hidden, (t * hidden + h) * tile, tile)
             else:
-                lanes_product(height, width, channels, left, xhat, (scratch, step_start, tile), FROM_BIAS, bias)
-                for row in range(height):
-                    _gelu_in_place(scratch, step_start + row * tile, width)
+                into = (scratch, step_start, tile)
+            activated = (shared, h * tile) if split_by_rows else (scratch, step_start)
+            for i in range(0, height, TILE_ROWS):
+                some = min(TILE_ROWS, height - i)
+                if saved.hidden.size and h + i + some < hidden:
+                    prefetch(saved.hidden, into[1] + (i + some) * tile, TILE_ROWS * tile)
+                left, bias = (weights.fc1_weight, (h + i) * channels, channels, 1), (weights.fc1_bias, h + i)
+                lanes_product(some, width, channels, left, xhat, (into[0], into[1] + i * tile, tile), FROM_BIAS, bias)
+                for row in range(i, i + some):
+                    _gelu(into[0], into[1] + row * tile, activated[0], activated[1] + row * tile, width)
+            if split_by_rows:
+                continue
             start = FROM_BIAS if h == 0 else FROM_OUTPUT
             left, right = (weights.fc2_weight, h, hidden, 1), (scratch, step_start, tile)
             lanes_product(channels, width, height, left, right, out, start, (weights.fc2_bias, 0))
@@ -246,19 +289,29 @@ def _backward(
     panels: _Panels,
     saved: _Saved,
     chunk: _Chunk,
+    own: _OwnSums,
     sums: Array,
 ) -> None:
     """first, stop: tiles of the chunk that begins with tile `chunk_first`.
 
-    `sums` has a row a tile: dnorm_weight, dnorm_bias, dfc2_bias (C each), dfc1_bias (hidden).
+    Where the part has sums of its own, the chunk is a single tile in its working memory. `sums` has a row a tile:
+    dnorm_weight, dnorm_bias, dfc2_bias (C each), dfc1_bias (hidden).
     """
     channels, hidden, tile, rows = sizes.channels, sizes.hidden, sizes.tile, sizes.rows_per_step
     vector = lanes_of(maps.x)
     dout, xhat, dxhat = (scratch, 0, tile), (scratch, channels * tile, tile), (scratch, 2 * channels * tile, tile)
     free = (scratch, 3 * channels * tile)
+    by_part = own.dfc1_weight.size > 0
+    if by_part:
+        at = (3 * channels + 2) * tile
+        chunk = _Chunk(
+            view(scratch, at, hidden * tile),
+            view(scratch, at + hidden * tile, hidden * tile),
+            view(scratch, at + 2 * hidden * tile, tile * channels),
+        )
     offsets, token_scales, all_in_map = _make_tile_tokens(tile, stack_memory(_TILE_TOKEN_BYTES * tile), maps.x)
-    for here in range(first, stop):
-        t = chunk_first + here
+    for place in range(first, stop):
+        t, here = chunk_first + place, 0 if by_part else place
         count = min(tile, sizes.tokens - t * tile)
         width = round_up(count, vector)
         sums_at = t * (3 * channels + hidden)
@@ -272,26 +325,33 @@ def _backward(
         for h in range(0, hidden, rows):
             height = min(rows, hidden - h)
             at = (here * hidden + h) * tile
-            back = (chunk.dhidden, at, tile)
-            panels_product(height, width, channels, (panels.fc2, h * channels, channels), dout, back, FROM_ZERO)
-            for row in range(height):
-                values = view(saved.hidden, (t * hidden + h + row) * tile, count)
-                activated = view(chunk.activated, at + row * tile, count)
-                dvalues = view(chunk.dhidden, at + row * tile, count)
-                total = maps.x.dtype.type(0)
-                for i in range(count):
-                    cdf, slope = normal_cdf_and_gelu_derivative(values[i])
-                    activated[i] = values[i] * cdf * token_scales[i]
-                    dvalues[i] *= slope
-                    total += dvalues[i]
-                sums[sums_at + 3 * channels + h + row] = total
+            # a register tile's rows at a time, while the ones after them are brought in from memory
+            for i in range(0, height, TILE_ROWS):
+                some, row = min(TILE_ROWS, height - i), h + i
+                into, saved_row = (chunk.dhidden, at + i * tile, tile), (t * hidden + row) * tile
+                if row + some < hidden:
+                    prefetch(saved.hidden, saved_row + some * tile, TILE_ROWS * tile)
+                panels_product(some, width, channels, (panels.fc2, row * channels, channels), dout, into, FROM_ZERO)
+                for j in range(some):
+                    sums[sums_at + 3 * channels + row + j] = _gelu_backward(
+                        (saved.hidden, saved_row + j * tile),
+                        *(chunk.activated, chunk.dhidden, at + (i + j) * tile, count, token_scales),
+                    )
             start = FROM_ZERO if h == 0 else FROM_OUTPUT
+            back = (chunk.dhidden, at, tile)
             panels_product(channels, width, height, (panels.fc1, h * TILE_ROWS, hidden), back, dxhat, start)
         if weights.norm_weight.size:
             stats = (saved.stats, t * 2 * tile)
             gather(maps.x, offsets, count, channels, xhat)
             normalize_with_saved_stats(xhat, width, channels, stats)
             normalize_backward(dxhat, xhat, count, channels, weights.norm_weight, stats, (sums, sums_at), free)
+        if by_part:
+            size, is_first, start = hidden * channels, place == first, t * tile * channels
+            normed = (chunk.normed, 0) if weights.norm_weight.size else (maps.x, start)
+            dfc1 = own.dfc1_weight, part * size, hidden, channels, is_first
+            dfc2 = own.dfc2_transposed, part * size, hidden, channels, is_first
+            add_rows(WeightGradient(*dfc1, chunk.dhidden, 0, tile, tile, *normed, count), 0, hidden)
+            add_rows(WeightGradient(*dfc2, chunk.activated, 0, tile, tile, dy, start, count), 0, hidden)
         fill(token_scales, 1)
         scatter_residual(dxhat, token_scales, maps.shortcut, maps.y, offsets, all_in_map, count, channels)
 
@@ -375,28 +435,40 @@ class MlpCall:
         dy = flat(dy)
         maps = self._maps(dy)
         sums = np.zeros((self.tiles, 3 * channels + hidden), dtype)
-        dfc1_weight, dfc2_transposed = pooled_empty((hidden, channels), dtype), pooled_empty((hidden, channels), dtype)
-        if not self.tiles:
-            dfc1_weight[...] = dfc2_transposed[...] = 0
-        chunk_size = tiles_per_chunk(2 * hidden * tile * dtype.itemsize, self.tiles, thread_count())
-        activated = pooled_empty(chunk_size * hidden * tile, dtype)
-        dhidden = pooled_empty(chunk_size * hidden * tile, dtype)
-        normed = pooled_empty(chunk_size * tile * channels, dtype) if self.has_norm else self.x
-        chunk = _Chunk(activated, dhidden, normed)
         panels = _Panels(
             transposed_panels(self.weights.fc1_weight, channels), transposed_panels(self.weights.fc2_weight, hidden)
         )
-        for first in range(0, self.tiles, chunk_size):
-            count, start = min(chunk_size, self.tiles - first), first * tile
+        threads, size = thread_count(), hidden * channels
+        parts = sums_by_part(2 * size * dtype.itemsize, self.tiles, threads)
+        chunk_size = 0 if parts else tiles_per_chunk(2 * hidden * tile * dtype.itemsize, self.tiles, threads)
+        chunk = _Chunk(
+            pooled_empty(chunk_size * hidden * tile, dtype),
+            pooled_empty(chunk_size * hidden * tile, dtype),
+            pooled_empty(chunk_size * tile * channels if self.has_norm else 0, dtype),
+        )
+        own = _OwnSums(pooled_empty(parts * size, dtype), pooled_empty(parts * size, dtype))
+        dfc1, dfc2 = own if parts else (pooled_empty(size, dtype), pooled_empty(size, dtype))
+        if not self.tiles:
+            dfc1[...] = dfc2[...] = 0
+        scratch = (3 * channels + 2 + (2 * hidden + channels if parts else 0)) * tile
+        for first in range(0, self.tiles, chunk_size or self.tiles):
+            count, start = min(chunk_size or self.tiles, self.tiles - first), first * tile
             run_parallel(
-                *(_backward, count, (3 * channels + 2) * tile, dtype, first, dy, maps),
-                *(sizes, self.weights, panels, self.saved, chunk, sums.reshape(-1)),
+                *(_backward, count, scratch, dtype, first, dy, maps),
+                *(sizes, self.weights, panels, self.saved, chunk, own, sums.reshape(-1)),
+                threads=threads,
             )
-            here = min(count * tile, sizes.tokens - start)
-            normed_start = 0 if self.has_norm else start
-            weight_gradient(dhidden, tile, tile, normed, normed_start, here, dfc1_weight, first == 0)
-            weight_gradient(activated, tile, tile, dy, start, here, dfc2_transposed, first == 0)
-        del chunk, panels, activated, dhidden, normed  # so that their memory is reused for the transposes
+            if not parts:
+                normed = (chunk.normed, 0) if self.has_norm else (self.x, start * channels)
+                tokens, shape = min(count * tile, sizes.tokens - start), (0, hidden, channels, first == 0)
+                weight_gradients(
+                    WeightGradient(dfc1, *shape, chunk.dhidden, 0, tile, tile, *normed, tokens),
+                    WeightGradient(dfc2, *shape, chunk.activated, 0, tile, tile, dy, start * channels, tokens),
+                )
+        del chunk, panels  # so that their memory is reused for the transposes
+        dfc1_weight, dfc2_transposed = (
+            d.reshape(-1, hidden, channels).sum(axis=0) if parts else d.reshape(hidden, channels) for d in (dfc1, dfc2)
+        )
         dnorm_weight, dnorm_bias, dfc2_bias, dfc1_bias = np.split(
             sums.sum(axis=0), [channels, 2 * channels, 3 * channels]
         )

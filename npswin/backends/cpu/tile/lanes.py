@@ -18,7 +18,7 @@ import numpy as np
 
 from npswin.backends.cpu.machine.compilation import inner_function, shared_function
 from npswin.backends.cpu.machine.flat_array import fill, view
-from npswin.backends.cpu.simd.intrinsics import lanes_of, load, store
+from npswin.backends.cpu.simd.intrinsics import lanes_of, load, prefetch, store
 from npswin.backends.cpu.simd.transpose import add_transposed, put_transposed, transpose_indexed, transpose_strided
 from npswin.types import Array
 
@@ -39,7 +39,11 @@ def gather(x: Array, offsets: Array, count: int, channels: int, lanes: Lanes) ->
     vector = lanes_of(x)
     whole = channels - channels % vector
     for i in range(0, count, vector):
+        more = i + vector < count
         for c in range(0, whole, vector):
+            if more:
+                for token in range(i + vector, i + 2 * vector):
+                    prefetch(x, offsets[token] + c, 1)
             transpose_indexed(x, offsets, i, c, out, offset + c * stride + i, stride)
     for c in range(whole, channels):
         for i in range(count):
@@ -83,6 +87,10 @@ def scatter_residual(
         all_in_map = _all_in_map(in_map, first, vector, count)
         if all_in_map:
             for c in range(0, whole, vector):
+                if first + vector < count:
+                    for token in range(first + vector, first + 2 * vector):
+                        prefetch(shortcut, offsets[token] + c, 1)
+                        prefetch(out, offsets[token] + c, 1)
                 add_transposed(source, offset + c * stride + first, stride, scales, shortcut, out, offsets, first, c)
         for i in range(first, min(first + vector, count)):
             if in_map[i]:
@@ -169,15 +177,17 @@ def zero_padding(lanes: Lanes, count: int, channels: int, in_map: Array) -> None
 
 
 @shared_function
-def normalize(lanes: Lanes, count: int, channels: int, stats: tuple[Array, int]) -> None:
-    """x ← (x − μ) / √(σ² + eps) in place, eps = 1e-5.
+def normalize(lanes: Lanes, count: int, channels: int, norm: tuple[Array, Array], stats: tuple[Array, int]) -> None:
+    """x_c ← (x_c − μ) / √(σ² + eps) · weight_c + bias_c in place, eps = 1e-5.
 
     Args:
         lanes: the tile.
         count, channels: of the tile.
+        norm: weight and bias, (C,) each.
         stats: an array, and where in it each token's μ goes, and after a row of lanes 1/√(σ² + eps).
     """
     x, offset, stride = lanes
+    weight, bias = norm
     number = x.dtype.type
     mean, rstd = view(stats[0], stats[1], count), view(stats[0], stats[1] + stride, count)
     fill(mean, 0)
@@ -191,15 +201,14 @@ def normalize(lanes: Lanes, count: int, channels: int, stats: tuple[Array, int])
     for c in range(channels):
         row = view(x, offset + c * stride, count)
         for i in range(count):
-            centred = row[i] - mean[i]
-            row[i] = centred
-            rstd[i] += centred * centred
+            rstd[i] += (row[i] - mean[i]) * (row[i] - mean[i])
     for i in range(count):
         rstd[i] = number(1) / np.sqrt(rstd[i] / number(channels) + number(1e-5))
     for c in range(channels):
         row = view(x, offset + c * stride, count)
+        gain, shift = weight[c], bias[c]
         for i in range(count):
-            row[i] *= rstd[i]
+            row[i] = (row[i] - mean[i]) * rstd[i] * gain + shift
 
 
 @shared_function

@@ -2,15 +2,16 @@
 
 from functools import lru_cache
 
-from npswin.backends.cpu.machine.processor import TILE_ROWS, round_up, vector_lanes
+from npswin.backends.cpu.machine.processor import L2_BYTES, TILE_ROWS, round_up, vector_lanes
 
-TILE_BYTES = 320 * 1024  # of one map's share in a tile, so that two of them and a piece of weights fit the L2 cache
+TILE_BYTES = L2_BYTES * 5 // 16  # of one map's share in a tile, so that two of them and a piece of weights fit there
+HIDDEN_ROWS = (L2_BYTES * 192 >> 20) // TILE_ROWS * TILE_ROWS  # of a tile, for whole register tiles
 CROWDED_BYTES = 512  # rows that are multiples of it apart compete for a few places in the L1 cache
 CHUNK_BYTES = 4 << 20  # of what a backward pass keeps between its two halves
 
 
 def tokens_per_tile(channels: int, itemsize: int, tokens: int, threads: int) -> int:
-    """Tokens in a tile of an op that takes them in any order: whole vectors, 192 tokens or TILE_BYTES at most.
+    """Tokens in a tile of an op that takes them in any order: whole vectors, 224 tokens or TILE_BYTES at most.
 
     Of these sizes, the one that minimizes the work of the busiest thread, each tile costing as much as another
     8 tokens beside its own.
@@ -21,7 +22,7 @@ def tokens_per_tile(channels: int, itemsize: int, tokens: int, threads: int) -> 
 @lru_cache(maxsize=256)
 def _tokens_per_tile(most: int, itemsize: int, tokens: int, threads: int) -> int:
     lanes = vector_lanes(itemsize)
-    most = round_up(min(most, 192, -(-tokens // threads)), lanes)
+    most = round_up(min(most, 224, -(-tokens // threads)), lanes)
 
     def work(tile: int) -> int:
         return -(-tokens // tile // threads) * (tile + 8)
@@ -36,8 +37,8 @@ def tiles_per_chunk(tile_bytes: int, tiles: int, threads: int) -> int:
 
 
 def hidden_rows_per_step(hidden: int) -> int:
-    """Rows of a branch's hidden layer that are computed together."""
-    return min(round_up(hidden, TILE_ROWS), 192)
+    """Rows of the hidden layer that are computed together: so many fit beside the maps' shares in the tile."""
+    return min(round_up(hidden, TILE_ROWS), HIDDEN_ROWS)
 
 
 def splits_by_weight_rows(tokens: int, itemsize: int, threads: int, busiest: int, weight_bytes: int) -> bool:

@@ -75,6 +75,4 @@ def panels_product(
     for i in range(0, rows, TILE_ROWS):
         at = offset + i * panel_depth
         into = (c, c_offset + i * c_row, c_row)
-        lanes_product(
-            min(TILE_ROWS, rows - i), columns, depth, (panels, at, 1, TILE_ROWS), right, into, start, (c, 0)
-        )
+        lanes_product(min(TILE_ROWS, rows - i), columns, depth, (panels, at, 1, TILE_ROWS), right, into, start, (c, 0))
