@@ -45,6 +45,10 @@ def _l2_bytes() -> int:
 
 L2_BYTES = min(max(_l2_bytes(), 1 << 18), 1 << 22)  # what is not a core's own is not counted on
 
+# Instructions on bfloat16: VDPBF16PS and the conversions of AVX-512, and tiles (AMX), which the system must grant.
+HAS_BFLOAT16_VECTORS = "avx512bf16" in FEATURES
+HAS_BFLOAT16_TILES = HAS_BFLOAT16_VECTORS and {"amx-tile", "amx-bf16"} <= FEATURES
+
 
 def vector_lanes(itemsize: int) -> int:
     """How many elements of this many bytes a vector register holds."""

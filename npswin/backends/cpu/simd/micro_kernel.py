@@ -28,6 +28,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from npswin.backends.cpu.machine.processor import LAST_TILE_ROWS, ONE_VECTOR_ROWS, TILE_ROWS
+from npswin.backends.cpu.simd.bfloat16_codegen import BFloat16Code
 from npswin.backends.cpu.simd.codegen import VectorCode, constant
 
 # what a tile starts from: 0, what C holds, one number a row, a matrix that is laid out as C
@@ -131,7 +132,7 @@ def _one_tile(context: Any, builder: Any, signature: Any, operands: Any, shape: 
     rows, vectors = shape.rows, shape.vectors
     a, a_offset, a_stride, b, b_offset, b_stride, c, c_offset, c_stride, depth, start, bias, bias_offset = operands[:-1]
     a_type, b_type, c_type, bias_type = (signature.args[place] for place in (0, 3, 6, 11))
-    v = VectorCode(context, builder, c_type.dtype)
+    v = BFloat16Code(context, builder) if a_type.dtype == types.int32 else VectorCode(context, builder, c_type.dtype)
     a_start, b_start = v.pointer(a_type, a, a_offset), v.pointer(b_type, b, b_offset)
     c_start, bias_start = v.pointer(c_type, c, c_offset), v.pointer(bias_type, bias, bias_offset)
     c_offsets = [
