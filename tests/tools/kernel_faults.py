@@ -94,11 +94,16 @@ KERNEL_FAULTS: list[Fault] = [
             "",
         ),
         ("threads' gradients of the bias are not added up", "dbias.sum(axis=0)", "dbias[0]"),
+    ),
+    *faults(
+        "backends/cpu/fused/attention.py",
+        ("tests/backends/cpu/test_own_sums.py", "-k", "attention_branch"),
         (
             "each tile overwrites the part's own sums",
             "is_first, size = place == first, inner_dim * channels",
             "is_first, size = True, inner_dim * channels",
         ),
+        ("the parts' own sums are not added up", ".sum(axis=0) if parts", "[0] if parts"),
     ),
     *faults(
         "backends/cpu/fused/mlp.py",
@@ -123,6 +128,10 @@ KERNEL_FAULTS: list[Fault] = [
             "(0, hidden, channels, first == 0)",
             "(0, hidden, channels, True)",
         ),
+    ),
+    *faults(
+        "backends/cpu/fused/mlp.py",
+        ("tests/backends/cpu/test_own_sums.py", "-k", "mlp_branch"),
         (
             "each tile overwrites the part's own sums",
             "size, is_first, start = hidden * channels, place == first, t",

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from unittest import mock
 
 from npswin.backends import cpu
+from npswin.backends.cpu.machine.processor import TILE_ROWS
 from npswin.backends.cpu.machine.threads import set_thread_count, thread_count
 from tests.backends.comparison import implemented_ops, is_pair
 
@@ -24,6 +25,7 @@ def cpu_settings(threads=1, chunk_bytes=None, tile_bytes=None, own_sums_bytes=No
     """
     before = thread_count()
     wanted = {"CHUNK_BYTES": chunk_bytes, "TILE_BYTES": tile_bytes, "OWN_SUMS_BYTES": own_sums_bytes}
+    wanted["HIDDEN_ROWS"] = None if tile_bytes is None else TILE_ROWS  # several pieces of a small hidden layer
     patches = [
         mock.patch.object(module, name, value)
         for module_name, module in list(sys.modules.items())
