@@ -93,7 +93,7 @@ KERNEL_FAULTS: list[Fault] = [
             "        scale_tokens(dy_lanes, width, channels, tokens.scales)\n",
             "",
         ),
-        ("threads' gradients of the bias are not added up", "dbias.sum(axis=0)", "dbias[0]"),
+        ("threads' gradients of the bias are not added up", "added_up(dbias.reshape(-1), len(dbias))", "dbias[0]"),
     ),
     *faults(
         "backends/cpu/fused/attention.py",
@@ -103,7 +103,7 @@ KERNEL_FAULTS: list[Fault] = [
             "is_first, size = place == first, inner_dim * channels",
             "is_first, size = True, inner_dim * channels",
         ),
-        ("the parts' own sums are not added up", ".sum(axis=0) if parts", "[0] if parts"),
+        ("the parts' own sums are not added up", "added_up(d, parts) if", "d[: d.size // parts] if"),
     ),
     *faults(
         "backends/cpu/fused/mlp.py",
@@ -137,7 +137,7 @@ KERNEL_FAULTS: list[Fault] = [
             "size, is_first, start = hidden * channels, place == first, t",
             "size, is_first, start = hidden * channels, True, t",
         ),
-        ("the parts' own sums are not added up", ".sum(axis=0) if parts", "[0] if parts"),
+        ("the parts' own sums are not added up", "added_up(d, parts) if", "d[: d.size // parts] if"),
     ),
     *faults(
         "backends/cpu/tile/weight_panels.py",

@@ -38,7 +38,7 @@ from npswin.backends.cpu.machine.arrays import (
 )
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.flat_array import fill, stack_memory, view
-from npswin.backends.cpu.machine.memory import pooled_empty
+from npswin.backends.cpu.machine.memory import pooled_empty, pooled_zeros
 from npswin.backends.cpu.machine.processor import round_up
 from npswin.backends.cpu.machine.threads import PARTS_PER_THREAD, part_count, run_parallel, thread_count
 from npswin.backends.cpu.simd.intrinsics import lanes_of, prefetch
@@ -61,6 +61,7 @@ from npswin.backends.cpu.tile.sizes import tiles_per_chunk
 from npswin.backends.cpu.tile.weight_gradient import (
     WeightGradient,
     add_rows,
+    added_up,
     sums_by_part,
     transposed_copy,
     weight_gradients,
@@ -380,7 +381,7 @@ class AttentionCall:
         bias = none
         if table is not None:
             layout = self.plan.bias_layout
-            bias = np.zeros(layout.size, x.dtype)
+            bias = pooled_zeros(layout.size, x.dtype)
             column = np.empty(table.size // layout.heads, x.dtype)
             expand_bias_table(flat(table), self.plan.bias_table_rows, self.plan.root_dim, layout, column, bias)
         self.weights = _Weights(
@@ -440,8 +441,8 @@ class AttentionCall:
         )
         own = _OwnSums(pooled_empty(parts * 3 * size, dtype), pooled_empty(parts * size, dtype))
         dqkv, dproj = own if parts else (pooled_empty(3 * size, dtype), pooled_empty(size, dtype))
-        by_tile = np.zeros((tiles, 3 * channels + 3 * inner_dim), dtype)
-        dbias = np.zeros((part_count(chunk_size or tiles, threads), self.plan.bias_layout.size), dtype)
+        by_tile = pooled_zeros((tiles, 3 * channels + 3 * inner_dim), dtype)
+        dbias = pooled_zeros((part_count(chunk_size or tiles, threads), self.plan.bias_layout.size), dtype)
         scratch = max(head_backward_scratch_size(sizes.head), 2 * tile)
         scratch += (3 * channels + sizes.heads_per_group * dim) * tile
         scratch += 4 * inner_dim * tile + 2 * tokens * channels if parts else 0
@@ -461,7 +462,7 @@ class AttentionCall:
                 )
         del chunk, panels  # so that their memory is reused for the transposes
         dqkv_weight, dproj_transposed = (
-            d.reshape(-1, rows, channels).sum(axis=0) if parts else d.reshape(rows, channels)
+            (added_up(d, parts) if parts else d).reshape(rows, channels)
             for d, rows in ((dqkv, 3 * inner_dim), (dproj, inner_dim))
         )
         dnorm_weight, dnorm_bias, dproj_bias, dqkv_bias = np.split(
@@ -471,7 +472,10 @@ class AttentionCall:
         if self.bias_table is not None:
             dtable = np.zeros(self.bias_table.shape, dtype)
             accumulate_bias_table_gradient(
-                dbias.sum(axis=0), self.plan.bias_table_rows, self.plan.bias_layout, dtable.reshape(-1)
+                added_up(dbias.reshape(-1), len(dbias)),
+                self.plan.bias_table_rows,
+                self.plan.bias_layout,
+                dtable.reshape(-1),
             )
         return (
             *(maps.y.reshape(self.shape), dnorm_weight, dnorm_bias),
@@ -481,5 +485,5 @@ class AttentionCall:
 
     def _maps(self, shortcut: Array) -> _Maps:
         """With a new y; without a residual connection the shortcut is zeros, those that y begins with."""
-        y: Any = pooled_empty(self.x.shape, self.x.dtype) if self.has_norm else np.zeros_like(self.x)
+        y: Any = pooled_empty(self.x.shape, self.x.dtype) if self.has_norm else pooled_zeros(self.x.shape, self.x.dtype)
         return _Maps(self.x, shortcut if self.has_norm else y, y, self.image_scales)

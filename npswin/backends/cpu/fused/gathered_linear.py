@@ -21,7 +21,7 @@ from npswin.backends.cpu.machine.arrays import (
 )
 from npswin.backends.cpu.machine.compilation import inner_function, kernel
 from npswin.backends.cpu.machine.flat_array import elements_at, stack_memory
-from npswin.backends.cpu.machine.memory import pooled_empty
+from npswin.backends.cpu.machine.memory import pooled_empty, pooled_zeros
 from npswin.backends.cpu.machine.processor import round_up, vector_lanes
 from npswin.backends.cpu.machine.threads import run_parallel, thread_count
 from npswin.backends.cpu.simd.intrinsics import lanes_of
@@ -275,7 +275,7 @@ class GatheredLinearCall:
         chunk_size = tiles_per_chunk((inputs + outputs) * tile * dtype.itemsize, self.tiles, thread_count())
         padded = round_up(inputs, vector_lanes(dtype.itemsize))  # whole vectors: an image patch has 12 numbers or 48
         dout, normed = pooled_empty(chunk_size * outputs * tile, dtype), pooled_empty(chunk_size * padded * tile, dtype)
-        sums = np.zeros((self.tiles, 2 * inputs + outputs), dtype)
+        sums = pooled_zeros((self.tiles, 2 * inputs + outputs), dtype)
         dweight = pooled_empty((outputs, padded), dtype)
         if not self.tiles:
             dweight[...] = 0

@@ -31,7 +31,7 @@ from npswin.backends.cpu.machine.arrays import (
 )
 from npswin.backends.cpu.machine.compilation import inner_function, kernel
 from npswin.backends.cpu.machine.flat_array import elements_at, fill, stack_memory, view
-from npswin.backends.cpu.machine.memory import pooled_empty
+from npswin.backends.cpu.machine.memory import pooled_empty, pooled_zeros
 from npswin.backends.cpu.machine.processor import TILE_ROWS, round_up
 from npswin.backends.cpu.machine.threads import PARTS_PER_THREAD, run_parallel, thread_count
 from npswin.backends.cpu.simd.elementary_functions import normal_cdf, normal_cdf_and_gelu_derivative
@@ -59,6 +59,7 @@ from npswin.backends.cpu.tile.sizes import (
 from npswin.backends.cpu.tile.weight_gradient import (
     WeightGradient,
     add_rows,
+    added_up,
     sums_by_part,
     transposed_copy,
     weight_gradients,
@@ -434,7 +435,7 @@ class MlpCall:
         channels, hidden, tile = sizes.channels, sizes.hidden, sizes.tile
         dy = flat(dy)
         maps = self._maps(dy)
-        sums = np.zeros((self.tiles, 3 * channels + hidden), dtype)
+        sums = pooled_zeros((self.tiles, 3 * channels + hidden), dtype)
         panels = _Panels(
             transposed_panels(self.weights.fc1_weight, channels), transposed_panels(self.weights.fc2_weight, hidden)
         )
@@ -467,7 +468,7 @@ class MlpCall:
                 )
         del chunk, panels  # so that their memory is reused for the transposes
         dfc1_weight, dfc2_transposed = (
-            d.reshape(-1, hidden, channels).sum(axis=0) if parts else d.reshape(hidden, channels) for d in (dfc1, dfc2)
+            (added_up(d, parts) if parts else d).reshape(hidden, channels) for d in (dfc1, dfc2)
         )
         dnorm_weight, dnorm_bias, dfc2_bias, dfc1_bias = np.split(
             sums.sum(axis=0), [channels, 2 * channels, 3 * channels]
@@ -480,5 +481,5 @@ class MlpCall:
 
     def _maps(self, shortcut: Array) -> _Maps:
         """With a new y; without a residual connection the shortcut is zeros, those that y begins with."""
-        y: Any = pooled_empty(self.x.shape, self.x.dtype) if self.has_norm else np.zeros_like(self.x)
+        y: Any = pooled_empty(self.x.shape, self.x.dtype) if self.has_norm else pooled_zeros(self.x.shape, self.x.dtype)
         return _Maps(self.x, shortcut if self.has_norm else y, y, self.image_scales)

@@ -116,3 +116,10 @@ def pooled_empty(shape: int | tuple[int, ...], dtype: Any) -> Array:
         with suppress(OSError):  # then NumPy's own memory, or its error
             return np.asarray(Lease(size)).view(dtype).reshape(shape)
     return np.empty(shape, dtype)
+
+
+def pooled_zeros(shape: int | tuple[int, ...], dtype: Any) -> Array:
+    """`numpy.zeros`, out of memory that was used before where there is some."""
+    array = pooled_empty(shape, dtype)
+    array.fill(0)
+    return array

@@ -11,7 +11,9 @@ passed on to another thread; see `sums_by_part`.
 
 from typing import NamedTuple
 
+from npswin.backends.cpu.machine.arrays import BLOCK
 from npswin.backends.cpu.machine.compilation import inner_function, kernel
+from npswin.backends.cpu.machine.flat_array import fill, view
 from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.processor import TILE_ROWS, VECTOR_BYTES, round_up
 from npswin.backends.cpu.machine.threads import part_count, run_parallel
@@ -101,6 +103,26 @@ def sums_by_part(weight_bytes: int, tiles: int, threads: int) -> int:
     """
     parts = part_count(tiles, threads)
     return parts if weight_bytes <= OWN_SUMS_BYTES and tiles >= 2 * parts else 0
+
+
+@kernel
+def _add_up(first: int, stop: int, part: int, scratch: Array, sums: Array, out: Array) -> None:
+    """first, stop: in blocks of BLOCK numbers."""
+    start, size = first * BLOCK, out.size
+    count = min(stop * BLOCK, size) - start
+    total = view(out, start, count)
+    fill(total, 0)
+    for place in range(start, sums.size, size):
+        share = view(sums, place, count)
+        for i in range(count):
+            total[i] += share[i]
+
+
+def added_up(sums: Array, parts: int) -> Array:
+    """The sum of what parts have summed for themselves, (parts, numbers) flat; flat."""
+    out = pooled_empty(sums.size // parts, sums.dtype)
+    run_parallel(_add_up, -(-out.size // BLOCK), 0, out.dtype, sums, out)
+    return out
 
 
 @kernel
