@@ -10,10 +10,12 @@ not stop anything: see `code_cache.py`. And a line on stderr names what is being
 """
 
 import copy
+import gc
 import hashlib
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -127,6 +129,19 @@ def _without_literals(kind: Any) -> Any:
 def address_of(compiled: Any) -> int:
     """Where the code of one compiled signature is."""
     return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
+
+
+@contextmanager
+def without_garbage_collection() -> Iterator[None]:
+    """While something is compiled or loaded: the compiler makes millions of objects, and the collector, which looks
+    through all that are alive each time their number has grown by a fraction, finds little to free."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _with_cache(compiled: Any) -> Any:

@@ -20,7 +20,7 @@ import numpy as np
 from numba import types
 from numba._dispatcher import compute_fingerprint  # of the types of values, in a fraction of a microsecond
 
-from npswin.backends.cpu.machine.compilation import address_of
+from npswin.backends.cpu.machine.compilation import address_of, without_garbage_collection
 from npswin.backends.cpu.machine.flat_array import FlatArray, KernelArguments, kernel_type
 from npswin.backends.cpu.machine.job_board import BUSY, COMING, JOB, launch, make_job_board, poll_and_run_parts
 from npswin.backends.cpu.machine.processor import round_up
@@ -183,7 +183,8 @@ def run_parallel(
     key = kernel, dtype, compute_fingerprint(args)
     compiled = _compiled_kernels.get(key)
     if compiled is None:
-        compiled = _compiled_kernels[key] = _compiled(kernel, dtype, args)
+        with without_garbage_collection():
+            compiled = _compiled_kernels[key] = _compiled(kernel, dtype, args)
     address, launch_job = compiled
     team = _team
     parts = part_count(count, threads or team.size, parts_per_thread)
