@@ -29,6 +29,7 @@ from numba.core.registry import CPUDispatcher
 from numba.core.sigutils import normalize_signature
 
 from npswin.backends.cpu.machine.code_cache import CodeFiles
+from npswin.backends.cpu.machine.compiler_passes import Compiler
 
 # `error_model="numpy"`: a division by zero gives inf rather than a branch, which would keep a loop scalar.
 # `reassoc` lets a sum run in several lanes at once, `contract` a product and a sum become one instruction, and `nsz` a
@@ -59,7 +60,9 @@ class _Callee(CPUDispatcher):
     """
 
     def __init__(self, function: Any, specialized: bool = False) -> None:
-        super().__init__(function, targetoptions={"nopython": True, **OPTIONS, **_NO_WRAPPERS})
+        super().__init__(
+            function, targetoptions={"nopython": True, **OPTIONS, **_NO_WRAPPERS}, pipeline_class=Compiler
+        )
         self.specialized = specialized
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
@@ -71,7 +74,7 @@ class _Callee(CPUDispatcher):
 
     @cached_property
     def _with_wrapper(self) -> Any:
-        return numba.njit(**OPTIONS)(self.py_func)
+        return numba.njit(**OPTIONS, pipeline_class=Compiler)(self.py_func)
 
 
 class _SharedCallee(_Callee):
@@ -173,7 +176,7 @@ def specialized_function(function: Any) -> Any:
 
 def cached(function: Any) -> Any:
     """Compile a function that is called from Python, and cache its code on disk where that is possible."""
-    return _with_cache(numba.njit(**OPTIONS, no_cfunc_wrapper=True)(function))
+    return _with_cache(numba.njit(**OPTIONS, no_cfunc_wrapper=True, pipeline_class=Compiler)(function))
 
 
 def announced(compiled: Any) -> Any:

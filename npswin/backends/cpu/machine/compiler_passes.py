@@ -1,0 +1,62 @@
+"""The passes that Numba's compiler makes over a function of this backend, and LLVM over its code.
+
+Numba's own list is for any Python: closures, `with` blocks, expressions of whole arrays, loops over tuples of several
+types, reference counts. None of these is in the functions here, and looking for them takes a third of the compiler's
+time in Python. LLVM optimizes each function's code by itself, again when all that it calls is in it, cheaply, so that
+reference counts meet, and once more in earnest; here only the last is done.
+"""
+
+from typing import Any
+
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase
+from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.typed_passes import (
+    IRLegalization,
+    NativeLowering,
+    NopythonTypeInference,
+    NoPythonBackend,
+    PreLowerStripPhis,
+)
+from numba.core.untyped_passes import FixupArgs, GenericRewrites, IRProcessing, ReconstructSSA, TranslateByteCode
+
+
+class _Code(JITCodeLibrary):
+    """LLVM's code of a function, optimized once."""
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self) -> None:
+        passes, builder = self._codegen._module_pass_manager()
+        passes.run(self._final_module, builder)
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _Lowering(NativeLowering):
+    """Numba's, into `_Code`."""
+
+    _name = "npswin_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = _Code(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return bool(super().run_pass(state))
+
+
+_PASSES = (
+    *(TranslateByteCode, FixupArgs, IRProcessing, GenericRewrites, ReconstructSSA),
+    *(NopythonTypeInference, PreLowerStripPhis, IRLegalization, _Lowering, NoPythonBackend),
+)
+
+
+class Compiler(CompilerBase):
+    """What compiles a function of this backend, given to Numba as `pipeline_class`."""
+
+    def define_pipelines(self) -> list[PassManager]:
+        """The passes, in order."""
+        passes = PassManager("npswin")
+        for each in _PASSES:
+            passes.add_pass(each, each._name)
+        passes.finalize()
+        return [passes]
