@@ -29,7 +29,7 @@ from numba.core.registry import CPUDispatcher
 from numba.core.sigutils import normalize_signature
 
 from npswin.backends.cpu.machine.code_cache import CodeFiles
-from npswin.backends.cpu.machine.compiler_passes import Compiler
+from npswin.backends.cpu.machine.compiler_passes import Compiler, InnerCompiler
 
 # `error_model="numpy"`: a division by zero gives inf rather than a branch, which would keep a loop scalar.
 # `reassoc` lets a sum run in several lanes at once, `contract` a product and a sum become one instruction, and `nsz` a
@@ -59,9 +59,11 @@ class _Callee(CPUDispatcher):
             else once for arguments of the same types.
     """
 
+    compiler: Any = Compiler
+
     def __init__(self, function: Any, specialized: bool = False) -> None:
         super().__init__(
-            function, targetoptions={"nopython": True, **OPTIONS, **_NO_WRAPPERS}, pipeline_class=Compiler
+            function, targetoptions={"nopython": True, **OPTIONS, **_NO_WRAPPERS}, pipeline_class=self.compiler
         )
         self.specialized = specialized
 
@@ -75,6 +77,13 @@ class _Callee(CPUDispatcher):
     @cached_property
     def _with_wrapper(self) -> Any:
         return numba.njit(**OPTIONS, pipeline_class=Compiler)(self.py_func)
+
+
+class _Inner(_Callee):
+    compiler = InnerCompiler
+
+    def add_overload(self, cres: Any) -> None:
+        self.overloads[tuple(cres.signature.args)] = cres
 
 
 class _SharedCallee(_Callee):
@@ -161,7 +170,7 @@ def _with_cache(compiled: Any) -> Any:
 
 def inner_function(function: Any) -> Any:
     """Compile a function whose code is copied into what calls it: a short one, or one with many arguments."""
-    return _Callee(function)
+    return _Inner(function)
 
 
 def shared_function(function: Any) -> Any:

@@ -44,6 +44,30 @@ class _Lowering(NativeLowering):
         return bool(super().run_pass(state))
 
 
+class _InnerCode(_Code):
+    """Code that is only copied into what calls it, and optimized there."""
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalized = True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _InnerLowering(_Lowering):
+    _name = "npswin_inner_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        state.flags.no_compile = True
+        state.library = _InnerCode(state.targetctx.codegen(), state.func_id.func_qualname)
+        NativeLowering.run_pass(self, state)
+        called = object()
+        state.targetctx.insert_user_function(called, state.cr.fndesc, [state.library])
+        state.cr = state.cr._replace(cfunc=called)
+        return True
+
+
 _PASSES = (
     *(TranslateByteCode, FixupArgs, IRProcessing, GenericRewrites, ReconstructSSA),
     *(NopythonTypeInference, PreLowerStripPhis, IRLegalization, _Lowering, NoPythonBackend),
@@ -57,6 +81,19 @@ class Compiler(CompilerBase):
         """The passes, in order."""
         passes = PassManager("npswin")
         for each in _PASSES:
+            passes.add_pass(each, each._name)
+        passes.finalize()
+        return [passes]
+
+
+class InnerCompiler(CompilerBase):
+    """What compiles a function of this backend, given to Numba as `pipeline_class`."""
+
+    def define_pipelines(self) -> list[PassManager]:
+        """The passes, in order."""
+        passes = PassManager("npswin")
+        for each in _PASSES:
+            if each is _Lowering: each=_InnerLowering
             passes.add_pass(each, each._name)
         passes.finalize()
         return [passes]
