@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numba.core.errors import TypingError
 
-from npswin.backends.cpu.machine.compilation import inner_function
+from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.flat_array import elements_at, fill, stack_memory, view
 from npswin.backends.cpu.machine.threads import run_parallel
 
@@ -28,7 +28,7 @@ class Outer(NamedTuple):
     flag: bool
 
 
-@inner_function
+@kernel
 def read_arguments(first, stop, part, scratch, outer, pair, single, out):
     inner = outer.inner
     for i in range(outer.count):
@@ -56,7 +56,7 @@ def test_kernels_read_arrays_and_numbers_in_nested_tuples(count, double, single,
     assert out[-3:].tolist() == [flag, count, 3 * count + 3]
 
 
-@inner_function
+@kernel
 def double_each(first, stop, part, scratch, x):
     for i in range(x.size):
         x[i] *= 2
@@ -84,7 +84,7 @@ def test_the_memory_is_the_array_s_own():
     assert x.tolist() == [0, 2, 4, 3]
 
 
-@inner_function
+@kernel
 def through_memory(first, stop, part, scratch, x, start, count, out):
     memory = stack_memory(count * x.itemsize)
     copy, source = elements_at(memory, 0, count, x), view(x, start, count)
@@ -106,7 +106,7 @@ def test_parts_of_arrays_and_memory_on_the_stack(data, dtype):
     np.testing.assert_array_equal(out[count:], np.ones(3, dtype))
 
 
-@inner_function
+@kernel
 def between_two_elements(first, stop, part, scratch, x):
     view(x, 0.5, 1)[0] = 1
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import npswin
 from npswin.backends import cpu
 from npswin.backends.cpu.machine import threads as threads_module
-from npswin.backends.cpu.machine.compilation import inner_function
+from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.flat_array import fill
 from npswin.backends.cpu.machine.job_board import BUSY, _add, _pause, _read
 from npswin.backends.cpu.machine.memory import pooled_empty
@@ -101,7 +101,7 @@ def test_models_in_concurrent_threads_train_as_they_do_alone(threads):
     assert concurrent == one_by_one
 
 
-@inner_function
+@kernel
 def note_part(first, stop, part, scratch, done, bounds, scratch_sizes):
     """Counts each piece, and stores the part's bounds and how much of the scratch array is its own."""
     fill(scratch, part)
@@ -126,7 +126,7 @@ def test_each_piece_of_work_is_done_once_in_a_few_parts_per_thread(count, thread
     assert max(stops - starts) - min(stops - starts) <= 1
 
 
-@inner_function
+@kernel
 def wait_for_each_other(first, stop, part, scratch, arrived, met):
     _add(arrived, 0, 1)
     for _ in range(500_000_000):  # some ten seconds; only a failing test waits that long
@@ -205,7 +205,7 @@ def test_a_bad_thread_count_is_refused(count):
         npswin.backends.set_thread_count(count)
 
 
-@inner_function
+@kernel
 def fail_in_one_part(first, stop, part, scratch, failing, done):
     if part == failing:
         raise ArithmeticError
@@ -223,7 +223,7 @@ def test_an_error_in_any_part_reaches_the_caller_and_the_threads_go_on(failing):
     assert done.all()
 
 
-@inner_function
+@kernel
 def add_up(first, stop, part, scratch, numbers, sums):
     for piece in range(first, stop):
         sums[part] += numbers[piece]

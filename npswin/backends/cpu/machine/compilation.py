@@ -29,7 +29,7 @@ from numba.core.registry import CPUDispatcher
 from numba.core.sigutils import normalize_signature
 
 from npswin.backends.cpu.machine.code_cache import CodeFiles
-from npswin.backends.cpu.machine.compiler_passes import Compiler, InnerCompiler
+from npswin.backends.cpu.machine.compiler_passes import Compiler, InnerCompiler, KernelCompiler
 
 # `error_model="numpy"`: a division by zero gives inf rather than a branch, which would keep a loop scalar.
 # `reassoc` lets a sum run in several lanes at once, `contract` a product and a sum become one instruction, and `nsz` a
@@ -60,10 +60,11 @@ class _Callee(CPUDispatcher):
     """
 
     compiler: Any = Compiler
+    wrappers: Any = _NO_WRAPPERS
 
     def __init__(self, function: Any, specialized: bool = False) -> None:
         super().__init__(
-            function, targetoptions={"nopython": True, **OPTIONS, **_NO_WRAPPERS}, pipeline_class=self.compiler
+            function, targetoptions={"nopython": True, **OPTIONS, **self.wrappers}, pipeline_class=self.compiler
         )
         self.specialized = specialized
 
@@ -84,6 +85,10 @@ class _Inner(_Callee):
 
     def add_overload(self, cres: Any) -> None:
         self.overloads[tuple(cres.signature.args)] = cres
+
+
+class _Kernel(_Callee):
+    compiler, wrappers = KernelCompiler, {"no_cfunc_wrapper": True}
 
 
 class _SharedCallee(_Callee):
@@ -197,7 +202,7 @@ def announced(compiled: Any) -> Any:
 
 def kernel(function: Any) -> Any:
     """Compile a function that `run_parallel` runs, announced and cached as the others."""
-    return announced(_with_cache(_Callee(function)))
+    return announced(_with_cache(_Kernel(function)))
 
 
 class _Announcer(event.Listener):

@@ -20,6 +20,8 @@ from numba.core.typed_passes import (
 )
 from numba.core.untyped_passes import FixupArgs, GenericRewrites, IRProcessing, ReconstructSSA, TranslateByteCode
 
+from npswin.backends.cpu.machine.kernel_parts import KernelLower
+
 
 class _Code(JITCodeLibrary):
     """LLVM's code of a function, optimized once."""
@@ -68,32 +70,42 @@ class _InnerLowering(_Lowering):
         return True
 
 
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _KernelLowering(_Lowering):
+    _name = "npswin_kernel_lowering"
+
+    @property
+    def lowering_class(self) -> Any:
+        return KernelLower
+
+
 _PASSES = (
     *(TranslateByteCode, FixupArgs, IRProcessing, GenericRewrites, ReconstructSSA),
-    *(NopythonTypeInference, PreLowerStripPhis, IRLegalization, _Lowering, NoPythonBackend),
+    *(NopythonTypeInference, PreLowerStripPhis, IRLegalization),
 )
 
 
 class Compiler(CompilerBase):
     """What compiles a function of this backend, given to Numba as `pipeline_class`."""
 
+    lowering: Any = _Lowering
+
     def define_pipelines(self) -> list[PassManager]:
         """The passes, in order."""
         passes = PassManager("npswin")
-        for each in _PASSES:
+        for each in (*_PASSES, self.lowering, NoPythonBackend):
             passes.add_pass(each, each._name)
         passes.finalize()
         return [passes]
 
 
-class InnerCompiler(CompilerBase):
-    """What compiles a function of this backend, given to Numba as `pipeline_class`."""
+class InnerCompiler(Compiler):
+    """For a function whose code is copied into what calls it."""
 
-    def define_pipelines(self) -> list[PassManager]:
-        """The passes, in order."""
-        passes = PassManager("npswin")
-        for each in _PASSES:
-            if each is _Lowering: each=_InnerLowering
-            passes.add_pass(each, each._name)
-        passes.finalize()
-        return [passes]
+    lowering = _InnerLowering
+
+
+class KernelCompiler(Compiler):
+    """For a kernel, which `run_parallel` calls."""
+
+    lowering = _KernelLowering

@@ -124,67 +124,26 @@ def kernel_type(given: Any) -> Any:
     raise TypeError(f"a kernel takes arrays, tuples, integers, booleans, float32 and float64, got {given}")
 
 
-class KernelArguments(types.Type):
-    """Numba's type of a tuple of arrays, numbers and further tuples, as `launch` takes it from Python.
-
-    Numba takes any tuple, too, with so many checks of each element that compiling them takes longer than compiling some
-    kernels. Here it is known what the elements are.
-
-    Args:
-        kinds: the type of a tuple, as `kernel_type` gives it.
-    """
-
-    def __init__(self, kinds: Any) -> None:
-        super().__init__(name=f"KernelArguments({kinds})")
-        self.kinds = kinds
+@unbox(FlatArray)
+def _from_python(kind: Any, array: Any, c: Any) -> Any:
+    address, size = array_head(c.builder, array)
+    data = c.builder.inttoptr(address, c.context.get_data_type(kind.dtype).as_pointer())
+    return NativeValue(flat_array(c.context, c.builder, kind, data, size))
 
 
-@register_model(KernelArguments)
-class _KernelArgumentsModel(models.StructModel):
-    def __init__(self, dmm: Any, fe_type: Any) -> None:
-        super().__init__(dmm, fe_type, [("values", fe_type.kinds)])
-
-
-make_attribute_wrapper(KernelArguments, "values", "values")
-
-
-@unbox(KernelArguments)
-def _arguments_from_python(kind: Any, values: Any, c: Any) -> Any:
-    arguments = cgutils.create_struct_proxy(kind)(c.context, c.builder)
-    arguments.values = _from_python(kind.kinds, values, c)
-    return NativeValue(arguments._getvalue(), is_error=c.pyapi.c_api_error())
-
-
-def _from_python(kind: Any, value: Any, c: Any) -> Any:
-    if isinstance(kind, types.BaseTuple):
-        items = [c.pyapi.tuple_getitem(value, i) for i in range(len(kind))]
-        parts = [_from_python(part, item, c) for part, item in zip(kind.types, items, strict=True)]
-        return c.context.make_tuple(c.builder, kind, parts)
-    if isinstance(kind, FlatArray):
-        return _from_numpy(kind, value, c)
-    if isinstance(kind, types.Boolean):
-        return c.builder.trunc(c.pyapi.object_istrue(value), ir.IntType(1))
-    if isinstance(kind, types.Integer):
-        return c.pyapi.long_as_longlong(value)
-    number = c.pyapi.float_as_double(value)
-    return number if kind == types.float64 else c.builder.fptrunc(number, c.context.get_value_type(kind))
-
-
-def _from_numpy(kind: Any, array: Any, c: Any) -> Any:
+def array_head(builder: Any, array: Any) -> tuple[Any, Any]:
     """Address and size of a NumPy array, from the head of its C structure: data, number of axes, shape.
 
     NumPy's C API documents it (PyArrayObject), and extensions have it compiled in.
     """
-    address = c.context.get_value_type(types.intp)
-    fields = ir.LiteralStructType([address, address, address.as_pointer()])
-    start = c.builder.gep(array, [ir.Constant(address, object.__basicsize__)])
-    head = c.builder.bitcast(start, fields.as_pointer())
-    data, shape = (c.builder.load(cgutils.gep_inbounds(c.builder, head, 0, field)) for field in (0, 2))
-    size = c.builder.load(shape)
-    is_empty = c.builder.icmp_unsigned("==", size, ir.Constant(address, 0))
-    place = c.builder.select(is_empty, ir.Constant(address, _FAR_AWAY), data)
-    pointer = c.builder.inttoptr(place, c.context.get_data_type(kind.dtype).as_pointer())
-    return flat_array(c.context, c.builder, kind, pointer, size)
+    word = ir.IntType(64)
+    fields = ir.LiteralStructType([word, word, word.as_pointer()])
+    start = builder.gep(array, [ir.Constant(word, object.__basicsize__)])
+    head = builder.bitcast(start, fields.as_pointer())
+    data, shape = (builder.load(cgutils.gep_inbounds(builder, head, 0, field)) for field in (0, 2))
+    size = builder.load(shape)
+    is_empty = builder.icmp_unsigned("==", size, ir.Constant(word, 0))
+    return builder.select(is_empty, ir.Constant(word, _FAR_AWAY), data), size
 
 
 def flat_array(context: Any, builder: Any, kind: Any, data: Any, size: Any) -> Any:

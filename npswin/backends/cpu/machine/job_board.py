@@ -12,8 +12,8 @@ many parts it has, how many of them are done and how many failed, which function
 and for each part its state: 2·job while it is free, 2·job + 1 once it is taken. A thread that reads all that and then
 succeeds in changing 2·job to 2·job + 1 has read the values of an unfinished job, namely this one.
 
-**A job** is the address of a compiled kernel and all its arguments, which stay on the stack of the thread that posted
-it until all parts are done.
+**A job** is the address of a kernel's part function and all its arguments, which stay on the stack of the thread that
+posted it until all parts are done.
 """
 
 import os
@@ -25,8 +25,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from npswin.backends.cpu.machine.compilation import cached, inner_function, shared_function
-from npswin.backends.cpu.machine.flat_array import address_of_data, flat_array
+from npswin.backends.cpu.machine.compilation import cached, inner_function
+from npswin.backends.cpu.machine.flat_array import address_of_data
+from npswin.backends.cpu.machine.kernel_parts import PART_FUNCTION
 from npswin.backends.cpu.machine.processor import ARCHITECTURE
 from npswin.types import Array
 
@@ -36,9 +37,6 @@ JOB, COMING, BUSY, _PARTS, _FUNCTION, _PAYLOAD, _THREADS, _DONE, _FAILED, _TURNS
 # Pauses, of some 30 ns on x86: how many until a waiting thread yields its core, and how many for which it waits for a
 # job that was announced, since an interrupt may have kept it from being posted.
 _WAITING_SPINS, _ANNOUNCED_SPINS = 4000, 100_000
-
-_INTEGER = ir.IntType(64)
-_ADDRESS = ir.IntType(8).as_pointer()
 
 
 def _place(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -111,55 +109,13 @@ def _let_others_run(typingctx: Any) -> Any:
 
 @intrinsic
 def _run(typingctx: Any, function: Any, payload: Any, part: Any, own: Any) -> Any:
-    """Call what `_job` made; returns 1 if it failed, else 0."""
+    """Call a kernel's part function; returns 1 if it failed, else 0."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = ir.FunctionType(_INTEGER, [_ADDRESS, _INTEGER, _INTEGER])
-        function = builder.inttoptr(args[0], kind.as_pointer())
-        return builder.call(function, [builder.inttoptr(args[1], _ADDRESS), args[2], args[3]])
+        function = builder.inttoptr(args[0], PART_FUNCTION.as_pointer())
+        return builder.call(function, [builder.inttoptr(args[1], PART_FUNCTION.args[0]), args[2], args[3]])
 
     return types.intp(types.intp, types.intp, types.intp, types.intp), codegen
-
-
-@intrinsic
-def _job(
-    typingctx: Any, kernel_address: Any, count: Any, parts: Any, scratch: Any, scratch_size: Any, args: Any
-) -> Any:
-    """The addresses of a function (payload, part, thread) that runs one part of a kernel, and of its payload."""
-
-    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        payload = cgutils.pack_struct(builder, values)
-        thunk = ir.Function(
-            builder.module,
-            ir.FunctionType(_INTEGER, [_ADDRESS, _INTEGER, _INTEGER]),
-            builder.module.get_unique_name("npswin.part"),
-        )
-        thunk.linkage = "internal"
-        _part_code(context, thunk, payload.type, signature)
-        place = cgutils.alloca_once_value(builder, payload)
-        addresses = [builder.ptrtoint(thunk, _INTEGER), builder.ptrtoint(place, _INTEGER)]
-        return context.make_tuple(builder, signature.return_type, addresses)
-
-    integer = types.intp
-    return types.UniTuple(integer, 2)(integer, integer, integer, scratch, integer, args), codegen
-
-
-def _part_code(context: Any, thunk: Any, payload_type: Any, signature: Any) -> None:
-    """kernel(count · part // parts, count · (part + 1) // parts, part, the thread's scratch, *args)"""
-    builder = ir.IRBuilder(thunk.append_basic_block("entry"))
-    payload = builder.load(builder.bitcast(thunk.args[0], payload_type.as_pointer()))
-    kernel_address, count, parts, scratch, scratch_size, args = cgutils.unpack_tuple(builder, payload)
-    _, part, own = thunk.args
-    scratch_type, args_type = signature.args[3], signature.args[5]
-    data = builder.gep(address_of_data(context, builder, scratch_type, scratch), [builder.mul(own, scratch_size)])
-    own_scratch = flat_array(context, builder, scratch_type, data, scratch_size)
-    first, stop = (builder.sdiv(builder.mul(count, place), parts) for place in (part, builder.add(part, _INTEGER(1))))
-    kinds = (types.intp, types.intp, types.intp, scratch_type, *args_type.types)
-    values = (first, stop, part, own_scratch, *cgutils.unpack_tuple(builder, args))
-    convention = context.call_conv
-    function = builder.inttoptr(kernel_address, convention.get_function_type(types.none, kinds).as_pointer())
-    status, _ = convention.call_function(builder, function, types.none, kinds, values)
-    builder.ret(builder.zext(status.is_error, _INTEGER))
 
 
 @inner_function
@@ -205,9 +161,23 @@ def make_job_board(parts: int, threads: int) -> Array:
     return board
 
 
-@shared_function
-def _run_parts(board: Array, alone: bool, function: int, payload: int, parts: int) -> bool:
-    """`launch` with what `_job` made."""
+@cached
+def launch(board: Array, alone: bool, function: int, parts: int, arguments: Any) -> bool:
+    """Post a job, take parts of it, and wait for the others'; or do all of it, where the board is another thread's.
+
+    Nothing interrupts compiled code, so the board is never left taken.
+
+    Args:
+        board: of a team of threads, large enough.
+        alone: whether to do all of it in any case.
+        function: the address of a kernel's part function, see `npswin.backends.cpu.machine.kernel_parts`.
+        parts: into how many parts the work is cut.
+        arguments: `PackedArguments`.
+
+    Returns:
+        Whether all went well.
+    """
+    payload = arguments.address
     if alone or not _exchange(board, BUSY, 0, 1):
         failed = 0
         for part in range(parts):
@@ -233,28 +203,3 @@ def _run_parts(board: Array, alone: bool, function: int, payload: int, parts: in
     succeeded = _read(board, _FAILED) == 0
     _write(board, BUSY, 0)
     return succeeded
-
-
-@cached
-def launch(arguments: Any) -> bool:
-    """Post a job, take parts of it, and wait for the others'; or do all of it, where the board is another thread's.
-
-    Nothing interrupts compiled code, so the board is never left taken.
-
-    Args:
-        arguments: a tuple of the following.
-        board: of a team of threads, large enough.
-        alone: whether to do all of it in any case.
-        kernel_address: of a compiled kernel (first, stop, part, scratch, *args).
-        count: pieces of work.
-        parts: into how many parts they are cut.
-        scratch: working memory for all threads.
-        scratch_size: elements of it for each.
-        args: passed on.
-
-    Returns:
-        Whether all went well.
-    """
-    board, alone, kernel_address, count, parts, scratch, scratch_size, args = arguments.values
-    function, payload = _job(kernel_address, count, parts, scratch, scratch_size, args)
-    return _run_parts(board, alone, function, payload, parts)

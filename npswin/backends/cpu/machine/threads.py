@@ -20,19 +20,22 @@ import numpy as np
 from numba import types
 from numba._dispatcher import compute_fingerprint  # of the types of values, in a fraction of a microsecond
 
-from npswin.backends.cpu.machine.compilation import address_of, without_garbage_collection
-from npswin.backends.cpu.machine.flat_array import FlatArray, KernelArguments, kernel_type
+from npswin.backends.cpu.machine.compilation import without_garbage_collection
+from npswin.backends.cpu.machine.flat_array import FlatArray, kernel_type
 from npswin.backends.cpu.machine.job_board import BUSY, COMING, JOB, launch, make_job_board, poll_and_run_parts
+from npswin.backends.cpu.machine.kernel_parts import part_address
+from npswin.backends.cpu.machine.packed_arguments import PackedArguments, layout
 from npswin.backends.cpu.machine.processor import round_up
 from npswin.checks import check_integer
 from npswin.types import Array
 
 PARTS_PER_THREAD = 4  # parts for each thread, so that one whose core is slow leaves some to the others
 _POLLING_SPINS = 4000
+_LAUNCH = FlatArray(types.int64), types.boolean, types.intp, types.intp, PackedArguments()  # what `launch` takes
 _LINE = 64  # bytes of a line of the caches; scratch arrays begin with a line, and are multiples of so many elements
 
 _thread_count: int = numba.config.NUMBA_NUM_THREADS
-_compiled_kernels: dict[Any, tuple[int, Any]] = {}
+_compiled_kernels: dict[Any, tuple[int, Array, Any]] = {}
 
 
 class _Team:
@@ -144,15 +147,14 @@ def part_count(count: int, threads: int, parts_per_thread: int = PARTS_PER_THREA
     return min(count, threads * parts_per_thread if threads > 1 else 1)
 
 
-def _compiled(kernel: Any, dtype: Any, args: tuple[Any, ...]) -> tuple[int, Any]:
-    """Where a kernel's code for arguments of these types is, and `launch` for them."""
+def _compiled(kernel: Any, dtype: Any, args: tuple[Any, ...]) -> tuple[int, Array, Any]:
+    """A kernel's part function for arguments of these types, the layout of its job, and `launch`."""
     scratch, own = FlatArray(numba.from_dtype(np.dtype(dtype))), kernel_type(numba.typeof(args))
     kinds = types.intp, types.intp, types.intp, scratch, *own.types
     kernel.compile(kinds)
-    integer, board = types.intp, FlatArray(types.int64)
-    job = KernelArguments(types.Tuple((board, types.boolean, integer, integer, integer, scratch, integer, own)))
-    launch.compile((job,))
-    return address_of(kernel.overloads[kinds]), launch.overloads[(job,)].entry_point
+    launch.compile(_LAUNCH)
+    job = layout(types.Tuple((types.intp, types.intp, scratch, types.intp, own)))
+    return part_address(kernel.overloads[kinds]), job, launch.overloads[_LAUNCH].entry_point
 
 
 def run_parallel(
@@ -185,16 +187,16 @@ def run_parallel(
     if compiled is None:
         with without_garbage_collection():
             compiled = _compiled_kernels[key] = _compiled(kernel, dtype, args)
-    address, launch_job = compiled
+    function, job_layout, launch_job = compiled
     team = _team
     parts = part_count(count, threads or team.size, parts_per_thread)
     scratch_size = round_up(scratch_size, _LINE)
-    job = address, count, parts, _local.take_scratch(team.size * scratch_size, dtype), scratch_size, args
+    job = count, parts, _local.take_scratch(team.size * scratch_size, dtype), scratch_size, args
     alone = parts == 1 or team.size == 1 or parts > team.size * PARTS_PER_THREAD
     try:
         if not alone and not team.board[BUSY]:
             team.call(min(parts, team.size))
-        succeeded = launch_job((team.board, alone, *job))
+        succeeded = launch_job(team.board, alone, function, parts, (job_layout, job))
     finally:
         if not alone:
             team.board[COMING] = team.board[JOB]  # an interrupt may have come before the job was posted
