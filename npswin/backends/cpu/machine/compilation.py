@@ -24,6 +24,7 @@ import numba
 from llvmlite.binding import add_symbol
 from numba import types
 from numba.core import event
+from numba.core.caching import FunctionCache
 from numba.core.imputils import user_function
 from numba.core.registry import CPUDispatcher
 from numba.core.sigutils import normalize_signature
@@ -161,15 +162,35 @@ def without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
+class _Cache(FunctionCache):
+    """Numba's cache of a function's code, in `CodeFiles`.
+
+    Args:
+        function: of Python.
+
+    Raises:
+        RuntimeError: no folder can be written to.
+    """
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        locator = self._impl.locator
+        self._cache_file = CodeFiles(self._cache_path, self._impl.filename_base, locator.get_source_stamp())
+        locator.ensure_cache_path = lambda: None  # CodeFiles makes the folder, and reports where it cannot
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Load the code of a signature, if it is on disk.
+
+        Numba would first import all that it can compile, which takes longer than loading all kernels of a model.
+        """
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
+
 def _with_cache(compiled: Any) -> Any:
     """Let a function's code be cached on disk, where that is possible."""
-    with suppress(RuntimeError):  # no folder can be written to
-        compiled.enable_caching()
-        cache = compiled._cache
-        cache._cache_file = CodeFiles(
-            cache._cache_path, cache._impl.filename_base, cache._impl.locator.get_source_stamp()
-        )
-        cache._impl.locator.ensure_cache_path = lambda: None  # CodeFiles makes the folder, and reports where it cannot
+    with suppress(RuntimeError):
+        compiled._cache = _Cache(compiled.py_func)
     return compiled
 
 
@@ -216,7 +237,7 @@ class _Announcer(event.Listener):
         if name := _kernels.get(compiled):
             dtypes = {getattr(argument, "dtype", None) for argument in compilation.data["args"]}
             dtype = next((f" for {dtype}" for dtype in dtypes if isinstance(dtype, types.Float)), "")
-            cached_on_disk = ", once on this machine" if hasattr(compiled._cache, "_cache_file") else ""
+            cached_on_disk = ", once on this machine" if isinstance(compiled._cache, _Cache) else ""
             print(f"npswin: compiling {name}{dtype}{cached_on_disk} ...", end="", file=sys.stderr, flush=True)
             self.started[compiled] = time.monotonic()
 
