@@ -1,14 +1,18 @@
 """Compilation of the cpu backend: for other processors, and with its code cached on disk or not at all."""
 
+import gc
 import os
 import platform
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import llvmlite.binding as llvm
 import pytest
+
+from npswin.backends.cpu.machine.compilation import without_garbage_collection
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -119,3 +123,20 @@ def test_ops_work_where_no_code_can_be_cached(package, tmp_path):
     assert y == pytest.approx(0.8413447)
     assert not found
     assert cache_path == "None"
+
+
+def test_code_from_disk_is_loaded_without_what_compiles_it(tmp_path):
+    program = f"{GELU}\nimport sys\nprint('numba.np.arraymath' in sys.modules)"
+    assert run(program, tmp_path).split()[-1] == "True"
+    assert run(program, tmp_path).split()[-1] == "False"
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+def test_garbage_is_collected_again_after_something_was_compiled(enabled, monkeypatch):
+    states = []
+    monkeypatch.setattr(gc, "isenabled", lambda: enabled)
+    monkeypatch.setattr(gc, "disable", lambda: states.append(False))
+    monkeypatch.setattr(gc, "enable", lambda: states.append(True))
+    with suppress(KeyError), without_garbage_collection():
+        raise KeyError
+    assert states == ([False, True] if enabled else [False])

@@ -1,12 +1,13 @@
 """How functions of this backend are compiled, cached on disk, and announced.
 
-Numba compiles a function when it is first called with arrays of a dtype, and can cache the machine code on disk. Three
+Numba compiles a function when it is first called with arrays of a dtype, and can cache the machine code on disk. Four
 things are added here.
 
 A function that many kernels call is compiled once, and kernels call it through a symbol (`shared_function`). Numba
-would copy its code into each of them, and LLVM would compile each copy, which is most of the time of a first step.
-Cached code is used only while all source files of this backend are unchanged, and a damaged file or a full disk does
-not stop anything: see `code_cache.py`. And a line on stderr names what is being compiled, which takes seconds.
+would copy its code into each of them, and LLVM would compile each copy. The compiler does only what these functions
+need: see `compiler_passes.py`. Cached code is used only while all source files of this backend are unchanged, and a
+damaged file or a full disk does not stop anything: see `code_cache.py`. And a line on stderr names what is being
+compiled, which takes seconds.
 """
 
 import copy
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numba
 from llvmlite.binding import add_symbol
@@ -42,7 +43,6 @@ OPTIONS: dict[str, Any] = {
     "fastmath": {"contract", "reassoc", "nsz"},
     "_nrt": False,
 }
-_NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # for functions that compiled code calls
 
 if numba.config.DISABLE_JIT:
     raise ImportError(
@@ -60,13 +60,12 @@ class _Callee(CPUDispatcher):
             else once for arguments of the same types.
     """
 
-    compiler: Any = Compiler
-    wrappers: Any = _NO_WRAPPERS
+    compiler: type[Compiler] = Compiler
+    wrappers: ClassVar = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
     def __init__(self, function: Any, specialized: bool = False) -> None:
-        super().__init__(
-            function, targetoptions={"nopython": True, **OPTIONS, **self.wrappers}, pipeline_class=self.compiler
-        )
+        options = {"nopython": True, **OPTIONS, **self.wrappers}
+        super().__init__(function, targetoptions=options, pipeline_class=self.compiler)
         self.specialized = specialized
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
@@ -81,7 +80,9 @@ class _Callee(CPUDispatcher):
         return numba.njit(**OPTIONS, pipeline_class=Compiler)(self.py_func)
 
 
-class _Inner(_Callee):
+class _InnerCallee(_Callee):
+    """A function whose code is copied into what calls it, and has no address."""
+
     compiler = InnerCompiler
 
     def add_overload(self, cres: Any) -> None:
@@ -89,7 +90,10 @@ class _Inner(_Callee):
 
 
 class _Kernel(_Callee):
-    compiler, wrappers = KernelCompiler, {"no_cfunc_wrapper": True}
+    """A function that `run_parallel` runs; in place of Numba's wrapper it has a part function."""
+
+    compiler = KernelCompiler
+    wrappers: ClassVar = {"no_cfunc_wrapper": True}
 
 
 class _SharedCallee(_Callee):
@@ -151,8 +155,10 @@ def address_of(compiled: Any) -> int:
 
 @contextmanager
 def without_garbage_collection() -> Iterator[None]:
-    """While something is compiled or loaded: the compiler makes millions of objects, and the collector, which looks
-    through all that are alive each time their number has grown by a fraction, finds little to free."""
+    """No search for cyclic garbage while something is compiled.
+
+    The compiler makes millions of objects, and Python would look through all of them again and again.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -196,7 +202,7 @@ def _with_cache(compiled: Any) -> Any:
 
 def inner_function(function: Any) -> Any:
     """Compile a function whose code is copied into what calls it: a short one, or one with many arguments."""
-    return _Inner(function)
+    return _InnerCallee(function)
 
 
 def shared_function(function: Any) -> Any:

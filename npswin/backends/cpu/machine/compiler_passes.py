@@ -1,9 +1,9 @@
 """The passes that Numba's compiler makes over a function of this backend, and LLVM over its code.
 
-Numba's own list is for any Python: closures, `with` blocks, expressions of whole arrays, loops over tuples of several
-types, reference counts. None of these is in the functions here, and looking for them takes a third of the compiler's
-time in Python. LLVM optimizes each function's code by itself, again when all that it calls is in it, cheaply, so that
-reference counts meet, and once more in earnest; here only the last is done.
+Numba's own passes are for any Python: closures, `with` blocks, expressions of whole arrays, loops over tuples of
+several types. The functions here have none of these, and each pass that looks for them takes time. LLVM runs over a
+function's code twice before it is linked with the functions that it calls, and twice after that: so that reference
+counts, of which there are none here, meet and cancel. Here it runs once, at the end.
 """
 
 from typing import Any
@@ -14,8 +14,8 @@ from numba.core.compiler_machinery import PassManager, register_pass
 from numba.core.typed_passes import (
     IRLegalization,
     NativeLowering,
-    NopythonTypeInference,
     NoPythonBackend,
+    NopythonTypeInference,
     PreLowerStripPhis,
 )
 from numba.core.untyped_passes import FixupArgs, GenericRewrites, IRProcessing, ReconstructSSA, TranslateByteCode
@@ -34,20 +34,8 @@ class _Code(JITCodeLibrary):
         passes.run(self._final_module, builder)
 
 
-@register_pass(mutates_CFG=True, analysis_only=False)
-class _Lowering(NativeLowering):
-    """Numba's, into `_Code`."""
-
-    _name = "npswin_lowering"
-
-    def run_pass(self, state: Any) -> bool:
-        state.library = _Code(state.targetctx.codegen(), state.func_id.func_qualname)
-        state.library.enable_object_caching()
-        return bool(super().run_pass(state))
-
-
 class _InnerCode(_Code):
-    """Code that is only copied into what calls it, and optimized there."""
+    """Code that is only copied into what calls it, and is optimized and becomes machine code there."""
 
     def _optimize_final_module(self) -> None:
         pass
@@ -57,16 +45,28 @@ class _InnerCode(_Code):
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
+class _Lowering(NativeLowering):
+    """Numba's, into code of a class of ours."""
+
+    _name = "npswin_lowering"
+    code: type[JITCodeLibrary] = _Code
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = self.code(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return bool(super().run_pass(state))
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
 class _InnerLowering(_Lowering):
-    _name = "npswin_inner_lowering"
+    _name, code = "npswin_inner_lowering", _InnerCode
 
     def run_pass(self, state: Any) -> bool:
         state.flags.no_compile = True
-        state.library = _InnerCode(state.targetctx.codegen(), state.func_id.func_qualname)
-        NativeLowering.run_pass(self, state)
-        called = object()
-        state.targetctx.insert_user_function(called, state.cr.fndesc, [state.library])
-        state.cr = state.cr._replace(cfunc=called)
+        super().run_pass(state)
+        key = object()  # by which callers find the code; of other functions it is the address of their machine code
+        state.targetctx.insert_user_function(key, state.cr.fndesc, [state.library])
+        state.cr = state.cr._replace(cfunc=key)
         return True
 
 
@@ -79,33 +79,30 @@ class _KernelLowering(_Lowering):
         return KernelLower
 
 
-_PASSES = (
-    *(TranslateByteCode, FixupArgs, IRProcessing, GenericRewrites, ReconstructSSA),
-    *(NopythonTypeInference, PreLowerStripPhis, IRLegalization),
-)
-
-
 class Compiler(CompilerBase):
-    """What compiles a function of this backend, given to Numba as `pipeline_class`."""
+    """What compiles a function of this backend: Numba calls it a `pipeline_class`."""
 
     lowering: Any = _Lowering
 
     def define_pipelines(self) -> list[PassManager]:
         """The passes, in order."""
         passes = PassManager("npswin")
-        for each in (*_PASSES, self.lowering, NoPythonBackend):
+        for each in (
+            *(TranslateByteCode, FixupArgs, IRProcessing, GenericRewrites, ReconstructSSA),
+            *(NopythonTypeInference, PreLowerStripPhis, IRLegalization, self.lowering, NoPythonBackend),
+        ):
             passes.add_pass(each, each._name)
         passes.finalize()
         return [passes]
 
 
 class InnerCompiler(Compiler):
-    """For a function whose code is copied into what calls it."""
+    """For a function whose code is only copied into what calls it."""
 
     lowering = _InnerLowering
 
 
 class KernelCompiler(Compiler):
-    """For a kernel, which `run_parallel` calls."""
+    """For a kernel, which is run by its part function."""
 
     lowering = _KernelLowering

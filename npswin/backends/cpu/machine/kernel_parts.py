@@ -1,10 +1,12 @@
-"""How one part of a kernel's work is run: by a function that is compiled with the kernel, and is the same for all to call.
+"""How a part of a kernel's work is run: by its *part function*, which is compiled with it.
 
-    part function (slots, part, thread) → whether it failed
+All kernels take other arguments, and all part functions the same, so that any thread can call them:
 
-`slots` are 64-bit words that hold what `run_parallel` was given: how many pieces of work there are, into how many parts
-they are cut, the threads' working memory (address, size, and the size of each thread's own), and the kernel's
-arguments, see `npswin.backends.cpu.machine.packed_arguments`.
+    part function(words, part, thread) → 1 if it failed, else 0
+
+`words` hold how many pieces of work there are, into how many parts they are cut, the threads' working memory (address
+and size, and how much of it is each thread's own), and the kernel's arguments, as
+`npswin.backends.cpu.machine.packed_arguments` has them.
 """
 
 from typing import Any
@@ -14,7 +16,6 @@ from numba.core.lowering import Lower
 
 WORD = ir.IntType(64)
 PART_FUNCTION = ir.FunctionType(WORD, [WORD.as_pointer(), WORD, WORD])
-_BEFORE_ARGUMENTS = 5  # words
 
 
 def part_address(compiled: Any) -> int:
@@ -27,7 +28,7 @@ def _name(described: Any) -> str:
 
 
 class KernelLower(Lower):
-    """Generates the code of a kernel; for calls from Python there is none, but for calls by `part_address`."""
+    """Generates a kernel's code, and its part function where Numba has a function for calls from Python."""
 
     def create_cpython_wrapper(self, release_gil: bool = False) -> None:
         """Add the part function."""
@@ -46,22 +47,22 @@ class KernelLower(Lower):
 
 def _kernel_arguments(packer: Any, builder: Any) -> list[Any]:
     """count · part // parts, count · (part + 1) // parts, part, the thread's own scratch, and the arguments."""
-    slots, part, thread = builder.function.args
+    words, part, thread = builder.function.args
 
     def word(place: int) -> Any:
-        return builder.load(builder.gep(slots, [WORD(place)]))
+        return builder.load(builder.gep(words, [WORD(place)]))
 
-    count, parts, scratch, _, scratch_size = map(word, range(_BEFORE_ARGUMENTS))
+    count, parts, scratch, _, scratch_size = map(word, range(5))
     first, stop = (builder.sdiv(builder.mul(count, place), parts) for place in (part, builder.add(part, WORD(1))))
     kinds = packer.argument_types
     own = builder.gep(builder.inttoptr(scratch, kinds[3]), [builder.mul(thread, scratch_size)])
     begin = [first, stop, part, own, scratch_size]
-    rest = [_unpacked(builder, word(place), kinds[place]) for place in range(len(begin), len(kinds))]
+    rest = [_unpacked(builder, word(place), kind) for place, kind in enumerate(kinds) if place >= 5]
     return list(packer.from_arguments(builder, begin + rest))
 
 
 def _unpacked(builder: Any, word: Any, kind: Any) -> Any:
-    """A pointer, an integer, a boolean, or a number that is kept as a double."""
+    """A pointer, an integer, a boolean, or a floating-point number, which is kept as a double."""
     if isinstance(kind, ir.PointerType):
         return builder.inttoptr(word, kind)
     if isinstance(kind, ir.IntType):
