@@ -8,6 +8,7 @@ counts, of which there are none here, meet and cancel. Here it runs once, at the
 
 from typing import Any
 
+from numba.core import config
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase
 from numba.core.compiler_machinery import PassManager, register_pass
@@ -22,6 +23,8 @@ from numba.core.untyped_passes import FixupArgs, GenericRewrites, IRProcessing, 
 
 from npswin.backends.cpu.machine.kernel_parts import KernelLower
 
+_LEVEL = 2  # of LLVM's optimization: the third one takes longer, and its code is larger and no faster
+
 
 class _Code(JITCodeLibrary):
     """LLVM's code of a function, optimized once."""
@@ -30,7 +33,7 @@ class _Code(JITCodeLibrary):
         ll_module.data_layout = self._codegen._data_layout
 
     def _optimize_final_module(self) -> None:
-        passes, builder = self._codegen._module_pass_manager()
+        passes, builder = self._codegen._module_pass_manager(opt=min(config.OPT, _LEVEL))
         passes.run(self._final_module, builder)
 
 
