@@ -293,12 +293,12 @@ KERNEL_FAULTS: list[Fault] = [
         ("Adam's root is not corrected", "np.sqrt(v[i]) * root_scale + eps", "np.sqrt(v[i]) + eps"),
     ),
     *faults(
-        "backends/cpu/machine/job_board.py",
+        "backends/cpu/machine/kernel_parts.py",
         comparison("linear"),
         (
             "the last piece of work is not computed",
             "builder.mul(count, place)",
-            "builder.mul(builder.sub(count, _INTEGER(1)), place)",
+            "builder.mul(builder.sub(count, WORD(1)), place)",
         ),
     ),
     *faults(
@@ -309,10 +309,14 @@ KERNEL_FAULTS: list[Fault] = [
             "data, args[2])\n\n    return kind(array",
             "data, args[1])\n\n    return kind(array",
         ),
+    ),
+    *faults(
+        "backends/cpu/machine/packed_arguments.py",
+        ("tests/backends/cpu/test_flat_array.py",),
         (
             "a decimal argument is read as an integer",
-            "number = c.pyapi.float_as_double(value)",
-            "number = c.builder.sitofp(c.pyapi.long_as_longlong(value), ir.DoubleType())",
+            "builder.bitcast(python.float_as_double(item), WORD)",
+            "python.long_as_longlong(item)",
         ),
     ),
 ]
