@@ -13,7 +13,8 @@ threads share the hidden rows, and then the rows of W₂; see `npswin.backends.c
 **Backward.** The derivatives by x need tiles of tokens; the derivatives by the weights are sums over all tokens, best
 computed for some rows of a weight at a time. So the tokens are taken in chunks: first all tiles of a chunk, which write
 their GELU(h), dh and x̂, then all rows of dW₁ and dW₂. What a chunk writes fits into the last-level cache, and each row
-of a gradient is computed by one thread, so there are no copies of gradients to be added up.
+of a gradient is computed by one thread, so there are no copies of gradients to be added up. Where the gradients are
+small, there are: each part of the work adds what a tile gives to its own, while the tile is in the cache.
 
 dW₂ is computed transposed, since of its two factors GELU(h) is the one in lanes; `transposed_copy` turns it round at
 the end.
