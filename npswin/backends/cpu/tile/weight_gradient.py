@@ -15,7 +15,7 @@ from npswin.backends.cpu.machine.arrays import BLOCK
 from npswin.backends.cpu.machine.compilation import inner_function, kernel
 from npswin.backends.cpu.machine.flat_array import fill, view
 from npswin.backends.cpu.machine.memory import pooled_empty
-from npswin.backends.cpu.machine.processor import TILE_ROWS, VECTOR_BYTES, round_up
+from npswin.backends.cpu.machine.processor import L2_BYTES, TILE_ROWS, VECTOR_BYTES, round_up
 from npswin.backends.cpu.machine.threads import part_count, run_parallel
 from npswin.backends.cpu.simd.intrinsics import lanes_of
 from npswin.backends.cpu.simd.matrix_product import product
@@ -24,7 +24,8 @@ from npswin.backends.cpu.simd.transpose import transpose_strided
 from npswin.types import Array
 
 BLOCK_BYTES = 256 * 1024
-OWN_SUMS_BYTES = 1280 * 1024  # of the gradients of which each part has a sum of its own
+OWN_SUMS_BYTES = L2_BYTES * 5 // 8  # of the gradients of which each part has a sum of its own
+_ALL_SUMS_BYTES = 32 << 20  # of all parts' sums
 
 
 class WeightGradient(NamedTuple):
@@ -102,7 +103,8 @@ def sums_by_part(weight_bytes: int, tiles: int, threads: int) -> int:
         threads: that share them.
     """
     parts = part_count(tiles, threads)
-    return parts if weight_bytes <= OWN_SUMS_BYTES and tiles >= 2 * parts else 0
+    are_small = weight_bytes <= OWN_SUMS_BYTES and parts * weight_bytes <= _ALL_SUMS_BYTES
+    return parts if are_small and tiles >= 2 * parts else 0
 
 
 @kernel
