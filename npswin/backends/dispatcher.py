@@ -189,12 +189,34 @@ def allow_tf32(allowed: bool) -> bool:
 
 
 def capture(function: Callable[..., Any], *examples: Any) -> Callable[..., Any]:
-    """A function of arrays on a GPU, such as a model, recorded as a CUDA graph: see `backends/cuda/runtime/graph.py`.
+    """A function of arrays, such as a model, recorded once and then run without Python between its kernels.
 
     infer = npswin.capture(model, images)
     logits = infer(images)                # of the same shape and dtype, as often as needed
+
+    Of arrays on a GPU it is a CUDA graph: see `backends/cuda/runtime/graph.py`. Of arrays in the computer's memory it
+    is a list of the "cpu" backend's kernels: see `backends/cpu/machine/captured.py`.
+
+    Args:
+        function: of arrays; returns an array.
+        *examples: arrays such as it is to be called with.
+
+    Returns:
+        The recording. It takes arrays of the examples' shapes and dtypes, and returns a new array.
+
+    Raises:
+        ValueError: an example is no array, they are not all in one place, or the function cannot be captured.
     """
     check_callable("function", function)
-    from npswin.backends.cuda.runtime.graph import Captured
+    if any(map(on_gpu, examples)):
+        from npswin.backends.cuda.runtime.graph import Captured as CapturedOnGpu
+
+        return CapturedOnGpu(function, *examples)
+    if not examples:
+        raise ValueError("examples: got none, expected an array for each argument of the function")
+    if get_backend() != "cpu":
+        what = f"the backend {get_backend()!r} has no kernels to record; npswin.set_backend('cpu') has"
+        raise ValueError(f"examples: got arrays in the computer's memory, where {what}")
+    from npswin.backends.cpu.machine.captured import Captured
 
     return Captured(function, *examples)

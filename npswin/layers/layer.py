@@ -4,6 +4,7 @@ import copy
 import math
 import textwrap
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -119,13 +120,15 @@ class Layer:
 
     def _find(self, names: tuple[str, ...]) -> list[tuple["Layer", str] | None]:
         """For each name the layer that owns the parameter, and its own name there; looked up once."""
+        with suppress(TypeError):  # nothing that can be a key
+            changes, places = self._places.get(names, (-1, []))
+            if changes == Layer._changes:
+                return places
         if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
             raise ValueError(f"names: got {shown(names)}, expected a tuple of parameters' names")
-        changes, places = self._places.get(names, (-1, []))
-        if changes != Layer._changes:
-            owners = {prefix + name: (layer, name) for prefix, layer in self._walk() for name in layer.own_params}
-            places = [owners.get(name) for name in names]
-            self._places[names] = Layer._changes, places
+        owners = {prefix + name: (layer, name) for prefix, layer in self._walk() for name in layer.own_params}
+        places = [owners.get(name) for name in names]
+        self._places[names] = Layer._changes, places
         return places
 
     def _walk(self, prefix: str = "") -> Iterator[tuple[str, "Layer"]]:

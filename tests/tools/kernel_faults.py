@@ -302,6 +302,21 @@ KERNEL_FAULTS: list[Fault] = [
         ),
     ),
     *faults(
+        "backends/cpu/machine/captured.py",
+        ("tests/backends/cpu/test_captured.py", "-k", "outside_the_kernels"),
+        (
+            "what a recording leaves out is there from the time before",
+            "            self._recording.overwrite(number, earlier)\n",
+            "",
+        ),
+        ("a recording is compared on its examples alone", "    other = np.flip(array)\n", "    return array\n"),
+    ),
+    *faults(
+        "backends/cpu/machine/threads.py",
+        ("tests/backends/cpu/test_captured.py", "-k", "not_shared"),
+        ("recorded jobs have too little working memory", " or team.size > threads\n", "\n"),
+    ),
+    *faults(
         "backends/cpu/machine/flat_array.py",
         ("tests/backends/cpu/test_flat_array.py",),
         (

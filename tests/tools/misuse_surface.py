@@ -37,7 +37,7 @@ NOT_CALLED = {
     "Layer.__call__": "each layer has its own",
     "AnswerKey.positions": "a lookup by name, as that of a dictionary",
     "Trace.positions": "a lookup by name, as that of a dictionary",
-    "capture": "a right call needs a GPU",
+    "capture": "a right call needs a GPU or the cpu backend",
 }
 
 

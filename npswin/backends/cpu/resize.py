@@ -6,6 +6,8 @@ the cache holds, and its pixels then are.
 """
 
 import math
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from npswin.backends.cpu.machine.arrays import flat
@@ -63,16 +65,23 @@ def _along_both_axes(rows: Array, columns: Array, x: Array) -> Array:
     *lead, height, width, channels = x.shape
     y = pooled_empty((*lead, len(rows), len(columns), channels), x.dtype)
     pieces = math.prod(lead) * -(-len(rows) // TILE_ROWS)
-    matrices = flat(rows.astype(x.dtype)), flat(columns.astype(x.dtype))
     sizes = _Sizes(height, width, channels, len(rows), len(columns))
-    run_parallel(_resize, pieces, TILE_ROWS * width * channels, x.dtype, flat(x), *matrices, sizes, y.reshape(-1))
+    run_parallel(
+        *(_resize, pieces, TILE_ROWS * width * channels, x.dtype),
+        *(flat(x), flat(rows), flat(columns), sizes, y.reshape(-1)),
+    )
     return y
+
+
+@lru_cache(maxsize=256)
+def _bicubic(size_out: int, size_in: int, dtype: Any) -> Array:
+    return bicubic_matrix(size_out, size_in).astype(dtype)
 
 
 def resize_bicubic_forward(x: Array, size: tuple[int, int]) -> tuple[Array, Any]:
     """See `npswin.ops.resize_bicubic_forward`."""
     height, width = x.shape[-3:-1]
-    rows, columns = bicubic_matrix(size[0], height), bicubic_matrix(size[1], width)
+    rows, columns = _bicubic(size[0], height, x.dtype), _bicubic(size[1], width, x.dtype)
     return _along_both_axes(rows, columns, x), (rows, columns)
 
 
@@ -167,14 +176,15 @@ def _read_backward(
         start += bottom - top
 
 
-def _flat_pixels(pixels: tuple[Array, Array], dtype: Any) -> _Pixels:
-    pixel, weight = pixels
+@lru_cache(maxsize=256)
+def _flat_pixels(find: Callable[[int, int], tuple[Array, Array]], size_out: int, size_in: int, dtype: Any) -> _Pixels:
+    pixel, weight = find(size_out, size_in)
     return _Pixels(flat(pixel), flat(weight.astype(dtype)), pixel.shape[1])
 
 
-def _read_forward(x: Array, size: tuple[int, int], pixels: Any) -> tuple[Array, Any]:
+def _read_forward(x: Array, size: tuple[int, int], find: Any) -> tuple[Array, Any]:
     *lead, height, width, channels = x.shape
-    rows, columns = _flat_pixels(pixels(size[0], height), x.dtype), _flat_pixels(pixels(size[1], width), x.dtype)
+    rows, columns = _flat_pixels(find, size[0], height, x.dtype), _flat_pixels(find, size[1], width, x.dtype)
     sizes = _Sizes(height, width, channels, *size)
     y = pooled_empty((*lead, *size, channels), x.dtype)
     pieces = math.prod(lead) * size[0]

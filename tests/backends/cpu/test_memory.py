@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npswin.backends import cpu
-from npswin.backends.cpu.machine import memory, threads
+from npswin.backends.cpu.machine import memory, working_memory
 from npswin.backends.cpu.machine.arrays import flat
 from npswin.backends.cpu.machine.memory import pooled_empty
 from tests import thorough
@@ -173,11 +173,11 @@ def test_results_depend_neither_on_addresses_nor_on_what_memory_contained(op, dt
     modules = [
         module for name, module in sys.modules.items() if name.startswith(cpu.__name__) and hasattr(module, "np")
     ]
-    modules.remove(threads)  # its memory outlives the call, as do the regions of `memory`
+    modules.remove(working_memory)  # it outlives the call, as do the regions of `memory`
     for gap in (0, 16, 4096):
         arena = Arena(gap)
         with ExitStack() as stack:
-            stack.enter_context(mock.patch.object(memory, "SMALLEST", arena.memory.size))
+            stack.enter_context(mock.patch.object(memory._shared, "smallest", arena.memory.size))
             for module in modules:
                 stack.enter_context(mock.patch.object(module, "np", arena))
             assert results(arena.placed) == anywhere

@@ -62,7 +62,9 @@ def test_arrays_of_other_shapes_dtypes_and_devices_are_refused(cuda):
     with pytest.raises(ValueError, match="got 0 arrays, expected 1"):
         infer()
     with pytest.raises(ValueError, match="number 0 is a ndarray, expected an array on the GPU"):
-        npswin.capture(model, np.ones((3, 3, 8, 8), np.float32))
+        npswin.capture(lambda x, y: y, np.ones(3), images(0))
+    with pytest.raises(ValueError, match="got an array on 'cpu', expected 'cuda', where the parameters are"):
+        npswin.capture(model, to_host(images(0)))
 
 
 def test_a_capture_that_fails_is_ended(cuda):

@@ -23,6 +23,7 @@ import numpy as np
 
 from npswin.backends.cpu.machine.compilation import inner_function
 from npswin.backends.cpu.machine.processor import vector_lanes
+from npswin.backends.cpu.machine.threads import refuse_recording
 from npswin.backends.cpu.simd.intrinsics import load, store
 from npswin.types import Array
 
@@ -172,4 +173,5 @@ def transform_entries(x: Array, offsets: Array, channel: int, zero: Any, out: Ar
 
 def is_finite(sums: Array) -> bool:
     """Whether all results were finite of which kernels summed 0 · result."""
+    refuse_recording("the algorithm of a convolution of 3×3")
     return bool(np.isfinite(sums).all())

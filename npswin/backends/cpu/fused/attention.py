@@ -381,9 +381,11 @@ class AttentionCall:
         bias = none
         if table is not None:
             layout = self.plan.bias_layout
-            bias = pooled_zeros(layout.size, x.dtype)
-            column = np.empty(table.size // layout.heads, x.dtype)
-            expand_bias_table(flat(table), self.plan.bias_table_rows, self.plan.root_dim, layout, column, bias)
+            bias = pooled_empty(layout.size, x.dtype)
+            run_parallel(
+                *(expand_bias_table, layout.heads, table.size // layout.heads, x.dtype),
+                *(flat(table), self.plan.bias_table_rows, self.plan.root_dim, layout, bias),
+            )
         self.weights = _Weights(
             *flat_norm_parameters(norm, x),
             flat(qkv_weight),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npswin.backends.cpu.machine.compilation import announced, cached
+from npswin.backends.cpu.machine.compilation import announced, cached, kernel
 from npswin.backends.cpu.machine.flat_array import view
 from npswin.ops.position_bias import relative_position_index
 from npswin.types import Array
@@ -45,32 +45,46 @@ def bias_table_rows(window_size: int, full: bool) -> Array:
     return np.ascontiguousarray(rows.T).reshape(-1)
 
 
-@announced
-@cached
-def expand_bias_table(table: Array, rows: Array, factor: float, layout: BiasLayout, column: Array, out: Array) -> None:
-    """out[head][key][window][query] = factor · table[row][head], the queries padded to whole vectors.
+@kernel
+def expand_bias_table(
+    first: int,
+    stop: int,
+    part: int,
+    scratch: Array,
+    table: Array,
+    rows: Array,
+    factor: float,
+    layout: BiasLayout,
+    out: Array,
+) -> None:
+    """out[head][key][window][query] = factor · table[row][head], the queries padded to whole vectors by zeros.
 
     It is the same for all windows, and repeated for as many as a head takes at a time.
 
     Args:
+        first, stop: heads.
+        part: not used.
+        scratch: a number for each of the table's rows.
         table: flat.
         rows: the table's row for each key and query, N·N in this order.
         factor: a number of the table's dtype.
         layout: sizes; `heads` is the number of the table's columns.
-        column: working memory, a number for each of the table's rows.
-        out: zeros, filled.
+        out: filled.
     """
     tokens, per_step, heads = layout.tokens, layout.windows_per_step, layout.heads
-    for head in range(heads):
-        for row in range(column.size):
-            column[row] = factor * table[row * heads + head]
+    size = table.size // heads
+    for head in range(first, stop):
+        for row in range(size):
+            scratch[row] = factor * table[row * heads + head]
         for j in range(tokens):
             rows_of_key = view(rows, j * tokens, tokens)
             for window in range(per_step):
                 start = ((head * tokens + j) * per_step + window) * layout.padded_tokens
-                queries = view(out, start, tokens)
+                queries = view(out, start, layout.padded_tokens)
                 for i in range(tokens):
-                    queries[i] = column[rows_of_key[i]]
+                    queries[i] = scratch[rows_of_key[i]]
+                for i in range(tokens, layout.padded_tokens):
+                    queries[i] = 0
 
 
 @announced

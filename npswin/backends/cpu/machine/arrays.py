@@ -1,5 +1,8 @@
 """Arrays as kernels take them."""
 
+from functools import lru_cache
+from typing import Any
+
 import numpy as np
 
 from npswin.types import Array
@@ -30,14 +33,20 @@ def flat(array: Array) -> Array:
     return array.reshape(-1)
 
 
+@lru_cache(maxsize=256)
+def _constant(length: int, fill: float, dtype: Any) -> Array:
+    """`length` times the same number; for what is only read, like all that `flat` returns."""
+    return np.full(length, fill, dtype)
+
+
 def flat_or_full(array: Array | None, length: int, like: Array, fill: float = 0.0) -> Array:
     """`flat(array)`, or `length` times the same number where there is no array."""
-    return np.full(length, fill, like.dtype) if array is None else flat(array)
+    return _constant(length, fill, like.dtype) if array is None else flat(array)
 
 
 def flat_or_empty(array: Array | None, like: Array) -> Array:
     """`flat(array)`, or an empty array where there is none: kernels test for size 0."""
-    return np.empty(0, like.dtype) if array is None else flat(array)
+    return _constant(0, 0.0, like.dtype) if array is None else flat(array)
 
 
 def flat_norm_parameters(norm: tuple[Array, Array] | None, like: Array) -> tuple[Array, Array]:

@@ -25,8 +25,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from npswin.backends.cpu.machine.compilation import cached, inner_function
-from npswin.backends.cpu.machine.flat_array import address_of_data
+from npswin.backends.cpu.machine.compilation import cached, inner_function, shared_function
+from npswin.backends.cpu.machine.flat_array import address_of_data, elements_at, view
 from npswin.backends.cpu.machine.kernel_parts import PART_FUNCTION
 from npswin.backends.cpu.machine.processor import ARCHITECTURE
 from npswin.types import Array
@@ -162,7 +162,7 @@ def make_job_board(parts: int, threads: int) -> Array:
 
 
 @cached
-def launch(board: Array, alone: bool, function: int, parts: int, arguments: Any) -> bool:
+def launch(board: Array, alone: bool, function: int, parts: int, arguments: Any, kept: Array) -> bool:
     """Post a job, take parts of it, and wait for the others'; or do all of it, where the board is another thread's.
 
     Nothing interrupts compiled code, so the board is never left taken.
@@ -173,11 +173,20 @@ def launch(board: Array, alone: bool, function: int, parts: int, arguments: Any)
         function: the address of a kernel's part function, see `npswin.backends.cpu.machine.kernel_parts`.
         parts: into how many parts the work is cut.
         arguments: `PackedArguments`.
+        kept: as long as the arguments' words, which are copied into it for `replay`; or empty.
 
     Returns:
         Whether all went well.
     """
-    payload = arguments.address
+    words = elements_at(arguments.address, 0, kept.size, kept)
+    for i in range(kept.size):
+        kept[i] = words[i]
+    return _run_parts(board, alone, function, arguments.address, parts)
+
+
+@shared_function
+def _run_parts(board: Array, alone: bool, function: int, payload: int, parts: int) -> bool:
+    """Run a job, whose arguments are at the address `payload`."""
     if alone or not _exchange(board, BUSY, 0, 1):
         failed = 0
         for part in range(parts):
@@ -203,3 +212,30 @@ def launch(board: Array, alone: bool, function: int, parts: int, arguments: Any)
     succeeded = _read(board, _FAILED) == 0
     _write(board, BUSY, 0)
     return succeeded
+
+
+@cached
+def replay(board: Array, alone: bool, jobs: Array) -> int:
+    """Run jobs that were kept, one after the other.
+
+    All are announced at once, so that the other threads poll between them.
+
+    Args:
+        board: of a team of threads, large enough.
+        alone: whether to do all of it in any case.
+        jobs: for each the address of a function, that of its arguments, and the number of parts.
+
+    Returns:
+        How many went well; the first that did not ends it.
+    """
+    board, count = view(board, 0, board.size), jobs.size // 3
+    if not alone:
+        shared = 0
+        for i in range(count):
+            shared += jobs[3 * i + 2] > 1
+        _write(board, COMING, _read(board, JOB) + shared)
+    for i in range(count):
+        parts = jobs[3 * i + 2]
+        if not _run_parts(board, alone or parts == 1, jobs[3 * i], jobs[3 * i + 1], parts):
+            return i
+    return count

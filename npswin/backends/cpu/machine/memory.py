@@ -12,7 +12,8 @@ import os
 import threading
 from bisect import bisect_left
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -64,57 +65,105 @@ class _Region:
         self.free[first:last] = [(start, size)]
 
 
-_regions: list[_Region] = []
-_lock = threading.Lock()
-# Blocks of leases that ended, given back at the next `_take`. `__del__` may run anywhere, within `_take` too, so it
-# takes no lock.
-_returned: deque[tuple[_Region, int, int]] = deque()
+class Pool:
+    """Blocks that are handed out and given back.
+
+    Args:
+        smallest: bytes of the smallest block that is worth handing out.
+    """
+
+    def __init__(self, smallest: int) -> None:
+        self.smallest = smallest
+        self.regions: list[_Region] = []
+        self.lock = threading.Lock()
+        # Blocks of leases that ended, given back at the next `take`. `__del__` may run anywhere, within `take` too, so
+        # it takes no lock.
+        self.returned: deque[tuple[_Region, int, int]] = deque()
+
+    def take(self, size: int) -> tuple[_Region, int]:
+        """A region, and where in it the block starts.
+
+        Raises:
+            OSError: there is no memory left.
+        """
+        with self.lock:
+            while self.returned:
+                region, start, length = self.returned.popleft()
+                region.give(start, length)
+            for region in self.regions:
+                found = region.take(size)
+                if found is not None:
+                    return region, found
+            # too small, and idle
+            self.regions = [region for region in self.regions if region.free != [(0, region.bytes.size)]]
+            region = _Region(max(_REGION, size))
+            self.regions.append(region)
+            return region, region.take(size) or 0
+
+    def part(self, address: int, size: int) -> Array | None:
+        """The bytes at this address, if they are in one of the regions."""
+        for region in self.regions:
+            start = address - region.bytes.__array_interface__["data"][0]
+            if 0 <= start <= region.bytes.size - size:
+                return region.bytes[start : start + size]
+        return None
+
+
+_shared = Pool(SMALLEST)
+
+
+class _ThreadLocal(threading.local):
+    """The pool that this thread takes blocks from."""
+
+    pool = _shared
+
+
+_local = _ThreadLocal()
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
-
-
-def _take(size: int) -> tuple[_Region, int]:
-    while _returned:
-        region, start, length = _returned.popleft()
-        region.give(start, length)
-    for region in _regions:
-        found = region.take(size)
-        if found is not None:
-            return region, found
-    _regions[:] = [region for region in _regions if region.free != [(0, region.bytes.size)]]  # too small, and idle
-    region = _Region(max(_REGION, size))
-    _regions.append(region)
-    return region, region.take(size) or 0
+    os.register_at_fork(
+        before=_shared.lock.acquire, after_in_parent=_shared.lock.release, after_in_child=_shared.lock.release
+    )
 
 
 class Lease:
     """A block while an array, or a view of it, lives there: the array's `base` keeps this object alive.
 
     Args:
+        pool: whose block.
         size: bytes.
 
     Raises:
         OSError: there is no memory left.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = -(-size // _PAGE) * _PAGE + _STAGGER
-        with _lock:
-            self.region, self.start = _take(self.size)
+    def __init__(self, pool: Pool, size: int) -> None:
+        self.pool, self.size = pool, -(-size // _PAGE) * _PAGE + _STAGGER
+        self.region, self.start = pool.take(self.size)
         self.__array_interface__: dict[str, Any] = self.region.bytes[self.start :][:size].__array_interface__
 
     def __del__(self) -> None:
         if hasattr(self, "start"):
-            _returned.append((self.region, self.start, self.size))
+            self.pool.returned.append((self.region, self.start, self.size))
+
+
+@contextmanager
+def use_pool(pool: Pool) -> Iterator[None]:
+    """Within the block, this thread takes its memory from another pool."""
+    before, _local.pool = _local.pool, pool
+    try:
+        yield
+    finally:
+        _local.pool = before
 
 
 def pooled_empty(shape: int | tuple[int, ...], dtype: Any) -> Array:
     """`numpy.empty`, out of memory that was used before where there is some."""
     size = (shape if isinstance(shape, int) else math.prod(shape)) * np.dtype(dtype).itemsize
-    if size >= SMALLEST:
+    pool = _local.pool
+    if size >= pool.smallest:
         with suppress(OSError):  # then NumPy's own memory, or its error
-            return np.asarray(Lease(size)).view(dtype).reshape(shape)
+            return np.asarray(Lease(pool, size)).view(dtype).reshape(shape)
     return np.empty(shape, dtype)
 
 

@@ -27,6 +27,11 @@ def layout(kind: Any) -> Array:
     return np.array(_codes(kind)[1:], np.int64)
 
 
+def word_count(job_layout: Array) -> int:
+    """How many words the arguments of such a layout are."""
+    return int(np.count_nonzero(job_layout != _TUPLE) + np.count_nonzero(job_layout == _ARRAY))
+
+
 def _codes(kind: Any) -> list[int]:
     if isinstance(kind, types.BaseTuple):
         return [_TUPLE, *(code for part in kind.types for code in _codes(part))]

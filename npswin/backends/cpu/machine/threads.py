@@ -11,7 +11,8 @@ change its result: the same number of threads gives bitwise identical sums.
 import os
 import threading
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -22,17 +23,29 @@ from numba._dispatcher import compute_fingerprint  # of the types of values, in 
 
 from npswin.backends.cpu.machine.compilation import without_garbage_collection
 from npswin.backends.cpu.machine.flat_array import FlatArray, kernel_type
-from npswin.backends.cpu.machine.job_board import BUSY, COMING, JOB, launch, make_job_board, poll_and_run_parts
+from npswin.backends.cpu.machine.job_board import (
+    BUSY,
+    COMING,
+    JOB,
+    launch,
+    make_job_board,
+    poll_and_run_parts,
+    replay,
+)
 from npswin.backends.cpu.machine.kernel_parts import part_address
-from npswin.backends.cpu.machine.packed_arguments import PackedArguments, layout
+from npswin.backends.cpu.machine.memory import use_pool
+from npswin.backends.cpu.machine.packed_arguments import PackedArguments, layout, word_count
 from npswin.backends.cpu.machine.processor import round_up
+from npswin.backends.cpu.machine.recording import Job, Recording
+from npswin.backends.cpu.machine.working_memory import LINE, WorkingMemory
 from npswin.checks import check_integer
 from npswin.types import Array
 
 PARTS_PER_THREAD = 4  # parts for each thread, so that one whose core is slow leaves some to the others
 _POLLING_SPINS = 4000
-_LAUNCH = FlatArray(types.int64), types.boolean, types.intp, types.intp, PackedArguments()  # what `launch` takes
-_LINE = 64  # bytes of a line of the caches; scratch arrays begin with a line, and are multiples of so many elements
+# What `launch` takes.
+_LAUNCH = FlatArray(types.int64), types.boolean, types.intp, types.intp, PackedArguments(), FlatArray(types.int64)
+_NOT_KEPT = np.empty(0, np.int64)
 
 _thread_count: int = numba.config.NUMBA_NUM_THREADS
 _compiled_kernels: dict[Any, tuple[int, Array, Any]] = {}
@@ -90,19 +103,12 @@ class _Team:
 
 
 class _ThreadLocal(threading.local):
-    """Working memory of each calling thread."""
+    """What each calling thread has for itself."""
+
+    recording: Recording | None = None
 
     def __init__(self) -> None:
-        self.scratch: dict[Any, Array] = {}
-
-    def take_scratch(self, size: int, dtype: Any) -> Array:
-        """Working memory: fresh memory for each call would cost a page fault every 4 kB."""
-        scratch = self.scratch.get(dtype)
-        if scratch is None or len(scratch) < size:
-            raw = np.zeros(size + _LINE, dtype)
-            first = -raw.ctypes.data % _LINE // raw.itemsize
-            scratch = self.scratch[dtype] = raw[first : first + size]
-        return scratch
+        self.working_memory = WorkingMemory()
 
 
 _team, _local, _setting = _Team(_thread_count), _ThreadLocal(), threading.Lock()
@@ -190,15 +196,62 @@ def run_parallel(
     function, job_layout, launch_job = compiled
     team = _team
     parts = part_count(count, threads or team.size, parts_per_thread)
-    scratch_size = round_up(scratch_size, _LINE)
-    job = count, parts, _local.take_scratch(team.size * scratch_size, dtype), scratch_size, args
+    scratch_size = round_up(scratch_size, LINE)  # each thread's begins with a line of the caches
+    recording = _local.recording
+    working_memory = _local.working_memory if recording is None else recording.working_memory
+    scratch = working_memory.take(team.size * scratch_size, dtype)
+    kept = _NOT_KEPT
+    if recording is not None:
+        kept = np.empty(word_count(job_layout), np.int64)
+        recording.add(Job(kernel.__name__, function, kept, parts), team.size, (scratch, args))
+    job = count, parts, scratch, scratch_size, args
     alone = parts == 1 or team.size == 1 or parts > team.size * PARTS_PER_THREAD
     try:
         if not alone and not team.board[BUSY]:
             team.call(min(parts, team.size))
-        succeeded = launch_job(team.board, alone, function, parts, (job_layout, job))
+        succeeded = launch_job(team.board, alone, function, parts, (job_layout, job), kept)
     finally:
         if not alone:
             team.board[COMING] = team.board[JOB]  # an interrupt may have come before the job was posted
     if not succeeded:
         raise RuntimeError(f"{kernel.__name__}: a part of it raised an exception")
+
+
+@contextmanager
+def recorded(recording: Recording) -> Iterator[None]:
+    """Within the block, the jobs of this thread are recorded, with the recording's memory."""
+    before, _local.recording = _local.recording, recording
+    try:
+        with use_pool(recording.pool):
+            yield
+    finally:
+        _local.recording = before
+
+
+def refuse_recording(what: str) -> None:
+    """For an op that decides by an array's numbers what it computes.
+
+    Raises:
+        ValueError: jobs of this thread are recorded.
+    """
+    if _local.recording is not None:
+        raise ValueError(f"function: {what} depends on its numbers, and cannot be captured")
+
+
+def run_again(jobs: Array, most_parts: int, threads: int) -> int:
+    """Run recorded jobs; returns how many went well, the first that did not being the last one.
+
+    Args:
+        jobs: as `Recording.table` has them.
+        most_parts: of one of them.
+        threads: how many have working memory.
+    """
+    team = _team
+    alone = most_parts == 1 or team.size == 1 or most_parts > team.size * PARTS_PER_THREAD or team.size > threads
+    try:
+        if not alone and not team.board[BUSY]:
+            team.call(min(most_parts, team.size))
+        return int(replay(team.board, alone, jobs))
+    finally:
+        if not alone:
+            team.board[COMING] = team.board[JOB]
