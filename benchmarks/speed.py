@@ -8,7 +8,8 @@
     python benchmarks/speed.py --json speed.json >> docs/benchmarks.md
 
 The peers are transformers' Swin under PyTorch, eager and with torch.compile, and for inference the same model exported
-to ONNX Runtime and OpenVINO. Install them with pip install 'npswin[bench]'; torch.compile also needs a C++ compiler.
+to ONNX Runtime and OpenVINO. "npswin, captured" is its inference recorded beforehand by `npswin.capture`, as the
+exported models are. Install them with pip install 'npswin[bench]'; torch.compile also needs a C++ compiler.
 Those of the dense models are transformers' UPerNet, and torchvision's Mask R-CNN on transformers' Swin with the
 conventions of mmdetection, which npswin follows, under PyTorch, eager. torchvision needs another PyTorch: for the rows
 of Mask R-CNN, and those of UPerNet beside them, take pip install 'npswin[bench-detect]' in an environment of its own.

@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.peers.fresh import Table
 from benchmarks.peers.rounds import Peak, Row, Settings
-from benchmarks.peers.workloads import TITLES, Workload
+from benchmarks.peers.workloads import OWN, TITLES, Workload
 
 
 @dataclass
@@ -93,7 +93,7 @@ def _figures(found: Measurements, row: Row, competitor: str) -> list[str]:
     seconds, turns = row.median(competitor), row.seconds[competitor]
     speed = row.flops / seconds
     best = best_peer(row)
-    if competitor == "npswin":
+    if competitor in OWN:
         ratio = f"**{row.median(best) / seconds:.2f} × the best peer**" if best else ""
     else:
         ratio = f"{seconds / row.median('npswin'):.2f} ×"
@@ -113,7 +113,7 @@ def _ms(seconds: float) -> str:
 
 def best_peer(row: Row) -> str | None:
     """The fastest competitor beside npswin, if there is one."""
-    peers = [competitor for competitor in row.seconds if competitor != "npswin"]
+    peers = [competitor for competitor in row.seconds if competitor not in OWN]
     return min(peers, key=row.median) if peers else None
 
 

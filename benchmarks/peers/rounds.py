@@ -92,7 +92,7 @@ def measure(workload: Workload, peers: list[str], settings: Settings) -> Row:
     with ExitStack() as stack:
         workers: dict[str, Worker] = {}
         proofs: dict[str, dict[str, Any]] = {}
-        for competitor in ["npswin", *(peer for peer in peers if peer not in row.left_out)]:
+        for competitor in [*workload.own, *(peer for peer in peers if peer not in row.left_out)]:
             started = time.perf_counter()
             worker = stack.enter_context(Worker(workload.job(competitor, do="serve", **common)))
             try:

@@ -21,6 +21,7 @@ from typing import Any, TextIO  # noqa: E402
 
 MODULES = {
     "npswin": "npswin_model",
+    "captured": "npswin_model",
     "pytorch": "pytorch",
     "compiled": "pytorch",
     "onnxruntime": "exported",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+OWN = ("npswin", "captured")
 EVERYONE = ("pytorch", "compiled", "onnxruntime", "openvino")
 
 
@@ -28,6 +29,11 @@ class Workload:
     training: bool
     peers: tuple[str, ...]
     needs: tuple[str, ...] = ()
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """npswin's ways to take part: as it is, and its inference captured beforehand, as some peers compile theirs."""
+        return ("npswin",) if self.training or type(self) is not Workload else OWN
 
     @property
     def full_title(self) -> str:
@@ -153,6 +159,7 @@ MEMORY = {
 
 TITLES = {
     "npswin": "npswin",
+    "captured": "npswin, captured",
     "pytorch": "PyTorch",
     "compiled": "PyTorch, torch.compile",
     "onnxruntime": "ONNX Runtime",
