@@ -1,8 +1,9 @@
 """A kernel's work, shared among threads.
 
-Kernels release the GIL while they run, so ordinary Python threads suffice. A thread polls for the next job for a tenth
-of a millisecond, see `npswin.backends.cpu.machine.job_board`; after that it sleeps, and waking it takes some thirty
-microseconds. A thread that finds the others busy with another thread's job runs its own job alone.
+Kernels release the GIL while they run, so ordinary Python threads suffice. A thread polls for the next job for half
+a millisecond, see `npswin.backends.cpu.machine.job_board`; after that it sleeps, and waking it takes some thirty
+microseconds. Between two ops of a large model Python takes two or three hundred, since kernels leave nothing of it in
+the caches. A thread that finds the others busy with another thread's job runs its own job alone.
 
 The work is cut into contiguous parts before it starts, a few for each thread. Which thread computes a part does not
 change its result: the same number of threads gives bitwise identical sums.
@@ -42,7 +43,7 @@ from npswin.checks import check_integer
 from npswin.types import Array
 
 PARTS_PER_THREAD = 4  # parts for each thread, so that one whose core is slow leaves some to the others
-_POLLING_SPINS = 4000
+_POLLING_SPINS = 16_000  # pauses of some 30 ns
 # What `launch` takes.
 _LAUNCH = FlatArray(types.int64), types.boolean, types.intp, types.intp, PackedArguments(), FlatArray(types.int64)
 _NOT_KEPT = np.empty(0, np.int64)
