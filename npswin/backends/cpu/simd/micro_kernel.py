@@ -175,7 +175,7 @@ def _one_tile(context: Any, builder: Any, signature: Any, operands: Any, shape: 
     if shape.row_contiguous:
         addresses = [builder.gep(a_start, [builder.mul(a_stride, constant(row))]) for row in range(0, rows, _ROW_STEP)]
     state = _State(constant(0), addresses, b_start, sums)
-    if vectors == 2 and rows >= TILE_ROWS:
+    if rows >= TILE_ROWS:
         state = _depth_loop(v, shape, state, depth, a_stride, b_stride, _DEPTH_STEP)
     state = _depth_loop(v, shape, state, depth, a_stride, b_stride, 1)
     for value, place in zip(state.sums, c_places, strict=True):
