@@ -92,7 +92,10 @@ def parse_arguments() -> argparse.Namespace:
     add("--batch-size", type=int, help="images per step (default: 64 on CIFAR-10, on a GPU 256; 32 on shapes)")
     add("--lr", type=float, help="highest learning rate (default: 0.001)")
     add("--device", choices=["cpu", "cuda"], default="cpu", help="cuda for an NVIDIA GPU (default: %(default)s)")
-    precision = "precision of matrix products, on a GPU only (default: %(default)s, that of --dtype)"
+    precision = (
+        "precision of matrix products (default: %(default)s, that of --dtype); on a CPU also bfloat16, where the "
+        "processor has instructions for it; the others on a GPU only"
+    )
     add("--precision", choices=PRECISIONS, default="full", help=precision)
     add_run_options(parser)
     arguments = parser.parse_args()
@@ -121,7 +124,7 @@ def train(arguments: argparse.Namespace) -> None:
         run_folder(arguments, "")
     if arguments.device == "cuda":
         cupy()  # raises if there is no GPU
-    elif arguments.precision != "full":
+    elif arguments.precision not in ("full", "bfloat16"):
         raise ValueError(f"--precision: {arguments.precision} needs a GPU: --device cuda")
     normalization = chosen_normalization(arguments)
     train_data, test_data = load_data(arguments)

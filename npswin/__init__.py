@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from npswin import data
-    from npswin.backends import allow_tf32, capture, get_backend, set_backend
+    from npswin.backends import allow_bfloat16, allow_tf32, capture, get_backend, set_backend
     from npswin.layers.loss import cross_entropy
     from npswin.models import (
         CONFIGS,
@@ -42,6 +42,7 @@ __all__ = [
     "TrainConfig",
     "Trainer",
     "UPerNet",
+    "allow_bfloat16",
     "allow_tf32",
     "attention_maps",
     "capture",
@@ -62,7 +63,7 @@ __all__ = [
 
 _PACKAGES = ("backends", "data", "layers", "models", "ops", "training", "verify", "weights")
 _SOURCES = {  # module -> its names that are public here, too
-    "backends": ("allow_tf32", "capture", "get_backend", "set_backend"),
+    "backends": ("allow_bfloat16", "allow_tf32", "capture", "get_backend", "set_backend"),
     "layers.loss": ("cross_entropy",),
     "models": (
         "CONFIGS",

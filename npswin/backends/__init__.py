@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from npswin.backends.dispatcher import (
+    allow_bfloat16,
     allow_tf32,
     capture,
     dispatch,
@@ -11,6 +12,7 @@ from npswin.backends.dispatcher import (
     set_backend,
     set_thread_count,
     thread_count,
+    why_no_bfloat16,
 )
 from npswin.deprecation import renamed_attributes
 
@@ -18,6 +20,7 @@ if not TYPE_CHECKING:
     __getattr__ = renamed_attributes(__name__, {"words": "dispatch"})
 
 __all__ = [
+    "allow_bfloat16",
     "allow_tf32",
     "capture",
     "dispatch",
@@ -26,4 +29,5 @@ __all__ = [
     "set_backend",
     "set_thread_count",
     "thread_count",
+    "why_no_bfloat16",
 ]

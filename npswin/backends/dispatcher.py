@@ -188,6 +188,45 @@ def allow_tf32(allowed: bool) -> bool:
     return before
 
 
+def why_no_bfloat16() -> str | None:
+    """Whether the "cpu" backend can multiply in bfloat16 on this processor.
+
+    Returns:
+        None if it can, else the reason, in one line.
+    """
+    if not _has_numba():
+        return "it takes the cpu backend, which needs Numba: pip install 'npswin[cpu]'"
+    from npswin.backends.cpu.simd.bfloat16_product import why_no_bfloat16 as reason
+
+    return reason()
+
+
+def allow_bfloat16(allowed: bool) -> bool:
+    """Whether the "cpu" backend may round to bfloat16 what products of float32 maps multiply: 8 bits of mantissa.
+
+    That is for layers of attention, MLPs and linear maps, forward and backward; a backward pass does as its forward
+    pass did. All else, sums and what is between the products, stays float32. It holds for the whole process.
+
+    Args:
+        allowed: False at first.
+
+    Returns:
+        What was allowed before.
+
+    Raises:
+        ValueError: it is neither True nor False.
+        RuntimeError: the processor has no instructions for it; the message says what is missing.
+    """
+    if check_flag("allowed", allowed) and (reason := why_no_bfloat16()):
+        raise RuntimeError(f"no products in bfloat16: {reason}")
+    if not _has_numba():
+        return False
+    from npswin.backends.cpu.tile import precision
+
+    before, precision.bfloat16_allowed = precision.bfloat16_allowed, allowed
+    return before
+
+
 def capture(function: Callable[..., Any], *examples: Any) -> Callable[..., Any]:
     """A function of arrays, such as a model, recorded once and then run without Python between its kernels.
 

@@ -14,7 +14,8 @@ def warmup(dtype: str = "float32", training: bool = True) -> None:
 
     Otherwise each part is compiled when it is first called, in the middle of the first step. What is compiled serves
     models of every size; only the dtype counts. Dropout (not drop path) needs further parts, which are compiled when
-    they are called. In the "numpy" backend there is nothing to compile.
+    they are called. Products in bfloat16 are compiled instead of those in float32 where `npswin.allow_bfloat16` allows
+    them. In the "numpy" backend there is nothing to compile.
 
     Args:
         dtype: "float32" or "float64".
@@ -26,7 +27,8 @@ def warmup(dtype: str = "float32", training: bool = True) -> None:
     dtype = check_dtype("dtype", dtype, DTYPES).name
     check_flag("training", training)
     depths, num_heads = (2, 1), (1, 2)
-    model = SwinTransformer(8, 2, 3, 2, 4, depths, num_heads, window_size=2, ape=True, dtype=dtype)
+    # heads of 32 channels, so that products are in bfloat16 where that is allowed
+    model = SwinTransformer(8, 2, 3, 2, 32, depths, num_heads, window_size=2, ape=True, dtype=dtype)
     images = np.zeros((2, 3, 8, 8), dtype)
     model(images)
     model(images[:1])  # so few tokens that they are shared in another way

@@ -41,7 +41,8 @@ class TrainConfig:
         rand_augment: RandAugment's operations per image, which has three channels in 8 bits; 0 for none.
         precision: of the operands of matrix products: "full" for the model's dtype; on a GPU also "tf32" (10 bits of
             mantissa), or "bfloat16" or "float16", where the maps have 16 bits, too. Weights, sums and statistics stay
-            in float32; with float16 the loss is scaled.
+            in float32; with float16 the loss is scaled. On a CPU with instructions for it (AVX512-BF16 or AMX) also
+            "bfloat16", where nothing but operands is rounded: maps and gradients stay in float32.
         seed: of the order of the images, their augmentation and the dropout masks.
         checkpoint_every: steps between checkpoints within an epoch; None for one per epoch.
         schedule: of the learning rate: "cosine"; "poly", a line from `lr` to `min_lr`; or "steps", a tenth after each

@@ -1,9 +1,11 @@
 """Images on their way into the model: on its device, and in the precision of the run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
+from npswin.backends import allow_bfloat16, get_backend, why_no_bfloat16
 from npswin.checks import check_choice
 from npswin.data import size_within
 from npswin.data.dataset import check_normalization
@@ -16,10 +18,39 @@ from npswin.types import Array
 
 def check_precision(model: Trainable, precision: str) -> None:
     """Raise a ValueError unless a model can compute in this precision."""
-    check_choice("precision", precision, PRECISIONS)
+    if check_choice("precision", precision, PRECISIONS) == "full":
+        return
     is_on_gpu = on_gpu(next(iter(model.params.values())))
-    if precision != "full" and not (is_on_gpu and model.dtype == np.float32):
-        raise ValueError(f"precision: got {precision!r}, which takes a model in float32 on a GPU: model.to('cuda')")
+    if model.dtype != np.float32 or not (is_on_gpu or precision == "bfloat16"):
+        where = "" if precision == "bfloat16" else " on a GPU: model.to('cuda')"
+        raise ValueError(f"precision: got {precision!r}, which takes a model in float32{where}")
+    if not is_on_gpu and (reason := _why_not_here()):
+        raise ValueError(f"precision: got 'bfloat16', which takes a GPU (model.to('cuda')) or another CPU: {reason}")
+
+
+def _why_not_here() -> str | None:
+    """What products in bfloat16 lack on this CPU."""
+    if get_backend() != "cpu":
+        return f"the backend {get_backend()} has no products in bfloat16, expected cpu"
+    return why_no_bfloat16()
+
+
+@contextmanager
+def products_in(model: Trainable, precision: str) -> Iterator[None]:
+    """On a CPU, products are in this precision from here to the end of the block; on a GPU that follows from the maps.
+
+    Args:
+        model: whose parameters give the device.
+        precision: "bfloat16", or anything else for what is set already.
+    """
+    if precision != "bfloat16" or on_gpu(next(iter(model.params.values()))):
+        yield
+        return
+    before = allow_bfloat16(True)
+    try:
+        yield
+    finally:
+        allow_bfloat16(before)
 
 
 def check_prediction(
@@ -49,7 +80,7 @@ def as_input(model: Trainable, images: Array, precision: str = "full") -> Array:
     Args:
         model: its parameters give the device.
         images: (B, c, H, W) of the model's dtype.
-        precision: see `npswin.TrainConfig`; "bfloat16" and "float16" convert the images.
+        precision: see `npswin.TrainConfig`; on a GPU "bfloat16" and "float16" convert the images.
     """
     images = to_device_of(images, next(iter(model.params.values())))
-    return images.astype(half_dtype(precision)) if precision in HALF_DTYPES else images
+    return images.astype(half_dtype(precision)) if precision in HALF_DTYPES and on_gpu(images) else images

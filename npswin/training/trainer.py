@@ -23,7 +23,7 @@ from npswin.training.config import TrainConfig
 from npswin.training.environment import import_optional
 from npswin.training.gpu.transfers import AsyncScalar
 from npswin.training.gradients import NonFiniteError, require_finite_weights
-from npswin.training.inputs import check_precision
+from npswin.training.inputs import check_precision, products_in
 from npswin.training.learner import Learner
 from npswin.training.metrics_file import record_names
 from npswin.training.normalization import Normalization, given_normalization, own_normalization
@@ -80,8 +80,8 @@ class Trainer:
 
     Raises:
         ValueError: an argument that does not fit, named: channels or classes of the data are not the model's, an
-            augmentation is not defined for such images, or the precision needs a GPU. For a file it is a
-            WeightFileError.
+            augmentation is not defined for such images, or the precision needs a GPU or another processor. For a file
+            it is a WeightFileError.
     """
 
     def __init__(
@@ -200,7 +200,9 @@ class Trainer:
                     print_stderr(f"{self._folder.path}: no checkpoint was saved yet; starting from the beginning")
                 self._folder.create()
                 self._save()  # so that a folder or disk that cannot hold a checkpoint raises before training
-            with StopSignals() as self._stop_signals, np.errstate(all="ignore"):  # NonFiniteError names the tensor
+            # NonFiniteError names the tensor
+            products = products_in(self.model, self.config.precision)
+            with StopSignals() as self._stop_signals, np.errstate(all="ignore"), products:
                 result = self._run()
         except _StopTraining:
             assert self._stop_signals.received is not None

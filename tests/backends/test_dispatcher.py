@@ -106,6 +106,7 @@ def test_layers_use_the_backend_that_is_set_and_fall_back_pair_by_pair():
         (lambda: backends.set_thread_count("2"), "count"),
         (lambda: backends.set_thread_count(10**30), "count"),
         (lambda: backends.allow_tf32("no"), "allowed"),
+        (lambda: backends.allow_bfloat16(1), "allowed"),
         (lambda: backends.capture(None), "function"),
         (lambda: half_dtype("float64"), "name"),
         (lambda: half_dtype(None), "name"),

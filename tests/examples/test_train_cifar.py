@@ -213,7 +213,7 @@ def test_train_cifar_help_lists_every_option(monkeypatch, capsys):
     ("arguments", "message"),
     [
         (("--device", "cuda"), "error: no CuPy, which the GPU needs"),
-        (("--precision", "bfloat16"), "error: --precision: bfloat16 needs a GPU: --device cuda"),
+        (("--precision", "float16"), "error: --precision: float16 needs a GPU: --device cuda"),
     ],
 )
 def test_train_cifar_without_a_gpu(monkeypatch, capsys, tmp_path, arguments, message):

@@ -175,6 +175,7 @@ def _call(entry: Entry, example: Example, changes: dict[str, Any]) -> Any:
     # of a signature such as (dy, cache, /), which takes no names
     positional += [arguments.pop(each.name) for each in entry.parameters if each.kind is each.POSITIONAL_ONLY]
     backends.allow_tf32(False)
+    backends.allow_bfloat16(False)
     try:
         with _time_limit(), np.errstate(all="ignore"):
             result = entry.function(*positional, **arguments)
@@ -232,7 +233,8 @@ def surroundings() -> Iterator[None]:
     def no_download(*_: Any) -> None:
         raise DataUnavailableError("data_dir, download: no network here")
 
-    settings = backends.get_backend(), backends.thread_count(), backends.allow_tf32(False)
+    settings = backends.get_backend(), backends.thread_count()
+    allowed = backends.allow_tf32(False), backends.allow_bfloat16(False)
     folder_before, download, cache = os.getcwd(), cifar10.download_cifar10, os.environ.get("NPSWIN_DATA")
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -249,7 +251,8 @@ def surroundings() -> Iterator[None]:
                 os.environ["NPSWIN_DATA"] = cache
             backends.set_backend(settings[0])
             backends.set_thread_count(settings[1])
-            backends.allow_tf32(settings[2])
+            backends.allow_tf32(allowed[0])
+            backends.allow_bfloat16(allowed[1])
 
 
 def run(

@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from npswin.backends import why_no_bfloat16
+from tests.tools.bfloat16_faults import BFLOAT16_FAULTS
 from tests.tools.box_faults import BOX_FAULTS
 from tests.tools.cuda_faults import CUDA_FAULTS
 from tests.tools.data_faults import DATA_FAULTS
@@ -31,7 +33,7 @@ from tests.tools.weight_faults import WEIGHT_FAULTS
 ROOT = Path(__file__).resolve().parents[2]
 ALL = [
     *(*FAULTS, *KERNEL_FAULTS, *CUDA_FAULTS, *BOX_FAULTS, *DATA_FAULTS, *SCENE_FAULTS, *DETECTOR_FAULTS),
-    *(*TRAINING_FAULTS, *VERIFY_FAULTS, *WEIGHT_FAULTS),
+    *(*TRAINING_FAULTS, *VERIFY_FAULTS, *WEIGHT_FAULTS, *BFLOAT16_FAULTS),
 ]
 
 
@@ -108,6 +110,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn (default: 0)")
     arguments = parser.parse_args()
     faults = [fault for fault in ALL if arguments.op in fault.file or arguments.op in fault.title]
+    if reason := why_no_bfloat16():
+        print(f"without faults in products of bfloat16 numbers: {reason}")
+        faults = [fault for fault in faults if fault not in BFLOAT16_FAULTS]
     if not faults:
         parser.error(f"no fault's file or title contains {arguments.op!r}")
     if arguments.since is not None:

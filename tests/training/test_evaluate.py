@@ -41,7 +41,7 @@ def test_evaluate_names_a_bad_batch_size():
     [
         ({"batch_size": 2.5}, "batch_size"),
         ({"precision": "bf16"}, "precision"),
-        ({"precision": "bfloat16"}, "precision"),
+        ({"precision": "tf32"}, "precision"),
         ({"mean": (0.5, 0.5)}, "mean"),
         ({"std": (0.5, 0, 0.5)}, "std"),
         ({"each_batch": 1}, "each_batch"),

@@ -28,6 +28,7 @@ from npswin.backends.cpu.machine.flat_array import view
 from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.threads import run_parallel
 from npswin.backends.cpu.resize import resize_bilinear_backward, resize_bilinear_forward
+from npswin.backends.cpu.tile.precision import in_bfloat16
 from npswin.ops.resize import bilinear_pixels
 from npswin.types import Array
 
@@ -168,6 +169,7 @@ class _Call:
     def __init__(self, x: Array, weight: Array, size: tuple[int, int]) -> None:
         self.x, self.weight, self.size = x, weight, size
         self.readings = _readings(x.shape[1:3], size, x.dtype)
+        self.in_bfloat16 = in_bfloat16(x.dtype)
 
     def parts(self) -> list[_Sizes]:
         """The sizes of each part of the channels."""
@@ -184,7 +186,9 @@ class _Call:
         """z of a part: one linear map of x's tokens for each place of the kernel."""
         own = self.weight[sizes.first_channel : sizes.first_channel + sizes.channels]
         own = own.transpose(2, 3, 0, 1).reshape(-1, self.x.shape[-1])
-        return GatheredLinearCall(self.x, self.x.size // self.x.shape[-1], _ONE_PIECE, own, None)
+        call = GatheredLinearCall(self.x, self.x.size // self.x.shape[-1], _ONE_PIECE, own, None)
+        call.in_bfloat16 = self.in_bfloat16
+        return call
 
     def forward(self) -> Array:
         """y."""

@@ -15,7 +15,7 @@ from npswin.devices import on_gpu, to_host
 from npswin.layers.loss import cross_entropy
 from npswin.ops.softmax import softmax_forward
 from npswin.training.gradients import require_finite_forward
-from npswin.training.inputs import as_input, check_precision
+from npswin.training.inputs import as_input, check_precision, products_in
 from npswin.training.tasks.classification_inputs import check_dataset, load_batches
 from npswin.training.terminal import print_stderr
 from npswin.training.trainable import Classifier, check_model
@@ -58,7 +58,7 @@ def evaluate(
         precision: see `npswin.TrainConfig`.
 
     Raises:
-        ValueError: an argument that does not fit, named; or the precision needs a GPU.
+        ValueError: an argument that does not fit, named; or the precision needs a GPU or another processor.
         NonFiniteError: a forward pass gave NaN or infinity.
     """
     check_model(model, "params", "dtype", "in_chans", "num_classes", "__call__")
@@ -73,7 +73,7 @@ def evaluate(
     index_batches = np.split(np.arange(len(dataset)), range(size, len(dataset), size))
     captured_model, captured_shape = None, ()
     total_loss, correct = 0.0, 0
-    with np.errstate(all="ignore"):  # `require_finite_forward` checks
+    with products_in(model, precision), np.errstate(all="ignore"):  # `require_finite_forward` checks
         for pixels, labels in load_batches(dataset, index_batches, like):
             images = as_input(model, normalize(pixels, mean, std, model.dtype), precision)
             if on_gpu(images) and len(index_batches) > 2 and captured_model is None:
@@ -112,7 +112,7 @@ def predict_classes(
         (K,) float32, which sum up to 1; NumPy's.
 
     Raises:
-        ValueError: an argument that does not fit, named; or the precision needs a GPU.
+        ValueError: an argument that does not fit, named; or the precision needs a GPU or another processor.
         ImportError: Pillow, which resizes images, is not installed.
         NonFiniteError: the forward pass gave NaN or infinity.
     """
@@ -125,6 +125,7 @@ def predict_classes(
     size = image.shape[1:] if size is None else (size, size) if isinstance(size, int) else tuple(size)
     pixels = image if size == image.shape[1:] else resize_image(image, size)
     images = as_input(model, normalize(pixels[None], mean, std, model.dtype), precision)
-    logits = model(images)
+    with products_in(model, precision):
+        logits = model(images)
     require_finite_forward(model, images, {"logits": logits}, {}, sync_gpu=True)
     return softmax_forward(to_host(logits[0]).astype(np.float32))[0]

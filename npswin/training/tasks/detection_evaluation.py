@@ -19,7 +19,7 @@ from npswin.data import (
 )
 from npswin.data.formats.object_files import has_objects
 from npswin.training.detection_metric import AveragePrecision, DetectionScores
-from npswin.training.inputs import as_input, check_image, check_prediction
+from npswin.training.inputs import as_input, check_image, check_prediction, products_in
 from npswin.training.trainable import check_model
 from npswin.types import Array
 
@@ -101,7 +101,8 @@ def evaluate_detection(
         max_detections: the detections of an image and a class that count, see `AveragePrecision`.
 
     Raises:
-        ValueError: an argument that does not fit, named; the precision needs a GPU; or there is no object to find.
+        ValueError: an argument that does not fit, named; the precision needs a GPU or another processor; or there is
+            no object to find.
         ImportError: pycocotools, which computes average precision, or Pillow is not installed.
     """
     check_model(model, *_NEEDED)
@@ -147,7 +148,8 @@ def predict_detections(
     resized = resize_sample(none, size_within((height, width), shorter, longer))
     batch = padded_batch([resized], PADDED_TO)
     inputs = as_input(model, normalize_padded(batch.images, batch.sizes, mean, std, model.dtype), precision)
-    (found,) = model.detect(inputs, batch.sizes)
+    with products_in(model, precision):
+        (found,) = model.detect(inputs, batch.sizes)
     (own_height, own_width), limits = resized.image.shape[1:], np.array([width, height, width, height])
     boxes = np.clip(found.boxes * (limits / [own_width, own_height, own_width, own_height]), 0, limits)
     pasted = found.at_size(boxes, (height, width)).masks() if masks else None

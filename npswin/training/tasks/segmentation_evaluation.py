@@ -18,7 +18,7 @@ from npswin.data import (
 from npswin.data.sample_datasets import has_labels
 from npswin.devices import to_host
 from npswin.training.gradients import require_finite_forward
-from npswin.training.inputs import as_input, check_image, check_prediction
+from npswin.training.inputs import as_input, check_image, check_prediction, products_in
 from npswin.training.segmentation_metric import SegmentationScores, count_pixels, segmentation_scores
 from npswin.training.trainable import check_model
 from npswin.types import Array
@@ -64,7 +64,8 @@ def evaluate_segmentation(
         precision: see `npswin.TrainConfig`.
 
     Raises:
-        ValueError: an argument that does not fit, named; the precision needs a GPU; or no pixel has a label.
+        ValueError: an argument that does not fit, named; the precision needs a GPU or another processor; or no pixel
+            has a label.
         ImportError: Pillow, which resizes images, is not installed.
         NonFiniteError: a forward pass gave NaN or infinity.
     """
@@ -110,7 +111,8 @@ def predict_segmentation(
     sample = SegmentationSample(image, np.zeros(image.shape[1:], np.uint8))
     pixels = resize_sample(sample, size_within(image.shape[1:], shorter, longer)).image[None]
     images = as_input(model, normalize(pixels, mean, std, model.dtype), precision)
-    logits = model(images)
+    with products_in(model, precision):
+        logits = model(images)
     require_finite_forward(model, images, {"logits": logits}, {}, sync_gpu=True)
     resized = logits if logits.shape[1:3] == image.shape[1:] else dispatch.resize_bilinear(logits, image.shape[1:])
     return to_host(resized[0].argmax(axis=-1))

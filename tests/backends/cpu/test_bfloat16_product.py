@@ -6,15 +6,22 @@ import os
 import subprocess
 import sys
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from npswin.backends.cpu.machine import amx
+from npswin.backends.cpu.machine.compilation import OPTIONS
 from npswin.backends.cpu.machine.processor import HAS_BFLOAT16_TILES
 from npswin.backends.cpu.simd.amx_product import amx_product
-from npswin.backends.cpu.simd.bfloat16_product import vectors_product
+from npswin.backends.cpu.simd.bfloat16_product import (
+    begin_whole_tiles,
+    end_whole_tiles,
+    vectors_product,
+    whole_tiles_product,
+)
 from npswin.backends.cpu.simd.micro_kernel import FROM_BIAS, FROM_MATRIX, FROM_OUTPUT, FROM_ZERO
 from tests.backends.cpu.pairs import Flat, as_pair_rows, as_rows, needs_tiles, needs_vectors, numbers, rounded
 from tests.ops.drawn import SEEDS
@@ -80,6 +87,31 @@ def test_sums_are_float32(product, seed, rows, vectors, depth):
     left, right = numbers(a).astype(np.float64), numbers(b).astype(np.float64)
     bound = 2.0**-24 * (depth + 2) * (abs(left) @ abs(right))
     assert (abs(result - left @ right) <= bound).all()
+
+
+@numba.njit(**OPTIONS)
+def two_whole_tiles_products(rows, columns, pairs, left, right, out, start, bias):
+    """The second one in tiles that are configured already."""
+    begin_whole_tiles()
+    whole_tiles_product(rows, columns, pairs, left, right, out, FROM_ZERO, bias)
+    whole_tiles_product(rows, columns, pairs, left, right, out, start, bias)
+    end_whole_tiles()
+
+
+@needs_vectors
+@pytest.mark.parametrize("start", [FROM_ZERO, FROM_OUTPUT, FROM_MATRIX])
+@pytest.mark.parametrize("sizes", [(16, 1, 32), (48, 3, 32), (64, 4, 64), (32, 2, 160)])
+def test_whole_tiles_equal_numpy_s_for_integers(sizes, start):
+    rows, vectors, depth = sizes
+    rng, columns = np.random.default_rng(0), 16 * vectors
+    a, b, matrix = (
+        rng.integers(-9, 10, size=shape).astype(np.float32)
+        for shape in ((rows, depth), (depth, columns), (rows, columns))
+    )
+    begin = NOTHING if start == FROM_ZERO else matrix
+    result, kept = multiply(two_whole_tiles_products, rounded(a), rounded(b), start, begin, (3, 5, 7, 2), (9, 3, 4))
+    np.testing.assert_array_equal(result, {FROM_ZERO: 0, FROM_OUTPUT: a @ b, FROM_MATRIX: matrix}[start] + a @ b)
+    assert kept
 
 
 @pytest.mark.parametrize("product", PRODUCTS)

@@ -71,6 +71,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "npswin.weights.load_tensors": Example(lambda: {"path": _weight_file()}, {"path": PATH}),
     "npswin.weights.TensorFile.__init__": Example(lambda: {"path": _weight_file()}, {"path": PATH}),
+    "npswin.backends.allow_bfloat16": Example(lambda: {"allowed": False}, {"allowed": FLAG}),
     "npswin.backends.allow_tf32": Example(lambda: {"allowed": True}, {"allowed": FLAG}),
     "npswin.backends.missing_ops": Example(lambda: {"backend": "cuda"}, {"backend": choice("numpy", "cpu", "cuda")}),
     "npswin.backends.set_backend": Example(lambda: {"backend": "numpy"}, {"backend": choice("numpy", "cpu")}),

@@ -17,10 +17,19 @@ tile, and the threads share its heads, and then the rows of the projection; see 
 go by chunks, tiles first and rows of weight gradients after that, as in `npswin.backends.cpu.fused.mlp`.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from npswin.backends.cpu.fused import attention_bfloat16
+from npswin.backends.cpu.fused.attention_arrays import (
+    BranchMaps,
+    BranchOwnSums,
+    BranchSaved,
+    BranchSums,
+    BranchTransposes,
+    BranchWeights,
+)
 from npswin.backends.cpu.fused.attention_bias import accumulate_bias_table_gradient, expand_bias_table
 from npswin.backends.cpu.fused.attention_head import (
     BiasAndMask,
@@ -29,6 +38,7 @@ from npswin.backends.cpu.fused.attention_head import (
     head_forward,
     head_scratch_size,
 )
+from npswin.backends.cpu.fused.attention_head_bfloat16 import DIM_MULTIPLE
 from npswin.backends.cpu.fused.attention_plan import AttentionSizes, plan_attention
 from npswin.backends.cpu.machine.arrays import (
     flat,
@@ -44,6 +54,13 @@ from npswin.backends.cpu.machine.threads import PARTS_PER_THREAD, part_count, ru
 from npswin.backends.cpu.simd.intrinsics import lanes_of, prefetch
 from npswin.backends.cpu.simd.matrix_product import lanes_product
 from npswin.backends.cpu.simd.micro_kernel import FROM_BIAS, FROM_ZERO
+from npswin.backends.cpu.tile.bfloat16_gradient import (
+    PairsGradient,
+    TilesOfPairs,
+    pairs_of_lanes,
+    weight_gradients_bfloat16,
+)
+from npswin.backends.cpu.tile.bfloat16_weights import rounded_transpose, rounded_weight
 from npswin.backends.cpu.tile.lanes import (
     gather,
     normalize,
@@ -56,6 +73,7 @@ from npswin.backends.cpu.tile.lanes import (
     to_rows,
     zero_padding,
 )
+from npswin.backends.cpu.tile.precision import in_bfloat16
 from npswin.backends.cpu.tile.projection import project_single_tile
 from npswin.backends.cpu.tile.sizes import tiles_per_chunk
 from npswin.backends.cpu.tile.weight_gradient import (
@@ -70,49 +88,6 @@ from npswin.backends.cpu.tile.weight_panels import panels_product, transposed_pa
 from npswin.backends.cpu.tile.window_tokens import TILE_TOKEN_BYTES, WindowLayout, locate_windows, make_tile_tokens
 from npswin.ops.window_attention import AttentionSpec, AttentionWeights
 from npswin.types import Array
-
-
-class _Weights(NamedTuple):
-    """All parameters, flat; the norm's, and the bias as `expand_bias_table` has it, are empty where there are none."""
-
-    norm_weight: Array
-    norm_bias: Array
-    qkv_weight: Array
-    qkv_bias: Array
-    proj_weight: Array
-    proj_bias: Array
-    bias: Array
-
-
-class _Panels(NamedTuple):
-    """The transposes of the weights, see `npswin.backends.cpu.tile.weight_panels`."""
-
-    qkv: Array
-    proj: Array
-
-
-class _Maps(NamedTuple):
-    """y = shortcut + s · attention(x), flat; s is one number an image or a single one.
-
-    In the backward pass y is dx, and shortcut is dy, or zeros where there is no residual connection.
-    """
-
-    x: Array
-    shortcut: Array
-    y: Array
-    image_scales: Array
-
-
-class _Saved(NamedTuple):
-    """What the forward pass saves for the backward pass; empty in inference.
-
-    Attributes:
-        stats: (tiles, 2, tile) mean and 1/√(σ² + eps) of each token.
-        qkv: (tiles, 3hd, tile) q, k and v in lanes.
-    """
-
-    stats: Array
-    qkv: Array
 
 
 class _Chunk(NamedTuple):
@@ -131,37 +106,18 @@ class _Chunk(NamedTuple):
     dout: Array
 
 
-class _Sums(NamedTuple):
-    """Sums of gradients that are not yet added up.
-
-    Attributes:
-        by_tile: (tiles, 3C + 3hd) dnorm_weight, dnorm_bias, dproj_bias, dqkv_bias.
-        dbias: (parts, numbers of the bias as it is laid out).
-    """
-
-    by_tile: Array
-    dbias: Array
-
-
-class _OwnSums(NamedTuple):
-    """The weights' gradients, summed by each part for itself: (parts, rows · C) each, or empty."""
-
-    dqkv_weight: Array
-    dproj_transposed: Array
-
-
 @kernel
 def _forward(
     first: int,
     stop: int,
     part: int,
     scratch: Array,
-    maps: _Maps,
+    maps: BranchMaps,
     windows: WindowLayout,
     sizes: AttentionSizes,
-    weights: _Weights,
+    weights: BranchWeights,
     mask_value: float,
-    saved: _Saved,
+    saved: BranchSaved,
     shared: Array,
 ) -> None:
     """first, stop: tiles; or heads of the only tile, whose outputs o go to `shared`."""
@@ -232,16 +188,16 @@ def _backward(
     scratch: Array,
     chunk_first: int,
     dy: Array,
-    maps: _Maps,
+    maps: BranchMaps,
     windows: WindowLayout,
     sizes: AttentionSizes,
-    weights: _Weights,
-    panels: _Panels,
+    weights: BranchWeights,
+    transposes: BranchTransposes,
     mask_value: float,
-    saved: _Saved,
+    saved: BranchSaved,
     chunk: _Chunk,
-    own: _OwnSums,
-    sums: _Sums,
+    own: BranchOwnSums,
+    sums: BranchSums,
 ) -> None:
     """first, stop: tiles of the chunk that begins with tile `chunk_first`.
 
@@ -283,9 +239,8 @@ def _backward(
         for head in range(0, heads, group):
             some = min(group, heads - head)
             into = (scratch, do_start, tile)
-            panels_product(
-                some * dim, width, channels, (panels.proj, head * dim * channels, channels), dy_lanes, into, FROM_ZERO
-            )
+            left = transposes.proj, head * dim * channels, channels
+            panels_product(some * dim, width, channels, left, dy_lanes, into, FROM_ZERO)
             for h in range(some):
                 for which in range(3):
                     rows = which * q_to_k + (head + h) * dim * tile
@@ -320,7 +275,7 @@ def _backward(
                     )
         right = (chunk.dqkv, here * 3 * q_to_k, tile)
         sum_tokens(right, token_count, 3 * inner_dim, sums.by_tile, sums_at + 3 * channels)
-        panels_product(channels, width, 3 * inner_dim, (panels.qkv, 0, 3 * inner_dim), right, dxhat, FROM_ZERO)
+        panels_product(channels, width, 3 * inner_dim, (transposes.qkv, 0, 3 * inner_dim), right, dxhat, FROM_ZERO)
         if padded:
             zero_padding(dxhat, token_count, channels, tokens.in_map)
         gather(maps.x, tokens.offsets, token_count, channels, xhat)
@@ -347,6 +302,9 @@ def _backward(
         scatter_residual(
             dxhat, tokens.scales, maps.shortcut, maps.y, tokens.offsets, tokens.in_map, token_count, channels
         )
+
+
+_Place: TypeAlias = tuple[Array, int, int, int, bool]  # the first fields of a `WeightGradient`
 
 
 class AttentionCall:
@@ -381,12 +339,14 @@ class AttentionCall:
         bias = none
         if table is not None:
             layout = self.plan.bias_layout
-            bias = pooled_empty(layout.size, x.dtype)
+            # in bfloat16 the products read on behind the last head, to whole tiles of rows
+            beyond = (layout.padded_tokens - layout.tokens) * layout.windows_per_step * layout.padded_tokens
+            bias = pooled_zeros(layout.size + beyond, x.dtype)
             run_parallel(
                 *(expand_bias_table, layout.heads, table.size // layout.heads, x.dtype),
                 *(flat(table), self.plan.bias_table_rows, self.plan.root_dim, layout, bias),
             )
-        self.weights = _Weights(
+        self.weights = BranchWeights(
             *flat_norm_parameters(norm, x),
             flat(qkv_weight),
             flat_or_full(qkv_bias, len(qkv_weight), x),
@@ -395,7 +355,9 @@ class AttentionCall:
             bias,
         )
         self.image_scales = flat_or_full(path_scale, 1 if path_scale is None else len(x), x, fill=1)
-        self.saved = _Saved(none, none)
+        self.saved = BranchSaved(none, none)
+        head_dim, inner_dim = self.plan.sizes.head.dim, proj_weight.shape[1]
+        self.in_bfloat16 = head_dim % DIM_MULTIPLE == 0 and in_bfloat16(x.dtype, channels, inner_dim)
 
     def forward(self) -> Array:
         """y (B, H, W, C)."""
@@ -405,18 +367,23 @@ class AttentionCall:
         inner_dim = sizes.heads * dim
         if self.for_backward:
             stats = pooled_empty(tiles * 2 * tile if self.has_norm else 0, dtype)
-            self.saved = _Saved(stats, pooled_empty(tiles * 3 * inner_dim * tile, dtype))
-        shared = pooled_empty(inner_dim * tile if split_by_heads else 0, dtype)
-        maps = self._maps(self.x)
+            self.saved = BranchSaved(stats, pooled_empty(tiles * 3 * inner_dim * tile, dtype))
+        shared = pooled_empty(inner_dim * tile if split_by_heads else 0, "int32" if self.in_bfloat16 else dtype)
+        maps, weights = self._maps(self.x), self.weights
         scratch = max(head_scratch_size(sizes.head), 2 * tile)
         scratch += (2 * sizes.channels + inner_dim + 3 * sizes.heads_per_group * dim) * tile
+        if self.in_bfloat16:
+            scratch = attention_bfloat16.forward_scratch_size(sizes, tile)
+            qkv = rounded_weight(weights.qkv_weight, sizes.channels)
+            weights = weights._replace(qkv_weight=qkv, proj_weight=rounded_weight(weights.proj_weight, inner_dim))
         run_parallel(
-            *(_forward, sizes.heads if split_by_heads else tiles, scratch, dtype),
-            *(maps, windows, sizes, self.weights, self.plan.mask_value, self.saved, shared),
+            attention_bfloat16.forward if self.in_bfloat16 else _forward,
+            *(sizes.heads if split_by_heads else tiles, scratch, dtype),
+            *(maps, windows, sizes, weights, self.plan.mask_value, self.saved, shared),
             parts_per_thread=1 if split_by_heads else PARTS_PER_THREAD,
         )
         if split_by_heads:
-            weight, bias = self.weights.proj_weight, self.weights.proj_bias
+            weight, bias = weights.proj_weight, weights.proj_bias
             project_single_tile(shared, inner_dim, weight, bias, maps.image_scales, maps.shortcut, maps.y, windows)
         return maps.y.reshape(self.shape)
 
@@ -428,41 +395,39 @@ class AttentionCall:
         dy = flat(dy)
         maps = self._maps(dy)
         tokens = windows.windows_per_tile * windows.tokens
-        panels = _Panels(
-            transposed_panels(self.weights.qkv_weight, channels), transposed_panels(self.weights.proj_weight, inner_dim)
+        transposed = rounded_transpose if self.in_bfloat16 else transposed_panels
+        transposes = BranchTransposes(
+            transposed(self.weights.qkv_weight, channels), transposed(self.weights.proj_weight, inner_dim)
         )
         threads, size = thread_count(), inner_dim * channels
         parts = sums_by_part(4 * size * dtype.itemsize, tiles, threads)
-        chunk_bytes = (4 * inner_dim + 2 * channels) * tile * dtype.itemsize
+        chunk_bytes = (4 * inner_dim + 2 * channels) * tile * dtype.itemsize // (2 if self.in_bfloat16 else 1)
         chunk_size = 0 if parts else tiles_per_chunk(chunk_bytes, tiles, threads)
-        chunk = _Chunk(
-            pooled_empty(chunk_size * 3 * inner_dim * tile, dtype),
-            pooled_empty(chunk_size * inner_dim * tile, dtype),
-            pooled_empty(chunk_size * tokens * channels, dtype),
-            pooled_empty(chunk_size * tokens * channels, dtype),
-        )
-        own = _OwnSums(pooled_empty(parts * 3 * size, dtype), pooled_empty(parts * size, dtype))
+        chunk = self._chunk(chunk_size)
+        own = BranchOwnSums(pooled_empty(parts * 3 * size, dtype), pooled_empty(parts * size, dtype))
         dqkv, dproj = own if parts else (pooled_empty(3 * size, dtype), pooled_empty(size, dtype))
         by_tile = pooled_zeros((tiles, 3 * channels + 3 * inner_dim), dtype)
         dbias = pooled_zeros((part_count(chunk_size or tiles, threads), self.plan.bias_layout.size), dtype)
         scratch = max(head_backward_scratch_size(sizes.head), 2 * tile)
         scratch += (3 * channels + sizes.heads_per_group * dim) * tile
         scratch += 4 * inner_dim * tile + 2 * tokens * channels if parts else 0
+        if self.in_bfloat16:
+            scratch = attention_bfloat16.backward_scratch_size(sizes, tile, parts > 0)
         for first in range(0, tiles, chunk_size or tiles):
             count = min(chunk_size or tiles, tiles - first)
             run_parallel(
-                *(_backward, count, scratch, dtype, first, dy, maps, windows, sizes, self.weights, panels),
-                *(self.plan.mask_value, self.saved, chunk, own, _Sums(by_tile.reshape(-1), dbias.reshape(-1))),
+                attention_bfloat16.backward if self.in_bfloat16 else _backward,
+                *(count, scratch, dtype, first, dy, maps, windows, sizes, self.weights, transposes),
+                *(self.plan.mask_value, self.saved, chunk, own, BranchSums(by_tile.reshape(-1), dbias.reshape(-1))),
                 threads=threads,
             )
             if not parts:
-                here = min(count * tokens, windows.windows * windows.tokens - first * tokens)
-                shape, lanes = (channels, first == 0), (0, tile, tokens)
-                weight_gradients(
-                    WeightGradient(dqkv, 0, 3 * inner_dim, *shape, chunk.dqkv, *lanes, chunk.normed, 0, here),
-                    WeightGradient(dproj, 0, inner_dim, *shape, chunk.attended, *lanes, chunk.dout, 0, here),
+                here, shape = (
+                    min(count * tokens, windows.windows * windows.tokens - first * tokens),
+                    (channels, first == 0),
                 )
-        del chunk, panels  # so that their memory is reused for the transposes
+                self._weight_gradients(chunk, (dqkv, 0, 3 * inner_dim, *shape), (dproj, 0, inner_dim, *shape), here)
+        del chunk, transposes  # so that their memory is reused
         dqkv_weight, dproj_transposed = (
             (added_up(d, parts) if parts else d).reshape(rows, channels)
             for d, rows in ((dqkv, 3 * inner_dim), (dproj, inner_dim))
@@ -485,7 +450,36 @@ class AttentionCall:
             *(transposed_copy(dproj_transposed), dproj_bias if self.has_proj_bias else None, dtable),
         )
 
-    def _maps(self, shortcut: Array) -> _Maps:
+    def _chunk(self, tiles: int) -> Any:
+        windows, sizes = self.plan.windows, self.plan.sizes
+        inner_dim = sizes.heads * sizes.head.dim
+        if self.in_bfloat16:
+            row = pairs_of_lanes(windows.tile)
+            rows = 3 * inner_dim, inner_dim, sizes.channels, sizes.channels
+            return attention_bfloat16.Chunk(*(pooled_empty(tiles * row * some, "int32") for some in rows))
+        lanes, tokens = tiles * inner_dim * windows.tile, tiles * windows.windows_per_tile * windows.tokens
+        numbers = 3 * lanes, lanes, tokens * sizes.channels, tokens * sizes.channels
+        return _Chunk(*(pooled_empty(some, self.x.dtype) for some in numbers))
+
+    def _weight_gradients(self, chunk: Any, dqkv: _Place, dproj: _Place, tokens: int) -> None:
+        """Add a chunk's share to both gradients."""
+        windows = self.plan.windows
+        per_tile = windows.windows_per_tile * windows.tokens
+        if self.in_bfloat16:
+            row, (whole, rest), pairs = pairs_of_lanes(windows.tile), divmod(tokens, per_tile), (per_tile + 1) // 2
+            tiles = TilesOfPairs(row, row, pairs, whole * pairs + (rest + 1) // 2)
+            weight_gradients_bfloat16(
+                PairsGradient(*dqkv, chunk.dqkv, chunk.normed, tiles),
+                PairsGradient(*dproj, chunk.attended, chunk.dout, tiles),
+            )
+            return
+        lanes = 0, windows.tile, per_tile
+        weight_gradients(
+            WeightGradient(*dqkv, chunk.dqkv, *lanes, chunk.normed, 0, tokens),
+            WeightGradient(*dproj, chunk.attended, *lanes, chunk.dout, 0, tokens),
+        )
+
+    def _maps(self, shortcut: Array) -> BranchMaps:
         """With a new y; without a residual connection the shortcut is zeros, those that y begins with."""
         y: Any = pooled_empty(self.x.shape, self.x.dtype) if self.has_norm else pooled_zeros(self.x.shape, self.x.dtype)
-        return _Maps(self.x, shortcut if self.has_norm else y, y, self.image_scales)
+        return BranchMaps(self.x, shortcut if self.has_norm else y, y, self.image_scales)

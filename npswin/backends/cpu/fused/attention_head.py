@@ -99,24 +99,32 @@ def _exponentials(
         bias = (added.bias, added.bias_start + w * padded_tokens)
         lanes_product(tokens, padded_tokens, sizes.dim, left, right, (array, score, stride), start, bias)
         if added.needs_mask[added.first_window + w]:
-            regions = view(added.regions, added.first_token + at, padded_tokens)
-            for j in range(tokens):
-                row, region = view(array, score + j * stride, padded_tokens), regions[j]
-                for i in range(padded_tokens):
-                    row[i] += number(0) if regions[i] == region else added.mask_value
+            add_mask((array, score, stride), at, sizes, added)
     for i in range(0, windows * padded_tokens, vector):
         top = offset + i
-        largest = _largest(array, top, stride, tokens)
+        top_score = largest(array, top, stride, tokens)
         total = broadcast(number(0))
         for j in range(tokens):
-            e = exp((load(array, top + j * stride) - largest) * scale)
+            e = exp((load(array, top + j * stride) - top_score) * scale)
             store(array, top + j * stride, e)
             total = total + e
         store(array, inverses + i, broadcast(number(1)) / total)
 
 
 @inner_function
-def _largest(array: Array, top: int, stride: int, rows: int) -> Any:
+def add_mask(scores: Lanes, at: int, sizes: HeadSizes, added: BiasAndMask) -> None:
+    """Mask pairs of different regions in the scores of the window whose first token is the tile's token `at`."""
+    array, score, stride = scores
+    number, padded_tokens = array.dtype.type, sizes.padded_tokens
+    regions = view(added.regions, added.first_token + at, padded_tokens)
+    for j in range(sizes.tokens):
+        row, region = view(array, score + j * stride, padded_tokens), regions[j]
+        for i in range(padded_tokens):
+            row[i] += number(0) if regions[i] == region else added.mask_value
+
+
+@inner_function
+def largest(array: Array, top: int, stride: int, rows: int) -> Any:
     """The largest of each lane, down the rows; in four independent chains, which hide the latency of a comparison."""
     first = second = third = fourth = load(array, top)
     whole = rows - rows % 4

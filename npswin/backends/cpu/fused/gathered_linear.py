@@ -9,26 +9,40 @@ gathers the pieces into lanes, normalizes them if there is a norm, and multiplie
 The backward pass goes by chunks of tokens, as in `npswin.backends.cpu.fused.mlp`.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
+from npswin.backends.cpu.fused import gathered_linear_bfloat16
+from npswin.backends.cpu.fused.token_pieces import (
+    TILE_PIECE_BYTES,
+    LinearWeights,
+    Pieces,
+    gather_pieces,
+    locate_piece,
+    locate_tokens,
+    make_tile_pieces,
+)
 from npswin.backends.cpu.machine.arrays import (
     flat,
     flat_norm_parameters,
     flat_or_empty,
     flat_or_full,
 )
-from npswin.backends.cpu.machine.compilation import inner_function, kernel
-from npswin.backends.cpu.machine.flat_array import elements_at, stack_memory
+from npswin.backends.cpu.machine.compilation import kernel
+from npswin.backends.cpu.machine.flat_array import stack_memory
 from npswin.backends.cpu.machine.memory import pooled_empty, pooled_zeros
 from npswin.backends.cpu.machine.processor import round_up, vector_lanes
 from npswin.backends.cpu.machine.threads import run_parallel, thread_count
 from npswin.backends.cpu.simd.intrinsics import lanes_of
 from npswin.backends.cpu.simd.matrix_product import lanes_product
 from npswin.backends.cpu.simd.micro_kernel import FROM_BIAS, FROM_ZERO
+from npswin.backends.cpu.tile.bfloat16_gradient import (
+    PairsGradient,
+    TilesOfPairs,
+    pairs_of_lanes,
+    weight_gradients_bfloat16,
+)
+from npswin.backends.cpu.tile.bfloat16_weights import rounded_transpose, rounded_weight
 from npswin.backends.cpu.tile.lanes import (
-    Lanes,
     gather,
     normalize,
     normalize_backward,
@@ -37,128 +51,37 @@ from npswin.backends.cpu.tile.lanes import (
     scatter,
     sum_tokens,
     to_rows,
-    zero_padding,
 )
+from npswin.backends.cpu.tile.precision import in_bfloat16
 from npswin.backends.cpu.tile.sizes import tiles_per_chunk, tokens_per_tile
 from npswin.backends.cpu.tile.weight_gradient import WeightGradient, weight_gradients
 from npswin.backends.cpu.tile.weight_panels import panels_product, transposed_panels
 from npswin.types import Array
 
 
-class _Pieces(NamedTuple):
-    """Where tokens are put together from, and how many there are.
-
-    Attributes:
-        table: (tokens of an image · pieces,) where each piece starts in an image; −1 for one in the padding.
-        pieces: of a token.
-        image_size: numbers of an image.
-        tokens: of all images.
-        inputs: numbers of a token.
-        outputs: numbers of its result.
-        tile: lanes of a tile.
-    """
-
-    table: Array
-    pieces: int
-    image_size: int
-    tokens: int
-    inputs: int
-    outputs: int
-    tile: int
-
-
-class _Weights(NamedTuple):
-    """All parameters, flat; those of the norm are empty where there is none."""
-
-    norm_weight: Array
-    norm_bias: Array
-    weight: Array
-    bias: Array
-
-
-class _TilePieces(NamedTuple):
-    """What is looked up of a tile's tokens.
-
-    Attributes:
-        image_offsets: where each token's image starts in x.
-        table_rows: where each token's pieces start in the table.
-        offsets: where the current piece of each token starts in x.
-        in_map: whether that piece is on the map, and not in the padding.
-    """
-
-    image_offsets: Array
-    table_rows: Array
-    offsets: Array
-    in_map: Array
-
-
-_TILE_PIECE_BYTES = 25  # for each token of a tile, of the memory that `_make_tile_pieces` takes
-
-
-@inner_function
-def _make_tile_pieces(tile: int, memory: int) -> _TilePieces:
-    """Arrays at the address `memory`."""
-    found = _TilePieces(
-        elements_at(memory, 0, tile, np.int64),
-        elements_at(memory, tile, tile, np.int64),
-        elements_at(memory, 2 * tile, tile, np.int64),
-        elements_at(memory + 24 * tile, 0, tile, np.bool_),
-    )
-    for i in range(tile):
-        found.image_offsets[i], found.table_rows[i], found.offsets[i], found.in_map[i] = 0, 0, 0, True
-    return found
-
-
-@inner_function
-def _locate_tokens(p: _Pieces, first: int, count: int, found: _TilePieces) -> None:
-    """Where each of a tile's tokens finds its image in x, and its row in the table."""
-    per_image = p.table.size // p.pieces
-    for i in range(count):
-        image, token = divmod(first + i, per_image)
-        found.image_offsets[i], found.table_rows[i] = image * p.image_size, token * p.pieces
-
-
-@inner_function
-def _locate_piece(p: _Pieces, piece: int, count: int, found: _TilePieces) -> bool:
-    """Where this piece of each of a tile's tokens starts; returns whether some are in the padding."""
-    for i in range(count, p.tile):
-        found.offsets[i], found.in_map[i] = 0, True
-    padded = False
-    for i in range(count):
-        start = p.table[found.table_rows[i] + piece]
-        found.in_map[i] = start >= 0
-        found.offsets[i] = found.image_offsets[i] + start if start >= 0 else 0
-        padded = padded or start < 0
-    return padded
-
-
-@inner_function
-def _gather_pieces(x: Array, p: _Pieces, count: int, lanes: Lanes, found: _TilePieces) -> None:
-    out, offset, stride = lanes
-    length = p.inputs // p.pieces
-    for piece in range(p.pieces):
-        padded = _locate_piece(p, piece, count, found)
-        into = (out, offset + piece * length * stride, stride)
-        gather(x, found.offsets, count, length, into)
-        if padded:
-            zero_padding(into, count, length, found.in_map)
-
-
 @kernel
 def _forward(
-    first: int, stop: int, part: int, scratch: Array, x: Array, y: Array, p: _Pieces, weights: _Weights, stats: Array
+    first: int,
+    stop: int,
+    part: int,
+    scratch: Array,
+    x: Array,
+    y: Array,
+    p: Pieces,
+    weights: LinearWeights,
+    stats: Array,
 ) -> None:
     """first, stop: tiles; `stats` takes the norm's statistics for the backward pass, or is empty."""
     inputs, outputs, tile = p.inputs, p.outputs, p.tile
     vector = lanes_of(x)
     xhat, out = (scratch, 0, tile), (scratch, inputs * tile, tile)
     free = (scratch, (inputs + outputs) * tile)
-    found = _make_tile_pieces(tile, stack_memory(_TILE_PIECE_BYTES * tile))
+    found = make_tile_pieces(tile, stack_memory(TILE_PIECE_BYTES * tile))
     for t in range(first, stop):
         count = min(tile, p.tokens - t * tile)
         width = round_up(count, vector)
-        _locate_tokens(p, t * tile, count, found)
-        _gather_pieces(x, p, count, xhat, found)
+        locate_tokens(p, t * tile, count, found)
+        gather_pieces(x, p, count, xhat, found)
         if weights.norm_weight.size:
             norm = weights.norm_weight, weights.norm_bias
             normalize(xhat, width, inputs, norm, (stats, t * 2 * tile) if stats.size else free)
@@ -176,8 +99,8 @@ def _backward(
     x: Array,
     dy: Array,
     dx: Array,
-    p: _Pieces,
-    weights: _Weights,
+    p: Pieces,
+    weights: LinearWeights,
     panels: Array,
     stats: Array,
     dout: Array,
@@ -192,7 +115,7 @@ def _backward(
     inputs, outputs, tile = p.inputs, p.outputs, p.tile
     vector = lanes_of(x)
     xhat, dxhat, free = (scratch, 0, tile), (scratch, inputs * tile, tile), (scratch, 2 * inputs * tile)
-    found = _make_tile_pieces(tile, stack_memory(_TILE_PIECE_BYTES * tile))
+    found = make_tile_pieces(tile, stack_memory(TILE_PIECE_BYTES * tile))
     length = inputs // p.pieces
     for here in range(first, stop):
         t = chunk_first + here
@@ -205,8 +128,8 @@ def _backward(
         gather(dy, found.offsets, count, outputs, dy_lanes)
         sum_tokens(dy_lanes, count, outputs, sums, sums_at + 2 * inputs)
         panels_product(inputs, width, outputs, (panels, 0, outputs), dy_lanes, dxhat, FROM_ZERO)
-        _locate_tokens(p, t * tile, count, found)
-        _gather_pieces(x, p, count, xhat, found)
+        locate_tokens(p, t * tile, count, found)
+        gather_pieces(x, p, count, xhat, found)
         if weights.norm_weight.size:
             own_stats = (stats, t * 2 * tile)
             normalize_with_saved_stats(xhat, width, inputs, own_stats)
@@ -214,7 +137,7 @@ def _backward(
             scale_and_shift(xhat, width, inputs, weights.norm_weight, weights.norm_bias)
         to_rows(xhat, normed, here * tile, count, inputs, round_up(inputs, vector))
         for piece in range(p.pieces):
-            _locate_piece(p, piece, count, found)
+            locate_piece(p, piece, count, found)
             dpiece = (scratch, dxhat[1] + piece * length * tile, tile)
             scatter(dpiece, dx, found.offsets, found.in_map, count, length)
 
@@ -232,6 +155,7 @@ class GatheredLinearCall:
 
     Attributes:
         has_norm: whether there is a norm.
+        in_bfloat16: whether the operands of its products are rounded.
     """
 
     def __init__(
@@ -248,11 +172,12 @@ class GatheredLinearCall:
         per_image, pieces = table.shape
         tokens, outputs, inputs = images * per_image, len(weight), weight[0].size
         self.weight_shape = weight.shape
-        self.weights = _Weights(*flat_norm_parameters(norm, x), flat(weight), flat_or_full(bias, outputs, x))
+        self.weights = LinearWeights(*flat_norm_parameters(norm, x), flat(weight), flat_or_full(bias, outputs, x))
         tile = tokens_per_tile(max(inputs, outputs), x.itemsize, tokens, thread_count())
         self.tiles = -(-tokens // tile)
-        self.pieces = _Pieces(flat(table), pieces, x.size // max(1, images), tokens, inputs, outputs, tile)
+        self.pieces = Pieces(flat(table), pieces, x.size // max(1, images), tokens, inputs, outputs, tile)
         self.stats = flat_or_empty(None, x)
+        self.in_bfloat16 = in_bfloat16(x.dtype)
 
     def forward(self, for_backward: bool) -> Array:
         """(tokens, outputs)."""
@@ -260,9 +185,13 @@ class GatheredLinearCall:
         if for_backward and self.has_norm:
             self.stats = pooled_empty(self.tiles * 2 * p.tile, dtype)
         y = pooled_empty((p.tokens, p.outputs), dtype)
+        weights = self.weights
+        if self.in_bfloat16:
+            weights = weights._replace(weight=rounded_weight(weights.weight, p.inputs))
         run_parallel(
-            *(_forward, self.tiles, (p.inputs + p.outputs + 2) * p.tile, dtype),
-            *(self.x, y.reshape(-1), p, self.weights, self.stats),
+            gathered_linear_bfloat16.forward if self.in_bfloat16 else _forward,
+            *(self.tiles, (p.inputs + p.outputs + 2) * p.tile, dtype),
+            *(self.x, y.reshape(-1), p, weights, self.stats),
         )
         return y
 
@@ -272,23 +201,33 @@ class GatheredLinearCall:
         inputs, outputs, tile = p.inputs, p.outputs, p.tile
         dy = flat(dy)
         dx = pooled_empty(self.x.shape, self.x.dtype)
-        chunk_size = tiles_per_chunk((inputs + outputs) * tile * dtype.itemsize, self.tiles, thread_count())
+        bytes_per_number = 2 if self.in_bfloat16 else dtype.itemsize
+        chunk_size = tiles_per_chunk((inputs + outputs) * tile * bytes_per_number, self.tiles, thread_count())
         padded = round_up(inputs, vector_lanes(dtype.itemsize))  # whole vectors: an image patch has 12 numbers or 48
-        dout, normed = pooled_empty(chunk_size * outputs * tile, dtype), pooled_empty(chunk_size * padded * tile, dtype)
+        row, kind = (pairs_of_lanes(tile), "int32") if self.in_bfloat16 else (tile, dtype)
+        dout, normed = pooled_empty(chunk_size * outputs * row, kind), pooled_empty(chunk_size * padded * row, kind)
         sums = pooled_zeros((self.tiles, 2 * inputs + outputs), dtype)
         dweight = pooled_empty((outputs, padded), dtype)
         if not self.tiles:
             dweight[...] = 0
-        panels = transposed_panels(self.weights.weight, inputs)
+        transposed = rounded_transpose if self.in_bfloat16 else transposed_panels
+        weight, scratch = transposed(self.weights.weight, inputs), (2 * inputs + 2) * tile
+        if self.in_bfloat16:
+            scratch = gathered_linear_bfloat16.backward_scratch_size(p)
         for first in range(0, self.tiles, chunk_size):
             count = min(chunk_size, self.tiles - first)
             run_parallel(
-                *(_backward, count, (2 * inputs + 2) * tile, dtype, first, self.x, dy, dx, p),
-                *(self.weights, panels, self.stats, dout, normed, sums.reshape(-1)),
+                gathered_linear_bfloat16.backward if self.in_bfloat16 else _backward,
+                *(count, scratch, dtype, first, self.x, dy, dx, p),
+                *(self.weights, weight, self.stats, dout, normed, sums.reshape(-1)),
             )
             here = min(count * tile, p.tokens - first * tile)
-            shape = 0, outputs, padded, first == 0
-            weight_gradients(WeightGradient(dweight.reshape(-1), *shape, dout, 0, tile, tile, normed, 0, here))
+            gradient = dweight.reshape(-1), 0, outputs, padded, first == 0
+            if self.in_bfloat16:
+                tiles = TilesOfPairs(row, row, tile // 2, (here + 1) // 2)
+                weight_gradients_bfloat16(PairsGradient(*gradient, dout, normed, tiles))
+            else:
+                weight_gradients(WeightGradient(*gradient, dout, 0, tile, tile, normed, 0, here))
         dnorm_weight, dnorm_bias, dbias = np.split(sums.sum(axis=0), [inputs, 2 * inputs])
         dbias_or_none = dbias if self.has_bias else None
         dweight = np.ascontiguousarray(dweight[:, :inputs]).reshape(self.weight_shape)

@@ -20,10 +20,22 @@ dW₂ is computed transposed, since of its two factors GELU(h) is the one in lan
 the end.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from npswin.backends.cpu.fused import mlp_bfloat16
+from npswin.backends.cpu.fused.mlp_tiles import (
+    TILE_TOKEN_BYTES,
+    MlpMaps,
+    MlpOwnSums,
+    MlpSaved,
+    MlpSizes,
+    MlpTransposes,
+    MlpWeights,
+    locate_tokens,
+    make_tile_tokens,
+)
 from npswin.backends.cpu.machine.arrays import (
     flat,
     flat_norm_parameters,
@@ -31,7 +43,7 @@ from npswin.backends.cpu.machine.arrays import (
     flat_or_full,
 )
 from npswin.backends.cpu.machine.compilation import inner_function, kernel
-from npswin.backends.cpu.machine.flat_array import elements_at, fill, stack_memory, view
+from npswin.backends.cpu.machine.flat_array import fill, stack_memory, view
 from npswin.backends.cpu.machine.memory import pooled_empty, pooled_zeros
 from npswin.backends.cpu.machine.processor import TILE_ROWS, round_up
 from npswin.backends.cpu.machine.threads import PARTS_PER_THREAD, run_parallel, thread_count
@@ -39,6 +51,13 @@ from npswin.backends.cpu.simd.elementary_functions import normal_cdf, normal_cdf
 from npswin.backends.cpu.simd.intrinsics import broadcast, lanes_of, load, prefetch, store, sum_lanes
 from npswin.backends.cpu.simd.matrix_product import lanes_product
 from npswin.backends.cpu.simd.micro_kernel import FROM_BIAS, FROM_OUTPUT, FROM_ZERO
+from npswin.backends.cpu.tile.bfloat16_gradient import (
+    PairsGradient,
+    TilesOfPairs,
+    pairs_of_lanes,
+    weight_gradients_bfloat16,
+)
+from npswin.backends.cpu.tile.bfloat16_weights import rounded_transpose, rounded_weight
 from npswin.backends.cpu.tile.lanes import (
     gather,
     normalize,
@@ -49,6 +68,7 @@ from npswin.backends.cpu.tile.lanes import (
     scatter_residual,
     sum_tokens,
 )
+from npswin.backends.cpu.tile.precision import in_bfloat16
 from npswin.backends.cpu.tile.projection import project_single_tile
 from npswin.backends.cpu.tile.sizes import (
     hidden_rows_per_step,
@@ -70,68 +90,6 @@ from npswin.backends.cpu.tile.window_tokens import single_window_layout
 from npswin.types import Array
 
 
-class MlpSizes(NamedTuple):
-    """Sizes of a call.
-
-    Attributes:
-        tokens: in all.
-        channels: C.
-        hidden: rows of the hidden layer.
-        tile: lanes of a tile.
-        rows_per_step: hidden rows that are computed together.
-        tokens_per_scale: tokens that share a factor of drop path: those of an image, or all.
-    """
-
-    tokens: int
-    channels: int
-    hidden: int
-    tile: int
-    rows_per_step: int
-    tokens_per_scale: int
-
-
-class _Weights(NamedTuple):
-    """All parameters, flat; those of the norm are empty where there is none."""
-
-    norm_weight: Array
-    norm_bias: Array
-    fc1_weight: Array
-    fc1_bias: Array
-    fc2_weight: Array
-    fc2_bias: Array
-
-
-class _Panels(NamedTuple):
-    """The transposes of the weights, see `npswin.backends.cpu.tile.weight_panels`."""
-
-    fc1: Array
-    fc2: Array
-
-
-class _Maps(NamedTuple):
-    """y = shortcut + s · MLP(x), flat; s is one number an image or a single one.
-
-    In the backward pass y is dx, and shortcut is dy, or zeros where there is no residual connection.
-    """
-
-    x: Array
-    shortcut: Array
-    y: Array
-    image_scales: Array
-
-
-class _Saved(NamedTuple):
-    """What the forward pass saves for the backward pass; empty in inference.
-
-    Attributes:
-        stats: (tiles, 2, tile) mean and 1/√(σ² + eps) of each token.
-        hidden: (tiles, hidden, tile) the hidden layer before the GELU, in lanes.
-    """
-
-    stats: Array
-    hidden: Array
-
-
 class _Chunk(NamedTuple):
     """What the backward pass of a chunk of tiles leaves for the gradients of the weights.
 
@@ -144,37 +102,6 @@ class _Chunk(NamedTuple):
     activated: Array
     dhidden: Array
     normed: Array
-
-
-class _OwnSums(NamedTuple):
-    """The weights' gradients, summed by each part for itself: (parts, hidden · C) each, or empty."""
-
-    dfc1_weight: Array
-    dfc2_transposed: Array
-
-
-_TILE_TOKEN_BYTES = 17  # for each token of a tile, of the memory that `_make_tile_tokens` takes
-
-
-@inner_function
-def _make_tile_tokens(tile: int, memory: int, like: Array) -> tuple[Array, Array, Array]:
-    """Offsets and factors of a tile's tokens, which `_locate_tokens` fills, and a mask that is True everywhere."""
-    offsets, token_scales = elements_at(memory, 0, tile, np.int64), elements_at(memory + 8 * tile, 0, tile, like)
-    all_in_map = elements_at(memory + 16 * tile, 0, tile, np.bool_)
-    for i in range(tile):
-        all_in_map[i] = True
-    return offsets, token_scales, all_in_map
-
-
-@inner_function
-def _locate_tokens(
-    first: int, count: int, sizes: MlpSizes, image_scales: Array, offsets: Array, token_scales: Array
-) -> None:
-    """Where each of a tile's tokens starts, and the factor of its image."""
-    for i in range(sizes.tile):
-        token = first + i if i < count else first
-        offsets[i] = token * sizes.channels
-        token_scales[i] = image_scales[token // sizes.tokens_per_scale]
 
 
 @inner_function
@@ -225,10 +152,10 @@ def _forward(
     stop: int,
     part: int,
     scratch: Array,
-    maps: _Maps,
+    maps: MlpMaps,
     sizes: MlpSizes,
-    weights: _Weights,
-    saved: _Saved,
+    weights: MlpWeights,
+    saved: MlpSaved,
     shared: Array,
 ) -> None:
     """first, stop: tiles; or, in groups of TILE_ROWS, hidden rows of the only tile, whose GELU goes to `shared`."""
@@ -240,11 +167,11 @@ def _forward(
     xhat, out = (scratch, 0, tile), (scratch, channels * tile, tile)
     step_start = 2 * channels * tile
     own_stats = step_start + rows * tile
-    offsets, token_scales, all_in_map = _make_tile_tokens(tile, stack_memory(_TILE_TOKEN_BYTES * tile), maps.x)
+    offsets, token_scales, all_in_map = make_tile_tokens(tile, stack_memory(TILE_TOKEN_BYTES * tile), maps.x)
     for t in range(first_tile, stop_tile):
         count = min(tile, sizes.tokens - t * tile)
         width = round_up(count, vector)
-        _locate_tokens(t * tile, count, sizes, maps.image_scales, offsets, token_scales)
+        locate_tokens(t * tile, count, sizes, maps.image_scales, offsets, token_scales)
         gather(maps.x, offsets, count, channels, xhat)
         if weights.norm_weight.size:
             norm = weights.norm_weight, weights.norm_bias
@@ -285,13 +212,13 @@ def _backward(
     scratch: Array,
     chunk_first: int,
     dy: Array,
-    maps: _Maps,
+    maps: MlpMaps,
     sizes: MlpSizes,
-    weights: _Weights,
-    panels: _Panels,
-    saved: _Saved,
+    weights: MlpWeights,
+    transposes: MlpTransposes,
+    saved: MlpSaved,
     chunk: _Chunk,
-    own: _OwnSums,
+    own: MlpOwnSums,
     sums: Array,
 ) -> None:
     """first, stop: tiles of the chunk that begins with tile `chunk_first`.
@@ -311,13 +238,13 @@ def _backward(
             view(scratch, at + hidden * tile, hidden * tile),
             view(scratch, at + 2 * hidden * tile, tile * channels),
         )
-    offsets, token_scales, all_in_map = _make_tile_tokens(tile, stack_memory(_TILE_TOKEN_BYTES * tile), maps.x)
+    offsets, token_scales, all_in_map = make_tile_tokens(tile, stack_memory(TILE_TOKEN_BYTES * tile), maps.x)
     for place in range(first, stop):
         t, here = chunk_first + place, 0 if by_part else place
         count = min(tile, sizes.tokens - t * tile)
         width = round_up(count, vector)
         sums_at = t * (3 * channels + hidden)
-        _locate_tokens(t * tile, count, sizes, maps.image_scales, offsets, token_scales)
+        locate_tokens(t * tile, count, sizes, maps.image_scales, offsets, token_scales)
         gather(dy, offsets, count, channels, dout)
         scale_tokens(dout, width, channels, token_scales)
         sum_tokens(dout, count, channels, sums, sums_at + 2 * channels)
@@ -333,7 +260,7 @@ def _backward(
                 into, saved_row = (chunk.dhidden, at + i * tile, tile), (t * hidden + row) * tile
                 if row + some < hidden:
                     prefetch(saved.hidden, saved_row + some * tile, TILE_ROWS * tile)
-                panels_product(some, width, channels, (panels.fc2, row * channels, channels), dout, into, FROM_ZERO)
+                panels_product(some, width, channels, (transposes.fc2, row * channels, channels), dout, into, FROM_ZERO)
                 for j in range(some):
                     sums[sums_at + 3 * channels + row + j] = _gelu_backward(
                         (saved.hidden, saved_row + j * tile),
@@ -341,7 +268,7 @@ def _backward(
                     )
             start = FROM_ZERO if h == 0 else FROM_OUTPUT
             back = (chunk.dhidden, at, tile)
-            panels_product(channels, width, height, (panels.fc1, h * TILE_ROWS, hidden), back, dxhat, start)
+            panels_product(channels, width, height, (transposes.fc1, h * TILE_ROWS, hidden), back, dxhat, start)
         if weights.norm_weight.size:
             stats = (saved.stats, t * 2 * tile)
             gather(maps.x, offsets, count, channels, xhat)
@@ -356,6 +283,9 @@ def _backward(
             add_rows(WeightGradient(*dfc2, chunk.activated, 0, tile, tile, dy, start, count), 0, hidden)
         fill(token_scales, 1)
         scatter_residual(dxhat, token_scales, maps.shortcut, maps.y, offsets, all_in_map, count, channels)
+
+
+_Place: TypeAlias = tuple[Array, int, int, int, bool]  # the first fields of a `WeightGradient`
 
 
 class MlpCall:
@@ -382,7 +312,7 @@ class MlpCall:
         self.has_fc1_bias, self.has_fc2_bias = fc1_bias is not None, fc2_bias is not None
         hidden, channels = len(fc1_weight), x.shape[-1]
         tokens = x.size // channels
-        self.weights = _Weights(
+        self.weights = MlpWeights(
             *flat_norm_parameters(norm, x),
             flat(fc1_weight),
             flat_or_full(fc1_bias, hidden, x),
@@ -404,7 +334,8 @@ class MlpCall:
         per_scale = max(1, tokens // max(1, images))
         self.sizes = MlpSizes(tokens, channels, hidden, tile, hidden_rows_per_step(hidden), per_scale)
         none = flat_or_empty(None, x)
-        self.saved = _Saved(none, none)
+        self.saved = MlpSaved(none, none)
+        self.in_bfloat16 = in_bfloat16(x.dtype, channels, hidden)
 
     def forward(self) -> Array:
         """y, of x's shape."""
@@ -412,21 +343,21 @@ class MlpCall:
         hidden, tile = sizes.hidden, sizes.tile
         if self.for_backward:
             saved_hidden = pooled_empty(self.tiles * hidden * tile, dtype)
-            self.saved = _Saved(pooled_empty(self.tiles * 2 * tile if self.has_norm else 0, dtype), saved_hidden)
-        shared = pooled_empty(hidden * tile if self.split_by_rows else 0, dtype)
-        maps = self._maps(self.x)
+            self.saved = MlpSaved(pooled_empty(self.tiles * 2 * tile if self.has_norm else 0, dtype), saved_hidden)
+        shared = pooled_empty(hidden * tile if self.split_by_rows else 0, "int32" if self.in_bfloat16 else dtype)
+        maps, weights = self._maps(self.x), self.weights
+        if self.in_bfloat16:
+            fc1, fc2 = rounded_weight(weights.fc1_weight, sizes.channels), rounded_weight(weights.fc2_weight, hidden)
+            weights = weights._replace(fc1_weight=fc1, fc2_weight=fc2)
         run_parallel(
-            *(_forward, -(-hidden // TILE_ROWS) if self.split_by_rows else self.tiles),
+            mlp_bfloat16.forward if self.in_bfloat16 else _forward,
+            -(-hidden // TILE_ROWS) if self.split_by_rows else self.tiles,
             *((2 * sizes.channels + sizes.rows_per_step + 2) * tile, dtype),
-            *(maps, sizes, self.weights, self.saved, shared),
+            *(maps, sizes, weights, self.saved, shared),
             parts_per_thread=1 if self.split_by_rows else PARTS_PER_THREAD,
         )
         if self.split_by_rows:
-            weight, bias, window = (
-                self.weights.fc2_weight,
-                self.weights.fc2_bias,
-                single_window_layout(sizes.tokens, tile),
-            )
+            weight, bias, window = weights.fc2_weight, weights.fc2_bias, single_window_layout(sizes.tokens, tile)
             project_single_tile(shared, hidden, weight, bias, maps.image_scales, maps.shortcut, maps.y, window)
         return maps.y.reshape(self.shape)
 
@@ -437,37 +368,33 @@ class MlpCall:
         dy = flat(dy)
         maps = self._maps(dy)
         sums = pooled_zeros((self.tiles, 3 * channels + hidden), dtype)
-        panels = _Panels(
-            transposed_panels(self.weights.fc1_weight, channels), transposed_panels(self.weights.fc2_weight, hidden)
+        transposed = rounded_transpose if self.in_bfloat16 else transposed_panels
+        transposes = MlpTransposes(
+            transposed(self.weights.fc1_weight, channels), transposed(self.weights.fc2_weight, hidden)
         )
         threads, size = thread_count(), hidden * channels
         parts = sums_by_part(2 * size * dtype.itemsize, self.tiles, threads)
-        chunk_size = 0 if parts else tiles_per_chunk(2 * hidden * tile * dtype.itemsize, self.tiles, threads)
-        chunk = _Chunk(
-            pooled_empty(chunk_size * hidden * tile, dtype),
-            pooled_empty(chunk_size * hidden * tile, dtype),
-            pooled_empty(chunk_size * tile * channels if self.has_norm else 0, dtype),
-        )
-        own = _OwnSums(pooled_empty(parts * size, dtype), pooled_empty(parts * size, dtype))
+        tile_bytes = 2 * hidden * tile * dtype.itemsize // (2 if self.in_bfloat16 else 1)
+        chunk_size = 0 if parts else tiles_per_chunk(tile_bytes, self.tiles, threads)
+        chunk = self._chunk(chunk_size)
+        own = MlpOwnSums(pooled_empty(parts * size, dtype), pooled_empty(parts * size, dtype))
         dfc1, dfc2 = own if parts else (pooled_empty(size, dtype), pooled_empty(size, dtype))
         if not self.tiles:
             dfc1[...] = dfc2[...] = 0
         scratch = (3 * channels + 2 + (2 * hidden + channels if parts else 0)) * tile
+        if self.in_bfloat16:
+            scratch = mlp_bfloat16.backward_scratch_size(sizes, parts > 0)
         for first in range(0, self.tiles, chunk_size or self.tiles):
             count, start = min(chunk_size or self.tiles, self.tiles - first), first * tile
             run_parallel(
-                *(_backward, count, scratch, dtype, first, dy, maps),
-                *(sizes, self.weights, panels, self.saved, chunk, own, sums.reshape(-1)),
+                *(mlp_bfloat16.backward if self.in_bfloat16 else _backward, count, scratch, dtype, first, dy, maps),
+                *(sizes, self.weights, transposes, self.saved, chunk, own, sums.reshape(-1)),
                 threads=threads,
             )
             if not parts:
-                normed = (chunk.normed, 0) if self.has_norm else (self.x, start * channels)
                 tokens, shape = min(count * tile, sizes.tokens - start), (0, hidden, channels, first == 0)
-                weight_gradients(
-                    WeightGradient(dfc1, *shape, chunk.dhidden, 0, tile, tile, *normed, tokens),
-                    WeightGradient(dfc2, *shape, chunk.activated, 0, tile, tile, dy, start * channels, tokens),
-                )
-        del chunk, panels  # so that their memory is reused for the transposes
+                self._weight_gradients(chunk, (dfc1, *shape), (dfc2, *shape), dy, start, tokens)
+        del chunk, transposes  # so that their memory is reused
         dfc1_weight, dfc2_transposed = (
             (added_up(d, parts) if parts else d).reshape(hidden, channels) for d in (dfc1, dfc2)
         )
@@ -480,7 +407,31 @@ class MlpCall:
             *(transposed_copy(dfc2_transposed), dfc2_bias if self.has_fc2_bias else None),
         )
 
-    def _maps(self, shortcut: Array) -> _Maps:
+    def _chunk(self, tiles: int) -> Any:
+        hidden, channels, tile = self.sizes.hidden, self.sizes.channels, self.sizes.tile
+        if self.in_bfloat16:
+            left, right = tiles * hidden * pairs_of_lanes(tile), tiles * tile // 2 * channels
+            return mlp_bfloat16.Chunk(*(pooled_empty(size, "int32") for size in (left, left, right, right)))
+        lanes, rows = tiles * hidden * tile, tiles * tile * channels if self.has_norm else 0
+        return _Chunk(*(pooled_empty(size, self.x.dtype) for size in (lanes, lanes, rows)))
+
+    def _weight_gradients(self, chunk: Any, dfc1: _Place, dfc2: _Place, dy: Array, start: int, tokens: int) -> None:
+        """Add a chunk's share to both gradients."""
+        channels, tile = self.sizes.channels, self.sizes.tile
+        if self.in_bfloat16:
+            tiles = TilesOfPairs(pairs_of_lanes(tile), tile // 2, tile // 2, (tokens + 1) // 2)
+            weight_gradients_bfloat16(
+                PairsGradient(*dfc1, chunk.dhidden, chunk.normed, tiles),
+                PairsGradient(*dfc2, chunk.activated, chunk.dout, tiles),
+            )
+            return
+        normed: tuple[Any, int] = (chunk.normed, 0) if self.has_norm else (self.x, start * channels)
+        weight_gradients(
+            WeightGradient(*dfc1, chunk.dhidden, 0, tile, tile, *normed, tokens),
+            WeightGradient(*dfc2, chunk.activated, 0, tile, tile, dy, start * channels, tokens),
+        )
+
+    def _maps(self, shortcut: Array) -> MlpMaps:
         """With a new y; without a residual connection the shortcut is zeros, those that y begins with."""
         y: Any = pooled_empty(self.x.shape, self.x.dtype) if self.has_norm else pooled_zeros(self.x.shape, self.x.dtype)
-        return _Maps(self.x, shortcut if self.has_norm else y, y, self.image_scales)
+        return MlpMaps(self.x, shortcut if self.has_norm else y, y, self.image_scales)

@@ -28,7 +28,7 @@ from npswin.backends.cpu.simd.amx_tiles import (
     store_tile,
 )
 from npswin.backends.cpu.simd.intrinsics import pointer, prefetch
-from npswin.backends.cpu.simd.micro_kernel import FROM_BIAS, FROM_MATRIX, FROM_OUTPUT
+from npswin.backends.cpu.simd.micro_kernel import FROM_BIAS, FROM_MATRIX, FROM_OUTPUT, FROM_ZERO
 from npswin.types import Array
 
 _SPAN = 128  # pairs
@@ -203,3 +203,72 @@ def _block(
         store_tile(2, c, c_lower, c_row)
         if is_wide:
             store_tile(3, c, c_lower + TILE_SIDE, c_row)
+
+
+@shared_function
+def begin_whole_tiles() -> None:
+    """All tiles get 16 rows of 64 bytes, for some calls of `amx_whole_tiles` until `end_whole_tiles`."""
+    memory = stack_memory(CONFIGURATION_BYTES)
+    configuration = elements_at(memory, 0, CONFIGURATION_BYTES, np.uint8)
+    fill(configuration, 0)
+    _configure(configuration, memory, TILE_SIDE, TILE_SIDE, TILE_SIDE)
+
+
+@inner_function
+def end_whole_tiles() -> None:
+    """Nothing but `amx_whole_tiles` may use tiles before this."""
+    release_tiles()
+
+
+@inner_function
+def amx_whole_tiles(
+    rows: int,
+    columns: int,
+    pairs: int,
+    left: tuple[Array, int, int],
+    right: tuple[Array, int, int],
+    out: tuple[Array, int, int],
+    start: int,
+    bias: tuple[Array, int],
+) -> None:
+    """`amx_product` of small matrices whose rows, columns and pairs are multiples of 16; start is not FROM_BIAS.
+
+    For them to configure the tiles takes as long as the product. That is done once, by `begin_whole_tiles`.
+    """
+    a, a_offset, a_row = left
+    b, b_offset, b_row = right
+    c, c_offset, c_row = out
+    biases, bias_offset = bias
+    _whole_blocks(
+        *(rows, columns, pairs, pointer(a, a_offset), a_row, pointer(b, b_offset), b_row),
+        *(pointer(c, c_offset), c_row, start, pointer(biases, bias_offset)),
+    )
+
+
+@shared_function
+def _whole_blocks(
+    rows: int,
+    columns: int,
+    pairs: int,
+    a: Any,
+    a_row: int,
+    b: Any,
+    b_row: int,
+    c: Any,
+    c_row: int,
+    start: int,
+    bias: Any,
+) -> None:
+    begin = elements_at(stack_memory(4 * TILE_SIDE), 0, TILE_SIDE, np.float32)
+    fill(begin, 0)
+    for i in range(0, rows, _BLOCK):
+        for j in range(0, columns, _BLOCK):
+            place = i * c_row + j
+            sums, first, row, step = pointer(begin, 0), 0, 0, 0
+            if start != FROM_ZERO:
+                sums, first, row, step = c if start == FROM_OUTPUT else bias, place, c_row, TILE_SIDE
+            _block(
+                *(rows - i > TILE_SIDE, columns - j > TILE_SIDE, pairs // TILE_SIDE),
+                *((a, i * a_row, a_row), (b, j, b_row), (c, place, c_row)),
+                *((sums, first, row), step, 0, 0),
+            )

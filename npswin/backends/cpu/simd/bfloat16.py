@@ -17,7 +17,14 @@ from numba import types
 from numba.extending import intrinsic
 
 from npswin.backends.cpu.machine.compilation import shared_function
-from npswin.backends.cpu.machine.flat_array import elements_at, fill, stack_memory
+from npswin.backends.cpu.machine.flat_array import (
+    FlatArray,
+    address_of_data,
+    elements_at,
+    fill,
+    flat_array,
+    stack_memory,
+)
 from npswin.backends.cpu.machine.processor import vector_lanes
 from npswin.backends.cpu.simd.bfloat16_codegen import BFloat16Code
 from npswin.backends.cpu.simd.intrinsics import broadcast, load
@@ -31,6 +38,19 @@ NUMBERS = 2 * LANES  # bfloat16 numbers in a vector
 # run's rows of pairs do not begin at the same place of a page.
 _RUN = 256
 _RUN_ROW = _RUN + LANES
+
+
+@intrinsic
+def pairs_view(typingctx: Any, array: Any, start: Any, count: Any) -> Any:
+    """The memory of a float32 array's elements start … start + count, as so many pairs."""
+    kind = FlatArray(types.int32)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = builder.gep(address_of_data(context, builder, signature.args[0], args[0]), [args[1]])
+        data = builder.bitcast(data, context.get_data_type(types.int32).as_pointer())
+        return flat_array(context, builder, kind, data, args[2])
+
+    return kind(array, types.intp, types.intp), codegen
 
 
 @intrinsic
@@ -88,7 +108,8 @@ def pair_rows(rows: int, columns: int, source: tuple[Array, int, int], out: tupl
     Args:
         rows, columns: of the matrix; columns is a multiple of a vector's lanes.
         source: (x, offset, row): x_ij is x[offset + i·row + j].
-        out: (pairs, offset, row), filled with (rows + 1) // 2 rows.
+        out: (pairs, offset, row), filled with (rows + 1) // 2 rows; may be the source's own memory, from the same place
+            on and with as long rows.
     """
     x, x_offset, x_row = source
     pairs, offset, row = out

@@ -7,6 +7,7 @@ widened again would save memory, but no time.
 from npswin.backends.cpu.machine.amx import why_tiles_are_refused
 from npswin.backends.cpu.machine.compilation import inner_function
 from npswin.backends.cpu.machine.processor import HAS_BFLOAT16_TILES, HAS_BFLOAT16_VECTORS
+from npswin.backends.cpu.simd import amx_product as amx
 from npswin.backends.cpu.simd.amx_product import amx_product
 from npswin.backends.cpu.simd.matrix_product import lanes_product
 from npswin.types import Array
@@ -39,4 +40,12 @@ def vectors_product(
     lanes_product(rows, columns, pairs, (a, offset, row, 1), right, out, start, bias)
 
 
+@inner_function
+def _nothing() -> None:
+    pass
+
+
 bfloat16_product = amx_product if HAS_BFLOAT16_TILES else vectors_product
+begin_whole_tiles = amx.begin_whole_tiles if HAS_BFLOAT16_TILES else _nothing
+end_whole_tiles = amx.end_whole_tiles if HAS_BFLOAT16_TILES else _nothing
+whole_tiles_product = amx.amx_whole_tiles if HAS_BFLOAT16_TILES else vectors_product

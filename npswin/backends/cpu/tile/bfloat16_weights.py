@@ -4,6 +4,8 @@ Their rows are as in `npswin.backends.cpu.simd.bfloat16`, each from the beginnin
 is used for many tokens, and rounded in about the time in which it is read from memory.
 """
 
+from numba.extending import register_jitable
+
 from npswin.backends.cpu.machine.compilation import kernel
 from npswin.backends.cpu.machine.memory import pooled_empty
 from npswin.backends.cpu.machine.processor import round_up
@@ -13,6 +15,7 @@ from npswin.backends.cpu.tile.sizes import CROWDED_BYTES
 from npswin.types import Array
 
 
+@register_jitable  # kernels call it too
 def pairs_per_row(numbers: int) -> int:
     """Pairs from one row of so many numbers to the next."""
     pairs = round_up(numbers, NUMBERS) // 2

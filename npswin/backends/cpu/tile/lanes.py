@@ -188,6 +188,19 @@ def normalize(lanes: Lanes, count: int, channels: int, norm: tuple[Array, Array]
     """
     x, offset, stride = lanes
     weight, bias = norm
+    compute_stats(lanes, count, channels, stats)
+    mean, rstd = view(stats[0], stats[1], count), view(stats[0], stats[1] + stride, count)
+    for c in range(channels):
+        row = view(x, offset + c * stride, count)
+        gain, shift = weight[c], bias[c]
+        for i in range(count):
+            row[i] = (row[i] - mean[i]) * rstd[i] * gain + shift
+
+
+@inner_function
+def compute_stats(lanes: Lanes, count: int, channels: int, stats: tuple[Array, int]) -> None:
+    """Each token's μ and 1/√(σ² + eps), as `normalize` saves them."""
+    x, offset, stride = lanes
     number = x.dtype.type
     mean, rstd = view(stats[0], stats[1], count), view(stats[0], stats[1] + stride, count)
     fill(mean, 0)
@@ -204,11 +217,6 @@ def normalize(lanes: Lanes, count: int, channels: int, norm: tuple[Array, Array]
             rstd[i] += (row[i] - mean[i]) * (row[i] - mean[i])
     for i in range(count):
         rstd[i] = number(1) / np.sqrt(rstd[i] / number(channels) + number(1e-5))
-    for c in range(channels):
-        row = view(x, offset + c * stride, count)
-        gain, shift = weight[c], bias[c]
-        for i in range(count):
-            row[i] = (row[i] - mean[i]) * rstd[i] * gain + shift
 
 
 @shared_function
