@@ -31,7 +31,7 @@ def in_bfloat16():
 
 def fill_memory_with_nan():
     """What working memory and new arrays hold at first must not matter."""
-    _local.take_scratch(1 << 22, np.dtype(np.float32))[...] = np.nan
+    _local.working_memory.take(1 << 22, np.dtype(np.float32))[...] = np.nan
     for size in (1 << 20, 1 << 22):
         pooled_empty(size, np.float32)[...] = np.nan
 
