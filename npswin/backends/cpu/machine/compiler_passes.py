@@ -23,7 +23,7 @@ from numba.core.untyped_passes import FixupArgs, GenericRewrites, IRProcessing, 
 
 from npswin.backends.cpu.machine.kernel_parts import KernelLower
 
-_LEVEL = 2  # of LLVM's optimization: the third one takes longer, and its code is larger and no faster
+_LEVEL = 2  # of LLVM's optimization: the third one takes longer, and steps are no faster
 
 
 class _Code(JITCodeLibrary):
